@@ -1,0 +1,1 @@
+"""Learning: policies, decoding and algorithms. Torch and transformers live here."""

@@ -1,0 +1,1 @@
+"""Decoding: how tokens are chosen from a policy. One file = one way."""

@@ -1,0 +1,1 @@
+"""Policies: transformers that write programs. One file = one family."""

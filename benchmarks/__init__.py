@@ -1,0 +1,1 @@
+"""Measurement: metrics, suites, evaluation."""

@@ -1,0 +1,424 @@
+"""The dictionary of the project: the frozen values that flow, and the protocols of the seams.
+
+    Problem --prompt--> tokens --agent--> Program --Sandbox--> Verdict --Reward--> Feedback
+
+Everything here is plain data: no I/O, no randomness, no torch. Axes: T is the number of tokens of a program.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from enum import IntEnum
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from rltf_env.errors import InvalidProblem, UsageError
+
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+
+
+class Outcome(IntEnum):
+    """What became of a program, worst first: the outcome of many cases is their minimum.
+
+    The order is also that of CodeRL's four critic classes (arXiv 2207.01780, section 3.2).
+    """
+
+    SYNTAX_ERROR = 0
+    RUNTIME_ERROR = 1
+    WRONG_ANSWER = 2
+    PASSED = 3
+
+
+# ---------------------------------------------------------------------------------------------------------- problems
+
+
+@dataclass(frozen=True, slots=True)
+class StdinCase:
+    """Run the program with `stdin`; its standard output must match `stdout`."""
+
+    stdin: str
+    stdout: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallCase:
+    """Call the problem's entry point with `args` and `kwargs`; the result must match `expected`."""
+
+    args: tuple[Any, ...]
+    expected: Any
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptCase:
+    """Python that asserts something about the program's names (MBPP, HumanEval).
+
+    `script` runs after `setup`, with the program's globals in scope, and passes when it ends without an exception.
+    """
+
+    script: str
+    setup: str = ""
+
+
+Case = StdinCase | CallCase | ScriptCase
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A task and the cases that decide whether a program solves it.
+
+    `cases` may be any sequence, also one that reads its file at first use; it is never empty. `entry_point` is the name
+    to call (`"f"`, or `"Solution.f"` for a method of a class built without arguments), or `None` for programs that read
+    standard input. `examples` are public and may be shown; `cases` are not. `prefix` is code given for free: the program
+    that is judged begins with it (a curriculum step is a Problem with a longer prefix).
+    """
+
+    id: str
+    statement: str
+    cases: Sequence[Case]
+    entry_point: str | None = None
+    examples: Sequence[Case] = ()
+    solutions: Sequence[str] = ()
+    difficulty: str = ""
+    prefix: str = ""
+    starter: str = ""
+    meta: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __post_init__(self) -> None:
+        if not self.id:
+            raise InvalidProblem("Expected a problem with a non-empty id, got ''.")
+        if len(self.cases) == 0:
+            raise InvalidProblem(
+                f"Problem {self.id!r} has no cases, so no program could be judged. Skip it, or give it at least one."
+            )
+
+
+class Problems(tuple[Problem, ...]):
+    """What `datasets.load` returns: a tuple of problems that also remembers what had to be left out, and why."""
+
+    skipped: tuple[tuple[str, str], ...]
+
+    def __new__(cls, problems: Iterable[Problem], skipped: Iterable[tuple[str, str]] = ()) -> Problems:
+        self = super().__new__(cls, problems)
+        self.skipped = tuple(skipped)
+        return self
+
+
+# ---------------------------------------------------------------------------------------------------------- verdicts
+
+
+class Kind:
+    """Values of `Failure.kind` that are not the name of a Python exception class."""
+
+    WRONG_ANSWER = "WrongAnswer"  # ran to its end; an output, a result or an assertion was not right
+    TIMEOUT = "Timeout"  # detail: "wall" or "cpu"
+    MEMORY_LIMIT = "MemoryLimit"
+    OUTPUT_LIMIT = "OutputLimit"
+    FILE_LIMIT = "FileLimit"
+    PROCESS_LIMIT = "ProcessLimit"
+    FORBIDDEN_CALL = "ForbiddenCall"
+    KILLED = "Killed"  # detail: the signal's number
+    EXITED = "Exited"  # ended the process before the case was answered; detail: the status
+    MISSING_ENTRY_POINT = "MissingEntryPoint"
+    UNREPRESENTABLE = "Unrepresentable"  # the result is not plain data, so it could not be compared
+    NOT_RUN = "NotRun"  # an earlier case used up what the program had (one endless loop costs one time limit)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a case was not passed.
+
+    `kind` is the class name of the exception that ended the program or one of `Kind`; `bases` the class names of its
+    built-in ancestors, nearest first. `line` is 1-based in `Program.text`; None when no line is to blame. `message` is for
+    people: nothing may be decided by its text. `detail` is for machines: `"triple_quote"` on a SyntaxError whose cause is
+    an unterminated triple-quoted string, `"wall"` or `"cpu"` on a time-out, a signal number, an exit status.
+    """
+
+    kind: str
+    message: str = ""
+    line: int | None = None
+    detail: str = ""
+    bases: tuple[str, ...] = ()
+
+    def is_a(self, *names: str) -> bool:
+        """True if the failure is, or derives from, one of these exception classes (or is of that `Kind`)."""
+        return self.kind in names or any(base in names for base in self.bases)
+
+
+@dataclass(frozen=True, slots=True)
+class CaseResult:
+    """What one case gave. `seconds` is CPU time; `stdout` is what the program printed, cut at the sandbox's cap."""
+
+    outcome: Outcome
+    failure: Failure | None = None
+    seconds: float = 0.0
+    stdout: str = ""
+
+    def __post_init__(self) -> None:
+        if (self.failure is None) != (self.outcome is Outcome.PASSED):
+            raise UsageError(
+                f"A failure must go with every outcome but PASSED, got {self.outcome!r}, {self.failure!r}."
+            )
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The judgement on one program: one result per case of the problem, in order.
+
+    `executed` holds the 1-based lines that ran in at least one case, or None when that was not asked for. `judge` says who
+    decided: backend and isolation level. Two verdicts are equal when results and lines agree; times are not compared.
+    """
+
+    results: tuple[CaseResult, ...]
+    executed: frozenset[int] | None = None
+    judge: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.results:
+            raise UsageError("A verdict needs the result of at least one case, got none.")
+
+    @cached_property
+    def outcome(self) -> Outcome:
+        """The worst outcome of any case."""
+        return min(result.outcome for result in self.results)
+
+    @cached_property
+    def pass_ratio(self) -> float:
+        """Cases passed / cases, in [0, 1]."""
+        return sum(result.outcome is Outcome.PASSED for result in self.results) / len(self.results)
+
+    @cached_property
+    def failure(self) -> Failure | None:
+        """The failure of the first of the worst results; None when all passed."""
+        return next(result.failure for result in self.results if result.outcome is self.outcome)
+
+    def same(self, other: Verdict) -> bool:
+        """True if both say the same of the program (times, outputs and judge aside)."""
+        return self.executed == other.executed and [(r.outcome, r.failure) for r in self.results] == [
+            (r.outcome, r.failure) for r in other.results
+        ]
+
+
+# ---------------------------------------------------------------------------------------------------------- programs
+
+_NEWLINE = re.compile(r"\r\n|\r|\n")  # what Python's own tokenizer counts as a line end; not str.splitlines()
+
+
+def line_starts(text: str) -> list[int]:
+    """Character offset of the first character of each line of `text`, as Python counts lines."""
+    return [0, *(match.end() for match in _NEWLINE.finditer(text))]
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """The tokens an agent emitted and the text they spell, with the way from one to the other carried along.
+
+    Args:
+        tokens: int64 (T,), including the end-of-sequence token if one was emitted.
+        text: what is judged.
+        starts: int64 (T,), non-decreasing; offset in `text` of the first character that the token helps to spell. Tokens that
+            share a character (bytes of one code point) share its offset; tokens without text (end-of-sequence) have the
+            offset at which they stand.
+        given: the number of leading tokens the agent did not choose.
+        truncated: cut off at the length limit, without an end-of-sequence token.
+    """
+
+    tokens: IntArray
+    text: str
+    starts: IntArray
+    given: int = 0
+    truncated: bool = False
+
+    def __post_init__(self) -> None:
+        if self.tokens.shape != self.starts.shape or self.tokens.ndim != 1:
+            raise UsageError(
+                f"Expected tokens and starts of one shape (T,), got {self.tokens.shape}, {self.starts.shape}."
+            )
+        if not 0 <= self.given <= len(self.tokens):
+            raise UsageError(f"Expected 0 <= given <= {len(self.tokens)} tokens, got {self.given}.")
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @cached_property
+    def chosen(self) -> BoolArray:
+        """bool (T,): the tokens that the agent chose."""
+        return np.arange(len(self.tokens)) >= self.given
+
+    def tokens_on(self, line: int) -> BoolArray:
+        """bool (T,): tokens that help to spell line `line` (1-based, its line end excluded); all False if there is none.
+
+        A token that spans several lines (a newline with the next line's indentation) is on each whose characters it
+        spells; on an empty line, the token that spells the line's own end stands for it.
+        """
+        starts = line_starts(self.text)
+        if not 1 <= line <= len(starts):
+            return np.zeros(len(self.tokens), bool)
+        begin = starts[line - 1]
+        end = starts[line] if line < len(starts) else len(self.text)
+        body = self.text[begin:end].rstrip("\r\n")
+        if body or line == len(starts):
+            end = begin + len(body)
+        lower = self.starts
+        upper = np.append(self.starts[1:], len(self.text))
+        # A token whose next neighbour shares its offset spells a part of that character.
+        upper = np.maximum(upper, np.minimum(lower + 1, len(self.text)))
+        return (lower < end) & (upper > begin) & (lower < upper)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A program against a problem, judged: all that a Reward may see."""
+
+    problem: Problem
+    program: Program
+    verdict: Verdict
+
+
+# ---------------------------------------------------------------------------------------------------------- feedback
+
+
+@dataclass(frozen=True, eq=False)
+class Feedback:
+    """What each token of a program earned.
+
+    Args:
+        rewards: float32 (T,). Their sum is the return of the episode.
+        learn: bool (T,), the tokens that an agent should learn from.
+        parts: the sum that each named part contributed, for logs.
+        sequence: the share of `rewards` that was earned by the program as a whole. It is contained in `rewards`, on the last
+            token, where an outcome reward belongs in an episode; agents whose equations weigh *every* token with it (RLTF
+            eq. 3, 5, 8, 10: S=0, E=T) take it from here and the rest, credit of single tokens, from `token_rewards`.
+    """
+
+    rewards: FloatArray
+    learn: BoolArray
+    parts: Mapping[str, float] = field(default_factory=dict)
+    sequence: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.rewards.shape != self.learn.shape or self.rewards.ndim != 1:
+            raise UsageError(
+                f"Expected rewards and learn of one shape (T,), got {self.rewards.shape}, {self.learn.shape}."
+            )
+
+    @classmethod
+    def build(
+        cls, program: Program, name: str, *, sequence: float = 0.0, tokens: npt.ArrayLike | None = None
+    ) -> Feedback:
+        """Feedback on `program` from one part: a score for the whole, and/or a score for each token (T,)."""
+        rewards = np.zeros(len(program), np.float32) if tokens is None else np.array(tokens, np.float32)
+        if sequence and not len(program):
+            raise UsageError("Expected a program of at least one token to carry a reward, got none.")
+        if sequence:
+            rewards[-1] += sequence
+        return cls(rewards, program.chosen, {name: float(rewards.sum())}, float(sequence))
+
+    @property
+    def total(self) -> float:
+        """The episode's return: the sum of `rewards`."""
+        return float(self.rewards.sum())
+
+    @property
+    def token_rewards(self) -> FloatArray:
+        """float32 (T,): `rewards` without what the program earned as a whole."""
+        rest = self.rewards.copy()
+        if len(rest):
+            rest[-1] -= np.float32(self.sequence)
+        return rest
+
+    def __add__(self, other: Feedback) -> Feedback:
+        """Adds rewards, intersects learn, merges parts (a part named twice is summed)."""
+        if not isinstance(other, Feedback):
+            return NotImplemented
+        names = [*self.parts, *(name for name in other.parts if name not in self.parts)]
+        return Feedback(
+            self.rewards + other.rewards,
+            self.learn & other.learn,
+            {name: self.parts.get(name, 0.0) + other.parts.get(name, 0.0) for name in names},
+            self.sequence + other.sequence,
+        )
+
+
+class Judgement(NamedTuple):
+    """What `env.judge(problem, program)` returns."""
+
+    verdict: Verdict
+    feedback: Feedback
+
+
+# ------------------------------------------------------------------------------------------------------------- seams
+
+
+@runtime_checkable
+class Tokenizer(Protocol):
+    """Text to tokens and back, with offsets."""
+
+    @property
+    def vocab_size(self) -> int: ...
+
+    @property
+    def eos_id(self) -> int: ...
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of `text`, without special tokens."""
+        ...
+
+    def program(self, tokens: Sequence[int] | IntArray, *, given: int = 0, truncated: bool = False) -> Program:
+        """The program that `tokens` spell, offsets carried."""
+        ...
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Decides which problem comes next."""
+
+    def draw(self, rng: np.random.Generator) -> Problem: ...
+
+    def find(self, id: str) -> Problem:
+        """The problem with this id; raises `UnknownName`."""
+        ...
+
+    def observe(self, attempt: Attempt) -> None:
+        """Told of every finished attempt; a curriculum learns from it."""
+        ...
+
+
+@runtime_checkable
+class Sandbox(Protocol):
+    """Judges programs. Verdicts on programs, `SandboxError` on its own failure, nothing else."""
+
+    def run(self, source: str, problem: Problem) -> Verdict: ...
+
+    def submit(self, source: str, problem: Problem) -> Future[Verdict]: ...
+
+    def map(self, jobs: Iterable[tuple[str, Problem]]) -> Iterator[Verdict]:
+        """Verdicts in the order of `jobs`, which may be endless: only a bounded number is held at a time."""
+        ...
+
+    def close(self) -> None: ...
+
+
+@runtime_checkable
+class Reward(Protocol):
+    """Turns a judged attempt into feedback: pure."""
+
+    def __call__(self, attempt: Attempt) -> Feedback: ...
+
+
+@runtime_checkable
+class ComparativeReward(Reward, Protocol):
+    """A reward that can measure itself against another program's verdict on the same problem (RLTF eq. 8-10)."""
+
+    def relative(self, attempt: Attempt, baseline: Verdict) -> Feedback:
+        """Feedback with the baseline's value subtracted from every whole-program part that applies."""
+        ...

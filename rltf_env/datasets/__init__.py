@@ -1,0 +1,1 @@
+"""Problems. One file = one dataset: `load(split, root=None) -> tuple[Problem, ...]`."""

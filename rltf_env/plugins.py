@@ -1,0 +1,60 @@
+"""Find a component by name: a file of its folder (`find("rewards", "fine")`), or `"module:attr"` of a third party.
+
+File name = id. Nothing is registered anywhere: adding a component is adding a file, removing it is removing the file.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import pkgutil
+from types import ModuleType
+from typing import Any
+
+from rltf_env.errors import UnknownName, UsageError
+
+
+def names(folder: str, *, package: str = "rltf_env") -> tuple[str, ...]:
+    """Names of the components in `package.folder` (`folder=""`: the package itself): its modules that define `load`."""
+    where = importlib.import_module(f"{package}.{folder}" if folder else package)
+    found = (module.name for module in pkgutil.iter_modules(where.__path__) if not module.name.startswith("_"))
+    return tuple(sorted(name for name in found if _defines_load(where, name)))
+
+
+def _defines_load(where: ModuleType, name: str) -> bool:
+    spec = importlib.util.find_spec(f"{where.__name__}.{name}")
+    if spec is None or spec.origin is None:
+        return False
+    with open(spec.origin, encoding="utf-8") as file:  # read, not imported: listing names must cost no imports
+        return any(line.startswith("def load(") for line in file)
+
+
+def find(folder: str, name: str, *, package: str = "rltf_env") -> Any:
+    """The `load` function of component `name`, or the object that `"module:attr"` names.
+
+    Raises:
+        UnknownName: no such component; the message names the nearest.
+    """
+    if ":" in name:
+        return _third_party(folder, name)
+    known = names(folder, package=package)
+    kind = (folder or package).rstrip("s")
+    if name not in known:
+        raise UnknownName(kind, name, known, hint='A component of your own is named "module:attr".')
+    return importlib.import_module(".".join(filter(None, (package, folder, name)))).load
+
+
+def _third_party(folder: str, name: str) -> Any:
+    module_name, _, attribute = name.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name and not module_name.startswith(error.name):
+            raise  # the module is there; something that it imports is not
+        raise UsageError(
+            f"Expected {name!r} to name an importable module, but {module_name!r} is not installed or not on sys.path."
+        ) from error
+    try:
+        return getattr(module, attribute)
+    except AttributeError:
+        raise UnknownName(f"attribute of {module_name}", attribute, [n for n in vars(module) if n[0] != "_"]) from None

@@ -1,0 +1,1 @@
+"""Rewards. One file = one reward: `load(**options) -> Reward`."""

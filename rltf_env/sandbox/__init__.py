@@ -1,0 +1,1 @@
+"""Judges. One file = one backend: `load(**options) -> Sandbox`."""

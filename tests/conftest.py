@@ -1,0 +1,24 @@
+"""Shared fixtures. Real data are read from `--data FOLDER` or `$RLTF_DATA`; tests that need them skip when there are none."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--data", default=os.environ.get("RLTF_DATA"), help="folder with real data (default: $RLTF_DATA)")
+
+
+@pytest.fixture(scope="session")
+def data(request: pytest.FixtureRequest) -> Path:
+    """The folder of real data: `mbpp/`, `apps/`, `humaneval/`, `hostile/`."""
+    folder = request.config.getoption("--data")
+    if not folder:
+        pytest.skip("no real data: pass --data FOLDER or set RLTF_DATA")
+    path = Path(folder)
+    if not path.is_dir():
+        pytest.fail(f"--data / RLTF_DATA: expected a folder, got {folder!r}, which does not exist")
+    return path
