@@ -1,0 +1,243 @@
+"""Numbers and how sure they are: pass@k, histograms of outcomes, intervals over problems, paired comparison of two records.
+
+Last stop of the flow: verdicts become the figures that are published. Everything is a pure function of arrays; randomness is
+an argument. N is the number of problems, the unit that is resampled: samples of one problem are not independent evidence.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from statistics import NormalDist
+from typing import NamedTuple, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from rltf_env.core import Outcome, Verdict
+from rltf_env.errors import UsageError
+
+Floats = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.integer] | Sequence[int]
+Seed = int | np.random.Generator  # an int seeds a generator of the call's own
+
+BLOCK = 2_000_000  # resampled values held at a time: bounds memory whatever N and the number of resamples
+
+
+class Interval(NamedTuple):
+    """An estimate with the ends of its confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Comparison(NamedTuple):
+    """How much better `a` is than `b` on the same problems: mean of a - b, its interval, and the two-sided p-value."""
+
+    difference: float
+    low: float
+    high: float
+    p_value: float
+
+
+# ------------------------------------------------------------------------------------------------------------ pass@k
+
+
+@overload
+def pass_at_k(n: int, c: int, k: int) -> float: ...
+@overload
+def pass_at_k(n: Counts, c: int | Counts, k: int) -> Floats: ...
+@overload
+def pass_at_k(n: int, c: Counts, k: int) -> Floats: ...
+def pass_at_k(n: int | Counts, c: int | Counts, k: int) -> float | Floats:
+    """Chance that at least one of k programs, drawn without replacement from n of which c pass, passes.
+
+        pass@k = 1 - C(n - c, k) / C(n, k)                       (HumanEval, arXiv 2107.03374, eq. 1)
+
+    The unbiased estimator; 1 - (1 - c/n)^k is biased downwards. Computed in whole numbers and rounded once, so it is exact to
+    the last bit where the paper's product of c factors gathers rounding errors.
+
+    Args:
+        n: programs sampled per problem, a whole number or an array (N,).
+        c: how many of them passed, 0 <= c <= n, of a shape that broadcasts with `n`.
+        k: 1 <= k <= n.
+
+    Returns:
+        In [0, 1]: a float, or float64 (N,) if `n` or `c` is an array. The benchmark's figure is its mean over problems.
+    """
+    ns, cs = np.broadcast_arrays(_whole(n, "n"), _whole(c, "c"))
+    _check_counts(ns, cs, k)
+    known = {
+        (n_, c_): _pass_at_k(n_, c_, k) for n_, c_ in set(zip(ns.ravel().tolist(), cs.ravel().tolist(), strict=True))
+    }
+    each = [known[pair] for pair in zip(ns.ravel().tolist(), cs.ravel().tolist(), strict=True)]
+    return np.array(each, np.float64).reshape(ns.shape) if ns.ndim else each[0]
+
+
+def _pass_at_k(n: int, c: int, k: int) -> float:
+    ways = math.comb(n, k)
+    return (ways - math.comb(n - c, k)) / ways  # whole numbers of any size; Python rounds their quotient correctly
+
+
+def _whole(value: npt.ArrayLike, name: str) -> npt.NDArray[np.int64]:
+    array = np.asarray(value)
+    if not np.issubdtype(array.dtype, np.integer):
+        raise UsageError(f"Expected {name} to be a whole number or an array of them, got {array.dtype}: {value!r}.")
+    return array.astype(np.int64)
+
+
+def _check_counts(n: npt.NDArray[np.int64], c: npt.NDArray[np.int64], k: int) -> None:
+    if ((c < 0) | (c > n)).any():
+        raise UsageError(f"Expected 0 <= c <= n programs that pass, got c from {c.min()} to {c.max()}, n = {n.min()}.")
+    if k < 1 or (n < k).any():
+        raise UsageError(
+            f"Expected 1 <= k <= n, got k = {k} with {n.min() if n.size else 0} programs for some problem. "
+            "Sample more programs per problem, or ask for a smaller k."
+        )
+
+
+# -------------------------------------------------------------------------------------------------------- histograms
+
+
+def outcome_histogram(verdicts: Iterable[Verdict]) -> dict[Outcome, int]:
+    """How many programs had each outcome, worst first; outcomes that did not occur count 0."""
+    count = Counter(verdict.outcome for verdict in verdicts)
+    return {outcome: count[outcome] for outcome in Outcome}
+
+
+def failure_histogram(verdicts: Iterable[Verdict]) -> dict[str, int]:
+    """How many programs failed by each `Failure.kind` (that of their worst case), most frequent first, ties by name."""
+    count = Counter(verdict.failure.kind for verdict in verdicts if verdict.failure is not None)
+    return dict(sorted(count.items(), key=lambda item: (-item[1], item[0])))
+
+
+def mean_pass_ratio(verdicts: Iterable[Verdict]) -> float:
+    """Mean over programs of the share of cases passed, in [0, 1]."""
+    return float(_values([verdict.pass_ratio for verdict in verdicts], "pass ratios").mean())
+
+
+# --------------------------------------------------------------------------------------------------------- intervals
+
+
+def wilson_interval(passed: int, n: int, *, level: float = 0.95) -> Interval:
+    """Interval of a share of n independent yes/no results (Wilson 1927); never empty, also for 0 or n passed.
+
+    With z the normal quantile of (1 + level)/2 and p = passed/n:
+
+        (p + z^2/2n  -+  z sqrt(p (1 - p)/n + z^2/4n^2)) / (1 + z^2/n)
+
+    For one program per problem; with several, problems must be resampled: `bootstrap_interval`.
+    """
+    if n < 1 or not 0 <= passed <= n:
+        raise UsageError(f"Expected 0 <= passed <= n and n >= 1, got {passed} of {n}.")
+    z = NormalDist().inv_cdf((1 + _level(level)) / 2)
+    p = passed / n
+    centre = p + z * z / (2 * n)
+    half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    scale = 1 + z * z / n
+    low = 0.0 if passed == 0 else (centre - half) / scale  # exactly the ends there; rounding would miss them
+    high = 1.0 if passed == n else (centre + half) / scale
+    return Interval(p, low, high)
+
+
+def bootstrap_interval(values: npt.ArrayLike, rng: Seed, *, level: float = 0.95, samples: int = 10_000) -> Interval:
+    """Percentile bootstrap interval of the mean over problems (Efron 1979).
+
+    Args:
+        values: (N,), one figure per problem, say its pass@k.
+        rng: a generator or a seed.
+        level: confidence, in (0, 1).
+        samples: number of resamples.
+
+    Problems that all have the same value give an interval of no width, though they do not prove certainty: use
+    `wilson_interval` for shares near 0 or 1.
+    """
+    array = _values(values, "values")
+    means = _resampled(array, np.random.default_rng(rng), _samples(samples))
+    low, high = _percentiles(means, level)
+    return Interval(float(array.mean()), low, high)
+
+
+def paired_permutation(
+    a: npt.ArrayLike, b: npt.ArrayLike, rng: Seed, *, level: float = 0.95, samples: int = 10_000
+) -> Comparison:
+    """Is `a` better than `b` on the same problems? Sign-flip permutation test, with a paired bootstrap interval.
+
+    If the two do not differ, each problem's difference is as likely to have the other sign. The p-value is the share of sign
+    patterns whose mean difference is at least as far from 0 as the one seen: over all patterns where there are no more than
+    `samples` of them, otherwise over `samples` random ones with the one seen counted in (so it is never 0).
+
+    Args:
+        a, b: (N,), figures of two records for the same problems in the same order.
+        rng: a generator or a seed.
+        level: confidence of the interval of mean(a - b), which resamples problems.
+        samples: number of random sign patterns, and of resamples.
+    """
+    first, second = _values(a, "a"), _values(b, "b")
+    if first.shape != second.shape:
+        raise UsageError(f"Expected figures for the same problems, got {len(first)} and {len(second)} of them.")
+    generator, difference = np.random.default_rng(rng), first - second
+    p_value = _sign_flip(difference[difference != 0], generator, _samples(samples))
+    low, high = _percentiles(_resampled(difference, generator, samples), level)
+    return Comparison(float(difference.mean()), low, high, p_value)
+
+
+def _sign_flip(difference: Floats, rng: np.random.Generator, samples: int) -> float:
+    """Two-sided p-value; `difference` (M,) without zeros, which no sign changes."""
+    m = len(difference)
+    seen = abs(difference.sum()) - 1e-9 * np.abs(difference).sum()  # equal sums may differ by rounding: they count
+    if 2**m <= samples:
+        patterns = 1 - 2 * (np.arange(2**m)[:, None] >> np.arange(m) & 1)  # (2^M, M)
+        return float((np.abs(patterns @ difference) >= seen).mean())
+
+    def draw(rows: int) -> Floats:
+        return rng.choice(np.array([-1.0, 1.0]), size=(rows, m)) @ difference
+
+    extreme = sum(int((np.abs(sums) >= seen).sum()) for sums in _blocks(draw, samples, m))
+    return (1 + extreme) / (1 + samples)
+
+
+def _resampled(values: Floats, rng: np.random.Generator, samples: int) -> Floats:
+    """Means of `samples` draws of N values with replacement: (samples,)."""
+    n = len(values)
+
+    def draw(rows: int) -> Floats:
+        return values[rng.integers(0, n, size=(rows, n))].mean(axis=1)
+
+    return np.concatenate(list(_blocks(draw, samples, n)))
+
+
+def _blocks(draw: Callable[[int], Floats], samples: int, width: int) -> Iterator[Floats]:
+    """`draw(rows)` until there are `samples` rows, a bounded number of values at a time."""
+    step = max(1, BLOCK // width)
+    for start in range(0, samples, step):
+        yield draw(min(step, samples - start))
+
+
+def _percentiles(means: Floats, level: float) -> tuple[float, float]:
+    tail = (1 - _level(level)) / 2
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def _values(values: npt.ArrayLike, name: str) -> Floats:
+    array = np.asarray(values, np.float64)
+    if array.ndim != 1 or not len(array):
+        raise UsageError(f"Expected {name} of shape (N,), one per problem and at least one, got shape {array.shape}.")
+    if not np.isfinite(array).all():
+        raise UsageError(f"Expected finite {name}, got {int((~np.isfinite(array)).sum())} that are NaN or infinite.")
+    return array
+
+
+def _level(level: float) -> float:
+    if not 0 < level < 1:
+        raise UsageError(f"Expected a confidence level in (0, 1), say 0.95, got {level}.")
+    return level
+
+
+def _samples(samples: int) -> int:
+    if samples < 1:
+        raise UsageError(f"Expected at least one resample, got {samples}.")
+    return samples
