@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from statistics import NormalDist
 from typing import NamedTuple, overload
 
@@ -69,13 +70,11 @@ def pass_at_k(n: int | Counts, c: int | Counts, k: int) -> float | Floats:
     """
     ns, cs = np.broadcast_arrays(_whole(n, "n"), _whole(c, "c"))
     _check_counts(ns, cs, k)
-    known = {
-        (n_, c_): _pass_at_k(n_, c_, k) for n_, c_ in set(zip(ns.ravel().tolist(), cs.ravel().tolist(), strict=True))
-    }
-    each = [known[pair] for pair in zip(ns.ravel().tolist(), cs.ravel().tolist(), strict=True)]
+    each = [_pass_at_k(n_, c_, k) for n_, c_ in zip(ns.ravel().tolist(), cs.ravel().tolist(), strict=True)]
     return np.array(each, np.float64).reshape(ns.shape) if ns.ndim else each[0]
 
 
+@lru_cache(maxsize=65_536)  # a benchmark's problems share few counts
 def _pass_at_k(n: int, c: int, k: int) -> float:
     ways = math.comb(n, k)
     return (ways - math.comb(n - c, k)) / ways  # whole numbers of any size; Python rounds their quotient correctly

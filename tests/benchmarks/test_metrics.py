@@ -161,10 +161,10 @@ def test_bootstrap_interval_covers_the_truth_about_as_often_as_it_says() -> None
 
 def test_same_seed_same_interval_and_the_global_generator_is_left_alone() -> None:
     values = np.linspace(0, 1, 50)
-    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    before = np.random.get_state(legacy=False)["state"]["key"].copy()  # noqa: NPY002
     assert bootstrap_interval(values, 3) == bootstrap_interval(values, np.random.default_rng(3))
     assert bootstrap_interval(values, 3) != bootstrap_interval(values, 4)
-    assert (np.random.get_state()[1] == before).all()  # noqa: NPY002
+    assert (np.random.get_state(legacy=False)["state"]["key"] == before).all()  # noqa: NPY002
 
 
 def test_blocks_change_memory_and_not_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
