@@ -13,7 +13,6 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cached_property
-from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -91,12 +90,12 @@ class Problem:
     difficulty: str = ""
     prefix: str = ""
     starter: str = ""
-    meta: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    meta: Mapping[str, Any] = field(default_factory=dict)  # notes; a plain dict, so that problems pickle
 
     def __post_init__(self) -> None:
         if not self.id:
             raise InvalidProblem("Expected a problem with a non-empty id, got ''.")
-        if len(self.cases) == 0:
+        if not self.cases:  # not len(): cases that load lazily know that there are some before they know how many
             raise InvalidProblem(
                 f"Problem {self.id!r} has no cases, so no program could be judged. Skip it, or give it at least one."
             )

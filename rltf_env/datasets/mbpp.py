@@ -1,0 +1,95 @@
+"""MBPP, "Mostly Basic Python Problems" (Austin et al. 2021, arXiv 2108.07732): 974 short tasks, three asserts each.
+
+Read from the official `mbpp.jsonl`, with its official splits by task id. Each assert of `test_list` is a `ScriptCase`. The
+same three are the `examples`, since the papers show them in the prompt (RLTF, arXiv 2307.04349, section 4.4): on MBPP nothing
+is hidden but `meta["challenge"]`, the extra asserts that eleven problems have. Texts are kept as the file has them, CRLF too.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+from pathlib import Path
+
+from rltf_env.core import Problem, Problems, ScriptCase
+from rltf_env.datasets._files import Root, Row, check_split, field, locate, read_rows, strings
+from rltf_env.errors import DataError
+
+SPLITS = {
+    "prompt": range(1, 11),
+    "test": range(11, 511),
+    "validation": range(511, 601),
+    "train": range(601, 975),
+    "all": range(1, 975),
+}
+REMEDY = (
+    "Get mbpp.jsonl of the public dataset MBPP (google-research/google-research, folder mbpp; CC BY 4.0), "
+    "and pass root=FOLDER or set RLTF_DATA to the folder that holds it (or holds mbpp/mbpp.jsonl)."
+)
+
+
+def load(split: str = "train", root: Root = None) -> Problems:
+    """The problems of a split: `prompt` (10), `test` (500), `validation` (90), `train` (374) or `all` (974).
+
+    Args:
+        root: the common data folder, MBPP's own folder, or the file; default: $RLTF_DATA.
+
+    Raises:
+        UnknownName: no such split.
+        MissingData: no file there.
+        DataError: the file is malformed (the message names file and line) or has no problem of this split.
+    """
+    check_split("mbpp", split, SPLITS)
+    path = locate("mbpp", root, ("mbpp/mbpp.jsonl", "mbpp.jsonl"), REMEDY)
+    found: dict[int, Problem] = {}
+    for row in read_rows(path):
+        number = field(row.value, "task_id", int, row.where)
+        if number in found:
+            raise DataError(f"{row.where}: expected each task_id once, got {number} again.")
+        if number in SPLITS[split]:
+            found[number] = _problem(number, row)
+    return _some(found.values(), split, path)
+
+
+def _problem(number: int, row: Row) -> Problem:
+    code = field(row.value, "code", str, row.where)
+    setup = field(row.value, "test_setup_code", str, row.where)
+    tests = strings(field(row.value, "test_list", list, row.where), row.where)
+    challenge = strings(field(row.value, "challenge_test_list", list, row.where), row.where)
+    if not tests:
+        raise DataError(f"{row.where}: expected at least one assert in 'test_list', got none.")
+    cases = tuple(ScriptCase(test, setup) for test in tests)
+    return Problem(
+        id=f"mbpp/{number}",
+        statement=field(row.value, "text", str, row.where),
+        cases=cases,
+        entry_point=_entry_point(code, tests, row.where),
+        examples=cases,
+        solutions=(code,),
+        meta={"challenge": challenge},
+    )
+
+
+def _entry_point(code: str, tests: Iterable[str], where: str) -> str | None:
+    """The name to define: called in every assert and defined by the reference, the outermost if there are several."""
+    try:
+        defined = {getattr(node, "name", None) for node in ast.parse(code).body}
+        called = [_called(test) for test in tests]
+    except (SyntaxError, ValueError) as error:
+        raise DataError(f"{where}: expected 'code' and 'test_list' to be Python, got {error}.") from error
+    everywhere = defined.intersection(*called)
+    return next((name for name in called[0] if name in everywhere), None)
+
+
+def _called(test: str) -> list[str]:
+    """Names that are called in `test`, outermost first: ast.walk goes breadth first."""
+    functions = [node.func for node in ast.walk(ast.parse(test)) if isinstance(node, ast.Call)]
+    return [function.id for function in functions if isinstance(function, ast.Name)]
+
+
+def _some(problems: Iterable[Problem], split: str, path: Path) -> Problems:
+    loaded = Problems(problems)
+    if not loaded:
+        ids = SPLITS[split]
+        raise DataError(f"{path}: expected problems of split {split!r} (task_id {ids[0]} to {ids[-1]}), got none.")
+    return loaded

@@ -1,0 +1,67 @@
+"""Which problem comes next: `Uniform` draws at random, `Cycle` goes round in order.
+
+A source hands out problems and is told of every finished attempt; one that learns from them is a curriculum. Randomness is
+the caller's: the same generator gives the same problems. Sources are plain objects that pickle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from rltf_env.core import Attempt, Problem, Problems
+from rltf_env.errors import UnknownName, UsageError
+
+
+class _Finite:
+    """Problems by position and by id."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = problems if isinstance(problems, Problems) else Problems(problems)
+        self._by_id = _index(self.problems)
+
+    def __len__(self) -> int:
+        return len(self.problems)
+
+    def find(self, id: str) -> Problem:
+        """The problem with this id; raises `UnknownName`, which names the nearest."""
+        if id not in self._by_id:
+            raise UnknownName("problem", id, self._by_id)
+        return self._by_id[id]
+
+    def observe(self, attempt: Attempt) -> None:
+        """Nothing: these sources do not learn."""
+
+
+def _index(problems: Problems) -> dict[str, Problem]:
+    by_id: dict[str, Problem] = {}
+    for problem in problems:
+        if problem.id in by_id:
+            raise UsageError(f"Expected problems with unique ids, got {problem.id!r} twice.")
+        by_id[problem.id] = problem
+    if not by_id:
+        raise UsageError("Expected at least one problem to draw from, got none.")
+    return by_id
+
+
+class Uniform(_Finite):
+    """Every problem with the same chance, each draw on its own."""
+
+    def draw(self, rng: np.random.Generator) -> Problem:
+        """A problem chosen with `rng`."""
+        return self.problems[int(rng.integers(len(self.problems)))]
+
+
+class Cycle(_Finite):
+    """The problems in their order, again and again: an evaluation that meets each exactly once."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        super().__init__(problems)
+        self._next = 0
+
+    def draw(self, rng: np.random.Generator) -> Problem:
+        """The next problem in order; `rng` is left untouched."""
+        problem = self.problems[self._next]
+        self._next = (self._next + 1) % len(self.problems)
+        return problem
