@@ -1,0 +1,35 @@
+"""Checks that the rewards share: an option without sense is an error when the reward is built, not a strange number later."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from rltf_env.errors import UnknownName, UsageError
+
+
+def number(name: str, value: float) -> float:
+    """`value` as a finite float, or a `UsageError` that names the option."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise UsageError(f"Expected {name} to be a finite number, got {value!r}.")
+    return float(value)
+
+
+def choice(name: str, value: str, known: Iterable[str]) -> str:
+    """`value` if it is one of `known`, else an `UnknownName` that lists them."""
+    known = tuple(known)
+    if value not in known:
+        raise UnknownName(name, str(value), known)
+    return value
+
+
+def call(kind: str, factory: Callable[..., Any], options: Mapping[str, Any]) -> Any:
+    """`factory(**options)`; an option that it does not have is an `UnknownName`."""
+    parameters = inspect.signature(factory).parameters.values()
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        known = [parameter.name for parameter in parameters if parameter.kind is not parameter.POSITIONAL_ONLY]
+        for option in options:
+            choice(f"option of {kind}", option, known)
+    return factory(**options)

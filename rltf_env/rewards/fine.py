@@ -1,0 +1,106 @@
+"""The fine-grained reward: an error is charged to the line that raised it.
+
+RLTF eq. 4 and 9 with Table 2 (arXiv 2307.04349). The way from line to tokens is `Program.tokens_on`: carried offsets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from rltf_env.core import Attempt, BoolArray, Feedback, FloatArray, Verdict
+from rltf_env.errors import UsageError
+from rltf_env.rewards import _categories
+from rltf_env.rewards._options import choice, number
+
+ALPHAS = ("span_ratio", "none", "clipped")
+DEFAULT_CLIP = 10.0
+
+
+@dataclass(frozen=True)
+class Fine:
+    """R_fine = `value` for an error, charged by its category (eq. 4); 0 for a program that ran to its end.
+
+    - U_line: each chosen token of the failing line earns alpha * `value`. The span holds chosen tokens only; a line of which
+      the agent chose no token (in the given prefix, not known, not in the text) charges nobody, and the part is 0.
+    - U_global: the program as a whole earns `value`: it is `Feedback.sequence`, the weight of every token in eq. 9 with
+      S=0, E=T, alpha=1. In an episode it stands once, on the last token, and not T times.
+    - U_ignore: 0.
+
+    alpha (eq. 9) with T the chosen tokens of the program and |span| those of the line:
+
+    - `"span_ratio"`: T / |span|, the paper's. A 10-token line of a 200-token program has alpha 20: -6 on each token.
+    - `"none"`: 1, what the released code computes.
+    - `"clipped"`: min(T / |span|, `clip`), `clip` at least 1 (10 unless told).
+
+    The consequence for the episode's return: the span of a line sums to `value` * T with `"span_ratio"` (-60 above) and
+    `value` * |span| with `"none"` (-3). That is right for a loss that weighs the log-probability of each token with what
+    this token earned (eq. 9), but an agent that learns from *returns* would find an IndexError in a long program far worse
+    than a SyntaxError. Give such agents `alpha="none"` or a small clip.
+
+    There is no baseline for this term, neither for lines nor for U_global (the paper: one is hard to define).
+
+    Args:
+        categories: rows that replace or join those of Table 2, class name -> "line" | "global" | "ignore".
+    """
+
+    value: float = -0.3
+    alpha: str = "span_ratio"
+    clip: float | None = None
+    categories: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        number("value", self.value)
+        choice("value of option 'alpha'", self.alpha, ALPHAS)
+        if self.clip is not None and self.alpha != "clipped":
+            raise UsageError(f'clip={self.clip!r} needs alpha="clipped", got alpha={self.alpha!r}.')
+        if self.clip is not None and number("clip", self.clip) < 1:
+            raise UsageError(f"Expected clip of at least 1 (alpha never is below 1), got {self.clip!r}.")
+        object.__setattr__(self, "categories", dict(_categories.table(self.categories)))
+
+    def __call__(self, attempt: Attempt) -> Feedback:
+        blame = _categories.category(attempt, self.categories)
+        if blame == _categories.GLOBAL:
+            return Feedback.build(attempt.program, "fine", sequence=self.value)
+        if blame == _categories.LINE:
+            return Feedback.build(attempt.program, "fine", tokens=self._on_line(attempt))
+        return Feedback.build(attempt.program, "fine")
+
+    def relative(self, attempt: Attempt, baseline: Verdict) -> Feedback:
+        """The same as without a baseline (eq. 9)."""
+        return self(attempt)
+
+    def _on_line(self, attempt: Attempt) -> FloatArray:
+        line = span(attempt)
+        rewards = np.zeros(len(line), np.float32)
+        if line.any():
+            rewards[line] = self.value * self._alpha(int(attempt.program.chosen.sum()), int(line.sum()))
+        return rewards
+
+    def _alpha(self, tokens: int, on_line: int) -> float:
+        if self.alpha == "none":
+            return 1.0
+        ratio = tokens / on_line
+        return ratio if self.alpha == "span_ratio" else min(ratio, DEFAULT_CLIP if self.clip is None else self.clip)
+
+
+def span(attempt: Attempt) -> BoolArray:
+    """bool (T,): the chosen tokens on the line that the verdict blames; all False when it blames none."""
+    program, failure = attempt.program, attempt.verdict.failure
+    if failure is None or failure.line is None:
+        return np.zeros(len(program), bool)
+    return program.tokens_on(failure.line) & program.chosen
+
+
+def load(
+    value: float = -0.3,
+    alpha: str = "span_ratio",
+    clip: float | None = None,
+    categories: Mapping[str, str] | None = None,
+) -> Fine:
+    """The fine-grained reward (eq. 4, 9, Table 2)."""
+    options: dict[str, Any] = {} if categories is None else {"categories": categories}
+    return Fine(value, alpha, clip, **options)
