@@ -1,0 +1,201 @@
+"""The tests of an APPS problem: `input_output.json`, eager or lazy, as cases.
+
+What the file holds: `inputs` and `outputs`, lists of one length, and `fn_name` when a function is to be called. How each is
+read follows APPS's own harness (hendrycks/apps, eval/testing_util.py), made to have one meaning per problem:
+
+- standard input: a text, or a list of lines, which are joined with newlines;
+- a call: a list of arguments. JSON has only text as keys, so an argument or a result that is an object whose keys are all
+  whole numbers has numbers for keys again;
+- the result of a call: Codewars problems wrap it in a list of one (`[[9]]` for 9), LeetCode problems do not. The harness
+  takes both the list and its first element as right, for every problem, so that 1 passes where `[1, 2]` is right. Here the
+  results of a problem are unwrapped if every one of them is a list of one, unless the problem comes from LeetCode.
+"""
+
+from __future__ import annotations
+
+import mmap
+import re
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple, SupportsIndex, overload
+
+from rltf_env.core import CallCase, Case, StdinCase
+from rltf_env.datasets._files import as_object, field, parse, read_text
+from rltf_env.errors import DataError
+
+LARGE = 1 << 20  # bytes; tests above this size are read at first use
+
+
+class Decoded(NamedTuple):
+    """Cases, the function to call (None: standard input), and why the problem has to be left out ("": it need not)."""
+
+    cases: Sequence[Case]
+    function: str | None = None
+    reason: str = ""
+
+
+class Place(NamedTuple):
+    """Where a problem's tests lie: a file, or (`length` > 0) one line of a JSON-lines file of whole problems."""
+
+    path: Path
+    url: str
+    where: str
+    offset: int = 0
+    length: int = 0
+
+    def text(self) -> str | bytes:
+        if not self.length:
+            return read_text(self.path)
+        with open(self.path, "rb") as file:
+            file.seek(self.offset)
+            row = as_object(parse(file.read(self.length), self.where), self.where)
+        return field(row, "input_output", str, self.where)
+
+
+def from_file(path: Path, url: str) -> Decoded:
+    """The tests in the file `path`."""
+    if not path.is_file():
+        return Decoded((), reason=f"no {path.name}")
+    place = Place(path.absolute(), url, str(path))
+    size = path.stat().st_size
+    if size <= LARGE:
+        text = place.text()
+        return decode(text, url, place.where) if text.strip() else Decoded((), reason=f"{path.name} is empty")
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) as view:
+        return _lazy(view, place)
+
+
+def from_text(text: str, place: Place) -> Decoded:
+    """The tests in `text`, the field of a row that lies at `place`, from where a large one is read again at first use."""
+    if not text.strip():
+        return Decoded((), reason="no tests: input_output is empty")
+    if place.length and len(text) > LARGE:
+        return _lazy(text.encode("utf-8", "surrogatepass"), place)
+    return decode(text, place.url, place.where)
+
+
+def decode(text: str | bytes, url: str, where: str) -> Decoded:
+    """The tests that the JSON `text` describes."""
+    tests = as_object(parse(text, where), where)
+    inputs, outputs = field(tests, "inputs", list, where), field(tests, "outputs", list, where)
+    function = field(tests, "fn_name", str, where) if tests.get("fn_name") is not None else None
+    if len(inputs) != len(outputs):
+        return Decoded((), function, f"{len(inputs)} inputs but {len(outputs)} outputs")
+    if not inputs:
+        return Decoded((), function, "no tests: inputs is an empty list")
+    return Decoded(tuple(_cases(inputs, outputs, function, url, where)), function)
+
+
+# ------------------------------------------------------------------------------------------------------ JSON to cases
+
+
+def _cases(inputs: list[Any], outputs: list[Any], function: str | None, url: str, where: str) -> Iterator[Case]:
+    if function is None:
+        for given, right in zip(inputs, outputs, strict=True):
+            yield StdinCase(_lines(given, where), _lines(right, where))
+        return
+    wrapped = "leetcode.com" not in url and all(isinstance(right, list) and len(right) == 1 for right in outputs)
+    for given, right in zip(inputs, outputs, strict=True):
+        if not isinstance(given, list):
+            raise DataError(
+                f"{where}: expected each input of a call to be a list of arguments, got {type(given).__name__}."
+            )
+        yield CallCase(tuple(map(_number_keys, given)), _number_keys(right[0] if wrapped else right))
+
+
+def _lines(value: Any, where: str) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and all(isinstance(line, str) for line in value):
+        return "\n".join(value)
+    raise DataError(
+        f"{where}: expected an input or output to be a text or a list of lines, got {type(value).__name__}."
+    )
+
+
+_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,300}")
+
+
+def _number_keys(value: Any) -> Any:
+    if isinstance(value, dict) and all(_NUMBER.fullmatch(key) for key in value):
+        return {int(key): item for key, item in value.items()}
+    return value
+
+
+# --------------------------------------------------------------------------------------------------------------- lazy
+
+
+class LazyCases(Sequence[Case]):
+    """Cases that are read at first use. They pickle as the place they lie at, and the few used last are kept in memory.
+
+    Raises:
+        DataError: at first use, if the file turns out to be malformed or has changed since it was found.
+    """
+
+    def __init__(self, place: Place, function: str | None) -> None:
+        self._place, self._function = place, function
+
+    def _read(self) -> Sequence[Case]:
+        tests = _decode_place(self._place)
+        if tests.reason or tests.function != self._function:
+            reason = tests.reason or f"fn_name {tests.function!r} where {self._function!r} was found first"
+            raise DataError(f"{self._place.where}: expected tests that can be judged, got {reason}.")
+        return tests.cases
+
+    def __bool__(self) -> bool:
+        return True  # known without reading: a problem without tests never gets this far
+
+    def __len__(self) -> int:
+        return len(self._read())
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> Case: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Case]: ...
+    def __getitem__(self, index: Any) -> Any:
+        return self._read()[index]
+
+    def __iter__(self) -> Iterator[Case]:
+        return iter(self._read())
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, LazyCases) and self._place == other._place:
+            return True
+        return isinstance(other, Sequence) and tuple(self) == tuple(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"LazyCases({self._place.where!r})"
+
+
+@lru_cache(
+    maxsize=8
+)  # the twenty programs of one problem are judged one after the other; all of APPS does not fit in memory
+def _decode_place(place: Place) -> Decoded:
+    return decode(place.text(), place.url, place.where)
+
+
+def _lazy(text: bytes | mmap.mmap, place: Place) -> Decoded:
+    """What `decode` would give, by a look at two keys alone."""
+    inputs = _value_of(text, b"inputs", rb"\[\s*\]")
+    if inputs:
+        return Decoded((), reason="no tests: inputs is an empty list")
+    name = _value_of(text, b"fn_name", rb'"(?:[^"\\]|\\.)*"')
+    function = parse(name, place.where) if name else None
+    return Decoded(LazyCases(place, function), function)
+
+
+def _value_of(text: bytes | mmap.mmap, key: bytes, pattern: bytes) -> bytes | None:
+    """The value of the first key `key`, if it looks like `pattern`."""
+    quoted = b'"' + key + b'"'
+    colon, value = re.compile(rb"\s*:\s*"), re.compile(pattern)
+    at = text.find(quoted)
+    while at >= 0:
+        after = colon.match(text, at + len(quoted))
+        if after and text[at - 1 : at] != b"\\":  # inside a JSON string, a backslash stands before a quote
+            found = value.match(text, after.end())
+            return found[0] if found else None
+        at = text.find(quoted, at + 1)
+    return None

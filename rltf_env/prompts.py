@@ -1,0 +1,184 @@
+"""Problem -> prompt: the text that a policy reads before it writes a program.
+
+    render(problem)                       in the problem's own style
+    chat(problem, apply_chat_template)    one message to an instruct model
+    fit(problem, tokenizer, limit)        tokens, at most `limit`
+
+A style is a function of a problem. The code that a problem gives for free (`Problem.prefix`) is never in the prompt: the
+program begins with it, so a policy reads it right after the prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+from rltf_env.core import CallCase, Case, Problem, ScriptCase, StdinCase, Tokenizer
+from rltf_env.errors import UnknownName, UsageError
+
+Style = str | Callable[[Problem], str]
+
+
+def render(problem: Problem, style: Style | None = None) -> str:
+    """The prompt of `problem`.
+
+    Args:
+        style: a name in `STYLES`, or a function of your own; without it, `default_style(problem)`.
+
+    Raises:
+        UnknownName: no such style.
+    """
+    if callable(style):
+        return style(problem)
+    name = default_style(problem) if style is None else style
+    if name not in STYLES:
+        raise UnknownName("prompt style", name, STYLES)
+    return STYLES[name](problem)
+
+
+def default_style(problem: Problem) -> str:
+    """The style that a problem asks for in `meta["style"]`, or else that of its kind.
+
+    Code to complete (its statement is code that is given for free): `completion`. Standard input: `rltf`. A function that is
+    called: `plain`. Asserts: `mbpp`.
+    """
+    if "style" in problem.meta:
+        return str(problem.meta["style"])
+    if problem.statement and problem.prefix.startswith(problem.statement):
+        return "completion"
+    if problem.entry_point is None:
+        return "rltf"
+    return "mbpp" if isinstance(problem.cases[0], ScriptCase) else "plain"
+
+
+# ------------------------------------------------------------------------------------------------------------- styles
+
+
+def rltf(problem: Problem) -> str:
+    """CodeRL's and RLTF's text for APPS (arXiv 2207.01780, 2307.04349): question, starter code, how input comes, ANSWER."""
+    way = "Standard Input" if problem.entry_point is None else "Call-Based"
+    return f"\nQUESTION:\n{problem.statement}\n{problem.starter}\n\nUse {way} format\n\nANSWER:\n"
+
+
+def mbpp(problem: Problem) -> str:
+    """The text of RLTF's MBPP evaluation: the description, and the public asserts."""
+    asserts = "".join(f"{line}\n" for line in shown(problem))
+    return f"{problem.statement}\n" + (f"Your code should satisfy these tests:\n{asserts}" if asserts else "")
+
+
+def plain(problem: Problem) -> str:
+    """The statement and the public examples, one a line, and a newline."""
+    return "".join(f"{part}\n" for part in (problem.statement, *shown(problem)))
+
+
+def statement(problem: Problem) -> str:
+    """The statement alone, and a newline."""
+    return f"{problem.statement}\n"
+
+
+def completion(problem: Problem) -> str:
+    """Nothing: the code given for free, with which the program begins, says it all (HumanEval)."""
+    if not problem.prefix:
+        raise UsageError(f"Expected problem {problem.id!r} to have a prefix to complete, got none. Pick another style.")
+    return ""
+
+
+STYLES: MappingProxyType[str, Callable[[Problem], str]] = MappingProxyType(
+    {"rltf": rltf, "mbpp": mbpp, "plain": plain, "statement": statement, "completion": completion}
+)
+
+
+def shown(problem: Problem) -> Sequence[str]:
+    """The public examples as text: `f([1, 2]) == 3` for a call, the assert itself, input and output."""
+    return [_show(case, problem.entry_point) for case in problem.examples]
+
+
+def _show(case: Case, entry_point: str | None) -> str:
+    match case:
+        case CallCase(args, expected, kwargs):
+            passed = ", ".join([*map(repr, args), *(f"{name}={value!r}" for name, value in kwargs.items())])
+            return f"{(entry_point or 'f').replace('Solution.', 'Solution().', 1)}({passed}) == {expected!r}"
+        case ScriptCase(script):
+            return script
+        case StdinCase(stdin, stdout):
+            return f"Input:\n{stdin.rstrip()}\nOutput:\n{stdout.rstrip()}"
+
+
+# --------------------------------------------------------------------------------------------------------------- chat
+
+
+def chat(problem: Problem, apply_chat_template: Callable[..., Any], *, opening: str = "") -> str:
+    """One user message that states the task and asks for Python code and nothing else, ready for the assistant's answer.
+
+    Args:
+        apply_chat_template: the method of that name of a transformers tokenizer.
+        opening: what the assistant is made to begin with, such as a code fence; the program starts behind it.
+    """
+    message = {"role": "user", "content": _task(problem)}
+    return apply_chat_template([message], tokenize=False, add_generation_prompt=True) + opening
+
+
+def _task(problem: Problem) -> str:
+    parts = [problem.statement.strip("\n")]
+    if problem.prefix:
+        parts.append(f"The program begins with this code; write what follows it:\n{problem.prefix.strip()}")
+    if problem.starter.strip():
+        parts.append(f"Begin with:\n{problem.starter.rstrip()}")
+    if problem.entry_point is None:
+        parts.append("The program reads standard input and writes standard output.")
+    elif not problem.starter.strip() and not problem.prefix:
+        parts.append(f"Name the function `{problem.entry_point}`.")
+    if problem.examples:
+        parts.append("\n".join(["Your code should satisfy these tests:", *shown(problem)]))
+    return "\n\n".join([*parts, "Answer with Python code only, without any explanation."])
+
+
+# ------------------------------------------------------------------------------------------------------------- budget
+
+
+def fit(
+    problem: Problem, tokenizer: Tokenizer, limit: int, style: Style | None = None, *, on_long: str = "error"
+) -> list[int]:
+    """The tokens of the prompt, at most `limit` of them.
+
+    Args:
+        on_long: what to do with a longer prompt. `"error"`, or `"truncate"`: as CodeRL and RLTF do, the statement loses its
+            end, so that what comes after it (tests, format, ANSWER) survives.
+
+    Raises:
+        UsageError: the prompt is longer than `limit`; or it would be even without a statement.
+        UnknownName: no such style, or another value of `on_long`.
+    """
+    if on_long not in ("error", "truncate"):
+        raise UnknownName("value of on_long", on_long, ("error", "truncate"))
+    tokens = tokenizer.encode(render(problem, style))
+    if len(tokens) <= limit:
+        return tokens
+    if on_long == "error":
+        raise UsageError(
+            f"Expected a prompt of at most {limit} tokens, got {len(tokens)} for problem {problem.id!r}. "
+            'Raise the limit, leave the problem out, or cut its statement with on_long="truncate".'
+        )
+    return _longest(problem, tokenizer, limit, default_style(problem) if style is None else style)
+
+
+def _longest(problem: Problem, tokenizer: Tokenizer, limit: int, style: Style) -> list[int]:
+    """The prompt with as much of the statement as `limit` allows: a binary search, since tokens of texts do not add up."""
+
+    def tokens(kept: int) -> list[int]:
+        return tokenizer.encode(render(replace(problem, statement=problem.statement[:kept]), style))
+
+    best = tokens(0)
+    if len(best) > limit:
+        raise UsageError(
+            f"Expected a prompt of at most {limit} tokens, got {len(best)} for problem {problem.id!r} without any statement. "
+            "Raise the limit or leave the problem out."
+        )
+    low, high = 0, len(problem.statement)  # `low` characters fit, `high` do not
+    while high - low > 1:
+        middle = (low + high) // 2
+        tried = tokens(middle)
+        low, high, best = (middle, high, tried) if len(tried) <= limit else (low, middle, best)
+    return best
