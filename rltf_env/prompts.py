@@ -122,13 +122,15 @@ def chat(problem: Problem, apply_chat_template: Callable[..., Any], *, opening: 
 
 def _task(problem: Problem) -> str:
     parts = [problem.statement.strip("\n")]
-    if problem.prefix:
-        parts.append(f"The program begins with this code; write what follows it:\n{problem.prefix.strip()}")
+    if problem.prefix.startswith(problem.statement):  # the task is the code that is given
+        parts = [f"Complete this code; write only what follows it:\n{problem.prefix.strip()}"]
+    elif problem.prefix:
+        parts.append(f"The program begins with this code; write only what follows it:\n{problem.prefix.strip()}")
     if problem.starter.strip():
         parts.append(f"Begin with:\n{problem.starter.rstrip()}")
     if problem.entry_point is None:
         parts.append("The program reads standard input and writes standard output.")
-    elif not problem.starter.strip() and not problem.prefix:
+    elif not (problem.starter.strip() or problem.prefix or problem.examples):
         parts.append(f"Name the function `{problem.entry_point}`.")
     if problem.examples:
         parts.append("\n".join(["Your code should satisfy these tests:", *shown(problem)]))
