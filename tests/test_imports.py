@@ -1,0 +1,102 @@
+"""What an import costs and does: `import rltf_env` and `gym.make` are light, silent and leave the process as it was.
+
+Each check runs in a process of its own, because this one has imported everything already. Weight is counted in modules, not
+in seconds, so that a busy machine changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "stable_baselines3",
+    "accelerate",
+    "matplotlib",
+    "scipy",
+    "pandas",
+    "rich",
+    "ray",
+)
+OWN_BUDGET = 40  # modules of ours and of the standard library that `import rltf_env` may add to those of Gymnasium
+
+
+def modules_after(code: str) -> set[str]:
+    """Names in `sys.modules` after `code`, in a fresh interpreter in which warnings are errors; it must print nothing."""
+    script = f"import json, sys\n{code}\nsys.stdout.write(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return set(json.loads(done.stdout))
+
+
+def heavy(modules: set[str]) -> set[str]:
+    return {name for name in modules if name.split(".")[0] in HEAVY}
+
+
+def test_the_check_sees_a_heavy_import() -> None:
+    assert "matplotlib" in heavy(modules_after("import matplotlib"))
+
+
+def test_the_check_sees_output_and_warnings() -> None:
+    with pytest.raises(json.JSONDecodeError):
+        modules_after("print('hello')")
+    with pytest.raises(AssertionError, match="UserWarning"):
+        modules_after("import warnings; warnings.warn('old', UserWarning)")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import rltf_env",
+        "import rltf_env.core, rltf_env.env, rltf_env.sources, rltf_env.prompts, rltf_env.tokenizers, rltf_env.testing",
+        "from rltf_env import plugins; [plugins.names(folder) for folder in ('datasets', 'rewards', 'sandbox')]",
+        "import agents, benchmarks.metrics",
+    ],
+    ids=["package", "modules", "names", "metrics"],
+)
+def test_import_loads_nothing_heavy(code: str) -> None:
+    assert not heavy(modules_after(code))
+
+
+def test_making_and_playing_the_environment_loads_nothing_heavy() -> None:
+    code = """
+import gymnasium, rltf_env
+env = gymnasium.make("RLTF-Procedural-v0")
+env.reset(seed=0)
+env.step(env.unwrapped.tokenizer.eos_id)
+env.close()
+"""
+    assert not heavy(modules_after(code))
+
+
+def test_import_adds_few_modules_to_those_of_gymnasium() -> None:
+    added = modules_after("import gymnasium, numpy, rltf_env") - modules_after("import gymnasium, numpy")
+    assert len(added) <= OWN_BUDGET, sorted(added)
+
+
+def test_import_reads_no_dataset_and_no_sandbox() -> None:
+    parts = ("rltf_env.datasets.", "rltf_env.sandbox.", "rltf_env.rewards.")
+    assert not {name for name in modules_after("import rltf_env") if name.startswith(parts)}
+
+
+def test_import_leaves_random_states_threads_and_signals_as_they_were() -> None:
+    code = """
+import random, signal, threading
+import numpy
+def state():
+    generator = numpy.random.get_state(legacy=False)["state"]
+    handlers = [signal.getsignal(number) for number in signal.valid_signals()]
+    return random.getstate(), generator["key"].tolist(), generator["pos"], threading.active_count(), handlers
+import gymnasium
+before = state()
+import rltf_env, rltf_env.env, rltf_env.sandbox
+assert state() == before
+"""
+    modules_after(code)
