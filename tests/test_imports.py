@@ -24,7 +24,7 @@ HEAVY = (
     "rich",
     "ray",
 )
-OWN_BUDGET = 40  # modules of ours and of the standard library that `import rltf_env` may add to those of Gymnasium
+OWN_BUDGET = 10  # modules that `import rltf_env` may add to those of Gymnasium
 
 
 def modules_after(code: str) -> set[str]:
