@@ -1,5 +1,56 @@
-"""RLTF: reinforcement learning from unit test feedback, as a Gymnasium environment. Start with `core.py`."""
+"""RLTF: reinforcement learning from unit test feedback, as a Gymnasium environment. Start with `core.py`.
 
-from rltf_env.errors import DataError, MissingData, RLTFError, SandboxError, UnknownName, UsageError
+Importing registers the environments' ids with Gymnasium (`registration.py`) and loads nothing heavier than NumPy: neither
+torch nor transformers, nor any dataset. The modules below are imported when they are first asked for.
+"""
 
-__all__ = ["DataError", "MissingData", "RLTFError", "SandboxError", "UnknownName", "UsageError"]
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from rltf_env.errors import DataError, InvalidProblem, MissingData, RLTFError, SandboxError, UnknownName, UsageError
+from rltf_env.registration import register
+
+if TYPE_CHECKING:
+    from rltf_env import core, datasets, errors, plugins, prompts, rewards, sandbox, sources, testing, tokenizers
+    from rltf_env.env import MissingDataWarning, UnitTestEnv
+
+__all__ = [
+    "DataError",
+    "InvalidProblem",
+    "MissingData",
+    "MissingDataWarning",
+    "RLTFError",
+    "SandboxError",
+    "UnitTestEnv",
+    "UnknownName",
+    "UsageError",
+    "core",
+    "datasets",
+    "errors",
+    "plugins",
+    "prompts",
+    "rewards",
+    "sandbox",
+    "sources",
+    "testing",
+    "tokenizers",
+]
+
+_CLASSES = {"MissingDataWarning": "rltf_env.env", "UnitTestEnv": "rltf_env.env"}
+
+register()
+
+
+def __getattr__(name: str) -> Any:
+    """The public classes and modules, imported at first use."""
+    if name in _CLASSES:
+        return getattr(importlib.import_module(_CLASSES[name]), name)
+    if name in __all__:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

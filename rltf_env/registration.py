@@ -1,0 +1,49 @@
+"""Gymnasium's ids. `import rltf_env` registers them; `gym.make("rltf_env:RLTF-MBPP-v0")` does both at once.
+
+Everything in a spec is plain JSON, so `gym.spec(id).to_json()` remakes the same environment elsewhere. A change of behaviour
+bumps the `-vN` of the id.
+
+`max_episode_steps` stays unset on purpose: the environment cuts a program off itself, after `max_program_tokens` tokens, and
+judges it. Gymnasium's `TimeLimit` would end the episode unjudged, and would report an end-of-sequence on the last allowed
+token as both terminated and truncated. To shorten programs pass `max_program_tokens=`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+
+# Room in tokens of the default tokenizer, bytes: every prompt of every split fits, and every reference solution of the fixed
+# sets, with what is given and the end token. Longest prompt / longest reference, measured: MBPP 4,332 / 1,332 (both in test;
+# in train 916 / 909), HumanEval 0 (its prompt is code that is given) / 1,994, procedural up to depth 6: 400 / 484. APPS
+# statements have no bound: they lose their end. RLTF's own limits there, 800 + 512 BPE tokens, are some 2,400 + 1,500 bytes.
+ENVIRONMENTS: dict[str, dict[str, Any]] = {
+    "RLTF-APPS-v0": {
+        "dataset": "apps",
+        "split": "train",
+        "max_prompt_tokens": 4096,
+        "max_program_tokens": 2048,
+        "on_long_prompt": "truncate",
+    },
+    "RLTF-MBPP-v0": {"dataset": "mbpp", "split": "train", "max_prompt_tokens": 4608, "max_program_tokens": 1536},
+    "RLTF-HumanEval-v0": {
+        "dataset": "humaneval",
+        "split": "test",
+        "max_prompt_tokens": 2048,
+        "max_program_tokens": 2560,
+    },
+    "RLTF-Procedural-v0": {
+        "dataset": "procedural",
+        "split": "train",
+        "max_prompt_tokens": 512,
+        "max_program_tokens": 512,
+    },
+}
+
+
+def register() -> None:
+    """Makes the ids known to Gymnasium; a second call changes nothing."""
+    for id, kwargs in ENVIRONMENTS.items():
+        if id not in gymnasium.registry:
+            gymnasium.register(id, entry_point="rltf_env.env:UnitTestEnv", kwargs=kwargs)
