@@ -1,0 +1,249 @@
+"""README.md does what it says: every Python block runs, every command names something that is there, every path exists.
+
+Marks stand in HTML comments on the line before a block, where a reader of the page does not see them:
+
+    <!-- needs: data -->    skipped where no real data are at hand (--data, RLTF_DATA)
+    <!-- prints -->         a text block: what the Python block before it prints, to the letter
+    <!-- tree -->           a text block: a name on each line, indented by two below its folder
+
+A Python block runs by itself, as a newcomer would paste it: own process, empty folder, warnings are errors. A bash block is
+read line by line: it may make, run modules with `python -m`, clone, install and set variables, and nothing that is not known.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+import gymnasium
+import pytest
+
+import rltf_env  # noqa: F401 (registers the ids)
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+FENCE = re.compile(
+    r"(?:^<!-- (?P<mark>[a-z: ]+) -->\n)?^```(?P<language>\w*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL
+)
+LANGUAGES = ("python", "bash", "text", "toml")
+HARMLESS = ("git", "cd", "export")  # words that begin a line of which nothing here can be checked
+
+
+@dataclass(frozen=True)
+class Block:
+    line: int
+    language: str
+    code: str
+    mark: str = ""
+    printed: str | None = None
+
+
+def blocks(text: str) -> list[Block]:
+    found: list[Block] = []
+    for match in FENCE.finditer(text):
+        line = text.count("\n", 0, match.start("code"))
+        block = Block(line, match["language"], match["code"], match["mark"] or "")
+        if block.mark == "prints":
+            before = found.pop()
+            found.append(Block(before.line, before.language, before.code, before.mark, block.code))
+        else:
+            found.append(block)
+    return found
+
+
+def of(language: str, mark: str | None = None) -> list[pytest.param]:
+    chosen = [b for b in blocks(README) if b.language == language and mark in (None, b.mark)]
+    return [pytest.param(block, id=f"line {block.line}") for block in chosen]
+
+
+def run(block: Block, folder: Path, data: str = "") -> None:
+    """Runs a Python block; AssertionError unless it ends well and prints what it should."""
+    environment = {**os.environ, "RLTF_DATA": data, "COLUMNS": "120"}
+    if not data:
+        del environment["RLTF_DATA"]
+    command = [sys.executable, "-W", "error", "-c", block.code]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=110)
+    assert done.returncode == 0, f"README.md, line {block.line}:\n{done.stderr}"
+    assert block.printed is None or done.stdout == block.printed, f"README.md, line {block.line} prints:\n{done.stdout}"
+
+
+# ---------------------------------------------------------------------------------------------------------- commands
+
+
+def make_targets() -> set[str]:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    return set(re.search(r"^\.PHONY: (.+)$", makefile, re.MULTILINE)[1].split())  # type: ignore[index]
+
+
+def check_command(line: str) -> None:
+    """AssertionError unless the command names things that are there."""
+    words = shlex.split(line, comments=True)
+    while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
+        words = words[1:]
+    if not words or words[0] in HARMLESS:
+        return
+    if words[0] == "make":
+        unknown = {word for word in words[1:] if "=" not in word} - make_targets()
+        assert not unknown, f"the Makefile has no target {unknown}: {line}"
+    elif re.search(r"(^|/)python[0-9.]*$", words[0]) and words[1] == "-m":
+        check_module(words[2], words[3:], line)
+    elif words[0] == "pip":
+        check_install(words[1:], line)
+    else:
+        raise AssertionError(f"this test does not know how to check: {line}")
+
+
+def check_module(module: str, arguments: list[str], line: str) -> None:
+    if module == "pip":
+        return check_install(arguments, line)
+    spec = importlib.util.find_spec(module)
+    assert spec, f"no module {module}: {line}"
+    if spec.submodule_search_locations is not None:
+        spec = importlib.util.find_spec(f"{module}.__main__")
+    starts = spec and spec.origin and 'if __name__ == "__main__":' in Path(spec.origin).read_text(encoding="utf-8")
+    assert starts or module == "pytest", f"{module} does nothing when it is run: {line}"
+    for argument in arguments:
+        if argument.endswith(".toml"):
+            assert (ROOT / argument).is_file(), f"no file {argument}: {line}"
+    return None
+
+
+def check_install(arguments: list[str], line: str) -> None:
+    known = set(
+        tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    )
+    asked = {extra for part in re.findall(r"\[([\w,]+)\]", " ".join(arguments)) for extra in part.split(",")}
+    assert asked <= known, f"no extras {asked - known}: {line}"
+
+
+def commands(block: Block) -> list[str]:
+    """The lines of a bash block; a backslash at the end joins two."""
+    return block.code.replace("\\\n", " ").splitlines()
+
+
+def missing(tree: str) -> list[str]:
+    """Paths of a tree block that do not exist."""
+    folders: list[str] = []
+    gone = []
+    for line in tree.splitlines():
+        name = line.split()[0] if line.strip() else ""
+        depth = (len(line) - len(line.lstrip())) // 2
+        folders[depth:] = [name]
+        if name and not ROOT.joinpath(*folders).exists():
+            gone.append("/".join(folder.rstrip("/") for folder in folders))
+    return gone
+
+
+# ------------------------------------------------------------------------------------------------------- the project
+
+
+@pytest.mark.parametrize("block", of("python"))
+def test_python_block_runs(block: Block, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    run(block, tmp_path, str(request.getfixturevalue("data")) if block.mark == "needs: data" else "")
+
+
+@pytest.mark.parametrize("block", of("bash"))
+def test_commands_name_what_is_there(block: Block) -> None:
+    for line in commands(block):
+        check_command(line)
+
+
+@pytest.mark.parametrize("block", of("text", "tree"))
+def test_tree_shows_what_is_there(block: Block) -> None:
+    assert not missing(block.code)
+
+
+@pytest.mark.parametrize("block", of("toml"))
+def test_toml_block_is_toml(block: Block) -> None:
+    tomllib.loads(block.code)
+
+
+def test_readme_has_blocks_of_known_kinds_and_marks() -> None:
+    found = blocks(README)
+    assert {"python", "bash", "text"} <= {block.language for block in found} <= set(LANGUAGES)
+    assert {block.mark for block in found} <= {"", "needs: data", "tree"}
+    assert README.count("```") == 2 * len(re.findall(FENCE, README)), "a fence that is not a block"
+    assert any(block.mark == "tree" for block in found)
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "PAPERS.md"])
+def test_links_and_paths_lead_somewhere(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    links = [link.split("#")[0] for link in re.findall(r"\]\((?!https?://|#)([^)]+)\)", text)]
+    paths = re.findall(r"`((?:rltf_env|agents|benchmarks|tests)/[\w./-]+)`", text)
+    assert links + paths, f"{page} names nothing"
+    gone = [path for path in links + paths if not (ROOT / path).exists()]
+    assert not gone, f"{page} names what is not there: {gone}"
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "PAPERS.md"])
+def test_ids_and_make_targets_in_the_text_are_known(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert set(re.findall(r"RLTF-\w+-v\d+", text)) <= set(gymnasium.registry)
+    assert set(re.findall(r"`make ([a-z-]+)`", text)) <= make_targets()
+
+
+# ------------------------------------------------------------------------------------------------------- the checker
+
+
+def python(code: str, printed: str | None = None) -> Block:
+    return Block(1, "python", code, printed=printed)
+
+
+def test_blocks_are_found_with_their_marks_and_output() -> None:
+    text = "a\n```python\nprint(1)\n```\n<!-- prints -->\n```text\n1\n```\n\n<!-- needs: data -->\n```bash\nmake test\n```\n"
+    assert blocks(text) == [
+        Block(2, "python", "print(1)\n", "", "1\n"),
+        Block(11, "bash", "make test\n", "needs: data"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("block", "message"),
+    [
+        (python("1 / 0"), "ZeroDivisionError"),
+        (python("import warnings; warnings.warn('old')"), "UserWarning: old"),
+        (python("print('one')", printed="two\n"), r"prints:\s+one"),
+        (python("open('here')"), "FileNotFoundError"),
+    ],
+)
+def test_block_that_does_not_do_what_it_says_is_refused(block: Block, message: str, tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match=message):
+        run(block, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("make nonsense", "no target"),
+        ("python -m agents.nonsense", "no module"),
+        ("python -m rltf_env.core", "does nothing when it is run"),
+        ("python -m pytest agents/recipes/nonsense.toml", "no file"),
+        ("pip install -e '.[nonsense]'", "no extras"),
+        ("rm -rf /", "does not know how to check"),
+    ],
+)
+def test_command_that_cannot_work_is_refused(line: str, message: str) -> None:
+    with pytest.raises(AssertionError, match=message):
+        check_command(line)
+
+
+def test_good_commands_pass_and_joined_lines_are_one() -> None:
+    block = Block(
+        1,
+        "bash",
+        "RLTF_DATA=x make test  # why\n.venv/bin/python -m pytest \\\n  -q\n\n# note\npip install -e '.[agents]'\n",
+    )
+    for line in commands(block):
+        check_command(line)
+
+
+def test_tree_with_a_file_that_is_gone_is_refused() -> None:
+    assert missing("rltf_env/  the environment\n  core.py  types\n  gone.py  nothing\ntests/\n") == ["rltf_env/gone.py"]
