@@ -6,9 +6,11 @@ tried and the remedy. Nothing here knows what a problem is.
 
 from __future__ import annotations
 
+import ast
 import gzip
 import json
 import os
+import warnings
 import zlib
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
@@ -102,6 +104,16 @@ def _parse_int(text: str) -> int:
         return int(text)
     low = len(text) // 2
     return _parse_int(text[:-low]) * 10**low + _parse_int(text[-low:])
+
+
+def parse_python(text: str, what: str) -> ast.Module:
+    """The syntax tree of `text` (`what` it is, for the message). It is somebody's data: Python's advice on it is not shown."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # such as invalid escape sequences in a pattern
+            return ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise DataError(f"{what}: expected Python, got {error}.") from error
 
 
 def as_object(value: Any, where: str) -> dict[str, Any]:

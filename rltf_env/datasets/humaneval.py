@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rltf_env.core import CallCase, Problem, Problems, ScriptCase
-from rltf_env.datasets._files import VARIABLE, Root, Row, check_split, field, locate, read_rows
+from rltf_env.datasets._files import VARIABLE, Root, Row, check_split, field, locate, parse_python, read_rows
 from rltf_env.errors import DataError, MissingData
 
 SPLITS = ("test",)
@@ -84,30 +84,32 @@ def _problem(row: Row) -> Problem:
 
 
 def _examples(prompt: str, entry_point: str, where: str) -> Iterator[CallCase]:
-    """The docstring's doctests of the plain form `>>> f(literals)` with a literal result; the others are left in the text."""
+    """The docstring's doctests of the form `>>> f(literals)` with a literal result; others are left in the text alone."""
+    for node in parse_python(prompt, f"{where}, field 'prompt'").body:
+        if isinstance(node, ast.FunctionDef) and node.name == entry_point:
+            for example in _doctests(ast.get_docstring(node) or ""):
+                case = _call(example.source, example.want, entry_point)
+                if case:
+                    yield case
+
+
+def _doctests(docstring: str) -> list[doctest.Example]:
     try:
-        definitions = [node for node in ast.parse(prompt).body if getattr(node, "name", None) == entry_point]
-    except (SyntaxError, ValueError) as error:
-        raise DataError(f"{where}: expected 'prompt' to be Python, got {error}.") from error
-    for definition in definitions:
-        assert isinstance(definition, ast.FunctionDef)
-        try:
-            doctests = doctest.DocTestParser().get_examples(ast.get_docstring(definition) or "")
-        except ValueError:  # a docstring that only looks like doctests
-            return
-        for example in doctests:
-            case = _call(example.source, example.want, entry_point)
-            if case:
-                yield case
+        return doctest.DocTestParser().get_examples(docstring)
+    except ValueError:  # a docstring that only looks like doctests
+        return []
 
 
 def _call(source: str, want: str, entry_point: str) -> CallCase | None:
     try:
-        call = ast.parse(source.strip(), mode="eval").body
+        (line,) = parse_python(source, "").body
+        call = line.value if isinstance(line, ast.Expr) else line
         if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.func.id != entry_point:
             return None
         args = tuple(ast.literal_eval(argument) for argument in call.args)
         kwargs = {item.arg: ast.literal_eval(item.value) for item in call.keywords if item.arg}
+        if len(kwargs) < len(call.keywords):  # **rest
+            return None
         return CallCase(args, ast.literal_eval(want.strip()), kwargs)
-    except (SyntaxError, ValueError):
+    except (DataError, SyntaxError, ValueError):  # not one statement, or no literals
         return None

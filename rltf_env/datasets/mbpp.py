@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from rltf_env.core import Problem, Problems, ScriptCase
-from rltf_env.datasets._files import Root, Row, check_split, field, locate, read_rows, strings
+from rltf_env.datasets._files import Root, Row, check_split, field, locate, parse_python, read_rows, strings
 from rltf_env.errors import DataError
 
 SPLITS = {
@@ -72,18 +72,15 @@ def _problem(number: int, row: Row) -> Problem:
 
 def _entry_point(code: str, tests: Iterable[str], where: str) -> str | None:
     """The name to define: called in every assert and defined by the reference, the outermost if there are several."""
-    try:
-        defined = {getattr(node, "name", None) for node in ast.parse(code).body}
-        called = [_called(test) for test in tests]
-    except (SyntaxError, ValueError) as error:
-        raise DataError(f"{where}: expected 'code' and 'test_list' to be Python, got {error}.") from error
-    everywhere = defined.intersection(*called)
-    return next((name for name in called[0] if name in everywhere), None)
+    tree = parse_python(code, f"{where}, field 'code'")
+    defined = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    called = [_called(parse_python(test, f"{where}, field 'test_list'")) for test in tests]
+    return next((name for name in called[0] if name in defined.intersection(*called)), None)
 
 
-def _called(test: str) -> list[str]:
+def _called(test: ast.Module) -> list[str]:
     """Names that are called in `test`, outermost first: ast.walk goes breadth first."""
-    functions = [node.func for node in ast.walk(ast.parse(test)) if isinstance(node, ast.Call)]
+    functions = [node.func for node in ast.walk(test) if isinstance(node, ast.Call)]
     return [function.id for function in functions if isinstance(function, ast.Name)]
 
 
