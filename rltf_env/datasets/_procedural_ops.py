@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -40,13 +40,6 @@ class Op:
     code: str
     choices: dict[str, Sequence[int | str]] = field(default_factory=dict)
     most: int = 9999
-
-    @cached_property
-    def template(self) -> tuple[list[ast.stmt], ast.expr]:
-        """The parsed code: its statements and the expression that is its result."""
-        *body, last = ast.parse(self.code).body
-        assert isinstance(last, ast.Expr)
-        return body, last.value
 
 
 def _family(*ops: Op) -> tuple[Op, ...]:
@@ -172,21 +165,45 @@ CONTROL = _family(
 
 OPS: dict[str, Op] = {op.name: op for op in (*LIST, *STRING, *NUMBER, *CONTROL)}
 
-# Neighbours that never meet. After the op on the left, those on the right change nothing, give a constant, undo it, or
-# melt with it into one op of this table.
-APART: dict[str, str] = {}
+# Neighbours that never meet: (what one of these gives, never goes right into one of those). Found by trying all pairs whose
+# types fit; a test repeats it. Left out as well: an op right after itself, for two of a kind mostly melt into one.
+APART: tuple[tuple[str, str], ...] = (
+    # The second forgets what the first did.
+    ("sort_up sort_down reverse_list", "sort_up sort_down sum largest count alternate_sum"),
+    ("sort_words reverse_words", "sort_words count_words"),
+    ("add_each multiply_each square_each running_sums lengths", "count"),
+    ("upper replace_letter reverse_text", "length"),
+    ("reverse_text", "count_vowels"),
+    ("unique", "largest"),
+    # The second finds nothing left to do, or always gives the same.
+    ("keep_above square_each lengths digits positions count_up", "until_negative"),
+    ("positions count_up", "sort_up unique"),
+    ("upper to_text", "upper replace_letter remove_vowels count_vowels positions"),
+    ("replace_letter", "positions"),
+    ("remove_vowels", "replace_letter count_vowels"),
+    ("count count_words count_vowels remainder", "digit_sum"),
+    ("remainder", "at_least"),
+    # The two are one op of this table.
+    ("sort_up sort_down", "reverse_list"),
+    # Mostly too large.
+    ("multiply square", "count_up"),
+)
 
 
 @cache
 def followers(name: str) -> tuple[str, ...]:
-    """Names of the ops that may come right after op `name`: types fit, not itself, and not kept `APART`."""
-    apart = {name, *APART.get(name, "").split()}
+    """Names of the ops that may come right after op `name`: the types fit, it is another op, and no row sets them `APART`."""
+    apart = {name, *(b for before, after in APART if name in before.split() for b in after.split())}
     return tuple(op.name for op in OPS.values() if op.takes == OPS[name].gives and op.name not in apart)
 
 
 @cache
 def signatures(depth: int) -> tuple[Signature, ...]:
-    """All allowed signatures of `depth` ops, in the order of `OPS`."""
+    """All allowed signatures of `depth` ops, in the order of `OPS`.
+
+    Every one of depth 1 and 2 has problems. Of the longer ones a few have none that is worth asking (sort, add 1 to each,
+    sum: the sort is idle) and are never drawn.
+    """
     check_depth(depth)
     if depth == 1:
         return tuple((name,) for name in OPS)
@@ -213,7 +230,8 @@ def _split_of_pair(first: str, second: str) -> str:
 
 
 def check_depth(depth: int) -> None:
-    if not 1 <= depth <= DEEPEST:
+    """Raises `UsageError` unless problems of this depth exist."""
+    if depth not in range(1, DEEPEST + 1):
         raise UsageError(f"Expected a depth of 1 to {DEEPEST} ops, got {depth}.")
 
 
@@ -221,67 +239,55 @@ def check_depth(depth: int) -> None:
 
 
 class Step:
-    """An op with its parameters chosen: phrase, nodes, and a function that applies it."""
+    """An op with its constants chosen: its phrase, its nodes, and a function that applies it."""
 
     def __init__(self, op: Op, chosen: tuple[int | str, ...]) -> None:
         self.op = op
-        self.parameters = dict(zip(op.choices, chosen, strict=True))
-        self.phrase = op.phrase.format(**{key: _spoken(value) for key, value in self.parameters.items()})
-        body, result = op.template
-        fill = _Fill(self.parameters)
-        self.body = [fill.visit(_copy(node)) for node in body]
-        self.result: ast.expr = fill.visit(_copy(result))
+        self.constants = dict(zip(op.choices, chosen, strict=True))
+        self.phrase = op.phrase.format(**{name: repr(value) for name, value in self.constants.items()})
+        *body, last = _Fill(self.constants).visit(ast.parse(op.code)).body
+        self.body: list[ast.stmt] = body
+        self.result: ast.expr = last.value
         self.apply: Callable[[Any], Any] = runnable(print_program([self]))
+
+    def assigned(self) -> list[ast.stmt]:
+        """The statements that leave the result in `x`."""
+        if isinstance(self.result, ast.Name) and self.result.id == "x":
+            return self.body
+        return [*self.body, ast.Assign([ast.Name("x", ast.Store())], self.result, lineno=1)]
+
+    def returned(self) -> list[ast.stmt]:
+        """The statements that return the result."""
+        return [*self.body, ast.Return(self.result)]
+
+
+class _Fill(ast.NodeTransformer):
+    """Puts constants in the place of the names that stand for them."""
+
+    def __init__(self, constants: dict[str, int | str]) -> None:
+        self.constants = constants
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return ast.Constant(self.constants[node.id]) if node.id in self.constants else node
 
 
 @cache
 def step(name: str, chosen: tuple[int | str, ...]) -> Step:
-    """The step of op `name` with the parameters `chosen`; there are few hundred, so they are kept."""
+    """The step of op `name` with the constants `chosen`. There are a few hundred in all, so they are kept."""
     return Step(OPS[name], chosen)
 
 
-class _Fill(ast.NodeTransformer):
-    """Puts constants in the place of parameters."""
-
-    def __init__(self, parameters: dict[str, int | str]) -> None:
-        self.parameters = parameters
-
-    def visit_Name(self, node: ast.Name) -> ast.expr:
-        return ast.Constant(self.parameters[node.id]) if node.id in self.parameters else node
-
-
-def _copy(node: Any) -> Any:
-    return (
-        ast.parse(ast.unparse(node)).body[0]
-        if isinstance(node, ast.stmt)
-        else ast.parse(ast.unparse(node), mode="eval").body
-    )
-
-
-def _spoken(value: int | str) -> str:
-    return str(value) if isinstance(value, int) else repr(value)
-
-
 def print_program(steps: Sequence[Step]) -> str:
-    """The source of `def f(x)` that takes `steps` in order: the reference solution."""
-    body = [statement for step in steps[:-1] for statement in _statements(step)]
-    last = steps[-1]
-    body += [*last.body, ast.Return(last.result)]
-    arguments = ast.arguments(
-        posonlyargs=[], args=[ast.arg("x")], kwonlyargs=[], kw_defaults=[], defaults=[], vararg=None, kwarg=None
-    )
-    function = ast.FunctionDef("f", arguments, body, [], lineno=1)
-    return ast.unparse(ast.Module([function], [])) + "\n"
-
-
-def _statements(step: Step) -> Iterator[ast.stmt]:
-    yield from step.body
-    if not (isinstance(step.result, ast.Name) and step.result.id == "x"):
-        yield ast.Assign([ast.Name("x", ast.Store())], step.result, lineno=1)
+    """The source of a function `f(x)` that takes `steps` in order: the reference solution."""
+    module = ast.parse("def f(x): pass")
+    function = module.body[0]
+    assert isinstance(function, ast.FunctionDef)
+    function.body = [statement for step in steps[:-1] for statement in step.assigned()] + steps[-1].returned()
+    return ast.unparse(module) + "\n"
 
 
 def runnable(source: str) -> Callable[[Any], Any]:
-    """The function `f` of a source that this generator printed itself."""
+    """The function `f` of a source that `print_program` made: the generator's own code, so it runs here."""
     names: dict[str, Any] = {}
     exec(compile(source, "<procedural>", "exec"), names)
     return names["f"]

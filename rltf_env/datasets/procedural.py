@@ -1,20 +1,49 @@
 """Procedural problems: endless, seeded, no download. The embedded default.
 
-A problem of depth d applies d typed operations in sequence to the argument `x` of the function `f`. Statement, reference
-and cases all come from the same draw; expected results are found by running the reference, which is printed from `ast`
-nodes (after arXiv 2407.19772, which generates code tests from abstract syntax trees).
+A problem of depth d applies d typed operations, one after the other, to the argument `x` of a function `f`:
+
+    Given a list of integers x, keep the odd numbers, then add 3 to each number, then take the sum, and return the result.
+
+Statement, reference and cases come from one draw. The reference is printed from `ast` nodes and run to find what the cases
+expect (after arXiv 2407.19772, which makes unseen code tests from abstract syntax trees; its grammar is not public, so
+ops, depths and splits are ours). No case set is taken that one answer suits for more than half, or that a program passes
+that leaves some of the steps out.
+
+OPS, by type (phrases and code are in `_procedural_ops.py`):
+
+    list[int] -> list[int]  keep_odd keep_multiples keep_above add_each multiply_each square_each sort_up sort_down
+                            reverse_list take_first append_number running_sums unique until_negative
+    list[int] -> int        sum largest count alternate_sum
+    list[str] -> list[str]  sort_words reverse_words long_words
+    list[str] -> list[int]  lengths
+    list[str] -> int        count_words
+    list[str] -> str        join_words longest
+    str -> str              upper reverse_text replace_letter remove_vowels double_characters take_text repeat
+    str -> int              length count_vowels
+    str -> list[str]        words
+    str -> list[int]        positions
+    int -> int              add multiply square remainder at_least halve_or_add next_multiple digit_sum
+    int -> list[int]        count_up digits
+    int -> str              to_text
+
+Splits are made by what is composed, not by what is drawn: a *signature* is the tuple of op names, constants left out.
+Single ops are in train alone. A hash of its names puts a pair of neighbours into test (20 %), validation (10 %) or train.
+A longer signature is as held out as its most held-out pair of neighbours, so train never shows a held-out pair at any depth.
 """
 
 from __future__ import annotations
 
+import copy
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from rltf_env.core import Attempt, CallCase, Problem, Problems, Source
+from rltf_env.datasets._files import Root, check_split
 from rltf_env.datasets._procedural_ops import (
     DEEPEST,
     INT,
@@ -23,7 +52,6 @@ from rltf_env.datasets._procedural_ops import (
     SPLITS,
     STR,
     STRS,
-    Op,
     Signature,
     Step,
     check_depth,
@@ -36,11 +64,12 @@ from rltf_env.datasets._procedural_ops import (
 )
 from rltf_env.errors import UnknownName, UsageError
 
-__all__ = ["DEEPEST", "OPS", "SPLITS", "Op", "draw", "find", "load", "signatures", "source", "split_of"]
+__all__ = ["DEEPEST", "OPS", "SPLITS", "draw", "find", "load", "signatures", "source", "split_of"]
 
 EXAMPLES, CASES, EDGES = 2, 6, 2  # public examples, hidden cases, and how many of these are edge inputs at most
-LARGEST, LONGEST = 9999, 60  # bounds on |int| and on lengths, at every step of the way
-_ID = re.compile(r"procedural/(train|validation|test)/([1-9])/(0|[1-9][0-9]{0,18})")
+LARGEST, LONGEST_LIST, LONGEST_STR = 9999, 20, 40  # bounds on |int| and on lengths, for every value on the way
+PATIENCE = 20  # draws without a new statement after which `load` takes a known one again
+_ID = re.compile(rf"procedural/({'|'.join(SPLITS)})/([1-{DEEPEST}])/(0|[1-9][0-9]{{0,17}})")
 
 
 # --------------------------------------------------------------------------------------------------------------- API
@@ -48,41 +77,64 @@ _ID = re.compile(r"procedural/(train|validation|test)/([1-9])/(0|[1-9][0-9]{0,18
 
 def load(
     split: str = "train",
-    root: object = None,
+    root: Root = None,
     *,
     size: int = 256,
     seed: int = 0,
     depths: Sequence[int] | None = None,
 ) -> Problems:
-    """`size` problems of `split`, the same ones for the same arguments; a larger `size` only adds to the end.
+    """`size` problems of a split: the same for the same arguments, and a larger `size` only adds to the end.
 
-    `root` is ignored: there are no files. `depths` takes turns; None stands for 1, 2, 3 in train and 2, 3 elsewhere.
+    Statements differ while there are enough of them: once 20 draws of a depth bring no new one (there are 163 of
+    depth 1), known ones come again with other cases.
+
+    Args:
+        split: "train", "validation" or "test".
+        root: ignored by design, there are no files.
+        depths: they take turns. None stands for 1, 2, 3 in train and for 2, 3 elsewhere.
 
     Raises:
-        UsageError: an unknown split, no such depth, or depth 1 outside train.
+        UnknownName: no such split.
+        UsageError: no such depth, or depth 1 outside train.
     """
     depths = _depths(split, depths)
     if size < 1:
         raise UsageError(f"Expected size >= 1, got {size}.")
-    rng, chosen = np.random.default_rng(seed), dict[str, Problem]()
+    rng = np.random.default_rng(seed)
+    chosen: dict[str, Problem] = {}
+    seen: set[str] = set()
+    patience = dict.fromkeys(depths, PATIENCE)
     while len(chosen) < size:
-        problem = draw(rng, split, depths[len(chosen) % len(depths)])
+        depth = depths[len(chosen) % len(depths)]
+        problem = _unseen(rng, split, depth, seen, patience)
+        seen.add(problem.statement)
         chosen.setdefault(problem.id, problem)
     return Problems(chosen.values())
 
 
+def _unseen(rng: np.random.Generator, split: str, depth: int, seen: set[str], patience: dict[int, int]) -> Problem:
+    """A problem with a new statement; when `patience` runs out, any, and from then on without looking."""
+    problem = draw(rng, split, depth)
+    for _ in range(patience[depth]):
+        if problem.statement not in seen:
+            return problem
+        problem = draw(rng, split, depth)
+    patience[depth] = 0
+    return problem
+
+
 def draw(rng: np.random.Generator, split: str = "train", depth: int = 2) -> Problem:
-    """A fresh problem of `depth` ops whose signature belongs to `split`; takes one number from `rng`."""
+    """A fresh problem of `depth` ops whose signature belongs to `split`. Takes one number from `rng`."""
     _depths(split, (depth,))
     return _problem(split, depth, int(rng.integers(2**48)))
 
 
 def find(id: str) -> Problem:
-    """The problem `procedural/SPLIT/DEPTH/NUMBER`: the id says all that is needed to make it again, anywhere.
+    """The problem `procedural/SPLIT/DEPTH/NUMBER`: the id holds all that is needed to make it again, anywhere.
 
     Raises:
-        UnknownName: the id is not of that form.
-        UsageError: depth 1 outside train, or too deep.
+        UnknownName: the id has another form.
+        UsageError: depth 1 outside train.
     """
     match = _ID.fullmatch(id)
     if match is None:
@@ -92,43 +144,54 @@ def find(id: str) -> Problem:
     return _problem(split, int(depth), int(number))
 
 
-def source(split: str = "train", *, depths: Sequence[int] | None = None) -> Source:
-    """A `Source` of endless fresh problems of `split`, the depth drawn from `depths` (None: as in `load`)."""
-    return _Endless(split, _depths(split, depths))
+def source(split: str = "train", root: Root = None, *, depths: Sequence[int] | None = None) -> Source:
+    """Endless fresh problems of a split, each of a depth drawn from `depths` (split, root, depths: as in `load`).
+
+    It finds any problem of its own split by id, and no other's.
+    """
+    return Endless(split, _depths(split, depths))
 
 
-class _Endless:
-    def __init__(self, split: str, depths: tuple[int, ...]) -> None:
-        self.split, self.depths = split, depths
+@dataclass(frozen=True)
+class Endless:
+    """The `Source` that `source` makes."""
+
+    split: str
+    depths: tuple[int, ...]
 
     def draw(self, rng: np.random.Generator) -> Problem:
         return draw(rng, self.split, self.depths[int(rng.integers(len(self.depths)))])
 
     def find(self, id: str) -> Problem:
-        return find(id)
+        problem = find(id)
+        if not id.startswith(f"procedural/{self.split}/"):
+            raise UnknownName("problem", id, (f"procedural/{self.split}/DEPTH/NUMBER",), hint="It is of another split.")
+        return problem
 
     def observe(self, attempt: Attempt) -> None:
-        """Every draw is independent of what came before."""
+        """Nothing: each draw is independent of what came before."""
 
 
 def _depths(split: str, depths: Sequence[int] | None) -> tuple[int, ...]:
-    if split not in SPLITS:
-        raise UnknownName("split", split, SPLITS)
-    depths = ((1, 2, 3) if split == "train" else (2, 3)) if depths is None else tuple(depths)
-    if not depths:
-        raise UsageError("Expected at least one depth, got none.")
+    check_split("procedural", split, SPLITS)
+    if depths is None:
+        return (1, 2, 3) if split == "train" else (2, 3)
+    if not isinstance(depths, Sequence) or isinstance(depths, str) or not depths:
+        raise UsageError(f"Expected depths as a list such as [1, 2], got {depths!r}.")
     for depth in depths:
         check_depth(depth)
     if split != "train" and 1 in depths:
-        raise UsageError(f"Expected depths of 2 or more in {split!r}, got {depths}: single ops are all in 'train'.")
-    return depths
+        raise UsageError(
+            f"Expected depths of 2 or more in {split!r}, got {list(depths)}: every single op is in 'train'. Leave out 1."
+        )
+    return tuple(depths)
 
 
 # ----------------------------------------------------------------------------------------------------------- drawing
 
 
 class _Stream:
-    """Numbers from a key. Raw bits of PCG64, whose stream numpy never changes (NEP 19); Generator methods may change."""
+    """Whole numbers from a key: raw bits of PCG64, which no numpy changes (NEP 19), as it may change Generator's methods."""
 
     def __init__(self, *key: int) -> None:
         self._generator = np.random.PCG64(key)
@@ -178,7 +241,7 @@ def _written(id: str, steps: Sequence[Step], inputs: Sequence[Any]) -> Problem:
     reference = print_program(steps)
     solve = runnable(reference)
     cases = [CallCase((x,), solve(x)) for x in inputs]
-    signature = tuple(step.op.name for step in steps)
+    signature = tuple(one.op.name for one in steps)
     return Problem(
         id=id,
         statement=f"Given {_NOUNS[steps[0].op.takes]} x, {', then '.join(s.phrase for s in steps)}, and return the result.",
@@ -187,17 +250,17 @@ def _written(id: str, steps: Sequence[Step], inputs: Sequence[Any]) -> Problem:
         examples=tuple(cases[:EXAMPLES]),
         solutions=(reference,),
         difficulty=f"depth-{len(steps)}",
-        meta={"signature": signature, "ops": tuple((step.op.name, step.parameters) for step in steps)},
+        meta={"signature": signature, "ops": tuple((one.op.name, dict(one.constants)) for one in steps)},
     )
 
 
 # ------------------------------------------------------------------------------------------------------------ inputs
 
-_NOUNS = {INT: "an integer", INTS: "a list of integers", STR: "a text", STRS: "a list of words"}
-_WORDS = (
-    "a to red sky cat eel owl tree Moon blue rain apple otter river stone queue Alice violet banana "
-    "silver orange Tom tea igloo oboe pi zebra axe toe area"
-).split()
+_NOUNS = {INT: "an integer", INTS: "a list of integers", STR: "a string", STRS: "a list of words"}
+_WORDS = tuple(
+    "a to red sky cat eel owl tree Moon blue rain apple otter river stone queue Alice violet banana "  # noqa: SIM905
+    "silver orange Tom tea igloo oboe pi zebra axe toe area".split()
+)
 
 
 def _int(stream: _Stream) -> int:
@@ -229,48 +292,50 @@ _EDGE: dict[str, Sequence[Any]] = {
 def _draw_inputs(stream: _Stream, steps: Sequence[Step]) -> list[Any] | None:
     """Examples first, then hidden inputs, edges last; all different. None if the steps suit too few inputs."""
     kind = steps[0].op.takes
-    edges = [stream.pick(_EDGE[kind]) for _ in range(EDGES)]
-    drawn = [_TYPICAL[kind](stream) for _ in range(2 * (EXAMPLES + CASES))]
-    edges = _usable(steps, edges, [])
-    typical = _usable(steps, drawn, edges)[: EXAMPLES + CASES - len(edges)]
-    return [*typical, *edges] if len(typical) + len(edges) == EXAMPLES + CASES else None
+    edges = _usable(steps, (copy.copy(stream.pick(_EDGE[kind])) for _ in range(EDGES)), (), EDGES)
+    wanted = EXAMPLES + CASES - len(edges)
+    typical = _usable(steps, (_TYPICAL[kind](stream) for _ in range(2 * wanted)), edges, wanted)
+    return [*typical, *edges] if len(typical) == wanted else None
 
 
-def _usable(steps: Sequence[Step], inputs: Sequence[Any], taken: Sequence[Any]) -> list[Any]:
+def _usable(steps: Sequence[Step], inputs: Iterable[Any], taken: Sequence[Any], wanted: int) -> list[Any]:
+    """The first `wanted` of the inputs that are new and that the steps can be run on."""
     usable: list[Any] = []
     for x in inputs:
         if x not in taken and x not in usable and _run(steps, x) is not None:
             usable.append(x)
+            if len(usable) == wanted:
+                break
     return usable
 
 
 def _run(steps: Sequence[Step], x: Any) -> Any:
-    """The result of the steps on `x`; None if it grows too large on the way."""
-    for step in steps:
-        if not _small(x) or (isinstance(x, int) and abs(x) > step.op.most):
-            return None
-        x = step.apply(x)
-    return x if _small(x) else None
+    """The result of the steps on `x`; None if something on the way is too large or not of the type that a step needs."""
+    try:
+        for one in steps:
+            if not _small(x) or (isinstance(x, int) and abs(x) > one.op.most):
+                return None
+            x = one.apply(x)
+        return x if _small(x) else None
+    except (TypeError, AttributeError):  # only in a program with some steps left out, whose types may not fit
+        return None
 
 
 def _small(x: Any) -> bool:
+    """True if `x` is within the bounds; a list is known by its first item."""
     if isinstance(x, int):
-        return abs(x) <= LARGEST
-    return len(x) <= LONGEST and (isinstance(x, str) or all(map(_small, x)))
+        return -LARGEST <= x <= LARGEST
+    if isinstance(x, str):
+        return len(x) <= LONGEST_STR
+    if not x or len(x) > LONGEST_LIST:
+        return not x
+    return max(map(len, x)) <= LONGEST_STR if isinstance(x[0], str) else -LARGEST <= min(x) <= max(x) <= LARGEST
 
 
 def _degenerate(steps: Sequence[Step], inputs: Sequence[Any]) -> bool:
-    """True if one answer suits more than half of the inputs, or the program with some steps left out suits all."""
+    """True if one answer suits more than half of the inputs, or a program with some of the steps left out suits all."""
     results = [_run(steps, x) for x in inputs]
     if max(map(results.count, results)) > len(results) // 2:
         return True
     shorter = (part for n in range(len(steps)) for part in combinations(steps, n))
-    return any(
-        _fits(part, steps) and all(_run(part, x) == r for x, r in zip(inputs, results, strict=True)) for part in shorter
-    )
-
-
-def _fits(part: Sequence[Step], steps: Sequence[Step]) -> bool:
-    """True if the types of `part` fit each other and the ends of `steps`."""
-    types = [steps[0].op.takes, *(kind for step in part for kind in (step.op.takes, step.op.gives)), steps[-1].op.gives]
-    return all(types[i] == types[i + 1] for i in range(0, len(types), 2))
+    return any(all(_run(part, x) == result for x, result in zip(inputs, results, strict=True)) for part in shorter)
