@@ -7,9 +7,12 @@ runs at import, nothing that a program wrote run outside the cage.
 from __future__ import annotations
 
 import ast
+import re
 import sys
 import tomllib
 from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -82,6 +85,7 @@ class Checker(ast.NodeVisitor):
         file = f"{module}.__init__" if package else module
         self.may = WALLS[max((name for name in WALLS if within(file, name)), key=len)]
         self.found: list[tuple[int, str]] = []
+        self.others: set[str] = set()  # other people's packages that are imported somewhere
         self.origin: dict[str, str] = {}  # a local name -> the dotted name it stands for
         self.functions = self.forks = 0
 
@@ -114,6 +118,7 @@ class Checker(ast.NodeVisitor):
             if not any(within(name, allowed) for allowed in self.may.project):
                 self.complain(node, f"{self.module} may not import {name}")
             return
+        self.others.add(top)
         allowed = self.may.lazy if self.functions else self.may.eager
         if allowed is not None and top not in allowed and top not in (self.may.eager or ()):
             self.complain(node, f"{self.module} may not import {top}{'' if self.functions else ' at import'}")
@@ -203,23 +208,37 @@ def is_module(name: str) -> bool:
     return path.with_suffix(".py").is_file() or path.is_dir()
 
 
-def complaints(module: str, source: str, *, package: bool = False, prints: bool = False) -> list[tuple[int, str]]:
+def check(module: str, source: str, *, package: bool = False, prints: bool = False) -> Checker:
     checker = Checker(module, package=package, prints=prints)
     checker.visit(ast.parse(source))
-    return sorted(checker.found)
+    return checker
+
+
+def complaints(module: str, source: str, **options: bool) -> list[tuple[int, str]]:
+    return sorted(check(module, source, **options).found)
+
+
+def check_file(path: Path) -> Checker:
+    relative = path.relative_to(ROOT)
+    package = path.name == "__init__.py"
+    module = ".".join(relative.parent.parts if package else relative.with_suffix("").parts)
+    return check(
+        module, path.read_text(encoding="utf-8"), package=package, prints=relative.as_posix() in entry_points()
+    )
 
 
 def sources() -> list[Path]:
     return [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 
 
+@cache
 def project() -> dict:
     return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
 def entry_points() -> set[str]:
     """The files that may print: those whose prints the linter is told to ignore."""
-    ignores = project()["tool"]["ruff"]["lint"]["per-file-ignores"]
+    ignores = project()["tool"]["ruff"]["lint"].get("per-file-ignores", {})
     return {path for path, codes in ignores.items() if "T201" in codes}
 
 
@@ -228,12 +247,8 @@ def entry_points() -> set[str]:
 
 @pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_module_keeps_to_its_side_of_the_walls(path: Path) -> None:
-    relative = path.relative_to(ROOT)
-    package = path.name == "__init__.py"
-    module = ".".join(relative.parent.parts if package else relative.with_suffix("").parts)
-    prints = str(relative) in entry_points()
-    found = complaints(module, path.read_text(encoding="utf-8"), package=package, prints=prints)
-    assert not found, "\n".join(f"{relative}:{line}: {text}" for line, text in found)
+    found = sorted(check_file(path).found)
+    assert not found, "\n".join(f"{path.relative_to(ROOT)}:{line}: {text}" for line, text in found)
 
 
 def test_only_programs_that_a_person_starts_may_print() -> None:
@@ -245,6 +260,22 @@ def test_only_programs_that_a_person_starts_may_print() -> None:
 def test_every_wall_stands_before_something() -> None:
     gone = [name for name in WALLS if not is_module(name)]
     assert not gone, f"WALLS rules modules that are not there: {gone}"
+
+
+def test_what_is_imported_is_declared() -> None:
+    table = project()["project"]
+    lines = [*table["dependencies"], *(line for extra in table["optional-dependencies"].values() for line in extra)]
+    declared = {distribution_name(re.split(r"[\[<>=!~; ]", line)[0]) for line in lines}
+    providers = packages_distributions()
+    imported = set().union(*(check_file(path).others for path in sources()))
+    undeclared = {
+        name for name in imported if not declared & {distribution_name(each) for each in providers.get(name, [name])}
+    }
+    assert not undeclared, f"imported, but in no list of dependencies in pyproject.toml: {sorted(undeclared)}"
+
+
+def distribution_name(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def test_every_package_on_disk_is_installed() -> None:
