@@ -18,11 +18,10 @@ from typing import Any
 from rltf_env.errors import UnknownName, UsageError
 
 INT, INTS, STR, STRS = "int", "list[int]", "str", "list[str]"
-SPLITS = ("train", "validation", "test")
+SPLITS = ("train", "validation", "test")  # from the least to the most held out
 DEEPEST = 6
 
 Signature = tuple[str, ...]
-Value = int | str | list[int] | list[str]
 
 
 @dataclass(frozen=True)
@@ -42,13 +41,9 @@ class Op:
     most: int = 9999
 
 
-def _family(*ops: Op) -> tuple[Op, ...]:
-    return ops
-
-
 _DIGITS = range(1, 10)
 
-LIST = _family(
+LIST = (
     Op("keep_odd", INTS, INTS, "keep the odd numbers", "[v for v in x if v % 2 == 1]"),
     Op("keep_multiples", INTS, INTS, "keep the multiples of {k}", "[v for v in x if v % k == 0]", {"k": range(2, 6)}),
     Op("keep_above", INTS, INTS, "keep the numbers above {k}", "[v for v in x if v > k]", {"k": range(10)}),
@@ -65,36 +60,50 @@ LIST = _family(
     Op("count", INTS, INT, "count the numbers", "len(x)"),
     Op("sort_words", STRS, STRS, "sort the words", "sorted(x)"),
     Op("reverse_words", STRS, STRS, "reverse the order of the words", "x[::-1]"),
-    Op("long_words", STRS, STRS, "keep the words longer than {k}", "[w for w in x if len(w) > k]", {"k": range(2, 6)}),
+    Op(
+        "long_words",
+        STRS,
+        STRS,
+        "keep the words longer than {k} letters",
+        "[w for w in x if len(w) > k]",
+        {"k": range(2, 6)},
+    ),
     Op("lengths", STRS, INTS, "take the length of each word", "[len(w) for w in x]"),
     Op("count_words", STRS, INT, "count the words", "len(x)"),
 )
 
-STRING = _family(
+STRING = (
     Op("upper", STR, STR, "make it upper case", "x.upper()"),
-    Op("reverse_text", STR, STR, "reverse the text", "x[::-1]"),
-    Op("replace_letter", STR, STR, "replace {j} by {k}", "x.replace(j, k)", {"j": "aeio", "k": "xyz"}),
-    Op("remove_vowels", STR, STR, "remove the vowels", "''.join([c for c in x if c not in 'aeiou'])"),
+    Op("reverse_text", STR, STR, "reverse the string", "x[::-1]"),
+    Op("replace_letter", STR, STR, "replace each {j} by {k}", "x.replace(j, k)", {"j": "aeio", "k": "xyz"}),
+    Op("remove_vowels", STR, STR, "remove the letters aeiou", "''.join([c for c in x if c not in 'aeiou'])"),
     Op("double_characters", STR, STR, "double each character", "''.join([c + c for c in x])"),
     Op("take_text", STR, STR, "keep the first {k} characters", "x[:k]", {"k": range(2, 7)}),
-    Op("repeat", STR, STR, "repeat the text {k} times", "x * k", {"k": range(2, 5)}),
+    Op("repeat", STR, STR, "repeat the string {k} times", "x * k", {"k": range(2, 5)}),
     Op("length", STR, INT, "count the characters", "len(x)"),
     Op("words", STR, STRS, "split it into words", "x.split()"),
-    Op("positions", STR, INTS, "list the positions of {k}", "[i for i, c in enumerate(x) if c == k]", {"k": "aeot"}),
+    Op(
+        "positions",
+        STR,
+        INTS,
+        "list the positions of {k} from 0",
+        "[i for i, c in enumerate(x) if c == k]",
+        {"k": "aeot"},
+    ),
     Op("join_words", STRS, STR, "join the words with {k}", "k.join(x)", {"k": "-+_/"}),
 )
 
-NUMBER = _family(
+NUMBER = (
     Op("add", INT, INT, "add {k}", "x + k", {"k": _DIGITS}),
     Op("multiply", INT, INT, "multiply by {k}", "x * k", {"k": range(2, 10)}),
     Op("square", INT, INT, "square it", "x * x"),
     Op("remainder", INT, INT, "take the remainder modulo {k}", "x % k", {"k": range(3, 10)}),
     Op("count_up", INT, INTS, "list the numbers from 1 to it", "list(range(1, x + 1))", most=20),
     Op("digits", INT, INTS, "list its digits", "[int(c) for c in str(abs(x))]"),
-    Op("to_text", INT, STR, "write it as text", "str(x)"),
+    Op("to_text", INT, STR, "write it as a string", "str(x)"),
 )
 
-CONTROL = _family(
+CONTROL = (
     Op("at_least", INT, INT, "raise it to at least {k}", "if x < k:\n    x = k\nx", {"k": range(2, 20)}),
     Op(
         "halve_or_add",
@@ -151,14 +160,14 @@ CONTROL = _family(
         "count_vowels",
         STR,
         INT,
-        "count the vowels",
+        "count the letters aeiou",
         "n = 0\nfor c in x:\n    if c in 'aeiou':\n        n = n + 1\nn",
     ),
     Op(
         "longest",
         STRS,
         STR,
-        "take the first longest word",
+        "take the first longest word ('' if none)",
         "r = ''\nfor w in x:\n    if len(w) > len(r):\n        r = w\nr",
     ),
 )
