@@ -6,6 +6,7 @@ Each raises `AssertionError` with what was expected and what came.
 
 from __future__ import annotations
 
+import itertools
 import pickle
 import random
 from collections import Counter
@@ -15,15 +16,20 @@ from typing import Any
 
 import numpy as np
 
-from rltf_env import datasets
+from rltf_env import datasets, rewards
 from rltf_env.core import (
     Attempt,
     CallCase,
     Case,
     CaseResult,
+    ComparativeReward,
+    Failure,
+    Feedback,
+    Kind,
     Outcome,
     Problem,
     Program,
+    Reward,
     Sandbox,
     Source,
     StdinCase,
@@ -128,5 +134,101 @@ def _check_unknown(source: Source) -> None:
 
 
 # ------------------------------------------------------------------------------------------------------------ rewards
+
+
+def check_reward(reward: str | Reward, **options: Any) -> None:
+    """Checks a reward on a family of attempts: all outcomes, cut off or not, one token, given tokens, any line or none.
+
+    Each feedback has finite float32 rewards (T,) and learns only from chosen tokens; its parts sum to its total; a second
+    call, in another order, gives the same and leaves its arguments as they are. Of a `ComparativeReward` the same holds
+    against baselines of all outcomes, and: credit of single tokens has no baseline, and a program
+    that ran to its end earns nothing against its own verdict.
+
+    Args:
+        reward: what `rewards.load` takes: a name, `"module:attr"`, or the reward itself.
+        options: passed to `rewards.load`.
+    """
+    reward = rewards.load(reward, **options)
+    attempts = list(_attempts())
+    first = [_checked_feedback(reward(attempt), attempt) for attempt in attempts]
+    for attempt, earlier in reversed(list(zip(attempts, first, strict=True))):
+        _assert_same(reward(attempt), earlier, attempt)
+    if isinstance(reward, ComparativeReward):
+        for attempt, feedback in zip(attempts, first, strict=True):
+            _check_relative(reward, attempt, feedback)
+
+
+def _check_relative(reward: ComparativeReward, attempt: Attempt, feedback: Feedback) -> None:
+    for baseline in _verdicts(lines=(None,)):
+        relative = _checked_feedback(reward.relative(attempt, baseline), attempt)
+        _assert_same(reward.relative(attempt, baseline), relative, attempt)
+        tolerance = 1e-5 * max(1.0, float(np.abs(feedback.rewards).max()))
+        assert np.allclose(relative.token_rewards, feedback.token_rewards, atol=tolerance), (
+            f"Expected the credit of single tokens to have no baseline, got {relative.token_rewards} against {baseline} "
+            f"and {feedback.token_rewards} without, on {attempt}."
+        )
+    own = reward.relative(attempt, attempt.verdict)
+    if attempt.verdict.outcome in (Outcome.PASSED, Outcome.WRONG_ANSWER):
+        assert abs(own.sequence) < 1e-6, f"Expected 0 against its own verdict, got {own.sequence} on {attempt}."
+
+
+def _checked_feedback(feedback: Feedback, attempt: Attempt) -> Feedback:
+    length = len(attempt.program)
+    assert isinstance(feedback, Feedback), f"Expected Feedback, got {type(feedback).__name__} on {attempt}."
+    for name, array, dtype in (("rewards", feedback.rewards, np.float32), ("learn", feedback.learn, np.bool_)):
+        assert array.dtype == dtype, f"Expected {name} of {np.dtype(dtype)}, got {array.dtype} on {attempt}."
+        assert array.shape == (length,), f"Expected {name} of shape ({length},), got {array.shape} on {attempt}."
+    assert np.isfinite(feedback.rewards).all(), f"Expected finite rewards, got {feedback.rewards} on {attempt}."
+    assert np.isfinite(feedback.sequence), f"Expected a finite sequence, got {feedback.sequence} on {attempt}."
+    assert not (feedback.learn & ~attempt.program.chosen).any(), (
+        f"Expected to learn from chosen tokens only, got {feedback.learn} with {attempt.program.given} given on {attempt}."
+    )
+    parts, tolerance = sum(feedback.parts.values()), 1e-5 * max(1.0, float(np.abs(feedback.rewards).sum()))
+    assert abs(parts - feedback.total) <= tolerance, (
+        f"Expected the parts to sum to the total {feedback.total}, got {dict(feedback.parts)} on {attempt}."
+    )
+    return feedback
+
+
+def _assert_same(again: Feedback, earlier: Feedback, attempt: Attempt) -> None:
+    same = (
+        np.array_equal(again.rewards, earlier.rewards)
+        and np.array_equal(again.learn, earlier.learn)
+        and (again.sequence, dict(again.parts)) == (earlier.sequence, dict(earlier.parts))
+    )
+    assert same, f"Expected the same feedback twice, got {earlier}, then {again} on {attempt}."
+
+
+def _attempts() -> Iterator[Attempt]:
+    problem = Problem("check", "Any.", [StdinCase("", "")] * 4)
+    for program, verdict in itertools.product(_programs(), _verdicts()):
+        yield Attempt(problem, program, verdict)
+
+
+def _programs() -> Iterator[Program]:
+    """A program of six lines, twice the same among them, in many ways; its arrays can't be written to."""
+    text = "x = 1\nif x:\n    x = 1\n\nx = 1\nprint(x)"
+    whole, one = np.arange(len(text) + 1), np.zeros(1, np.int64)
+    for tokens, spelled in ((whole, text), (one, "x")):
+        tokens.flags.writeable = False
+        for given, truncated in itertools.product(sorted({0, len(tokens) // 2, len(tokens)}), (False, True)):
+            yield Program(tokens, spelled, tokens, given, truncated)
+
+
+def _verdicts(lines: Sequence[int | None] = (None, 0, 1, 3, 4, 6, 7, 99)) -> Iterator[Verdict]:
+    """All outcomes; failures on a line of the text, on none, and on lines that are not there."""
+    passed = CaseResult(Outcome.PASSED)
+    wrong = CaseResult(Outcome.WRONG_ANSWER, Failure(Kind.WRONG_ANSWER))
+    yield Verdict((passed,) * 4)
+    yield from (Verdict((passed,) * count + (wrong,) * (4 - count)) for count in range(4))
+    for kind, line in itertools.product(("IndexError", "RecursionError", Kind.TIMEOUT, Kind.KILLED, "Own"), lines):
+        failure = Failure(kind, line=line, bases=() if kind in (Kind.TIMEOUT, Kind.KILLED) else ("Exception",))
+        yield Verdict((passed, CaseResult(Outcome.RUNTIME_ERROR, failure), wrong, passed))
+    for (kind, detail), line in itertools.product(
+        (("SyntaxError", ""), ("SyntaxError", "triple_quote"), ("IndentationError", "")), lines
+    ):
+        failure = Failure(kind, line=line, detail=detail, bases=("SyntaxError", "Exception"))
+        yield Verdict((CaseResult(Outcome.SYNTAX_ERROR, failure),) * 4)
+
 
 # ---------------------------------------------------------------------------------------------------------- sandboxes

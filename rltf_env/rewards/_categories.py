@@ -88,7 +88,9 @@ def _look_up(failure: Failure, rows: Mapping[str, str], *, at_run_time: bool) ->
 
 
 def _by_the_cut(failure: Failure, program: Program) -> bool:
-    if not failure.is_a("IndentationError", "TabError") or failure.line is None:
+    if not failure.is_a("IndentationError", "TabError"):
         return True
     starts = line_starts(program.text)
-    return failure.line >= len(starts) or not program.text[starts[max(failure.line, 1)] :].strip()
+    if failure.line is None or not 1 <= failure.line < len(starts):  # unknown, or the last line
+        return True
+    return not program.text[starts[failure.line] :].strip()
