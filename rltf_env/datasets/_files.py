@@ -107,7 +107,7 @@ def _parse_int(text: str) -> int:
 
 
 def parse_python(text: str, what: str) -> ast.Module:
-    """The syntax tree of `text` (`what` it is, for the message). It is somebody's data: Python's advice on it is not shown."""
+    """The syntax tree of `text`, `what` it is, for the message. It is data: Python's advice on its style is not shown."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # such as invalid escape sequences in a pattern

@@ -32,12 +32,12 @@ TWO = (problem("a"), problem("b"))
 @pytest.fixture
 def third_party(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
     module = types.ModuleType("somebody")
-    module.few = TWO
-    module.load = lambda split, root=None, *, size=2: Problems(TWO[:size], [("c", split)])
-    module.anything = lambda **options: [problem(name) for name in sorted(options)]
-    module.endless = lambda split="train": Cycle(TWO)
-    module.broken = lambda split="train": 7
-    module.mixed = lambda split="train": [problem(), 7]
+    vars(module)["few"] = TWO
+    vars(module)["load"] = lambda split, root=None, *, size=2: Problems(TWO[:size], [("c", split)])
+    vars(module)["anything"] = lambda **options: [problem(name) for name in sorted(options)]
+    vars(module)["endless"] = lambda split="train": Cycle(TWO)
+    vars(module)["broken"] = lambda split="train": 7
+    vars(module)["mixed"] = lambda split="train": [problem(), 7]
     monkeypatch.setitem(sys.modules, "somebody", module)
     return module
 
@@ -70,7 +70,7 @@ def test_third_party_function_is_called_with_split_and_options(third_party: type
     loaded = datasets.load("somebody:load", "dev", size=1)
     assert loaded == TWO[:1]
     assert loaded.skipped == (("c", "dev"),)
-    with pytest.raises(UnknownName, match="'sice'.*Did you mean 'size'"):
+    with pytest.raises(UnknownName, match=r"'sice'.*Did you mean 'size'"):
         datasets.load("somebody:load", "dev", sice=1)
 
 
@@ -98,7 +98,7 @@ def test_loaded_problems_take_no_split():
 
 @pytest.mark.parametrize("name", ["broken", "mixed"])
 def test_what_is_no_dataset_is_refused(name: str, third_party: types.ModuleType):
-    with pytest.raises(UsageError, match="Expected .*sequence of Problem, got .*int"):
+    with pytest.raises(UsageError, match=r"Expected .*sequence of Problem, got .*int"):
         datasets.load(f"somebody:{name}")
 
 

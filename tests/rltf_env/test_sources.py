@@ -52,7 +52,7 @@ def test_cycle_goes_on_where_its_copy_was_made():
 
 @pytest.mark.parametrize("kind", [Uniform, Cycle])
 def test_unknown_id_names_the_nearest(kind: type):
-    with pytest.raises(UnknownName, match="Unknown problem 'p/33'. Did you mean 'p/3'"):
+    with pytest.raises(UnknownName, match=r"Unknown problem 'p/33'\. Did you mean 'p/3'"):
         kind(PROBLEMS).find("p/33")
     assert kind(PROBLEMS).find("p/3") == PROBLEMS[3]
 

@@ -1,0 +1,413 @@
+"""APPS: both layouts, both kinds, problems without tests, large tests that load lazily."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import logging
+import math
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rltf_env import datasets
+from rltf_env.core import CallCase, StdinCase
+from rltf_env.datasets import _apps_cases
+from rltf_env.errors import DataError, MissingData, UnknownName
+
+ECHO = {"inputs": ["1\n", ["2", "3"]], "outputs": ["1\n", ["2", "3"]]}
+Write = Callable[..., Path]
+
+
+def call(outputs: list, inputs: list | None = None) -> dict:
+    return {"fn_name": "f", "inputs": inputs or [[number] for number in range(len(outputs))], "outputs": outputs}
+
+
+def starter(text: str) -> dict[str, Any]:
+    return {"starter_code": text}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Write:
+    """Writes one problem in the original layout; returns the root."""
+
+    def write(
+        tests: Any = ECHO, number: str = "0000", split: str = "train", raw: str | None = None, **row: Any
+    ) -> Path:
+        home = tmp_path / "apps" / split / number
+        home.mkdir(parents=True)
+        (home / "question.txt").write_bytes(row.get("question", "Echo.\r\nTwice.\n").encode())
+        if tests is not None or raw is not None:
+            (home / "input_output.json").write_text(json.dumps(tests) if raw is None else raw)
+        if "solutions" in row:
+            (home / "solutions.json").write_text(json.dumps(row["solutions"]))
+        if "starter_code" in row:
+            (home / "starter_code.py").write_text(row["starter_code"])
+        notes = {key: row[key] for key in ("difficulty", "url") if key in row}
+        (home / "metadata.json").write_text(json.dumps(notes))
+        return tmp_path
+
+    return write
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Write:
+    """Writes rows in the hub's layout; returns the file."""
+
+    def write(*rows: dict[str, Any] | str, name: str = "train.jsonl") -> Path:
+        path = tmp_path / name
+        lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
+        text = f"[{','.join(lines)}]" if name.endswith(".json") else "\n".join(lines)
+        path.write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
+        return path
+
+    return write
+
+
+def row(number: int = 0, tests: Any = ECHO, **fields: Any) -> dict[str, Any]:
+    return {
+        "problem_id": number,
+        "question": "Echo.\r\nTwice.\n",
+        "solutions": json.dumps(fields.pop("solutions", [])),
+        "input_output": tests if isinstance(tests, str) else json.dumps(tests),
+        "difficulty": "interview",
+        "url": "",
+        "starter_code": "",
+        **fields,
+    }
+
+
+# --------------------------------------------------------------------------------------------------------- real data
+
+
+def test_the_three_real_problems(data: Path):
+    problems = datasets.load("apps", "train", root=data)
+    assert [problem.id for problem in problems] == ["apps/train/0001", "apps/train/0111", "apps/train/2404"]
+    assert [problem.difficulty for problem in problems] == ["interview", "interview", "introductory"]
+    assert [len(problem.solutions) for problem in problems] == [24, 1, 58]
+    assert problems.skipped == ()
+
+
+def test_a_real_problem_of_standard_input(data: Path):
+    problem = datasets.load("apps", "train", root=data)[1]
+    assert problem.cases == (StdinCase("3 5\n00100\n10110\n11001\n", "5\n"),)
+    assert problem.entry_point is None
+    assert problem.prefix == ""
+    assert problem.statement.startswith("You are given an image")
+    assert problem.meta["url"] == "https://codeforces.com/problemset/problem/838/A"
+
+
+def test_a_real_problem_of_a_call(data: Path):
+    problem = datasets.load("apps", "train", root=data)[2]
+    assert problem.cases == (CallCase(([2, 3, 4, 7, 11], 5), 9),)
+    assert problem.entry_point == "Solution.findKthPositive"
+    assert "class Solution:\n    def findKthPositive(self, arr: List[int], k: int) -> int:" in problem.starter
+    assert "from typing import Dict, List" in problem.prefix
+    assert all(solution.startswith(problem.prefix) for solution in problem.solutions)
+
+
+def test_the_folder_of_the_split_itself_will_do(data: Path):
+    assert datasets.load("apps", "train", root=data / "apps" / "train") == datasets.load("apps", "train", root=data)
+    assert datasets.load("apps", "train", root=data / "apps") == datasets.load("apps", "train", root=data)
+
+
+def test_the_folder_of_another_split_will_not(data: Path):
+    with pytest.raises(MissingData, match="Expected split 'test' of 'apps', got the folder of split 'train'"):
+        datasets.load("apps", "test", root=data / "apps" / "train")
+
+
+# ------------------------------------------------------------------------------------------------------------- layouts
+
+
+@pytest.mark.parametrize("name", ["train.jsonl", "train.jsonl.gz", "train.json"])
+def test_rows_and_folders_give_the_same_problems(name: str, folder: Write, hub: Write):
+    fields = {"difficulty": "interview", "url": "https://x", "solutions": ["print(1)\n", "print(2)"]}
+    folder(ECHO, "0007", **fields)
+    root = folder(call([1, 2]), "0008", **fields, **starter("def f(x):\n    "))
+    rows = row(7, ECHO, **fields), row(8, call([1, 2]), **fields, **starter("def f(x):\n    "))
+    assert datasets.load("apps", "train", root=hub(*rows, name=name)) == datasets.load("apps", "train", root=root)
+
+
+def test_texts_are_as_in_the_file(folder: Write):
+    (problem,) = datasets.load("apps", "train", root=folder())
+    assert problem.statement == "Echo.\r\nTwice.\n"
+
+
+def test_problems_come_by_number(folder: Write):
+    for number in ("0010", "0002", "4999"):
+        root = folder(number=number)
+    (root / "apps" / "train" / ".hidden").mkdir()
+    (root / "apps" / "train" / "notes.txt").touch()
+    assert [p.id[-4:] for p in datasets.load("apps", "train", root=root)] == ["0002", "0010", "4999"]
+
+
+# --------------------------------------------------------------------------------------------------------------- cases
+
+
+def test_lists_of_lines_are_joined(folder: Write):
+    (problem,) = datasets.load("apps", "train", root=folder())
+    assert problem.cases == (StdinCase("1\n", "1\n"), StdinCase("2\n3", "2\n3"))
+
+
+@pytest.mark.parametrize(
+    ("url", "outputs", "expected"),
+    [
+        ("https://www.codewars.com/kata/1", [[9], [[1, 2]]], [9, [1, 2]]),
+        ("https://www.codewars.com/kata/1", [[9], [1, 2]], [[9], [1, 2]]),
+        ("https://www.codewars.com/kata/1", [[9], []], [[9], []]),
+        ("https://www.codewars.com/kata/1", [["abc"], [None]], ["abc", None]),
+        ("https://leetcode.com/problems/two-sum/", [[9], [8]], [[9], [8]]),
+        ("", [[9]], [9]),
+        ("", [9, [9]], [9, [9]]),
+    ],
+)
+def test_results_wrapped_in_a_list_of_one_are_unwrapped(url: str, outputs: list, expected: list, folder: Write):
+    (problem,) = datasets.load("apps", "train", root=folder(call(outputs), url=url))
+    assert [case.expected for case in problem.cases] == expected  # type: ignore[union-attr]
+
+
+def test_numbers_that_json_made_keys_are_numbers_again(folder: Write):
+    tests = call([[{"1": {"2": 3}, "-4": 5}], [{"01": 1}], [{}]], [[{"10": 1}, 7], [{"1": 1, "a": 2}], [[{"1": 1}]]])
+    (problem,) = datasets.load("apps", "train", root=folder(tests))
+    assert [case.args for case in problem.cases] == [  # type: ignore[union-attr]
+        ({10: 1}, 7),
+        ({"1": 1, "a": 2},),
+        ([{"1": 1}],),
+    ]
+    assert [case.expected for case in problem.cases] == [{1: {"2": 3}, -4: 5}, {"01": 1}, {}]  # type: ignore[union-attr]
+
+
+def test_big_integers_and_special_floats_survive(folder: Write):
+    raw = f'{{"fn_name": "f", "inputs": [[{"9" * 5000}], [NaN]], "outputs": [{"9" * 5000}, -Infinity]}}'
+    (problem,) = datasets.load("apps", "train", root=folder(raw=raw))
+    first, second = problem.cases
+    assert first == CallCase((10**5000 - 1,), 10**5000 - 1)
+    assert math.isnan(second.args[0])  # type: ignore[union-attr]
+    assert second.expected == -math.inf  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        (starter("def f(x):\n    "), "f"),
+        (starter("class Solution:\n    def f(self, x):\n        "), "Solution.f"),
+        ({"solutions": ["f = len", "class Solution:\n    def f(self, x): pass"]}, "Solution.f"),
+        ({"solutions": ["def f(x): pass", "class Solution:\n    def f(self, x): pass"]}, "f"),
+        (starter("def f(x):\n    ") | {"solutions": ["class Solution:\n    def f(self, x): pass"]}, "f"),
+        (starter("# class Solution is not asked for\ndef f(x):\n    "), "f"),
+        ({}, "f"),
+    ],
+)
+def test_name_to_call_follows_starter_then_solutions(fields: dict, expected: str, folder: Write):
+    (problem,) = datasets.load("apps", "train", root=folder(call([1]), **fields))
+    assert problem.entry_point == expected
+    assert bool(problem.prefix) == expected.startswith("Solution")
+
+
+# ------------------------------------------------------------------------------------------------------------- skipped
+
+
+@pytest.mark.parametrize(
+    ("tests", "raw", "reason"),
+    [
+        (None, None, "no input_output.json"),
+        (None, " \n", "input_output.json is empty"),
+        ({"inputs": [], "outputs": []}, None, "no tests: inputs is an empty list"),
+        ({"fn_name": "f", "inputs": [], "outputs": []}, None, "no tests: inputs is an empty list"),
+        ({"inputs": ["1", "2", "3"], "outputs": ["1", "2"]}, None, "3 inputs but 2 outputs"),
+    ],
+)
+def test_a_problem_without_tests_is_listed_and_logged(
+    tests: Any, raw: str | None, reason: str, folder: Write, caplog: pytest.LogCaptureFixture
+):
+    folder(number="0001")
+    root = folder(tests, "0002", raw=raw)
+    with caplog.at_level(logging.WARNING):
+        problems = datasets.load("apps", "train", root=root)
+    assert [problem.id for problem in problems] == ["apps/train/0001"]
+    assert problems.skipped == (("apps/train/0002", reason),)
+    (record,) = caplog.records
+    assert record.getMessage() == f"apps train: 1 of 2 problems left out (apps/train/0002: {reason})"
+
+
+def test_a_row_without_tests_is_listed(hub: Write):
+    problems = datasets.load("apps", "test", root=hub(row(1), row(2, ""), name="test.jsonl"))
+    assert problems.skipped == (("apps/test/0002", "no tests: input_output is empty"),)
+
+
+def test_no_problem_with_tests_is_an_error(folder: Write):
+    with pytest.raises(DataError, match=r"expected problems with tests .*, got none"):
+        datasets.load("apps", "train", root=folder(None))
+
+
+# ---------------------------------------------------------------------------------------------------------- difficulty
+
+
+def test_difficulty_picks_problems(folder: Write):
+    for number, name in enumerate(["introductory", "interview", "competition", "interview"]):
+        root = folder(number=f"{number:04d}", difficulty=name)
+    folder(None, "0009", difficulty="interview")
+
+    def ids(**options: Any) -> list[str]:
+        return [problem.id[-1] for problem in datasets.load("apps", "train", root=root, **options)]
+
+    assert ids() == ["0", "1", "2", "3"]
+    assert ids(difficulty="interview") == ["1", "3"]
+    assert ids(difficulty=["competition", "introductory"]) == ["0", "2"]
+    assert datasets.load("apps", "train", root=root, difficulty="competition").skipped == ()
+
+
+def test_unknown_difficulty_names_the_three(folder: Write):
+    with pytest.raises(UnknownName, match=r"'intervew'\. Did you mean 'interview'\? Known: competition, "):
+        datasets.load("apps", "train", root=folder(), difficulty=["intervew"])
+
+
+# ----------------------------------------------------------------------------------------------------------- malformed
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        ("{", "expected JSON"),
+        ("[]", "expected a JSON object, got list"),
+        ("{}", "expected a field 'inputs'"),
+        ('{"inputs": "1", "outputs": ["1"]}', "expected 'inputs' to be of type list, got str"),
+        ('{"inputs": [1], "outputs": ["1"]}', "expected an input or output to be a text or a list of lines, got int"),
+        (
+            '{"inputs": ["1"], "outputs": [[1]]}',
+            "expected an input or output to be a text or a list of lines, got list",
+        ),
+        ('{"fn_name": 1, "inputs": [[1]], "outputs": [1]}', "expected 'fn_name' to be of type str, got int"),
+        (
+            '{"fn_name": "f", "inputs": ["ab"], "outputs": [1]}',
+            "expected each input of a call to be a list of arguments",
+        ),
+    ],
+)
+def test_malformed_tests_name_the_file(raw: str, message: str, folder: Write):
+    with pytest.raises(DataError, match=rf"0000/input_output\.json: {message}"):
+        datasets.load("apps", "train", root=folder(raw=raw))
+
+
+def test_other_malformed_files_are_named(folder: Write):
+    root = folder(solutions={"a": 1})
+    with pytest.raises(DataError, match=r"solutions\.json: expected a list of strings, got dict"):
+        datasets.load("apps", "train", root=root)
+    (root / "apps/train/0000/solutions.json").write_text("")
+    (root / "apps/train/0000/metadata.json").write_text('{"difficulty": 3}')
+    with pytest.raises(DataError, match=r"metadata\.json: expected 'difficulty' to be of type str, got int"):
+        datasets.load("apps", "train", root=root)
+    (root / "apps/train/0000/question.txt").unlink()
+    with pytest.raises(DataError, match=r"0000: expected a problem of APPS with a question\.txt"):
+        datasets.load("apps", "train", root=root)
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        ("{", "expected JSON"),
+        (row(1, "{"), "expected JSON"),
+        (row(1, solutions=7), "expected a list of strings, got int"),
+        (row("1"), "expected 'problem_id' to be of type int, got str"),  # type: ignore[arg-type]
+        (row(1, starter_code=None), "expected 'starter_code' to be of type str, got NoneType"),
+        (row(0), "expected each problem once, got 'apps/train/0000' again"),
+    ],
+    ids=str,
+)
+def test_a_malformed_row_names_file_and_line(broken: dict | str, message: str, hub: Write):
+    with pytest.raises(DataError, match=rf"train\.jsonl:2: {message}"):
+        datasets.load("apps", "train", root=hub(row(0), broken))
+
+
+# ---------------------------------------------------------------------------------------------------------------- lazy
+
+
+def large(**fields: Any) -> dict:
+    """Tests above the limit, with bait: texts that look like keys."""
+    bait = '"fn_name": "bait", "inputs": []' + "x" * _apps_cases.LARGE
+    return {"inputs": [["inputs", bait]], "outputs": [["fn_name"]], **fields}
+
+
+@pytest.fixture
+def layout(request: pytest.FixtureRequest, folder: Write, hub: Write) -> Callable[[dict], Path]:
+    if request.param == "folder":
+        return lambda tests: folder(tests)
+    return lambda tests: hub(row(3), row(0, tests), row(4))
+
+
+both = pytest.mark.parametrize("layout", ["folder", "rows"], indirect=True)
+
+
+@both
+@pytest.mark.parametrize(
+    "tests", [large(), large(fn_name="f"), {"fn_name": "f\u00e9", **large()}], ids=["in", "call", "é"]
+)
+def test_large_tests_are_the_same_as_eager_ones(
+    tests: dict, layout: Callable[[dict], Path], monkeypatch: pytest.MonkeyPatch
+):
+    root = layout(tests)
+    lazy = {problem.id: problem for problem in datasets.load("apps", "train", root=root)}["apps/train/0000"]
+    monkeypatch.setattr(_apps_cases, "LARGE", 1 << 30)
+    eager = {problem.id: problem for problem in datasets.load("apps", "train", root=root)}["apps/train/0000"]
+    assert isinstance(lazy.cases, _apps_cases.LazyCases)
+    assert isinstance(eager.cases, tuple)
+    assert lazy.entry_point == eager.entry_point == tests.get("fn_name")
+    assert tuple(lazy.cases) == eager.cases
+    assert lazy == eager
+    assert len(lazy.cases) == 1
+    assert lazy.cases[0] == eager.cases[-1]
+    assert lazy.cases[:1] == eager.cases
+    assert datasets.digest([lazy]) == datasets.digest([eager])
+
+
+@both
+def test_large_tests_are_not_read_before_they_are_used(layout: Callable[[dict], Path], monkeypatch: pytest.MonkeyPatch):
+    root = layout(large())
+    decoded: list[str] = []
+    whole = _apps_cases.decode
+    monkeypatch.setattr(_apps_cases, "decode", lambda t, u, w: (decoded.append(w), whole(t, u, w))[1])
+    problem = next(p for p in datasets.load("apps", "train", root=root) if p.id == "apps/train/0000")
+    before = list(decoded)
+    assert len(problem.cases) == len(list(problem.cases)) == 1
+    assert len(decoded) == len(before) + 1  # read once, then kept
+
+
+@both
+def test_large_tests_pickle_as_their_place(
+    layout: Callable[[dict], Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.chdir(tmp_path)
+    root = layout(large())
+    problems = datasets.load("apps", "train", root=root.relative_to(tmp_path))
+    packed = pickle.dumps(problems)
+    assert len(packed) < 10_000
+    monkeypatch.chdir("/")
+    _apps_cases._decode_place.cache_clear()
+    copies = pickle.loads(packed)
+    assert copies == problems
+    assert datasets.digest(copies) == datasets.digest(problems)
+
+
+@both
+def test_large_tests_that_are_empty_are_found_out_at_once(layout: Callable[[dict], Path], folder: Write):
+    padding = {"padding": "x" * _apps_cases.LARGE}
+    folder(number="0001")
+    problems = datasets.load("apps", "train", root=layout({**padding, "inputs": [], "outputs": []}))
+    assert problems.skipped == (("apps/train/0000", "no tests: inputs is an empty list"),)
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        ('{"inputs": ["%s', "expected JSON"),
+        ('{"inputs": ["%s"], "outputs": []}', "expected tests that can be judged, got 1 inputs but 0 outputs"),
+        ('{"x": {"fn_name": "g"}, "fn_name": "f", "inputs": [["%s"]], "outputs": [1]}', "got fn_name 'f' where 'g'"),
+    ],
+)
+def test_large_tests_that_are_malformed_name_the_file_at_first_use(raw: str, message: str, folder: Write):
+    (problem,) = datasets.load("apps", "train", root=folder(raw=raw % ("x" * _apps_cases.LARGE)))
+    with pytest.raises(DataError, match=rf"input_output\.json: .*{message}"):
+        len(problem.cases)

@@ -1,0 +1,52 @@
+"""check_dataset: it passes what is right and names what is not."""
+
+from __future__ import annotations
+
+
+import pytest
+
+from rltf_env import datasets
+from rltf_env.core import CallCase, Problem, StdinCase
+from rltf_env.testing import check_dataset
+
+GOOD = Problem("a", "Add.", (CallCase((1, 2), 3),), "add", solutions=("def add(a, b): return a + b",))
+ECHO = Problem("b", "Echo.", (StdinCase("x", "x"),), solutions=("print(input())",))
+
+
+@pytest.mark.parametrize("name", datasets.names())
+def test_every_dataset_of_the_package_is_right(name: str, request: pytest.FixtureRequest):
+    root = {"root": request.getfixturevalue("data")} if name in ("apps", "mbpp") else {}
+    check_dataset(name, limit=100, **root)
+
+
+def test_problems_that_are_right_pass():
+    check_dataset([GOOD, ECHO])
+
+
+class Unstable(tuple):
+    """A sequence of cases that does not survive pickling."""
+
+    def __reduce__(self) -> tuple:
+        return (tuple, ((StdinCase("y", "y"),),))
+
+
+@pytest.mark.parametrize(
+    ("problems", "message"),
+    [
+        ([], "at least one problem"),
+        ([GOOD, ECHO, GOOD], r"unique ids, got these more than once: \['a'\]"),
+        ([Problem("c", " \n", ECHO.cases)], "problem 'c' to have a statement"),
+        ([Problem("c", "Echo.", ("x",))], "cases of problem 'c', got str"),  # type: ignore[arg-type]
+        ([Problem("c", "Add.", GOOD.cases)], "entry_point of problem 'c' to be the name to call, got None"),
+        ([Problem("c", "Echo.", ECHO.cases, "f")], "to be None, since it reads standard input, got 'f'"),
+        ([Problem("c", "Echo.", ECHO.cases, solutions=("x",), prefix="y")], "solution 0 of problem 'c' to begin with"),
+        ([Problem("c", "Echo.", Unstable(ECHO.cases))], "problem 'c' to survive pickling"),
+    ],
+)
+def test_problems_that_are_wrong_are_named(problems: list[Problem], message: str):
+    with pytest.raises(AssertionError, match=message):
+        check_dataset(problems)
+
+
+def test_only_the_first_ones_are_looked_at():
+    check_dataset([GOOD, Problem("c", "", ECHO.cases)], limit=1)
