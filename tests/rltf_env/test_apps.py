@@ -137,8 +137,9 @@ def test_texts_are_as_in_the_file(folder: Write):
 
 
 def test_problems_come_by_number(folder: Write):
-    for number in ("0010", "0002", "4999"):
-        root = folder(number=number)
+    folder(number="0010")
+    folder(number="0002")
+    root = folder(number="4999")
     (root / "apps" / "train" / ".hidden").mkdir()
     (root / "apps" / "train" / "notes.txt").touch()
     assert [p.id[-4:] for p in datasets.load("apps", "train", root=root)] == ["0002", "0010", "4999"]
@@ -248,8 +249,8 @@ def test_no_problem_with_tests_is_an_error(folder: Write):
 
 def test_difficulty_picks_problems(folder: Write):
     for number, name in enumerate(["introductory", "interview", "competition", "interview"]):
-        root = folder(number=f"{number:04d}", difficulty=name)
-    folder(None, "0009", difficulty="interview")
+        folder(number=f"{number:04d}", difficulty=name)
+    root = folder(None, "0009", difficulty="interview")
 
     def ids(**options: Any) -> list[str]:
         return [problem.id[-1] for problem in datasets.load("apps", "train", root=root, **options)]

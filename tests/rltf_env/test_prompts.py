@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rltf_env import datasets, prompts
-from rltf_env.core import CallCase, IntArray, Problem, Program, ScriptCase, StdinCase, Tokenizer
+from rltf_env.core import CallCase, IntArray, Problem, Program, ScriptCase, StdinCase
 from rltf_env.errors import UnknownName, UsageError
 
 STDIN = Problem("s", "Echo the line.", (StdinCase("x\n", "x\n"),), examples=(StdinCase("a\n", "a\n"),))
@@ -22,7 +22,7 @@ CODE = "def add(a, b):\n"
 COMPLETION = Problem("h", CODE, (ScriptCase("check(add)"),), "add", prefix=CODE)
 
 
-class Pairs(Tokenizer):
+class Pairs:
     """Two characters are a token, so that the tokens of two texts do not add up to those of their sum."""
 
     vocab_size, eos_id = 1 << 22, 0
@@ -47,8 +47,10 @@ def test_rltf_text_for_standard_input():
 
 def test_rltf_text_for_a_call_shows_the_starter_code():
     problem = Problem("c", "Add.", (CallCase((1,), 1),), "Solution.f", starter="class Solution:\n    def f(self, x):")
-    expected = "\nQUESTION:\nAdd.\nclass Solution:\n    def f(self, x):\n\nUse Call-Based format\n\nANSWER:\n"  # RLTF, trainer: "\nQUESTION:\n" + q + "\n" + starter + "\n" + "\nUse Call-Based format\n" + "\nANSWER:\n"
-    assert prompts.render(problem, "rltf") == expected
+    # RLTF's trainer: "\nQUESTION:\n" + question + "\n" + starter + "\n" + "\nUse Call-Based format\n" + "\nANSWER:\n"
+    assert prompts.render(problem, "rltf") == (
+        "\nQUESTION:\nAdd.\nclass Solution:\n    def f(self, x):\n\nUse Call-Based format\n\nANSWER:\n"
+    )
 
 
 def test_mbpp_text_shows_the_asserts():
