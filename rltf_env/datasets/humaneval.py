@@ -25,6 +25,8 @@ REMEDY = (
     "public repository openai/human-eval (MIT) and pass root=FOLDER or set RLTF_DATA to the folder that holds it."
 )
 
+ERRATA = frozenset({("HumanEval/47", "median([-10, 4, 6, 1000, 10, 20])")})  # 15.0 by its docstring, 8.0 by its test
+
 
 def load(split: str = "test", root: Root = None) -> Problems:
     """The problems of the only split, `test`.
@@ -77,19 +79,19 @@ def _problem(row: Row) -> Problem:
         statement=prompt,
         cases=(ScriptCase(f"{test}\ncheck({entry_point})\n"),),
         entry_point=entry_point,
-        examples=tuple(_examples(prompt, entry_point, row.where)),
+        examples=tuple(_examples(id, prompt, entry_point, row.where)),
         solutions=(prompt + solution,),
         prefix=prompt,
     )
 
 
-def _examples(prompt: str, entry_point: str, where: str) -> Iterator[CallCase]:
+def _examples(id: str, prompt: str, entry_point: str, where: str) -> Iterator[CallCase]:
     """The docstring's doctests of the form `>>> f(literals)` with a literal result; others are left in the text alone."""
     for node in parse_python(prompt, f"{where}, field 'prompt'").body:
         if isinstance(node, ast.FunctionDef) and node.name == entry_point:
             for example in _doctests(ast.get_docstring(node) or ""):
                 case = _call(example.source, example.want, entry_point)
-                if case:
+                if case and (id, example.source.strip()) not in ERRATA:
                     yield case
 
 

