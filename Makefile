@@ -10,10 +10,6 @@ RUN := $(VENV)/bin/python -m
 EXTRAS := agents,gguf,humaneval,dev
 PIP := $(RUN) pip install --disable-pip-version-check -c constraints.txt
 
-ifdef RLTF_DATA
-export RLTF_DATA
-endif
-
 .PHONY: help demo test test-all check format weights clean
 
 help:  ## this list
