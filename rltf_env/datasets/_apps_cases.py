@@ -4,8 +4,8 @@ What the file holds: `inputs` and `outputs`, lists of one length, and `fn_name` 
 read follows APPS's own harness (hendrycks/apps, eval/testing_util.py), made to have one meaning per problem:
 
 - standard input: a text, or a list of lines, which are joined with newlines;
-- a call: a list of arguments. JSON has only text as keys, so an argument or a result that is an object whose keys are all
-  whole numbers has numbers for keys again;
+- a call: a list of arguments. JSON has only text as keys, so an argument that is an object whose keys are all whole numbers
+  has numbers for keys again (in a result, `compare.py` takes either for right);
 - the result of a call: Codewars problems wrap it in a list of one (`[[9]]` for 9), LeetCode problems do not. The harness
   takes both the list and its first element as right, for every problem, so that 1 passes where `[1, 2]` is right. Here the
   results of a problem are unwrapped if every one of them is a list of one, unless the problem comes from LeetCode.
@@ -101,7 +101,7 @@ def _cases(inputs: list[Any], outputs: list[Any], function: str | None, url: str
             raise DataError(
                 f"{where}: expected each input of a call to be a list of arguments, got {type(given).__name__}."
             )
-        yield CallCase(tuple(map(_number_keys, given)), _number_keys(right[0] if wrapped else right))
+        yield CallCase(tuple(map(_number_keys, given)), right[0] if wrapped else right)
 
 
 def _lines(value: Any, where: str) -> str:
