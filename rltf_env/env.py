@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import operator
+import threading
 import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -45,6 +46,7 @@ AnyProgram = Program | Sequence[int] | IntArray | str
 RENDER_MODES = ("ansi",)
 RESET_OPTIONS = ("problem", "prefix")
 ON_LONG_PROMPT = ("error", "truncate")
+_OPENING = threading.Lock()
 FINGERPRINT = 64  # problems of an endless source that its digest is taken over
 
 
@@ -349,9 +351,10 @@ class UnitTestEnv(gymnasium.Env[Any, Any]):
         """The judge, opened when it is first needed."""
         if not isinstance(self._judge, str):
             return self._judge
-        if self._own is None:
-            self._own = sandboxes.load(self._judge, **self._judge_options)
-        return self._own
+        with _OPENING:  # `judge` may be called from several threads
+            if self._own is None:
+                self._own = sandboxes.load(self._judge, **self._judge_options)
+            return self._own
 
     @cached_property
     def data_digest(self) -> str:
@@ -402,6 +405,8 @@ def _find_source(
 ) -> tuple[Source, str]:
     """The source and the name of the data that it draws from: `"custom"` unless they were asked for by name."""
     if source is not None:
+        if options:
+            raise UsageError(f"Expected dataset_options with a dataset, got them with source={source!r}.")
         return datasets.source(source), "custom"
     if not isinstance(dataset, str):
         return datasets.source(dataset, split, root, **options), "custom"

@@ -54,7 +54,7 @@ def words(judgement: Judgement) -> str:
 def _per_character(program: Program, rewards: FloatArray) -> FloatArray:
     """float32 (len(text),): the reward of the token that spells each character; tokens that share one are added."""
     heat = np.zeros(len(program.text) + 1, np.float32)
-    ends = np.append(program.starts[1:], len(program.text))
+    ends = np.append(program.starts, len(program.text))[1:]
     for start, end, reward in zip(program.starts, ends, rewards, strict=True):
         if reward:
             heat[start : max(end, start + 1)] += reward
