@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rltf_env import datasets, sandbox
 from rltf_env.core import CallCase, StdinCase
@@ -405,6 +407,23 @@ def test_large_tests_that_are_empty_are_found_out_at_once(layout: Callable[[dict
     folder(number="0001")
     problems = datasets.load("apps", "train", root=layout({**padding, "inputs": [], "outputs": []}))
     assert problems.skipped == (("apps/train/0000", "no tests: inputs is an empty list"),)
+
+
+PIECES = st.sampled_from(['"', "\\", "fn_name", "inputs", ":", " ", "[", "]", "f", ","])
+TEXTS = st.lists(PIECES, max_size=8).map("".join)
+
+
+@given(st.lists(TEXTS), st.none() | TEXTS, st.booleans(), st.booleans())
+@settings(max_examples=300, deadline=None)
+def test_the_look_at_large_tests_sees_what_reading_them_sees(
+    texts: list[str], function: str | None, first: bool, named: bool
+):
+    names = {"fn_name": function} if named or function is not None else {}
+    body = {"outputs": texts, "inputs": [[text] for text in texts]}
+    text = json.dumps(names | body if first else body | names)
+    place = _apps_cases.Place(Path("x"), "", "x")
+    seen, read = _apps_cases._lazy(text.encode(), place), _apps_cases.decode(text, "", "x")
+    assert (seen.reason, seen.reason or seen.function) == (read.reason, read.reason or read.function)
 
 
 @pytest.mark.parametrize(

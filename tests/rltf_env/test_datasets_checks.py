@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from rltf_env import datasets
+from rltf_env import datasets, sandbox
 from rltf_env.core import CallCase, Problem, StdinCase
 from rltf_env.testing import check_dataset
 
@@ -49,3 +51,19 @@ def test_problems_that_are_wrong_are_named(problems: list[Problem], message: str
 
 def test_only_the_first_ones_are_looked_at():
     check_dataset([GOOD, Problem("c", "", ECHO.cases)], limit=1)
+
+
+def test_references_that_do_not_pass_are_named_with_the_failure():
+    wrong = replace(
+        GOOD, id="c", solutions=(*GOOD.solutions, "def add(a, b): return a - b", "def add(a, b): return a / 0")
+    )
+    liar = replace(GOOD, id="d", examples=(CallCase((1, 1), 3),))
+    with sandbox.load("forkserver") as judge:
+        check_dataset([GOOD, ECHO], judge)
+        with pytest.raises(AssertionError) as caught:
+            check_dataset([GOOD, wrong, liar], judge)
+    first, second, third, fourth = str(caught.value).splitlines()
+    assert first == "Expected every reference to pass, got 3 that do not:"
+    assert second.startswith("c, cases, solution 1: WRONG_ANSWER, Failure(kind='WrongAnswer'")
+    assert third.startswith("c, cases, solution 2: RUNTIME_ERROR, Failure(kind='ZeroDivisionError'")
+    assert fourth.startswith("d, examples, solution 0: WRONG_ANSWER")
