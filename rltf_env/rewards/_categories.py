@@ -22,6 +22,7 @@ TABLE_2: Mapping[str, str] = MappingProxyType(
         "SyntaxError": LINE,  # and U_global when caused by truncation: `category`
         "SyntaxError:triple_quote": IGNORE,
         "IndentationError": IGNORE,
+        "TabError": IGNORE,  # a subclass of it
         "IndexError": LINE,
         "TypeError": LINE,
         "ValueError": LINE,
@@ -82,8 +83,6 @@ def _look_up(failure: Failure, rows: Mapping[str, str], *, at_run_time: bool) ->
         names = ["SyntaxError"]
     elif failure.detail:
         names = [f"{failure.kind}:{failure.detail}", *names]
-    if failure.kind == "TabError":  # known even where a judge sends no bases
-        names.append("IndentationError")
     return next((rows[name] for name in names if name in rows), LINE)
 
 

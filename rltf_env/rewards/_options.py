@@ -26,10 +26,18 @@ def choice(name: str, value: str, known: Iterable[str]) -> str:
 
 
 def call(kind: str, factory: Callable[..., Any], options: Mapping[str, Any]) -> Any:
-    """`factory(**options)`; an option that it does not have is an `UnknownName`."""
-    parameters = inspect.signature(factory).parameters.values()
+    """`factory(**options)`; an option that it does not have, or one that it needs and does not get, is a `UsageError`."""
+    try:
+        signature = inspect.signature(factory)
+    except ValueError:  # written in C: it checks for itself
+        return factory(**options)
+    parameters = signature.parameters.values()
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         known = [parameter.name for parameter in parameters if parameter.kind is not parameter.POSITIONAL_ONLY]
         for option in options:
             choice(f"option of {kind}", option, known)
+    try:
+        signature.bind(**options)
+    except TypeError as error:
+        raise UsageError(f"Expected options that build {kind}, got {dict(options)!r}: {error}.") from None
     return factory(**options)
