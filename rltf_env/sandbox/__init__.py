@@ -1,1 +1,32 @@
-"""Judges. One file = one backend: `load(**options) -> Sandbox`."""
+"""Judges: `load(name)` gives a `core.Sandbox`, which says of a program what became of it on each case of a problem.
+
+    with sandbox.load() as judge:
+        verdict = judge.run(source, problem)
+
+One file = one backend: `forkserver` (Linux), `subprocess` (portable), `scripted` (runs nothing, for tests). Programs run in
+`harness.py`, in a cage that `isolation.py` makes; answers stay with the referee (`_referee.py`), in another process.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from rltf_env import plugins
+
+__all__ = ["load"]
+
+
+def load(name: str = "auto", **options: Any) -> Any:
+    """A sandbox by name, to be closed after use: `with load(...) as judge:`.
+
+    Args:
+        name: a file of this folder, `"module:attr"`, or `"auto"`: `forkserver` on Linux, `subprocess` elsewhere.
+        options: the backend's own, checked by it; `_options.Options` lists those of both judges.
+
+    Raises:
+        UnknownName: no such sandbox, or no such option.
+    """
+    if name == "auto":
+        name = "forkserver" if sys.platform.startswith("linux") else "subprocess"
+    return plugins.find("sandbox", name)(**options)

@@ -1,0 +1,73 @@
+"""The options that every judge of programs takes, checked."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from rltf_env.errors import UnknownName, UsageError
+
+
+@dataclass(frozen=True)
+class Options:
+    """How much a program may use, and how many are judged at a time.
+
+    Args:
+        workers: judges that work side by side.
+        case_seconds: CPU time of one case.
+        program_seconds: CPU time of all cases of a program; later cases are `NotRun`. None: thirty cases' worth.
+        wall_seconds: time that a case may take in all, time spent waiting for a processor aside. None: case_seconds + 1.
+        memory_mb: address space of one process of the program, in MiB, on top of the interpreter's.
+        output_bytes: what a case may print, and what its results may take.
+        file_bytes: size of one file that it may write.
+        processes: threads and processes at a time.
+        kept_output: bytes of a case's output that `CaseResult.stdout` keeps.
+        trace: record the lines that ran, in `Verdict.executed`.
+        check_seconds: time that the comparison of one case, or its assertion script, may take on the trusted side.
+        pending: programs that may wait; beyond that `submit` blocks.
+    """
+
+    workers: int = 0
+    case_seconds: float = 4.0
+    program_seconds: float | None = None
+    wall_seconds: float | None = None
+    memory_mb: int = 1024
+    output_bytes: int = 16 << 20
+    file_bytes: int = 16 << 20
+    processes: int = 64
+    kept_output: int = 2000
+    trace: bool = False
+    check_seconds: float = 5.0
+    pending: int = 10_000
+
+    @classmethod
+    def check(cls, backend: str, given: dict[str, Any]) -> Options:
+        """Options from keywords. Raises UnknownName or UsageError."""
+        known = {field.name: field for field in fields(cls)}
+        for name, value in given.items():
+            if name not in known:
+                raise UnknownName(f"option of sandbox {backend!r}", name, known)
+            _check_value(name, value, known[name].default)
+        options = cls(**given)
+        return cls(
+            **{
+                **asdict(options),
+                "workers": options.workers or os.cpu_count() or 1,
+                "program_seconds": 30 * options.case_seconds
+                if options.program_seconds is None
+                else options.program_seconds,
+                "wall_seconds": options.case_seconds + 1 if options.wall_seconds is None else options.wall_seconds,
+            }
+        )
+
+
+def _check_value(name: str, value: Any, default: Any) -> None:
+    if isinstance(default, bool):
+        if not isinstance(value, bool):
+            raise UsageError(f"Expected {name} to be True or False, got {value!r}.")
+        return
+    whole = isinstance(default, int)
+    good = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool) and value > 0
+    if not good and not (value is None and default is None) and not (name == "workers" and value == 0):
+        raise UsageError(f"Expected {name} to be a positive {'whole ' if whole else ''}number, got {value!r}.")

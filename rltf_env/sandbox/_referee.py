@@ -1,0 +1,358 @@
+"""The trusted side: turns what became of a program into the result of each case. Runs in the worker, never a program.
+
+`Referee.judge` asks a runner (`run(request) -> (said, cases, lines)`, see `harness.Cage`) to run the program on inputs and
+operations, and compares what comes back: `compare.py` for texts and values, `_script.py` for assertions.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from rltf_env.compare import text_matches, value_matches
+from rltf_env.sandbox._script import Replay, Script
+from rltf_env.sandbox.harness import FILENAME, Unrepresentable, decode
+
+SYNTAX_ERROR, RUNTIME_ERROR, WRONG_ANSWER, PASSED = range(4)  # core.Outcome
+MOST_RUNS = 200  # of one program on one script, until the script's operations are known
+RESERVED = frozenset(
+    "WrongAnswer Timeout MemoryLimit OutputLimit FileLimit ProcessLimit ForbiddenCall Killed Exited MissingEntryPoint "
+    "Unrepresentable NotRun".split()
+)
+_FRAME = re.compile(rb'^  File "' + re.escape(FILENAME).encode() + rb'", line (\d+) in', re.MULTILINE)
+
+Runner = Callable[[dict[str, Any]], tuple[Any, list[tuple[dict[str, Any], bytes, bytes]], Any]]
+Result = list[Any]  # outcome, failure (kind, message, line, detail, bases) or None, seconds, stdout
+
+
+class Stuck(Exception):
+    """A comparison took longer than it may."""
+
+
+def failure(kind: str, message: str = "", line: int | None = None, detail: str = "", bases: Any = ()) -> list[Any]:
+    return [kind, message, line, detail, list(bases)]
+
+
+class Problem:
+    """What the referee knows of a problem: built once, from the plain data that `_wire.problem` makes."""
+
+    def __init__(self, data: dict[str, Any]) -> None:
+        self.kinds = [case[0] for case in data["cases"]]
+        self.cases = data["cases"]
+        self.any_order = data["any_order"]
+        self.checker = _checker(data["checker"])
+        self.expected: dict[int, Any] = {}
+        self.scripts: dict[int, Script] = {}
+        self.data = data
+
+    def script(self, index: int) -> Script:
+        if index not in self.scripts:
+            _, script, setup = self.cases[index]
+            data = self.data
+            self.scripts[index] = Script(setup, script, data["entry_point"], data["prefix"], data["solutions"])
+        return self.scripts[index]
+
+    def answer(self, index: int) -> Any:
+        if index not in self.expected:
+            self.expected[index] = decode(self.cases[index][3])
+        return self.expected[index]
+
+
+def _checker(source: str | None) -> Any:
+    if source is None:
+        return None
+    namespace: dict[str, Any] = {"__name__": "checker"}
+    exec(compile(source, "<checker>", "exec"), namespace)
+    return namespace["check"]
+
+
+class Referee:
+    """Judges programs with a runner. Options as in `_options.Options`."""
+
+    def __init__(self, runner: Runner, options: dict[str, Any]) -> None:
+        self.runner, self.options = runner, options
+
+    def judge(self, source: str, problem: Problem) -> tuple[list[Result], list[int] | None]:
+        """The result of every case, and the lines that ran (None unless they are traced)."""
+        plans = [self._plan(problem, index) for index in range(len(problem.cases))]
+        said, reports, lines = self.runner({"source": source, "cases": plans})
+        ran = set(lines or ())
+        if said is not None:
+            results = [[SYNTAX_ERROR, _syntax_failure(said, source), 0.0, ""]] * len(plans)
+            return results, None if lines is None else []
+        results: list[Result] = []
+        for index, report in enumerate(reports):
+            with _deadline(self.options["check_seconds"]):
+                result, more = self._case(source, problem, index, plans[index], report)
+            ran |= more
+            results.append(result)
+        rest = failure("NotRun", "an earlier case used up what the program had")
+        results += [[RUNTIME_ERROR, rest, 0.0, ""] for _ in plans[len(reports) :]]
+        return results, None if lines is None else sorted(ran)
+
+    def _plan(self, problem: Problem, index: int) -> dict[str, Any]:
+        case = problem.cases[index]
+        if case[0] == "stdin":
+            return {"stdin": case[1], "ops": None}
+        if case[0] == "call":
+            name = problem.data["entry_point"]
+            return {"stdin": "", "ops": [["name", name], ["call", {"x": 0}, case[1], case[2], 0]]}
+        script = problem.script(index)
+        if script.plan is None:
+            with _deadline(self.options["check_seconds"]):
+                script.plan = script.guess([], [])
+        return {"stdin": "", "ops": [json.loads(op) for op in script.plan]}
+
+    # ------------------------------------------------------------------------------------------------- one case
+
+    def _case(self, source: str, problem: Problem, index: int, plan: Any, report: Any) -> tuple[Result, set[int]]:
+        kind = problem.kinds[index]
+        try:
+            if kind == "script":
+                return self._script_case(source, problem, index, report)
+            found = self._stdin(problem, index, report) if kind == "stdin" else self._call(problem, index, report)
+        except Stuck:
+            found = RUNTIME_ERROR, failure("Timeout", "the answer took too long to compare", None, "check")
+        return self._result(found, report), set()
+
+    def _result(self, found: tuple[int, Any], report: Any) -> Result:
+        record, stdout, _ = report
+        return [*found, record["seconds"], stdout[: self.options["kept_output"]].decode("utf-8", "backslashreplace")]
+
+    def _stdin(self, problem: Problem, index: int, report: Any) -> tuple[int, Any]:
+        record, stdout, data = report
+        death = self._death(record, stdout, data)
+        lines = _results(data)
+        raised = next((line for line in lines if "e" in line or "x" in line), None)
+        if death is None and raised is not None:
+            death = _raised(raised) if "e" in raised or raised.get("x") else None
+        if death is None and record["status"] != 0:
+            death = failure("Exited", "ended with a status", None, str(os.waitstatus_to_exitcode(record["status"])))
+        if death is not None:
+            return RUNTIME_ERROR, death
+        _, given, expected = problem.cases[index]
+        got = stdout.decode("utf-8", "backslashreplace")
+        if problem.checker:
+            right = _ask(problem.checker, given, expected, got)
+        else:
+            right = text_matches(expected, got, any_order=problem.any_order)
+        return (PASSED, None) if right else (WRONG_ANSWER, failure("WrongAnswer", _contrast(expected, got)))
+
+    def _call(self, problem: Problem, index: int, report: Any) -> tuple[int, Any]:
+        record, stdout, data = report
+        lines = _results(data)
+        death = self._death(record, stdout, data) or _unfinished(lines, 3, record)
+        if death is not None:
+            return RUNTIME_ERROR, death
+        reply = lines[2]
+        if "m" in lines[1]:
+            name = problem.data["entry_point"]
+            return RUNTIME_ERROR, failure("MissingEntryPoint", f"the program defines no {name!r}")
+        if "e" in lines[1]:
+            return RUNTIME_ERROR, _raised(lines[1])
+        if "e" in reply or "x" in reply:
+            return RUNTIME_ERROR, _raised(reply)
+        try:
+            if "v" not in reply:
+                raise Unrepresentable(f"the result, of type {reply.get('kind', '?')}, is not plain data")
+            got = decode(reply["v"])
+        except (Unrepresentable, RecursionError) as error:
+            return WRONG_ANSWER, failure("Unrepresentable", str(error))
+        expected = problem.answer(index)
+        if problem.checker:
+            given = decode(problem.cases[index][1]), decode(problem.cases[index][2])
+            right = _ask(problem.checker, given, expected, got)
+        else:
+            right = value_matches(expected, got, any_order=problem.any_order)
+        return (PASSED, None) if right else (WRONG_ANSWER, failure("WrongAnswer", _contrast(expected, got)))
+
+    def _script_case(self, source: str, problem: Problem, index: int, report: Any) -> tuple[Result, set[int]]:
+        script = problem.script(index)
+        plan = script.plan or []
+        ran: set[int] = set()
+        seconds = 0.0
+        for _ in range(MOST_RUNS):
+            record, stdout, data = report
+            seconds += record["seconds"]
+            lines = _results(data)
+            if not lines or "ok" not in lines[0]:
+                death = self._death(record, stdout, data) or _unfinished(lines, 1, record)
+                return self._result((RUNTIME_ERROR, death), report), ran
+            replay = Replay(script, plan, lines[1:], guess=False)
+            what, detail = replay.run()
+            if what != "miss" or seconds > self.options["program_seconds"]:
+                break
+            plan = script.guess(replay.made, lines[1 : len(replay.made)])
+            if len(plan) >= len(script.plan or ()):
+                script.plan = plan
+            _, (report,), lines = self.runner(
+                {"source": source, "cases": [{"stdin": "", "ops": [json.loads(op) for op in plan]}]}
+            )
+            ran |= set(lines or ())
+        return self._result(self._script_outcome(what, detail, report, len(replay.made), len(plan)), report), ran
+
+    def _script_outcome(self, what: str, detail: Any, report: Any, made: int, planned: int) -> tuple[int, Any]:
+        record, stdout, data = report
+        if what == "passed":
+            death = self._death(record, stdout, data) if made >= planned else None
+            return (PASSED, None) if death is None else (RUNTIME_ERROR, death)
+        if what == "failed":
+            return WRONG_ANSWER, failure("WrongAnswer", detail)
+        if what == "raised":
+            return RUNTIME_ERROR, _raised(detail)
+        if what == "missing":
+            return RUNTIME_ERROR, failure("MissingEntryPoint", f"the program defines no {detail!r}")
+        if what == "unrepresentable":
+            return WRONG_ANSWER, failure("Unrepresentable", str(detail))
+        if what == "died":
+            death = self._death(record, stdout, data) or _unfinished(_results(data), planned + 1, record)
+            return RUNTIME_ERROR, death or failure("Exited", "ended before the test did")
+        if what in ("miss", "long"):
+            return RUNTIME_ERROR, failure("Timeout", "the test and the program never came to an end", None, "check")
+        raise RuntimeError(f"the test passes on something that cannot cross to a program: {detail}")
+
+    # ------------------------------------------------------------------------------------------------- deaths
+
+    def _death(self, record: dict[str, Any], stdout: bytes, data: bytes) -> list[Any] | None:
+        """How the process was ended from outside, or None if it went by itself."""
+        line = _stuck_line(data)
+        if record["timeout"]:
+            return failure("Timeout", f"over the limit of {record['timeout']} time", line, record["timeout"])
+        if record.get("memory"):
+            return failure("MemoryLimit", "its processes together held too much memory", line, bases=("MemoryError",))
+        status = record["status"]
+        cap = self.options["output_bytes"]
+        if len(stdout) > cap:
+            return failure("OutputLimit", f"printed more than {cap} bytes", line)
+        if len(data) > cap:
+            return failure("OutputLimit", f"returned more than {cap} bytes", line)
+        if not os.WIFSIGNALED(status):
+            return None
+        number = os.WTERMSIG(status)
+        if number == signal.SIGXFSZ:
+            return failure("FileLimit", f"wrote a file of more than {self.options['file_bytes']} bytes", line)
+        if number == signal.SIGSYS:
+            return failure("ForbiddenCall", "made a system call that is not allowed", line)
+        if number == signal.SIGXCPU:
+            return failure("Timeout", "over the limit of cpu time", line, "cpu")
+        return failure("Killed", f"ended by signal {number}", line, str(number))
+
+
+def _unfinished(lines: list[Any], wanted: int, record: dict[str, Any]) -> list[Any] | None:
+    """Why there are fewer than `wanted` results: the program raised or left."""
+    first = lines[0] if lines else {}
+    if "e" in first or "x" in first:
+        return _raised(first)
+    if len(lines) >= wanted:
+        return None
+    return failure("Exited", "ended before it was asked", None, str(os.waitstatus_to_exitcode(record["status"])))
+
+
+def _raised(reply: dict[str, Any]) -> list[Any]:
+    if "x" in reply:
+        return failure("Exited", "left with exit()", _line(reply), str(reply["x"]))
+    record = reply["e"] if isinstance(reply.get("e"), dict) else {}
+    bases = [str(base) for base in record.get("bases") or ()]
+    kind, message = str(record.get("kind")), str(record.get("message") or "")
+    if record.get("limit") == "processes":
+        return failure("ProcessLimit", message, _line(record), bases=(kind, *bases))
+    if kind == "MemoryError" and record.get("own"):
+        return failure("MemoryLimit", message, _line(record), bases=(kind, *bases))
+    if not record.get("own") and (kind in RESERVED or _is_builtin(kind)):
+        kind = bases[0] if bases else "Exception"
+    return failure(kind, message, _line(record), bases=bases)
+
+
+def _is_builtin(name: str) -> bool:
+    import builtins
+
+    return hasattr(builtins, name)
+
+
+def _line(record: dict[str, Any]) -> int | None:
+    line = record.get("line")
+    return line if type(line) is int and line > 0 else None
+
+
+def _stuck_line(data: bytes) -> int | None:
+    """The line that a killed process was in, from the stack that it left behind its results, innermost frame first."""
+    found = _FRAME.search(data, max(data.rfind(b"(most recent call first)"), 0))
+    return int(found[1]) if found and len(found[1]) < 9 else None
+
+
+def _results(data: bytes) -> list[dict[str, Any]]:
+    lines = []
+    for line in data.split(b"\n"):
+        if not line.startswith(b"{"):
+            break
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            break
+        lines.append(record)
+    return lines
+
+
+def _contrast(expected: Any, got: Any) -> str:
+    return f"expected {_short(expected)}, got {_short(got)}"
+
+
+def _short(value: Any) -> str:
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):
+        return f"a {type(value).__name__}"
+    return text if len(text) <= 200 else text[:200] + "..."
+
+
+def _ask(checker: Any, given: Any, expected: Any, got: Any) -> bool:
+    return checker(given, expected, got) is True
+
+
+@contextlib.contextmanager
+def _deadline(seconds: float) -> Iterator[None]:
+    if not hasattr(signal, "setitimer"):
+        yield
+        return
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def on_alarm(*args: Any) -> None:
+    raise Stuck
+
+
+# ------------------------------------------------------------------------------------------------------ syntax errors
+
+_OPENING = re.compile(r"[rRbBuUfFtT]{0,3}(\"\"\"|''')")
+
+
+def _syntax_failure(record: dict[str, Any], source: str) -> list[Any]:
+    line, kind = record.get("line"), str(record.get("kind"))
+    if kind in ("ValueError", "UnicodeEncodeError"):  # a NUL or a lone surrogate: no version of Python reads it
+        kind, record["bases"] = "SyntaxError", ["Exception", "BaseException"]
+    detail = "triple_quote" if kind == "SyntaxError" and _opens_triple_quote(source, line, record.get("offset")) else ""
+    line = max(line, 1) if type(line) is int else None
+    return failure(kind, str(record.get("message")), line, detail, record.get("bases") or ())
+
+
+def _opens_triple_quote(source: str, line: Any, offset: Any) -> bool:
+    """True if at this position a triple-quoted string begins that nothing ends. Looks at the program, not at the message."""
+    if type(line) is not int or type(offset) is not int or offset < 1:
+        return False
+    text = source.removeprefix("\ufeff")
+    starts = [0, *(match.end() for match in re.finditer(r"\r\n|\r|\n", text))]
+    if not 1 <= line <= len(starts):
+        return False
+    opening = _OPENING.match(text, starts[line - 1] + offset - 1)
+    if opening is None:
+        return False
+    return re.compile(rf"(?s)(?:\\.|(?!{opening[1]})[^\\])*+{opening[1]}").match(text, opening.end()) is None

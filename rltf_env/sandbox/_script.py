@@ -1,0 +1,405 @@
+"""The trusted side of an assertion script: it runs here, against proxies, and the program only ever sees arguments.
+
+Every use that the script makes of something of the program's (fetch a name, call it, read an attribute) is an *operation*.
+A *plan* is the list of operations that a script makes. The program performs a plan in one go and reports what came of each;
+then the script is *replayed* here against those results. If it makes an operation that is not next in the plan, the plan is
+cut there, the operation appended, and the program run afresh. The verdict is thus always that of one run in which script and
+program met step by step, but no step costs a round trip. The first plan is guessed: the script runs with wildcards for
+results, which answer every question with yes.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import collections
+import json
+import random
+import sys
+import types
+from typing import Any
+
+from rltf_env.sandbox.harness import Unrepresentable, decode, encode
+
+LONGEST_PLAN = 100_000
+
+
+class Interrupted(BaseException):
+    """The replay cannot go on. Not an Exception, so that a script's own handlers do not hold it up."""
+
+
+class _Wildcard:
+    """Stands for a result that is not known yet, when the operations of a script are guessed."""
+
+    def __init__(self, replay: Replay, index: int) -> None:
+        self.__dict__.update(_replay=replay, _index=index)
+
+    def _same(self, *args: Any) -> Any:
+        return self
+
+    def _true(self, *args: Any) -> bool:
+        return True
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._replay.perform("call", self, list(args), kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self._replay.perform("get", self, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self._replay.perform("set", self, name, value)
+
+    def __iter__(self) -> Any:
+        return iter((self, self))
+
+    def __len__(self) -> int:
+        return 1
+
+    def __hash__(self) -> int:
+        return 0
+
+    def __index__(self) -> int:
+        return 1
+
+    __int__ = __index__
+
+    def __float__(self) -> float:
+        return 1.0
+
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __contains__ = __bool__ = _true  # type: ignore[assignment]
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _same
+    __mod__ = __rmod__ = __floordiv__ = __rfloordiv__ = __pow__ = __rpow__ = __neg__ = __abs__ = __round__ = _same
+    __getitem__ = _same
+
+
+class _Remote:
+    """Something of the program's that is not plain data: it stays in the program, this names it.
+
+    It can be called, read, written, indexed and passed back, but not compared: the program would decide the comparison.
+    """
+
+    def __init__(self, replay: Replay, index: int, kind: str) -> None:
+        self.__dict__.update(_replay=replay, _index=index, _kind=kind)
+
+    def _do(self, verb: str, *rest: Any) -> Any:
+        return self._replay.perform(verb, self, *rest)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._do("call", list(args), kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("__iter__", "__next__", "__len__", "__getitem__"):
+            raise AttributeError(name)
+        return self._do("get", name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self._do("set", name, value)
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._do("item", key)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._do("put", key, value)
+
+    def __len__(self) -> Any:
+        return self._do("len")
+
+    def __iter__(self) -> Any:
+        return iter(self._do("list"))
+
+    def __next__(self) -> Any:
+        return self._do("next")
+
+    def __contains__(self, item: Any) -> Any:
+        return self._do("in", item)
+
+    def __instancecheck__(self, value: Any) -> Any:
+        return self._replay.perform("isinstance", value, self)
+
+    def __str__(self) -> str:
+        return self._do("str")
+
+    def __repr__(self) -> str:
+        return self._do("repr")
+
+    def __bool__(self) -> bool:
+        return self._do("bool")
+
+    def __int__(self) -> int:
+        return self._do("int")
+
+    def __float__(self) -> float:
+        return self._do("float")
+
+    def _compare(self, other: Any) -> bool:
+        return self._replay.uncomparable(self, other)
+
+    def __ne__(self, other: Any) -> bool:
+        return not self._compare(other)
+
+    __eq__ = __lt__ = __le__ = __gt__ = __ge__ = _compare  # type: ignore[assignment]
+    __hash__ = object.__hash__
+
+
+class Replay:
+    """One run of a script against the results of one run of the program."""
+
+    def __init__(self, script: Script, plan: list[str], results: list[Any], *, guess: bool) -> None:
+        self.script, self.plan, self.results, self.guess = script, plan, results, guess
+        self.made: list[str] = []  # operations made so far
+        self.outcome: tuple[str, Any] | None = None  # what stopped the replay, if anything did
+
+    # ------------------------------------------------------------------------------------------- operations
+
+    def perform(self, verb: str, *args: Any) -> Any:
+        op = self._describe(verb, args)
+        k = len(self.made)
+        if k >= LONGEST_PLAN:
+            self.stop("long", None)
+        self.made.append(op)
+        if k < len(self.plan) and self.plan[k] == op:
+            if k < len(self.results):
+                return self._result(self.results[k], args)
+            if not self.guess:
+                self.stop("died", None)
+        if not self.guess:
+            self.stop("miss", None)
+        return _Wildcard(self, k)
+
+    def stop(self, what: str, detail: Any) -> None:
+        if self.outcome is None:
+            self.outcome = (what, detail)
+        raise Interrupted
+
+    def uncomparable(self, remote: Any, other: Any) -> bool:
+        if remote is other:
+            return True
+        if other is None:
+            return False
+        self.stop("unrepresentable", remote.__dict__["_kind"])
+        return False
+
+    def _describe(self, verb: str, args: tuple[Any, ...]) -> str:
+        try:
+            if verb == "name":
+                return json.dumps([verb, *args])
+            op = [verb, *(encode(arg, self._ref) for arg in args)]
+        except (Unrepresentable, RecursionError) as error:
+            self.stop("impossible", str(error))
+        if verb == "call":
+            op.append(1 if self.script.keeps_things else 0)
+        return json.dumps(op)
+
+    def _ref(self, value: Any) -> Any:
+        kind = type(value)
+        if kind is _Remote or kind is _Wildcard:
+            return {"x": value.__dict__["_index"]}
+        return None
+
+    def _result(self, reply: Any, args: tuple[Any, ...]) -> Any:
+        if type(reply) is not dict:
+            self.stop("unrepresentable", "malformed result")
+        if reply.get("a") is not None:
+            self._update(args[1], reply["a"])
+        if "v" in reply:
+            try:
+                return decode(reply["v"], self._resolve)
+            except Unrepresentable as error:
+                self.stop("unrepresentable", str(error))
+        if "h" in reply:
+            return _Remote(self, len(self.made) - 1, str(reply.get("kind")))
+        if "m" in reply:
+            return _MISSING
+        if "e" in reply or "x" in reply:
+            raise _remote_error(reply)
+        self.stop("unrepresentable", str(reply.get("u", "malformed result")))
+
+    def _resolve(self, index: Any) -> Any:
+        return _Remote(self, int(index), "")
+
+    def _update(self, args: list[Any], tree: Any) -> None:
+        """Makes changes that the program made to its arguments visible to the script."""
+        try:
+            for old, new in zip(args, decode(tree, self._resolve), strict=True):
+                _overwrite(old, new)
+        except (Unrepresentable, ValueError, TypeError):
+            self.stop("unrepresentable", "malformed arguments")
+
+    # ------------------------------------------------------------------------------------------------- run
+
+    def run(self) -> tuple[str, Any]:
+        """Runs the script: ("passed", None), ("failed", message), ("raised", record), ("miss" | "died" | ..., detail)."""
+        state = random.getstate()
+        random.seed(0)
+        try:
+            namespace: dict[str, Any] = {"__name__": "test", "__builtins__": builtins}
+            self._bind(namespace)
+            for code in self.script.guesses if self.guess else self.script.codes:
+                exec(code, namespace)
+        except Interrupted:
+            pass
+        except BaseException as error:
+            if self.outcome is None:
+                record = getattr(error, "_rltf_record", None)
+                text = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
+                self.outcome = ("raised", record) if record else ("failed", (text + _text(error)).strip())
+        finally:
+            random.setstate(state)
+        return self.outcome or ("passed", None)
+
+    def _bind(self, namespace: dict[str, Any]) -> None:
+        if self.script.given:
+            exec(self.script.given, namespace)
+        for name in self.script.names:
+            value = self.perform("name", name)
+            if value is not _MISSING:
+                namespace[name] = value
+            elif name == self.script.entry_point:
+                self.stop("missing", name)
+
+
+_MISSING = object()
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)[:500]
+    except Interrupted:
+        return ""
+    except Exception:
+        return ""
+
+
+def _remote_error(reply: dict[str, Any]) -> BaseException:
+    """An exception of the program's, to be raised in the script: of the nearest built-in class, carrying the record."""
+    record = reply.get("e") if isinstance(reply.get("e"), dict) else reply
+    assert record is not None
+    names = [record.get("kind")] if record.get("own") else []
+    names += [name for name in record.get("bases") or () if isinstance(name, str)]
+    base = next((b for b in (getattr(builtins, str(n), None) for n in names) if _is_error(b)), Exception)
+    made = type(base.__name__, (base,), {"__init__": lambda self, message: None, "__str__": lambda self: self.args[0]})
+    error = made(str(record.get("message", "")))
+    error._rltf_record = reply
+    return error
+
+
+def _is_error(value: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, BaseException)
+
+
+def _overwrite(old: Any, new: Any) -> None:
+    if type(old) is not type(new):
+        return
+    if isinstance(old, list):
+        if len(old) == len(new):
+            for i, (a, b) in enumerate(zip(old, new, strict=True)):
+                if isinstance(a, (list, dict, set)) and type(a) is type(b):
+                    _overwrite(a, b)
+                else:
+                    old[i] = b
+        else:
+            old[:] = new
+    elif isinstance(old, (dict, set)):
+        old.clear()
+        old.update(new)
+    elif isinstance(old, collections.deque):
+        old.clear()
+        old.extend(new)
+
+
+# ---------------------------------------------------------------------------------------------------------- scripts
+
+
+class _Unassert(ast.NodeTransformer):
+    """Asserts become plain expressions: a guess goes through the whole script."""
+
+    def visit_Assert(self, node: ast.Assert) -> ast.AST:
+        self.generic_visit(node)
+        return ast.copy_location(ast.Expr(node.test), node)
+
+
+class Script:
+    """A ScriptCase, compiled. Raises SyntaxError or ValueError if it is not Python.
+
+    Args:
+        given: code that the problem gives for free; its complete functions other than the entry point belong to the test.
+    """
+
+    def __init__(self, setup: str, script: str, entry_point: str | None, given: str, solutions: list[str]) -> None:
+        trees = [ast.parse(text) for text in (setup, script) if text.strip()]
+        self.codes = [compile(tree, "<test>", "exec") for tree in trees]
+        self.entry_point = (entry_point or "").partition(".")[0]
+        own, self.given = _given(given, self.entry_point)
+        bound = {name for tree in trees for name in _bound(tree)} | own
+        wanted = dict.fromkeys(name for code in self.codes for name in _globals_of(code))
+        defined = {self.entry_point, *(name for solution in solutions for name in _defined(solution))}
+        self.names = [n for n in wanted if n not in bound and (not hasattr(builtins, n) or n in defined)]
+        kinds = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.For, ast.NamedExpr, ast.With, ast.comprehension)
+        self.keeps_things = any(isinstance(node, kinds) for tree in trees for node in ast.walk(tree))
+        unasserted = [ast.fix_missing_locations(_Unassert().visit(tree)) for tree in trees]
+        self.guesses = [compile(tree, "<test>", "exec") for tree in unasserted]
+        self.plan: list[str] | None = None
+
+    def guess(self, plan: list[str], results: list[Any]) -> list[str]:
+        """The plan, as far as it can be told from what is known: `results` of the first operations of `plan`."""
+        replay = Replay(self, plan, results, guess=True)
+        limit = sys.getrecursionlimit()
+        replay.run()
+        sys.setrecursionlimit(limit)
+        return replay.made
+
+
+def _globals_of(code: types.CodeType) -> list[str]:
+    """Names that the code looks up among its globals (and attributes, which do no harm: they are asked for and missing)."""
+    import dis
+
+    names = [i.argval for i in dis.get_instructions(code) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")]
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            names += _globals_of(constant)
+    return names
+
+
+def _bound(tree: ast.Module) -> set[str]:
+    """Names that the script itself gives a value at its top level."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.AsyncFunctionDef)):
+            names.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            names.update((alias.asname or alias.name).partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ExceptHandler) and node.name:
+            names.add(node.name)
+    return names
+
+
+def _defined(source: str) -> set[str]:
+    try:
+        return {node.name for node in ast.parse(source).body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+    except (SyntaxError, ValueError, RecursionError):
+        return set()
+
+
+def _given(source: str, entry_point: str) -> tuple[set[str], types.CodeType | None]:
+    """Helper functions that come with the problem: the test uses its own copy of them, not what the program made of them."""
+    try:
+        body = ast.parse(source).body
+    except (SyntaxError, ValueError, RecursionError):
+        return set(), None
+    helpers = [n for n in body if isinstance(n, ast.FunctionDef) and n.name != entry_point and not _is_stub(n)]
+    if not helpers:
+        return set(), None
+    imports = [n for n in body if isinstance(n, (ast.Import, ast.ImportFrom))]
+    code = compile(ast.Module([*imports, *helpers], []), "<given>", "exec")
+    return {helper.name for helper in helpers}, code
+
+
+def _is_stub(node: ast.FunctionDef) -> bool:
+    return all(
+        isinstance(part, ast.Pass) or (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant))
+        for part in node.body
+    )

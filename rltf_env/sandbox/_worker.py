@@ -1,0 +1,71 @@
+"""The worker process: `python _worker.py OPTIONS`, started by `_pool.py`, which it talks to over its standard streams.
+
+It is the referee. Before it knows any answer it makes the cage: the process in which programs run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+
+def _borrow(folder: Path) -> None:
+    """Makes the few modules of the judge importable without the packages around them, which import numpy and more."""
+    for name, path in (("rltf_env", folder.parent), ("rltf_env.sandbox", folder)):
+        package = types.ModuleType(name)
+        package.__path__ = [str(path)]
+        sys.modules[name] = package
+
+
+def main() -> None:
+    _borrow(Path(__file__).resolve().parent)
+    from rltf_env.sandbox import _launch
+
+    options = json.loads(sys.argv[1])
+    inbox, outbox = os.dup(0), os.dup(1)
+    runner, level = _launch.runner(options)
+
+    import signal
+
+    from rltf_env.sandbox import _referee
+    from rltf_env.sandbox.harness import read_frame, write_frame
+
+    if hasattr(signal, "SIGALRM"):
+        signal.signal(signal.SIGALRM, _referee.on_alarm)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, who closes us
+    referee = _referee.Referee(runner, options)
+    problems: dict[int, Any] = {}
+    write_frame(outbox, json.dumps({"level": level}).encode())
+    while True:
+        try:
+            job = json.loads(read_frame(inbox))
+        except EOFError:
+            return
+        for key in job["forget"]:
+            problems.pop(key, None)
+        write_frame(outbox, json.dumps(_answer(referee, problems, job)).encode())
+
+
+def _answer(referee: Any, problems: dict[int, Any], job: dict[str, Any]) -> dict[str, Any]:
+    from rltf_env.sandbox._referee import Problem
+
+    try:
+        key = job["key"]
+        if "problem" in job:
+            problems[key] = Problem(job["problem"])
+        results, lines = referee.judge(job["source"], problems[key])
+        return {"results": results, "lines": lines}
+    except (EOFError, BrokenPipeError):
+        raise
+    except Exception as error:
+        import traceback
+
+        return {"error": f"{type(error).__name__}: {error}", "trace": traceback.format_exc()}
+
+
+if __name__ == "__main__":
+    main()
