@@ -128,6 +128,17 @@ def test_every_reference_of_the_real_problems_passes(data: Path):
         check_dataset("apps", judge, split="train", root=data)
 
 
+@pytest.mark.parametrize("number", ["0001", "0111", "2404"])
+def test_verdicts_on_a_models_programs_agree_with_the_papers_harness(number: str, data: Path):
+    """59 programs of a CodeT5 (RLTF's release), each with the result that APPS's harness gave; all agree."""
+    results = {True: "PASSED", False: "WRONG_ANSWER", -1: "RUNTIME_ERROR", -2: "SYNTAX_ERROR"}
+    problem = datasets.source("apps", "train", root=data).find(f"apps/train/{number}")
+    programs = json.loads((data / "apps" / "train" / number / "gen_solutions.json").read_text())
+    with sandbox.load("forkserver") as judge:
+        verdicts = list(judge.map((problem.prefix + program["code"], problem) for program in programs))
+    assert [verdict.outcome.name for verdict in verdicts] == [results[program["result"]] for program in programs]
+
+
 # ------------------------------------------------------------------------------------------------------------- layouts
 
 
