@@ -1,0 +1,156 @@
+"""Recipes: a TOML file plus `key=value` overrides, checked against dataclasses. An unknown key is an error, never ignored.
+
+[run]     name, out, seed, updates, ...            how long, where to
+[env]     id = "RLTF-MBPP-v0" and its keywords     what to learn on
+[policy]  kind = "causal" and its options          who learns
+[agent]   kind = "rltf" and its options            how
+[eval]    split, size, samples, [eval.sampling]    how it is measured
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import tomllib
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from agents.decoding.sampling import Sampling
+from rltf_env.errors import DataError, MissingData, UnknownName, UsageError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where a run's folder is (`out`, default `runs/<name>`), its seed, and its rhythm in updates (0: never)."""
+
+    name: str
+    updates: int
+    out: str = ""
+    seed: int = 0
+    eval_every: int = 0
+    checkpoint_every: int = 50
+    log_every: int = 1
+    threads: int = 0  # torch's CPU threads; 0: torch decides. Results are to the bit only with equal threads
+
+    def __post_init__(self) -> None:
+        if self.updates < 0 or min(self.eval_every, self.checkpoint_every, self.log_every, self.threads) < 0:
+            raise UsageError(f"Expected [run] updates and rhythms >= 0, got {self}.")
+
+
+@dataclass(frozen=True)
+class Eval:
+    """How a policy is measured: `samples` programs for each of the first `size` problems (0: all) of `split`."""
+
+    split: str = "test"
+    size: int = 0
+    samples: int = 1
+    sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.0))
+    options: dict[str, Any] = field(default_factory=dict)  # of the dataset
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A run, complete. `env`, `policy` and `agent` are checked by what they configure."""
+
+    run: Run
+    env: dict[str, Any]
+    policy: dict[str, Any]
+    agent: dict[str, Any]
+    eval: Eval = field(default_factory=Eval)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain nested dicts, as in the file."""
+        return dataclasses.asdict(self)
+
+    @property
+    def digest(self) -> str:
+        """Identifies what a checkpoint may be continued with: all but where it is written, how long, and how it is shown."""
+        content = self.to_dict()
+        for key in ("name", "out", "updates", "eval_every", "checkpoint_every", "log_every"):
+            content["run"].pop(key)
+        content.pop("eval")
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def read(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe in `path`, with `"table.key=value"` overrides whose values are TOML (bare words are strings).
+
+    Raises:
+        MissingData: no such file.  DataError: not TOML.  UnknownName, UsageError: a wrong table, key or value.
+    """
+    file = Path(path)
+    if not file.is_file():
+        shipped = sorted(p.name for p in (Path(__file__).parent / "recipes").glob("*.toml"))
+        raise MissingData(
+            f"Expected a recipe, got {str(path)!r}, which is not a file. Shipped recipes: {', '.join(shipped)}."
+        )
+    try:
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: expected TOML, got: {error}") from error
+    for override in overrides:
+        _override(content, override)
+    content.setdefault("run", {}).setdefault("name", file.stem)
+    return build(Recipe, content, file.name)
+
+
+def _override(content: dict[str, Any], text: str) -> None:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise UsageError(f"Expected an override of the form table.key=value, got {text!r}.")
+    *tables, last = key.strip().split(".")
+    for table in tables:
+        content = content.setdefault(table, {})
+        if not isinstance(content, dict):
+            raise UsageError(f"Override {text!r}: {table!r} is a value, not a table.")
+    try:
+        content[last] = tomllib.loads(f"v = {value}")["v"]
+    except tomllib.TOMLDecodeError:
+        content[last] = value
+
+
+def build(cls: type[T], options: Mapping[str, Any], where: str) -> T:
+    """A dataclass from plain data; unknown keys, missing keys and wrong types say so, with `where` they stand."""
+    if dataclasses.is_dataclass(options) and isinstance(options, cls):
+        return options
+    if not isinstance(options, Mapping):
+        raise UsageError(f"{where}: expected a table, got {options!r}.")
+    hints = typing.get_type_hints(cls)
+    known = {f.name: f for f in dataclasses.fields(cls)}  # pyright: ignore[reportArgumentType]
+    for key in options:
+        if key not in known:
+            raise UnknownName(f"key in {where}", key, known)
+    values = {key: _convert(hints[key], value, f"{where}.{key}") for key, value in options.items()}
+    needed = (
+        f for f in known.values() if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+    )
+    missing = [f.name for f in needed if f.name not in values]
+    if missing:
+        raise UsageError(f"{where}: expected {', '.join(missing)}, got none.")
+    return cls(**values)
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return build(hint, value, where)
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Literal:
+        if value not in args:
+            raise UnknownName(f"value of {where}", str(value), map(str, args))
+        return value
+    if origin in (typing.Union, types.UnionType):
+        return value
+    kind: Any = origin or hint
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if kind is Any or (isinstance(value, kind) and not (kind is int and isinstance(value, bool))):
+        return value
+    raise UsageError(f"{where}: expected {getattr(kind, '__name__', kind)}, got {value!r}.")

@@ -1,0 +1,151 @@
+"""The dictionary of learning: what an episode is, what a batch is, and the seams Policy, Decoder and Agent.
+
+    Policy --Decoder--> Completion --env.judge--> Episode --batch--> Batch --Agent.update--> a better Policy
+
+Axes: B batch, P prompt, T program tokens, V vocabulary. Prompts are padded on the left and programs on the right, so that
+every program of a batch starts at the same column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from rltf_env.core import Feedback, FloatArray, IntArray, Program, Verdict
+
+
+@dataclass(frozen=True, eq=False)
+class Completion:
+    """Tokens that a decoder chose after a prompt.
+
+    Args:
+        tokens: int64 (T,), beginning with the given tokens, ending with end-of-sequence unless truncated.
+        logprobs: float32 (T,), log-probability under the policy itself (temperature 1, nothing cut off): what
+            `Policy.evaluate` reproduces. 0 on given tokens.
+        behaviour: float32 (T,), log-probability under the distribution that was really sampled from. 0 on given tokens.
+        given: number of leading tokens that were not chosen.
+        truncated: cut off at the length limit.
+    """
+
+    tokens: IntArray
+    logprobs: FloatArray
+    behaviour: FloatArray
+    given: int
+    truncated: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Episode:
+    """A judged program with all that an agent may need to learn from it later.
+
+    `version` counts the updates that the policy had seen when it wrote the program.
+    """
+
+    problem: str
+    prompt: IntArray  # (P,)
+    program: Program
+    logprobs: FloatArray  # (T,)
+    behaviour: FloatArray  # (T,)
+    verdict: Verdict
+    feedback: Feedback
+    version: int
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Rectangular tensors for one update. `weights` is what each token's log-probability is multiplied by."""
+
+    prompt: Tensor  # int64 (B, P), left-padded
+    prompt_mask: Tensor  # bool (B, P)
+    tokens: Tensor  # int64 (B, T), right-padded
+    token_mask: Tensor  # bool (B, T): there is a token
+    learn: Tensor  # bool (B, T): and it is to be learnt from
+    weights: Tensor  # float32 (B, T)
+    logprobs: Tensor  # float32 (B, T), when sampled
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same batch on another device."""
+        return Batch(**{f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)})
+
+
+State = TypeVar("State")
+
+
+@runtime_checkable
+class Policy(Protocol[State]):
+    """A transformer that writes programs."""
+
+    model: nn.Module
+    tokenizer: Any  # a transformers tokenizer
+    eos_id: int
+    pad_id: int
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def begin(self, prompts: Sequence[IntArray], given: Sequence[IntArray], repeats: int = 1) -> tuple[State, Tensor]:
+        """Reads each prompt (and the given tokens after it) once, for `repeats` rows each; logits (B * repeats, V)."""
+        ...
+
+    def extend(self, state: State, tokens: Tensor) -> Tensor:
+        """Appends one token (B,) to each row; the next logits (B, V)."""
+        ...
+
+    def keep(self, state: State, rows: Tensor) -> None:
+        """Drops all rows of `state` but these."""
+        ...
+
+    def logits(self, batch: Batch) -> Tensor:
+        """(B, T, V): the logits from which each token of the programs was, or would have been, drawn."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Writes a plain transformers folder."""
+        ...
+
+
+@runtime_checkable
+class Decoder(Protocol):
+    """A way of choosing tokens from a policy."""
+
+    def __call__(
+        self,
+        policy: Policy[Any],
+        prompts: Sequence[IntArray],
+        given: Sequence[IntArray],
+        *,
+        repeats: int,
+        max_tokens: int,
+        generator: torch.Generator,
+    ) -> list[list[Completion]]:
+        """`repeats` completions for each prompt, of at most `max_tokens` tokens, the given ones included."""
+        ...
+
+
+@runtime_checkable
+class Agent(Protocol):
+    """A learning algorithm. One `update` is one optimiser step."""
+
+    def update(self) -> dict[str, float]:
+        """Takes one step and says how it went."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that an exact continuation needs, model and optimiser included."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
+
+
+def generators(seed: int, device: torch.device) -> tuple[np.random.Generator, torch.Generator]:
+    """The two sources of randomness of a run: one for choices on the host, one for sampling on the device."""
+    host, device_seed = np.random.SeedSequence(seed).spawn(2)
+    generator = torch.Generator(device)
+    generator.manual_seed(int(device_seed.generate_state(1, np.uint64)[0] >> 1))
+    return np.random.Generator(np.random.PCG64(host)), generator

@@ -1,0 +1,150 @@
+"""Sampling: temperature, top-k, top-p; greedy at temperature 0. The plain way of choosing tokens from a policy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agents.core import Completion, Policy
+from rltf_env.core import IntArray
+from rltf_env.errors import UsageError
+
+SYNC_EVERY = 8  # tokens between looks at who has finished: each look makes the host wait for the device
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """See `agents.core.Decoder`.
+
+    Args:
+        temperature: divides the logits; 0 takes the most likely token.
+        top_p: keep the smallest set of tokens whose probabilities sum to at least this (nucleus sampling).
+        top_k: keep this many most likely tokens; 0 keeps all.
+        rows: how many programs are written at once, at the most.
+    """
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    rows: int = 256
+
+    def __post_init__(self) -> None:
+        if self.temperature < 0 or not 0 < self.top_p <= 1 or self.top_k < 0 or self.rows < 1:
+            raise UsageError(f"Expected temperature >= 0, 0 < top_p <= 1, top_k >= 0, rows >= 1, got {self}.")
+
+    def __call__(
+        self,
+        policy: Policy[Any],
+        prompts: Sequence[IntArray],
+        given: Sequence[IntArray],
+        *,
+        repeats: int = 1,
+        max_tokens: int,
+        generator: torch.Generator,
+    ) -> list[list[Completion]]:
+        per_call = max(1, self.rows // repeats)
+        # Prompts of like length share a call, so that little is padded; answers return in the order of the questions.
+        order = np.argsort([len(p) + len(g) for p, g in zip(prompts, given, strict=True)], kind="stable")
+        answers: list[list[Completion]] = [[] for _ in prompts]
+        was_training = policy.model.training
+        policy.model.eval()
+        try:
+            for chunk in (order[i : i + per_call] for i in range(0, len(order), per_call)):
+                starts = [given[i] for i in chunk]
+                rows = self._write(policy, [prompts[i] for i in chunk], starts, repeats, max_tokens, generator)
+                for n, i in enumerate(chunk):
+                    answers[i] = rows[n * repeats : (n + 1) * repeats]
+        finally:
+            policy.model.train(was_training)
+        return answers
+
+    def _write(
+        self,
+        policy: Policy[Any],
+        prompts: list[IntArray],
+        given: list[IntArray],
+        repeats: int,
+        max_tokens: int,
+        generator: torch.Generator,
+    ) -> list[Completion]:
+        room = [max_tokens - len(g) for g in given for _ in range(repeats)]
+        if min(room) < 1:
+            raise UsageError(
+                f"Expected given tokens to leave room within {max_tokens} tokens, got {max(map(len, given))}."
+            )
+        state, logits = policy.begin(prompts, given, repeats)
+        count = len(room)
+        tokens = torch.full((count, max(room)), policy.eos_id, dtype=torch.long, device=logits.device)
+        logprobs = torch.zeros(count, max(room), device=logits.device)
+        behaviour = torch.zeros_like(logprobs)
+        lengths = torch.zeros(count, dtype=torch.long, device=logits.device)
+        limits = torch.tensor(room, device=logits.device)
+        rows = torch.arange(count, device=logits.device)  # which program each row of `state` writes
+        alive = torch.ones(count, dtype=torch.bool, device=logits.device)
+        for t in range(max(room)):
+            token, own, drawn = self._draw(logits, generator)
+            tokens[rows, t] = torch.where(alive, token, policy.eos_id)
+            logprobs[rows, t], behaviour[rows, t] = own * alive, drawn * alive
+            lengths[rows] += alive
+            alive = alive & (token != policy.eos_id) & (lengths[rows] < limits[rows])
+            if t % SYNC_EVERY == SYNC_EVERY - 1:
+                left = int(alive.sum())
+                if left == 0:
+                    break
+                if left <= 0.75 * len(rows):
+                    chosen = alive.nonzero()[:, 0]
+                    policy.keep(state, chosen)
+                    rows, alive, token = rows[chosen], alive[chosen], token[chosen]
+            if t + 1 < max(room):
+                logits = policy.extend(state, token)
+        columns = (tokens.cpu().numpy(), logprobs.cpu().numpy(), behaviour.cpu().numpy(), lengths.cpu().numpy())
+        return [_completion(given[i // repeats], policy.eos_id, *(c[i] for c in columns)) for i in range(count)]
+
+    def _draw(self, logits: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Next tokens (B,), their log-probability under the policy (B,), and under what was drawn from (B,)."""
+        logp = logits.float().log_softmax(-1)
+        if self.temperature == 0:
+            token = logp.argmax(-1)
+            own = logp.gather(1, token[:, None])[:, 0]
+            return token, own, torch.zeros_like(own)
+        warped = warp(logp, self.temperature, self.top_p, self.top_k)
+        token = torch.multinomial(warped.exp(), 1, generator=generator)
+        return token[:, 0], logp.gather(1, token)[:, 0], warped.gather(1, token)[:, 0]
+
+
+def warp(logp: Tensor, temperature: float = 1.0, top_p: float = 1.0, top_k: int = 0) -> Tensor:
+    """Log-probabilities (B, V) after temperature, then top-k, then top-p; what is cut off has -inf."""
+    if temperature != 1:
+        logp = (logp / temperature).log_softmax(-1)
+    if top_k:
+        worst = logp.topk(min(top_k, logp.shape[-1])).values[:, -1:]
+        logp = logp.masked_fill(logp < worst, -torch.inf).log_softmax(-1)
+    if top_p < 1:
+        ordered, index = logp.sort(-1, descending=True)
+        before = ordered.exp().cumsum(-1) - ordered.exp()  # the mass in front of each token
+        cut = torch.zeros_like(before, dtype=torch.bool).scatter(1, index, before >= top_p)
+        logp = logp.masked_fill(cut, -torch.inf).log_softmax(-1)
+    return logp
+
+
+def _completion(
+    given: IntArray, eos: int, tokens: IntArray, logprobs: np.ndarray, behaviour: np.ndarray, length: int
+) -> Completion:
+    lead = np.zeros(len(given), np.float32)
+    return Completion(
+        tokens=np.concatenate([given, tokens[:length]]).astype(np.int64),
+        logprobs=np.concatenate([lead, logprobs[:length]]),
+        behaviour=np.concatenate([lead, behaviour[:length]]),
+        given=len(given),
+        truncated=bool(tokens[length - 1] != eos),
+    )
+
+
+def load(**options: Any) -> Sampling:
+    """A `Sampling` decoder."""
+    return Sampling(**options)

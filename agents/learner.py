@@ -1,0 +1,104 @@
+"""One optimiser step, the part that every agent shares: AdamW, warm-up, gradient clipping, micro-batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from agents.core import Batch, Policy
+from agents.functional import Reduction
+from agents.rollout import Sample, batch
+from rltf_env.errors import UsageError
+
+Loss = Callable[
+    [Batch, Tensor], tuple[Tensor, dict[str, Tensor]]
+]  # (batch, logits (B, T, V)) -> (scalar, things to log)
+
+
+@dataclass(frozen=True)
+class OptimiserConfig:
+    """AdamW. `warmup` updates of linear warm-up, then constant (RLTF's released schedule); `clip_norm` 0 clips nothing."""
+
+    lr: float = 2e-6
+    weight_decay: float = 0.05
+    beta1: float = 0.9
+    beta2: float = 0.999
+    warmup: int = 500
+    clip_norm: float = 1.0
+    micro_batch: int = 16  # programs per forward pass; 0: the whole batch at once
+
+    def __post_init__(self) -> None:
+        if self.lr <= 0 or self.warmup < 0 or self.clip_norm < 0 or self.micro_batch < 0:
+            raise UsageError(f"Expected lr > 0 and warmup, clip_norm, micro_batch >= 0, got {self}.")
+
+
+class Learner:
+    """A policy and its optimiser."""
+
+    def __init__(self, policy: Policy[Any], config: OptimiserConfig) -> None:
+        self.policy, self.config = policy, config
+        self.optimiser = torch.optim.AdamW(
+            (p for p in policy.model.parameters() if p.requires_grad),
+            lr=config.lr,
+            betas=(config.beta1, config.beta2),
+            weight_decay=config.weight_decay,
+        )
+        self.updates = 0
+
+    def step(self, samples: Sequence[Sample], how: Reduction, loss: Loss) -> dict[str, float]:
+        """Descends `loss` on `samples`, micro-batch by micro-batch.
+
+        Raises:
+            FloatingPointError: the loss or the gradient is not finite; the policy is left as it was.
+        """
+        self.policy.model.train()
+        self.optimiser.zero_grad(set_to_none=True)
+        logged: dict[str, Tensor] = {}
+        for part, share in micro_batches(samples, self.config.micro_batch, how):
+            data = batch(part, self.policy.pad_id).to(self.policy.device)
+            value, extra = loss(data, self.policy.logits(data))
+            (value * share).backward()
+            for name, item in {"loss": value, **extra}.items():
+                logged[name] = logged.get(name, torch.zeros_like(item)) + item.detach() * share
+        norm = torch.nn.utils.clip_grad_norm_(self.policy.model.parameters(), self.config.clip_norm or torch.inf)
+        if not torch.isfinite(norm):
+            raise FloatingPointError(
+                f"Gradient norm is {float(norm)} at update {self.updates}: lower lr, or clip the weights."
+            )
+        lr = self.config.lr * min(1.0, (self.updates + 1) / max(1, self.config.warmup))
+        for group in self.optimiser.param_groups:
+            group["lr"] = lr
+        self.optimiser.step()
+        self.updates += 1
+        return {**{name: float(item) for name, item in logged.items()}, "grad_norm": float(norm), "lr": lr}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Model, optimiser, number of updates."""
+        return {
+            "model": self.policy.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "updates": self.updates,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restores what `state_dict` gave."""
+        self.policy.model.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.updates = state["updates"]
+
+
+def micro_batches(samples: Sequence[Sample], size: int, how: Reduction) -> Iterator[tuple[Sequence[Sample], float]]:
+    """Slices of at most `size` samples with their share of the loss, so that the shares' sum is the loss of the whole.
+
+    Samples of like length share a slice, so that little is padded.
+    """
+    ordered = sorted(samples, key=lambda s: len(s.prompt) + len(s.tokens))
+    size = size or len(ordered)
+    counts = [int(s.learn.sum()) if how == "token_mean" else 1 for s in ordered]
+    total = max(1, sum(counts))
+    for i in range(0, len(ordered), size):
+        yield ordered[i : i + size], sum(counts[i : i + size]) / total

@@ -1,0 +1,75 @@
+"""A small, randomly initialised Llama with a byte-level BPE of its own: learns on a CPU in minutes, nothing to download.
+
+The vocabulary is trained on the texts of a dataset's training split, so that programs are short. It is a plain transformers
+model: what it saves loads with the `causal` policy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+
+from agents.policies.causal import CausalPolicy
+from rltf_env import datasets, prompts
+
+END = "<|end|>"
+
+
+def load(
+    *,
+    width: int = 128,
+    layers: int = 4,
+    heads: int = 4,
+    vocab_size: int = 512,
+    dataset: str = "procedural",
+    dataset_options: dict[str, Any] | None = None,
+    max_positions: int = 1024,
+    device: str = "cpu",
+    seed: int = 0,
+) -> CausalPolicy:
+    """A random policy. `dataset` and its options say on what texts the vocabulary is trained; `seed` draws the weights."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    problems = datasets.load(dataset, split="train", **(dataset_options or {}))
+    texts = (text for problem in problems for text in (prompts.render(problem), *problem.solutions))
+    tokenizer = train_tokenizer(texts, vocab_size)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=width,
+        intermediate_size=4 * width,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        max_position_embeddings=max_positions,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    with torch.random.fork_rng(devices=[]):  # transformers draws weights from torch's global generator: lend it a seed
+        torch.manual_seed(seed)
+        model = LlamaForCausalLM(config)
+    return CausalPolicy(torch.nn.Module.to(model, device), tokenizer)
+
+
+def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Any:
+    """A byte-level BPE of `vocab_size` tokens (all 256 bytes and the end token among them), each digit a token of its own."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.Sequence(  # pyright: ignore[reportAttributeAccessIssue]
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    bpe.decoder = decoders.ByteLevel()  # pyright: ignore[reportAttributeAccessIssue]
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=[END],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    bpe.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=bpe, eos_token=END, pad_token=END, clean_up_tokenization_spaces=False
+    )

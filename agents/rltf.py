@@ -1,0 +1,246 @@
+"""RLTF (arXiv 2307.04349): online reinforcement learning from unit test feedback of several granularities.
+
+The page follows section 3.2 of the paper: programs of the current policy flow through an online buffer; half of the updates
+are supervised (eq. 7), half raise or lower each token's log-probability by what the tests said of it (eq. 8-10).
+
+    weight_t = (whole-program reward - that of the baseline)  +  reward of token t          (no baseline on the fine term)
+    L_rl     = - sum_t weight_t log p(w_t | D, w_<t)
+
+What the paper leaves open is an option, with the paper's choice as default; deviations are listed in PAPERS.md:
+`reduction` ("seq_sum" is the paper's, "token_mean" the released code's), `baseline` ("best_so_far" the paper's, "greedy" the
+released code's, "group_mean" RLOO's), `clip` (0: none, as in the paper; otherwise PPO's bound on the ratio to the policy that
+wrote the sample). A weight is fixed when its sample enters the buffer.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agents import functional
+from agents.config import build
+from agents.core import Batch, Episode, Policy, generators
+from agents.decoding.sampling import Sampling
+from agents.learner import Learner, OptimiserConfig
+from agents.replay import ReplayBuffer
+from agents.rollout import Sample, collect
+from agents.supervised import draw_pairs, supervised_loss
+from rltf_env.core import Attempt, CaseResult, ComparativeReward, Failure, Feedback, Outcome, Problem, Verdict
+from rltf_env.env import UnitTestEnv
+from rltf_env.errors import UsageError
+
+Baseline = Literal["best_so_far", "greedy", "group_mean", "none"]
+
+
+@dataclass(frozen=True)
+class Config:
+    """Defaults are the paper's (section 4.1 and the released scripts; papers and code agree unless said).
+
+    Args:
+        buffer: programs that the buffer holds.
+        fill: programs written by the initial policy before the first update.
+        refresh: new programs at each refresh.
+        refresh_every: updates between refreshes.
+        samples_per_problem: programs sampled for a problem at a time (20 for CodeT5, 10 for CodeGen).
+        batch_size: programs per update.
+        supervised: supervised updates for each RL update (the paper: 1; 0 is RL alone).
+        max_staleness: samples written by a policy more than this many updates ago are passed over; 0: no limit.
+    """
+
+    buffer: int = 6400
+    fill: int = 6400
+    refresh: int = 6400
+    refresh_every: int = 50
+    samples_per_problem: int = 20
+    batch_size: int = 32
+    supervised: int = 1
+    baseline: Baseline = "best_so_far"
+    reduction: functional.Reduction = "seq_sum"
+    constant: float = 512.0  # with reduction="constant": tokens by which a program's sum is divided
+    clip: float = 0.0
+    max_staleness: int = 0
+    sampling: Sampling = field(default_factory=Sampling)
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+
+    def __post_init__(self) -> None:
+        sizes = (self.buffer, self.fill, self.refresh, self.refresh_every, self.samples_per_problem, self.batch_size)
+        if min(sizes) < 1 or self.supervised < 0 or self.clip < 0 or self.max_staleness < 0:
+            raise UsageError(f"Expected sizes >= 1 and supervised, clip, max_staleness >= 0, got {self}.")
+        if self.baseline == "group_mean" and self.samples_per_problem < 2:
+            raise UsageError("Expected samples_per_problem >= 2 for a group mean, got 1.")
+
+
+class RLTF:
+    """See the head of this file, and `agents.core.Agent`."""
+
+    def __init__(self, policy: Policy[Any], env: UnitTestEnv, config: Config, seed: int) -> None:
+        if config.baseline in ("best_so_far", "greedy") and not isinstance(env.reward, ComparativeReward):
+            raise UsageError(
+                f"Expected a reward with `relative(attempt, baseline)` for baseline={config.baseline!r}, got "
+                f"{type(env.reward).__name__}. Use baseline='group_mean' or 'none' with it."
+            )
+        self.policy, self.env, self.config = policy, env, config
+        self.learner = Learner(policy, config.optimiser)
+        self.buffer = ReplayBuffer(config.buffer)
+        self.best: dict[str, Verdict] = {}  # the best verdict on each problem so far, for baseline="best_so_far"
+        self.rng, self.generator = generators(seed, policy.device)
+        self.sampled: dict[str, float] = {}  # of the last refresh
+
+    # ---------------------------------------------------------------------------------------------------------- update
+
+    def update(self) -> dict[str, float]:
+        step = self.learner.updates
+        if step % self.config.refresh_every == 0:
+            self.refresh(self.config.refresh if len(self.buffer) else self.config.fill)
+        if step % (self.config.supervised + 1) < self.config.supervised:
+            pairs = draw_pairs(self.env, self.rng, self.config.batch_size)
+            metrics = self.learner.step(pairs, "token_mean", supervised_loss)
+            return {**self.sampled, "supervised_loss": metrics.pop("loss"), **metrics}
+        samples = self._fresh(self.buffer.draw(self.config.batch_size, self.rng))
+        metrics = self.learner.step(samples, self.config.reduction, self._loss)
+        staleness = step - np.mean([s.version for s in samples])
+        return {**self.sampled, "rl_loss": metrics.pop("loss"), **metrics, "staleness": float(staleness)}
+
+    def _loss(self, data: Batch, logits: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        c = self.config
+        logprobs = functional.token_logprobs(logits, data.tokens)
+        with torch.no_grad():
+            log = {
+                "entropy": functional.masked_mean(functional.token_entropy(logits), data.learn),
+                "kl_behaviour": functional.masked_mean(functional.kl_estimate(data.logprobs, logprobs), data.learn),
+            }
+        if not c.clip:
+            return functional.reinforce(logprobs, data.weights, data.learn, c.reduction, c.constant), log
+        old = (logprobs, data.logprobs, data.weights, data.learn, c.clip)
+        with torch.no_grad():
+            log["clip_fraction"] = functional.clip_fraction(*old)
+        return functional.clipped_surrogate(*old, c.reduction, c.constant), log
+
+    def _fresh(self, samples: list[Sample]) -> list[Sample]:
+        limit = self.config.max_staleness
+        fresh = [s for s in samples if not limit or self.learner.updates - s.version <= limit]
+        if not fresh:
+            raise UsageError(
+                f"Every sample drawn is more than max_staleness={limit} updates old. Lower refresh_every "
+                f"({self.config.refresh_every}) or the buffer ({self.config.buffer}), or raise the limit."
+            )
+        return fresh
+
+    # --------------------------------------------------------------------------------------------------------- refresh
+
+    def refresh(self, programs: int) -> None:
+        """Lets the current policy write `programs` programs and puts them into the buffer."""
+        c = self.config
+        problems = [self.env.source.draw(self.rng) for _ in range(-(-programs // c.samples_per_problem))]
+        groups = self._collect(problems, c.sampling, c.samples_per_problem)
+        greedy = self._collect(problems, Sampling(0.0, rows=c.sampling.rows), 1) if self._needs_greedy else None
+        samples: list[Sample] = []
+        for i, (problem, group) in enumerate(zip(problems, groups, strict=True)):
+            baseline = self._baseline(problem, greedy[i][0] if greedy else None)
+            samples += [self._sample(e, w) for e, w in zip(group, self._weights(problem, group, baseline), strict=True)]
+            self._remember(problem, [*group, *(greedy[i] if greedy else [])])
+        self.buffer.extend(samples)
+        self.sampled = summary([e for group in groups for e in group]) | {"buffer": float(len(self.buffer))}
+
+    @property
+    def _needs_greedy(self) -> bool:
+        return self.config.baseline in ("best_so_far", "greedy")
+
+    def _collect(self, problems: Sequence[Problem], decoder: Sampling, repeats: int) -> list[list[Episode]]:
+        version = self.learner.updates
+        return collect(
+            self.policy, self.env, problems, decoder, repeats=repeats, generator=self.generator, version=version
+        )
+
+    def _baseline(self, problem: Problem, greedy: Episode | None) -> Verdict | None:
+        """The verdict that programs are measured against: on the best program so far, the greedy one counted in."""
+        if greedy is None:
+            return None
+        best = self.best.get(problem.id) if self.config.baseline == "best_so_far" else None
+        return greedy.verdict if best is None else max(best, greedy.verdict, key=_rank)
+
+    def _weights(self, problem: Problem, group: Sequence[Episode], baseline: Verdict | None) -> list[np.ndarray]:
+        """float32 (T,) for each program of a group."""
+        if baseline is not None:
+            assert isinstance(self.env.reward, ComparativeReward)
+            attempts = (Attempt(problem, e.program, e.verdict) for e in group)
+            return [_spread(self.env.reward.relative(attempt, baseline)) for attempt in attempts]
+        weights = [_spread(e.feedback) for e in group]
+        if self.config.baseline == "none":
+            return weights
+        whole = torch.tensor([e.feedback.sequence for e in group], dtype=torch.float64)
+        shift = (functional.leave_one_out(whole) - whole).numpy()
+        return [(w + s).astype(np.float32) for w, s in zip(weights, shift, strict=True)]
+
+    def _remember(self, problem: Problem, group: Sequence[Episode]) -> None:
+        if self.config.baseline == "best_so_far":
+            seen = [e.verdict for e in group] + ([self.best[problem.id]] if problem.id in self.best else [])
+            self.best[problem.id] = max(seen, key=_rank)
+
+    @staticmethod
+    def _sample(e: Episode, weights: np.ndarray) -> Sample:
+        return Sample(e.prompt, e.program.tokens, e.feedback.learn, weights, e.logprobs, e.version)
+
+    # ----------------------------------------------------------------------------------------------------------- state
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "learner": self.learner.state_dict(),
+            "buffer": self.buffer.state_dict(),
+            "best": {id: [int(r.outcome) for r in verdict.results] for id, verdict in self.best.items()},
+            "rng": self.rng.bit_generator.state,
+            "generator": self.generator.get_state(),
+            "sampled": self.sampled,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.learner.load_state_dict(state["learner"])
+        self.buffer.load_state_dict(state["buffer"])
+        self.best = {id: _verdict(outcomes) for id, outcomes in state["best"].items()}
+        self.rng.bit_generator.state = state["rng"]
+        self.generator.set_state(state["generator"])
+        self.sampled = dict(state["sampled"])
+
+
+def _spread(feedback: Feedback) -> np.ndarray:
+    """Whole-program reward on every token, plus each token's own: float32 (T,)."""
+    return (feedback.token_rewards + feedback.sequence).astype(np.float32)
+
+
+def _rank(verdict: Verdict) -> tuple[int, float]:
+    """Better programs rank higher: by outcome, then by pass ratio."""
+    return int(verdict.outcome), verdict.pass_ratio
+
+
+def _verdict(outcomes: Sequence[int]) -> Verdict:
+    """A verdict with these outcomes: all that a baseline is asked for."""
+    passed = Outcome.PASSED
+    return Verdict(tuple(CaseResult(Outcome(o), None if o == passed else Failure("")) for o in outcomes))
+
+
+def summary(episodes: Sequence[Episode]) -> dict[str, float]:
+    """Means over fresh programs: reward and its parts, pass rate, outcomes, length."""
+    n = len(episodes)
+    outcomes = Counter(e.verdict.outcome for e in episodes)
+    parts: Counter[str] = Counter()
+    for e in episodes:
+        parts.update(e.feedback.parts)
+    return {
+        "reward": sum(e.feedback.total for e in episodes) / n,
+        **{f"reward/{name}": value / n for name, value in sorted(parts.items())},
+        **{f"outcome/{o.name.lower()}": outcomes[o] / n for o in Outcome},
+        "pass_ratio": sum(e.verdict.pass_ratio for e in episodes) / n,
+        "program_tokens": sum(len(e.program) for e in episodes) / n,
+        "truncated": sum(e.program.truncated for e in episodes) / n,
+    }
+
+
+def load(policy: Policy[Any], env: UnitTestEnv, *, seed: int, **options: Any) -> RLTF:
+    """The agent; `options` are the fields of `Config`."""
+    return RLTF(policy, env, build(Config, options, "agent"), seed)

@@ -1,0 +1,97 @@
+"""From a policy and an environment to judged episodes, and from episodes to rectangular batches: the only place that pads.
+
+A policy that writes whole programs has no use for `env.step`: it asks `env.judge_many`, which means the same (a test of the
+environment proves it) and lets the judge's workers overlap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agents.core import Batch, Completion, Decoder, Episode, Policy
+from agents.policies.causal import pad_left
+from rltf_env.core import BoolArray, FloatArray, IntArray, Problem, Program
+from rltf_env.env import UnitTestEnv
+
+
+def collect(
+    policy: Policy[Any],
+    env: UnitTestEnv,
+    problems: Sequence[Problem],
+    decoder: Decoder,
+    *,
+    repeats: int,
+    generator: torch.Generator,
+    version: int = 0,
+) -> list[list[Episode]]:
+    """`repeats` judged programs for each problem, grouped by problem, in order."""
+    prompts = [env.encode_prompt(problem) for problem in problems]
+    given = [encode_prefix(env, problem) for problem in problems]
+    groups = decoder(policy, prompts, given, repeats=repeats, max_tokens=env.max_program_tokens, generator=generator)
+    programs = [[_program(env, completion) for completion in group] for group in groups]
+    jobs = ((problem, p) for problem, group in zip(problems, programs, strict=True) for p in group)
+    judgements = env.judge_many(jobs)
+
+    def episodes(i: int) -> Iterator[Episode]:
+        for completion, program in zip(groups[i], programs[i], strict=True):
+            verdict, feedback = next(judgements)
+            yield Episode(
+                problems[i].id,
+                prompts[i],
+                program,
+                completion.logprobs,
+                completion.behaviour,
+                verdict,
+                feedback,
+                version,
+            )
+
+    return [list(episodes(i)) for i in range(len(problems))]
+
+
+def encode_prefix(env: UnitTestEnv, problem: Problem) -> IntArray:
+    """The tokens that `problem` gives for free, int64."""
+    return np.array(env.tokenizer.encode(problem.prefix) if problem.prefix else [], np.int64)
+
+
+def _program(env: UnitTestEnv, completion: Completion) -> Program:
+    return env.tokenizer.program(completion.tokens, given=completion.given, truncated=completion.truncated)
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """What an update needs of an episode: plain arrays. `weights` multiply the log-probability of each token."""
+
+    prompt: IntArray  # (P,)
+    tokens: IntArray  # (T,)
+    learn: BoolArray  # (T,)
+    weights: FloatArray  # (T,)
+    logprobs: FloatArray  # (T,), when sampled
+    version: int = 0
+
+
+def batch(samples: Sequence[Sample], pad_id: int) -> Batch:
+    """Pads prompts on the left and programs on the right; see `agents.core.Batch`."""
+    prompt, prompt_mask = pad_left([s.prompt for s in samples], pad_id)
+    return Batch(
+        prompt=prompt,
+        prompt_mask=prompt_mask,
+        tokens=_pad_right([s.tokens for s in samples], pad_id),
+        token_mask=_pad_right([np.ones(len(s.tokens), bool) for s in samples], False),
+        learn=_pad_right([s.learn for s in samples], False),
+        weights=_pad_right([s.weights for s in samples], 0.0),
+        logprobs=_pad_right([s.logprobs for s in samples], 0.0),
+    )
+
+
+def _pad_right(rows: Sequence[np.ndarray], value: float) -> Tensor:
+    out = np.full((len(rows), max(map(len, rows))), value, rows[0].dtype)
+    for i, row in enumerate(rows):
+        out[i, : len(row)] = row
+    return torch.from_numpy(out)

@@ -1,0 +1,106 @@
+"""Supervised learning on reference programs (RLTF eq. 7): the warm start, the control of every experiment, and the half of
+RLTF's updates that keeps it from forgetting.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from agents import functional
+from agents.config import build
+from agents.core import Batch, Policy, generators
+from agents.learner import Learner, OptimiserConfig
+from agents.rollout import Sample, encode_prefix
+from rltf_env.core import Problem
+from rltf_env.env import UnitTestEnv
+from rltf_env.errors import UsageError
+
+PATIENCE = 1000  # draws in a row without a usable reference before we say that there are none
+
+
+@dataclass(frozen=True)
+class Config:
+    """`batch_size` pairs (problem, reference) an update; mean over tokens, as in CodeRL's and RLTF's code."""
+
+    batch_size: int = 32
+    optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(lr=2e-5))
+
+
+class Supervised:
+    """Cross-entropy on random references of random problems. See `agents.core.Agent`."""
+
+    def __init__(self, policy: Policy[Any], env: UnitTestEnv, config: Config, seed: int) -> None:
+        self.policy, self.env, self.config = policy, env, config
+        self.learner = Learner(policy, config.optimiser)
+        self.rng, _ = generators(seed, policy.device)
+
+    def update(self) -> dict[str, float]:
+        pairs = draw_pairs(self.env, self.rng, self.config.batch_size)
+        metrics = self.learner.step(pairs, "token_mean", supervised_loss)
+        return {"supervised_loss": metrics.pop("loss"), **metrics}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"learner": self.learner.state_dict(), "rng": self.rng.bit_generator.state}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.learner.load_state_dict(state["learner"])
+        self.rng.bit_generator.state = state["rng"]
+
+
+def supervised_loss(data: Batch, logits: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    """Mean cross-entropy over the tokens to learn."""
+    return functional.cross_entropy(functional.token_logprobs(logits, data.tokens), data.learn), {}
+
+
+def draw_pairs(env: UnitTestEnv, rng: np.random.Generator, count: int) -> list[Sample]:
+    """`count` random (problem, reference) pairs of the environment's source, as samples.
+
+    Problems without a reference, and references that do not fit the program's token limit, are passed over: a cut-off
+    target would teach never to end.
+    """
+    pairs: list[Sample] = []
+    missed = 0
+    while len(pairs) < count:
+        problem = env.source.draw(rng)
+        sample = reference(env, problem, int(rng.integers(len(problem.solutions)))) if problem.solutions else None
+        missed = 0 if sample else missed + 1
+        if sample:
+            pairs.append(sample)
+        elif missed == PATIENCE:
+            raise UsageError(
+                f"Expected problems with a reference of at most {env.max_program_tokens} tokens, got none in "
+                f"{PATIENCE} draws. Raise env.max_program_tokens, or train without supervised updates."
+            )
+    return pairs
+
+
+def reference(env: UnitTestEnv, problem: Problem, index: int) -> Sample | None:
+    """One reference of `problem` as a target, ended by the end token; None if it does not fit.
+
+    Line ends become `\\n` and trailing blank lines one line end: MBPP's references carry `\\r\\n`, which a policy should
+    not learn to write. This changes no meaning except inside string literals that hold a raw carriage return.
+    """
+    text = re.sub(r"\r\n?", "\n", problem.solutions[index]).rstrip() + "\n"
+    given = encode_prefix(env, problem)
+    if not text.startswith(problem.prefix):
+        raise UsageError(
+            f"Expected solution {index} of {problem.id!r} to begin with the problem's prefix; it does not."
+        )
+    rest = env.tokenizer.encode(text[len(problem.prefix) :])
+    tokens = np.array([*given, *rest, env.tokenizer.eos_id], np.int64)
+    if len(tokens) > env.max_program_tokens:
+        return None
+    learn = np.arange(len(tokens)) >= len(given)
+    nothing = np.zeros(len(tokens), np.float32)
+    return Sample(env.encode_prompt(problem), tokens, learn, nothing, nothing)
+
+
+def load(policy: Policy[Any], env: UnitTestEnv, *, seed: int, **options: Any) -> Supervised:
+    """The agent; `options` are the fields of `Config`."""
+    return Supervised(policy, env, build(Config, options, "agent"), seed)
