@@ -13,10 +13,10 @@ import operator
 import threading
 import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import gymnasium
@@ -282,14 +282,18 @@ class UnitTestEnv(gymnasium.Env[Any, Any]):
         future: Future[Judgement] = Future()
         future.set_running_or_notify_cancel()
 
-        def done(verdict: Future[Verdict], retry: bool = True) -> None:
+        def settle(verdict: Callable[[], Verdict]) -> None:
             try:
-                if retry and isinstance(verdict.exception(), SandboxError):
-                    self.sandbox.submit(program.text, problem).add_done_callback(lambda v: done(v, retry=False))
-                    return
-                future.set_result(self._judgement_of(problem, program, verdict.result()))
+                future.set_result(self._judgement_of(problem, program, verdict()))
             except BaseException as error:
                 future.set_exception(error)
+
+        def done(first: Future[Verdict]) -> None:
+            if first.cancelled() or not isinstance(first.exception(), SandboxError):
+                settle(first.result)
+            else:  # again, but not in this thread: it may be the very one that the sandbox judges with
+                again = partial(self.sandbox.run, program.text, problem)
+                threading.Thread(target=settle, args=(again,), daemon=True).start()
 
         self.sandbox.submit(program.text, problem).add_done_callback(done)
         return future
@@ -352,9 +356,9 @@ class UnitTestEnv(gymnasium.Env[Any, Any]):
         if not isinstance(self._judge, str):
             return self._judge
         with _OPENING:  # `judge` may be called from several threads
-            if self._own is None:
-                self._own = sandboxes.load(self._judge, **self._judge_options)
-            return self._own
+            own = sandboxes.load(self._judge, **self._judge_options) if self._own is None else self._own
+            self._own = own
+        return own
 
     @cached_property
     def data_digest(self) -> str:
