@@ -11,8 +11,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -48,8 +48,7 @@ def _shifted(flags: npt.NDArray[np.bool_], by: int) -> npt.NDArray[np.bool_]:
     return out
 
 
-@dataclass(frozen=True)
-class Piece:
+class Piece(NamedTuple):
     """A text and the offset in it of each token that helps to spell it."""
 
     text: str
@@ -69,6 +68,7 @@ class Unknown(Exception):
 def _byte_level(_: Mapping[str, Any]) -> Step:
     byte_of = _byte_alphabet()
 
+    @cache
     def to_bytes(text: str) -> bytes:
         try:
             return bytes([byte_of[char] for char in text])
@@ -360,7 +360,7 @@ def _agreement(prefix: str, text: str) -> int:
 
 def _decoder_of(tokenizer: Any, backend: Any) -> Mapping[str, Any] | None:
     if backend is not None:
-        return json.loads(backend.to_str())["decoder"]
+        return json.loads(backend.decoder.__getstate__()) if backend.decoder is not None else None
     if hasattr(tokenizer, "sp_model"):
         return _SENTENCEPIECE
     raise Unknown(f"decoder of {type(tokenizer).__name__}")
