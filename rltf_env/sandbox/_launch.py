@@ -1,17 +1,23 @@
-"""Makes the cage and returns the way to run programs in it: `runner(options) -> (run, level)`. Standard library only."""
+"""Starts the cage and returns the way to run programs in it: `runner(options) -> (run, layers)`. Standard library only."""
 
 from __future__ import annotations
 
-import marshal
+import atexit
+import json
 import os
+import shutil
 import sys
+import tempfile
 from typing import Any
 
-from rltf_env.sandbox import harness, isolation
+from rltf_env.sandbox import isolation
+from rltf_env.sandbox._frames import read_frame, unpack, write_frame
+
+FILES = ("stdin", "stdout", None, "result", "report", "lines")  # descriptors 0 to 5 of the cage; None: the null device
 
 
-def runner(options: dict[str, Any]) -> tuple[Any, str]:
-    """The runner that `options["backend"]` asks for, and the isolation level that is in force."""
+def runner(options: dict[str, Any]) -> tuple[Any, list[str]]:
+    """The runner that `options["backend"]` asks for, and the layers of isolation that are in force."""
     if options["backend"] == "subprocess":
         from rltf_env.sandbox import _spawn
 
@@ -19,42 +25,79 @@ def runner(options: dict[str, Any]) -> tuple[Any, str]:
     return _forks(options)
 
 
-def _forks(options: dict[str, Any]) -> tuple[Any, str]:
-    harness.warm_up()
+def _forks(options: dict[str, Any]) -> tuple[Any, list[str]]:
+    from rltf_env.sandbox import _cage
+
+    _cage.warm_up()
     requests, to_cage = os.pipe()
     from_cage, replies = os.pipe()
-    layers = isolation.enter_namespaces(options)
-    pid = os.fork()
-    if not pid:
+    layers, user = isolation.enter_namespaces(options["without"]), 60_000 + os.getpid() % 5_000
+    folder = tempfile.mkdtemp(prefix="rltf-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    if os.getuid() == 0:
+        os.chown(folder, user, user)
+    if not os.fork():
         try:
-            os.close(to_cage), os.close(from_cage)
-            _become_cage(options, requests, replies, layers)
+            os.close(to_cage)
+            os.close(from_cage)
+            _become_cage(options, requests, replies, layers, user, folder)
+        except BaseException as error:
+            write_frame(replies, json.dumps({"error": f"{type(error).__name__}: {error}"}).encode())
         finally:
             os._exit(70)
-    os.close(requests), os.close(replies)
-    level = harness.read_frame(from_cage).decode()
+    os.close(requests)
+    os.close(replies)
+    hello = json.loads(read_frame(from_cage))
+    if "error" in hello:
+        raise OSError(f"the cage could not be made: {hello['error']}")
+    if "root" in hello["layers"]:
+        os.rmdir(folder)
 
-    def run(request: dict[str, Any]) -> Any:
-        harness.write_frame(to_cage, marshal.dumps(request))
-        return marshal.loads(harness.read_frame(from_cage))
+    def run(source: str, cases: bytes, count: int) -> Any:
+        request = b'{"source":%s,"cases":%s}' % (json.dumps(source).encode(), cases)
+        write_frame(to_cage, count.to_bytes(4, "little") + request)
+        head, pieces = unpack(read_frame(from_cage))
+        lines = None
+        if options["trace"]:
+            lines = head
+            head, pieces = unpack(pieces[0])
+        said, records = head
+        return said, list(zip(records, pieces[::2], pieces[1::2], strict=True)), lines
 
-    return run, level
+    return run, hello["layers"]
 
 
-def _become_cage(options: dict[str, Any], requests: int, replies: int, layers: list[str]) -> None:
-    isolation.die_with_parent()
-    files = {name: os.memfd_create(name, 0) for name in ("stdin", "stdout", "result", "report", "lines")}
+def _become_cage(options: dict[str, Any], requests: int, replies: int, layers: list[str], user: int, folder: str) -> None:
+    from rltf_env.sandbox import _cage
+
     null = os.open(os.devnull, os.O_RDWR)
-    order = [files["stdin"], files["stdout"], null, files["result"], files["report"], files["lines"], requests, replies]
-    high = [os.dup(os.dup2(fd, 100 + i)) and 100 + i for i, fd in enumerate(order)]
-    for number, fd in enumerate(high):
+    order = [null if name is None else os.memfd_create(name, 0) for name in FILES] + [requests, replies]
+    for number, fd in enumerate([os.dup2(fd, 100 + number) for number, fd in enumerate(order)]):
         os.dup2(fd, number)
     os.closerange(len(order), 4096)
-    layers += isolation.confine(options)
-    level = "+".join(layers) or "none"
-    harness.write_frame(harness.REPLIES, level.encode())
+    packages = [path for paths in options["package_files"].values() for path in paths]
+    os.chdir(folder)
+    layers = isolation.confine(options, layers, packages, user)
+    isolation.die_with_parent()
+    write_frame(_cage.REPLIES, json.dumps({"layers": layers}).encode())
+    on_entry, adopt, alone = isolation.dumpable(), isolation.adopt_orphans, "pid" in layers
+    if not alone:
+        adopt()
+        on_entry = _first(on_entry, os.setsid, "seccomp" in layers)
     for name in [name for name in sys.modules if name.startswith("rltf_env")]:
         del sys.modules[name]
     sys.modules["__main__"].__dict__.clear()
     sys.argv[:] = ["program.py"]
-    harness.serve(options, alone="pid" in layers)
+    _cage.serve(options, alone=alone, on_entry=on_entry, adopt=adopt)
+
+
+def _first(dumpable: Any, setsid: Any, filtered: bool) -> Any:
+    """What a program's process does first where no PID namespace keeps it apart: it may signal none but itself."""
+
+    def on_entry() -> None:
+        setsid()
+        dumpable()
+        if filtered:
+            isolation.seccomp(os.getpid())
+
+    return on_entry

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from rltf_env.errors import UnknownName, UsageError
+from rltf_env.sandbox.isolation import LAYERS, LEVELS
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,10 @@ class Options:
         trace: record the lines that ran, in `Verdict.executed`.
         check_seconds: time that the comparison of one case, or its assertion script, may take on the trusted side.
         pending: programs that may wait; beyond that `submit` blocks.
+        packages: third-party packages that programs may import, if they are installed.
+        cache: verdicts that are remembered, by program and problem; 0 judges everything anew.
+        require: the weakest level of isolation that will do, one of `isolation.LEVELS`; "full" is the strongest.
+        without: layers of isolation to leave out, to measure or to test what remains.
     """
 
     workers: int = 0
@@ -40,6 +46,16 @@ class Options:
     trace: bool = False
     check_seconds: float = 5.0
     pending: int = 10_000
+    packages: tuple[str, ...] = ("numpy",)
+    cache: int = 4096
+    require: str = "none"
+    without: tuple[str, ...] = ()
+
+    def for_worker(self) -> dict[str, Any]:
+        """What a worker process is told: plain data."""
+        files = {name: paths for name in self.packages if (paths := _package_files(name))}
+        folders = {name: os.path.dirname(paths[0]) for name, paths in files.items()}
+        return {**asdict(self), "package_files": files, "packages": folders, "parent": os.getpid()}
 
     @classmethod
     def check(cls, backend: str, given: dict[str, Any]) -> Options:
@@ -50,6 +66,11 @@ class Options:
                 raise UnknownName(f"option of sandbox {backend!r}", name, known)
             _check_value(name, value, known[name].default)
         options = cls(**given)
+        if options.require not in LEVELS:
+            raise UnknownName("isolation level", options.require, LEVELS)
+        for name in options.without:
+            if name not in LAYERS:
+                raise UnknownName("isolation layer", name, LAYERS)
         return cls(
             **{
                 **asdict(options),
@@ -62,12 +83,33 @@ class Options:
         )
 
 
+def _package_files(name: str) -> list[str]:
+    """Where an installed package lies: its folder or file first, then the shared libraries that its wheel brought."""
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        return []
+    if spec is None or (spec.origin is None and not spec.submodule_search_locations):
+        return []
+    first = next(iter(spec.submodule_search_locations), None) if spec.submodule_search_locations else spec.origin
+    paths = [str(first), os.path.join(os.path.dirname(str(first)), f"{name}.libs")]
+    return [os.path.realpath(path) for path in paths if os.path.exists(path)]
+
+
 def _check_value(name: str, value: Any, default: Any) -> None:
+    if isinstance(default, str):
+        if not isinstance(value, str):
+            raise UsageError(f"Expected {name} to be a text, got {value!r}.")
+        return
+    if isinstance(default, tuple):
+        if isinstance(value, str) or not all(isinstance(item, str) for item in value):
+            raise UsageError(f"Expected {name} to be names in a tuple or list, got {value!r}.")
+        return
     if isinstance(default, bool):
         if not isinstance(value, bool):
             raise UsageError(f"Expected {name} to be True or False, got {value!r}.")
         return
     whole = isinstance(default, int)
     good = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool) and value > 0
-    if not good and not (value is None and default is None) and not (name == "workers" and value == 0):
+    if not good and not (value is None and default is None) and not (name in ("workers", "cache") and value == 0):
         raise UsageError(f"Expected {name} to be a positive {'whole ' if whole else ''}number, got {value!r}.")

@@ -1,13 +1,16 @@
-"""The judge's end in the caller's process: workers, a queue, and futures.
+"""The judge's end in the caller's process: a queue, futures, and workers (`_worker.py`), each a process of its own.
 
-One thread looks after each worker: starts it (a fresh interpreter, never a fork of the caller), sends it jobs ahead of
-need, reads verdicts, and if it dies starts another and judges what it held again.
+One thread looks after each worker: starts it (a fresh interpreter, never a fork of the caller), sends it jobs ahead of need,
+reads verdicts, and if it dies starts another and judges again what it held. A job that has to be judged with nothing beside
+it waits until all workers are idle.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import select
+import signal
 import subprocess
 import sys
 import threading
@@ -15,20 +18,21 @@ import weakref
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rltf_env.core import Problem, Verdict
+from rltf_env.core import CaseResult, Failure, Kind, Outcome, Problem, Verdict
 from rltf_env.errors import SandboxError, UsageError
-from rltf_env.sandbox import _wire
+from rltf_env.sandbox import _wire, isolation
+from rltf_env.sandbox._frames import read_frame, write_frame
 from rltf_env.sandbox._options import Options
-from rltf_env.sandbox.harness import read_frame, write_frame
 
-AHEAD = 8  # jobs that a worker may hold
+AHEAD = 16  # jobs that a worker may hold
 PIPE = 48 << 10  # bytes of jobs that may wait in its pipe: less than a pipe holds, so that sending never blocks
-KNOWN = 64  # problems that a worker remembers
+KNOWN = 256  # problems that a worker remembers
 TRIES = 3
+STUCK = -getattr(signal, "SIGPROF", 0)  # how a worker ends when the comparison of a program's values does not
+PATIENCE = 30.0  # seconds beyond all limits of a program after which its worker is given up
 ENVIRONMENT = {
     "PATH": "/usr/local/bin:/usr/bin:/bin",
     "HOME": "/tmp",
@@ -39,30 +43,45 @@ ENVIRONMENT = {
     "MKL_NUM_THREADS": "1",
     "NUMEXPR_NUM_THREADS": "1",
 }
+INHERITED = ("SYSTEMROOT", "TEMP", "TMP", "TMPDIR", "LD_LIBRARY_PATH")  # without these Python may not start
+_Key = tuple[int, str]
 
 
 class Job:
-    """A program to be judged."""
+    """A program to be judged, and everybody who waits for the verdict."""
 
-    __slots__ = ("future", "problem", "source", "tries")
+    __slots__ = ("alone", "futures", "key", "problem", "source", "started", "tries")
 
     def __init__(self, source: str, problem: Problem) -> None:
         self.source, self.problem = source, problem
-        self.future: Future[Verdict] = Future()
-        self.tries = 0
+        self.key: _Key = (id(problem), source)
+        self.futures: list[Future[Verdict]] = []
+        self.tries, self.alone, self.started = 0, False, False
 
 
 class PoolSandbox:
-    """A `core.Sandbox` that judges in worker processes. Safe to use from threads; close it, or use it with `with`."""
+    """A `core.Sandbox` that judges in worker processes. Safe to use from threads; close it, or use it with `with`.
+
+    A program that is submitted while the same one is being judged on the same problem is judged once, and a verdict is
+    remembered (option `cache`).
+    """
 
     def __init__(self, backend: str, options: Options) -> None:
         self.backend, self.options = backend, options
-        self._jobs: deque[Job] = deque()
-        self._changed = threading.Condition()
-        self._closed = False
+        self.changed = threading.Condition()
+        self.jobs: deque[Job] = deque()
+        self.open: dict[_Key, Job] = {}  # being judged, or waiting for it
+        self.cache: OrderedDict[_Key, tuple[Problem, Verdict]] = OrderedDict()
+        self.busy = 0  # jobs that workers hold
+        self.solo = False  # one of them has to be alone
+        self.closed = False
         self._pid = os.getpid()
         self._workers = [_Worker(self) for _ in range(options.workers)]
-        self._finalizer = weakref.finalize(self, _end, self._workers)
+        self._finalizer = weakref.finalize(self, _end, self.changed, self._workers)
+        for worker in self._workers:
+            worker.thread.start()
+        if options.require != "none":
+            self.level()
 
     # -------------------------------------------------------------------------------------------------- public
 
@@ -73,20 +92,33 @@ class PoolSandbox:
     def submit(self, source: str, problem: Problem) -> Future[Verdict]:
         """Has `source` judged in the background; waits while too many programs are pending."""
         _wire.check_job(source, problem)
-        self._check_open()
-        job = Job(source, problem)
-        with self._changed:
-            while len(self._jobs) >= self.options.pending and not self._closed:
-                self._changed.wait(1)
+        future: Future[Verdict] = Future()
+        with self.changed:
             self._check_open()
-            self._jobs.append(job)
-            self._changed.notify_all()
-        return job.future
+            key = (id(problem), source)
+            if key in self.cache:
+                self.cache.move_to_end(key)
+                future.set_running_or_notify_cancel()
+                future.set_result(self.cache[key][1])
+                return future
+            while len(self.jobs) >= self.options.pending:
+                self.changed.wait()
+                self._check_open()
+            job = self.open.get(key)
+            if job is None or not self.options.cache:
+                job = Job(source, problem)
+                self.open[key] = job
+                self.jobs.append(job)
+                self.changed.notify_all()
+            job.futures.append(future)
+            if job.started:
+                future.set_running_or_notify_cancel()
+        return future
 
     def map(self, jobs: Iterable[tuple[str, Problem]]) -> Iterator[Verdict]:
         """Verdicts in the order of `jobs`, which may be endless: a bounded number is taken ahead of need."""
         window: deque[Future[Verdict]] = deque()
-        most = min(self.options.pending, 32 * self.options.workers)
+        most = max(min(self.options.pending, 32 * self.options.workers), 1)
         try:
             for source, problem in jobs:
                 window.append(self.submit(source, problem))
@@ -98,16 +130,29 @@ class PoolSandbox:
             for future in window:
                 future.cancel()
 
+    def level(self) -> str:
+        """Backend, isolation level and layers, as `Verdict.judge` has them. Starts the judge if it has not started yet."""
+        for worker in self._workers:
+            worker.ready.wait()
+        failed = next((worker.broken for worker in self._workers if worker.broken), None)
+        if failed:
+            self.close()
+            raise failed
+        return self._workers[0].judge
+
     def close(self) -> None:
         """Ends the workers; what was not judged yet is cancelled. May be called again."""
-        with self._changed:
-            self._closed = True
-            jobs = list(self._jobs)
-            self._jobs.clear()
-            self._changed.notify_all()
+        with self.changed:
+            self.closed = True
+            jobs = list(self.jobs)
+            self.jobs.clear()
+            self.open.clear()
+            self.changed.notify_all()
         for job in jobs:
-            job.future.cancel()
-        self._finalizer()
+            for future in job.futures:
+                future.cancel() or _settle(future, SandboxError("The sandbox was closed before this program was judged."))
+        if os.getpid() == self._pid:
+            self._finalizer()
 
     def __enter__(self) -> PoolSandbox:
         return self
@@ -116,158 +161,287 @@ class PoolSandbox:
         self.close()
 
     def _check_open(self) -> None:
-        if self._closed:
+        if self.closed:
             raise UsageError("Expected an open sandbox, got one that was closed. Load another.")
         if os.getpid() != self._pid:
-            raise UsageError(
-                "Expected the process that loaded this sandbox, got a fork of it. Load one in each process."
-            )
+            raise UsageError("Expected the process that loaded this sandbox, got a fork of it. Load one in each process.")
+
+    # ---------------------------------------------------------------------------------------------- for workers
+
+    def finish(self, job: Job, result: Verdict | Exception) -> None:
+        with self.changed:
+            if self.open.get(job.key) is job:
+                del self.open[job.key]
+            if isinstance(result, Verdict) and self.options.cache and not self.closed:
+                self.cache[job.key] = (job.problem, result)
+                while len(self.cache) > self.options.cache:
+                    self.cache.popitem(last=False)
+            futures = list(job.futures)
+        for future in futures:
+            _settle(future, result)
 
 
-def _end(workers: list[_Worker]) -> None:
+def _settle(future: Future[Verdict], result: Verdict | Exception) -> None:
+    if future.cancelled() or future.done():
+        return
+    if isinstance(result, Exception):
+        future.set_exception(result)
+    else:
+        future.set_result(result)
+
+
+def _end(changed: threading.Condition, workers: list[_Worker]) -> None:
+    with changed:
+        for worker in workers:
+            worker.ending = True
+        changed.notify_all()
     for worker in workers:
         worker.end()
+    for worker in workers:
+        if worker.thread.is_alive() and threading.current_thread() is not worker.thread:
+            worker.thread.join(10)
 
 
 class _Worker:
-    """One worker process and the thread that looks after it."""
+    """One worker process, and the thread that looks after it."""
 
     def __init__(self, pool: PoolSandbox) -> None:
-        self.pool_ref = weakref.ref(pool)
-        self.options, self.backend = pool.options, pool.backend
-        self.jobs, self.changed = pool._jobs, pool._changed
+        self._pool = weakref.ref(pool)  # a sandbox that is forgotten without being closed ends all the same
+        self.options, self.backend, self.changed = pool.options, pool.backend, pool.changed
         self.held: deque[tuple[Job, int]] = deque()
         self.known: OrderedDict[int, Problem] = OrderedDict()
         self.forget: list[int] = []
         self.process: subprocess.Popen[bytes] | None = None
         self.judge = ""
         self.ending = False
+        self.broken: Exception | None = None
+        self.ready = threading.Event()
         self.thread = threading.Thread(target=self._loop, name="rltf-judge", daemon=True)
-        self.thread.start()
 
     def end(self) -> None:
-        with self.changed:
-            self.ending = True
-            self.changed.notify_all()
         process = self.process
         if process is not None:
-            process.kill()
-        if threading.current_thread() is not self.thread:
-            self.thread.join(10)
+            process.terminate()
 
     # ------------------------------------------------------------------------------------------------- thread
 
     def _loop(self) -> None:
         try:
+            failures = 0
             while not self.ending:
                 try:
+                    if self.process is None:
+                        self._start()
                     self._turn()
+                    failures = 0
                 except (EOFError, OSError, SandboxError) as error:
-                    self._lost(error)
+                    failures += self.process is None or not self.judge
+                    self._lost(error, give_up=failures >= TRIES)
+                    if failures >= TRIES:
+                        self.broken = self.broken or SandboxError(f"The judge could not be started: {error}")
+                        self.ready.set()
+                        self._refuse(self.broken)
+                        return
         finally:
+            self.ready.set()
             self._stop()
             for job, _ in self.held:
-                job.future.cancel() or _fail(
-                    job, SandboxError("The sandbox was closed before this program was judged.")
-                )
+                self._finish(job, SandboxError("The sandbox was closed before this program was judged."))
 
     def _turn(self) -> None:
         while (job := self._next()) is not None:
             self._send(job)
         if self.ending or not self.held:
             return
-        assert self.process is not None and self.process.stdout is not None
         reply = json.loads(self._read())
         job, _ = self.held.popleft()
-        if "error" in reply:
-            job.tries = TRIES
-            self._again(job, f"{reply['error']}\n{reply['trace']}")
-            return
-        job.future.set_result(_wire.verdict(reply, self.judge))
+        self._release(job)
+        if "again" in reply:
+            job.alone = True
+            self._requeue(job)
+        elif "error" in reply:
+            self._finish(job, SandboxError(f"The judge failed on {job.problem.id!r}: {reply['error']}\n{reply['trace']}"))
+        else:
+            self._finish(job, _wire.verdict(reply, self.judge))
 
     def _next(self) -> Job | None:
         """The job to send now, or None if it is time to read (or to end)."""
         with self.changed:
-            while not self.jobs and not self.held and not self.ending:
+            while True:
+                pool = self._pool()
+                if self.ending or pool is None:
+                    self.ending = True
+                    return None
+                job = pool.jobs[0] if pool.jobs and not pool.solo else None
+                if job is not None and (pool.busy == 0 if job.alone else self._room(job)):
+                    pool.jobs.popleft()
+                    if not self._claim(job):
+                        pool.open.pop(job.key, None)
+                        continue
+                    pool.busy += 1
+                    pool.solo = job.alone
+                    self.changed.notify_all()
+                    return job
+                if self.held:
+                    return None
+                del pool, job
                 self.changed.wait()
-            if self.ending or not self.jobs or not self._room(self.jobs[0]):
-                return None
-            job = self.jobs.popleft()
-            self.changed.notify_all()
-        if job.tries == 0 and not job.future.set_running_or_notify_cancel():
-            return self._next()
-        return job
+
+    def _claim(self, job: Job) -> bool:
+        """True if anybody still wants the verdict."""
+        if job.started:
+            return True
+        job.futures = [future for future in job.futures if future.set_running_or_notify_cancel()]
+        job.started = bool(job.futures)
+        return job.started
+
+    def _release(self, job: Job) -> None:
+        with self.changed:
+            pool = self._pool()
+            if pool is not None:
+                pool.busy -= 1
+                pool.solo = False
+                self.changed.notify_all()
+
+    def _requeue(self, job: Job) -> None:
+        with self.changed:
+            pool = self._pool()
+            if pool is not None and not pool.closed:
+                pool.jobs.appendleft(job)
+                self.changed.notify_all()
+                return
+        self._finish(job, SandboxError("The sandbox was closed before this program was judged."))
+
+    def _finish(self, job: Job, result: Verdict | Exception) -> None:
+        pool = self._pool()
+        if pool is not None:
+            pool.finish(job, result)
+            return
+        for future in job.futures:
+            _settle(future, result)
 
     def _room(self, job: Job) -> bool:
         if not self.held:
             return True
         size = sum(size for _, size in self.held)
         known = id(job.problem) in self.known
-        return known and len(self.held) < AHEAD and size + 4 * len(job.source) + 200 < PIPE
+        return known and len(self.held) < AHEAD and size + 6 * len(job.source) + 200 < PIPE
 
     def _send(self, job: Job) -> None:
-        if self.process is None:
-            self._start()
-        assert self.process is not None and self.process.stdin is not None
-        message: dict[str, Any] = {"source": job.source, "key": id(job.problem), "forget": self.forget}
+        message: dict[str, Any] = {
+            "source": job.source, "key": id(job.problem), "alone": job.alone, "forget": self.forget
+        }  # fmt: skip
         if id(job.problem) not in self.known:
             try:
                 message["problem"] = _wire.problem(job.problem)
             except Exception as error:
-                _fail(job, error)
+                self._release(job)
+                self._finish(job, error)
                 return
             self.known[id(job.problem)] = job.problem
             while len(self.known) > KNOWN:
-                message["forget"] = [self.known.popitem(last=False)[0]]
+                self.forget.append(self.known.popitem(last=False)[0])
         self.known.move_to_end(id(job.problem))
         payload = json.dumps(message).encode()
+        self.forget = []
         self.held.append((job, len(payload)))
-        write_frame(self.process.stdin.fileno(), payload)
+        write_frame(_stream(self.process, "stdin"), payload)
 
     def _read(self) -> bytes:
-        assert self.process is not None and self.process.stdout is not None
-        return read_frame(self.process.stdout.fileno())
+        fd = _stream(self.process, "stdout")
+        if os.name == "posix":
+            poll = select.poll()
+            poll.register(fd, select.POLLIN)
+            if not poll.poll(1000 * self._longest()):
+                raise SandboxError("a worker did not answer in time")
+        return read_frame(fd)
+
+    def _longest(self) -> float:
+        o = self.options
+        program, wall = o.program_seconds or 0.0, o.wall_seconds or 0.0
+        return 5 * (3 * program + wall + 2 * o.case_seconds + 10) + o.check_seconds + PATIENCE
 
     def _start(self) -> None:
         script = Path(__file__).with_name("_worker.py")
-        options = json.dumps({**asdict(self.options), "backend": self.backend})
+        options = json.dumps({**self.options.for_worker(), "backend": self.backend})
         command = [sys.executable, "-s", "-S", "-P", "-B", "-X", "utf8", str(script), options]
+        environment = {**ENVIRONMENT, **{name: os.environ[name] for name in INHERITED if name in os.environ}}
         self.known.clear()
+        self.judge = ""
+        own = {"start_new_session": True} if os.name == "posix" else {}
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, env=ENVIRONMENT, start_new_session=True
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, env=environment, **own
         )
-        self.judge = f"{self.backend}:{json.loads(self._read())['level']}"
+        hello = json.loads(self._read())
+        if "error" in hello:
+            raise SandboxError(hello["error"])
+        self.judge = f"{self.backend}/{hello['level']}:{'+'.join(hello['layers'])}"
+        levels = isolation.LEVELS
+        if levels.index(hello["level"]) < levels.index(self.options.require):
+            self.broken = SandboxError(
+                f"Expected isolation of level {self.options.require!r} or better, got {self.judge!r}. "
+                "`python -m rltf_env.doctor` says what is missing and how to get it."
+            )
+            raise self.broken
+        self.ready.set()
 
-    def _lost(self, error: Exception) -> None:
+    def _lost(self, error: Exception, *, give_up: bool = False) -> None:
         """The worker died: what it held is judged again, by its successor or another's."""
-        self._stop()
-        held, self.held = list(self.held), deque()
+        status = self._stop()
+        held, self.held = [job for job, _ in self.held], deque()
+        for job in held:
+            self._release(job)
         if self.ending:
-            self.held.extend(held)
+            for job in held:
+                self._finish(job, SandboxError("The sandbox was closed before this program was judged."))
             return
-        for index, (job, _) in reversed(list(enumerate(held))):
+        if held and status == STUCK:
+            job = held.pop(0)
+            self._finish(job, _stuck(job, self.judge))
+        for index, job in reversed(list(enumerate(held))):
             job.tries += index == 0
-            self._again(job, f"a worker was lost: {error!r}")
+            if job.tries >= TRIES or (give_up and self.broken):
+                self._finish(job, SandboxError(f"The judge failed {job.tries} times on {job.problem.id!r}: {error!r}"))
+            else:
+                self._requeue(job)
 
-    def _again(self, job: Job, why: str) -> None:
-        if job.tries >= TRIES:
-            _fail(job, SandboxError(f"The judge failed on a program for {job.problem.id!r}: {why}"))
-            return
-        job.tries = max(job.tries, 1)
+    def _refuse(self, error: Exception) -> None:
+        """No worker can be started: whoever waits is told, now and from now on."""
         with self.changed:
-            self.jobs.appendleft(job)
-            self.changed.notify_all()
+            while not self.ending:
+                pool = self._pool()
+                if pool is None:
+                    return
+                jobs = list(pool.jobs)
+                pool.jobs.clear()
+                for job in jobs:
+                    self._claim(job)
+                    pool.finish(job, error)
+                del pool
+                self.changed.wait()
 
-    def _stop(self) -> None:
+    def _stop(self) -> int | None:
         process, self.process = self.process, None
-        if process is not None:
+        if process is None:
+            return None
+        for stream in (process.stdin, process.stdout):
+            if stream:
+                stream.close()
+        try:
+            process.wait(2)
+        except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-            for stream in (process.stdin, process.stdout):
-                if stream:
-                    stream.close()
+        return process.returncode
 
 
-def _fail(job: Job, error: Exception) -> None:
-    if not job.future.done():
-        job.future.set_exception(error)
+def _stuck(job: Job, judge: str) -> Verdict:
+    """The verdict on a program whose values could not be compared in any time."""
+    failure = Failure(Kind.TIMEOUT, "took too long to compare", None, "check")
+    return Verdict((CaseResult(Outcome.RUNTIME_ERROR, failure),) * len(job.problem.cases), None, judge)
+
+
+def _stream(process: subprocess.Popen[bytes] | None, name: str) -> int:
+    stream = getattr(process, name)
+    assert stream is not None, "the worker runs"
+    return stream.fileno()

@@ -1,21 +1,20 @@
 """The trusted side: turns what became of a program into the result of each case. Runs in the worker, never a program.
 
-`Referee.judge` asks a runner (`run(request) -> (said, cases, lines)`, see `harness.Cage`) to run the program on inputs and
-operations, and compares what comes back: `compare.py` for texts and values, `_script.py` for assertions.
+`Referee.judge` asks a runner (see `_launch.py`) to run the program on inputs and operations, and compares what comes back:
+`compare.py` for texts and values, `_script.py` for assertions.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from rltf_env.compare import text_matches, value_matches
-from rltf_env.sandbox._script import Replay, Script
+from rltf_env.sandbox._script import Replay, Script, Stuck
 from rltf_env.sandbox.harness import FILENAME, Unrepresentable, decode
 
 SYNTAX_ERROR, RUNTIME_ERROR, WRONG_ANSWER, PASSED = range(4)  # core.Outcome
@@ -26,12 +25,9 @@ RESERVED = frozenset(
 )
 _FRAME = re.compile(rb'^  File "' + re.escape(FILENAME).encode() + rb'", line (\d+) in', re.MULTILINE)
 
-Runner = Callable[[dict[str, Any]], tuple[Any, list[tuple[dict[str, Any], bytes, bytes]], Any]]
+Report = tuple[dict[str, Any], bytes, bytes]  # how a case ended, what it printed, what it returned
+Runner = Callable[[str, bytes, int], tuple[Any, list[Report], Any]]  # (program, cases as JSON, their number)
 Result = list[Any]  # outcome, failure (kind, message, line, detail, bases) or None, seconds, stdout
-
-
-class Stuck(Exception):
-    """A comparison took longer than it may."""
 
 
 def failure(kind: str, message: str = "", line: int | None = None, detail: str = "", bases: Any = ()) -> list[Any]:
@@ -48,6 +44,7 @@ class Problem:
         self.checker = _checker(data["checker"])
         self.expected: dict[int, Any] = {}
         self.scripts: dict[int, Script] = {}
+        self.request: bytes | None = None  # what a program is asked to do, as JSON, once it is known
         self.data = data
 
     def script(self, index: int) -> Script:
@@ -77,47 +74,59 @@ class Referee:
     def __init__(self, runner: Runner, options: dict[str, Any]) -> None:
         self.runner, self.options = runner, options
 
-    def judge(self, source: str, problem: Problem) -> tuple[list[Result], list[int] | None]:
-        """The result of every case, and the lines that ran (None unless they are traced)."""
-        plans = [self._plan(problem, index) for index in range(len(problem.cases))]
-        said, reports, lines = self.runner({"source": source, "cases": plans})
-        ran = set(lines or ())
+    def judge(self, source: str, problem: Problem, *, alone: bool = False) -> dict[str, Any]:
+        """The results of all cases and the lines that ran; or that it has to be judged again, with nothing beside it.
+
+        A program that came to its end, but took longer than it may, may have been slowed down by what ran beside it.
+        """
+        count = len(problem.cases)
+        if problem.request is None:
+            problem.request = b"[%s]" % b",".join(self._plan(problem, index) for index in range(count))
+        said, reports, lines = self.runner(source, problem.request, count)
         if said is not None:
-            results = [[SYNTAX_ERROR, _syntax_failure(said, source), 0.0, ""]] * len(plans)
-            return results, None if lines is None else []
-        results: list[Result] = []
+            failed = _syntax_failure(said, source)
+            return {"results": [[SYNTAX_ERROR, failed, 0.0, ""]] * count, "lines": None if lines is None else []}
+        if not alone and any(self._late(record) for record, _, _ in reports):
+            return {"again": True}
+        ran, results = set(lines or ()), []
         for index, report in enumerate(reports):
-            with _deadline(self.options["check_seconds"]):
-                result, more = self._case(source, problem, index, plans[index], report)
+            result, more = self._case(source, problem, index, report)
             ran |= more
             results.append(result)
         rest = failure("NotRun", "an earlier case used up what the program had")
-        results += [[RUNTIME_ERROR, rest, 0.0, ""] for _ in plans[len(reports) :]]
-        return results, None if lines is None else sorted(ran)
+        results += [[RUNTIME_ERROR, rest, 0.0, ""] for _ in range(count - len(reports))]
+        return {"results": results, "lines": None if lines is None else sorted(ran)}
 
-    def _plan(self, problem: Problem, index: int) -> dict[str, Any]:
+    def _late(self, record: dict[str, Any]) -> bool:
+        return not record["end"] and record["seconds"] > self.options["case_seconds"]
+
+    def _plan(self, problem: Problem, index: int) -> bytes:
+        """What the program is asked to do in a case, as JSON."""
         case = problem.cases[index]
         if case[0] == "stdin":
-            return {"stdin": case[1], "ops": None}
+            return json.dumps({"stdin": case[1], "ops": None}).encode()
         if case[0] == "call":
             name = problem.data["entry_point"]
-            return {"stdin": "", "ops": [["name", name], ["call", {"x": 0}, case[1], case[2], 0]]}
+            return _operations([json.dumps(["name", name]), json.dumps(["call", {"x": 0}, case[1], case[2], 0])])
         script = problem.script(index)
         if script.plan is None:
             with _deadline(self.options["check_seconds"]):
                 script.plan = script.guess([], [])
-        return {"stdin": "", "ops": [json.loads(op) for op in script.plan]}
+        return _operations(script.plan)
 
     # ------------------------------------------------------------------------------------------------- one case
 
-    def _case(self, source: str, problem: Problem, index: int, plan: Any, report: Any) -> tuple[Result, set[int]]:
+    def _case(self, source: str, problem: Problem, index: int, report: Report) -> tuple[Result, set[int]]:
         kind = problem.kinds[index]
         try:
             if kind == "script":
                 return self._script_case(source, problem, index, report)
-            found = self._stdin(problem, index, report) if kind == "stdin" else self._call(problem, index, report)
+            with _deadline(self.options["check_seconds"]):
+                found = self._stdin(problem, index, report) if kind == "stdin" else self._call(problem, index, report)
         except Stuck:
-            found = RUNTIME_ERROR, failure("Timeout", "the answer took too long to compare", None, "check")
+            found = RUNTIME_ERROR, failure("Timeout", "took too long to compare", None, "check")
+        except MemoryError:
+            found = RUNTIME_ERROR, failure("MemoryLimit", "took too much memory to compare", None, "check")
         return self._result(found, report), set()
 
     def _result(self, found: tuple[int, Any], report: Any) -> Result:
@@ -175,25 +184,25 @@ class Referee:
         script = problem.script(index)
         plan = script.plan or []
         ran: set[int] = set()
-        seconds = 0.0
-        for _ in range(MOST_RUNS):
+        seconds, runs = 0.0, 0
+        while True:
             record, stdout, data = report
-            seconds += record["seconds"]
+            seconds, runs = seconds + record["seconds"], runs + 1
             lines = _results(data)
             if not lines or "ok" not in lines[0]:
                 death = self._death(record, stdout, data) or _unfinished(lines, 1, record)
                 return self._result((RUNTIME_ERROR, death), report), ran
             replay = Replay(script, plan, lines[1:], guess=False)
-            what, detail = replay.run()
-            if what != "miss" or seconds > self.options["program_seconds"]:
+            with _deadline(self.options["check_seconds"]):
+                what, detail = replay.run()
+            if what != "miss" or seconds > self.options["program_seconds"] or runs >= MOST_RUNS:
                 break
-            plan = script.guess(replay.made, lines[1 : len(replay.made)])
+            with _deadline(self.options["check_seconds"]):
+                plan = script.guess(replay.made, lines[1 : len(replay.made)])
             if len(plan) >= len(script.plan or ()):
-                script.plan = plan
-            _, (report,), lines = self.runner(
-                {"source": source, "cases": [{"stdin": "", "ops": [json.loads(op) for op in plan]}]}
-            )
-            ran |= set(lines or ())
+                script.plan, problem.request = plan, None
+            _, (report,), more = self.runner(source, b"[%s]" % _operations(plan), 1)
+            ran |= set(more or ())
         return self._result(self._script_outcome(what, detail, report, len(replay.made), len(plan)), report), ran
 
     def _script_outcome(self, what: str, detail: Any, report: Any, made: int, planned: int) -> tuple[int, Any]:
@@ -221,10 +230,11 @@ class Referee:
     def _death(self, record: dict[str, Any], stdout: bytes, data: bytes) -> list[Any] | None:
         """How the process was ended from outside, or None if it went by itself."""
         line = _stuck_line(data)
-        if record["timeout"]:
-            return failure("Timeout", f"over the limit of {record['timeout']} time", line, record["timeout"])
-        if record.get("memory"):
+        if record["end"] == "memory":
             return failure("MemoryLimit", "its processes together held too much memory", line, bases=("MemoryError",))
+        if record["end"] or self._late(record):
+            which = record["end"] or "cpu"
+            return failure("Timeout", f"over the limit of {which} time", line, which)
         status = record["status"]
         cap = self.options["output_bytes"]
         if len(stdout) > cap:
@@ -241,6 +251,10 @@ class Referee:
         if number == signal.SIGXCPU:
             return failure("Timeout", "over the limit of cpu time", line, "cpu")
         return failure("Killed", f"ended by signal {number}", line, str(number))
+
+
+def _operations(plan: list[str]) -> bytes:
+    return f'{{"stdin": "", "ops": [{", ".join(plan)}]}}'.encode()
 
 
 def _unfinished(lines: list[Any], wanted: int, record: dict[str, Any]) -> list[Any] | None:
@@ -314,19 +328,35 @@ def _ask(checker: Any, given: Any, expected: Any, got: Any) -> bool:
     return checker(given, expected, got) is True
 
 
-@contextlib.contextmanager
-def _deadline(seconds: float) -> Iterator[None]:
-    if not hasattr(signal, "setitimer"):
-        yield
-        return
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+class _deadline:
+    """Limits what the trusted side does with values that a program made.
+
+    After `seconds` `Stuck` is raised. Where that is not heard, since a single C function runs on and on, a signal ends this
+    process two seconds later: the caller knows by it that the program is to blame (`_pool.STUCK`).
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def __enter__(self) -> None:
+        if hasattr(signal, "setitimer"):
+            signal.setitimer(signal.ITIMER_REAL, self.seconds)
+            signal.setitimer(signal.ITIMER_PROF, self.seconds + 2)
+
+    def __exit__(self, *exc: object) -> None:
+        if hasattr(signal, "setitimer"):
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.setitimer(signal.ITIMER_PROF, 0)
 
 
-def on_alarm(*args: Any) -> None:
+def prepare() -> None:
+    """Readies this process for deadlines, and for values that take more memory than they should."""
+    if hasattr(signal, "SIGALRM"):
+        signal.signal(signal.SIGALRM, _on_alarm)
+        signal.signal(signal.SIGPROF, signal.SIG_DFL)
+
+
+def _on_alarm(*args: Any) -> None:
     raise Stuck
 
 

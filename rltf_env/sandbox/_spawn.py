@@ -71,7 +71,7 @@ def _read(path: Path, most: int) -> bytes:
 
 
 def _watch(process: subprocess.Popen[bytes], options: dict[str, Any]) -> dict[str, Any]:
-    from rltf_env.sandbox.harness import _cpu_seconds, _waited
+    from rltf_env.sandbox._cage import cpu_seconds, waited
 
     start, timeout, usage = time.monotonic(), "", None
     limit, longest = options["case_seconds"] * 1.25 + 0.3, options["wall_seconds"] + 0.3
@@ -80,9 +80,9 @@ def _watch(process: subprocess.Popen[bytes], options: dict[str, Any]) -> dict[st
         passed = time.monotonic() - start
         if usage is not None or timeout:
             break
-        if _cpu_seconds(process.pid) >= limit:
+        if cpu_seconds(process.pid) >= limit:
             timeout = "cpu"
-        elif passed >= longest and passed - _waited(process.pid) >= longest:
+        elif passed >= longest and passed - waited(process.pid) >= longest:
             timeout = "wall"
         if timeout:
             os.kill(process.pid, getattr(signal, "SIGABRT", signal.SIGTERM))

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
+import traceback
 import types
 from pathlib import Path
 from typing import Any
@@ -23,23 +25,30 @@ def _borrow(folder: Path) -> None:
 
 def main() -> None:
     _borrow(Path(__file__).resolve().parent)
-    from rltf_env.sandbox import _launch
+    from rltf_env.sandbox import _launch, _referee, isolation
+    from rltf_env.sandbox._frames import read_frame, write_frame
 
     options = json.loads(sys.argv[1])
     inbox, outbox = os.dup(0), os.dup(1)
-    runner, level = _launch.runner(options)
-
-    import signal
-
-    from rltf_env.sandbox import _referee
-    from rltf_env.sandbox.harness import read_frame, write_frame
-
-    if hasattr(signal, "SIGALRM"):
-        signal.signal(signal.SIGALRM, _referee.on_alarm)
+    os.dup2(os.open(os.devnull, os.O_RDWR), 0)
+    os.dup2(0, 1)
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), lambda *args: sys.exit(0))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, who closes us
+    try:
+        runner, layers = _launch.runner(options)
+    except OSError as error:
+        write_frame(outbox, json.dumps({"error": str(error)}).encode())
+        return
+    if sys.platform.startswith("linux"):
+        isolation.die_with_parent(signal.SIGTERM)
+        if os.getppid() != options["parent"]:
+            return
+    _referee.prepare()
     referee = _referee.Referee(runner, options)
     problems: dict[int, Any] = {}
-    write_frame(outbox, json.dumps({"level": level}).encode())
+    write_frame(outbox, json.dumps({"level": isolation.level(layers), "layers": layers}).encode())
     while True:
         try:
             job = json.loads(read_frame(inbox))
@@ -57,13 +66,10 @@ def _answer(referee: Any, problems: dict[int, Any], job: dict[str, Any]) -> dict
         key = job["key"]
         if "problem" in job:
             problems[key] = Problem(job["problem"])
-        results, lines = referee.judge(job["source"], problems[key])
-        return {"results": results, "lines": lines}
+        return referee.judge(job["source"], problems[key], alone=job["alone"])
     except (EOFError, BrokenPipeError):
         raise
     except Exception as error:
-        import traceback
-
         return {"error": f"{type(error).__name__}: {error}", "trace": traceback.format_exc()}
 
 

@@ -1,27 +1,18 @@
 """The only code that runs beside an untrusted program. Standard library only.
 
-A warm, single-threaded parent (`serve`) forks a child for every program and, when a problem has several cases, the child
-compiles the program once and forks again for every case, so that no state passes from case to case. The program sees
-inputs, never answers: what it prints goes to a memory file, what its functions return leaves as JSON text (`encode`) in
-another; the parent reads both when the process is dead, believes no exit status that the program can choose, and hands
-them to the referee, a process that never runs a line of the program.
-
-Descriptors in the cage: 0 standard input, 1 standard output, 2 null, 3 results; 4 reports and 5 lines are the parent's.
+The program sees inputs, never answers. What it prints goes to descriptor 1. What its functions return leaves as JSON text
+(`encode`), one line for each operation that a test asks for, on descriptor 3. The trusted side reads both when the process is
+dead; whatever a program does to this code, it can only harm its own results.
 """
 
 from __future__ import annotations
 
-import _signal
 import collections
 import errno
 import faulthandler
-import gc
 import json
-import marshal
 import os
-import struct
 import sys
-import time
 from types import ModuleType
 from typing import Any, NoReturn
 
@@ -31,41 +22,9 @@ except ImportError:  # not on Windows, where `_spawn` does without
     resource = None  # type: ignore[assignment]
 
 FILENAME = "<program>"
-STDIN, STDOUT, STDERR, RESULT, REPORT, LINES, REQUESTS, REPLIES = range(8)
+RESULT = 3
 DEEPEST = 200  # levels of nesting that a value may have on its way out
 MESSAGE = 500  # characters of an exception's message that are kept
-
-# ------------------------------------------------------------------------------------------------------------- frames
-
-_HEADER = struct.Struct("<Q")
-
-
-def write_all(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
-
-
-def write_frame(fd: int, payload: bytes) -> None:
-    """Sends `payload` with its length in front."""
-    write_all(fd, _HEADER.pack(len(payload)) + payload)
-
-
-def _read_exactly(fd: int, size: int) -> bytes:
-    chunks = []
-    while size:
-        chunk = os.read(fd, min(size, 1 << 20))
-        if not chunk:
-            raise EOFError
-        chunks.append(chunk)
-        size -= len(chunk)
-    return b"".join(chunks)
-
-
-def read_frame(fd: int) -> bytes:
-    """The next payload. Raises EOFError when the other side has gone."""
-    return _read_exactly(fd, _HEADER.unpack(_read_exactly(fd, _HEADER.size))[0])
-
 
 # ------------------------------------------------------------------------------------------------- plain data as JSON
 
@@ -264,6 +223,21 @@ def compile_program(source: str) -> Any:
     return record
 
 
+def seed() -> None:
+    """Programs and tests draw the same numbers every time: the same input is judged the same."""
+    import random
+
+    random.seed(0)
+
+
+def warm_up() -> None:
+    """Does once what is slow the first time in a process, so that forks inherit it."""
+    source = "def f(x: int) -> int:\n    return [y for y in (x, 1) if y]\nclass C:\n    @property\n    def p(self): pass\n"
+    exec(compile_program(source + "assert f'{f(1)}' and (lambda: 0)() == 0\n"), {"__name__": "warm"})
+    compile_program("def f(:\n")
+    json.loads(json.dumps({"v": [1, "a", None, 1.5]}))
+
+
 class _Session:
     """The program's side of a conversation with a test: named things are fetched, called, read, and results reported."""
 
@@ -272,7 +246,7 @@ class _Session:
         self.held: list[Any] = []
 
     def perform(self, op: list[Any]) -> dict[str, Any]:
-        """Does one operation; what came of it is data."""
+        """Does one operation (see _VERBS); what came of it is data."""
         args = None
         try:
             verb, *rest = op
@@ -454,10 +428,11 @@ def _finish(module: ModuleType, emit: Any) -> int:
     return status
 
 
-def _map_lines() -> Any:
+def map_lines(fd: int) -> Any:
+    """The shared memory file of lines, a byte each."""
     import mmap
 
-    return mmap.mmap(LINES, os.fstat(LINES).st_size)
+    return mmap.mmap(fd, os.fstat(fd).st_size)
 
 
 def _trace_lines(seen: Any) -> None:
@@ -490,188 +465,10 @@ def _trace_lines(seen: Any) -> None:
         threading.settrace(on_call)
 
 
-# --------------------------------------------------------------------------------------------------- the warm parent
+# ------------------------------------------------------------------------------------------------------------ limits
 
 
-class Cage:
-    """Runs programs in forked children. Everything but `_child` runs in the trusted parent."""
-
-    def __init__(self, options: dict[str, Any], *, alone: bool) -> None:
-        self.options = options
-        self.alone = alone  # first process of its own PID namespace: whatever else is alive belongs to the program
-        self.cpu = float(options["case_seconds"])
-        self.grace = max(0.25 * self.cpu, 0.1)
-        self.limits = _limits(options)
-
-    def run(self, request: dict[str, Any]) -> tuple[dict[str, Any], list[tuple[dict[str, Any], bytes, bytes]]]:
-        """Judges nothing: returns what became of the compilation, and of each case (a record, its output, its results)."""
-        cases = request["cases"]
-        os.ftruncate(REPORT, 0)
-        os.lseek(REPORT, 0, os.SEEK_SET)
-        if self.options["trace"]:
-            os.ftruncate(LINES, 0)
-            os.ftruncate(LINES, len(request["source"]) + 2)
-        if len(cases) == 1:
-            self._prepare(cases[0])
-        pid = os.fork()
-        if not pid:
-            self._child(request)
-        if len(cases) == 1:
-            return self._single(self._watch(pid, self.cpu))
-        return self._several(self._watch(pid, self.cpu, total=self.options["program_seconds"], cases=len(cases)), cases)
-
-    def lines(self) -> list[int]:
-        """The lines that ran since the last `run` began."""
-        seen = os.pread(LINES, os.fstat(LINES).st_size, 0)
-        return [line for line, ran in enumerate(seen) if ran]
-
-    def _prepare(self, case: dict[str, Any]) -> None:
-        for fd in (STDIN, STDOUT, RESULT):
-            os.ftruncate(fd, 0)
-            os.lseek(fd, 0, os.SEEK_SET)
-        if case["stdin"]:
-            write_all(STDIN, case["stdin"].encode("utf-8", "surrogateescape"))
-            os.lseek(STDIN, 0, os.SEEK_SET)
-
-    def _child(self, request: dict[str, Any]) -> NoReturn:
-        try:
-            cases = request["cases"]
-            code = compile_program(request["source"])
-            if isinstance(code, dict):
-                write_all(REPORT, marshal.dumps([code]))
-                os._exit(0)
-            if len(cases) == 1:
-                self._enter(code, cases[0])
-            self._each(code, cases)
-        finally:
-            os._exit(70)
-
-    def _each(self, code: Any, cases: list[dict[str, Any]]) -> NoReturn:
-        """In the child that compiled the program and ran none of it: a fork for each case."""
-        os.close(REQUESTS), os.close(REPLIES)
-        spent, reports = 0.0, []
-        for case in cases:
-            self._prepare(case)
-            pid = os.fork()
-            if not pid:
-                self._enter(code, case)
-            record = self._watch(pid, self.cpu)
-            reports.append((record, *self._collect()))
-            spent += record["seconds"]
-            if record["timeout"] or spent > self.options["program_seconds"]:
-                break
-        write_all(REPORT, marshal.dumps([None, *reports]))
-        os._exit(0)
-
-    def _enter(self, code: Any, case: dict[str, Any]) -> NoReturn:
-        """The last trusted step: gives up what the program must not have, then runs it."""
-        try:
-            if not self.alone:
-                os.setsid()
-            seen = _map_lines() if self.options["trace"] else None
-            os.closerange(REPORT, 16)
-            for what, limits in self.limits:
-                resource.setrlimit(what, limits)
-            _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (_signal.SIGCHLD,))
-            run_case(code, case, seen)
-        finally:
-            os._exit(70)
-
-    def _watch(self, pid: int, limit: float, total: float = 0.0, cases: int = 1) -> dict[str, Any]:
-        """Waits for a child, ends it at its limits and everything it left behind, and says how it died."""
-        start = time.monotonic()
-        longest = self.options["wall_seconds"] if not total else (total + limit + cases * self.options["wall_seconds"])
-        limit = limit + self.grace if not total else longest
-        timeout = ""
-        while True:
-            found, status, usage = self._reap(pid)
-            if found:
-                break
-            spent, passed = _cpu_seconds(pid), time.monotonic() - start
-            if timeout:
-                os.kill(pid, _signal.SIGKILL)
-            elif spent >= limit:
-                timeout = "cpu"
-            elif passed >= longest and (passed - _waited(pid) >= longest or passed >= 5 * longest):
-                timeout = "wall"
-            else:
-                left = min(limit - spent, max(longest - passed, 0.05))
-                _signal.sigtimedwait((_signal.SIGCHLD,), max(left, 0.001))
-                continue
-            if found := self._stop(pid):
-                status, usage = found
-                break
-        self._sweep(pid)
-        seconds = usage.ru_utime + usage.ru_stime
-        return {"status": status, "seconds": seconds, "timeout": timeout, "peak": usage.ru_maxrss}
-
-    def _stop(self, pid: int) -> Any:
-        """Ends a child that is over its limit: an abort first, on which it leaves its stack, then a kill."""
-        for signal, patience in ((_signal.SIGABRT, 0.2), (_signal.SIGKILL, 5.0)):
-            os.kill(pid, signal)
-            end = time.monotonic() + patience
-            while time.monotonic() < end:
-                found, status, usage = self._reap(pid)
-                if found:
-                    return status, usage
-                _signal.sigtimedwait((_signal.SIGCHLD,), 0.01)
-        raise RuntimeError("a program could not be killed")
-
-    def _reap(self, wanted: int) -> Any:
-        while True:
-            try:
-                pid, status, usage = os.wait4(-1, os.WNOHANG)
-            except ChildProcessError:
-                return 0, 0, None
-            if pid == wanted or pid == 0:
-                return pid, status, usage
-
-    def _sweep(self, pid: int) -> None:
-        """Kills what the program left behind, and takes its zombies away."""
-        try:
-            if self.alone:
-                os.kill(-1, _signal.SIGKILL)
-            else:
-                os.killpg(pid, _signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass
-        else:
-            self._bury()
-
-    def _bury(self) -> None:
-        end = time.monotonic() + 5
-        while time.monotonic() < end:
-            try:
-                if not os.wait4(-1, os.WNOHANG)[0]:
-                    _signal.sigtimedwait((_signal.SIGCHLD,), 0.01)
-            except ChildProcessError:
-                return
-
-    def _collect(self) -> tuple[bytes, bytes]:
-        cap = self.options["output_bytes"]
-        return os.pread(STDOUT, cap + 1, 0), os.pread(RESULT, cap + 4096, 0)
-
-    def _single(self, record: dict[str, Any]) -> Any:
-        said = self._said()
-        if said:
-            return said[0], []
-        return None, [(record, *self._collect())]
-
-    def _several(self, record: dict[str, Any], cases: list[Any]) -> Any:
-        said = self._said()
-        if said:
-            return said[0], said[1:]
-        return None, [(record, b"", b"")]
-
-    def _said(self) -> list[Any]:
-        data = os.pread(REPORT, os.fstat(REPORT).st_size, 0)
-        try:
-            return marshal.loads(data) if data else []
-        except (EOFError, ValueError, TypeError):
-            return []
-
-
-def _limits(options: dict[str, Any]) -> list[tuple[int, tuple[int, int]]]:
+def limits(options: dict[str, Any]) -> list[tuple[int, tuple[int, int]]]:
     """Limits that every program gets for itself."""
     try:
         with open("/proc/self/statm") as file:
@@ -702,68 +499,10 @@ def alone_in_process(code: Any, case: dict[str, Any], options: dict[str, Any], f
             seen = mmap.mmap(file.fileno(), 0)
     if resource:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        for what, limits in _limits(options):
-            resource.setrlimit(what, limits)
-    __import__("random").seed(0)
+        for what, pair in limits(options):
+            resource.setrlimit(what, pair)
+    seed()
     sys.argv[:] = ["program.py"]
     run_case(code, case, seen)
 
 
-def _cpu_seconds(pid: int) -> float:
-    """CPU time of a process, of all its threads: the clock that clock_getcpuclockid(3) names."""
-    try:
-        return time.clock_gettime((~pid << 3) | 2)
-    except OSError:
-        return 0.0
-
-
-def _waited(pid: int) -> float:
-    """Seconds that a process was ready to run and did not get a processor: no fault of the program."""
-    try:
-        with open(f"/proc/{pid}/schedstat") as file:
-            return int(file.read().split()[1]) / 1e9
-    except (OSError, ValueError, IndexError):
-        return 0.0
-
-
-WARM = (
-    "typing math cmath re string random itertools functools collections collections.abc heapq bisect operator copy "
-    "datetime array decimal fractions statistics time dataclasses enum abc io hashlib"
-).split()
-
-
-def warm_up() -> None:
-    """Imports what programs use, and compiles once: the first compilation of a process is slow, and a fork inherits it."""
-    hooks = os.register_at_fork
-    os.register_at_fork = lambda **hooks: None  # type: ignore[assignment]
-    try:
-        for name in WARM:
-            __import__(name)
-    finally:
-        os.register_at_fork = hooks
-    sys.modules["random"].seed(0)
-    source = (
-        "def f(x: int) -> int:\n    return [y for y in (x, 1) if y]\nclass C:\n    @property\n    def p(self): pass\n"
-    )
-    exec(compile_program(source + "assert f'{f(1)}' and (lambda: 0)() == 0\n"), {"__name__": "warm"})
-    compile_program("def f(:\n")
-    json.dumps({"v": [1, "a", None]})
-
-
-def serve(options: dict[str, Any], *, alone: bool) -> NoReturn:
-    """The warm parent's loop: a program in, what became of it out, until the referee goes away."""
-    cage = Cage(options, alone=alone)
-    faulthandler.enable(RESULT, all_threads=False)
-    _signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGCHLD,))
-    for signal in (_signal.SIGINT, _signal.SIGPIPE, _signal.SIGXFSZ):
-        _signal.signal(signal, _signal.default_int_handler if signal == _signal.SIGINT else _signal.SIG_DFL)
-    gc.collect()
-    gc.freeze()
-    while True:
-        try:
-            request = marshal.loads(read_frame(REQUESTS))
-        except EOFError:
-            os._exit(0)
-        said, cases = cage.run(request)
-        lines = cage.lines() if options["trace"] else None
-        write_frame(REPLIES, marshal.dumps((said, cases, lines)))

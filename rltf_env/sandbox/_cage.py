@@ -1,0 +1,356 @@
+"""The warm parent of the programs: one per worker, in the cage that `isolation.py` makes, single-threaded.
+
+It forks a child for every program. The child compiles it and, when there are several cases, forks again for each, so that no
+state passes from case to case; a single case runs in the child itself. A case's output, and what its calls return, go to
+memory files that the trusted side reads when the process is dead. Limits are on CPU time, with a guard on the time that passes
+while the program is not just waiting for a processor.
+
+Descriptors: 0 standard input, 1 standard output, 2 null, 3 results. A program has these; the others are closed before it runs.
+"""
+
+from __future__ import annotations
+
+import _signal
+import faulthandler
+import gc
+import json
+import os
+import resource
+import sys
+import time
+from importlib.machinery import PathFinder
+from typing import Any, NoReturn
+
+from rltf_env.sandbox import harness
+from rltf_env.sandbox._frames import pack, read_frame, unpack, write_all, write_frame
+
+STDIN, STDOUT, STDERR, RESULT, REPORT, LINES, REQUESTS, REPLIES = range(8)
+LOOK = 0.1  # seconds between looks at the memory of a program that takes its time
+_HIDDEN = (_signal.SIGCHLD, _signal.SIGABRT, _signal.SIGSEGV, _signal.SIGBUS, _signal.SIGFPE, _signal.SIGILL)
+Report = tuple[dict[str, Any], bytes, bytes]
+
+
+class Cage:
+    """Runs programs in forked children.
+
+    Args:
+        alone: this is the first process of a PID namespace, so whatever else is alive in it belongs to the program.
+        on_entry: called in a child before it runs a program.
+    """
+
+    def __init__(self, options: dict[str, Any], *, alone: bool, on_entry: Any, adopt: Any) -> None:
+        self.options, self.alone, self.on_entry, self.adopt = options, alone, on_entry, adopt
+        self.cpu = float(options["case_seconds"])
+        self.hard = self.cpu + max(0.25 * self.cpu, 0.1)  # killed here; between the two it is run once more, alone
+        self.limits = harness.limits(options)
+        self.page = resource.getpagesize()
+        self.folder = os.getcwd()
+        self.clean = os.stat(self.folder).st_mtime_ns
+        self.keep = set(os.listdir(self.folder))
+        self.own = self._resident("self")
+
+    # ----------------------------------------------------------------------------------------------- in the parent
+
+    def run(self, request: bytes, cases: int) -> bytes:
+        """What became of a program, as `pack` makes it: [why it has no code, a record for each case], outputs and results."""
+        os.ftruncate(REPORT, 0)
+        os.lseek(REPORT, 0, os.SEEK_SET)
+        if self.options["trace"]:
+            os.ftruncate(LINES, 0)
+        if cases == 1:
+            self._reset()
+        pid = os.fork()
+        if not pid:
+            self._child(request)
+        if cases == 1:
+            record = self._watch(pid, self.hard, self.options["wall_seconds"])
+        else:
+            longest = 2 * self.options["program_seconds"] + self.options["wall_seconds"] + self.hard + 5
+            record = self._watch(pid, longest, longest, memory=False)
+        self._tidy()
+        return os.pread(REPORT, os.fstat(REPORT).st_size, 0) or self._packed([None, [record]], [self._collect()])
+
+    def lines(self) -> list[int]:
+        """The lines that ran since the last `run` began."""
+        seen = os.pread(LINES, os.fstat(LINES).st_size, 0)
+        return [line for line, ran in enumerate(seen) if ran]
+
+    def _packed(self, head: Any, outputs: list[tuple[bytes, bytes]]) -> bytes:
+        return pack(head, [piece for pair in outputs for piece in pair])
+
+    def _reset(self) -> None:
+        for fd in (STDIN, STDOUT, RESULT):
+            os.ftruncate(fd, 0)
+            os.lseek(fd, 0, os.SEEK_SET)
+
+    def _collect(self) -> tuple[bytes, bytes]:
+        cap = self.options["output_bytes"]
+        return os.pread(STDOUT, cap + 1, 0), os.pread(RESULT, cap + 4096, 0)
+
+    # ----------------------------------------------------------------------------------------------- in the child
+
+    def _child(self, payload: bytes) -> NoReturn:
+        try:
+            os.closerange(REQUESTS, REPLIES + 1)
+            request = json.loads(payload)
+            source, cases = request["source"], request["cases"]
+            if self.options["trace"]:
+                os.ftruncate(LINES, len(source) + 2)
+            if len(cases) == 1:
+                _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+                self._limit()
+                code = harness.compile_program(source)
+            else:
+                code = self._compile_within_limits(source)
+            if isinstance(code, dict):
+                write_all(REPORT, pack([code, []], []))
+                os._exit(0)
+            if len(cases) == 1:
+                self._enter(code, cases[0])
+            self._each(code, cases)
+        finally:
+            os._exit(70)
+
+    def _compile_within_limits(self, source: str) -> Any:
+        kinds = (resource.RLIMIT_AS, resource.RLIMIT_CPU)
+        before = [resource.getrlimit(kind) for kind in kinds]
+        for kind, limit in self.limits:
+            if kind in kinds:
+                resource.setrlimit(kind, (limit[0], resource.getrlimit(kind)[1]))
+        code = harness.compile_program(source)
+        for kind, limit in zip(kinds, before, strict=True):
+            resource.setrlimit(kind, limit)
+        return code
+
+    def _each(self, code: Any, cases: list[dict[str, Any]]) -> NoReturn:
+        """Runs none of the program: a fork for each case."""
+        if not self.alone:
+            self.adopt()
+        most = self.options["program_seconds"]
+        spent, size, records, outputs = 0.0, 0, [], []
+        start = time.monotonic()
+        for case in cases:
+            self._reset()
+            pid = os.fork()
+            if not pid:
+                _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+                self._limit()
+                self._enter(code, case)
+            record = self._watch(pid, self.hard, self.options["wall_seconds"])
+            self._tidy()
+            records.append(record)
+            outputs.append(self._collect())
+            spent += record["seconds"]
+            size += len(outputs[-1][0]) + len(outputs[-1][1])
+            used_up = spent > most or time.monotonic() - start > 2 * most or size > 4 * self.options["output_bytes"]
+            if record["end"] in ("cpu", "wall") or used_up:
+                break
+        write_all(REPORT, self._packed([None, records], outputs))
+        os._exit(0)
+
+    def _limit(self) -> None:
+        for what, limits in self.limits:
+            resource.setrlimit(what, limits)
+
+    def _enter(self, code: Any, case: dict[str, Any]) -> NoReturn:
+        """The last trusted step: gives up what the program must not have, then runs it."""
+        try:
+            if case["stdin"]:
+                write_all(STDIN, case["stdin"].encode("utf-8", "surrogateescape"))
+                os.lseek(STDIN, 0, os.SEEK_SET)
+            seen = harness.map_lines(LINES) if self.options["trace"] else None
+            os.closerange(REPORT, LINES + 1)
+            self.on_entry()
+            harness.run_case(code, case, seen)
+        finally:
+            os._exit(70)
+
+    # ------------------------------------------------------------------------------------------------- watching
+
+    def _watch(self, pid: int, limit: float, longest: float, *, memory: bool = True) -> dict[str, Any]:
+        """Waits for a child, ends it at its limits, and what it left behind in any case; says how it died."""
+        start = time.monotonic()
+        end = ""
+        while True:
+            found, status, usage = self._reap(pid)
+            if found:
+                break
+            passed = time.monotonic() - start
+            end = self._over(pid, passed, limit, longest, memory)
+            if end:
+                status, usage = self._stop(pid)
+                break
+            _signal.sigtimedwait((_signal.SIGCHLD,), min(LOOK, max(limit - passed, LOOK / 10)))
+        self._sweep(pid)
+        return {"status": status, "seconds": usage.ru_utime + usage.ru_stime, "end": end, "peak": usage.ru_maxrss}
+
+    def _over(self, pid: int, passed: float, limit: float, longest: float, memory: bool) -> str:
+        """The limit that a process is over, if any: "cpu", "wall" or "memory"."""
+        if passed >= min(limit, longest) and cpu_seconds(pid) >= limit:
+            return "cpu"
+        if passed >= longest and (passed - waited(pid) >= longest or passed >= 5 * longest):
+            return "wall"
+        if memory and self.alone and passed >= LOOK and self._held() > (self.options["memory_mb"] << 20):
+            return "memory"
+        return ""
+
+    def _held(self) -> int:
+        """Bytes of memory that all processes of the program hold, what each shares with the warm parent aside."""
+        pids = [name for name in os.listdir("/proc") if name.isdigit() and name != "1"] if os.path.isdir("/proc") else []
+        return sum(max(self._resident(pid) - self.own, 0) for pid in pids)
+
+    def _resident(self, pid: str) -> int:
+        try:
+            with open(f"/proc/{pid}/statm") as file:
+                return int(file.read().split()[1]) * self.page
+        except (OSError, IndexError):
+            return 0
+
+    def _stop(self, pid: int) -> Any:
+        """Ends a child that is over its limit: an abort first, on which it leaves its stack, then a kill."""
+        for signal, patience in ((_signal.SIGABRT, 0.2), (_signal.SIGKILL, 10.0)):
+            os.kill(pid, signal)
+            end = time.monotonic() + patience
+            while time.monotonic() < end:
+                found, status, usage = self._reap(pid)
+                if found:
+                    return status, usage
+                _signal.sigtimedwait((_signal.SIGCHLD,), 0.01)
+        os._exit(71)  # cannot be killed: this cage is lost, the worker is replaced
+
+    def _reap(self, wanted: int) -> Any:
+        while True:
+            pid, status, usage = os.wait4(-1, os.WNOHANG)
+            if pid in (wanted, 0):
+                return pid, status, usage
+
+    def _sweep(self, pid: int) -> None:
+        """Kills what the program left behind, until nothing is left."""
+        pause = 0.0
+        while self._bury() or self._others(pid):
+            if pause:
+                _signal.sigtimedwait((_signal.SIGCHLD,), pause)
+            pause = min(pause + 0.001, 0.02)
+
+    def _bury(self) -> bool:
+        """Takes dead children away. True if there are live ones."""
+        try:
+            while os.wait4(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return False
+        if not self.alone:
+            for child in _children():
+                os.kill(child, _signal.SIGKILL)
+        elif os.getpid() == 1:
+            os.kill(-1, _signal.SIGKILL)
+        return True
+
+    def _others(self, pid: int) -> bool:
+        """Kills all but this process and the first of the namespace. True if there were any."""
+        if not self.alone or os.getpid() == 1:  # what is left behind becomes this process's child, see _bury
+            return False
+        try:
+            os.kill(-1, _signal.SIGKILL)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def _tidy(self) -> None:
+        """Empties the private folder, if anything in it has changed."""
+        if os.stat(self.folder).st_mtime_ns == self.clean:
+            return
+        _empty(self.folder, self.keep)
+        for name in self.keep:
+            _empty(os.path.join(self.folder, name), set())
+        self.clean = os.stat(self.folder).st_mtime_ns
+
+
+def _children() -> list[int]:
+    with open(f"/proc/self/task/{os.getpid()}/children") as file:
+        return [int(pid) for pid in file.read().split()]
+
+
+def _empty(folder: str, keep: set[str]) -> None:
+    """Removes all that is in `folder`, however deep: what is in a folder is moved up before the folder is removed."""
+    number = 0
+    while names := [name for name in os.listdir(folder) if name not in keep]:
+        for name in names:
+            path = os.path.join(folder, name)
+            if not os.path.isdir(path) or os.path.islink(path):
+                os.unlink(path)
+                continue
+            os.chmod(path, 0o700)
+            for inner in os.listdir(path):
+                number += 1
+                os.rename(os.path.join(path, inner), os.path.join(folder, f".{number}.rltf"))
+            os.rmdir(path)
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time of a process, of all its threads: the clock that clock_getcpuclockid(3) names."""
+    try:
+        return time.clock_gettime((~pid << 3) | 2)
+    except OSError:
+        return 0.0
+
+
+def waited(pid: int) -> float:
+    """Seconds that a process was ready to run and did not get a processor: no fault of the program."""
+    try:
+        with open(f"/proc/{pid}/schedstat") as file:
+            return int(file.read().split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return 0.0
+
+
+# -------------------------------------------------------------------------------------------------------- the process
+
+WARM = (
+    "typing math cmath re string random itertools functools collections collections.abc heapq bisect operator copy "
+    "datetime array decimal fractions statistics time dataclasses enum abc io hashlib"
+)
+
+
+def warm_up() -> None:
+    """Imports what programs use, and compiles once: the first compilation of a process is slow, and a fork inherits it."""
+    hooks = os.register_at_fork
+    os.register_at_fork = lambda **hooks: None  # type: ignore[assignment]  # they would run at every fork
+    try:
+        for name in WARM.split():
+            __import__(name)
+    finally:
+        os.register_at_fork = hooks
+    harness.warm_up()
+
+
+class Packages:
+    """Finds the third-party packages that programs may import, and no others."""
+
+    def __init__(self, folders: dict[str, str]) -> None:
+        self.folders = folders
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        folder = self.folders.get(name)
+        return None if folder is None else PathFinder.find_spec(name, [folder])
+
+
+def serve(options: dict[str, Any], *, alone: bool, on_entry: Any, adopt: Any) -> NoReturn:
+    """The warm parent's loop: a program in, what became of it out, until the referee goes away."""
+    cage = Cage(options, alone=alone, on_entry=on_entry, adopt=adopt)
+    faulthandler.enable(RESULT, all_threads=False)
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, _HIDDEN)
+    for signal in (_signal.SIGINT, _signal.SIGPIPE, _signal.SIGXFSZ):
+        _signal.signal(signal, _signal.SIG_DFL)
+    sys.meta_path.append(Packages(options["packages"]))  # type: ignore[arg-type]
+    harness.seed()
+    gc.collect()
+    gc.freeze()
+    while True:
+        try:
+            payload = read_frame(REQUESTS)
+        except EOFError:
+            os._exit(0)
+        answer = cage.run(payload[4:], int.from_bytes(payload[:4], "little"))
+        lines = cage.lines() if options["trace"] else None
+        write_frame(REPLIES, answer if lines is None else pack(lines, [answer]))
