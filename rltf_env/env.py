@@ -75,7 +75,7 @@ class UnitTestEnv(gymnasium.Env[Any, Any]):
         sandbox, sandbox_options: name of a judge and its options, or a `core.Sandbox`. A named one is opened at the first
             judgement and closed by `close()`; one that was passed in may be shared and is left open.
         tokenizer: `"bytes"`, a hub id or folder, or a `core.Tokenizer`.
-        prompt_style: how a problem is put into words, see `prompts.render`; None picks what suits the problem.
+        prompt_style: how a problem is put into words: a name or a function, see `prompts.render`; None picks what suits it.
         max_prompt_tokens: P. max_program_tokens: T, tokens that are given included.
         on_long_prompt: `"error"` or `"truncate"`, for prompts of more than P tokens.
         render_mode: `"ansi"` or None.
@@ -103,7 +103,7 @@ class UnitTestEnv(gymnasium.Env[Any, Any]):
         sandbox: str | Sandbox = "auto",
         sandbox_options: Mapping[str, Any] | None = None,
         tokenizer: str | Tokenizer = "bytes",
-        prompt_style: str | None = None,
+        prompt_style: prompts.Style | None = None,
         max_prompt_tokens: int = 512,
         max_program_tokens: int = 512,
         on_long_prompt: str = "error",

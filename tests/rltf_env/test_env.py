@@ -292,6 +292,12 @@ def test_a_prompt_that_is_too_long_is_an_error_or_cut(make: Any) -> None:
     assert env.encode_prompt(problem).tolist() == observation["prompt"].tolist()
 
 
+def test_a_prompt_style_may_be_a_function(make: Any) -> None:
+    env = make(prompt_style=lambda problem: f"# {problem.id}\n")
+    assert env.reset()[1]["prompt"] == "# double\n"
+    assert bytes(env.encode_prompt(DOUBLE).tolist()) == b"# double\n"
+
+
 def test_a_prompt_is_encoded_without_padding(make: Any) -> None:
     env = make(prompt_style="statement")
     encoded = env.encode_prompt(DOUBLE)
