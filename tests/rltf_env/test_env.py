@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -77,8 +79,8 @@ def test_an_observation_never_changes_once_handed_out(make: Any) -> None:
     env = make()
     handed_out = [env.reset()[0]] + [env.step(token)[0] for token in (65, 66, 67)]
     kept = [{key: array.copy() for key, array in one.items()} for one in handed_out]
-    handed_out[-1]["program"][:] = 0  # nor does the environment see what is done to it
-    kept[-1]["program"][:] = 0
+    for key in ("prompt", "program"):
+        handed_out[-1][key][:] = kept[-1][key][:] = 0  # nor does the environment see what is done to it
     observation, *_ = env.step(68)
     env.reset()
     assert observation["program"][:4].tolist() == [65, 66, 67, 68]
@@ -645,5 +647,7 @@ opened: list[ScriptedSandbox] = []
 
 
 def open_one(failures: int) -> ScriptedSandbox:
+    with contextlib.suppress(threading.BrokenBarrierError):
+        threading.Barrier(2).wait(0.05)  # time for another thread to come in, if it could
     opened.append(flaky(failures))
     return opened[-1]
