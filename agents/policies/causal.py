@@ -118,7 +118,7 @@ class CausalPolicy:
 
 def pad_left(rows: Sequence[IntArray], pad_id: int) -> tuple[Tensor, Tensor]:
     """int64 (B, L) with padding in front, and bool (B, L) where there is a token."""
-    width = max(map(len, rows))
+    width = max(1, *map(len, rows))  # a prompt may be empty (HumanEval): one column of padding then stands for it
     ids = np.full((len(rows), width), pad_id, np.int64)
     mask = np.zeros((len(rows), width), bool)
     for i, row in enumerate(rows):
