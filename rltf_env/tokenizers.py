@@ -150,10 +150,10 @@ def _name(tokenizer: Any) -> str:
 
 
 def _checked(tokens: Sequence[int] | IntArray, vocab_size: int, eos_id: int, truncated: bool) -> IntArray:
-    ids = np.array(tokens)
+    ids = np.asarray(tokens)
     if ids.ndim != 1 or (ids.size and ids.dtype.kind not in "iu"):
         raise UsageError(f"Expected token ids as integers of shape (T,), got {ids.dtype} of shape {ids.shape}.")
-    ids = ids.astype(np.int64)
+    ids = ids.astype(np.int64)  # a copy: the program keeps it
     if ids.size and not (ids.min() >= 0 and ids.max() < vocab_size):
         raise UsageError(
             f"Expected token ids in [0, {vocab_size}), got {ids.min()} to {ids.max()}. "

@@ -241,6 +241,12 @@ def test_weights_scale_the_parts() -> None:
             assert scaled == pytest.approx({part: weights[part] * plain[part] for part in plain})
 
 
+def test_a_weight_scales_what_the_whole_earned_and_what_tokens_earned() -> None:
+    twice = rewards.scaled(rewards.load("coarse+fine", fine={"alpha": "none"}), 2)(attempt("x\ny", error()))
+    assert twice.sequence == -1.2
+    np.testing.assert_allclose(twice.token_rewards, [-0.6, 0, 0, 0], atol=1e-6)
+
+
 def test_weights_reach_the_baseline_too() -> None:
     reward = rewards.load("rltf", combine="replace", weights={"coarse": 2, "adaptive": 3})
     assert isinstance(reward, ComparativeReward)

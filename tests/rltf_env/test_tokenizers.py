@@ -120,12 +120,16 @@ def gemma() -> Any:
     return byte_fallback(normalizers.Replace(" ", "▁"))
 
 
-def metaspace() -> Any:
+def metaspace(prepend_scheme: str = "always") -> Any:
     tokenizer = rust.Tokenizer(models.Unigram())
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-    tokenizer.decoder = decoders.Metaspace()
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=prepend_scheme)
+    tokenizer.decoder = decoders.Metaspace(prepend_scheme=prepend_scheme)
     options = {"vocab_size": 100, "special_tokens": SPECIAL, "unk_token": "<unk>", "show_progress": False}
     return fast(tokenizer, trainers.UnigramTrainer(**options))
+
+
+def metaspace_never() -> Any:
+    return metaspace("never")
 
 
 def word_piece() -> Any:
@@ -169,11 +173,12 @@ FAST: dict[str, Callable[[], Any]] = {
         llama,
         gemma,
         metaspace,
+        metaspace_never,
         word_piece,
     )
 }
 KINDS = [*FAST, "sentencepiece_library", "byt5"]
-ROUND_TRIP = ["byte_level", "split_on_nothing", "plain", "llama", "gemma", "metaspace"]
+ROUND_TRIP = ["byte_level", "split_on_nothing", "plain", "llama", "gemma", "metaspace", "metaspace_never"]
 _built: dict[str, HuggingFace] = {}
 
 
@@ -287,7 +292,9 @@ def test_bytes_spell_any_text(text: str) -> None:
         (b"\xe2\x28\xa1", "\ufffd(\ufffd", [0, 1, 2]),
         (b"\xf0\x9f\x8e\x89!", "🎉!", [0, 0, 0, 0, 1]),
         (b"\xf0\x9f\x8e", "\ufffd", [0, 0, 0]),
-        (b"\xc0\xaf", "\ufffd\ufffd", [0, 1]),  # overlong
+        (b"\xc0\xaf", "\ufffd\ufffd", [0, 1]),  # overlong, as are the next two
+        (b"\xe0\x9f\x80", "\ufffd" * 3, [0, 1, 2]),
+        (b"\xf0\x8f\xbf\xbf", "\ufffd" * 4, [0, 1, 2, 3]),
         (b"\xed\xa0\x80", "\ufffd\ufffd\ufffd", [0, 1, 2]),  # a surrogate
         (b"\xf4\x90\x80\x80", "\ufffd" * 4, [0, 1, 2, 3]),  # beyond U+10FFFF
         (b"\x80\xff", "\ufffd\ufffd", [0, 1]),
@@ -341,6 +348,7 @@ def ids_of(tokenizer: HuggingFace, *tokens: str) -> list[int]:
         ("gemma", ("▁", "x"), " x", [0, 1]),
         ("metaspace", ("▁", "x"), "x", [0, 0]),
         ("metaspace", ("x", "▁", "x"), "x x", [0, 1, 2]),
+        ("metaspace_never", ("▁", "x"), " x", [0, 1]),
         ("word_piece", ("x", "x", "##e"), "x xe", [0, 1, 3]),
         ("word_ends", ("x</w>", "r", "x</w>"), "x rx", [0, 2, 3]),
         ("no_decoder", ("x", "r", "<pad>", "x"), "x r x", [0, 1, 3, 3]),
