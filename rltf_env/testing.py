@@ -141,7 +141,7 @@ def check_reward(reward: str | Reward, **options: Any) -> None:
 
     Each feedback has finite float32 rewards (T,) and learns only from chosen tokens; its parts sum to its total; a second
     call, in another order, gives the same and leaves its arguments as they are. Of a `ComparativeReward` the same holds
-    against baselines of all outcomes, and: credit of single tokens has no baseline, and a program
+    against a baseline of each outcome, and: credit of single tokens has no baseline, and a program
     that ran to its end earns nothing against its own verdict.
 
     Args:
@@ -159,7 +159,7 @@ def check_reward(reward: str | Reward, **options: Any) -> None:
 
 
 def _check_relative(reward: ComparativeReward, attempt: Attempt, feedback: Feedback) -> None:
-    for baseline in _verdicts(lines=(None,)):
+    for baseline in {verdict.outcome: verdict for verdict in _verdicts(lines=(None,))}.values():
         relative = _checked_feedback(reward.relative(attempt, baseline), attempt)
         _assert_same(reward.relative(attempt, baseline), relative, attempt)
         tolerance = 1e-5 * max(1.0, float(np.abs(feedback.rewards).max()))

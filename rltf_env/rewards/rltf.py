@@ -34,6 +34,7 @@ RELEASED_CODE: Mapping[str, Any] = MappingProxyType(
                 "RuntimeError": "ignore",
                 "NotImplementedError": "line",
                 "MemoryError": "line",
+                "MemoryLimit": "line",
             }
         ),
     }
