@@ -16,7 +16,7 @@ help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/ready  ## train a small transformer with unit test feedback and show what it gained (10 minutes, 2 cores)
-	$(RUN) agents.demo
+	$(RUN) benchmarks.demo
 
 test: $(VENV)/ready  ## the tests (below 10 minutes, 2 cores)
 	$(RUN) pytest

@@ -30,7 +30,7 @@ from agents.decoding.sampling import Sampling
 from agents.learner import Learner, OptimiserConfig
 from agents.replay import ReplayBuffer
 from agents.rollout import Sample, collect
-from agents.supervised import draw_pairs, supervised_loss
+from agents.supervised import draw_pairs, reference_source, supervised_loss
 from rltf_env.core import Attempt, CaseResult, ComparativeReward, Failure, Feedback, Outcome, Problem, Verdict
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import UsageError
@@ -50,6 +50,7 @@ class Config:
         samples_per_problem: programs sampled for a problem at a time (20 for CodeT5, 10 for CodeGen).
         batch_size: programs per update.
         supervised: supervised updates for each RL update (the paper: 1; 0 is RL alone).
+        references: which problems have references, as in `agents.supervised.Config`.
         max_staleness: samples written by a policy more than this many updates ago are passed over; 0: no limit.
     """
 
@@ -60,6 +61,7 @@ class Config:
     samples_per_problem: int = 20
     batch_size: int = 32
     supervised: int = 1
+    references: dict[str, Any] = field(default_factory=dict)
     baseline: Baseline = "best_so_far"
     reduction: functional.Reduction = "seq_sum"
     constant: float = 512.0  # with reduction="constant": tokens by which a program's sum is divided
@@ -88,6 +90,7 @@ class RLTF:
         self.policy, self.env, self.config = policy, env, config
         self.learner = Learner(policy, config.optimiser)
         self.buffer = ReplayBuffer(config.buffer)
+        self.references = reference_source(env, config.references)
         self.best: dict[str, Verdict] = {}  # the best verdict on each problem so far, for baseline="best_so_far"
         self.rng, self.generator = generators(seed, policy.device)
         self.sampled: dict[str, float] = {}  # of the last refresh
@@ -99,7 +102,7 @@ class RLTF:
         if step % self.config.refresh_every == 0:
             self.refresh(self.config.refresh if len(self.buffer) else self.config.fill)
         if step % (self.config.supervised + 1) < self.config.supervised:
-            pairs = draw_pairs(self.env, self.rng, self.config.batch_size)
+            pairs = draw_pairs(self.env, self.references, self.rng, self.config.batch_size)
             metrics = self.learner.step(pairs, "token_mean", supervised_loss)
             return {**self.sampled, "supervised_loss": metrics.pop("loss"), **metrics}
         samples = self._fresh(self.buffer.draw(self.config.batch_size, self.rng))

@@ -17,18 +17,25 @@ from agents.config import build
 from agents.core import Batch, Policy, generators
 from agents.learner import Learner, OptimiserConfig
 from agents.rollout import Sample, encode_prefix
-from rltf_env.core import Problem
+from rltf_env import datasets
+from rltf_env.core import Problem, Source
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import UsageError
+from rltf_env.sources import Uniform
 
 PATIENCE = 1000  # draws in a row without a usable reference before we say that there are none
 
 
 @dataclass(frozen=True)
 class Config:
-    """`batch_size` pairs (problem, reference) an update; mean over tokens, as in CodeRL's and RLTF's code."""
+    """`batch_size` pairs (problem, reference) an update; mean over tokens, as in CodeRL's and RLTF's code.
+
+    `references` are dataset options that fix which problems of the environment's dataset and split have references, such as
+    `{size = 500}`; without them, all that the environment draws.
+    """
 
     batch_size: int = 32
+    references: dict[str, Any] = field(default_factory=dict)
     optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(lr=2e-5))
 
 
@@ -38,10 +45,11 @@ class Supervised:
     def __init__(self, policy: Policy[Any], env: UnitTestEnv, config: Config, seed: int) -> None:
         self.policy, self.env, self.config = policy, env, config
         self.learner = Learner(policy, config.optimiser)
+        self.references = reference_source(env, config.references)
         self.rng, _ = generators(seed, policy.device)
 
     def update(self) -> dict[str, float]:
-        pairs = draw_pairs(self.env, self.rng, self.config.batch_size)
+        pairs = draw_pairs(self.env, self.references, self.rng, self.config.batch_size)
         metrics = self.learner.step(pairs, "token_mean", supervised_loss)
         return {"supervised_loss": metrics.pop("loss"), **metrics}
 
@@ -58,8 +66,15 @@ def supervised_loss(data: Batch, logits: Tensor) -> tuple[Tensor, dict[str, Tens
     return functional.cross_entropy(functional.token_logprobs(logits, data.tokens), data.learn), {}
 
 
-def draw_pairs(env: UnitTestEnv, rng: np.random.Generator, count: int) -> list[Sample]:
-    """`count` random (problem, reference) pairs of the environment's source, as samples.
+def reference_source(env: UnitTestEnv, options: Mapping[str, Any]) -> Source:
+    """Where pairs come from: the environment's own source, or the problems that `options` pick of its dataset and split."""
+    if not options:
+        return env.source
+    return Uniform(datasets.load(env.dataset_name, split=env.split, root=env.root, **options))
+
+
+def draw_pairs(env: UnitTestEnv, source: Source, rng: np.random.Generator, count: int) -> list[Sample]:
+    """`count` random (problem, reference) pairs from `source`, as samples.
 
     Problems without a reference, and references that do not fit the program's token limit, are passed over: a cut-off
     target would teach never to end.
@@ -67,7 +82,7 @@ def draw_pairs(env: UnitTestEnv, rng: np.random.Generator, count: int) -> list[S
     pairs: list[Sample] = []
     missed = 0
     while len(pairs) < count:
-        problem = env.source.draw(rng)
+        problem = source.draw(rng)
         sample = reference(env, problem, int(rng.integers(len(problem.solutions)))) if problem.solutions else None
         missed = 0 if sample else missed + 1
         if sample:

@@ -11,6 +11,7 @@ import argparse
 import json
 import sys
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -30,8 +31,8 @@ from agents.core import Agent, Policy
 from agents.evaluation import Evaluation, evaluate
 from rltf_env import datasets, plugins, prompts
 from rltf_env.core import Problem
-from rltf_env.env import UnitTestEnv
-from rltf_env.errors import DataError, RLTFError, UsageError
+from rltf_env.env import MissingDataWarning, UnitTestEnv
+from rltf_env.errors import DataError, MissingData, RLTFError, UsageError
 from rltf_env.tokenizers import HuggingFace
 
 TIMINGS = ("seconds", "tokens_per_second")  # metrics that differ between equal runs
@@ -132,7 +133,12 @@ def make_env(recipe: Recipe, policy: Policy[Any]) -> Iterator[UnitTestEnv]:
         options["prompt_style"] = partial(
             prompts.chat, apply_chat_template=policy.tokenizer.apply_chat_template, opening=opening
         )
-    env = _call(partial(gym.make, env_id), "env", {"tokenizer": HuggingFace(policy.tokenizer), **options})
+    with warnings.catch_warnings():  # a run on stand-in problems is nobody's wish: missing data end it here
+        warnings.simplefilter("error", MissingDataWarning)
+        try:
+            env = _call(partial(gym.make, env_id), "env", {"tokenizer": HuggingFace(policy.tokenizer), **options})
+        except MissingDataWarning as error:
+            raise MissingData(str(error).partition(" Until then ")[0]) from None
     try:
         yield cast(UnitTestEnv, env.unwrapped)
     finally:
@@ -276,12 +282,20 @@ def _threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def quiet_libraries() -> None:
+    """Keeps transformers' own progress bars out of ours."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; errors of the user's making are one message, not a traceback."""
     parser = argparse.ArgumentParser(prog="python -m agents.train", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("recipe", help="a TOML file; agents/recipes/ has some")
     parser.add_argument("overrides", nargs="*", metavar="table.key=value", help="e.g. run.seed=3 agent.clip=0.2")
     options = parser.parse_args(arguments)
+    quiet_libraries()
     try:
         train(read(options.recipe, options.overrides), Console())
     except RLTFError as error:

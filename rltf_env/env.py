@@ -126,6 +126,7 @@ class UnitTestEnv(gymnasium.Env[Any, Any]):
         self._judge = sandbox
         self._judge_options = dict(sandbox_options or {})
         self._own: Sandbox | None = None
+        self.split, self.root = split, root
         self.source, self.dataset_name = _find_source(dataset, split, root, dict(dataset_options or {}), source)
 
         self.pad_id: int = self.tokenizer.vocab_size
