@@ -32,28 +32,34 @@ class May:
     lazy: tuple[str, ...] | None = ()  # and inside functions
 
 
+INSIDE = ("_worker", "_launch", "_frames", "_cage", "_spawn", "_referee", "_script", "isolation", "harness")
+JUDGE = ("rltf_env.compare", *(f"rltf_env.sandbox.{name}" for name in INSIDE))  # run in processes of the judge's own,
+# which start quickly and have no use for NumPy, nor hence for the core
 VOCABULARY = ("rltf_env.core", "rltf_env.errors", "rltf_env.plugins")
-WALLS = {  # the longest name that fits a module rules it
+WALLS = {name: May(JUDGE) for name in JUDGE} | {  # the longest name that fits a module rules it
     "rltf_env": May(("rltf_env",), ("numpy", "gymnasium"), OPTIONAL),
     "rltf_env.errors": May((), ("numpy",)),
     "rltf_env.core": May(("rltf_env.errors",), ("numpy",)),
     "rltf_env.plugins": May(("rltf_env.errors",)),
-    "rltf_env.compare": May(("rltf_env.core", "rltf_env.errors"), ("numpy",)),
     "rltf_env.datasets": May((*VOCABULARY, "rltf_env.datasets"), ("numpy",), OPTIONAL),
     "rltf_env.datasets.__init__": May((*VOCABULARY, "rltf_env.datasets", "rltf_env.sources"), ("numpy",)),  # the door
     "rltf_env.rewards": May((*VOCABULARY, "rltf_env.rewards"), ("numpy",)),
     "rltf_env.sandbox": May((*VOCABULARY, "rltf_env.sandbox", "rltf_env.compare"), ("numpy",), OPTIONAL),
     "rltf_env.sandbox.harness": May(()),  # runs beside untrusted code
+    "rltf_env.compare": May(()),
     "agents": May(("agents", "rltf_env"), ANY, ANY),
     "agents.functional": May((), ("torch",), ("torch",)),
     "benchmarks": May(PACKAGES, ANY, ANY),
 }
 MAY_RUN = {
     "rltf_env.sandbox.harness",  # the cage: the only place where what a program wrote is compiled and run
-    "rltf_env.datasets._procedural_ops",  # runs references that it generated itself, to know their results
+    "rltf_env.sandbox._referee",  # the problem's own checker, and
+    "rltf_env.sandbox._script",  # its own assertions, in a process that never runs a line of the program
+    "rltf_env.datasets._procedural_ops",  # references that it generated itself, to know their results
     "rltf_env.testing",  # unpickles what it has just pickled
 }
-MAKERS = {
+MAY_SEED = {"rltf_env.sandbox.harness"}  # in the judge's own processes, so that a program is judged the same every time
+MAKERS = (
     "default_rng",
     "Generator",
     "BitGenerator",
@@ -63,7 +69,7 @@ MAKERS = {
     "Philox",
     "SFC64",
     "MT19937",
-}
+)
 READERS = {"random.getstate", "numpy.random.get_state"}  # look, and change nothing
 SEEDERS = {
     "torch.manual_seed", "torch.seed", "torch.set_rng_state", "torch.cuda.manual_seed", "torch.cuda.manual_seed_all",
@@ -167,7 +173,7 @@ class Checker(ast.NodeVisitor):
         name, keywords = self.name(node), {keyword.arg: keyword.value for keyword in node.keywords}
         if name in ("print", "rich.print", "sys.stdout.write") and not self.prints:
             self.complain(node, f"{name} in a library")
-        if uses_global_rng(name, keywords) and not self.forks:
+        if uses_global_rng(name, keywords) and not self.forks and self.module not in MAY_SEED:
             self.complain(node, f"global randomness: {name}")
         if (name in ("eval", "exec", "compile") or name in UNPICKLERS) and self.module not in MAY_RUN:
             self.complain(node, f"{name} outside the cage")
@@ -313,6 +319,8 @@ def test_tests_are_no_package_that_could_shadow_the_real_one() -> None:
         ("rltf_env.rewards.fine", "import rltf_env", "may not import rltf_env"),
         ("rltf_env.datasets.apps", "import rltf_env.compare", "may not import rltf_env.compare"),
         ("rltf_env.sandbox.harness", "import numpy", "may not import numpy"),
+        ("rltf_env.sandbox._worker", "from rltf_env import core", "may not import rltf_env.core"),
+        ("rltf_env.sandbox.subprocess", "def f(out):\n    exec(out)", "exec outside the cage"),
         ("rltf_env.sandbox.harness", "from rltf_env.errors import SandboxError", "may not import rltf_env.errors"),
         ("agents.functional", "import numpy as np", "may not import numpy"),
         ("agents.functional", "from agents.core import Batch", "may not import agents.core"),
