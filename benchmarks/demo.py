@@ -1,9 +1,9 @@
 """`python -m benchmarks.demo [--seed N]`, which is `make demo`: what unit test feedback adds to a small transformer.
 
-A random model learns from references (the warm start); from there, RLTF and a control, supervised learning alone, get the same
-number of updates. All three are measured on problems whose compositions of operations training never shows. Prints pass@1
-with 95 % intervals over problems and what became of the programs, draws the learning curves, and can be stopped and started
-again at any time.
+A random model learns from references (the warm start); from there, RLTF and a control, supervised learning alone, get the
+same number of updates. All three are measured on problems whose compositions of operations training never shows. Prints
+pass@1 with 95 % intervals over problems and what became of the programs, draws the learning curves, and can be stopped and
+started again at any time.
 """
 
 from __future__ import annotations

@@ -155,12 +155,14 @@ def load(
         eos: text of the token that ends a program, if it is not the tokenizer's own end (an instruct model that answers in
             a fenced block ends its program with the token of three backticks).
         dtype: of the weights: "float32", "bfloat16", ...
-        device: "cpu", "cuda", ...
+        device: "cpu", "cuda", ...; "auto" takes a GPU if there is one.
         seed: unused; there is nothing random in loading weights.
         options: passed to `from_pretrained`.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     where = _package_folder(package) if package else path
     if not where:
         raise UsageError("Expected `path` (hub id or local folder) or `package` (that carries weights), got neither.")
