@@ -15,18 +15,29 @@ import faulthandler
 import gc
 import json
 import os
-import resource
 import sys
 import time
-from importlib.machinery import PathFinder
+from importlib.util import spec_from_file_location
 from typing import Any, NoReturn
+
+try:
+    import resource
+except ImportError:  # not on Windows
+    resource = None  # type: ignore[assignment]
 
 from rltf_env.sandbox import harness
 from rltf_env.sandbox._frames import pack, read_frame, unpack, write_all, write_frame
 
 STDIN, STDOUT, STDERR, RESULT, REPORT, LINES, REQUESTS, REPLIES = range(8)
+
+
+def _numbers(names: str) -> tuple[int, ...]:
+    return tuple(getattr(_signal, name) for name in names.split() if hasattr(_signal, name))
+
+
 LOOK = 0.1  # seconds between looks at the memory of a program that takes its time
-_HIDDEN = (_signal.SIGCHLD, _signal.SIGABRT, _signal.SIGSEGV, _signal.SIGBUS, _signal.SIGFPE, _signal.SIGILL)
+_DUMPING = _numbers("SIGXFSZ SIGXCPU SIGSYS")  # on these, too, a program leaves its stack behind
+_HIDDEN = (*_numbers("SIGCHLD SIGABRT SIGSEGV SIGBUS SIGFPE SIGILL"), *_DUMPING)
 Report = tuple[dict[str, Any], bytes, bytes]
 
 
@@ -43,11 +54,10 @@ class Cage:
         self.cpu = float(options["case_seconds"])
         self.hard = self.cpu + max(0.25 * self.cpu, 0.1)  # killed here; between the two it is run once more, alone
         self.limits = harness.limits(options)
-        self.page = resource.getpagesize()
         self.folder = os.getcwd()
         self.clean = os.stat(self.folder).st_mtime_ns
         self.keep = set(os.listdir(self.folder))
-        self.own = self._resident("self")
+        self.own = resident("self")
 
     # ----------------------------------------------------------------------------------------------- in the parent
 
@@ -117,7 +127,9 @@ class Cage:
         for kind, limit in self.limits:
             if kind in kinds:
                 resource.setrlimit(kind, (limit[0], resource.getrlimit(kind)[1]))
+        _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (_signal.SIGXCPU,))
         code = harness.compile_program(source)
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGXCPU,))
         for kind, limit in zip(kinds, before, strict=True):
             resource.setrlimit(kind, limit)
         return code
@@ -197,14 +209,7 @@ class Cage:
     def _held(self) -> int:
         """Bytes of memory that all processes of the program hold, what each shares with the warm parent aside."""
         pids = [name for name in os.listdir("/proc") if name.isdigit() and name != "1"] if os.path.isdir("/proc") else []
-        return sum(max(self._resident(pid) - self.own, 0) for pid in pids)
-
-    def _resident(self, pid: str) -> int:
-        try:
-            with open(f"/proc/{pid}/statm") as file:
-                return int(file.read().split()[1]) * self.page
-        except (OSError, IndexError):
-            return 0
+        return sum(max(resident(pid) - self.own, 0) for pid in pids)
 
     def _stop(self, pid: int) -> Any:
         """Ends a child that is over its limit: an abort first, on which it leaves its stack, then a kill."""
@@ -266,6 +271,36 @@ class Cage:
         self.clean = os.stat(self.folder).st_mtime_ns
 
 
+def end_children() -> None:
+    """Kills every child of this process, and what becomes one when its parent dies, until there are none."""
+    while True:
+        try:
+            while os.wait4(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return
+        for child in _children():
+            os.kill(child, _signal.SIGKILL)
+        time.sleep(0.001)
+
+
+def become_program(result: int, options: dict[str, Any]) -> None:
+    """Makes a process that was started for one case ready for it: descriptors, limits, a stack left behind on death."""
+    os.dup2(result, RESULT)
+    os.closerange(RESULT + 1, 256)
+    faulthandler.enable(RESULT, all_threads=False)
+    if hasattr(faulthandler, "register"):
+        for signal in _DUMPING:
+            _signal.signal(signal, _signal.SIG_DFL)
+            faulthandler.register(signal, RESULT, all_threads=False, chain=True)
+    sys.meta_path.append(Packages(options["packages"]))  # type: ignore[arg-type]
+    harness.seed()
+    if resource is not None:
+        for what, pair in harness.limits(options):
+            resource.setrlimit(what, pair)
+    sys.argv[:] = ["program.py"]
+
+
 def _children() -> list[int]:
     with open(f"/proc/self/task/{os.getpid()}/children") as file:
         return [int(pid) for pid in file.read().split()]
@@ -285,6 +320,15 @@ def _empty(folder: str, keep: set[str]) -> None:
                 number += 1
                 os.rename(os.path.join(path, inner), os.path.join(folder, f".{number}.rltf"))
             os.rmdir(path)
+
+
+def resident(pid: str) -> int:
+    """Bytes of memory that a process has in use."""
+    try:
+        with open(f"/proc/{pid}/statm") as file:
+            return int(file.read().split()[1]) * resource.getpagesize()
+    except (OSError, IndexError):
+        return 0
 
 
 def cpu_seconds(pid: int) -> float:
@@ -327,12 +371,16 @@ def warm_up() -> None:
 class Packages:
     """Finds the third-party packages that programs may import, and no others."""
 
-    def __init__(self, folders: dict[str, str]) -> None:
-        self.folders = folders
+    def __init__(self, files: dict[str, list[str]]) -> None:
+        self.files = files
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        folder = self.folders.get(name)
-        return None if folder is None else PathFinder.find_spec(name, [folder])
+        if name not in self.files:
+            return None
+        place = self.files[name][0]  # the folder around it may not be listed
+        if not os.path.isdir(place):
+            return spec_from_file_location(name, place)
+        return spec_from_file_location(name, os.path.join(place, "__init__.py"), submodule_search_locations=[place])
 
 
 def serve(options: dict[str, Any], *, alone: bool, on_entry: Any, adopt: Any) -> NoReturn:
@@ -340,8 +388,10 @@ def serve(options: dict[str, Any], *, alone: bool, on_entry: Any, adopt: Any) ->
     cage = Cage(options, alone=alone, on_entry=on_entry, adopt=adopt)
     faulthandler.enable(RESULT, all_threads=False)
     _signal.pthread_sigmask(_signal.SIG_BLOCK, _HIDDEN)
-    for signal in (_signal.SIGINT, _signal.SIGPIPE, _signal.SIGXFSZ):
+    for signal in (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, *_DUMPING):
         _signal.signal(signal, _signal.SIG_DFL)
+    for signal in _DUMPING:
+        faulthandler.register(signal, RESULT, all_threads=False, chain=True)
     sys.meta_path.append(Packages(options["packages"]))  # type: ignore[arg-type]
     harness.seed()
     gc.collect()

@@ -75,7 +75,7 @@ def _become_cage(options: dict[str, Any], requests: int, replies: int, layers: l
     for number, fd in enumerate([os.dup2(fd, 100 + number) for number, fd in enumerate(order)]):
         os.dup2(fd, number)
     os.closerange(len(order), 4096)
-    packages = [path for paths in options["package_files"].values() for path in paths]
+    packages = [path for paths in options["packages"].values() for path in paths]
     os.chdir(folder)
     layers = isolation.confine(options, layers, packages, user)
     isolation.die_with_parent()

@@ -54,8 +54,7 @@ class Options:
     def for_worker(self) -> dict[str, Any]:
         """What a worker process is told: plain data."""
         files = {name: paths for name in self.packages if (paths := _package_files(name))}
-        folders = {name: os.path.dirname(paths[0]) for name, paths in files.items()}
-        return {**asdict(self), "package_files": files, "packages": folders, "parent": os.getpid()}
+        return {**asdict(self), "packages": files, "parent": os.getpid()}
 
     @classmethod
     def check(cls, backend: str, given: dict[str, Any]) -> Options:

@@ -38,6 +38,7 @@ ENVIRONMENT = {
     "HOME": "/tmp",
     "LANG": "C.UTF-8",
     "PYTHONHASHSEED": "0",
+    "PYTHONIOENCODING": "utf-8:strict",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
@@ -234,7 +235,7 @@ class _Worker:
                         self._start()
                     self._turn()
                     failures = 0
-                except (EOFError, OSError, SandboxError) as error:
+                except Exception as error:  # whatever it was, whoever waits is served
                     failures += self.process is None or not self.judge
                     self._lost(error, give_up=failures >= TRIES)
                     if failures >= TRIES:
@@ -262,7 +263,13 @@ class _Worker:
         elif "error" in reply:
             self._finish(job, SandboxError(f"The judge failed on {job.problem.id!r}: {reply['error']}\n{reply['trace']}"))
         else:
-            self._finish(job, _wire.verdict(reply, self.judge))
+            self._finish(job, self._verdict(job, reply))
+
+    def _verdict(self, job: Job, reply: dict[str, Any]) -> Verdict | SandboxError:
+        try:
+            return _wire.verdict(reply, self.judge)
+        except Exception as error:
+            return SandboxError(f"The judge gave no verdict on {job.problem.id!r}: {error}")
 
     def _next(self) -> Job | None:
         """The job to send now, or None if it is time to read (or to end)."""

@@ -190,8 +190,8 @@ class Referee:
             seconds, runs = seconds + record["seconds"], runs + 1
             lines = _results(data)
             if not lines or "ok" not in lines[0]:
-                death = self._death(record, stdout, data) or _unfinished(lines, 1, record)
-                return self._result((RUNTIME_ERROR, death), report), ran
+                death = self._death(record, stdout, data) or _unfinished(lines, 2, record)
+                return self._result((RUNTIME_ERROR, death or failure("Exited", "left no result")), report), ran
             replay = Replay(script, plan, lines[1:], guess=False)
             with _deadline(self.options["check_seconds"]):
                 what, detail = replay.run()

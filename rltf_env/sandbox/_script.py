@@ -257,13 +257,22 @@ class Replay:
             exec(self.script.given, namespace)
         for name in self.script.names:
             value = self.perform("name", name)
+            if name == self.script.entry_point and not isinstance(value, (_Remote, _Wildcard, type)):
+                self.stop(*(("missing", name) if value is _MISSING else ("raised", _NOT_CALLABLE)))
             if value is not _MISSING:
                 namespace[name] = value
-            elif name == self.script.entry_point:
-                self.stop("missing", name)
 
 
 _MISSING = object()
+_NOT_CALLABLE = {
+    "e": {
+        "kind": "TypeError",
+        "own": True,
+        "bases": ["Exception", "BaseException"],
+        "line": None,
+        "message": "the entry point cannot be called",
+    }
+}
 
 
 def _text(error: BaseException) -> str:

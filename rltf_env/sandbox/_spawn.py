@@ -1,11 +1,12 @@
 """Runs each case of a program in a Python process of its own: the portable runner, behind `subprocess`.
 
 The worker starts `python _spawn.py FOLDER`; the folder holds the request and receives output and results, and goes away with
-the case. Standard library only.
+the case. On Linux the process shuts itself in (`isolation.py`) before the program runs. Standard library only.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -14,52 +15,109 @@ import subprocess
 import sys
 import tempfile
 import time
+import types
 from pathlib import Path
 from typing import Any
 
-POLL = 0.25  # seconds between looks at a process that is still running
+LOOK = 0.1  # seconds between looks at a process that is still running
+LINUX = sys.platform.startswith("linux")
 
 
-def runner(options: dict[str, Any]) -> tuple[Any, str]:
-    """`run(request)` for the referee, and the isolation level."""
+class Spawner:
+    """`run(source, cases, count)` for the referee."""
 
-    def run(request: dict[str, Any]) -> Any:
-        reports, lines, spent = [], set(), 0.0
-        for case in request["cases"]:
-            folder = Path(tempfile.mkdtemp(prefix="rltf-"))
-            try:
-                said, report, ran = _run_case(folder, request["source"], case, options)
-            finally:
-                shutil.rmtree(folder, ignore_errors=True)
-            if said is not None:
-                return said, [], [] if options["trace"] else None
-            reports.append(report)
+    def __init__(self, options: dict[str, Any]) -> None:
+        self.options = options
+        self.cpu = options["case_seconds"]
+        self.hard = self.cpu + max(0.25 * self.cpu, 0.1)
+        self.user = 60_000 + os.getpid() % 5_000
+        self.layers: list[str] = []
+
+    def run(self, source: str, cases: bytes, count: int) -> Any:
+        """What became of a program: why it has no code, a report for each case, the lines that ran."""
+        reports: list[Any] = []
+        lines: set[int] = set()
+        spent, size, most, start = 0.0, 0, self.options["program_seconds"], time.monotonic()
+        for case in json.loads(cases):
+            said, report, ran = self._in_folder(source, case)
             lines |= ran
+            if said is not None:
+                return said, [], sorted(lines) if self.options["trace"] else None
+            reports.append(report)
             spent += report[0]["seconds"]
-            if report[0]["timeout"] or spent > options["program_seconds"]:
+            size += len(report[1]) + len(report[2])
+            used_up = spent > most or time.monotonic() - start > 2 * most or size > 4 * self.options["output_bytes"]
+            if report[0]["end"] in ("cpu", "wall") or used_up:
                 break
-        return None, reports, sorted(lines) if options["trace"] else None
+        return None, reports, sorted(lines) if self.options["trace"] else None
 
-    return run, "rlimits" if os.name == "posix" else "none"
+    def _in_folder(self, source: str, case: dict[str, Any]) -> Any:
+        folder = Path(tempfile.mkdtemp(prefix="rltf-"))
+        try:
+            return self._run_case(folder, source, case)
+        finally:
+            if LINUX:
+                from rltf_env.sandbox import _cage
+
+                _cage.end_children()
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _run_case(self, folder: Path, source: str, case: dict[str, Any]) -> Any:
+        request = {"source": source, "case": case, "options": self.options, "user": self.user}
+        (folder / "request").write_text(json.dumps(request))
+        (folder / "stdin").write_bytes(case["stdin"].encode("utf-8", "surrogateescape"))
+        (folder / "lines").write_bytes(bytes(len(source) + 2) if self.options["trace"] else b"")
+        (folder / "work").mkdir()
+        command = [sys.executable, "-s", "-S", "-P", "-B", "-X", "utf8", __file__, str(folder)]
+        with open(folder / "stdin", "rb") as stdin, open(folder / "stdout", "wb") as stdout:
+            process = subprocess.Popen(
+                command, stdin=stdin, stdout=stdout, stderr=subprocess.DEVNULL, start_new_session=os.name == "posix"
+            )
+            record = self._watch(process)
+        cap = self.options["output_bytes"]
+        output, results = _read(folder / "stdout", cap + 1), _read(folder / "result", cap + 4096)
+        ran = {line for line, seen in enumerate(_read(folder / "lines", 1 << 30)) if seen}
+        said = json.loads(_read(folder / "said", 1 << 20) or b"{}")
+        self.layers = said.get("layers", [])
+        if not said:
+            raise OSError(f"a process for a program could not be started, or ended with {record}")
+        return said.get("code"), (record, output, results), ran
+
+    def _watch(self, process: subprocess.Popen[bytes]) -> dict[str, Any]:
+        from rltf_env.sandbox import _cage
+
+        start, end, usage = time.monotonic(), "", None
+        longest = self.options["wall_seconds"] + 0.3  # the interpreter's own start
+        while usage is None and not end:
+            usage = _reap(process, LOOK)
+            passed = time.monotonic() - start
+            if usage is not None:
+                break
+            if passed >= self.hard and _cage.cpu_seconds(process.pid) >= self.hard:
+                end = "cpu"
+            elif passed >= longest and (passed - _cage.waited(process.pid) >= longest or passed >= 5 * longest):
+                end = "wall"
+            elif LINUX and _cage.resident(str(process.pid)) > self.options["memory_mb"] + 32 << 20:
+                end = "memory"
+        if usage is None:
+            process.send_signal(getattr(signal, "SIGABRT", signal.SIGTERM))
+            usage = _reap(process, 0.3)
+            process.kill()
+            usage = usage or _reap(process, 10)
+        _kill_group(process.pid)
+        status, seconds = usage or (signal.SIGTERM, 0.0)
+        return {"status": status, "seconds": seconds, "end": end}
 
 
-def _run_case(folder: Path, source: str, case: dict[str, Any], options: dict[str, Any]) -> Any:
-    request = {"source": source, "case": case, "options": options}
-    (folder / "request").write_text(json.dumps(request))
-    (folder / "stdin").write_bytes(case["stdin"].encode("utf-8", "surrogateescape"))
-    (folder / "lines").write_bytes(bytes(len(source) + 2) if options["trace"] else b"")
-    (folder / "work").mkdir()
-    command = [sys.executable, "-s", "-S", "-P", "-B", "-X", "utf8", __file__, str(folder)]
-    with open(folder / "stdin", "rb") as stdin, open(folder / "stdout", "wb") as stdout:
-        process = subprocess.Popen(
-            command, stdin=stdin, stdout=stdout, stderr=subprocess.DEVNULL, cwd=folder / "work", start_new_session=True
-        )
-        record = _watch(process, options)
-    said = _read(folder / "said", 1 << 20)
-    cap = options["output_bytes"]
-    output, results = _read(folder / "stdout", cap + 1), _read(folder / "result", cap + 4096)
-    ran = {line for line, seen in enumerate(_read(folder / "lines", 1 << 30)) if seen}
-    return json.loads(said) if said else None, (record, output, results), ran
+def runner(options: dict[str, Any]) -> tuple[Any, list[str]]:
+    """The runner, and the layers of isolation that a first program found."""
+    if LINUX:
+        from rltf_env.sandbox import isolation
+
+        isolation.adopt_orphans()
+    spawner = Spawner(options)
+    spawner.run("pass", b'[{"stdin": "", "ops": null}]', 1)
+    return spawner.run, spawner.layers
 
 
 def _read(path: Path, most: int) -> bytes:
@@ -70,39 +128,14 @@ def _read(path: Path, most: int) -> bytes:
         return b""
 
 
-def _watch(process: subprocess.Popen[bytes], options: dict[str, Any]) -> dict[str, Any]:
-    from rltf_env.sandbox._cage import cpu_seconds, waited
-
-    start, timeout, usage = time.monotonic(), "", None
-    limit, longest = options["case_seconds"] * 1.25 + 0.3, options["wall_seconds"] + 0.3
-    while usage is None:
-        usage = _reap(process, POLL)
-        passed = time.monotonic() - start
-        if usage is not None or timeout:
-            break
-        if cpu_seconds(process.pid) >= limit:
-            timeout = "cpu"
-        elif passed >= longest and passed - waited(process.pid) >= longest:
-            timeout = "wall"
-        if timeout:
-            os.kill(process.pid, getattr(signal, "SIGABRT", signal.SIGTERM))
-            usage = _reap(process, 0.3)
-            process.kill()
-            usage = usage or _reap(process, 10)
-    _kill_group(process.pid)
-    status, seconds = usage or (signal.SIGTERM, 0.0)
-    return {"status": status, "seconds": seconds, "timeout": timeout}
-
-
 def _reap(process: subprocess.Popen[bytes], patience: float) -> tuple[int, float] | None:
     """Status as wait(2) has it and CPU seconds, or None if it is still running after `patience` seconds."""
-    end = time.monotonic() + patience
-    while not hasattr(os, "wait4"):
+    if not hasattr(os, "wait4"):
         try:
             return process.wait(patience) << 8, 0.0
         except subprocess.TimeoutExpired:
             return None
-    pause = 0.001
+    end, pause = time.monotonic() + patience, 0.001
     while True:
         pid, status, usage = os.wait4(process.pid, os.WNOHANG)
         if pid:
@@ -116,29 +149,62 @@ def _reap(process: subprocess.Popen[bytes], patience: float) -> tuple[int, float
 
 def _kill_group(pid: int) -> None:
     if hasattr(os, "killpg"):
-        try:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass
 
 
 # ---------------------------------------------------------------------------------------------------- in the process
 
 
 def _main(folder: Path) -> None:
-    sys.path[:] = [path for path in sys.path if path]
-    from importlib.util import module_from_spec, spec_from_file_location
+    """Reads the request, shuts this process in, and runs the case."""
+    for name, path in (("rltf_env", Path(__file__).parent.parent), ("rltf_env.sandbox", Path(__file__).parent)):
+        package = types.ModuleType(name)
+        package.__path__ = [str(path)]
+        sys.modules[name] = package
+    from rltf_env.sandbox import _cage, harness
 
-    spec = spec_from_file_location("harness", Path(__file__).with_name("harness.py"))
-    assert spec is not None and spec.loader is not None
-    harness = module_from_spec(spec)
-    spec.loader.exec_module(harness)
     request = json.loads((folder / "request").read_text())
-    code = harness.compile_program(request["source"])
-    if isinstance(code, dict):
-        (folder / "said").write_text(json.dumps(code))
-        return
-    harness.alone_in_process(code, request["case"], request["options"], str(folder))
+    options, source = request["options"], request["source"]
+    result = os.open(folder / "result", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    said = os.open(folder / "said", os.O_WRONLY | os.O_CREAT, 0o600)
+    seen = harness.map_lines(os.open(folder / "lines", os.O_RDWR)) if options["trace"] else None
+    os.chdir(folder / "work")
+    if LINUX:  # so that /dev/stdin can be opened where the folder cannot
+        os.dup2(_copy(0), 0)
+    harness.warm_up()
+    layers = _shut_in(options, request["user"])
+    code = harness.compile_program(source)
+    failed = code if isinstance(code, dict) else None
+    os.write(said, json.dumps({"layers": layers, "code": failed}).encode())
+    if failed is None:
+        try:
+            _cage.become_program(result, options)
+            harness.run_case(code, request["case"], seen)
+        finally:
+            os._exit(70)
+
+
+def _copy(fd: int) -> int:
+    memory = os.memfd_create("stdin", 0)
+    while data := os.read(fd, 1 << 20):
+        os.write(memory, data)
+    os.lseek(memory, 0, os.SEEK_SET)
+    return memory
+
+
+def _shut_in(options: dict[str, Any], user: int) -> list[str]:
+    if not LINUX:
+        return ["rlimits"] if os.name == "posix" else []
+    from rltf_env.sandbox import isolation
+
+    if os.getuid() == 0:
+        os.chown(".", user, user)
+    packages = [path for paths in options["packages"].values() for path in paths]
+    layers = isolation.enter_namespaces([*options["without"], "pid"])
+    layers = isolation.confine(options, layers, packages, user)
+    isolation.dumpable()()
+    return layers
 
 
 if __name__ == "__main__":

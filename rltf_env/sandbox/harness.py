@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import collections
 import errno
-import faulthandler
 import json
 import os
 import sys
@@ -231,7 +230,12 @@ def seed() -> None:
 
 
 def warm_up() -> None:
-    """Does once what is slow the first time in a process, so that forks inherit it."""
+    """Does once what is slow the first time in a process, so that forks inherit it; and what `site` would have done."""
+    import builtins
+
+    import _sitebuiltins
+
+    builtins.exit, builtins.quit = (_sitebuiltins.Quitter(name, "Ctrl-D (i.e. EOF)") for name in ("exit", "quit"))  # type: ignore[assignment]
     source = "def f(x: int) -> int:\n    return [y for y in (x, 1) if y]\nclass C:\n    @property\n    def p(self): pass\n"
     exec(compile_program(source + "assert f'{f(1)}' and (lambda: 0)() == 0\n"), {"__name__": "warm"})
     compile_program("def f(:\n")
@@ -482,27 +486,3 @@ def limits(options: dict[str, Any]) -> list[tuple[int, tuple[int, int]]]:
         (resource.RLIMIT_FSIZE, (size, size)),
         (resource.RLIMIT_CPU, (seconds, seconds + 1)),
     ]
-
-
-def alone_in_process(code: Any, case: dict[str, Any], options: dict[str, Any], folder: str) -> NoReturn:
-    """Runs a case in a process that was started for it, and writes results into a file of `folder`."""
-    result = os.open(os.path.join(folder, "result"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(result, RESULT)
-    if result != RESULT:
-        os.close(result)
-    faulthandler.enable(RESULT, all_threads=False)
-    seen = None
-    if options["trace"]:
-        import mmap
-
-        with open(os.path.join(folder, "lines"), "r+b") as file:
-            seen = mmap.mmap(file.fileno(), 0)
-    if resource:
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        for what, pair in limits(options):
-            resource.setrlimit(what, pair)
-    seed()
-    sys.argv[:] = ["program.py"]
-    run_case(code, case, seen)
-
-

@@ -40,9 +40,11 @@ QUOTA_INODES = 4096
 def level(layers: Iterable[str]) -> str:
     """The level that these layers add up to: the strongest of LEVELS of which nothing is missing."""
     have = set(layers)
+    if have & {"root", "landlock"} or "uid" in have:
+        have.add("own files")
     steps = (
         ("limits", {"rlimits"}),
-        ("filtered", {"seccomp"}),
+        ("filtered", {"seccomp", "own files"}),
         ("contained", {"pid", "net", "ipc"}),
         ("full", {"root", "uid"}),
     )
@@ -132,12 +134,13 @@ def _mapped() -> set[str]:
         return {line.split(None, 5)[5].strip() for line in file if line.count("/") and len(line.split(None, 5)) > 5}
 
 
-def private_root(packages: list[str], quota: int) -> None:
+def private_root(packages: list[str], quota: int, own_processes: bool) -> None:
     """Leaves this process with a root of its own, in a mount namespace of its own.
 
     Args:
         packages: files and folders of third-party packages that programs may import.
         quota: bytes that fit into the private /tmp.
+        own_processes: there is a PID namespace, whose /proc may be seen whole; else this process sees itself in it alone.
     """
     libc = _Libc()
     libc.call("unshare", NEWNS)
@@ -150,16 +153,18 @@ def private_root(packages: list[str], quota: int) -> None:
             _show(libc, path, root)
     _hide_packages(libc, shown, packages, root)
     _devices(libc, root, quota)
+    os.makedirs(root + "/proc/self" if not own_processes else root + "/proc")
+    if not own_processes:
+        libc.mount(f"/proc/{os.getpid()}", root + "/proc/self", flags=MS_BIND)
     os.chdir(root)
     os.mkdir("old")
     libc.syscall(_NUMBERS["pivot_root"], b".", b"old")
     os.chdir("/")
-    with contextlib.suppress(OSError):  # a container may forbid it; programs then do without /proc
-        os.mkdir("/proc")
-        try:
-            libc.mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, "subset=pid")
-        except OSError:
-            libc.mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    if own_processes:
+        for options in ("subset=pid", ""):
+            with contextlib.suppress(OSError):  # a container may forbid it; programs then do without /proc
+                libc.mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, options)
+                break
     libc.call("umount2", b"/old", 2)
     os.rmdir("/old")
     libc.mount("none", "/", flags=MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID)
@@ -221,6 +226,11 @@ def drop_user(number: int) -> None:
         os.setgroups([])
         os.setresgid(number, number, number)
         os.setresuid(number, number, number)
+    drop_capabilities()
+
+
+def drop_capabilities() -> None:
+    """Gives every capability away."""
     header = struct.pack("=Ii", 0x20080522, 0)
     _Libc().call("capset", header, bytes(24))
 
@@ -309,8 +319,8 @@ FATAL = (
     "request_key io_uring_setup io_uring_enter io_uring_register kexec_load kexec_file_load init_module finit_module "
     "delete_module reboot swapon swapoff acct quotactl settimeofday clock_settime clock_adjtime adjtimex sethostname "
     "setdomainname syslog vhangup name_to_handle_at open_by_handle_at fanotify_init iopl ioperm"
-).split()  # no program does these by accident: the process is killed with SIGSYS
-_ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
+).split()  # no program does these by accident: SIGSYS
+_ALLOW, _TRAP, _ERRNO = 0x7FFF0000, 0x00030000, 0x00050000
 _NEW_NAMESPACES = 0x7E020080  # flags of clone(2), CLONE_NEWTIME included
 
 
@@ -318,11 +328,11 @@ def _program(own_pid: int | None) -> list[tuple[int, int, int, int]]:
     """The filter as BPF instructions (code, jump if true, jump if false, constant)."""
     load, equal, any_bit, leave = 0x20, 0x15, 0x45, 0x06
     refuse = (leave, 0, 0, _ERRNO | errno.EPERM)
-    kill = (leave, 0, 0, _KILL)
-    lines = [(load, 0, 0, 4), (equal, 1, 0, _ARCH), kill, (load, 0, 0, 0)]
+    fatal = (leave, 0, 0, _TRAP)
+    lines = [(load, 0, 0, 4), (equal, 1, 0, _ARCH), fatal, (load, 0, 0, 0)]
     if _COLUMN == 0:
-        lines += [(0x35, 0, 1, 0x40000000), kill]  # the x32 numbers
-    for names, answer in ((FATAL, kill), (REFUSED, refuse), (("clone3",), (leave, 0, 0, _ERRNO | errno.ENOSYS))):
+        lines += [(0x35, 0, 1, 0x40000000), fatal]  # the x32 numbers
+    for names, answer in ((FATAL, fatal), (REFUSED, refuse), (("clone3",), (leave, 0, 0, _ERRNO | errno.ENOSYS))):
         for name in names:
             if name in _NUMBERS:
                 lines += [(equal, 0, 1, _NUMBERS[name]), answer]
@@ -363,14 +373,16 @@ def confine(options: dict[str, Any], layers: list[str], packages: list[str], use
     layers, shown = list(layers), readable()
     below = [*shown, *packages, "/proc", "/dev", "/etc/localtime"]
     steps: list[tuple[str, Callable[[], None]]] = [
-        ("root", lambda: private_root(packages, 4 * options["file_bytes"])),
+        ("root", lambda: private_root(packages, 4 * options["file_bytes"], "pid" in layers)),
         ("rlimits", lambda: _common_limits(options)),
         ("uid", lambda: drop_user(user)),
         ("landlock", lambda: landlock(below, ["/tmp", "/dev/shm"] if "root" in layers else [os.getcwd()])),
-        ("seccomp", seccomp),
+        ("seccomp", lambda: seccomp(_only(options, layers))),
     ]
     for name, apply in steps:
         if name in options["without"] or not _sensible(name, layers, shown):
+            if name == "uid":
+                drop_capabilities()
             continue
         with contextlib.suppress(OSError):
             apply()
@@ -380,10 +392,17 @@ def confine(options: dict[str, Any], layers: list[str], packages: list[str], use
     return layers
 
 
+def _only(options: dict[str, Any], layers: list[str]) -> int | None:
+    """The one process that a program may signal, or None if it can reach none but its own anyway."""
+    own = options["backend"] == "subprocess" and "pid" not in layers
+    scoped = "landlock" in layers and _Libc().syscall(_LANDLOCK_CREATE, None, 0, 1) >= 6
+    return os.getpid() if own and not scoped else None
+
+
 def _sensible(name: str, layers: list[str], shown: list[str]) -> bool:
     """False where a layer would do harm without another one."""
     if name == "root":
-        return "pid" in layers and (os.getuid() == 0 or "user" in layers)
+        return os.getuid() == 0 or "user" in layers
     if name == "uid":
         return "root" in layers or os.getuid() != 0 or all(map(_open_to_all, shown))
     return True
