@@ -33,8 +33,8 @@ class May:
 
 
 INSIDE = ("_worker", "_launch", "_frames", "_cage", "_spawn", "_referee", "_script", "isolation", "harness")
-JUDGE = ("rltf_env.compare", *(f"rltf_env.sandbox.{name}" for name in INSIDE))  # run in processes of the judge's own,
-# which start quickly and have no use for NumPy, nor hence for the core
+# The processes of the judge's own run these: they start quickly and do without NumPy, hence without the core.
+JUDGE = ("rltf_env.compare", *(f"rltf_env.sandbox.{name}" for name in INSIDE))
 VOCABULARY = ("rltf_env.core", "rltf_env.errors", "rltf_env.plugins")
 WALLS = {name: May(JUDGE) for name in JUDGE} | {  # the longest name that fits a module rules it
     "rltf_env": May(("rltf_env",), ("numpy", "gymnasium"), OPTIONAL),
