@@ -25,7 +25,7 @@ class Sampling:
         temperature: divides the logits; 0 takes the most likely token.
         top_p: keep the smallest set of tokens whose probabilities sum to at least this (nucleus sampling).
         top_k: keep this many most likely tokens; 0 keeps all.
-        rows: how many programs are written at once, at the most.
+        rows: how many programs are written at once, at the most; samples of one problem are split up if need be.
     """
 
     temperature: float = 1.0
@@ -34,8 +34,8 @@ class Sampling:
     rows: int = 256
 
     def __post_init__(self) -> None:
-        if self.temperature < 0 or not 0 < self.top_p <= 1 or self.top_k < 0 or self.rows < 1:
-            raise UsageError(f"Expected temperature >= 0, 0 < top_p <= 1, top_k >= 0, rows >= 1, got {self}.")
+        if not 0 <= self.temperature < np.inf or not 0 < self.top_p <= 1 or self.top_k < 0 or self.rows < 1:
+            raise UsageError(f"Expected a finite temperature >= 0, 0 < top_p <= 1, top_k >= 0, rows >= 1, got {self}.")
 
     def __call__(
         self,
@@ -47,7 +47,10 @@ class Sampling:
         max_tokens: int,
         generator: torch.Generator,
     ) -> list[list[Completion]]:
+        if repeats < 1:
+            raise UsageError(f"Expected at least 1 program for each prompt, got repeats={repeats}.")
         per_call = max(1, self.rows // repeats)
+        parts = [min(self.rows, repeats - done) for done in range(0, repeats, self.rows)]
         # Prompts of like length share a call, so that little is padded; answers return in the order of the questions.
         order = np.argsort([len(p) + len(g) for p, g in zip(prompts, given, strict=True)], kind="stable")
         answers: list[list[Completion]] = [[] for _ in prompts]
@@ -55,10 +58,11 @@ class Sampling:
         policy.model.eval()
         try:
             for chunk in (order[i : i + per_call] for i in range(0, len(order), per_call)):
-                starts = [given[i] for i in chunk]
-                rows = self._write(policy, [prompts[i] for i in chunk], starts, repeats, max_tokens, generator)
-                for n, i in enumerate(chunk):
-                    answers[i] = rows[n * repeats : (n + 1) * repeats]
+                asked, starts = [prompts[i] for i in chunk], [given[i] for i in chunk]
+                for part in parts:
+                    rows = self._write(policy, asked, starts, part, max_tokens, generator)
+                    for n, i in enumerate(chunk):
+                        answers[i] += rows[n * part : (n + 1) * part]
         finally:
             policy.model.train(was_training)
         return answers
