@@ -18,7 +18,7 @@ from torch import Tensor
 
 from agents.core import Batch
 from rltf_env.core import IntArray
-from rltf_env.errors import MissingData, UsageError
+from rltf_env.errors import MissingData, UnknownName, UsageError
 
 
 @dataclass
@@ -63,6 +63,11 @@ class CausalPolicy:
         self, prompts: Sequence[IntArray], given: Sequence[IntArray], repeats: int = 1
     ) -> tuple[CausalState, Tensor]:
         rows = [np.concatenate([p, g]) for p, g in zip(prompts, given, strict=True)]
+        if not all(map(len, rows)):  # what a model answers to padding alone depends on how its attention is computed
+            raise UsageError(
+                "Expected a prompt or given tokens to write after, got neither. Begin the prompt with a token that stands "
+                "for the start, such as the tokenizer's bos_token."
+            )
         ids, mask = pad_left(rows, self.pad_id)
         ids, mask = ids.to(self.device), mask.to(self.device)
         out = self.model(
@@ -118,7 +123,7 @@ class CausalPolicy:
 
 def pad_left(rows: Sequence[IntArray], pad_id: int) -> tuple[Tensor, Tensor]:
     """int64 (B, L) with padding in front, and bool (B, L) where there is a token."""
-    width = max(1, *map(len, rows))  # a prompt may be empty (HumanEval): one column of padding then stands for it
+    width = max(1, *map(len, rows))  # a prompt may be empty where tokens are given (HumanEval): one column of padding
     ids = np.full((len(rows), width), pad_id, np.int64)
     mask = np.zeros((len(rows), width), bool)
     for i, row in enumerate(rows):
@@ -168,10 +173,13 @@ def load(
         raise UsageError("Expected `path` (hub id or local folder) or `package` (that carries weights), got neither.")
     gguf_file = gguf_file or _only_gguf(Path(where))
     extra = {"gguf_file": gguf_file} if gguf_file else {}
+    kind = _dtype(dtype)
     try:
         tokenizer = AutoTokenizer.from_pretrained(where, **extra)
-        model = AutoModelForCausalLM.from_pretrained(where, dtype=getattr(torch, dtype), **extra, **options)
-    except OSError as error:
+        model = AutoModelForCausalLM.from_pretrained(where, dtype=kind, **extra, **options)
+    except TypeError:  # an option that the model does not have
+        raise
+    except Exception as error:  # OSError, ValueError, SafetensorError: missing, malformed, half written
         raise MissingData(
             f"Expected a hub id or a folder with a causal language model, got {where!r}, which could not be loaded: {error}"
         ) from error
@@ -181,11 +189,31 @@ def load(
     if eos is not None:
         _check_single_token(tokenizer, eos)
         tokenizer.eos_token = eos
-    return CausalPolicy(torch.nn.Module.to(model, device), tokenizer)
+    return CausalPolicy(placed(model, device), tokenizer)
+
+
+def placed(model: torch.nn.Module, device: str) -> torch.nn.Module:
+    """`model` on `device`; a device that is not there is a `UsageError`."""
+    try:
+        return model.to(device)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(
+            f"Expected policy.device to be one that torch can use here, got {device!r}: {error}"
+        ) from error
+
+
+def _dtype(name: str) -> torch.dtype:
+    found = getattr(torch, name, None)
+    if not isinstance(found, torch.dtype) or not found.is_floating_point:
+        raise UnknownName("policy.dtype", name, ("float32", "bfloat16", "float16", "float64"))
+    return found
 
 
 def _package_folder(package: str) -> str:
-    spec = importlib.util.find_spec(package)
+    try:
+        spec = importlib.util.find_spec(package)
+    except ModuleNotFoundError:  # of "a.b", a is not there
+        spec = None
     if spec is None or not spec.submodule_search_locations:
         raise MissingData(
             f"Expected the installed package {package!r} to carry the weights, but it is not installed. "

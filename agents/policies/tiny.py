@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from agents.policies.causal import CausalPolicy
+from agents.policies.causal import CausalPolicy, placed
 from rltf_env import datasets, prompts
 
 END = "<|end|>"
@@ -48,9 +48,9 @@ def load(
         pad_token_id=tokenizer.pad_token_id,
     )
     with torch.random.fork_rng(devices=[]):  # transformers draws weights from torch's global generator: lend it a seed
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would also seed, and leave so, those of the GPUs
         model = LlamaForCausalLM(config)
-    return CausalPolicy(torch.nn.Module.to(model, device), tokenizer)
+    return CausalPolicy(placed(model, device), tokenizer)
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Any:
