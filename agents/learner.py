@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import torch
@@ -32,8 +33,10 @@ class OptimiserConfig:
     micro_batch: int = 16  # programs per forward pass; 0: the whole batch at once
 
     def __post_init__(self) -> None:
-        if self.lr <= 0 or self.warmup < 0 or self.clip_norm < 0 or self.micro_batch < 0:
-            raise UsageError(f"Expected lr > 0 and warmup, clip_norm, micro_batch >= 0, got {self}.")
+        if not 0 < self.lr < inf or self.warmup < 0 or not self.clip_norm >= 0 or self.micro_batch < 0:
+            raise UsageError(f"Expected a finite lr > 0 and warmup, clip_norm, micro_batch >= 0, got {self}.")
+        if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1 and 0 <= self.weight_decay < inf):
+            raise UsageError(f"Expected beta1 and beta2 in [0, 1) and a finite weight_decay >= 0, got {self}.")
 
 
 class Learner:
@@ -55,7 +58,7 @@ class Learner:
         Raises:
             FloatingPointError: the loss or the gradient is not finite; the policy is left as it was.
         """
-        self.policy.model.train()
+        self.policy.model.eval()  # dropout would draw from the global generator, and no ratio to the sampled would be 1
         self.optimiser.zero_grad(set_to_none=True)
         logged: dict[str, Tensor] = {}
         for part, share in micro_batches(samples, self.config.micro_batch, how):
