@@ -55,6 +55,10 @@ class Eval:
     options: dict[str, Any] = field(default_factory=dict)  # of the dataset
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        if self.size < 0 or self.samples < 1:
+            raise UsageError(f"Expected [eval] size >= 0 and samples >= 1, got {self}.")
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -98,7 +102,8 @@ def read(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         raise DataError(f"{path}: expected TOML, got: {error}") from error
     for override in overrides:
         _override(content, override)
-    content.setdefault("run", {}).setdefault("name", file.stem)
+    if isinstance(content.setdefault("run", {}), dict):
+        content["run"].setdefault("name", file.stem)
     return build(Recipe, content, file.name)
 
 
