@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -34,11 +35,29 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
     except BaseException as error:
         aside.unlink(missing_ok=True)
         if _disk_full(error):
-            raise DataError(
-                f"Expected room for {path.name}, got a full disk in {path.parent}. The previous checkpoint is intact: free "
-                "some space and start the same command again; it continues from there."
-            ) from error
+            raise full(path) from error
         raise
+
+
+@contextmanager
+def room(folder: Path) -> Iterator[None]:
+    """Whatever is written below `folder` here, a full disk is a `DataError` that says what to do."""
+    try:
+        yield
+    except DataError:
+        raise
+    except Exception as error:
+        if _disk_full(error):
+            raise full(folder) from error
+        raise
+
+
+def full(path: Path) -> DataError:
+    """What to say when there is no room for `path`."""
+    return DataError(
+        f"Expected room for {path.name}, got a full disk in {path.parent}. The previous checkpoint is intact: free "
+        "some space and start the same command again; it continues from there."
+    )
 
 
 def _disk_full(error: BaseException | None) -> bool:
@@ -81,4 +100,4 @@ def latest(folder: Path) -> dict[str, Any] | None:
 
 
 def _all(folder: Path) -> list[Path]:
-    return sorted(folder.glob("step-*.pt"))
+    return sorted(folder.glob("step-*.pt"), key=lambda path: (len(path.name), path.name))  # 1000000 after 999999

@@ -23,6 +23,7 @@ import gymnasium as gym
 import tomli_w
 import torch
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from agents import checkpoint
@@ -32,7 +33,7 @@ from agents.evaluation import Evaluation, evaluate
 from rltf_env import datasets, plugins, prompts
 from rltf_env.core import Problem
 from rltf_env.env import MissingDataWarning, UnitTestEnv
-from rltf_env.errors import DataError, MissingData, RLTFError, UsageError
+from rltf_env.errors import DataError, MissingData, RLTFError, UnknownName, UsageError
 from rltf_env.tokenizers import HuggingFace
 
 TIMINGS = ("seconds", "tokens_per_second")  # metrics that differ between equal runs
@@ -42,7 +43,7 @@ def train(recipe: Recipe, console: Console | None = None) -> dict[str, Any]:
     """Runs (or continues) a recipe; returns what `summary.json` holds. `console=None` is silent."""
     console = console or Console(quiet=True)
     out = Path(recipe.run.out or f"runs/{recipe.run.name}")
-    with ExitStack() as stack:
+    with checkpoint.room(out), ExitStack() as stack:
         if recipe.run.threads:
             stack.enter_context(_threads(recipe.run.threads))
         saved = _open(out, recipe)
@@ -53,7 +54,7 @@ def train(recipe: Recipe, console: Console | None = None) -> dict[str, Any]:
         if saved:
             agent.load_state_dict(saved["agent"])
             done, evaluations = saved["step"], saved["evaluations"]
-            console.print(f"Continuing [bold]{out}[/] after update {done}.")
+            console.print(f"Continuing [bold]{escape(str(out))}[/] after update {done}.")
         measure = Measure(recipe, policy, env)
         log = stack.enter_context(_log(out / "metrics.jsonl", done))
         _loop(recipe, agent, measure, log, out, done, evaluations, console)
@@ -81,9 +82,8 @@ def _loop(
             if str(step) not in evaluations:
                 result = measure(bars)
                 evaluations[str(step)] = result.to_dict()
-                console.print(
-                    f"{run.name}: pass@1 {result.pass_at_1:.1%} +- {result.standard_error:.1%} (s.e.) after {step} updates"
-                )
+                score = f"pass@1 {result.pass_at_1:.1%} +- {result.standard_error:.1%} (s.e.)"
+                console.print(f"{escape(run.name)}: {score} after {step} updates")
 
         if run.eval_every and done == 0:
             look(0)
@@ -139,6 +139,9 @@ def make_env(recipe: Recipe, policy: Policy[Any]) -> Iterator[UnitTestEnv]:
             env = _call(partial(gym.make, env_id), "env", {"tokenizer": HuggingFace(policy.tokenizer), **options})
         except MissingDataWarning as error:
             raise MissingData(str(error).partition(" Until then ")[0]) from None
+        except gym.error.Error as error:
+            ours = [name for name in gym.registry if name.startswith("RLTF-")]
+            raise UnknownName("environment", str(env_id), ours, hint=str(error)) from error
     try:
         yield cast(UnitTestEnv, env.unwrapped)
     finally:
@@ -210,6 +213,8 @@ def _open(out: Path, recipe: Recipe) -> dict[str, Any] | None:
             "run.updates, or choose another folder."
         )
     out.mkdir(parents=True, exist_ok=True)
+    for leftover in out.glob(".*.tmp"):  # of a killed writer
+        leftover.unlink()
     _write_text(out / "recipe.toml", tomli_w.dumps(recipe.to_dict()))
     return saved
 
@@ -219,7 +224,7 @@ def _log(path: Path, done: int) -> Iterator[TextIO]:
     """metrics.jsonl, open for appending after the line of update `done`; later lines are dropped."""
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() and done else []
     _write_text(path, "".join(line for line in lines[:done]))
-    with open(path, "a", encoding="utf-8") as file:
+    with open(path, "a", encoding="utf-8", buffering=1) as file:  # a line is there when its update is done
         yield file
 
 
@@ -299,7 +304,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         train(read(options.recipe, options.overrides), Console())
     except RLTFError as error:
-        Console(stderr=True).print(f"[red]{type(error).__name__}:[/] {error}", highlight=False, markup=True)
+        Console(stderr=True).print(f"[red]{type(error).__name__}:[/] {escape(str(error))}", highlight=False)
         return 2
     return 0
 
