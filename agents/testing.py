@@ -1,0 +1,254 @@
+"""Public contracts of learning, the counterpart of `rltf_env.testing`: `check_policy`, `check_agent`.
+
+A policy or an agent of your own is right when its check passes. Each raises `AssertionError` with what was expected and what
+came. Both are quick on a small model and need neither data nor a judge of programs.
+"""
+
+from __future__ import annotations
+
+import io
+import tempfile
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agents.core import Agent, Completion, Policy, generators
+from agents.decoding.sampling import Sampling
+from agents.functional import token_logprobs
+from agents.policies import causal, tiny
+from agents.rollout import Sample, batch
+from rltf_env import sandbox
+from rltf_env.core import Attempt, CallCase, Feedback, Outcome, Problem, Verdict
+from rltf_env.env import UnitTestEnv
+from rltf_env.tokenizers import HuggingFace
+
+Make = Callable[[Policy[Any], UnitTestEnv, int], Agent]
+
+# ----------------------------------------------------------------------------------------------------------- policies
+
+LENGTHS = ((5, 0), (0, 3), (1, 2), (9, 0), (3, 4))  # (prompt, given) tokens of each row
+
+
+def check_policy(policy: Policy[Any], *, tolerance: float = 1e-4, max_tokens: int = 12) -> None:
+    """Checks a policy: what it says of a program afterwards is what it said when it wrote it, whatever stood beside it.
+
+    `logits` must give the log-probabilities of sampled tokens to `tolerance` in any batch; rows that are dropped with `keep`
+    must leave the others as they are; only tokens of the tokenizer may be written; the saved folder must load
+    as an equal policy; the weights and the global random generator must be left alone.
+
+    Args:
+        tolerance: in nats; 1e-4 suits float32.
+        max_tokens: length of the programs that are written.
+    """
+    weights = {name: tensor.clone() for name, tensor in policy.model.state_dict().items()}
+    before = torch.random.get_rng_state()
+    prompts, given = _questions(policy)
+    answers = Sampling()(
+        policy, prompts, given, repeats=2, max_tokens=max_tokens, generator=generators(0, policy.device)[1]
+    )
+    samples = [_sample(p, c) for p, group in zip(prompts, answers, strict=True) for c in group]
+    vocabulary = len(policy.tokenizer)
+    for sample in samples:
+        assert sample.tokens.max() < vocabulary, f"Expected ids below {vocabulary}, got {sample.tokens.max()}."
+    for rows in _batches(len(samples)):
+        _check_evaluation(policy, [samples[i] for i in rows], tolerance)
+    _check_keep(policy, prompts, given, tolerance)
+    _check_saved(policy, samples, tolerance)
+    assert torch.equal(before, torch.random.get_rng_state()), "Expected torch's global generator to be left alone."
+    for name, tensor in policy.model.state_dict().items():
+        assert torch.equal(tensor, weights[name]), f"Expected reading and writing to change no weight, but {name} did."
+
+
+def _questions(policy: Policy[Any]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    rng = np.random.default_rng(0)
+    others = [i for i in range(len(policy.tokenizer)) if i not in (policy.eos_id, policy.pad_id)]
+    pairs = [(rng.choice(others, p), rng.choice(others, g)) for p, g in LENGTHS]
+    return [p.astype(np.int64) for p, _ in pairs], [g.astype(np.int64) for _, g in pairs]
+
+
+def _sample(prompt: np.ndarray, c: Completion) -> Sample:
+    learn = np.arange(len(c.tokens)) >= c.given
+    return Sample(prompt, c.tokens, learn, np.zeros(len(c.tokens), np.float32), c.logprobs)
+
+
+def _batches(count: int) -> list[Sequence[int]]:
+    """All together, backwards, in halves, each alone."""
+    half = count // 2
+    return [range(count), range(count)[::-1], range(half), range(half, count), *([i] for i in range(count))]
+
+
+@torch.no_grad()
+def _check_evaluation(policy: Policy[Any], samples: Sequence[Sample], tolerance: float) -> None:
+    data = batch(samples, policy.pad_id).to(policy.device)
+    logits = policy.logits(data)
+    shape = (*data.tokens.shape, len(policy.tokenizer))
+    assert logits.shape == shape, f"Expected logits of shape {shape}, got {tuple(logits.shape)}."
+    gaps = (token_logprobs(logits, data.tokens) - data.logprobs).abs() * data.learn
+    lengths = [(len(s.prompt), int((~s.learn).sum())) for s in samples]
+    assert bool((gaps <= tolerance).all()), (
+        f"Expected the log-probabilities of sampling to {tolerance}, got gaps of {gaps.amax(1).tolist()} nats in a batch of "
+        f"{len(samples)} whose (prompt, given) lengths are {lengths}."
+    )
+
+
+@torch.no_grad()
+def _check_keep(
+    policy: Policy[Any], prompts: Sequence[np.ndarray], given: Sequence[np.ndarray], tolerance: float
+) -> None:
+    rows = torch.tensor([4, 1, 0], device=policy.device)
+    token = torch.full((len(prompts),), int(prompts[0][0]), device=policy.device)
+
+    def written(drop: bool) -> Tensor:
+        state, _ = policy.begin(prompts, given)
+        policy.extend(state, token)
+        if drop:
+            policy.keep(state, rows)
+        logits = policy.extend(state, token[: len(rows)] if drop else token)
+        return logits if drop else logits[rows]
+
+    gap = float((written(True) - written(False)).abs().max())
+    assert gap <= tolerance, f"Expected rows {rows.tolist()} to read on as before when kept, got logits {gap} apart."
+
+
+@torch.no_grad()
+def _check_saved(policy: Policy[Any], samples: Sequence[Sample], tolerance: float) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        policy.save(Path(folder))
+        dtype = str(next(policy.model.parameters()).dtype).removeprefix("torch.")
+        again = causal.load(folder, dtype=dtype, device=str(policy.device))
+        names = (
+            (policy.eos_id, policy.pad_id, len(policy.tokenizer)),
+            (again.eos_id, again.pad_id, len(again.tokenizer)),
+        )
+        assert names[0] == names[1], f"Expected (end, padding, tokens) {names[0]} after saving, got {names[1]}."
+        data = batch(samples, policy.pad_id).to(policy.device)
+        gap = float((policy.logits(data) - again.logits(data)).abs().max())
+        assert gap <= tolerance, f"Expected equal logits after saving, got {gap} apart."
+
+
+# ------------------------------------------------------------------------------------------------------------- agents
+
+
+def check_agent(make: Make, *, updates: int = 4, extreme: float = 1e6) -> None:
+    """Checks an agent: finite, repeatable, and continued from its state to the bit.
+
+    Args:
+        make: builds a fresh agent from a policy, an environment and a seed: `lambda policy, env, seed: ...`. It is given a
+            tiny random policy and an environment of a few problems whose programs are judged by a rule.
+        updates: of each run that is compared.
+        extreme: size of rewards that no update may choke on.
+    """
+    before = torch.random.get_rng_state()
+    first, second = (_agent(make, seed=0) for _ in range(2))
+    assert isinstance(first, Agent), f"Expected update, state_dict and load_state_dict, got {type(first).__name__}."
+    start = _frozen(first)
+    lines = _run(first, updates)
+    _assert_equal(lines, _run(second, updates), "metrics of two runs with one seed")
+    middle = _frozen(first)
+    _assert_equal(middle, _frozen(second), "state after two runs with one seed")
+    assert not _equal(start["weights"], middle["weights"]), "Expected updates to change the weights, got the same."
+    third = _agent(make, seed=1)  # of another seed: all that it does must come from the state
+    third.load_state_dict(middle["state"])
+    _assert_equal(_frozen(third)["state"], middle["state"], "state that was loaded")
+    _assert_equal(_run(first, updates), _run(third, updates), "metrics of a continued run")
+    _assert_equal(_frozen(first), _frozen(third), "state of a continued run")
+    hard = _agent(make, seed=0, scale=extreme)
+    _run(hard, updates)
+    assert torch.equal(before, torch.random.get_rng_state()), "Expected torch's global generator to be left alone."
+
+
+def _agent(make: Make, seed: int, scale: float = 1.0) -> Agent:
+    policy = tiny.load(width=16, layers=1, heads=2, vocab_size=300, dataset_options={"size": 16}, max_positions=64)
+    env = UnitTestEnv(
+        [
+            Problem(f"p{i}", f"Give {i}.", [CallCase((), i)] * 2, "f", solutions=[f"def f():\n    return {i}\n"])
+            for i in range(4)
+        ],
+        reward=Extreme(scale),
+        sandbox=sandbox.load("scripted", rules=by_checksum),
+        tokenizer=HuggingFace(policy.tokenizer),
+        max_prompt_tokens=32,
+        max_program_tokens=24,
+    )
+    return make(policy, env, seed)
+
+
+def by_checksum(source: str, problem: Problem) -> list[Outcome]:
+    """A rule for the scripted sandbox: any outcome, decided by the program's text alone."""
+    code = zlib.crc32(source.encode())
+    return [Outcome((code >> 2 * i) % 4) for i in range(len(problem.cases))]
+
+
+@dataclass(frozen=True)
+class Extreme:
+    """A comparative reward as wide as `scale`: -scale to scale for the whole program, and as much on its last token."""
+
+    scale: float
+
+    def value(self, verdict: Verdict) -> float:
+        """Of any program with this verdict."""
+        return self.scale * (int(verdict.outcome) - 1.5 + verdict.pass_ratio)
+
+    def __call__(self, attempt: Attempt) -> Feedback:
+        return self._feedback(attempt, self.value(attempt.verdict))
+
+    def relative(self, attempt: Attempt, baseline: Verdict) -> Feedback:
+        """The whole program's value less the baseline's."""
+        return self._feedback(attempt, self.value(attempt.verdict) - self.value(baseline))
+
+    def _feedback(self, attempt: Attempt, value: float) -> Feedback:
+        last = np.zeros(len(attempt.program), np.float32)
+        last[-1] = -self.scale
+        return Feedback.build(attempt.program, "extreme", sequence=value, tokens=last)
+
+
+def _run(agent: Agent, updates: int) -> list[dict[str, float]]:
+    lines = [agent.update() for _ in range(updates)]
+    for number, line in enumerate(lines):
+        wrong = {name: value for name, value in line.items() if not np.isfinite(value)}
+        assert not wrong, f"Expected finite metrics, got {wrong} at update {number}."
+    wrong = [name for name, t in _tensors(agent.state_dict()) if t.is_floating_point() and not t.isfinite().all()]
+    assert not wrong, f"Expected finite weights and state, got others in {wrong}."
+    return lines
+
+
+def _frozen(agent: Agent) -> dict[str, Any]:
+    """The state as a checkpoint would give it back, and the weights in it."""
+    file = io.BytesIO()
+    torch.save(agent.state_dict(), file)
+    file.seek(0)
+    state = torch.load(file, weights_only=True)
+    return {"state": state, "weights": [t for _, t in _tensors(state) if t.is_floating_point()]}
+
+
+def _tensors(value: Any, name: str = "state") -> list[tuple[str, Tensor]]:
+    if isinstance(value, Tensor):
+        return [(name, value)]
+    if isinstance(value, Mapping):
+        return [pair for key, item in value.items() for pair in _tensors(item, f"{name}.{key}")]
+    if isinstance(value, (list, tuple)):
+        return [pair for i, item in enumerate(value) for pair in _tensors(item, f"{name}[{i}]")]
+    return []
+
+
+def _equal(a: Any, b: Any) -> bool:
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        return a.dtype == b.dtype and torch.equal(a, b)
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        return a.keys() == b.keys() and all(_equal(a[key], b[key]) for key in a)
+    if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
+        return len(a) == len(b) and all(map(_equal, a, b))
+    return type(a) is type(b) and a == b
+
+
+def _assert_equal(a: Any, b: Any, what: str) -> None:
+    if isinstance(a, Mapping) and isinstance(b, Mapping) and a.keys() == b.keys():
+        for key in a:
+            _assert_equal(a[key], b[key], f"{what}: {key}")
+    assert _equal(a, b), f"Expected equal {what}, got {str(a)[:200]} and {str(b)[:200]}."
