@@ -58,6 +58,7 @@ class Cage:
         self.clean = os.stat(self.folder).st_mtime_ns
         self.keep = set(os.listdir(self.folder))
         self.own = resident("self")
+        self.own_proc = alone and os.path.isdir("/proc/1") and os.stat("/proc/1").st_ino == os.stat("/proc/self").st_ino
 
     # ----------------------------------------------------------------------------------------------- in the parent
 
@@ -202,14 +203,14 @@ class Cage:
             return "cpu"
         if passed >= longest and (passed - waited(pid) >= longest or passed >= 5 * longest):
             return "wall"
-        if memory and self.alone and passed >= LOOK and self._held() > (self.options["memory_mb"] << 20):
+        if memory and passed >= LOOK and self._held(pid) > (self.options["memory_mb"] << 20):
             return "memory"
         return ""
 
-    def _held(self) -> int:
+    def _held(self, pid: int) -> int:
         """Bytes of memory that all processes of the program hold, what each shares with the warm parent aside."""
-        pids = [name for name in os.listdir("/proc") if name.isdigit() and name != "1"] if os.path.isdir("/proc") else []
-        return sum(max(resident(pid) - self.own, 0) for pid in pids)
+        pids = [name for name in os.listdir("/proc") if name.isdigit() and name != "1"] if self.own_proc else [str(pid)]
+        return sum(max(resident(each) - self.own, 0) for each in pids)
 
     def _stop(self, pid: int) -> Any:
         """Ends a child that is over its limit: an abort first, on which it leaves its stack, then a kill."""
@@ -263,7 +264,10 @@ class Cage:
 
     def _tidy(self) -> None:
         """Empties the private folder, if anything in it has changed."""
-        if os.stat(self.folder).st_mtime_ns == self.clean:
+        if not os.path.isdir(self.folder):
+            os.makedirs(self.folder, 0o700)
+            os.chdir(self.folder)
+        elif os.stat(self.folder).st_mtime_ns == self.clean:
             return
         _empty(self.folder, self.keep)
         for name in self.keep:
@@ -401,6 +405,14 @@ def serve(options: dict[str, Any], *, alone: bool, on_entry: Any, adopt: Any) ->
             payload = read_frame(REQUESTS)
         except EOFError:
             os._exit(0)
-        answer = cage.run(payload[4:], int.from_bytes(payload[:4], "little"))
+        try:
+            answer = cage.run(payload[4:], int.from_bytes(payload[:4], "little"))
+        except Exception as error:  # the cage is lost, and says why
+            where = error.__traceback__
+            while where is not None and where.tb_next is not None:
+                where = where.tb_next
+            text = f"{type(error).__name__}: {error} (line {where.tb_lineno if where else 0})"
+            write_frame(REPLIES, pack({"error": text}, []))
+            os._exit(70)
         lines = cage.lines() if options["trace"] else None
         write_frame(REPLIES, answer if lines is None else pack(lines, [answer]))

@@ -34,15 +34,15 @@ def _forks(options: dict[str, Any]) -> tuple[Any, list[str]]:
     layers, user = isolation.enter_namespaces(options["without"]), 60_000 + os.getpid() % 5_000
     folder = tempfile.mkdtemp(prefix="rltf-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    if os.getuid() == 0:
-        os.chown(folder, user, user)
+    inode = os.fstat(replies).st_ino
     if not os.fork():
         try:
             os.close(to_cage)
             os.close(from_cage)
             _become_cage(options, requests, replies, layers, user, folder)
         except BaseException as error:
-            write_frame(replies, json.dumps({"error": f"{type(error).__name__}: {error}"}).encode())
+            moved = os.fstat(_cage.REPLIES).st_ino == inode
+            write_frame(_cage.REPLIES if moved else replies, json.dumps({"error": f"{type(error).__name__}: {error}"}).encode())
         finally:
             os._exit(70)
     os.close(requests)
@@ -51,13 +51,15 @@ def _forks(options: dict[str, Any]) -> tuple[Any, list[str]]:
     if "error" in hello:
         raise OSError(f"the cage could not be made: {hello['error']}")
     if "root" in hello["layers"]:
-        os.rmdir(folder)
+        shutil.rmtree(folder)
 
     def run(source: str, cases: bytes, count: int) -> Any:
         request = b'{"source":%s,"cases":%s}' % (json.dumps(source).encode(), cases)
         write_frame(to_cage, count.to_bytes(4, "little") + request)
         head, pieces = unpack(read_frame(from_cage))
         lines = None
+        if isinstance(head, dict):
+            raise EOFError(f"the cage failed: {head['error']}")
         if options["trace"]:
             lines = head
             head, pieces = unpack(pieces[0])
@@ -76,7 +78,8 @@ def _become_cage(options: dict[str, Any], requests: int, replies: int, layers: l
         os.dup2(fd, number)
     os.closerange(len(order), 4096)
     packages = [path for paths in options["packages"].values() for path in paths]
-    os.chdir(folder)
+    os.mkdir(os.path.join(folder, "work"))
+    os.chdir(os.path.join(folder, "work"))
     layers = isolation.confine(options, layers, packages, user)
     isolation.die_with_parent()
     write_frame(_cage.REPLIES, json.dumps({"layers": layers}).encode())
@@ -96,6 +99,7 @@ def _first(dumpable: Any, setsid: Any, filtered: bool) -> Any:
 
     def on_entry() -> None:
         setsid()
+        isolation.die_with_parent()
         dumpable()
         if filtered:
             isolation.seccomp(os.getpid())

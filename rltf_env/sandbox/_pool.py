@@ -255,6 +255,8 @@ class _Worker:
         if self.ending or not self.held:
             return
         reply = json.loads(self._read())
+        if "lost" in reply:
+            raise SandboxError(reply["lost"])
         job, _ = self.held.popleft()
         self._release(job)
         if "again" in reply:

@@ -6,6 +6,7 @@ the case. On Linux the process shuts itself in (`isolation.py`) before the progr
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import os
@@ -112,9 +113,10 @@ class Spawner:
 def runner(options: dict[str, Any]) -> tuple[Any, list[str]]:
     """The runner, and the layers of isolation that a first program found."""
     if LINUX:
-        from rltf_env.sandbox import isolation
+        from rltf_env.sandbox import _cage, isolation
 
         isolation.adopt_orphans()
+        atexit.register(_cage.end_children)
     spawner = Spawner(options)
     spawner.run("pass", b'[{"stdin": "", "ops": null}]', 1)
     return spawner.run, spawner.layers
@@ -198,11 +200,10 @@ def _shut_in(options: dict[str, Any], user: int) -> list[str]:
         return ["rlimits"] if os.name == "posix" else []
     from rltf_env.sandbox import isolation
 
-    if os.getuid() == 0:
-        os.chown(".", user, user)
     packages = [path for paths in options["packages"].values() for path in paths]
     layers = isolation.enter_namespaces([*options["without"], "pid"])
     layers = isolation.confine(options, layers, packages, user)
+    isolation.die_with_parent()
     isolation.dumpable()()
     return layers
 

@@ -34,7 +34,7 @@ def main() -> None:
     os.dup2(0, 1)
     for name in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
-            signal.signal(getattr(signal, name), lambda *args: sys.exit(0))
+            signal.signal(getattr(signal, name), _leave)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, who closes us
     try:
         runner, layers = _launch.runner(options)
@@ -56,7 +56,17 @@ def main() -> None:
             return
         for key in job["forget"]:
             problems.pop(key, None)
-        write_frame(outbox, json.dumps(_answer(referee, problems, job)).encode())
+        try:
+            answer = _answer(referee, problems, job)
+        except (EOFError, BrokenPipeError) as error:  # the cage is lost: so is this worker, its successor judges again
+            write_frame(outbox, json.dumps({"lost": str(error)}).encode())
+            return
+        write_frame(outbox, json.dumps(answer).encode())
+
+
+def _leave(number: int, frame: Any) -> None:
+    signal.signal(number, signal.SIG_IGN)  # once is enough: what is left to do on the way out must not be cut short
+    sys.exit(0)
 
 
 def _answer(referee: Any, problems: dict[int, Any], job: dict[str, Any]) -> dict[str, Any]:

@@ -88,19 +88,26 @@ class _Libc:
 # --------------------------------------------------------------------------------------------------------- namespaces
 
 
+def may_administer() -> bool:
+    """True if this process has the capability (CAP_SYS_ADMIN) to make namespaces other than a user's."""
+    with open("/proc/self/status") as file:
+        effective = next((line.split()[1] for line in file if line.startswith("CapEff:")), "0")
+    return bool(int(effective, 16) & 1 << 21)
+
+
 def enter_namespaces(without: Iterable[str] = ()) -> list[str]:
     """Gives this process, and with "pid" its next child, their own view of the system; returns the layers that took hold."""
     libc, layers = _Libc(), []
     uid, gid = os.getuid(), os.getgid()
-    try:
-        if uid:
+    if "user" not in without and not may_administer():
+        try:
             libc.call("unshare", NEWUSER)
             for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
                 with open(f"/proc/self/{name}", "w") as file:
                     file.write(text)
             layers.append("user")
-    except OSError:
-        return layers
+        except OSError:
+            return layers
     for name, flag in NAMESPACES.items():
         if name not in without:
             with contextlib.suppress(OSError):
@@ -222,11 +229,21 @@ def _devices(libc: _Libc, root: str, quota: int) -> None:
 
 def drop_user(number: int) -> None:
     """Becomes a user that owns nothing (when root), and gives every capability away."""
-    if os.getuid() == 0:
+    if os.getuid() == 0 and may_administer() and _maps(number):
+        os.chown(".", number, number)  # the private folder
+        if os.getcwd() != "/tmp":
+            os.chown("..", number, number)
         os.setgroups([])
         os.setresgid(number, number, number)
         os.setresuid(number, number, number)
     drop_capabilities()
+
+
+def _maps(number: int) -> bool:
+    """True if this user namespace has the user `number`."""
+    with open("/proc/self/uid_map") as file:
+        spans = [tuple(map(int, line.split())) for line in file]
+    return any(first <= number < first + size for first, _, size in spans)
 
 
 def drop_capabilities() -> None:
@@ -376,11 +393,11 @@ def confine(options: dict[str, Any], layers: list[str], packages: list[str], use
         ("root", lambda: private_root(packages, 4 * options["file_bytes"], "pid" in layers)),
         ("rlimits", lambda: _common_limits(options)),
         ("uid", lambda: drop_user(user)),
-        ("landlock", lambda: landlock(below, ["/tmp", "/dev/shm"] if "root" in layers else [os.getcwd()])),
+        ("landlock", lambda: landlock(below, _writable(layers))),
         ("seccomp", lambda: seccomp(_only(options, layers))),
     ]
     for name, apply in steps:
-        if name in options["without"] or not _sensible(name, layers, shown):
+        if name in options["without"] or not _sensible(name, layers, shown, options["backend"]):
             if name == "uid":
                 drop_capabilities()
             continue
@@ -392,6 +409,10 @@ def confine(options: dict[str, Any], layers: list[str], packages: list[str], use
     return layers
 
 
+def _writable(layers: list[str]) -> list[str]:
+    return ["/tmp", "/dev/shm"] if "root" in layers else [os.path.dirname(os.getcwd())]
+
+
 def _only(options: dict[str, Any], layers: list[str]) -> int | None:
     """The one process that a program may signal, or None if it can reach none but its own anyway."""
     own = options["backend"] == "subprocess" and "pid" not in layers
@@ -399,12 +420,12 @@ def _only(options: dict[str, Any], layers: list[str]) -> int | None:
     return os.getpid() if own and not scoped else None
 
 
-def _sensible(name: str, layers: list[str], shown: list[str]) -> bool:
+def _sensible(name: str, layers: list[str], shown: list[str], backend: str) -> bool:
     """False where a layer would do harm without another one."""
     if name == "root":
-        return os.getuid() == 0 or "user" in layers
+        return may_administer() and ("pid" in layers or backend == "subprocess")
     if name == "uid":
-        return "root" in layers or os.getuid() != 0 or all(map(_open_to_all, shown))
+        return os.getuid() != 0 or "user" in layers or "root" in layers or all(map(_open_to_all, shown))
     return True
 
 
