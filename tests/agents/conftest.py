@@ -45,7 +45,9 @@ def problems() -> list[Problem]:
         )
         for i in range(5)
     ]
-    given = Problem("given", "Go on.", [CallCase((), 7)] * 4, "f", prefix="def f", solutions=["def f():\n    return 7\n"])
+    given = Problem(
+        "given", "Go on.", [CallCase((), 7)] * 4, "f", prefix="def f", solutions=["def f():\n    return 7\n"]
+    )
     return [*made, given]
 
 

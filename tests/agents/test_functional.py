@@ -66,7 +66,9 @@ def test_clipped_surrogate_by_hand() -> None:
     weights = torch.tensor([[2.0, -2.0, 2.0, -2.0, 3.0]])
     # gains: min(3, 2.4) = 2.4; min(-3, -2.4) = -3; min(1, 1.6) = 1; min(-1, -1.6) = -1.6; 3.3
     mask = torch.ones(1, 5, dtype=torch.bool)
-    close(f.clipped_surrogate(ratio.log(), torch.zeros(1, 5), weights, mask, 0.2, "seq_sum"), -(2.4 - 3 + 1 - 1.6 + 3.3))
+    close(
+        f.clipped_surrogate(ratio.log(), torch.zeros(1, 5), weights, mask, 0.2, "seq_sum"), -(2.4 - 3 + 1 - 1.6 + 3.3)
+    )
     close(f.clip_fraction(ratio.log(), torch.zeros(1, 5), weights, mask, 0.2), 2 / 5)
 
 

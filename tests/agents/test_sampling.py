@@ -82,7 +82,11 @@ def test_greedy_is_the_models_own_generate(policy: CausalPolicy) -> None:
     for prompt, [completion] in zip(prompts, mine, strict=True):
         inputs = torch.from_numpy(prompt)[None]
         theirs = policy.model.generate(
-            inputs, attention_mask=torch.ones_like(inputs), do_sample=False, max_new_tokens=30, pad_token_id=policy.pad_id
+            inputs,
+            attention_mask=torch.ones_like(inputs),
+            do_sample=False,
+            max_new_tokens=30,
+            pad_token_id=policy.pad_id,
         )
         assert completion.tokens.tolist() == theirs[0, len(prompt) :].tolist()
 
@@ -198,7 +202,9 @@ def test_dropping_rows_changes_no_other_row(policy: CausalPolicy, monkeypatch: p
     policy.eos_id = int(write(policy, prompts[:1], temperature=0.0)[0][0].tokens[2])
     dropped: list[int] = []
     keep = CausalPolicy.keep
-    monkeypatch.setattr(CausalPolicy, "keep", lambda self, state, rows: dropped.append(len(rows)) or keep(self, state, rows))
+    monkeypatch.setattr(
+        CausalPolicy, "keep", lambda self, state, rows: dropped.append(len(rows)) or keep(self, state, rows)
+    )
     together = write(policy, prompts, temperature=0.0, max_tokens=40)
     assert dropped
     assert tokens(together) == [tokens(write(policy, [p], temperature=0.0, max_tokens=40))[0] for p in prompts]

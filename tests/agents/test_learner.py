@@ -1,0 +1,128 @@
+"""One optimiser step: micro-batches change nothing, dropout draws nothing, what is not finite is refused."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from agents import functional
+from agents.core import Batch
+from agents.learner import Learner, OptimiserConfig, micro_batches
+from agents.policies.causal import CausalPolicy
+from agents.rollout import Sample
+from rltf_env.errors import UsageError
+
+
+def samples(scale: float = 1.0) -> list[Sample]:
+    """Of different lengths; one has nothing to learn from, one begins with given tokens and no prompt."""
+    rng = np.random.default_rng(0)
+    made = []
+    for p, t, skip in ((5, 9, 0), (1, 3, 0), (8, 4, 4), (0, 6, 2), (3, 12, 0), (3, 12, 5), (2, 1, 0)):
+        weights = scale * rng.normal(size=t).astype(np.float32)
+        made.append(
+            Sample(rng.integers(1, 250, p), rng.integers(1, 250, t), np.arange(t) >= skip, weights, weights * 0)
+        )
+    return made
+
+
+def loss(how: functional.Reduction) -> Any:
+    def compute(data: Batch, logits: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        logprobs = functional.token_logprobs(logits, data.tokens)
+        return functional.reinforce(logprobs, data.weights, data.learn, how, 7.0), {}
+
+    return compute
+
+
+def gradient(
+    policy: CausalPolicy, how: functional.Reduction, micro_batch: int, order: list[Sample]
+) -> tuple[float, Tensor]:
+    learner = Learner(copy.copy(policy), OptimiserConfig(clip_norm=0, micro_batch=micro_batch, lr=1e-30))
+    metrics = learner.step(order, how, loss(how))
+    return metrics["loss"], torch.cat([p.grad.flatten() for p in policy.model.parameters() if p.grad is not None])
+
+
+@pytest.mark.parametrize("how", ["token_mean", "seq_sum", "constant"])
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 7, 50])
+def test_micro_batches_give_the_loss_and_gradient_of_the_whole(
+    policy: CausalPolicy, how: functional.Reduction, size: int
+) -> None:
+    whole = gradient(policy, how, 0, samples())
+    parts = gradient(policy, how, size, samples())
+    assert parts[0] == pytest.approx(whole[0], rel=1e-4)
+    torch.testing.assert_close(parts[1], whole[1], atol=1e-5, rtol=1e-4)
+    assert whole[1].abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("how", ["token_mean", "seq_sum"])
+def test_order_of_the_samples_does_not_matter(policy: CausalPolicy, how: functional.Reduction) -> None:
+    first, second = gradient(policy, how, 3, samples()), gradient(policy, how, 3, samples()[::-1])
+    torch.testing.assert_close(first[1], second[1], atol=1e-5, rtol=1e-4)
+
+
+def test_samples_of_like_length_share_a_micro_batch() -> None:
+    parts = list(micro_batches(samples(), 3, "seq_sum"))
+    lengths = [[len(s.prompt) + len(s.tokens) for s in part] for part, _ in parts]
+    assert lengths == [[3, 4, 6], [12, 14, 15], [15]]
+    assert [share for _, share in parts] == pytest.approx([3 / 7, 3 / 7, 1 / 7])
+
+
+def test_shares_of_a_token_mean_are_shares_of_tokens() -> None:
+    shares = [share for _, share in micro_batches(samples(), 3, "token_mean")]
+    # learnt tokens, by length: 1, 3, 4 | 0 (12 long), 9, 12 | 7
+    assert shares == pytest.approx([8 / 36, 21 / 36, 7 / 36])
+
+
+def test_dropout_is_off_so_that_a_run_can_be_repeated(policy: CausalPolicy) -> None:
+    config = GPT2Config(vocab_size=len(policy.tokenizer), n_positions=64, n_embd=16, n_layer=1, n_head=2)
+    assert config.resid_pdrop > 0
+    losses = []
+    for seed in (1, 2):
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(0)
+            learner = Learner(CausalPolicy(GPT2LMHeadModel(config), policy.tokenizer), OptimiserConfig())
+            torch.default_generator.manual_seed(seed)
+            before = torch.random.get_rng_state()
+            losses.append(learner.step(samples(), "token_mean", loss("token_mean")))
+            assert torch.equal(before, torch.random.get_rng_state())
+    assert losses[0] == losses[1]
+
+
+def test_warm_up_is_linear_then_constant(policy: CausalPolicy) -> None:
+    learner = Learner(policy, OptimiserConfig(lr=1e-3, warmup=4))
+    rates = [learner.step(samples(), "token_mean", loss("token_mean"))["lr"] for _ in range(6)]
+    assert rates == pytest.approx([2.5e-4, 5e-4, 7.5e-4, 1e-3, 1e-3, 1e-3])
+
+
+def test_gradient_is_clipped_to_its_norm_and_the_norm_before_is_logged(policy: CausalPolicy) -> None:
+    learner = Learner(policy, OptimiserConfig(clip_norm=0.5))
+    assert learner.step(samples(1000.0), "seq_sum", loss("seq_sum"))["grad_norm"] > 0.5
+    norm = torch.stack([p.grad.norm() for p in policy.model.parameters() if p.grad is not None]).norm()
+    assert float(norm) == pytest.approx(0.5, rel=1e-3)
+
+
+def test_what_is_not_finite_leaves_the_policy_as_it_was(policy: CausalPolicy) -> None:
+    learner = Learner(policy, OptimiserConfig(lr=1.0))
+    before = {name: tensor.clone() for name, tensor in policy.model.state_dict().items()}
+    with pytest.raises(FloatingPointError, match="lower lr"):
+        learner.step(samples(1e38), "seq_sum", loss("seq_sum"))
+    for name, tensor in policy.model.state_dict().items():
+        assert torch.equal(tensor, before[name])
+    assert learner.updates == 0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"lr": 0.0}, {"lr": float("nan")}, {"lr": float("inf")}, {"warmup": -1}, {"clip_norm": -1.0},
+        {"clip_norm": float("nan")}, {"micro_batch": -1}, {"beta1": 1.0}, {"beta2": -0.1}, {"weight_decay": -1.0},
+    ],
+)  # fmt: skip
+def test_impossible_options_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        OptimiserConfig(**options)
