@@ -105,7 +105,7 @@ class RLTF:
             pairs = draw_pairs(self.env, self.references, self.rng, self.config.batch_size)
             metrics = self.learner.step(pairs, "token_mean", supervised_loss)
             return {**self.sampled, "supervised_loss": metrics.pop("loss"), **metrics}
-        samples = self._fresh(self.buffer.draw(self.config.batch_size, self.rng))
+        samples = self._draw()
         metrics = self.learner.step(samples, self.config.reduction, self._loss)
         staleness = step - np.mean([s.version for s in samples])
         return {**self.sampled, "rl_loss": metrics.pop("loss"), **metrics, "staleness": float(staleness)}
@@ -125,15 +125,18 @@ class RLTF:
             log["clip_fraction"] = functional.clip_fraction(*old)
         return functional.clipped_surrogate(*old, c.reduction, c.constant), log
 
-    def _fresh(self, samples: list[Sample]) -> list[Sample]:
-        limit = self.config.max_staleness
-        fresh = [s for s in samples if not limit or self.learner.updates - s.version <= limit]
-        if not fresh:
-            raise UsageError(
-                f"Every sample drawn is more than max_staleness={limit} updates old. Lower refresh_every "
-                f"({self.config.refresh_every}) or the buffer ({self.config.buffer}), or raise the limit."
-            )
-        return fresh
+    def _draw(self) -> list[Sample]:
+        """The next samples that are not too old; at least one, if the buffer holds one."""
+        limit, size = self.config.max_staleness, self.config.batch_size
+        for _ in range(2 * (len(self.buffer) // size + 1)):  # what is left of a round, and a whole one
+            samples = self.buffer.draw(size, self.rng)
+            fresh = [s for s in samples if not limit or self.learner.updates - s.version <= limit]
+            if fresh:
+                return fresh
+        raise UsageError(
+            f"Every sample is more than max_staleness={limit} updates old. Lower refresh_every "
+            f"({self.config.refresh_every}), or raise the limit."
+        )
 
     # --------------------------------------------------------------------------------------------------------- refresh
 

@@ -1,0 +1,191 @@
+"""Recipes: strict about keys and types, and what a checkpoint may be continued with."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+import tomli_w
+
+from agents.config import Recipe, build, read
+from rltf_env import plugins
+from rltf_env.errors import DataError, MissingData, UnknownName, UsageError
+
+TEXT = """
+[run]
+updates = 5
+
+[env]
+id = "RLTF-Procedural-v0"
+
+[policy]
+kind = "tiny"
+
+[agent]
+kind = "supervised"
+optimiser = { lr = 1e-3 }
+"""
+RECIPES = sorted((Path(__file__).parents[2] / "agents" / "recipes").glob("*.toml"))
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.toml"
+    path.write_text(TEXT)
+    return path
+
+
+def test_the_file_gives_the_run_its_name(recipe: Path) -> None:
+    assert read(recipe).run.name == "mine"
+    assert read(recipe, ["run.name=other"]).run.name == "other"
+
+
+def test_overrides_are_toml_and_bare_words_are_strings(recipe: Path) -> None:
+    made = read(
+        recipe,
+        ["run.seed=3", "run.out=some/where", "agent.optimiser.lr=0.5", "env.reward_options.weights={fine=2}",
+         "policy.path=\"a b\"", "eval.sampling.temperature=1", "agent.extra=[1, 2]", "run.updates = 7"],
+    )  # fmt: skip
+    assert (made.run.seed, made.run.out, made.run.updates) == (3, "some/where", 7)
+    assert made.agent == {"kind": "supervised", "optimiser": {"lr": 0.5}, "extra": [1, 2]}
+    assert made.env["reward_options"] == {"weights": {"fine": 2}}
+    assert made.policy["path"] == "a b"
+    assert made.eval.sampling.temperature == 1.0
+
+
+def test_defaults(recipe: Path) -> None:
+    made = read(recipe)
+    assert made.eval.sampling.temperature == 0.0
+    assert (made.run.seed, made.run.checkpoint_every) == (0, 50)
+
+
+@pytest.mark.parametrize(
+    ("override", "error", "message"),
+    [
+        ("run.updtes=3", UnknownName, "Did you mean 'updates'"),
+        ("rn.updates=3", UnknownName, "Did you mean 'run'"),
+        ("eval.sampling.temprature=3", UnknownName, "Did you mean 'temperature'"),
+        ("run.updates=many", UsageError, "run.updates: expected int, got 'many'"),
+        ("run.updates=true", UsageError, "run.updates: expected int, got True"),
+        ("run.updates=1.5", UsageError, "expected int, got 1.5"),
+        ("run.name=3", UsageError, "run.name: expected str, got 3"),
+        ("run.updates=-1", UsageError, "updates and rhythms >= 0"),
+        ("run.eval_every=-1", UsageError, "updates and rhythms >= 0"),
+        ("eval.size=-5", UsageError, "size >= 0"),
+        ("eval.samples=0", UsageError, "samples >= 1"),
+        ("eval.sampling.top_p=2", UsageError, "top_p"),
+        ("eval=3", UsageError, "expected a table, got 3"),
+        ("run=3", UsageError, "run: expected a table, got 3"),
+        ("policy=3", UsageError, "expected dict, got 3"),
+        ("run.seed", UsageError, "table.key=value"),
+        ("=3", UsageError, "table.key=value"),
+        ("run.updates.more=3", UsageError, "'updates' is a value, not a table"),
+    ],
+)
+def test_wrong_overrides_say_so(recipe: Path, override: str, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=re.escape(message)):
+        read(recipe, [override])
+
+
+@pytest.mark.parametrize("table", ["env", "policy", "agent", "run"])
+def test_missing_tables_and_keys_say_so(recipe: Path, table: str) -> None:
+    recipe.write_text(re.sub(rf"\[{table}\].*?(?=\n\[|\Z)", "", TEXT, flags=re.S))
+    with pytest.raises(UsageError, match=r"expected (env|policy|agent|updates), got none"):
+        read(recipe)
+
+
+def test_a_missing_file_names_the_shipped_ones(tmp_path: Path) -> None:
+    with pytest.raises(MissingData, match=r"procedural_rltf\.toml"):
+        read(tmp_path / "no.toml")
+    with pytest.raises(MissingData):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"[run\nx", b"\xff\xfe"])
+def test_what_is_not_toml_says_so(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="expected TOML"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    "override", ["run.name=x", "run.out=x", "run.updates=9", "run.eval_every=9", "run.checkpoint_every=9",
+                 "run.log_every=9", "eval.size=9", "eval.sampling.temperature=0.3"],
+)  # fmt: skip
+def test_digest_does_not_see_where_how_long_and_how_it_is_shown(recipe: Path, override: str) -> None:
+    assert read(recipe, [override]).digest == read(recipe).digest
+
+
+@pytest.mark.parametrize(
+    "override", ["run.seed=9", "run.threads=1", "env.split=test", "policy.width=9", "agent.batch_size=9",
+                 "agent.optimiser.lr=9.0", "agent.kind=rltf"],
+)  # fmt: skip
+def test_digest_sees_all_else(recipe: Path, override: str) -> None:
+    assert read(recipe, [override]).digest != read(recipe).digest
+
+
+def test_a_resolved_recipe_reads_back_equal(recipe: Path, tmp_path: Path) -> None:
+    made = read(recipe, ["eval.options.difficulty=x", "run.seed=4"])
+    again = tmp_path / "again.toml"
+    again.write_text(tomli_w.dumps(made.to_dict()))
+    assert read(again) == made
+    assert read(again).digest == made.digest
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
+def test_shipped_recipes_are_in_order(path: Path) -> None:
+    made = read(path)
+    options = dict(made.agent)
+    kind = options.pop("kind")
+    module = importlib.import_module(f"agents.{kind}")
+    build(module.Config, options, "agent")
+    assert made.policy["kind"] in plugins.names("policies", package="agents")
+
+
+@dataclass(frozen=True)
+class Inner:
+    x: float = 1.0
+
+
+@dataclass(frozen=True)
+class Outer:
+    name: str
+    how: Literal["a", "b"] = "a"
+    sizes: list[int] = field(default_factory=list)
+    maybe: int | None = None
+    anything: Any = None
+    inner: Inner = field(default_factory=Inner)
+
+
+def test_build_by_hand() -> None:
+    made = build(Outer, {"name": "n", "how": "b", "inner": {"x": 2}, "maybe": 3, "sizes": [1]}, "here")
+    assert made == Outer("n", "b", [1], 3, None, Inner(2.0))
+    assert isinstance(made.inner.x, float)
+    assert build(Inner, {}, "here") == Inner()
+    whole = replace(made, name="m")
+    assert build(Outer, {"name": "n", "inner": whole.inner}, "here").inner is whole.inner
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "here: expected name, got none"),
+        ({"name": "n", "how": "c"}, "Unknown value of here.how 'c'"),
+        ({"name": "n", "inner": {"y": 2}}, "Unknown key in here.inner 'y'"),
+        ({"name": "n", "inner": {"x": "2"}}, "here.inner.x: expected float, got '2'"),
+        ({"name": "n", "inner": {"x": True}}, "here.inner.x: expected float, got True"),
+        ({"name": "n", "sizes": 3}, "here.sizes: expected list, got 3"),
+    ],
+)
+def test_build_refuses(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(message)):
+        build(Outer, options, "here")
+
+
+def test_a_recipe_is_a_dataclass_all_through(recipe: Path) -> None:
+    assert build(Recipe, read(recipe).to_dict(), "again") == read(recipe)
