@@ -35,6 +35,7 @@ class Run:
     out: str = ""
     seed: int = 0
     eval_every: int = 0
+    eval_first: bool = True  # with eval_every: also before the first update
     checkpoint_every: int = 50
     log_every: int = 1
     threads: int = 0  # torch's CPU threads; 0: torch decides. Results are to the bit only with equal threads
@@ -78,7 +79,7 @@ class Recipe:
     def digest(self) -> str:
         """Identifies what a checkpoint may be continued with: all but where it is written, how long, and how it is shown."""
         content = self.to_dict()
-        for key in ("name", "out", "updates", "eval_every", "checkpoint_every", "log_every"):
+        for key in ("name", "out", "updates", "eval_every", "eval_first", "checkpoint_every", "log_every"):
             content["run"].pop(key)
         content.pop("eval")
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

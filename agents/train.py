@@ -85,7 +85,7 @@ def _loop(
                 score = f"pass@1 {result.pass_at_1:.1%} +- {result.standard_error:.1%} (s.e.)"
                 console.print(f"{escape(run.name)}: {score} after {step} updates")
 
-        if run.eval_every and done == 0:
+        if run.eval_every and run.eval_first and done == 0:
             look(0)
         for step in range(done + 1, run.updates + 1):
             began = time.perf_counter()

@@ -111,6 +111,8 @@ def draw(summaries: dict[str, Any], path: Path) -> None:
     warm = summaries["warm"]["updates"]
     for stage, colour in zip(STAGES, ("0.5", "tab:green", "tab:orange"), strict=True):
         points = curve(summaries[stage])
+        if stage != "warm":
+            points = [(0, curve(summaries["warm"])[-1][1]), *points]
         at = [step + (0 if stage == "warm" else warm) for step, _ in points]
         axes.plot(at, [100 * i.value for _, i in points], color=colour, marker="o", markersize=3, label=NAMES[stage])
         low, high = [100 * i.low for _, i in points], [100 * i.high for _, i in points]
