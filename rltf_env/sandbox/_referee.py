@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import marshal
 import os
 import re
 import signal
@@ -26,7 +27,7 @@ RESERVED = frozenset(
 _FRAME = re.compile(rb'^  File "' + re.escape(FILENAME).encode() + rb'", line (\d+) in', re.MULTILINE)
 
 Report = tuple[dict[str, Any], bytes, bytes]  # how a case ended, what it printed, what it returned
-Runner = Callable[[str, bytes, int], tuple[Any, list[Report], Any]]  # (program, cases as JSON, their number)
+Runner = Callable[[str, bytes, int], tuple[Any, list[Report], Any]]  # (program, cases, their number)
 Result = list[Any]  # outcome, failure (kind, message, line, detail, bases) or None, seconds, stdout
 
 
@@ -44,7 +45,7 @@ class Problem:
         self.checker = _checker(data["checker"])
         self.expected: dict[int, Any] = {}
         self.scripts: dict[int, Script] = {}
-        self.request: bytes | None = None  # what a program is asked to do, as JSON, once it is known
+        self.request: bytes | None = None  # what a program is asked to do, once that is known
         self.data = data
 
     def script(self, index: int) -> Script:
@@ -56,7 +57,7 @@ class Problem:
 
     def answer(self, index: int) -> Any:
         if index not in self.expected:
-            self.expected[index] = decode(self.cases[index][3])
+            self.expected[index] = decode(json.loads(self.cases[index][3]))
         return self.expected[index]
 
 
@@ -81,7 +82,7 @@ class Referee:
         """
         count = len(problem.cases)
         if problem.request is None:
-            problem.request = b"[%s]" % b",".join(self._plan(problem, index) for index in range(count))
+            problem.request = marshal.dumps([self._plan(problem, index) for index in range(count)])
         said, reports, lines = self.runner(source, problem.request, count)
         if said is not None:
             failed = _syntax_failure(said, source)
@@ -100,14 +101,14 @@ class Referee:
     def _late(self, record: dict[str, Any]) -> bool:
         return not record["end"] and record["seconds"] > self.options["case_seconds"]
 
-    def _plan(self, problem: Problem, index: int) -> bytes:
-        """What the program is asked to do in a case, as JSON."""
+    def _plan(self, problem: Problem, index: int) -> tuple[str, Any]:
+        """What the program is given in a case: standard input, and what is asked of it."""
         case = problem.cases[index]
         if case[0] == "stdin":
-            return json.dumps({"stdin": case[1], "ops": None}).encode()
+            return case[1], None
         if case[0] == "call":
-            name = problem.data["entry_point"]
-            return _operations([json.dumps(["name", name]), json.dumps(["call", {"x": 0}, case[1], case[2], 0])])
+            name = json.dumps(problem.data["entry_point"])
+            return _operations([f'["name", {name}]', f'["call", 0, [{case[1]}, {case[2]}], 0]'])
         script = problem.script(index)
         if script.plan is None:
             with _deadline(self.options["check_seconds"]):
@@ -174,7 +175,7 @@ class Referee:
             return WRONG_ANSWER, failure("Unrepresentable", str(error))
         expected = problem.answer(index)
         if problem.checker:
-            given = decode(problem.cases[index][1]), decode(problem.cases[index][2])
+            given = tuple(decode(json.loads(text)) for text in problem.cases[index][1:3])
             right = _ask(problem.checker, given, expected, got)
         else:
             right = value_matches(expected, got, any_order=problem.any_order)
@@ -201,7 +202,7 @@ class Referee:
                 plan = script.guess(replay.made, lines[1 : len(replay.made)])
             if len(plan) >= len(script.plan or ()):
                 script.plan, problem.request = plan, None
-            _, (report,), more = self.runner(source, b"[%s]" % _operations(plan), 1)
+            _, (report,), more = self.runner(source, marshal.dumps([_operations(plan)]), 1)
             ran |= set(more or ())
         return self._result(self._script_outcome(what, detail, report, len(replay.made), len(plan)), report), ran
 
@@ -253,8 +254,21 @@ class Referee:
         return failure("Killed", f"ended by signal {number}", line, str(number))
 
 
-def _operations(plan: list[str]) -> bytes:
-    return f'{{"stdin": "", "ops": [{", ".join(plan)}]}}'.encode()
+def _operations(plan: list[str]) -> tuple[str, Any]:
+    """A plan as a case of a request, see `harness._Session.perform`."""
+    return "", [_operation(json.loads(text)) for text in plan]
+
+
+def _operation(op: Any) -> Any:
+    if op[0] == "name":
+        return tuple(op)
+    verb, target, trees, watch = op
+    try:
+        values = [decode(tree) for tree in trees]
+        marshal.dumps(values)
+        return verb, target, True, values, watch
+    except (Unrepresentable, ValueError):  # references, or values that marshal has no name for
+        return verb, target, False, trees, watch
 
 
 def _unfinished(lines: list[Any], wanted: int, record: dict[str, Any]) -> list[Any] | None:

@@ -17,7 +17,7 @@ import json
 import types
 from typing import Any
 
-from rltf_env.sandbox.harness import Unrepresentable, decode, encode, seed
+from rltf_env.sandbox.harness import Unrepresentable, decode, dump, seed
 
 LONGEST_PLAN = 100_000
 LONGEST_GUESS = 5_000
@@ -119,7 +119,7 @@ class _Remote:
         return self._do("in", item)
 
     def __instancecheck__(self, value: Any) -> Any:
-        return self._replay.perform("isinstance", value, self)
+        return self._do("isinstance", value)
 
     def __str__(self) -> str:
         return self._do("str")
@@ -185,21 +185,20 @@ class Replay:
         return False
 
     def _describe(self, verb: str, args: tuple[Any, ...]) -> str:
+        """An operation as JSON text, by which two are compared: what is done, to which result, with what."""
+        if verb == "name":
+            return json.dumps([verb, *args])
+        target, *values = args
         try:
-            if verb == "name":
-                return json.dumps([verb, *args])
-            op = [verb, *(encode(arg, self._ref) for arg in args)]
+            texts = [dump(value, self._ref) for value in values]
         except (Unrepresentable, RecursionError) as error:
             self.stop("impossible", str(error))
-        if verb == "call":
-            op.append(1 if self.script.keeps_things else 0)
-        return json.dumps(op)
+        watch = int(verb == "call" and self.script.keeps_things)
+        return f'["{verb}", {target.__dict__["_index"]}, [{", ".join(texts)}], {watch}]'  # pyright: ignore
 
     def _ref(self, value: Any) -> Any:
         kind = type(value)
-        if kind is _Remote or kind is _Wildcard:
-            return {"x": value.__dict__["_index"]}
-        return None
+        return value.__dict__["_index"] if kind is _Remote or kind is _Wildcard else None
 
     def _result(self, reply: Any, args: tuple[Any, ...]) -> Any:
         if type(reply) is not dict:

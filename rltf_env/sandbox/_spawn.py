@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import json
+import marshal
 import os
 import shutil
 import signal
@@ -36,10 +37,12 @@ class Spawner:
 
     def run(self, source: str, cases: bytes, count: int) -> Any:
         """What became of a program: why it has no code, a report for each case, the lines that ran."""
+        from rltf_env.sandbox.harness import load
+
         reports: list[Any] = []
         lines: set[int] = set()
         spent, size, most, start = 0.0, 0, self.options["program_seconds"], time.monotonic()
-        for case in json.loads(cases):
+        for case in load(cases):
             said, report, ran = self._in_folder(source, case)
             lines |= ran
             if said is not None:
@@ -52,7 +55,7 @@ class Spawner:
                 break
         return None, reports, sorted(lines) if self.options["trace"] else None
 
-    def _in_folder(self, source: str, case: dict[str, Any]) -> Any:
+    def _in_folder(self, source: str, case: tuple[str, Any]) -> Any:
         folder = Path(tempfile.mkdtemp(prefix="rltf-"))
         try:
             return self._run_case(folder, source, case)
@@ -63,10 +66,10 @@ class Spawner:
                 _cage.end_children()
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _run_case(self, folder: Path, source: str, case: dict[str, Any]) -> Any:
-        request = {"source": source, "case": case, "options": self.options, "user": self.user}
-        (folder / "request").write_text(json.dumps(request))
-        (folder / "stdin").write_bytes(case["stdin"].encode("utf-8", "surrogateescape"))
+    def _run_case(self, folder: Path, source: str, case: tuple[str, Any]) -> Any:
+        request = (source, case[1], self.options, self.user)
+        (folder / "request").write_bytes(marshal.dumps(request))
+        (folder / "stdin").write_bytes(case[0].encode("utf-8", "surrogateescape"))
         (folder / "lines").write_bytes(bytes(len(source) + 2) if self.options["trace"] else b"")
         (folder / "work").mkdir()
         command = [sys.executable, "-s", "-S", "-P", "-B", "-X", "utf8", __file__, str(folder)]
@@ -118,7 +121,7 @@ def runner(options: dict[str, Any]) -> tuple[Any, list[str]]:
         isolation.adopt_orphans()
         atexit.register(_cage.end_children)
     spawner = Spawner(options)
-    spawner.run("pass", b'[{"stdin": "", "ops": null}]', 1)
+    spawner.run("pass", marshal.dumps([("", None)]), 1)
     return spawner.run, spawner.layers
 
 
@@ -166,8 +169,7 @@ def _main(folder: Path) -> None:
         sys.modules[name] = package
     from rltf_env.sandbox import _cage, harness
 
-    request = json.loads((folder / "request").read_text())
-    options, source = request["options"], request["source"]
+    source, ops, options, user = harness.load((folder / "request").read_bytes())
     result = os.open(folder / "result", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     said = os.open(folder / "said", os.O_WRONLY | os.O_CREAT, 0o600)
     seen = harness.map_lines(os.open(folder / "lines", os.O_RDWR)) if options["trace"] else None
@@ -175,14 +177,14 @@ def _main(folder: Path) -> None:
     if LINUX:  # so that /dev/stdin can be opened where the folder cannot
         os.dup2(_copy(0), 0)
     harness.warm_up()
-    layers = _shut_in(options, request["user"])
+    layers = _shut_in(options, user)
     code = harness.compile_program(source)
     failed = code if isinstance(code, dict) else None
     os.write(said, json.dumps({"layers": layers, "code": failed}).encode())
     if failed is None:
         try:
             _cage.become_program(result, options)
-            harness.run_case(code, request["case"], seen)
+            harness.run_case(code, ops, seen)
         finally:
             os._exit(70)
 

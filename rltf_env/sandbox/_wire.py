@@ -6,7 +6,7 @@ from typing import Any
 
 from rltf_env.core import CallCase, Case, CaseResult, Failure, Outcome, Problem, ScriptCase, StdinCase, Verdict
 from rltf_env.errors import InvalidProblem, UsageError
-from rltf_env.sandbox.harness import Unrepresentable, encode
+from rltf_env.sandbox.harness import Unrepresentable, dump
 
 
 def problem(given: Problem) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def _case(given: Problem, index: int, case: Case) -> list[Any]:
     if not given.entry_point:
         raise InvalidProblem(f"{given.id!r}: case {index} is a call, so the problem needs an entry_point, got none.")
     try:
-        return ["call", encode(list(case.args)), encode(dict(case.kwargs)), encode(case.expected)]
+        return ["call", dump(list(case.args)), dump(dict(case.kwargs)), dump(case.expected)]
     except (Unrepresentable, RecursionError) as error:
         raise InvalidProblem(
             f"{given.id!r}: expected plain data in case {index}, got a value of which {error}."

@@ -1,6 +1,7 @@
 """The worker process: `python _worker.py OPTIONS`, started by `_pool.py`, which it talks to over its standard streams.
 
-It is the referee. Before it knows any answer it makes the cage: the process in which programs run.
+It is the referee. Before it knows any answer, and before it imports what only a referee needs, it makes the cage: the process
+in which programs run. Every import up to there is paid for again at every fork.
 """
 
 from __future__ import annotations
@@ -9,25 +10,22 @@ import json
 import os
 import signal
 import sys
-import traceback
-import types
-from pathlib import Path
 from typing import Any
 
+_folder = os.path.dirname(os.path.abspath(__file__))
 
-def _borrow(folder: Path) -> None:
+
+def _borrow() -> None:
     """Makes the few modules of the judge importable without the packages around them, which import numpy and more."""
-    for name, path in (("rltf_env", folder.parent), ("rltf_env.sandbox", folder)):
-        package = types.ModuleType(name)
-        package.__path__ = [str(path)]
+    for name, path in (("rltf_env", os.path.dirname(_folder)), ("rltf_env.sandbox", _folder)):
+        package = type(sys)(name)
+        package.__path__ = [path]
         sys.modules[name] = package
 
 
 def main() -> None:
-    _borrow(Path(__file__).resolve().parent)
-    from rltf_env.sandbox import _launch, _referee, isolation
-    from rltf_env.sandbox._frames import read_frame, write_frame
-
+    """Makes the cage, says what it is made of, then answers jobs until there are no more."""
+    _borrow()
     options = json.loads(sys.argv[1])
     inbox, outbox = os.dup(0), os.dup(1)
     os.dup2(os.open(os.devnull, os.O_RDWR), 0)
@@ -36,19 +34,31 @@ def main() -> None:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), _leave)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, who closes us
+    from rltf_env.sandbox import _launch
+    from rltf_env.sandbox._frames import write_frame
+
     try:
         runner, layers = _launch.runner(options)
     except OSError as error:
         write_frame(outbox, json.dumps({"error": str(error)}).encode())
         return
+    from rltf_env.sandbox import isolation
+
     if sys.platform.startswith("linux"):
         isolation.die_with_parent(signal.SIGTERM)
         if os.getppid() != options["parent"]:
             return
+    write_frame(outbox, json.dumps({"level": isolation.level(layers), "layers": layers}).encode())
+    _judge(options, runner, inbox, outbox)
+
+
+def _judge(options: dict[str, Any], runner: Any, inbox: int, outbox: int) -> None:
+    from rltf_env.sandbox import _referee
+    from rltf_env.sandbox._frames import read_frame, write_frame
+
     _referee.prepare()
     referee = _referee.Referee(runner, options)
     problems: dict[int, Any] = {}
-    write_frame(outbox, json.dumps({"level": isolation.level(layers), "layers": layers}).encode())
     while True:
         try:
             job = json.loads(read_frame(inbox))
@@ -80,6 +90,8 @@ def _answer(referee: Any, problems: dict[int, Any], job: dict[str, Any]) -> dict
     except (EOFError, BrokenPipeError):
         raise
     except Exception as error:
+        import traceback
+
         return {"error": f"{type(error).__name__}: {error}", "trace": traceback.format_exc()}
 
 

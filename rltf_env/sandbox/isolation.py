@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import platform
 import signal
 import struct
 from collections.abc import Callable, Iterable
@@ -322,8 +321,14 @@ _CALLS: dict[str, tuple[int | None, int]] = {
     "setdomainname": (171, 162), "syslog": (103, 116), "vhangup": (153, 58), "name_to_handle_at": (303, 264),
     "open_by_handle_at": (304, 265), "fanotify_init": (300, 262), "iopl": (172, None), "ioperm": (173, None),
 }  # type: ignore[dict-item]  # fmt: skip
+
+
+def _machine() -> str:
+    return os.uname().machine if hasattr(os, "uname") else ""
+
+
 _MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
-_COLUMN, _ARCH = _MACHINES.get(platform.machine(), (0, 0))
+_COLUMN, _ARCH = _MACHINES.get(_machine(), (0, 0))
 _NUMBERS = {name: numbers[_COLUMN] for name, numbers in _CALLS.items() if numbers[_COLUMN] is not None}
 REFUSED = (
     "execve execveat socket shmget shmat shmctl semget msgget mq_open memfd_create memfd_secret sched_setaffinity "
@@ -364,8 +369,8 @@ def _program(own_pid: int | None) -> list[tuple[int, int, int, int]]:
 
 def seccomp(own_pid: int | None = None) -> None:
     """Filters the system calls of this process and of all that come from it. `own_pid`: the only process it may signal."""
-    if platform.machine() not in _MACHINES:
-        raise OSError(errno.ENOSYS, f"no table of system calls for {platform.machine()}")
+    if _machine() not in _MACHINES:
+        raise OSError(errno.ENOSYS, f"no table of system calls for {_machine()}")
     code = b"".join(struct.pack("=HBBI", *line) for line in _program(own_pid))
     buffer = ctypes.create_string_buffer(code, len(code))
     program = struct.pack("@HxxxxxxQ" if struct.calcsize("P") == 8 else "@HxxI", len(code) // 8, ctypes.addressof(buffer))
