@@ -27,7 +27,7 @@ from rltf_env.errors import RLTFError
 
 RECIPES = Path(__file__).parent.parent / "agents" / "recipes"
 STAGES = ("warm", "rltf", "supervised")
-NAMES = {"warm": "warm start", "rltf": "+ RLTF", "supervised": "+ supervised (control)"}
+NAMES = {"warm": "warm start", "rltf": "RLTF", "supervised": "supervised (control)"}
 
 
 def recipe(stage: str, out: Path, seed: int, overrides: Sequence[str] = ()) -> Recipe:
@@ -101,25 +101,26 @@ def verdicts(summaries: dict[str, Any]) -> list[str]:
 
 
 def draw(summaries: dict[str, Any], path: Path) -> None:
-    """The learning curves as a picture: pass@1 against updates, with intervals."""
+    """The learning curves as a picture: pass@1 against updates after the warm start, with intervals."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    warm = summaries["warm"]["updates"]
-    for stage, colour in zip(STAGES, ("0.5", "tab:green", "tab:orange"), strict=True):
-        points = curve(summaries[stage])
-        if stage != "warm":
-            points = [(0, curve(summaries["warm"])[-1][1]), *points]
-        at = [step + (0 if stage == "warm" else warm) for step, _ in points]
-        axes.plot(at, [100 * i.value for _, i in points], color=colour, marker="o", markersize=3, label=NAMES[stage])
+    start = curve(summaries["warm"])[-1][1]
+    axes.axhline(100 * start.value, color="0.5", linestyle="--", label=NAMES["warm"])
+    axes.axhspan(100 * start.low, 100 * start.high, color="0.5", alpha=0.15, linewidth=0)
+    for stage, colour in (("rltf", "tab:green"), ("supervised", "tab:orange")):
+        points = [(0, start), *curve(summaries[stage])]
+        at = [step for step, _ in points]
+        axes.plot(at, [100 * i.value for _, i in points], color=colour, marker="o", markersize=4, label=NAMES[stage])
         low, high = [100 * i.low for _, i in points], [100 * i.high for _, i in points]
         axes.fill_between(at, low, high, color=colour, alpha=0.15, linewidth=0)
-    axes.set(xlabel="updates", ylabel="pass@1 on held-out problems, %", ylim=(0, None), xlim=(0, None))
+    axes.set(xlabel="updates after the warm start", ylabel="pass@1 on held-out problems, %", ylim=(0, None))
+    axes.set_xlim(0, None)
     axes.grid(alpha=0.3)
-    axes.legend(loc="upper left")
+    axes.legend(loc="lower right")
     figure.savefig(path, dpi=150)
 
 
