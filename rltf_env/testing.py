@@ -36,6 +36,7 @@ from rltf_env.core import (
     Verdict,
 )
 from rltf_env.errors import UnknownName
+from rltf_env.sandbox import _battery
 
 # -------------------------------------------------------------------------------------------------- datasets, sources
 
@@ -232,3 +233,65 @@ def _verdicts(lines: Sequence[int | None] = (None, 0, 1, 3, 4, 6, 7, 99)) -> Ite
 
 
 # ---------------------------------------------------------------------------------------------------------- sandboxes
+
+
+def check_sandbox(sandbox: Sandbox, *, battery: bool = False) -> None:
+    """Checks a sandbox: it judges every kind of case, in order, the same way twice, and says of each death what it was.
+
+    A sandbox that runs nothing (attribute `judges = False`, as `scripted` has it) is only held to the protocol. The sandbox is
+    not closed. Programs here are hostile: limits of a second or less keep this short.
+
+    Args:
+        battery: also run the whole public battery (`sandbox/_battery.py`, more than 200 programs): none may be judged wrongly.
+    """
+    assert isinstance(sandbox, Sandbox), f"Expected run, submit, map and close, got {type(sandbox).__name__} without one."
+    _check_protocol(sandbox)
+    if not getattr(sandbox, "judges", True):
+        return
+    _check_cases(sandbox)
+    trials = [trial for trial in _battery.trials() if battery or trial.name in _FIRST]
+    jobs = [(trial, problem) for trial in trials for problem in trial.problems]
+    verdicts = sandbox.map((trial.source, problem) for trial, problem in jobs)
+    complaints = [trial.complaint(verdict) for (trial, _), verdict in zip(jobs, verdicts, strict=True)]
+    assert not any(complaints), "\n".join(filter(None, complaints))
+
+
+_FIRST = frozenset(
+    "plain plain_stdin solution_class exit_at_end atexit_output int_subclass wrong prefix_only list_of_answer other_name "
+    "syntax triple_quote helper_line own_exception recursion_error exit_top hard_exit kill_self memory_one "
+    "always_equal always_equal_int liar_dict frame_reader forge_results patch_builtins state_between_cases".split()
+)
+
+
+def _check_protocol(sandbox: Sandbox) -> None:
+    """Runs, futures and endless maps give a verdict with a result for every case, the same each time, in order."""
+    good = _battery.ADD.solutions[0]
+    first = sandbox.run(good, _battery.ADD)
+    assert isinstance(first, Verdict), f"Expected run to give a Verdict, got {type(first).__name__}."
+    assert len(first.results) == len(_battery.ADD.cases), (
+        f"Expected a result for each of {len(_battery.ADD.cases)} cases, got {len(first.results)}."
+    )
+    again = sandbox.submit(good, _battery.ADD).result(60)
+    assert first.same(again), f"Expected submit to give what run gave, {first}, got {again}."
+    jobs = itertools.cycle([(good, _battery.ADD), ("x = 1", _battery.SQUARE), ("x = (", _battery.ADD_SCRIPT)])
+    mapped = list(itertools.islice(sandbox.map(jobs), 6))
+    sizes = [2, 2, 1] * 2
+    assert [len(verdict.results) for verdict in mapped] == sizes, (
+        f"Expected verdicts of {sizes} results, in the order of the jobs, got {mapped}."
+    )
+    assert all(a.same(b) for a, b in zip(mapped[:3], mapped[3:], strict=True)), f"Expected the same twice, got {mapped}."
+
+
+def _check_cases(sandbox: Sandbox) -> None:
+    """Each kind of case is passed by a right program, and failed by one that is right on another case alone."""
+    for problem in (_battery.ADD, _battery.ADD_SCRIPT, _battery.SQUARE):
+        good = "def add(a, b):\n    return a + b\n" if problem is not _battery.SQUARE else "print(int(input()) ** 2)"
+        verdict = sandbox.run(good, problem)
+        assert verdict.outcome is Outcome.PASSED, f"Expected a right program to pass {problem.id!r}, got {verdict}."
+        assert verdict.judge, f"Expected the verdict to name its judge, got {verdict}."
+    half = sandbox.run("def add(a, b):\n    return 3\n", _battery.ADD)
+    assert half.pass_ratio == 0.5, f"Expected half of the cases to pass, got {half}."
+    stuck = sandbox.run("while True: pass", _battery.SQUARE)
+    assert [r.failure.kind for r in stuck.results if r.failure] == [Kind.TIMEOUT, Kind.NOT_RUN], (
+        f"Expected one time limit for an endless loop, got {stuck}."
+    )

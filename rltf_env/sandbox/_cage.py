@@ -53,9 +53,11 @@ class Cage:
         self.cpu = float(options["case_seconds"])
         self.hard = self.cpu + max(0.25 * self.cpu, 0.1)  # killed here; between the two it is run once more, alone
         self.limits = harness.limits(options)
-        self.folder = os.getcwd()
-        self.clean = os.stat(self.folder).st_mtime_ns
-        self.keep = set(os.listdir(self.folder))
+        here = os.getcwd()
+        self.keep = set(os.listdir(here))
+        self.folders = [here, *(os.path.join(here, name) for name in self.keep)]
+        self.clean = [os.stat(folder).st_mtime_ns for folder in self.folders]
+        self.lost = False
         self.own = resident("self")
         self.own_proc = alone and os.path.isdir("/proc/1") and os.stat("/proc/1").st_ino == os.stat("/proc/self").st_ino
 
@@ -77,7 +79,10 @@ class Cage:
         else:
             longest = 2 * self.options["program_seconds"] + self.options["wall_seconds"] + self.hard + 5
             record = self._watch(pid, longest, longest, memory=False)
-        self._tidy()
+        try:
+            self._tidy()
+        except OSError:  # what it left behind cannot be removed: this cage has judged its last
+            self.lost = True
         return os.pread(REPORT, os.fstat(REPORT).st_size, 0) or self._packed([None, [record]], [self._collect()])
 
     def lines(self) -> list[int]:
@@ -102,8 +107,8 @@ class Cage:
     def _child(self, payload: bytes) -> NoReturn:
         try:
             os.closerange(REQUESTS, REPLIES + 1)
-            source, packed = harness.load(payload)
-            cases = harness.load(packed)
+            source, packed = harness.unpacked(payload)
+            cases = harness.unpacked(packed)
             if self.options["trace"]:
                 os.ftruncate(LINES, len(source) + 2)
             if len(cases) == 1:
@@ -263,17 +268,16 @@ class Cage:
         return True
 
     def _tidy(self) -> None:
-        """Empties the private folder, if anything in it has changed."""
+        """Empties the private folders, if anything in them has changed."""
         try:
-            if os.stat(self.folder).st_mtime_ns == self.clean:
+            if [os.stat(folder).st_mtime_ns for folder in self.folders] == self.clean:
                 return
         except FileNotFoundError:
-            os.makedirs(self.folder, 0o700)
-            os.chdir(self.folder)
-        _empty(self.folder, self.keep)
-        for name in self.keep:
-            _empty(os.path.join(self.folder, name), set())
-        self.clean = os.stat(self.folder).st_mtime_ns
+            os.makedirs(self.folders[0], 0o700, exist_ok=True)
+            os.chdir(self.folders[0])
+        for folder in self.folders:
+            _empty(folder, self.keep if folder == self.folders[0] else set())
+        self.clean = [os.stat(folder).st_mtime_ns for folder in self.folders]
 
 
 def end_children() -> None:
@@ -323,7 +327,10 @@ def _empty(folder: str, keep: set[str]) -> None:
             os.chmod(path, 0o700)
             for inner in os.listdir(path):
                 number += 1
-                os.rename(os.path.join(path, inner), os.path.join(folder, f".{number}.rltf"))
+                inside = os.path.join(path, inner)
+                if os.path.isdir(inside) and not os.path.islink(inside):
+                    os.chmod(inside, 0o700)  # a folder that may not be written may not be moved
+                os.rename(inside, os.path.join(folder, f".{number}.rltf"))
             os.rmdir(path)
 
 
@@ -417,3 +424,5 @@ def serve(options: dict[str, Any], *, alone: bool, on_entry: Any, adopt: Any) ->
             os._exit(70)
         lines = cage.lines() if options["trace"] else None
         write_frame(REPLIES, answer if lines is None else pack(lines, [answer]))
+        if cage.lost:
+            os._exit(70)

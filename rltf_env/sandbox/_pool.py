@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from rltf_env.core import CaseResult, Failure, Kind, Outcome, Problem, Verdict
-from rltf_env.errors import SandboxError, UsageError
+from rltf_env.errors import InvalidProblem, SandboxError, UsageError
 from rltf_env.sandbox import _wire, isolation
 from rltf_env.sandbox._frames import read_frame, write_frame
 from rltf_env.sandbox._options import Options
@@ -262,6 +262,8 @@ class _Worker:
         if "again" in reply:
             job.alone = True
             self._requeue(job)
+        elif "invalid" in reply:
+            self._finish(job, InvalidProblem(f"{job.problem.id!r} cannot be judged: {reply['invalid']}."))
         elif "error" in reply:
             self._finish(job, SandboxError(f"The judge failed on {job.problem.id!r}: {reply['error']}\n{reply['trace']}"))
         else:

@@ -22,13 +22,17 @@ SYNTAX_ERROR, RUNTIME_ERROR, WRONG_ANSWER, PASSED = range(4)  # core.Outcome
 MOST_RUNS = 200  # of one program on one script, until the script's operations are known
 RESERVED = frozenset(
     "WrongAnswer Timeout MemoryLimit OutputLimit FileLimit ProcessLimit ForbiddenCall Killed Exited MissingEntryPoint "
-    "Unrepresentable NotRun".split()
+    "Unrepresentable NotRun Passed".split()
 )
 _FRAME = re.compile(rb'^  File "' + re.escape(FILENAME).encode() + rb'", line (\d+) in', re.MULTILINE)
 
 Report = tuple[dict[str, Any], bytes, bytes]  # how a case ended, what it printed, what it returned
 Runner = Callable[[str, bytes, int], tuple[Any, list[Report], Any]]  # (program, cases, their number)
 Result = list[Any]  # outcome, failure (kind, message, line, detail, bases) or None, seconds, stdout
+
+
+class BadProblem(Exception):
+    """No program can be judged on this problem."""
 
 
 def failure(kind: str, message: str = "", line: int | None = None, detail: str = "", bases: Any = ()) -> list[Any]:
@@ -52,7 +56,10 @@ class Problem:
         if index not in self.scripts:
             _, script, setup = self.cases[index]
             data = self.data
-            self.scripts[index] = Script(setup, script, data["entry_point"], data["prefix"], data["solutions"])
+            try:
+                self.scripts[index] = Script(setup, script, data["entry_point"], data["prefix"], data["solutions"])
+            except (SyntaxError, ValueError) as error:
+                raise BadProblem(f"the test of case {index} is not Python: {error}") from error
         return self.scripts[index]
 
     def answer(self, index: int) -> Any:
@@ -65,8 +72,11 @@ def _checker(source: str | None) -> Any:
     if source is None:
         return None
     namespace: dict[str, Any] = {"__name__": "checker"}
-    exec(compile(source, "<checker>", "exec"), namespace)
-    return namespace["check"]
+    try:
+        exec(compile(source, "<checker>", "exec"), namespace)
+        return namespace["check"]
+    except Exception as error:
+        raise BadProblem(f"its checker does not define check(given, expected, got): {error!r}") from error
 
 
 class Referee:
@@ -224,7 +234,7 @@ class Referee:
             return RUNTIME_ERROR, death or failure("Exited", "ended before the test did")
         if what in ("miss", "long"):
             return RUNTIME_ERROR, failure("Timeout", "the test and the program never came to an end", None, "check")
-        raise RuntimeError(f"the test passes on something that cannot cross to a program: {detail}")
+        raise BadProblem(f"its test hands something to the program that cannot cross to it, since {detail}")
 
     # ------------------------------------------------------------------------------------------------- deaths
 

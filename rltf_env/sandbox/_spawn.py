@@ -37,12 +37,12 @@ class Spawner:
 
     def run(self, source: str, cases: bytes, count: int) -> Any:
         """What became of a program: why it has no code, a report for each case, the lines that ran."""
-        from rltf_env.sandbox.harness import load
+        from rltf_env.sandbox.harness import unpacked
 
         reports: list[Any] = []
         lines: set[int] = set()
         spent, size, most, start = 0.0, 0, self.options["program_seconds"], time.monotonic()
-        for case in load(cases):
+        for case in unpacked(cases):
             said, report, ran = self._in_folder(source, case)
             lines |= ran
             if said is not None:
@@ -169,7 +169,7 @@ def _main(folder: Path) -> None:
         sys.modules[name] = package
     from rltf_env.sandbox import _cage, harness
 
-    source, ops, options, user = harness.load((folder / "request").read_bytes())
+    source, ops, options, user = harness.unpacked((folder / "request").read_bytes())
     result = os.open(folder / "result", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     said = os.open(folder / "said", os.O_WRONLY | os.O_CREAT, 0o600)
     seen = harness.map_lines(os.open(folder / "lines", os.O_RDWR)) if options["trace"] else None

@@ -80,7 +80,7 @@ def _leave(number: int, frame: Any) -> None:
 
 
 def _answer(referee: Any, problems: dict[int, Any], job: dict[str, Any]) -> dict[str, Any]:
-    from rltf_env.sandbox._referee import Problem
+    from rltf_env.sandbox._referee import BadProblem, Problem
 
     try:
         key = job["key"]
@@ -89,6 +89,8 @@ def _answer(referee: Any, problems: dict[int, Any], job: dict[str, Any]) -> dict
         return referee.judge(job["source"], problems[key], alone=job["alone"])
     except (EOFError, BrokenPipeError):
         raise
+    except BadProblem as error:
+        return {"invalid": str(error)}
     except Exception as error:
         import traceback
 

@@ -259,7 +259,7 @@ def warm_up() -> None:
     dump({"v": [1, "a", None, 1.5, (2,)]})
 
 
-def load(data: bytes) -> Any:
+def unpacked(data: bytes) -> Any:
     """What the trusted side sends into the cage, where nothing but C code reads it: quicker than JSON in a fresh process."""
     return marshal.loads(data)
 
@@ -487,10 +487,10 @@ def _trace_lines(seen: Any) -> None:
     def on_call(frame: Any, event: str, arg: Any, filename: str = FILENAME) -> Any:
         return local if frame.f_code.co_filename == filename else None
 
+    import threading
+
     sys.settrace(on_call)
-    threading = sys.modules.get("threading")
-    if threading:
-        threading.settrace(on_call)
+    threading.settrace(on_call)
 
 
 # ------------------------------------------------------------------------------------------------------------ limits

@@ -33,6 +33,8 @@ def load(rules: Rules | None = None, default: Answer = Outcome.WRONG_ANSWER) -> 
 class ScriptedSandbox:
     """See the module's head. `seen` lists the programs it was asked about, in order, with their problems."""
 
+    judges = False  # for `testing.check_sandbox`: programs are looked up, not run
+
     def __init__(self, rules: Rules, default: Answer) -> None:
         if not callable(rules) and not isinstance(rules, Mapping):
             raise UsageError(f"Expected rules to be a mapping or a function, got {type(rules).__name__}.")

@@ -1,0 +1,118 @@
+"""The public battery, and the programs of `data/hostile`, against every judge and every level of isolation."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rltf_env import sandbox
+from rltf_env.core import CallCase, Outcome, Problem, ScriptCase, StdinCase
+from rltf_env.sandbox import _battery, isolation
+from rltf_env.testing import check_sandbox
+
+LIMITS: dict[str, Any] = {
+    "workers": 2, "case_seconds": 0.4, "wall_seconds": 0.9, "memory_mb": 256, "output_bytes": 1 << 20,
+    "file_bytes": 1 << 20, "processes": 32,
+}  # fmt: skip
+WEAKER = [("root",), ("seccomp",), ("landlock", "seccomp"), ("net", "ipc", "uts")]
+
+
+def left_behind() -> set[str]:
+    return {path.name for folder in ("/tmp", "/dev/shm") for path in Path(folder).glob("*rltf*")}
+
+
+def test_the_battery_is_large_and_says_why() -> None:
+    trials = _battery.trials()
+    assert len(trials) >= 200
+    assert len({trial.name for trial in trials}) == len(trials)
+    assert all(trial.why and trial.right for trial in trials)
+    hostile = [trial for trial in trials if "Passed" not in trial.right]
+    assert len(hostile) >= 120
+
+
+def test_the_battery_cannot_be_passed_by_saying_yes() -> None:
+    with sandbox.load("scripted", default=True) as fake:
+        wrong = [t for t in _battery.trials() for p in t.problems if t.complaint(fake.run(t.source, p))]
+    assert len(wrong) > 150
+
+
+def test_forkserver_judges_the_battery_rightly() -> None:
+    before = left_behind()
+    with sandbox.load("forkserver", **LIMITS) as judge:
+        check_sandbox(judge, battery=True)
+    assert left_behind() <= before
+
+
+@pytest.mark.slow
+def test_subprocess_judges_the_battery_rightly() -> None:
+    before = left_behind()
+    with sandbox.load("subprocess", **LIMITS) as judge:
+        check_sandbox(judge, battery=True)
+    assert left_behind() <= before
+
+
+CAGED = frozenset(  # programs whose verdict depends on a layer that is missing on purpose
+    "parent_environment parent_descriptors kill_all kill_parent signal_one unshare ptrace network dns exec_true exec_cat shell "
+    "write_outside read_tests many_files fork_many fork_bomb thread_bomb memory_children shared_memory remove_folder "
+    "poison_folder environment".split()
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("without", WEAKER, ids="+".join)
+def test_no_program_is_paid_where_a_layer_is_missing(without: tuple[str, ...]) -> None:
+    with sandbox.load("forkserver", **LIMITS, without=without) as judge:
+        trials = [trial for trial in _battery.trials() if trial.name not in CAGED]
+        jobs = [(trial, problem) for trial in trials for problem in trial.problems]
+        verdicts = judge.map((trial.source, problem) for trial, problem in jobs)
+        complaints = [trial.complaint(verdict) for (trial, _), verdict in zip(jobs, verdicts, strict=True)]
+    assert not any(complaints), "\n".join(filter(None, complaints))
+
+
+def problems(manifest: dict[str, Any], name: str) -> Iterable[Problem]:
+    data = manifest["problems"][name]
+    pairs = list(zip(data["inputs"], data["outputs"], strict=True))
+    if data["kind"] == "call":
+        yield Problem(name, "", [CallCase(tuple(i), o) for i, o in pairs], data["entry"])
+        yield Problem(name, "", [ScriptCase("\n".join(f"assert {a}" for a in data["asserts"]))], data["entry"])
+    else:
+        yield Problem(name, "", [StdinCase(i, o) for i, o in pairs])
+
+
+@pytest.mark.parametrize(
+    "backend", ["forkserver", pytest.param("subprocess", marks=pytest.mark.slow)]
+)  # the second takes a process for every case
+def test_programs_of_the_data_folder(data: Path, backend: str) -> None:
+    manifest = json.loads((data / "hostile" / "manifest.json").read_text())
+    before = left_behind()
+    with sandbox.load(backend, **{**LIMITS, "case_seconds": 0.8, "memory_mb": 512}) as judge:
+        jobs = []
+        for case in manifest["cases"]:
+            path = data / "hostile" / case["file"]
+            source = path.read_text(encoding="utf-8", errors="surrogateescape", newline="") if path.exists() else None
+            jobs += [(case, source, problem) for problem in problems(manifest, case["problem"])]
+        assert len(jobs) > 150
+        verdicts = judge.map((source, problem) for _, source, problem in jobs)
+        wrong = [
+            (case["name"], verdict.failure)
+            for (case, _, _), verdict in zip(jobs, verdicts, strict=True)
+            if ("pass" if verdict.outcome is Outcome.PASSED else "fail") not in case["accept"]
+        ]
+    assert not wrong
+    assert left_behind() <= before
+
+
+def test_this_machine_s_level_is_one_of_the_levels() -> None:
+    with sandbox.load("forkserver", workers=1) as judge:
+        backend, _, rest = judge.level().partition("/")
+        level, _, layers = rest.partition(":")
+    assert backend == "forkserver"
+    assert level in isolation.LEVELS
+    assert set(layers.split("+")) <= set(isolation.LAYERS)
+    if os.environ.get("RLTF_REQUIRE_ISOLATION"):
+        assert level == os.environ["RLTF_REQUIRE_ISOLATION"]

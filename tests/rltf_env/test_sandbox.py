@@ -1,0 +1,387 @@
+"""The judge: what it says of programs, and how it is asked."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+
+from rltf_env import sandbox
+from rltf_env.core import CallCase, Failure, Kind, Outcome, Problem, ScriptCase, StdinCase, Verdict
+from rltf_env.errors import InvalidProblem, SandboxError, UnknownName, UsageError
+from rltf_env.sandbox._pool import PoolSandbox
+
+ADD = Problem("add", "", [CallCase((1, 2), 3), CallCase((5, 5), 10)], "add")
+SQUARE = Problem("square", "", [StdinCase("3\n", "9\n"), StdinCase("4\n", "16\n")])
+GOOD = "def add(a, b):\n    return a + b\n"
+
+
+@pytest.fixture(scope="module", params=["forkserver", "subprocess"])
+def judge(request: pytest.FixtureRequest) -> Iterator[PoolSandbox]:
+    with sandbox.load(request.param, workers=2, case_seconds=0.5, wall_seconds=1.5, memory_mb=300) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def fork() -> Iterator[PoolSandbox]:
+    with sandbox.load("forkserver", workers=2, case_seconds=0.5) as opened:
+        yield opened
+
+
+def script(text: str, setup: str = "", entry_point: str | None = None, **more: object) -> Problem:
+    return Problem("script", "", [ScriptCase(text, setup)], entry_point, **more)  # type: ignore[arg-type]
+
+
+def failure(verdict: Verdict) -> Failure:
+    assert verdict.failure is not None
+    return verdict.failure
+
+
+# ------------------------------------------------------------------------------------------------------ kinds of case
+
+
+def test_each_case_has_its_own_result(judge: PoolSandbox) -> None:
+    verdict = judge.run("def add(a, b):\n    return 3\n", ADD)
+    assert [r.outcome for r in verdict.results] == [Outcome.PASSED, Outcome.WRONG_ANSWER]
+    assert verdict.pass_ratio == 0.5
+    assert failure(verdict).kind == Kind.WRONG_ANSWER
+
+
+def test_printed_text_is_kept_with_the_result(judge: PoolSandbox) -> None:
+    verdict = judge.run("print(int(input()) ** 2)", SQUARE)
+    assert [r.stdout for r in verdict.results] == ["9\n", "16\n"]
+    assert all(r.seconds > 0 for r in verdict.results)
+
+
+def test_keyword_arguments_and_methods(judge: PoolSandbox) -> None:
+    problem = Problem("m", "", [CallCase((1,), [1, {"b": (2, 3)}], {"b": (2, 3)})], "Solution.f")
+    source = "class Solution:\n    def f(self, a, *, b):\n        return [a, {'b': b}]\n"
+    assert judge.run(source, problem).outcome is Outcome.PASSED
+    plain = "def f(a, *, b):\n    return [a, {'b': b}]\n"
+    assert judge.run(plain, problem).outcome is Outcome.PASSED
+
+
+def test_checker_decides_where_several_answers_are_right(judge: PoolSandbox) -> None:
+    checker = "def check(given, expected, got):\n    (n,), _ = given\n    return got[0] * got[1] == n"
+    problem = Problem("factor", "", [CallCase((12,), None)], "factor", meta={"checker": checker})
+    assert judge.run("def factor(n): return [3, 4]", problem).outcome is Outcome.PASSED
+    assert judge.run("def factor(n): return [3, 5]", problem).outcome is Outcome.WRONG_ANSWER
+
+
+def test_any_order_is_for_problems_that_allow_it(judge: PoolSandbox) -> None:
+    source = "def f(): return [2, 1]"
+    loose = Problem("o", "", [CallCase((), [1, 2])], "f", meta={"order": "any"})
+    strict = Problem("o", "", [CallCase((), [1, 2])], "f")
+    assert judge.run(source, loose).outcome is Outcome.PASSED
+    assert judge.run(source, strict).outcome is Outcome.WRONG_ANSWER
+
+
+VALUES = [
+    0, -1, 2**70, -(7**9000), 0.1, float("inf"), True, None, "", "a\n\"\\\u2028é\udc80", b"\x00\xff", bytearray(b"x"), (), (1,),
+    [], [1, [2, (3,)]], {}, {1: "a", "1": "b", (1, 2): None}, {1, 2}, frozenset({3}), 1 + 2j, range(3, 9, 2), list(range(1000)),
+    [2**5000] * 2, ["x"] * 100, [None, True, 1.5] * 50,
+]  # fmt: skip
+
+
+def test_plain_values_cross_and_come_back(judge: PoolSandbox) -> None:
+    cases = [CallCase((value,), value) for value in VALUES]
+    verdict = judge.run("def f(x): return x", Problem("echo", "", cases, "f"))
+    wrong = [value for value, result in zip(VALUES, verdict.results, strict=True) if result.failure]
+    assert not wrong
+
+
+def test_a_value_that_is_not_plain_is_named(judge: PoolSandbox) -> None:
+    problem = Problem("f", "", [CallCase((), 3)], "f")
+    verdict = judge.run("class A: pass\ndef f(): return A()", problem)
+    assert verdict.outcome is Outcome.WRONG_ANSWER
+    assert failure(verdict).kind == Kind.UNREPRESENTABLE
+
+
+# ------------------------------------------------------------------------------------------------------------ scripts
+
+NODES = "class Node:\n    def __init__(self, value):\n        self.value, self.left, self.right = value, None, None\n"
+SCRIPTS = [
+    ("assert f(2) == 4", "def f(x): return x * x"),
+    ("assert f([3, 1]) == [1, 3], 'sorted'", "def f(x): return sorted(x)"),
+    ("x = [3, 1]\nf(x)\nassert x == [1, 3]", "def f(x): x.sort()"),
+    ("x = {'a': [1]}\nf(x)\nassert x == {'a': [1, 2]}", "def f(x): x['a'].append(2)"),
+    ("for i in range(50):\n    assert f(i) == i + 1", "def f(x): return x + 1"),
+    ("assert f(f(f(1))) == 4", "def f(x): return x + 1"),
+    ("n = f(3)\nwhile n:\n    n = f(n)\nassert n == 0", "def f(x): return x - 1"),
+    ("try:\n    f(0)\n    assert False\nexcept ZeroDivisionError:\n    pass", "def f(x): return 1 // x"),
+    ("try:\n    f(0)\nexcept ValueError as e:\n    assert 'odd' in str(e)", "class E(ValueError): pass\ndef f(x): raise E('odd')"),
+    ("import random\nx = random.random()\nassert f(x) == x", "def f(x): return x"),
+    ("assert math.isclose(f(2), 1.414, abs_tol=1e-2)", "def f(x): return x ** 0.5"),
+    ("assert LIMIT == 3 and f() == LIMIT", "LIMIT = 3\ndef f(): return LIMIT"),
+    ("assert f(int, 3) and not f(str, 3)", "def f(kind, x): return isinstance(x, kind)"),
+    ("assert f('abc') == Counter('abc')", "from collections import Counter\ndef f(x): return Counter(x)"),
+    ("a = f(1)\nassert a.value == 1 and a.left is None", NODES + "f = Node"),
+    ("a = Node(1)\na.left = Node(2)\na.left.value = 5\nassert f(a) == 6", NODES + "def f(n): return n.value + n.left.value"),
+    ("assert isinstance(f(1), Node)", NODES + "def f(x): return Node(x)"),
+    ("s = f()\ns.push(1)\ns.push(2)\nassert s.pop() == 2 and len(s) == 1 and s[0] == 1", "class f(list):\n  def push(self, x): self.append(x)\n  __eq__ = None"),
+    ("def check(candidate):\n    assert candidate(1) == 2\ncheck(f)", "def f(x): return x + 1"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "source"), SCRIPTS, ids=range(len(SCRIPTS)))
+def test_scripts_mean_what_they_mean_in_one_process(fork: PoolSandbox, text: str, source: str) -> None:
+    setup = "import math\nfrom collections import Counter" if "math" in text or "Counter" in text else ""
+    verdict = fork.run(source, script(text, setup, "f"))
+    if "push" in text:  # a list subclass leaves as a list: it has no push
+        assert verdict.outcome is not Outcome.PASSED
+        return
+    assert verdict.outcome is Outcome.PASSED, verdict.failure
+
+
+def test_a_script_that_fails_is_a_wrong_answer(judge: PoolSandbox) -> None:
+    verdict = judge.run("def f(x): return x", script("assert f(1) == 2, 'too small'", entry_point="f"))
+    assert verdict.outcome is Outcome.WRONG_ANSWER
+    assert failure(verdict).message == "too small"
+
+
+def test_an_exception_in_a_script_s_call_has_its_line(judge: PoolSandbox) -> None:
+    source = "def g(x):\n    return 1 // x\ndef f(x):\n    return g(x)\n"
+    verdict = judge.run(source, script("assert f(1) == 1\nassert f(0) == 1", entry_point="f"))
+    assert verdict.outcome is Outcome.RUNTIME_ERROR
+    assert (failure(verdict).kind, failure(verdict).line) == ("ZeroDivisionError", 2)
+
+
+def test_the_first_failed_assertion_counts_even_if_a_later_call_never_ends(judge: PoolSandbox) -> None:
+    source = "def f(x):\n    while x == 2: pass\n    return 0"
+    verdict = judge.run(source, script("assert f(1) == 1\nassert f(2) == 2", entry_point="f"))
+    assert failure(verdict).kind == Kind.WRONG_ANSWER
+    stuck = judge.run(source, script("assert f(1) == 0\nassert f(2) == 2", entry_point="f"))
+    assert (failure(stuck).kind, failure(stuck).line) == (Kind.TIMEOUT, 2)
+
+
+def test_a_builtin_s_name_is_the_program_s_only_if_the_task_is_to_define_it(fork: PoolSandbox) -> None:
+    mine = "def sum(a, b): return a * b\ndef f(x): return 1\ndef sorted(x): return [7]"
+    assert fork.run(mine, script("assert sum(3, 4) == 12", entry_point="sum")).outcome is Outcome.PASSED
+    cheat = script("assert sorted(f(1)) == [7]", entry_point="f")
+    assert fork.run(mine, cheat).outcome is Outcome.WRONG_ANSWER
+
+
+def test_helpers_that_the_problem_gives_are_its_own(fork: PoolSandbox) -> None:
+    given = "def poly(a, x):\n    return sum(c * x ** i for i, c in enumerate(a))\n\ndef root(a):\n    '''A root.'''\n"
+    problem = script("a = [-4, 2]\nassert abs(poly(a, root(a))) < 1e-6", entry_point="root", prefix=given)
+    assert fork.run(given + "    return -a[0] / a[1]\n", problem).outcome is Outcome.PASSED
+    cheat = given + "    return 0\ndef poly(a, x): return 0\n"
+    assert fork.run(cheat, problem).outcome is Outcome.WRONG_ANSWER
+
+
+def test_a_script_that_hands_over_code_of_its_own_is_refused_not_passed(fork: PoolSandbox) -> None:
+    with pytest.raises(InvalidProblem, match="cannot cross"):
+        fork.run("def f(g): return g(1)", script("assert f(lambda x: x + 1) == 2", entry_point="f"))
+
+
+def test_comparing_something_of_the_program_s_own_is_not_left_to_it(fork: PoolSandbox) -> None:
+    source = "class A:\n    def __eq__(self, other): return True\ndef f(): return A()\ndef g(): return A"
+    for text in ("assert f() == 3", "assert 3 == f()", "assert f() in (1, 2)", "assert g() == 1", "assert f() > 1"):
+        verdict = fork.run(source, script(text, entry_point="f"))
+        assert failure(verdict).kind == Kind.UNREPRESENTABLE, text
+
+
+def test_values_that_make_the_test_run_on_and_on_are_a_timeout() -> None:
+    with sandbox.load("forkserver", workers=1, check_seconds=0.3) as opened:
+        verdict = opened.run("def f(): return 10 ** 12", script("for i in range(f()): pass", entry_point="f"))
+        assert (failure(verdict).kind, failure(verdict).detail) == (Kind.TIMEOUT, "check")
+        deaf = opened.run("def f(): return 10 ** 11", script("sum(range(f()))", entry_point="f"))
+        assert (failure(deaf).kind, failure(deaf).detail) == (Kind.TIMEOUT, "check")
+        assert opened.run(GOOD, ADD).outcome is Outcome.PASSED
+
+
+# --------------------------------------------------------------------------------------------------- lines and details
+
+LINES = [
+    ("x = (\n", "SyntaxError", 1, ""),
+    ("x = 1\ny = '''abc\n\n", "SyntaxError", 2, "triple_quote"),
+    ("x = 1\ny = f\"\"\"{x}\n", "SyntaxError", 2, "triple_quote"),
+    ("x = 1\ny = rb'''\\'''\n", "SyntaxError", 2, "triple_quote"),
+    ("x = 'abc\ny = '''z'''\n", "SyntaxError", 1, ""),
+    ("def f():\n    '''doc'''\n  x = 1\n", "IndentationError", 3, ""),
+    ("\ufeffx = '''\n", "SyntaxError", 1, "triple_quote"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("source", "kind", "line", "detail"), LINES)
+def test_syntax_errors_have_line_and_cause(fork: PoolSandbox, source: str, kind: str, line: int, detail: str) -> None:
+    verdict = fork.run(source, SQUARE)
+    assert verdict.outcome is Outcome.SYNTAX_ERROR
+    assert len(verdict.results) == 2
+    found = failure(verdict)
+    assert (found.kind, found.line, found.detail) == (kind, line, detail)
+    assert found.is_a("SyntaxError")
+
+
+def test_bases_are_the_built_in_ancestors(judge: PoolSandbox) -> None:
+    found = failure(judge.run("class A(KeyError): pass\nclass B(A): pass\nraise B", SQUARE))
+    assert found.kind == "B"
+    assert found.bases == ("KeyError", "LookupError", "Exception", "BaseException")
+
+
+def test_a_program_cannot_borrow_the_name_of_a_verdict_or_of_a_builtin(judge: PoolSandbox) -> None:
+    for name in ("Timeout", "MemoryLimit", "SyntaxError", "Passed"):
+        found = failure(judge.run(f"class {name}(ArithmeticError): pass\nraise {name}", SQUARE))
+        assert found.kind == "ArithmeticError"
+
+
+@pytest.mark.parametrize("backend", ["forkserver", "subprocess"])
+def test_executed_lines_are_recorded_when_asked(backend: str) -> None:
+    source = "def add(a, b):\n    if a == 1:\n        return 3\n    c = 10\n    if b == 7:\n        c = 0\n    return c\n"
+    with sandbox.load(backend, workers=1, trace=True, case_seconds=0.5) as opened:
+        verdict = opened.run(source, ADD)
+        assert verdict.outcome is Outcome.PASSED
+        assert verdict.executed == {1, 2, 3, 4, 5, 7}
+        stuck = opened.run("x = 1\nif x:\n    while x:\n        x += 0\nprint(x)\n", SQUARE)
+        assert stuck.executed == {1, 2, 3, 4}
+        assert opened.run("x = (", SQUARE).executed == frozenset()
+        threaded = "import threading\ndef f():\n    print(9)\nt = threading.Thread(target=f)\nt.start()\n"
+        assert 3 in (opened.run(threaded, SQUARE).executed or ())
+
+
+def test_lines_are_not_recorded_unless_asked(fork: PoolSandbox) -> None:
+    assert fork.run(GOOD, ADD).executed is None
+
+
+# -------------------------------------------------------------------------------------------------------------- limits
+
+
+def test_a_near_miss_is_run_again_alone_and_then_named() -> None:
+    spin = "import time\nend = {}\nwhile time.process_time() < end: pass\nprint(int(input()) ** 2)"
+    with sandbox.load("forkserver", workers=2, case_seconds=0.4) as opened:
+        late = opened.run(spin.format(0.44), SQUARE)
+        assert (failure(late).kind, failure(late).detail) == (Kind.TIMEOUT, "cpu")
+        assert opened.run(spin.format(0.3), SQUARE).outcome is Outcome.PASSED
+
+
+def test_a_program_s_cases_share_its_time() -> None:
+    source = "import time\nwhile time.process_time() < 0.3: pass\nprint(int(input()) ** 2)"
+    problem = Problem("many", "", [StdinCase(f"{i}\n", f"{i * i}\n") for i in range(6)])
+    with sandbox.load("forkserver", workers=1, case_seconds=0.5, program_seconds=0.8) as opened:
+        kinds = [r.failure and r.failure.kind for r in opened.run(source, problem).results]
+    assert kinds[:2] == [None, None]
+    assert kinds[-1] == Kind.NOT_RUN
+
+
+def test_output_is_capped_where_it_is_kept_not_where_it_is_compared() -> None:
+    problem = Problem("long", "", [StdinCase("", "x" * 5000)])
+    with sandbox.load("forkserver", workers=1, kept_output=10) as opened:
+        verdict = opened.run("print('x' * 5000)", problem)
+    assert verdict.outcome is Outcome.PASSED
+    assert verdict.results[0].stdout == "x" * 10
+
+
+# ----------------------------------------------------------------------------------------------------------- how to ask
+
+
+def test_map_keeps_order_and_takes_endless_jobs(fork: PoolSandbox) -> None:
+    jobs = ((f"def add(a, b):\n    return a + b + {i} % 2\n", ADD) for i in itertools.count())
+    verdicts = list(itertools.islice(fork.map(jobs), 100))
+    assert [v.outcome is Outcome.PASSED for v in verdicts] == [i % 2 == 0 for i in range(100)]
+
+
+def test_the_same_program_is_judged_once(fork: PoolSandbox) -> None:
+    source = "import os\nprint(os.urandom(8).hex())"
+    first = fork.run(source, SQUARE)
+    assert fork.run(source, SQUARE) is first
+    futures = [fork.submit(source + "\n", SQUARE) for _ in range(5)]
+    assert len({id(f.result()) for f in futures}) == 1
+
+
+def test_the_cache_has_a_switch() -> None:
+    source = "import os\nprint(os.urandom(8).hex())"
+    with sandbox.load("forkserver", workers=1, cache=0) as opened:
+        assert opened.run(source, SQUARE).results[0].stdout != opened.run(source, SQUARE).results[0].stdout
+
+
+def test_equal_problems_that_are_two_are_not_mixed_up(fork: PoolSandbox) -> None:
+    other = Problem("add", "", [CallCase((1, 2), 4)], "add")
+    assert fork.run(GOOD, ADD).outcome is Outcome.PASSED
+    assert fork.run(GOOD, other).outcome is Outcome.WRONG_ANSWER
+
+
+def test_more_problems_than_a_worker_remembers() -> None:
+    problems = [Problem(f"p{i}", "", [CallCase((i,), i + 1)], "f") for i in range(600)]
+    with sandbox.load("forkserver", workers=1, cache=0) as opened:
+        jobs = [("def f(x): return x + 1", p) for p in [*problems, *problems[:100]]]
+        assert all(v.outcome is Outcome.PASSED for v in opened.map(jobs))
+
+
+def test_large_problems_and_programs(fork: PoolSandbox) -> None:
+    text = "".join(f"{i}\n" for i in range(200_000))
+    problem = Problem("large", "", [StdinCase(text, text)] * 2)
+    source = "import sys\nsys.stdout.write(sys.stdin.read())\n" + "#" * 300_000
+    jobs = [(source, problem), (GOOD, ADD), (source + "#", problem), (GOOD + "#", ADD)] * 2
+    assert all(v.outcome is Outcome.PASSED for v in fork.map(jobs))
+
+
+BAD_OPTIONS = [
+    ({"case_second": 1}, UnknownName, "case_seconds"),
+    ({"case_seconds": 0}, UsageError, "positive"),
+    ({"workers": 1.5}, UsageError, "whole"),
+    ({"trace": 1}, UsageError, "True or False"),
+    ({"require": "ful"}, UnknownName, "full"),
+    ({"without": ("seccom",)}, UnknownName, "seccomp"),
+    ({"packages": "numpy"}, UsageError, "tuple"),
+]
+
+
+@pytest.mark.parametrize(("options", "error", "text"), BAD_OPTIONS)
+@pytest.mark.parametrize("name", ["forkserver", "subprocess"])
+def test_bad_options_are_refused(name: str, options: dict, error: type, text: str) -> None:
+    with pytest.raises(error, match=text):
+        sandbox.load(name, **options)
+
+
+def test_unknown_sandbox_names_the_nearest() -> None:
+    with pytest.raises(UnknownName, match="forkserver"):
+        sandbox.load("forkserve")
+
+
+def test_problems_that_cannot_be_sent_are_refused(fork: PoolSandbox) -> None:
+    with pytest.raises(InvalidProblem, match="entry_point"):
+        fork.run(GOOD, Problem("x", "", [CallCase((1,), 2)]))
+    with pytest.raises(InvalidProblem, match="plain data"):
+        fork.run(GOOD, Problem("x", "", [CallCase((object(),), 2)], "f"))
+    with pytest.raises(InvalidProblem, match="order"):
+        fork.run(GOOD, Problem("x", "", [CallCase((1,), 2)], "f", meta={"order": "none"}))
+    with pytest.raises(UsageError, match="Problem"):
+        fork.submit(GOOD, "add")  # type: ignore[arg-type]
+    assert fork.run(GOOD, ADD).outcome is Outcome.PASSED
+
+
+def test_a_test_that_is_not_python_is_the_problem_s_fault(fork: PoolSandbox) -> None:
+    for problem in (script("assert ((", entry_point="add"), Problem("c", "", ADD.cases, "add", meta={"checker": "1/0"})):
+        for _ in range(2):
+            with pytest.raises(InvalidProblem, match="cannot be judged"):
+                fork.run(GOOD, problem)
+
+
+def test_a_closed_sandbox_says_so() -> None:
+    opened = sandbox.load("forkserver", workers=1)
+    opened.run(GOOD, ADD)
+    opened.close()
+    opened.close()
+    with pytest.raises(UsageError, match="closed"):
+        opened.submit(GOOD, ADD)
+
+
+# ------------------------------------------------------------------------------------------------------------ the fake
+
+
+def test_the_fake_answers_by_table_rule_and_exception() -> None:
+    rules = {"a": Outcome.PASSED, "b": "ZeroDivisionError", "c": [True, False], "d": SandboxError("down")}
+    with sandbox.load("scripted", rules=rules) as fake:
+        assert fake.run("a", ADD).outcome is Outcome.PASSED
+        assert failure(fake.run("b", ADD)).kind == "ZeroDivisionError"
+        assert fake.run("c", ADD).pass_ratio == 0.5
+        assert fake.run("other", ADD).outcome is Outcome.WRONG_ANSWER
+        assert isinstance(fake.submit("d", ADD).exception(), SandboxError)
+        assert [source for source, _ in fake.seen] == ["a", "b", "c", "other", "d"]
+        with pytest.raises(SandboxError, match="down"):
+            fake.run("d", ADD)
+    by_rule = sandbox.load("scripted", rules=lambda source, problem: Failure("SyntaxError", line=len(source)))
+    assert by_rule.run("xyz", ADD).outcome is Outcome.SYNTAX_ERROR
+    with pytest.raises(UsageError, match="each of the 2 cases"):
+        sandbox.load("scripted", default=[True]).run("x", ADD)

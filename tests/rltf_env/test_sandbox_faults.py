@@ -1,0 +1,258 @@
+"""What the judge survives, and what it leaves behind: nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from rltf_env import sandbox
+from rltf_env.core import CallCase, Outcome, Problem, StdinCase
+from rltf_env.errors import SandboxError, UsageError
+from rltf_env.sandbox import isolation
+from rltf_env.sandbox._pool import PoolSandbox
+
+ADD = Problem("add", "", [CallCase((1, 2), 3)], "add")
+WAIT = Problem("wait", "", [StdinCase("", "x")])
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+
+
+def program(number: int) -> str:
+    return f"def add(a, b):\n    return a + b + 0 * {number}\n"
+
+
+def descendants(pid: int) -> set[int]:
+    """Every process below `pid`, PID namespaces included."""
+    found: set[int] = set()
+    todo = [pid]
+    while todo:
+        parent = todo.pop()
+        for task in Path(f"/proc/{parent}/task").glob("*/children"):
+            try:
+                children = [int(child) for child in task.read_text().split()]
+            except OSError:
+                continue
+            found.update(children)
+            todo.extend(children)
+    return found
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (OSError, IndexError):
+        return False
+
+
+def wait_until(happens: object, seconds: float = 20) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if happens():  # type: ignore[operator]
+            return True
+        threading.Event().wait(0.02)
+    return False
+
+
+@pytest.fixture
+def judge() -> Iterator[PoolSandbox]:
+    with sandbox.load("forkserver", workers=2, cache=0, case_seconds=1) as opened:
+        opened.level()
+        yield opened
+
+
+@linux
+def test_workers_that_are_killed_lose_no_verdict(judge: PoolSandbox) -> None:
+    futures = [judge.submit(program(i), ADD) for i in range(300)]
+    for round in range(3):
+        futures[40 * (round + 1)].result(60)
+        for worker in judge._workers:
+            process = worker.process
+            if process is not None:
+                process.kill()
+    assert all(future.result(60).outcome is Outcome.PASSED for future in futures)
+
+
+@linux
+def test_a_cage_that_is_killed_loses_no_verdict(judge: PoolSandbox) -> None:
+    futures = [judge.submit(program(i), ADD) for i in range(100)]
+    futures[20].result(60)
+    for worker in judge._workers:
+        process = worker.process
+        for pid in descendants(process.pid) if process else ():
+            os.kill(pid, signal.SIGKILL)
+    assert all(future.result(60).outcome is Outcome.PASSED for future in futures)
+
+
+@linux
+def test_closing_leaves_no_process_descriptor_or_thread() -> None:
+    before, threads = set(os.listdir("/proc/self/fd")), threading.active_count()
+    opened = sandbox.load("forkserver", workers=2, case_seconds=5)
+    stuck = [opened.submit("import time\ntime.sleep(100)", WAIT), opened.submit("while True: pass", WAIT)]
+    assert wait_until(lambda: len(descendants(os.getpid())) >= 6)
+    below = descendants(os.getpid())
+    opened.close()
+    assert all(future.cancelled() or isinstance(future.exception(), SandboxError) for future in stuck)
+    assert wait_until(lambda: not any(map(alive, below)), 5)
+    assert set(os.listdir("/proc/self/fd")) == before
+    assert threading.active_count() == threads
+
+
+@linux
+def test_a_sandbox_that_is_forgotten_ends_all_the_same() -> None:
+    opened = sandbox.load("forkserver", workers=1)
+    assert opened.run(program(0), ADD).outcome is Outcome.PASSED
+    below = descendants(opened._workers[0].process.pid) | {opened._workers[0].process.pid}
+    del opened
+    assert wait_until(lambda: not any(map(alive, below)))
+
+
+CALLER = """
+    import sys, time
+    from rltf_env import sandbox
+    from rltf_env.core import Problem, StdinCase
+    opened = sandbox.load({backend!r}, workers=2, case_seconds=60, wall_seconds=60)
+    problem = Problem("wait", "", [StdinCase("", "x")])
+    futures = [opened.submit("import os, time\\nos.fork()\\nos.setsid() if os.getpid() else 0\\ntime.sleep(50)", problem),
+               opened.submit("while True: pass", problem)]
+    print(opened.level(), flush=True)
+    {then}
+"""
+
+
+@linux
+@pytest.mark.parametrize("backend", ["forkserver", "subprocess"])
+@pytest.mark.parametrize(
+    ("then", "number"),
+    [
+        ("time.sleep(50)", signal.SIGKILL),
+        ("time.sleep(50)", signal.SIGINT),
+        ("futures[0].result()", signal.SIGTERM),
+        ("raise KeyError", 0),
+    ],
+)
+def test_a_caller_that_ends_in_any_way_leaves_nothing(backend: str, then: str, number: int) -> None:
+    code = textwrap.dedent(CALLER).format(backend=backend, then=then)
+    caller = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert caller.stdout is not None
+    assert caller.stdout.readline().startswith(backend)
+    below = descendants(caller.pid)
+    if number:
+        assert wait_until(lambda: len(descendants(caller.pid)) >= 4)
+        below = descendants(caller.pid)
+        caller.send_signal(number)
+    assert caller.wait(20) != 0
+    caller.stdout.close()
+    assert wait_until(lambda: not any(map(alive, below)), 10), f"{[pid for pid in below if alive(pid)]} live on"
+
+
+def test_threads_may_share_a_sandbox(judge: PoolSandbox) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        verdicts = list(pool.map(lambda i: judge.run(program(i % 40), ADD), range(160)))
+    assert all(verdict.outcome is Outcome.PASSED for verdict in verdicts)
+
+
+def test_an_exception_in_the_caller_of_map_stops_the_rest(judge: PoolSandbox) -> None:
+    def jobs() -> Iterator[tuple[str, Problem]]:
+        for i in range(30):
+            yield program(i), ADD
+        raise KeyError("no more")
+
+    with pytest.raises(KeyError, match="no more"):
+        list(judge.map(jobs()))
+    assert judge.run(program(99), ADD).outcome is Outcome.PASSED
+
+
+def test_submit_waits_while_too_many_programs_are_pending() -> None:
+    with sandbox.load("forkserver", workers=1, pending=4, cache=0, case_seconds=1) as opened:
+        most = 0
+        for i in range(60):
+            opened.submit(program(i), ADD)
+            most = max(most, len(opened.jobs))
+        assert most <= 4
+        assert opened.run(program(61), ADD).outcome is Outcome.PASSED
+
+
+def test_a_cancelled_program_is_not_judged() -> None:
+    with sandbox.load("forkserver", workers=1, case_seconds=1) as opened:
+        first = opened.submit("import time\ntime.sleep(0.3)\nprint('x')", WAIT)
+        later = [opened.submit(f"print('x')\n#{i}", WAIT) for i in range(40)]
+        cancelled = [future for future in later[30:] if future.cancel()]
+        assert first.result(30).outcome is Outcome.PASSED
+        assert all(f.cancelled() or f.result(30).outcome is Outcome.PASSED for f in later)
+        assert opened.run("print('x')\n#30", WAIT).outcome is Outcome.PASSED
+        assert len(cancelled) <= 10
+
+
+@linux
+def test_a_fork_of_the_caller_is_told_to_load_its_own(judge: PoolSandbox) -> None:
+    pid = os.fork()
+    if pid == 0:
+        try:
+            judge.submit(program(1), ADD)
+        except UsageError:
+            os._exit(7)
+        finally:
+            os._exit(8)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+    assert judge.run(program(1), ADD).outcome is Outcome.PASSED
+
+
+def test_a_judge_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/nonexistent/python")
+    with sandbox.load("forkserver", workers=1) as opened, pytest.raises(SandboxError, match="could not be started"):
+        opened.run(program(1), ADD)
+
+
+def test_a_weaker_judge_than_required_is_refused() -> None:
+    with pytest.raises(SandboxError, match="Expected isolation of level 'full'"):
+        sandbox.load("forkserver", workers=1, require="full", without=("pid",))
+    with sandbox.load("forkserver", workers=1, require="limits", without=("pid", "root")) as opened:
+        assert opened.run(program(1), ADD).judge == opened.level()
+
+
+LEVELS = [
+    ((), "none"),
+    (("rlimits",), "limits"),
+    (("rlimits", "seccomp"), "limits"),
+    (("rlimits", "seccomp", "landlock"), "filtered"),
+    (("rlimits", "seccomp", "root", "uid"), "filtered"),
+    (("rlimits", "seccomp", "pid", "net", "ipc", "landlock"), "contained"),
+    (("rlimits", "seccomp", "pid", "net", "ipc", "root", "uid"), "full"),
+    (("seccomp", "pid", "net", "ipc", "root", "uid"), "none"),
+]
+
+
+@pytest.mark.parametrize(("layers", "level"), LEVELS)
+def test_a_level_is_reached_when_none_of_its_layers_is_missing(layers: tuple[str, ...], level: str) -> None:
+    assert isolation.level(layers) == level
+
+
+@linux
+@pytest.mark.parametrize("backend", ["forkserver", "subprocess"])
+def test_a_thousand_deaths_leave_nothing(backend: str) -> None:
+    count = 1000 if backend == "forkserver" else 60
+    sources = [
+        "import os\nos.kill(os.getpid(), 9)", "open('left', 'w').write('x')", "import os\nos.fork()", "1 / 0", "x = (",
+        "import threading, time\nthreading.Thread(target=time.sleep, args=(9,), daemon=True).start()\nprint('x')",
+    ]  # fmt: skip
+    spare = [Path(folder) for folder in ("/tmp", "/dev/shm") if os.path.isdir(folder)]
+    with sandbox.load(backend, workers=2, cache=0) as opened:
+        opened.run("print('x')", WAIT)
+        below = len(descendants(os.getpid()))
+        own = [p for w in opened._workers if w.process for p in (w.process.pid, *descendants(w.process.pid))]
+        descriptors = {pid: len(os.listdir(f"/proc/{pid}/fd")) for pid in own if alive(pid)}
+        files = {path for folder in spare for path in folder.glob("rltf-*")}
+        for _ in opened.map((f"{sources[i % len(sources)]}\n# {i}", WAIT) for i in range(count)):
+            pass
+        assert len(descendants(os.getpid())) == below
+        assert {pid: len(os.listdir(f"/proc/{pid}/fd")) for pid in descriptors} == descriptors
+        assert {path for folder in spare for path in folder.glob("rltf-*")} <= files
