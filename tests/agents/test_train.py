@@ -1,0 +1,372 @@
+"""Whole runs: cut in two, killed, started on the wrong folder, on a full disk, without data. Most are judged by a rule."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli_w
+import torch
+from torch import Tensor
+
+from agents import checkpoint, train
+from agents.config import Recipe, read
+from agents.policies import causal
+from rltf_env.errors import DataError, MissingData, UnknownName, UsageError
+
+COMMON = """
+[run]
+updates = 8
+checkpoint_every = 2
+eval_every = 4
+threads = 1
+
+[env]
+id = "RLTF-Procedural-v0"
+split = "train"
+prompt_style = "statement"
+max_prompt_tokens = 400
+max_program_tokens = 80
+sandbox = "judge_by_rule:load"
+dataset_options = { depths = [1] }
+
+[policy]
+kind = "tiny"
+width = 16
+layers = 1
+heads = 2
+vocab_size = 280
+dataset_options = { size = 4 }
+
+[eval]
+size = 3
+sampling = { temperature = 1.0 }
+"""
+AGENTS = {
+    "rltf": """
+[agent]
+kind = "rltf"
+buffer = 12
+fill = 8
+refresh = 4
+refresh_every = 3
+samples_per_problem = 2
+batch_size = 4
+references = { size = 8 }
+optimiser = { lr = 1e-2, warmup = 2 }
+""",
+    "supervised": """
+[agent]
+kind = "supervised"
+batch_size = 4
+optimiser = { lr = 1e-2, warmup = 2 }
+""",
+}
+JUDGE = """
+from agents.testing import by_checksum
+from rltf_env import sandbox
+
+def load():
+    return sandbox.load("scripted", rules=by_checksum)
+"""
+MakeRecipe = Callable[..., Recipe]
+
+
+@pytest.fixture(autouse=True)
+def judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A third party's sandbox, by name."""
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules" / "judge_by_rule.py").write_text(JUDGE)
+    monkeypatch.syspath_prepend(tmp_path / "modules")
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> MakeRecipe:
+    def make(kind: str, out: str, *overrides: str) -> Recipe:
+        path = tmp_path / f"{kind}.toml"
+        path.write_text(COMMON + AGENTS[kind])
+        return read(path, [f"run.out={json.dumps(str(tmp_path / out))}", *overrides])
+
+    return make
+
+
+def lines(out: Path) -> list[dict[str, Any]]:
+    found = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k not in train.TIMINGS} for line in found]
+
+
+def weights(out: Path) -> dict[str, Tensor]:
+    return causal.load(str(out / "policy")).model.state_dict()
+
+
+def assert_same_run(a: Path, b: Path) -> None:
+    assert lines(a) == lines(b)
+    first, second = weights(a), weights(b)
+    for name, tensor in first.items():
+        assert torch.equal(tensor, second[name]), name
+    ends = [json.loads((out / "summary.json").read_text()) for out in (a, b)]
+    last = [end["evaluations"][str(end["updates"])] for end in ends]
+    assert last[0] == last[1]
+
+
+# ---------------------------------------------------------------------------------------------------------- continuing
+
+
+@pytest.mark.parametrize("kind", AGENTS)
+def test_a_run_in_two_parts_is_the_run_in_one(recipe: MakeRecipe, tmp_path: Path, kind: str) -> None:
+    train.train(recipe(kind, "whole"))
+    train.train(recipe(kind, "parts", "run.updates=4"))
+    train.train(recipe(kind, "parts"))
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+    assert [line["step"] for line in lines(tmp_path / "whole")] == list(range(1, 9))
+    assert lines(tmp_path / "whole")[0] != lines(tmp_path / "whole")[1]
+
+
+def test_looking_more_often_changes_nothing(recipe: MakeRecipe, tmp_path: Path) -> None:
+    train.train(recipe("rltf", "seldom", "run.eval_every=0", "run.checkpoint_every=0"))
+    train.train(recipe("rltf", "often", "run.eval_every=1", "run.checkpoint_every=1"))
+    assert_same_run(tmp_path / "seldom", tmp_path / "often")
+
+
+def test_another_seed_is_another_run(recipe: MakeRecipe, tmp_path: Path) -> None:
+    for seed in (0, 1):
+        train.train(recipe("supervised", f"seed-{seed}", f"run.seed={seed}", "run.updates=2"))
+    assert lines(tmp_path / "seed-0") != lines(tmp_path / "seed-1")
+
+
+def test_a_finished_run_is_not_done_again(recipe: MakeRecipe, tmp_path: Path) -> None:
+    first = train.train(recipe("supervised", "run"))
+    before = (tmp_path / "run" / "metrics.jsonl").read_bytes()
+    assert train.train(recipe("supervised", "run")) == first
+    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before  # timings included
+
+
+def test_no_updates_measures_the_policy_as_it_is(recipe: MakeRecipe, tmp_path: Path) -> None:
+    summary = train.train(recipe("supervised", "run", "run.updates=0"))
+    assert list(summary["evaluations"]) == ["0"]
+    assert lines(tmp_path / "run") == []
+
+
+def start(recipe: Recipe, tmp_path: Path) -> subprocess.Popen[bytes]:
+    path = tmp_path / "started.toml"
+    path.write_text(tomli_w.dumps(recipe.to_dict()))
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "modules")}
+    command = [sys.executable, "-m", "agents.train", str(path)]
+    return subprocess.Popen(
+        command,
+        env=environment,
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 90
+    while not condition():
+        assert process.poll() is None, process.stderr.read().decode() if process.stderr else ""
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def test_a_killed_run_continues_to_the_same_end(recipe: MakeRecipe, tmp_path: Path) -> None:
+    """Killed between checkpoints, then continued by the same command and killed nearer to the end, then let go."""
+    train.train(recipe("rltf", "whole", "run.updates=40"))
+    out, killed = tmp_path / "killed", recipe("rltf", "killed", "run.updates=40")
+    for count in (5, 23):
+        process = start(killed, tmp_path)
+        metrics = out / "metrics.jsonl"
+        wait_for(lambda path=metrics, n=count: path.exists() and len(path.read_bytes().splitlines()) >= n, process)
+        process.kill()
+        process.communicate()
+        assert not (out / "summary.json").exists()
+        assert len(list((out / "checkpoints").glob("step-*.pt"))) > 0
+    with open(out / "metrics.jsonl", "a") as file:
+        file.write('{"step": 99, "half a li')
+    (out / ".summary.json.1.tmp").write_text("half")
+    (out / "checkpoints" / ".step-000040.pt.1.tmp").write_text("half")
+    train.train(killed)
+    assert_same_run(tmp_path / "whole", out)
+    assert not [p for p in out.rglob("*") if p.name.endswith(".tmp")]
+
+
+@pytest.mark.timeout(180)
+def test_an_interrupted_run_leaves_no_worker_behind(recipe: MakeRecipe, tmp_path: Path) -> None:
+    made = recipe("rltf", "run", "run.updates=100000", "run.eval_every=0", "env.sandbox=auto")
+    process = start(made, tmp_path)
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    wait_for(lambda: metrics.exists() and b"reward" in metrics.read_bytes(), process)
+    workers = descendants(process.pid)
+    assert workers  # there was something to leave behind
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode != 0
+    deadline = time.monotonic() + 20
+    while alive := [pid for pid in workers if is_alive(pid)]:
+        assert time.monotonic() < deadline, f"left behind: {alive}"
+        time.sleep(0.02)
+
+
+def descendants(pid: int) -> list[int]:
+    parents = {int(p.name): stat(int(p.name))[1] for p in Path("/proc").iterdir() if p.name.isdigit()}
+    found, left = [], [pid]
+    while left:
+        children = [child for child, parent in parents.items() if parent == left[-1]]
+        left.pop()
+        found += children
+        left += children
+    return found
+
+
+def stat(pid: int) -> tuple[str, int]:
+    """State and parent of a process; of one that is gone, ("X", 0)."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return "X", 0
+    return fields[0], int(fields[1])
+
+
+def is_alive(pid: int) -> bool:
+    return stat(pid)[0] not in "XZ"
+
+
+# --------------------------------------------------------------------------------------------------------- run folders
+
+
+def test_what_a_run_folder_holds(recipe: MakeRecipe, tmp_path: Path) -> None:
+    made = recipe("rltf", "run")
+    summary = train.train(made)
+    out = tmp_path / "run"
+    names = {"recipe.toml", "metrics.jsonl", "checkpoints", "policy", "summary.json"}
+    assert {p.name for p in out.iterdir()} == names
+    assert json.loads((out / "summary.json").read_text()) == summary
+    assert list(summary["evaluations"]) == ["0", "4", "8"]
+    assert summary["dataset"] == "procedural"
+    assert summary["data_digest"]
+    assert (summary["seed"], summary["updates"], summary["recipe"]) == (0, 8, made.digest)
+    assert summary["versions"]["torch"] == torch.__version__
+    again = read(out / "recipe.toml")
+    assert again == made
+    assert train.train(again) == summary  # the resolved recipe continues the run that wrote it
+
+
+def test_a_folder_of_another_recipe_is_left_alone(recipe: MakeRecipe, tmp_path: Path) -> None:
+    train.train(recipe("supervised", "run", "run.updates=2"))
+    before = {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()}
+    with pytest.raises(DataError, match=r"another .*run\.out=FOLDER"):
+        train.train(recipe("supervised", "run", "run.updates=2", "agent.batch_size=5"))
+    with pytest.raises(DataError, match="another"):
+        train.train(recipe("rltf", "run", "run.updates=2"))
+    assert before == {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()}
+
+
+def test_fewer_updates_than_were_done_are_refused(recipe: MakeRecipe) -> None:
+    train.train(recipe("supervised", "run", "run.updates=4"))
+    with pytest.raises(DataError, match=r"at most run\.updates=2 updates, got 4"):
+        train.train(recipe("supervised", "run", "run.updates=2"))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_disk_that_fills_up_loses_nothing_that_was_saved(recipe: MakeRecipe, tmp_path: Path) -> None:
+    train.train(recipe("rltf", "whole"))
+    made, out = recipe("rltf", "run"), tmp_path / "run"
+    (out / "checkpoints").mkdir(parents=True)
+    blocked = out / "checkpoints" / f".step-000004.pt.{os.getpid()}.tmp"
+
+    save = checkpoint.save
+
+    def late(folder: Path, step: int, state: Mapping[str, Any]) -> Path:
+        if step == 4:
+            blocked.symlink_to("/dev/full")
+        return save(folder, step, state)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoint, "save", late)
+        with pytest.raises(DataError, match=r"full disk.*start the same command again"):
+            train.train(made)
+    assert [p.name for p in (out / "checkpoints").iterdir()] == ["step-000002.pt"]
+    train.train(made)
+    assert_same_run(tmp_path / "whole", out)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_disk_that_is_full_for_the_metrics_says_so(recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def full(path: Path, done: int) -> Iterator[Any]:
+        with open("/dev/full", "a", buffering=1) as file:
+            yield file
+
+    monkeypatch.setattr(train, "_log", full)
+    with pytest.raises(DataError, match="full disk"):
+        train.train(recipe("supervised", "run"))
+
+
+# -------------------------------------------------------------------------------------------------------------- errors
+
+
+def test_missing_data_end_the_run_and_no_stand_ins_are_used(
+    recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RLTF_DATA", raising=False)
+    made = recipe("supervised", "run", 'env.id="RLTF-APPS-v0"', "env.dataset_options={}", "eval.size=1")
+    with pytest.raises(MissingData, match=r"RLTF_DATA"):
+        train.train(made)
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("override", "error", "message"),
+    [
+        ("policy.widht=3", UsageError, r"\[policy\].*widht"),
+        ("policy.kind=tinny", UnknownName, "Did you mean 'tiny'"),
+        ("agent.kind=rlft", UnknownName, "Did you mean 'rltf'"),
+        ("agent.batchsize=3", UnknownName, "Did you mean 'batch_size'"),
+        ("agent.optimiser.lr=fast", UsageError, r"agent\.optimiser\.lr: expected float, got 'fast'"),
+        ("env.max_promt_tokens=3", UsageError, r"\[env\].*max_promt_tokens"),
+        ("env.id=RLTF-Procedual-v0", UnknownName, "Did you mean 'RLTF-Procedural-v0'"),
+        ("env.id=not an id", UnknownName, "RLTF-MBPP-v0"),
+        ("env.reward=fien", UnknownName, "Did you mean 'fine'"),
+        ("env.sandbox=forksever", UnknownName, "Did you mean 'forkserver'"),
+        ("env.max_prompt_tokens=3", UsageError, "at most 3 tokens"),
+        ("env.prompt_style=statment", UnknownName, "Did you mean 'statement'"),
+    ],
+)
+def test_wrong_recipes_say_so(recipe: MakeRecipe, override: str, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        train.train(recipe("supervised", "run", override))
+
+
+@pytest.mark.parametrize("table", ["policy", "agent", "env"])
+def test_a_table_without_a_kind_says_so_on_the_terminal(
+    recipe: MakeRecipe, tmp_path: Path, capsys: pytest.CaptureFixture[str], table: str
+) -> None:
+    """The message names the table in brackets, which the terminal's markup must not swallow."""
+    made = recipe("supervised", "run").to_dict()
+    made[table].pop("id" if table == "env" else "kind")
+    path = tmp_path / "without.toml"
+    path.write_text(tomli_w.dumps(made))
+    assert train.main([str(path)]) == 2
+    assert f"[{table}]: expected" in capsys.readouterr().err
+
+
+def test_a_wrong_command_is_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train.main([str(tmp_path / "[no]" / "recipe.toml")]) == 2
+    assert "MissingData:" in (error := capsys.readouterr().err)
+    assert "[no]" in error.replace("\n", "")
+
+
+def test_threads_are_given_back(recipe: MakeRecipe) -> None:
+    torch.set_num_threads(2)
+    train.train(recipe("supervised", "run", "run.updates=1"))
+    assert torch.get_num_threads() == 2
