@@ -1,12 +1,13 @@
 """The judge's end in the caller's process: a queue, futures, and workers (`_worker.py`), each a process of its own.
 
 One thread looks after each worker: starts it (a fresh interpreter, never a fork of the caller), sends it jobs ahead of need,
-reads verdicts, and if it dies starts another and judges again what it held. A job that has to be judged with nothing beside
-it waits until all workers are idle.
+reads verdicts, and if it dies starts another and judges again what it held. A worker without work takes over what waits
+behind another's slow program. A job that has to be judged with nothing beside it waits until all workers are idle.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import select
@@ -14,6 +15,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import weakref
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
@@ -30,6 +32,7 @@ from rltf_env.sandbox._options import Options
 AHEAD = 16  # jobs that a worker may hold
 PIPE = 48 << 10  # bytes of jobs that may wait in its pipe: less than a pipe holds, so that sending never blocks
 KNOWN = 256  # problems that a worker remembers
+SLOW = 0.05  # seconds after which what waits behind a program may be taken over
 TRIES = 3
 STUCK = -getattr(signal, "SIGPROF", 0)  # how a worker ends when the comparison of a program's values does not
 PATIENCE = 30.0  # seconds beyond all limits of a program after which its worker is given up
@@ -51,13 +54,14 @@ _Key = tuple[int, str]
 class Job:
     """A program to be judged, and everybody who waits for the verdict."""
 
-    __slots__ = ("alone", "futures", "key", "problem", "source", "started", "tries")
+    __slots__ = ("alone", "futures", "key", "number", "problem", "size", "source", "started", "tries")
 
     def __init__(self, source: str, problem: Problem) -> None:
         self.source, self.problem = source, problem
         self.key: _Key = (id(problem), source)
         self.futures: list[Future[Verdict]] = []
         self.tries, self.alone, self.started = 0, False, False
+        self.number = self.size = 0  # given when it is sent
 
 
 class PoolSandbox:
@@ -77,7 +81,9 @@ class PoolSandbox:
         self.solo = False  # one of them has to be alone
         self.closed = False
         self._pid = os.getpid()
-        self._workers = [_Worker(self) for _ in range(options.workers)]
+        self.numbers = itertools.count(1)
+        self._workers: list[_Worker] = []
+        self._workers.extend(_Worker(self, self._workers) for _ in range(options.workers))
         self._finalizer = weakref.finalize(self, _end, self.changed, self._workers)
         for worker in self._workers:
             worker.thread.start()
@@ -206,10 +212,12 @@ def _end(changed: threading.Condition, workers: list[_Worker]) -> None:
 class _Worker:
     """One worker process, and the thread that looks after it."""
 
-    def __init__(self, pool: PoolSandbox) -> None:
+    def __init__(self, pool: PoolSandbox, everyone: list[_Worker]) -> None:
+        self.everyone = everyone
         self._pool = weakref.ref(pool)  # a sandbox that is forgotten without being closed ends all the same
         self.options, self.backend, self.changed = pool.options, pool.backend, pool.changed
-        self.held: deque[tuple[Job, int]] = deque()
+        self.held: OrderedDict[int, Job] = OrderedDict()  # by number, oldest first
+        self.since = 0.0  # when it began with the oldest
         self.known: OrderedDict[int, Problem] = OrderedDict()
         self.forget: list[int] = []
         self.process: subprocess.Popen[bytes] | None = None
@@ -217,6 +225,7 @@ class _Worker:
         self.ending = False
         self.broken: Exception | None = None
         self.ready = threading.Event()
+        self.sending = threading.Lock()
         self.thread = threading.Thread(target=self._loop, name="rltf-judge", daemon=True)
 
     def end(self) -> None:
@@ -236,17 +245,18 @@ class _Worker:
                     self._turn()
                     failures = 0
                 except Exception as error:  # whatever it was, whoever waits is served
-                    failures += self.process is None or not self.judge
-                    self._lost(error, give_up=failures >= TRIES)
-                    if failures >= TRIES:
-                        self.broken = self.broken or SandboxError(f"The judge could not be started: {error}")
+                    failures += not self.judge
+                    if failures >= TRIES and not self.broken:
+                        self.broken = SandboxError(f"The judge could not be started: {error}")
+                    self._lost(error)
+                    if self.broken:
                         self.ready.set()
                         self._refuse(self.broken)
                         return
         finally:
             self.ready.set()
             self._stop()
-            for job, _ in self.held:
+            for job in self.held.values():
                 self._finish(job, SandboxError("The sandbox was closed before this program was judged."))
 
     def _turn(self) -> None:
@@ -257,8 +267,12 @@ class _Worker:
         reply = json.loads(self._read())
         if "lost" in reply:
             raise SandboxError(reply["lost"])
-        job, _ = self.held.popleft()
-        self._release(job)
+        with self.changed:
+            job = self.held.pop(reply["number"], None)
+            self.since = time.monotonic()
+        if job is None:  # taken over by another in the meantime
+            return
+        self._release()
         if "again" in reply:
             job.alone = True
             self._requeue(job)
@@ -284,19 +298,55 @@ class _Worker:
                     self.ending = True
                     return None
                 job = pool.jobs[0] if pool.jobs and not pool.solo else None
-                if job is not None and (pool.busy == 0 if job.alone else self._room(job)):
+                if job is not None and self._may_take(pool, job):
                     pool.jobs.popleft()
                     if not self._claim(job):
                         pool.open.pop(job.key, None)
                         continue
                     pool.busy += 1
                     pool.solo = job.alone
+                    job.number = next(pool.numbers)
+                    if not self.held:
+                        self.since = time.monotonic()
+                    self.held[job.number] = job
                     self.changed.notify_all()
                     return job
                 if self.held:
                     return None
+                waiting = self._take_over(pool)
+                if waiting is None:
+                    continue
                 del pool, job
-                self.changed.wait()
+                self.changed.wait(SLOW if waiting else None)
+
+    def _may_take(self, pool: PoolSandbox, job: Job) -> bool:
+        """True if this worker should have the job now: there is room, and no other that has nothing to do."""
+        if job.alone:
+            return pool.busy == 0
+        if not self.held:
+            return True
+        idle = sum(not other.held and not other.broken for other in self.everyone)
+        return len(pool.jobs) > idle and self._room(job)
+
+    def _take_over(self, pool: PoolSandbox) -> bool | None:
+        """Puts back into the queue what waits behind a slow program. None: done; True: it may come to that."""
+        behind = [other for other in self.everyone if len(other.held) > 1]
+        if pool.jobs or not behind:
+            return bool(behind)
+        other = min(behind, key=lambda other: other.since)
+        if time.monotonic() - other.since < SLOW or other.process is None:
+            return True
+        numbers = list(other.held)[1:]
+        jobs = [other.held.pop(number) for number in numbers]
+        pool.busy -= len(jobs)
+        pool.jobs.extendleft(reversed(jobs))
+        try:
+            with other.sending:
+                write_frame(_stream(other.process, "stdin"), json.dumps({"cancel": numbers}).encode())
+        except OSError:  # it died: its own thread sees to that
+            pass
+        self.changed.notify_all()
+        return None
 
     def _claim(self, job: Job) -> bool:
         """True if anybody still wants the verdict."""
@@ -306,11 +356,11 @@ class _Worker:
         job.started = bool(job.futures)
         return job.started
 
-    def _release(self, job: Job) -> None:
+    def _release(self, count: int = 1) -> None:
         with self.changed:
             pool = self._pool()
             if pool is not None:
-                pool.busy -= 1
+                pool.busy -= count
                 pool.solo = False
                 self.changed.notify_all()
 
@@ -332,21 +382,21 @@ class _Worker:
             _settle(future, result)
 
     def _room(self, job: Job) -> bool:
-        if not self.held:
-            return True
-        size = sum(size for _, size in self.held)
+        size = sum(held.size for held in self.held.values())
         known = id(job.problem) in self.known
         return known and len(self.held) < AHEAD and size + 6 * len(job.source) + 200 < PIPE
 
     def _send(self, job: Job) -> None:
         message: dict[str, Any] = {
-            "source": job.source, "key": id(job.problem), "alone": job.alone, "forget": self.forget
+            "number": job.number, "source": job.source, "key": id(job.problem), "alone": job.alone, "forget": self.forget
         }  # fmt: skip
         if id(job.problem) not in self.known:
             try:
                 message["problem"] = _wire.problem(job.problem)
             except Exception as error:
-                self._release(job)
+                with self.changed:
+                    del self.held[job.number]
+                self._release()
                 self._finish(job, error)
                 return
             self.known[id(job.problem)] = job.problem
@@ -355,8 +405,9 @@ class _Worker:
         self.known.move_to_end(id(job.problem))
         payload = json.dumps(message).encode()
         self.forget = []
-        self.held.append((job, len(payload)))
-        write_frame(_stream(self.process, "stdin"), payload)
+        job.size = len(payload)
+        with self.sending:  # another worker's thread may be taking jobs back
+            write_frame(_stream(self.process, "stdin"), payload)
 
     def _read(self) -> bytes:
         fd = _stream(self.process, "stdout")
@@ -386,22 +437,22 @@ class _Worker:
         hello = json.loads(self._read())
         if "error" in hello:
             raise SandboxError(hello["error"])
-        self.judge = f"{self.backend}/{hello['level']}:{'+'.join(hello['layers'])}"
-        levels = isolation.LEVELS
+        judge, levels = f"{self.backend}/{hello['level']}:{'+'.join(hello['layers'])}", isolation.LEVELS
         if levels.index(hello["level"]) < levels.index(self.options.require):
             self.broken = SandboxError(
-                f"Expected isolation of level {self.options.require!r} or better, got {self.judge!r}. "
+                f"Expected isolation of level {self.options.require!r} or better, got {judge!r}. "
                 "`python -m rltf_env.doctor` says what is missing and how to get it."
             )
             raise self.broken
+        self.judge = judge
         self.ready.set()
 
-    def _lost(self, error: Exception, *, give_up: bool = False) -> None:
+    def _lost(self, error: Exception) -> None:
         """The worker died: what it held is judged again, by its successor or another's."""
         status = self._stop()
-        held, self.held = [job for job, _ in self.held], deque()
-        for job in held:
-            self._release(job)
+        with self.changed:
+            held, self.held = list(self.held.values()), OrderedDict()
+        self._release(len(held))
         if self.ending:
             for job in held:
                 self._finish(job, SandboxError("The sandbox was closed before this program was judged."))
@@ -411,7 +462,7 @@ class _Worker:
             self._finish(job, _stuck(job, self.judge))
         for index, job in reversed(list(enumerate(held))):
             job.tries += index == 0
-            if job.tries >= TRIES or (give_up and self.broken):
+            if job.tries >= TRIES:
                 self._finish(job, SandboxError(f"The judge failed {job.tries} times on {job.problem.id!r}: {error!r}"))
             else:
                 self._requeue(job)

@@ -12,7 +12,7 @@ import os
 import re
 import signal
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from rltf_env.compare import text_matches, value_matches
 from rltf_env.sandbox._script import Replay, Script, Stuck
@@ -37,6 +37,12 @@ class BadProblem(Exception):
 
 def failure(kind: str, message: str = "", line: int | None = None, detail: str = "", bases: Any = ()) -> list[Any]:
     return [kind, message, line, detail, list(bases)]
+
+
+class Pending(NamedTuple):
+    """A problem that no program has been judged on yet."""
+
+    data: dict[str, Any]
 
 
 class Problem:

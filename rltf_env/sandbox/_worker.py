@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import sys
+from collections import deque
 from typing import Any
 
 _folder = os.path.dirname(os.path.abspath(__file__))
@@ -54,24 +56,47 @@ def main() -> None:
 
 def _judge(options: dict[str, Any], runner: Any, inbox: int, outbox: int) -> None:
     from rltf_env.sandbox import _referee
-    from rltf_env.sandbox._frames import read_frame, write_frame
+    from rltf_env.sandbox._frames import write_frame
 
     _referee.prepare()
     referee = _referee.Referee(runner, options)
     problems: dict[int, Any] = {}
+    waiting: deque[dict[str, Any]] = deque()
     while True:
         try:
-            job = json.loads(read_frame(inbox))
+            _receive(inbox, waiting, problems)
         except EOFError:
             return
-        for key in job["forget"]:
-            problems.pop(key, None)
+        if not waiting:
+            continue
+        job = waiting.popleft()
         try:
             answer = _answer(referee, problems, job)
         except (EOFError, BrokenPipeError) as error:  # the cage is lost: so is this worker, its successor judges again
             write_frame(outbox, json.dumps({"lost": str(error)}).encode())
             return
-        write_frame(outbox, json.dumps(answer).encode())
+        write_frame(outbox, json.dumps({"number": job["number"], **answer}).encode())
+
+
+def _receive(inbox: int, waiting: deque[dict[str, Any]], problems: dict[int, Any]) -> None:
+    """Takes in all messages that have come, at least one if nothing waits: jobs, and jobs taken back."""
+    from rltf_env.sandbox._frames import read_frame
+    from rltf_env.sandbox._referee import Pending
+
+    while not waiting or (os.name == "posix" and select.select([inbox], [], [], 0)[0]):
+        job = json.loads(read_frame(inbox))
+        if "cancel" in job:
+            kept = [other for other in waiting if other["number"] not in job["cancel"]]
+            waiting.clear()
+            waiting.extend(kept)
+            if not waiting:
+                return
+            continue
+        waiting.append(job)
+        for key in job["forget"]:
+            problems.pop(key, None)
+        if "problem" in job:
+            problems[job["key"]] = Pending(job["problem"])
 
 
 def _leave(number: int, frame: Any) -> None:
@@ -80,13 +105,13 @@ def _leave(number: int, frame: Any) -> None:
 
 
 def _answer(referee: Any, problems: dict[int, Any], job: dict[str, Any]) -> dict[str, Any]:
-    from rltf_env.sandbox._referee import BadProblem, Problem
+    from rltf_env.sandbox._referee import BadProblem, Pending, Problem
 
     try:
-        key = job["key"]
-        if "problem" in job:
-            problems[key] = Problem(job["problem"])
-        return referee.judge(job["source"], problems[key], alone=job["alone"])
+        problem = problems[job["key"]]
+        if isinstance(problem, Pending):
+            problem = problems[job["key"]] = Problem(problem.data)
+        return referee.judge(job["source"], problem, alone=job["alone"])
     except (EOFError, BrokenPipeError):
         raise
     except BadProblem as error:
