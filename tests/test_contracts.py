@@ -1,21 +1,39 @@
-"""Every component of the project keeps its contract: found by its file, checked by `rltf_env.testing`.
+"""Every component of the project keeps its contract: found by its file, checked by `rltf_env.testing` or `agents.testing`.
 
-A new file in `datasets/`, `rewards/` or `sandbox/` is tested here with no edit. What needs data that are not at hand is
-skipped, with the loader's own message as the reason.
+A new file in `datasets/`, `rewards/`, `sandbox/`, `agents/` or `agents/policies/` is tested here with no edit. What needs
+data that are not at hand is skipped, with the loader's own message as the reason.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
+import inspect
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
+from agents.policies import tiny
+from agents.testing import check_agent, check_policy
+from agents.train import quiet_libraries
 from rltf_env import datasets, plugins, rewards, sandbox, testing
 from rltf_env.core import Sandbox
 from rltf_env.errors import MissingData
 
+# What makes an agent or a policy small enough for a test; each gets those of them that it has.
+SMALL_AGENT = {"buffer": 12, "fill": 8, "refresh": 4, "refresh_every": 2, "samples_per_problem": 2, "batch_size": 4}
+SMALL_POLICY = {
+    "width": 16,
+    "layers": 1,
+    "heads": 2,
+    "vocab_size": 300,
+    "dataset_options": {"size": 16},
+    "max_positions": 128,
+}
+SMALL_LIMITS = {"workers": 2, "case_seconds": 0.5, "memory_mb": 300}
 QUICK = 12  # problems of a split whose references are judged outside the slow tests
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -77,15 +95,63 @@ def test_reward_keeps_its_contract(name: str) -> None:
     testing.check_reward(rewards.load(name))
 
 
+def open_sandbox(name: str) -> Any:
+    """With limits that keep hostile programs short, if it knows them."""
+    known = inspect.signature(plugins.find("sandbox", name)).parameters
+    any_name = any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values())
+    return sandbox.load(name, **{key: value for key, value in SMALL_LIMITS.items() if any_name or key in known})
+
+
 @pytest.mark.parametrize("name", plugins.names("sandbox"))
 def test_sandbox_keeps_its_contract(name: str) -> None:
-    with sandbox.load(name) as opened:
+    with open_sandbox(name) as opened:
         testing.check_sandbox(opened)
 
 
-@pytest.mark.parametrize("folder", ["datasets", "rewards", "sandbox"])
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("name", plugins.names("sandbox"))
+def test_no_hostile_program_deceives_a_sandbox(name: str) -> None:
+    with open_sandbox(name) as opened:
+        testing.check_sandbox(opened, battery=True)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Numbers to the bit, also on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    quiet_libraries()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("name", plugins.names("", package="agents"))
+def test_agent_keeps_its_contract(name: str, one_thread: None) -> None:
+    module = importlib.import_module(f"agents.{name}")
+    known = {field.name for field in dataclasses.fields(module.Config)}
+    options: dict[str, Any] = {key: value for key, value in SMALL_AGENT.items() if key in known}
+    check_agent(lambda policy, env, seed: module.load(policy, env, seed=seed, **options))
+
+
+@pytest.mark.parametrize("name", plugins.names("policies", package="agents"))
+def test_policy_keeps_its_contract(name: str, one_thread: None, tmp_path: Path) -> None:
+    """One that loads weights loads those of a tiny policy that was saved."""
+    load = plugins.find("policies", name, package="agents")
+    known = inspect.signature(load).parameters
+    options: dict[str, Any] = {key: value for key, value in SMALL_POLICY.items() if key in known}
+    if "path" in known:
+        tiny.load(**SMALL_POLICY).save(tmp_path)
+        options["path"] = str(tmp_path)
+    check_policy(load(**options))
+
+
+@pytest.mark.parametrize(
+    "folder", ["rltf_env/datasets", "rltf_env/rewards", "rltf_env/sandbox", "agents/policies", "agents"]
+)
 def test_every_file_that_defines_load_is_found(folder: str) -> None:
-    files = (ROOT / "rltf_env" / folder).glob("[!_]*.py")
-    assert plugins.names(folder) == tuple(
+    package, _, part = folder.partition("/")
+    files = (ROOT / folder).glob("[!_]*.py")
+    assert plugins.names(part, package=package) == tuple(
         sorted(f.stem for f in files if "\ndef load(" in f.read_text(encoding="utf-8"))
     )
