@@ -244,7 +244,9 @@ def check_sandbox(sandbox: Sandbox, *, battery: bool = False) -> None:
     Args:
         battery: also run the whole public battery (`sandbox/_battery.py`, more than 200 programs): none may be judged wrongly.
     """
-    assert isinstance(sandbox, Sandbox), f"Expected run, submit, map and close, got {type(sandbox).__name__} without one."
+    assert isinstance(sandbox, Sandbox), (
+        f"Expected run, submit, map and close, got {type(sandbox).__name__} without one."
+    )
     _check_protocol(sandbox)
     if not getattr(sandbox, "judges", True):
         return
@@ -279,7 +281,9 @@ def _check_protocol(sandbox: Sandbox) -> None:
     assert [len(verdict.results) for verdict in mapped] == sizes, (
         f"Expected verdicts of {sizes} results, in the order of the jobs, got {mapped}."
     )
-    assert all(a.same(b) for a, b in zip(mapped[:3], mapped[3:], strict=True)), f"Expected the same twice, got {mapped}."
+    assert all(a.same(b) for a, b in zip(mapped[:3], mapped[3:], strict=True)), (
+        f"Expected the same twice, got {mapped}."
+    )
 
 
 def _check_cases(sandbox: Sandbox) -> None:

@@ -258,7 +258,7 @@ def _written(id: str, steps: Sequence[Step], inputs: Sequence[Any]) -> Problem:
 
 _NOUNS = {INT: "an integer", INTS: "a list of integers", STR: "a string", STRS: "a list of words"}
 _WORDS = tuple(
-    "a to red sky cat eel owl tree Moon blue rain apple otter river stone queue Alice violet banana "  # noqa: SIM905
+    "a to red sky cat eel owl tree Moon blue rain apple otter river stone queue Alice violet banana "
     "silver orange Tom tea igloo oboe pi zebra axe toe area".split()
 )
 

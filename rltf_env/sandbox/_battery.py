@@ -42,9 +42,9 @@ class Trial(NamedTuple):
         got = "Passed" if failure is None else failure.kind
         for right in self.right:
             kind, _, line = right.partition("@")
-            if (kind == "fail" and got != "Passed") or kind == got:
-                if not line or (failure is not None and str(failure.line) == line):
-                    return ""
+            kinds_agree = (kind == "fail" and got != "Passed") or kind == got
+            if kinds_agree and (not line or (failure is not None and str(failure.line) == line)):
+                return ""
         where = "" if failure is None else f"@{failure.line} ({failure.message[:80]})"
         return f"{self.name} ({self.why}): expected {' or '.join(self.right)}, got {got}{where}"
 
@@ -65,7 +65,10 @@ _ADD = "def add(a, b):\n    return a + b\n"
 SPECIAL = (
     ("crlf | add | Passed | DOS line ends", _ADD.replace("\n", "\r\n")),
     ("cr_only | add | Passed | old Macintosh line ends", _ADD.replace("\n", "\r")),
-    ("crlf_line | add | ZeroDivisionError@2 | lines are counted the same with DOS line ends", "def add(a, b):\r\n  return 1//0"),
+    (
+        "crlf_line | add | ZeroDivisionError@2 | lines are counted the same with DOS line ends",
+        "def add(a, b):\r\n  return 1//0",
+    ),
     ("no_final_newline | square | Passed | the file just ends", "print(int(input()) ** 2)"),
     ("byte_order_mark | square | Passed | an editor's mark in front", "\ufeffprint(int(input()) ** 2)\n"),
     ("bom_line | square | SyntaxError@2 | and it shifts no line", "\ufeffx = 1\nprint((\n"),
@@ -83,7 +86,8 @@ SPECIAL = (
     ("trailing_backslash | add | SyntaxError | ends in a continuation", _ADD + "\\"),
 )
 
-PROGRAMS = r'''
+PROGRAMS = (
+    r"""
 === plain | add | Passed | a right answer
 def add(a, b):
     return a + b
@@ -213,7 +217,9 @@ sys.set_int_max_str_digits(0)
 assert len(str(10 ** 5000)) == 5001
 print(int(input()) ** 2)
 === long_literal | square | SyntaxError@1/Passed | 5000 digits in the source are more than Python reads
-x = 1''' + "0" * 5000 + r'''
+x = 1"""
+    + "0" * 5000
+    + r'''
 print(int(input()) ** 2)
 === future_import | add | Passed | from __future__ first
 """Adds."""
@@ -1165,3 +1171,4 @@ def add(a, b):
 def add(a, b):
     return {(1, 2): 3, (-4, 1004): 1000}[a, b]
 '''
+)

@@ -8,9 +8,11 @@ while the program is not just waiting for a processor.
 Descriptors: 0 standard input, 1 standard output, 2 null, 3 results. A program has these; the others are closed before it runs.
 """
 
+# pyright: reportPossiblyUnboundVariable=false, reportOptionalMemberAccess=false
+# (modules that some platforms lack are used only where the layers that need them are)
 from __future__ import annotations
 
-import _signal
+import _signal  # pyright: ignore[reportMissingImports]
 import faulthandler
 import gc
 import os
@@ -25,7 +27,7 @@ except ImportError:  # not on Windows
     resource = None  # type: ignore[assignment]
 
 from rltf_env.sandbox import harness
-from rltf_env.sandbox._frames import pack, read_frame, unpack, write_all, write_frame
+from rltf_env.sandbox._frames import pack, read_frame, write_all, write_frame
 
 STDIN, STDOUT, STDERR, RESULT, REPORT, LINES, REQUESTS, REPLIES = range(8)
 
@@ -274,7 +276,7 @@ class Cage:
                 return
         except FileNotFoundError:
             os.makedirs(self.folders[0], 0o700, exist_ok=True)
-            os.chdir(self.folders[0])
+        os.chdir(self.folders[0])  # it may be a new one under the old name
         for folder in self.folders:
             _empty(folder, self.keep if folder == self.folders[0] else set())
         self.clean = [os.stat(folder).st_mtime_ns for folder in self.folders]

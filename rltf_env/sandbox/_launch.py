@@ -31,7 +31,8 @@ def _forks(options: dict[str, Any]) -> tuple[Any, list[str]]:
     requests, to_cage = os.pipe()
     from_cage, replies = os.pipe()
     layers, user = isolation.enter_namespaces(options["without"]), 60_000 + os.getpid() % 5_000
-    folder = _new_folder()
+    folder = options["folder"]
+    os.mkdir(folder, 0o700)
     inode = os.fstat(replies).st_ino
     if not os.fork():
         try:
@@ -40,11 +41,14 @@ def _forks(options: dict[str, Any]) -> tuple[Any, list[str]]:
             _become_cage(options, requests, replies, layers, user, folder)
         except BaseException as error:
             moved = os.fstat(_cage.REPLIES).st_ino == inode
-            write_frame(_cage.REPLIES if moved else replies, json.dumps({"error": f"{type(error).__name__}: {error}"}).encode())
+            write_frame(
+                _cage.REPLIES if moved else replies, json.dumps({"error": f"{type(error).__name__}: {error}"}).encode()
+            )
         finally:
             os._exit(70)
     os.close(requests)
     os.close(replies)
+
     def remove() -> None:
         import shutil  # costly, and the cage has been made by now
 
@@ -73,19 +77,9 @@ def _forks(options: dict[str, Any]) -> tuple[Any, list[str]]:
     return run, hello["layers"]
 
 
-def _new_folder() -> str:
-    """A new private folder. `tempfile` would do the same, and bring a megabyte of modules into the cage."""
-    base = os.environ.get("TMPDIR", "/tmp")
-    while True:
-        folder = os.path.join(base, f"rltf-{os.getpid()}-{os.urandom(6).hex()}")
-        try:
-            os.mkdir(folder, 0o700)
-        except FileExistsError:
-            continue
-        return folder
-
-
-def _become_cage(options: dict[str, Any], requests: int, replies: int, layers: list[str], user: int, folder: str) -> None:
+def _become_cage(
+    options: dict[str, Any], requests: int, replies: int, layers: list[str], user: int, folder: str
+) -> None:
     from rltf_env.sandbox import _cage
 
     null = os.open(os.devnull, os.O_RDWR)

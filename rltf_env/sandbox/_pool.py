@@ -11,9 +11,11 @@ import itertools
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import weakref
@@ -157,7 +159,8 @@ class PoolSandbox:
             self.changed.notify_all()
         for job in jobs:
             for future in job.futures:
-                future.cancel() or _settle(future, SandboxError("The sandbox was closed before this program was judged."))
+                if not future.cancel():
+                    _settle(future, SandboxError("The sandbox was closed before this program was judged."))
         if os.getpid() == self._pid:
             self._finalizer()
 
@@ -171,7 +174,9 @@ class PoolSandbox:
         if self.closed:
             raise UsageError("Expected an open sandbox, got one that was closed. Load another.")
         if os.getpid() != self._pid:
-            raise UsageError("Expected the process that loaded this sandbox, got a fork of it. Load one in each process.")
+            raise UsageError(
+                "Expected the process that loaded this sandbox, got a fork of it. Load one in each process."
+            )
 
     # ---------------------------------------------------------------------------------------------- for workers
 
@@ -221,7 +226,7 @@ class _Worker:
         self.known: OrderedDict[int, Problem] = OrderedDict()
         self.forget: list[int] = []
         self.process: subprocess.Popen[bytes] | None = None
-        self.judge = ""
+        self.judge = self.folder = ""
         self.ending = False
         self.broken: Exception | None = None
         self.ready = threading.Event()
@@ -279,7 +284,9 @@ class _Worker:
         elif "invalid" in reply:
             self._finish(job, InvalidProblem(f"{job.problem.id!r} cannot be judged: {reply['invalid']}."))
         elif "error" in reply:
-            self._finish(job, SandboxError(f"The judge failed on {job.problem.id!r}: {reply['error']}\n{reply['trace']}"))
+            self._finish(
+                job, SandboxError(f"The judge failed on {job.problem.id!r}: {reply['error']}\n{reply['trace']}")
+            )
         else:
             self._finish(job, self._verdict(job, reply))
 
@@ -425,14 +432,19 @@ class _Worker:
 
     def _start(self) -> None:
         script = Path(__file__).with_name("_worker.py")
-        options = json.dumps({**self.options.for_worker(), "backend": self.backend})
+        self.folder = os.path.join(tempfile.gettempdir(), f"rltf-{os.getpid()}-{os.urandom(6).hex()}")
+        options = json.dumps({**self.options.for_worker(), "backend": self.backend, "folder": self.folder})
         command = [sys.executable, "-s", "-S", "-P", "-B", "-X", "utf8", str(script), options]
         environment = {**ENVIRONMENT, **{name: os.environ[name] for name in INHERITED if name in os.environ}}
         self.known.clear()
         self.judge = ""
-        own = {"start_new_session": True} if os.name == "posix" else {}
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, env=environment, **own
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+            env=environment,
+            start_new_session=os.name == "posix",
         )
         hello = json.loads(self._read())
         if "error" in hello:
@@ -490,10 +502,11 @@ class _Worker:
             if stream:
                 stream.close()
         try:
-            process.wait(2)
+            process.wait(5)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)  # it is gone, unless the worker was killed
         return process.returncode
 
 

@@ -216,7 +216,7 @@ class Replay:
             return _MISSING
         if "e" in reply or "x" in reply:
             raise _remote_error(reply)
-        self.stop("unrepresentable", str(reply.get("u", "malformed result")))
+        return self.stop("unrepresentable", str(reply.get("u", "malformed result")))
 
     def _resolve(self, index: Any) -> Any:
         return _Remote(self, int(index), "")
@@ -289,9 +289,11 @@ def _remote_error(reply: dict[str, Any]) -> BaseException:
     assert record is not None
     names = [record.get("kind")] if record.get("own") else []
     names += [name for name in record.get("bases") or () if isinstance(name, str)]
-    base = next((b for b in (getattr(builtins, str(n), None) for n in names) if _is_error(b)), Exception)
+    base: type[Exception] = next(
+        (b for b in (getattr(builtins, str(n), Exception) for n in names) if _is_error(b)), Exception
+    )
     made = type(base.__name__, (base,), {"__init__": lambda self, message: None, "__str__": lambda self: self.args[0]})
-    error = made(str(record.get("message", "")))
+    error: Any = made(str(record.get("message", "")))
     error._rltf_record = reply
     return error
 

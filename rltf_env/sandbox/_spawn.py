@@ -56,7 +56,7 @@ class Spawner:
         return None, reports, sorted(lines) if self.options["trace"] else None
 
     def _in_folder(self, source: str, case: tuple[str, Any]) -> Any:
-        folder = Path(tempfile.mkdtemp(prefix="rltf-"))
+        folder = Path(tempfile.mkdtemp(dir=self.options["folder"]))
         try:
             return self._run_case(folder, source, case)
         finally:
@@ -120,6 +120,8 @@ def runner(options: dict[str, Any]) -> tuple[Any, list[str]]:
 
         isolation.adopt_orphans()
         atexit.register(_cage.end_children)
+    os.mkdir(options["folder"], 0o700)
+    atexit.register(shutil.rmtree, options["folder"], ignore_errors=True)
     spawner = Spawner(options)
     spawner.run("pass", marshal.dumps([("", None)]), 1)
     return spawner.run, spawner.layers

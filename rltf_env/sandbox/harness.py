@@ -5,6 +5,8 @@ The program sees inputs, never answers. What it prints goes to descriptor 1. Wha
 dead; whatever a program does to this code, it can only harm its own results.
 """
 
+# pyright: reportPossiblyUnboundVariable=false, reportOptionalMemberAccess=false
+# (modules that some platforms lack are used only where the layers that need them are)
 from __future__ import annotations
 
 import collections
@@ -247,12 +249,13 @@ def seed() -> None:
 
 def warm_up() -> None:
     """Does once what is slow the first time in a process, so that forks inherit it; and what `site` would have done."""
+    import _sitebuiltins
     import builtins
 
-    import _sitebuiltins
-
     builtins.exit, builtins.quit = (_sitebuiltins.Quitter(name, "Ctrl-D (i.e. EOF)") for name in ("exit", "quit"))  # type: ignore[assignment]
-    source = "def f(x: int) -> int:\n    return [y for y in (x, 1) if y]\nclass C:\n    @property\n    def p(self): pass\n"
+    source = (
+        "def f(x: int) -> int:\n    return [y for y in (x, 1) if y]\nclass C:\n    @property\n    def p(self): pass\n"
+    )
     exec(compile_program(source + "assert f'{f(1)}' and (lambda: 0)() == 0\n"), {"__name__": "warm"})
     compile_program("def f(:\n")
     json.dumps(_failure(ValueError("warm")))

@@ -11,6 +11,8 @@ All of it is set up once, in the warm parent, and inherited by every program. Ea
 named in `Verdict.judge`, and `level` sums them up. `require=` refuses to judge below a level.
 """
 
+# pyright: reportPossiblyUnboundVariable=false, reportOptionalMemberAccess=false
+# (modules that some platforms lack are used only where the layers that need them are)
 from __future__ import annotations
 
 import contextlib
@@ -32,7 +34,16 @@ LAYERS = ("user", "pid", "net", "ipc", "uts", "root", "rlimits", "uid", "landloc
 NAMESPACES = {"pid": 0x20000000, "net": 0x40000000, "ipc": 0x08000000, "uts": 0x04000000}
 NEWUSER, NEWNS = 0x10000000, 0x00020000
 NO_NEW_PRIVS, SET_PDEATHSIG, SET_DUMPABLE, SET_SECCOMP, SET_SUBREAPER = 38, 1, 4, 22, 36
-MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4, 8, 32, 4096, 16384, 1 << 18
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = (
+    1,
+    2,
+    4,
+    8,
+    32,
+    4096,
+    16384,
+    1 << 18,
+)
 QUOTA_INODES = 4096
 
 
@@ -164,7 +175,7 @@ def private_root(packages: list[str], quota: int, own_processes: bool) -> None:
         libc.mount(f"/proc/{os.getpid()}", root + "/proc/self", flags=MS_BIND)
     os.chdir(root)
     os.mkdir("old")
-    libc.syscall(_NUMBERS["pivot_root"], b".", b"old")
+    libc.syscall(_NUMBERS["pivot_root"], b".", b"old")  # pyright: ignore[reportArgumentType]
     os.chdir("/")
     if own_processes:
         for options in ("subset=pid", ""):
@@ -373,7 +384,9 @@ def seccomp(own_pid: int | None = None) -> None:
         raise OSError(errno.ENOSYS, f"no table of system calls for {_machine()}")
     code = b"".join(struct.pack("=HBBI", *line) for line in _program(own_pid))
     buffer = ctypes.create_string_buffer(code, len(code))
-    program = struct.pack("@HxxxxxxQ" if struct.calcsize("P") == 8 else "@HxxI", len(code) // 8, ctypes.addressof(buffer))
+    program = struct.pack(
+        "@HxxxxxxQ" if struct.calcsize("P") == 8 else "@HxxI", len(code) // 8, ctypes.addressof(buffer)
+    )
     libc = _Libc()
     libc.prctl(NO_NEW_PRIVS, 1)
     holder = ctypes.create_string_buffer(program, len(program))

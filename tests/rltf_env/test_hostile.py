@@ -57,9 +57,31 @@ def test_subprocess_judges_the_battery_rightly() -> None:
 
 
 CAGED = frozenset(  # programs whose verdict depends on a layer that is missing on purpose
-    "parent_environment parent_descriptors kill_all kill_parent signal_one unshare ptrace network dns exec_true exec_cat shell "
-    "write_outside read_tests many_files fork_many fork_bomb thread_bomb memory_children shared_memory remove_folder "
-    "poison_folder environment".split()
+    [
+        "parent_environment",
+        "parent_descriptors",
+        "kill_all",
+        "kill_parent",
+        "signal_one",
+        "unshare",
+        "ptrace",
+        "network",
+        "dns",
+        "exec_true",
+        "exec_cat",
+        "shell",
+        "write_outside",
+        "read_tests",
+        "many_files",
+        "fork_many",
+        "fork_bomb",
+        "thread_bomb",
+        "memory_children",
+        "shared_memory",
+        "remove_folder",
+        "poison_folder",
+        "environment",
+    ]
 )
 
 
@@ -84,9 +106,8 @@ def problems(manifest: dict[str, Any], name: str) -> Iterable[Problem]:
         yield Problem(name, "", [StdinCase(i, o) for i, o in pairs])
 
 
-@pytest.mark.parametrize(
-    "backend", ["forkserver", pytest.param("subprocess", marks=pytest.mark.slow)]
-)  # the second takes a process for every case
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["forkserver", "subprocess"])
 def test_programs_of_the_data_folder(data: Path, backend: str) -> None:
     manifest = json.loads((data / "hostile" / "manifest.json").read_text())
     before = left_behind()

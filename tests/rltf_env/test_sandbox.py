@@ -228,7 +228,9 @@ def test_a_program_cannot_borrow_the_name_of_a_verdict_or_of_a_builtin(judge: Po
 
 @pytest.mark.parametrize("backend", ["forkserver", "subprocess"])
 def test_executed_lines_are_recorded_when_asked(backend: str) -> None:
-    source = "def add(a, b):\n    if a == 1:\n        return 3\n    c = 10\n    if b == 7:\n        c = 0\n    return c\n"
+    source = (
+        "def add(a, b):\n    if a == 1:\n        return 3\n    c = 10\n    if b == 7:\n        c = 0\n    return c\n"
+    )
     with sandbox.load(backend, workers=1, trace=True, case_seconds=0.5) as opened:
         verdict = opened.run(source, ADD)
         assert verdict.outcome is Outcome.PASSED
@@ -352,7 +354,10 @@ def test_problems_that_cannot_be_sent_are_refused(fork: PoolSandbox) -> None:
 
 
 def test_a_test_that_is_not_python_is_the_problem_s_fault(fork: PoolSandbox) -> None:
-    for problem in (script("assert ((", entry_point="add"), Problem("c", "", ADD.cases, "add", meta={"checker": "1/0"})):
+    for problem in (
+        script("assert ((", entry_point="add"),
+        Problem("c", "", ADD.cases, "add", meta={"checker": "1/0"}),
+    ):
         for _ in range(2):
             with pytest.raises(InvalidProblem, match="cannot be judged"):
                 fork.run(GOOD, problem)

@@ -1,0 +1,125 @@
+"""`python -m rltf_env.doctor [--require LEVEL]`: what the judge is worth on this machine, and how to get more.
+
+Prints the layers of isolation that are in force and those that are not, with the remedy; holds the judge to its contract
+(`testing.check_sandbox`); measures how fast it is. Exit status 0: the contract holds and the level is at least the one asked
+for ("filtered" unless told otherwise); 1: not so; 2: the judge does not start.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rltf_env import sandbox
+from rltf_env.core import CallCase, Problem, Sandbox
+from rltf_env.errors import SandboxError
+from rltf_env.sandbox import isolation
+from rltf_env.testing import check_sandbox
+
+NAMESPACES = (
+    "needs unprivileged user namespaces (kernel.unprivileged_userns_clone=1, kernel.apparmor_restrict_unprivileged_userns=0, "
+    "user.max_user_namespaces above 0) or CAP_SYS_ADMIN; in Docker: --security-opt seccomp=unconfined, or --cap-add SYS_ADMIN"
+)
+REMEDIES = {
+    "pid": NAMESPACES,
+    "net": NAMESPACES,
+    "ipc": NAMESPACES,
+    "uts": NAMESPACES,
+    "root": f"a file system of its own {NAMESPACES}; in Docker also --security-opt apparmor=unconfined",
+    "rlimits": "needs a POSIX system",
+    "uid": "as root, needs the layer 'root', or an interpreter that everybody may read",
+    "landlock": "needs Linux 5.13 or later with 'landlock' among the kernel's lsm= (CONFIG_SECURITY_LANDLOCK)",
+    "seccomp": "needs Linux with CONFIG_SECCOMP_FILTER on x86_64 or aarch64",
+}
+PROGRAMS, SECONDS = 50, 2.0
+
+
+@dataclass(frozen=True)
+class Health:
+    """What was found: isolation level and layers, contract kept or not (and why), programs a second."""
+
+    judge: str
+    level: str
+    layers: tuple[str, ...]
+    complaint: str
+    rate: float
+    start_seconds: float
+
+    def sound(self, require: str) -> bool:
+        """True if the contract holds at the required level or above."""
+        return not self.complaint and isolation.LEVELS.index(self.level) >= isolation.LEVELS.index(require)
+
+
+def examine(name: str = "auto") -> Health:
+    """Starts the judge `name`, checks and measures it: some ten seconds.
+
+    Raises:
+        SandboxError: it does not start.
+    """
+    start = time.perf_counter()
+    with sandbox.load(name, case_seconds=0.5, cache=0) as judge:
+        full = judge.level()
+        started = time.perf_counter() - start
+        complaint = ""
+        try:
+            check_sandbox(judge)
+        except AssertionError as error:
+            complaint = str(error)
+        rate = _rate(judge)
+    level, _, layers = full.partition("/")[2].partition(":")
+    return Health(full, level, tuple(layers.split("+")), complaint, rate, started)
+
+
+def _rate(judge: Sandbox) -> float:
+    """Programs a second: a function of two lines, three calls."""
+    problem = Problem("rate", "", [CallCase((i, 2), i + 2) for i in range(3)], "add")
+    done, start = 0, time.perf_counter()
+    while time.perf_counter() - start < SECONDS:
+        jobs = [(f"def add(a, b):\n    return a + b  # {done + i}\n", problem) for i in range(PROGRAMS)]
+        done += sum(1 for _ in judge.map(jobs))
+    return done / (time.perf_counter() - start)
+
+
+def report(health: Health, require: str) -> str:
+    """The finding, for people."""
+    lines = [
+        f"Python {platform.python_version()} on {platform.platform()}, {os.cpu_count()} processors",
+        f"judge     {health.judge.partition('/')[0]}, ready after {health.start_seconds:.2f} s",
+        f"level     {health.level} (of: {', '.join(isolation.LEVELS)})",
+        f"speed     {health.rate:.0f} small programs a second, three cases each",
+        f"contract  {'holds' if not health.complaint else 'BROKEN: ' + health.complaint}",
+        "layers",
+    ]
+    for layer in isolation.LAYERS:
+        if layer in health.layers:
+            lines.append(f"  {layer:9} in force")
+        elif layer in REMEDIES:
+            lines.append(f"  {layer:9} MISSING: {REMEDIES[layer]}")
+    verdict = "sound" if health.sound(require) else f"NOT sound: asked for level {require!r} and a contract that holds"
+    return "\n".join([*lines, f"verdict   {verdict}"])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command. Returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m rltf_env.doctor", description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--sandbox", default="auto", help="which judge: auto, forkserver, subprocess")
+    parser.add_argument(
+        "--require", default="filtered", choices=isolation.LEVELS, help="the weakest level that will do"
+    )
+    asked = parser.parse_args(arguments)
+    try:
+        health = examine(asked.sandbox)
+    except SandboxError as error:
+        print(f"The judge does not start: {error}", file=sys.stderr)
+        return 2
+    print(report(health, asked.require))
+    return 0 if health.sound(asked.require) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
