@@ -401,6 +401,7 @@ def serve(options: dict[str, Any], *, alone: bool, on_entry: Any, adopt: Any) ->
     """The warm parent's loop: a program in, what became of it out, until the referee goes away."""
     cage = Cage(options, alone=alone, on_entry=on_entry, adopt=adopt)
     faulthandler.enable(RESULT, all_threads=False)
+    _signal.set_wakeup_fd(-1)
     _signal.pthread_sigmask(_signal.SIG_BLOCK, _HIDDEN)
     for signal in (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, *_DUMPING):
         _signal.signal(signal, _signal.SIG_DFL)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import select
+import signal
 import struct
 from typing import Any
 
@@ -34,6 +36,33 @@ def _read_exactly(fd: int, size: int) -> bytes:
     if size:
         raise EOFError("the other side has gone")
     return b"".join(chunks)
+
+
+class Alert:
+    """Waits until a descriptor can be read, and hears signals meanwhile.
+
+    A signal that comes between Python's last look and a blocking read would be heard only when the read is over, which may be
+    a program's whole time. Where there is no poll(2), `wait` does not wait: the read does.
+    """
+
+    def __init__(self) -> None:
+        self._polls: dict[int, Any] = {}
+        self._heard = -1
+        if hasattr(select, "poll"):
+            self._heard, write = os.pipe()
+            os.set_blocking(write, False)
+            signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+
+    def wait(self, fd: int) -> None:
+        """Returns when `fd` can be read, or its other side has gone."""
+        if self._heard < 0:
+            return
+        if fd not in self._polls:
+            self._polls[fd] = select.poll()
+            self._polls[fd].register(fd, select.POLLIN)
+            self._polls[fd].register(self._heard, select.POLLIN)
+        while all(ready != fd for ready, _ in self._polls[fd].poll()):
+            os.read(self._heard, 64)
 
 
 def read_frame(fd: int) -> bytes:

@@ -10,21 +10,21 @@ import sys
 from typing import Any
 
 from rltf_env.sandbox import isolation
-from rltf_env.sandbox._frames import read_frame, unpack, write_frame
+from rltf_env.sandbox._frames import Alert, read_frame, unpack, write_frame
 
 FILES = ("stdin", "stdout", None, "result", "report", "lines")  # descriptors 0 to 5 of the cage; None: the null device
 
 
-def runner(options: dict[str, Any]) -> tuple[Any, list[str]]:
+def runner(options: dict[str, Any], alert: Alert) -> tuple[Any, list[str]]:
     """The runner that `options["backend"]` asks for, and the layers of isolation that are in force."""
     if options["backend"] == "subprocess":
         from rltf_env.sandbox import _spawn
 
         return _spawn.runner(options)
-    return _forks(options)
+    return _forks(options, alert)
 
 
-def _forks(options: dict[str, Any]) -> tuple[Any, list[str]]:
+def _forks(options: dict[str, Any], alert: Alert) -> tuple[Any, list[str]]:
     from rltf_env.sandbox import _cage
 
     _cage.warm_up()
@@ -64,6 +64,7 @@ def _forks(options: dict[str, Any]) -> tuple[Any, list[str]]:
 
     def run(source: str, cases: bytes, count: int) -> Any:
         write_frame(to_cage, count.to_bytes(4, "little") + marshal.dumps((source, cases)))
+        alert.wait(from_cage)
         head, pieces = unpack(read_frame(from_cage))
         lines = None
         if isinstance(head, dict):

@@ -37,10 +37,11 @@ def main() -> None:
             signal.signal(getattr(signal, name), _leave)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, who closes us
     from rltf_env.sandbox import _launch
-    from rltf_env.sandbox._frames import write_frame
+    from rltf_env.sandbox._frames import Alert, write_frame
 
+    alert = Alert()
     try:
-        runner, layers = _launch.runner(options)
+        runner, layers = _launch.runner(options, alert)
     except OSError as error:
         write_frame(outbox, json.dumps({"error": str(error)}).encode())
         return
@@ -51,10 +52,10 @@ def main() -> None:
         if os.getppid() != options["parent"]:
             return
     write_frame(outbox, json.dumps({"level": isolation.level(layers), "layers": layers}).encode())
-    _judge(options, runner, inbox, outbox)
+    _judge(options, runner, alert, inbox, outbox)
 
 
-def _judge(options: dict[str, Any], runner: Any, inbox: int, outbox: int) -> None:
+def _judge(options: dict[str, Any], runner: Any, alert: Any, inbox: int, outbox: int) -> None:
     from rltf_env.sandbox import _referee
     from rltf_env.sandbox._frames import write_frame
 
@@ -64,7 +65,7 @@ def _judge(options: dict[str, Any], runner: Any, inbox: int, outbox: int) -> Non
     waiting: deque[dict[str, Any]] = deque()
     while True:
         try:
-            _receive(inbox, waiting, problems)
+            _receive(inbox, alert, waiting, problems)
         except EOFError:
             return
         if not waiting:
@@ -78,12 +79,13 @@ def _judge(options: dict[str, Any], runner: Any, inbox: int, outbox: int) -> Non
         write_frame(outbox, json.dumps({"number": job["number"], **answer}).encode())
 
 
-def _receive(inbox: int, waiting: deque[dict[str, Any]], problems: dict[int, Any]) -> None:
+def _receive(inbox: int, alert: Any, waiting: deque[dict[str, Any]], problems: dict[int, Any]) -> None:
     """Takes in all messages that have come, at least one if nothing waits: jobs, and jobs taken back."""
     from rltf_env.sandbox._frames import read_frame
     from rltf_env.sandbox._referee import Pending
 
     while not waiting or (os.name == "posix" and select.select([inbox], [], [], 0)[0]):
+        alert.wait(inbox)
         job = json.loads(read_frame(inbox))
         if "cancel" in job:
             kept = [other for other in waiting if other["number"] not in job["cancel"]]

@@ -252,11 +252,11 @@ def test_a_thousand_deaths_leave_nothing(backend: str) -> None:
         opened.level()
         own = [p for w in opened._workers if w.process for p in (w.process.pid, *descendants(w.process.pid))]
         descriptors = {pid: len(os.listdir(f"/proc/{pid}/fd")) for pid in own if alive(pid)}
-        files = {path for folder in spare for path in folder.glob("rltf-*")}
+        files = {path for folder in spare for path in folder.glob(f"rltf-{os.getpid()}-*")}
         for _ in opened.map((f"{sources[i % len(sources)]}\n# {i}", WAIT) for i in range(count)):
             pass
         workers = [worker.process.pid for worker in opened._workers if worker.process]
         each = 1 if backend == "forkserver" else 0  # the cage
         assert wait_until(lambda: [len(set(filter(alive, descendants(pid)))) for pid in workers] == [each, each])
         assert {pid: len(os.listdir(f"/proc/{pid}/fd")) for pid in descriptors} == descriptors
-        assert {path for folder in spare for path in folder.glob("rltf-*")} <= files
+        assert {path for folder in spare for path in folder.glob(f"rltf-{os.getpid()}-*")} <= files
