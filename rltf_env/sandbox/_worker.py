@@ -125,4 +125,9 @@ def _answer(referee: Any, problems: dict[int, Any], job: dict[str, Any]) -> dict
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    finally:
+        for ending in ("SIGTERM", "SIGHUP"):
+            if hasattr(signal, ending):
+                signal.signal(getattr(signal, ending), signal.SIG_IGN)  # it ends already
