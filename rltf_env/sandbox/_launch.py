@@ -62,8 +62,8 @@ def _forks(options: dict[str, Any], alert: Alert) -> tuple[Any, list[str]]:
     else:
         atexit.register(remove)
 
-    def run(source: str, cases: bytes, count: int) -> Any:
-        write_frame(to_cage, count.to_bytes(4, "little") + marshal.dumps((source, cases)))
+    def run(source: str, cases: bytes, count: int, isolated: bool = False) -> Any:
+        write_frame(to_cage, count.to_bytes(4, "little") + marshal.dumps((source, cases, isolated)))
         alert.wait(from_cage)
         head, pieces = unpack(read_frame(from_cage))
         lines = None

@@ -26,6 +26,8 @@ class Options:
         processes: threads and processes at a time.
         kept_output: bytes of a case's output that `CaseResult.stdout` keeps.
         trace: record the lines that ran, in `Verdict.executed`.
+        isolate: run every case in a process of its own, even where the cases of a program could not notice each other
+            (`harness.pure`); the verdicts are the same, it takes longer.
         check_seconds: time that the comparison of one case, or its assertion script, may take on the trusted side.
         pending: programs that may wait; beyond that `submit` blocks.
         packages: third-party packages that programs may import, if they are installed.
@@ -44,6 +46,7 @@ class Options:
     processes: int = 64
     kept_output: int = 2000
     trace: bool = False
+    isolate: bool = False
     check_seconds: float = 5.0
     pending: int = 10_000
     packages: tuple[str, ...] = ("numpy",)

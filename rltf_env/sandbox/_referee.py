@@ -24,10 +24,13 @@ RESERVED = frozenset(
     "WrongAnswer Timeout MemoryLimit OutputLimit FileLimit ProcessLimit ForbiddenCall Killed Exited MissingEntryPoint "
     "Unrepresentable NotRun Passed".split()
 )
+_BOUNDARY = re.compile(
+    rb'^{"case": (\d{1,6}), "out": (\d{1,12}), "cpu": (\d{1,6}\.\d{6}), "status": (-?\d{1,12})}\n', re.MULTILINE
+)
 _FRAME = re.compile(rb'^  File "' + re.escape(FILENAME).encode() + rb'", line (\d+) in', re.MULTILINE)
 
 Report = tuple[dict[str, Any], bytes, bytes]  # how a case ended, what it printed, what it returned
-Runner = Callable[[str, bytes, int], tuple[Any, list[Report], Any]]  # (program, cases, their number)
+Runner = Callable[[str, bytes, int, bool], tuple[Any, list[Report], Any]]  # program, cases, their number, isolated?
 Result = list[Any]  # outcome, failure (kind, message, line, detail, bases) or None, seconds, stdout
 
 
@@ -99,7 +102,7 @@ class Referee:
         count = len(problem.cases)
         if problem.request is None:
             problem.request = marshal.dumps([self._plan(problem, index) for index in range(count)])
-        said, reports, lines = self.runner(source, problem.request, count)
+        said, reports, lines = self._run(source, problem, count)
         if said is not None:
             failed = _syntax_failure(said, source)
             return {"results": [[SYNTAX_ERROR, failed, 0.0, ""]] * count, "lines": None if lines is None else []}
@@ -113,6 +116,37 @@ class Referee:
         rest = failure("NotRun", "an earlier case used up what the program had")
         results += [[RUNTIME_ERROR, rest, 0.0, ""] for _ in range(count - len(reports))]
         return {"results": results, "lines": None if lines is None else sorted(ran)}
+
+    def _run(self, source: str, problem: Problem, count: int) -> tuple[Any, list[Report], Any]:
+        """What became of each case. Cases of a pure program may have run in one process, as far as nothing went wrong there."""
+        said, reports, lines = self.runner(source, problem.request or b"", count, self.options["isolate"])
+        if said != "batch":
+            return said, reports, lines
+        done = self._split(reports[0], count)
+        over = reports[0][0]["end"] in ("cpu", "wall")
+        if over and len(done) < count:
+            done.append((reports[0][0], b"", reports[0][2]))
+        if over or len(done) == count:
+            return None, done, lines
+        rest = marshal.dumps([self._plan(problem, index) for index in range(len(done), count)])
+        said, reports, more = self.runner(source, rest, count - len(done), True)
+        return said, done + reports, lines if lines is None else sorted({*lines, *(more or ())})
+
+    def _split(self, report: Report, count: int) -> list[Report]:
+        """The cases that a process came to the end of, one after the other. None if together they took longer than one may."""
+        record, stdout, data = report
+        done: list[Report] = []
+        if not record["end"] and record["seconds"] > self.options["case_seconds"]:
+            return done
+        start = at = 0
+        for match in _BOUNDARY.finditer(data):
+            number, size, cpu, status = int(match[1]), int(match[2]), float(match[3]), int(match[4])
+            if number != len(done) or number >= count or not at <= size <= len(stdout):
+                break
+            own = {**record, "status": (status & 0xFF) << 8, "seconds": min(cpu, record["seconds"]), "end": ""}
+            done.append((own, stdout[at:size], data[start : match.start()]))
+            start, at = match.end(), size
+        return done
 
     def _late(self, record: dict[str, Any]) -> bool:
         return not record["end"] and record["seconds"] > self.options["case_seconds"]
@@ -218,7 +252,7 @@ class Referee:
                 plan = script.guess(replay.made, lines[1 : len(replay.made)])
             if len(plan) >= len(script.plan or ()):
                 script.plan, problem.request = plan, None
-            _, (report,), more = self.runner(source, marshal.dumps([_operations(plan)]), 1)
+            _, (report,), more = self.runner(source, marshal.dumps([_operations(plan)]), 1, True)
             ran |= set(more or ())
         return self._result(self._script_outcome(what, detail, report, len(replay.made), len(plan)), report), ran
 

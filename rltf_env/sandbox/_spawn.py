@@ -35,18 +35,27 @@ class Spawner:
         self.user = 60_000 + os.getpid() % 5_000
         self.layers: list[str] = []
 
-    def run(self, source: str, cases: bytes, count: int) -> Any:
-        """What became of a program: why it has no code, a report for each case, the lines that ran."""
+    def run(self, source: str, cases: bytes, count: int, isolated: bool = False) -> Any:
+        """What became of a program: why it has no code, a report for each case, the lines that ran.
+
+        The first process runs all cases if the program is pure, else the first one; then each has a process of its own.
+        """
         from rltf_env.sandbox.harness import unpacked
 
+        todo = unpacked(cases)
         reports: list[Any] = []
         lines: set[int] = set()
         spent, size, most, start = 0.0, 0, self.options["program_seconds"], time.monotonic()
-        for case in unpacked(cases):
-            said, report, ran = self._in_folder(source, case)
+        while todo:
+            several = not isolated and not reports and len(todo) > 1
+            said, report, ran = self._in_folder(source, todo if several else todo[:1])
             lines |= ran
-            if said is not None:
-                return said, [], sorted(lines) if self.options["trace"] else None
+            traced = sorted(lines) if self.options["trace"] else None
+            if said.get("code") is not None:
+                return said["code"], [], traced
+            if said["batch"]:
+                return "batch", [report], traced
+            todo = todo[1:]
             reports.append(report)
             spent += report[0]["seconds"]
             size += len(report[1]) + len(report[2])
@@ -55,10 +64,10 @@ class Spawner:
                 break
         return None, reports, sorted(lines) if self.options["trace"] else None
 
-    def _in_folder(self, source: str, case: tuple[str, Any]) -> Any:
+    def _in_folder(self, source: str, cases: list[Any]) -> Any:
         folder = Path(tempfile.mkdtemp(dir=self.options["folder"]))
         try:
-            return self._run_case(folder, source, case)
+            return self._run_cases(folder, source, cases)
         finally:
             if LINUX:
                 from rltf_env.sandbox import _cage
@@ -66,26 +75,24 @@ class Spawner:
                 _cage.end_children()
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _run_case(self, folder: Path, source: str, case: tuple[str, Any]) -> Any:
-        request = (source, case[1], self.options, self.user)
-        (folder / "request").write_bytes(marshal.dumps(request))
-        (folder / "stdin").write_bytes(case[0].encode("utf-8", "surrogateescape"))
+    def _run_cases(self, folder: Path, source: str, cases: list[Any]) -> Any:
+        (folder / "request").write_bytes(marshal.dumps((source, cases, self.options, self.user)))
         (folder / "lines").write_bytes(bytes(len(source) + 2) if self.options["trace"] else b"")
         (folder / "work").mkdir()
         command = [sys.executable, "-s", "-S", "-P", "-B", "-X", "utf8", __file__, str(folder)]
-        with open(folder / "stdin", "rb") as stdin, open(folder / "stdout", "wb") as stdout:
+        with open(folder / "stdin", "w+b") as stdin, open(folder / "stdout", "wb") as stdout:
             process = subprocess.Popen(
                 command, stdin=stdin, stdout=stdout, stderr=subprocess.DEVNULL, start_new_session=os.name == "posix"
             )
             record = self._watch(process)
-        cap = self.options["output_bytes"]
-        output, results = _read(folder / "stdout", cap + 1), _read(folder / "result", cap + 4096)
+        most = max(self.options["output_bytes"], self.options["file_bytes"]) + 4096
+        output, results = _read(folder / "stdout", most), _read(folder / "result", most)
         ran = {line for line, seen in enumerate(_read(folder / "lines", 1 << 30)) if seen}
         said = json.loads(_read(folder / "said", 1 << 20) or b"{}")
         self.layers = said.get("layers", [])
         if not said:
             raise OSError(f"a process for a program could not be started, or ended with {record}")
-        return said.get("code"), (record, output, results), ran
+        return said, (record, output, results), ran
 
     def _watch(self, process: subprocess.Popen[bytes]) -> dict[str, Any]:
         from rltf_env.sandbox import _cage
@@ -171,32 +178,29 @@ def _main(folder: Path) -> None:
         sys.modules[name] = package
     from rltf_env.sandbox import _cage, harness
 
-    source, ops, options, user = harness.unpacked((folder / "request").read_bytes())
+    source, cases, options, user = harness.unpacked((folder / "request").read_bytes())
     result = os.open(folder / "result", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     said = os.open(folder / "said", os.O_WRONLY | os.O_CREAT, 0o600)
     seen = harness.map_lines(os.open(folder / "lines", os.O_RDWR)) if options["trace"] else None
     os.chdir(folder / "work")
     if LINUX:  # so that /dev/stdin can be opened where the folder cannot
-        os.dup2(_copy(0), 0)
+        os.dup2(os.memfd_create("stdin", 0), 0)
     harness.warm_up()
     layers = _shut_in(options, user)
     code = harness.compile_program(source)
     failed = code if isinstance(code, dict) else None
-    os.write(said, json.dumps({"layers": layers, "code": failed}).encode())
-    if failed is None:
-        try:
-            _cage.become_program(result, options)
-            harness.run_case(code, ops, seen)
-        finally:
-            os._exit(70)
-
-
-def _copy(fd: int) -> int:
-    memory = os.memfd_create("stdin", 0)
-    while data := os.read(fd, 1 << 20):
-        os.write(memory, data)
-    os.lseek(memory, 0, os.SEEK_SET)
-    return memory
+    batch = failed is None and len(cases) > 1 and harness.pure(code, options["packages"])
+    os.write(said, json.dumps({"layers": layers, "code": failed, "batch": batch}).encode())
+    if failed is not None:
+        return
+    try:
+        _cage.become_program(result, options)
+        if batch:
+            harness.run_batch(code, cases, options["case_seconds"] / 4 + time.thread_time(), seen)
+        harness.give(cases[0][0])
+        harness.run_case(code, cases[0][1], seen)
+    finally:
+        os._exit(70)
 
 
 def _shut_in(options: dict[str, Any], user: int) -> list[str]:

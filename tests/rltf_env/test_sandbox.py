@@ -10,6 +10,7 @@ import pytest
 from rltf_env import sandbox
 from rltf_env.core import CallCase, Failure, Kind, Outcome, Problem, ScriptCase, StdinCase, Verdict
 from rltf_env.errors import InvalidProblem, SandboxError, UnknownName, UsageError
+from rltf_env.sandbox import harness
 from rltf_env.sandbox._pool import PoolSandbox
 
 ADD = Problem("add", "", [CallCase((1, 2), 3), CallCase((5, 5), 10)], "add")
@@ -244,6 +245,68 @@ def test_executed_lines_are_recorded_when_asked(backend: str) -> None:
 
 def test_lines_are_not_recorded_unless_asked(fork: PoolSandbox) -> None:
     assert fork.run(GOOD, ADD).executed is None
+
+
+# ------------------------------------------------------------------------------------------------------- pure programs
+
+IN_TURN = [
+    "n = int(input())\nprint(n * n)",
+    "import sys\nsys.setrecursionlimit(77 + 900)\ndef f(n): return n * n\nprint(f(int(sys.stdin.readline())))",
+    "import random\nx = random.random()\nprint(int(input()) ** 2 if x == random.Random(0).random() else 0)",
+    "import sys\nsys.stdin = iter(sys.stdin.read().split())\nprint(int(next(sys.stdin)) ** 2)",
+    "import sys\nprint(int(input()) ** 2)\nsys.stdout.close()",
+    "import sys\nsys.stdout.write(str(int(input()) ** 2))\nsys.exit()",
+    "import sys\nsys.path.append('x')\nprint(int(input()) ** 2 if sys.path.count('x') == 1 else 0)",
+    "print(int(input()) ** 2)\nexit(0)",
+    "n = int(input())\nprint(n * n if n == 3 else 1 // (n - 4))",
+    "n = int(input())\nprint(n * n)\nraise SystemExit(n - 3)",
+    "try:\n    seen\nexcept NameError:\n    seen = 1\n    print(int(input()) ** 2)",
+    "import math\nn = int(input())\nprint(math.prod([n, n]) if n == 3 else [][n])",
+    "n = int(input())\nwhile n == 4: pass\nprint(n * n)",
+    "n = int(input())\nx = bytearray(10 ** 12 if n == 4 else 1)\nprint(n * n)",
+    "n = int(input())\nprint('x' * (20_000_000 if n == 4 else 0) + str(n * n))",
+    "from dataclasses import dataclass\n@dataclass\nclass A:\n    n: int\nprint(A(int(input())).n ** 2)",
+    "import os\nprint(int(input()) ** 2)",
+    "import builtins\nbuiltins.n = getattr(builtins, 'n', 0) + 1\nprint(int(input()) ** 2 if n == 1 else 0)",
+    "def f(n, seen=[]):\n    seen.append(n)\n    return n * n if len(seen) == 1 else 0\nprint(f(int(input())))",
+    "x = (",
+]
+
+
+def test_cases_that_share_a_process_are_judged_as_if_they_did_not() -> None:
+    options = {"workers": 2, "case_seconds": 0.4, "memory_mb": 200}
+    with (
+        sandbox.load("forkserver", **options) as together,
+        sandbox.load("forkserver", **options, isolate=True) as apart,
+    ):
+        pairs = [(source, SQUARE) for source in IN_TURN]
+        for source, one, other in zip(IN_TURN, together.map(pairs), apart.map(pairs), strict=True):
+            assert one.same(other), f"{source}: {one} {other}"
+            assert [r.stdout for r in one.results] == [r.stdout for r in other.results]
+
+
+def test_only_programs_that_leave_nothing_behind_share_a_process() -> None:
+    def pure(source: str) -> bool:
+        return harness.pure(compile(source, "", "exec"), {"numpy": []})
+
+    assert pure(
+        "import sys, math\nfrom collections import deque\nclass A:\n    def f(self): self.x = sys.maxsize\nprint(A)"
+    )
+    hidden = "def f():\n    def g():\n        return [{} for _ in ()]"
+    for leaving in ("import os", "import numpy as np", "from os.path import join", "open('x')", "import threading", "exec('')",
+                    "().__class__", "sys.modules", "import time", "setattr(A, 'x', 1)", "import xml.dom"):  # fmt: skip
+        assert not pure(leaving), leaving
+    assert pure(hidden.format("1"))
+    assert not pure(hidden.format("open"))
+
+
+def test_a_long_row_of_cases_goes_on_apart_when_time_is_used_up() -> None:
+    problem = Problem("row", "", [StdinCase(f"{n}\n", f"{n}\n") for n in range(12)])
+    source = "n = int(input())\nfor i in range(1_000_000): pass\nprint(n)"
+    with sandbox.load("forkserver", workers=1, case_seconds=0.4) as opened:
+        verdict = opened.run(source, problem)
+    assert verdict.outcome is Outcome.PASSED
+    assert all(0.001 < r.seconds < 0.3 for r in verdict.results)
 
 
 # -------------------------------------------------------------------------------------------------------------- limits
