@@ -326,7 +326,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settings = Settings(asked.peers, asked.workers, asked.repeat, asked.programs, installed(asked.peers))
     console, found = Console(), {}
     console.print(
-        f"{platform.python_implementation()} {platform.python_version()}, {asked.workers} workers, peers: {sorted(settings.installed)}"
+        f"{platform.python_implementation()} {platform.python_version()}, {asked.workers} workers, "
+        f"peers: {sorted(settings.installed)}"
     )
     for name in asked.section or SECTIONS:
         try:

@@ -1153,7 +1153,7 @@ def add(a, b):
             continue
         return a + b
     raise PermissionError
-=== shared_memory | add | Passed/OSError/PermissionError/BrokenPipeError | leaves shared memory behind
+=== shared_memory | add | Passed/OSError/PermissionError/BrokenPipeError/FileExistsError | leaves shared memory: its next call may find it
 from multiprocessing import shared_memory
 def add(a, b):
     memory = shared_memory.SharedMemory("rltf_left_behind", create=True, size=4096)
