@@ -37,9 +37,15 @@ class Trial(NamedTuple):
     source: str
 
     def complaint(self, verdict: Verdict) -> str:
-        """What is wrong with the verdict; empty if nothing is."""
+        """What is wrong with the verdict; empty if nothing is.
+
+        The kernel counts processes for each user. Without all walls a judge may have no user to itself, and a program that
+        floods it dies of something else: there, not being paid is what counts.
+        """
         failure = verdict.failure
         got = "Passed" if failure is None else failure.kind
+        if failure and "ProcessLimit" in self.right and "/full:" not in verdict.judge:
+            return ""
         for right in self.right:
             kind, _, line = right.partition("@")
             kinds_agree = (kind == "fail" and got != "Passed") or kind == got
@@ -1089,7 +1095,7 @@ for name in ("math", "heapq", "json", "numpy"):
 def add(a, b):
     import heapq
     return a + b
-=== remove_folder | add | Passed/OSError | removes the folder it is in
+=== remove_folder | add | Passed/OSError/FileNotFoundError | removes the folder it is in: its next call is nowhere
 import os
 def add(a, b):
     here = os.getcwd()
@@ -1153,7 +1159,7 @@ def add(a, b):
             continue
         return a + b
     raise PermissionError
-=== shared_memory | add | Passed/OSError/PermissionError/BrokenPipeError/FileExistsError | leaves shared memory: its next call may find it
+=== shared_memory | add | Passed/OSError/PermissionError/BrokenPipeError/FileExistsError | leaves memory that its next call may find
 from multiprocessing import shared_memory
 def add(a, b):
     memory = shared_memory.SharedMemory("rltf_left_behind", create=True, size=4096)

@@ -287,11 +287,12 @@ class Cage:
     def _tidy(self) -> None:
         """Empties the private folders, if there is anything in them."""
         try:
-            if [os.listdir(folder) for folder in self.folders] == self.clean:  # times are too coarse to tell
-                return
+            os.chdir(self.folders[0])  # it may be a new one under the old name, even one that a child of ours has made
         except FileNotFoundError:
-            os.makedirs(self.folders[0], 0o700, exist_ok=True)
-        os.chdir(self.folders[0])  # it may be a new one under the old name
+            os.makedirs(self.folders[0], 0o700)
+            os.chdir(self.folders[0])
+        if [os.listdir(folder) for folder in self.folders] == self.clean:  # times are too coarse to tell
+            return
         for folder in self.folders:
             _empty(folder, self.keep if folder == self.folders[0] else set())
         self.clean = [os.listdir(folder) for folder in self.folders]
