@@ -18,7 +18,7 @@ from typing import Any
 from rltf_env.errors import UnknownName, UsageError
 
 INT, INTS, STR, STRS = "int", "list[int]", "str", "list[str]"
-SPLITS = ("train", "validation", "test")  # from the least to the most held out
+SPLITS = ("train", "validation", "test", "seen")  # the first three from the least to the most held out
 DEEPEST = 6
 
 Signature = tuple[str, ...]
@@ -234,8 +234,29 @@ def split_of(signature: Sequence[str]) -> str:
 
 @cache
 def _split_of_pair(first: str, second: str) -> str:
-    share = int.from_bytes(hashlib.sha256(f"{first} {second}".encode()).digest()[:8]) / 2**64
+    share = _share(f"{first} {second}")
     return "test" if share < 0.2 else "validation" if share < 0.3 else "train"
+
+
+def split_of_steps(steps: Sequence[Step]) -> str:
+    """Where a problem of these steps belongs: that of its signature, but "seen" is cut out of "train".
+
+    Of the pairs of neighbours with constants, a hash of their phrases keeps 10 % from train. A problem of train's signatures
+    with such a pair is "seen": compositions as in train, and no problem that train shows, alone or inside a longer one.
+    """
+    split = split_of([one.op.name for one in steps])
+    kept = split == "train" and any(_kept_from_train(*pair) for pair in pairwise(steps))
+    return "seen" if kept else split
+
+
+def _kept_from_train(first: Step, second: Step) -> bool:
+    constants = bool(first.constants or second.constants)  # else it is not a composition seen with other ones
+    return constants and _share(f"{first.phrase}, then {second.phrase}") < 0.1
+
+
+def _share(text: str) -> float:
+    """A number in [0, 1) that depends on `text` alone."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) / 2**64
 
 
 def check_depth(depth: int) -> None:

@@ -29,6 +29,9 @@ OPS, by type (phrases and code are in `_procedural_ops.py`):
 Splits are made by what is composed, not by what is drawn: a *signature* is the tuple of op names, constants left out.
 Single ops are in train alone. A hash of its names puts a pair of neighbours into test (20 %), validation (10 %) or train.
 A longer signature is as held out as its most held-out pair of neighbours, so train never shows a held-out pair at any depth.
+
+The split "seen" has train's signatures with constants that train never puts side by side (10 % of the pairs that have any, by a
+hash): "seen" says whether a policy learned, "test" whether it learned to compose.
 """
 
 from __future__ import annotations
@@ -60,6 +63,7 @@ from rltf_env.datasets._procedural_ops import (
     runnable,
     signatures,
     split_of,
+    split_of_steps,
     step,
 )
 from rltf_env.errors import UnknownName, UsageError
@@ -89,7 +93,7 @@ def load(
     depth 1), known ones come again with other cases.
 
     Args:
-        split: "train", "validation" or "test".
+        split: "train", "validation", "test" or "seen".
         root: ignored by design, there are no files.
         depths: they take turns. None stands for 1, 2, 3 in train and for 2, 3 elsewhere.
 
@@ -124,7 +128,7 @@ def _unseen(rng: np.random.Generator, split: str, depth: int, seen: set[str], pa
 
 
 def draw(rng: np.random.Generator, split: str = "train", depth: int = 2) -> Problem:
-    """A fresh problem of `depth` ops whose signature belongs to `split`. Takes one number from `rng`."""
+    """A fresh problem of `depth` ops that belongs to `split`. Takes one number from `rng`."""
     _depths(split, (depth,))
     return _problem(split, depth, int(rng.integers(2**48)))
 
@@ -218,6 +222,8 @@ def _problem(split: str, depth: int, number: int) -> Problem:
     id = f"procedural/{split}/{depth}/{number}"
     while True:
         steps = [_draw_step(stream, name) for name in _draw_signature(stream, split, depth)]
+        if split_of_steps(steps) != split:
+            continue
         inputs = _draw_inputs(stream, steps)
         if inputs is not None and not _degenerate(steps, inputs[EXAMPLES:]):
             return _written(id, steps, inputs)
@@ -225,6 +231,7 @@ def _problem(split: str, depth: int, number: int) -> Problem:
 
 def _draw_signature(stream: _Stream, split: str, depth: int) -> Signature:
     names = tuple(OPS)
+    split = "train" if split == "seen" else split
     while True:
         walk = [stream.pick(names)]
         while len(walk) < depth and (options := followers(walk[-1])):

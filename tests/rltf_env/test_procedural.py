@@ -23,6 +23,7 @@ from rltf_env.datasets import _procedural_ops as ops
 from rltf_env.datasets import procedural
 from rltf_env.errors import UnknownName, UsageError
 
+SIGNED = ("train", "validation", "test")  # what a signature decides
 SPLITS_AND_DEPTHS = [("train", 1), *itertools.product(procedural.SPLITS, (2, 3))]
 
 # op -> rows of (constants, input, output), worked by hand.
@@ -129,9 +130,12 @@ ORACLE = {
 
 # What these were when they were first published: a change here is a new version of the environment.
 GOLDEN_SPLITS = ["validation", "validation", "train", "test", "train"]
-GOLDEN_STATEMENT = "Given an integer x, take the remainder modulo 9, then list its digits, and return the result."
-GOLDEN_REFERENCE = "def f(x):\n    x = x % 9\n    return [int(c) for c in str(abs(x))]\n"
-GOLDEN_CASES = [(51, [6]), (19, [1]), (17, [8]), (116, [8]), (-10, [8]), (12, [3]), (0, [0]), (1, [1])]
+GOLDEN_STATEMENT = "Given a string x, keep the first 2 characters, then double each character, and return the result."
+GOLDEN_REFERENCE = "def f(x):\n    x = x[:2]\n    return ''.join([c + c for c in x])\n"
+GOLDEN_CASES = [
+    ("Tom cat", "TToo"), ("silver pi silver", "ssii"), ("sky", "sskk"), ("owl", "ooww"),
+    ("otter area", "oott"), ("to cat cat", "ttoo"), ("X", "XX"), ("", ""),
+]  # fmt: skip
 
 
 def some(split: str, depth: int, n: int = 60, seed: int = 0) -> list[Problem]:
@@ -204,9 +208,8 @@ def test_every_pair_of_fitting_types_is_in_exactly_one_split():
 
 
 def test_all_pairs_drawn_for_a_split_belong_to_it():
-    of = {
-        split: {s for s in procedural.signatures(2) if procedural.split_of(s) == split} for split in procedural.SPLITS
-    }
+    of = {split: {s for s in procedural.signatures(2) if procedural.split_of(s) == split} for split in SIGNED}
+    of["seen"] = of["train"]
     drawn = {split: {p.meta["signature"] for p in some(split, 2, 600)} for split in procedural.SPLITS}
     for split, signatures in drawn.items():
         assert signatures <= of[split]
@@ -257,6 +260,29 @@ def test_split_of_a_longer_signature_is_that_of_its_most_held_out_pair():
         assert procedural.split_of(signature) == expected
 
 
+@pytest.mark.parametrize("depth", [2, 3, 4])
+def test_seen_has_compositions_of_train_and_no_problem_that_train_shows(depth):
+    def pairs(problem):
+        return set(itertools.pairwise((name, tuple(constants.items())) for name, constants in problem.meta["ops"]))
+
+    train, seen = some("train", depth, 1500), some("seen", depth, 150)
+    shown = {p.meta["signature"] for p in train}
+    assert sum(p.meta["signature"] in shown for p in seen) > (130 if depth == 2 else 0)
+    assert all(procedural.split_of(p.meta["signature"]) == "train" for p in seen)
+    shown_pairs = set().union(*map(pairs, train))
+    assert all(pairs(p) - shown_pairs for p in seen)  # each has a pair that train never shows
+
+
+def test_a_tenth_of_the_pairs_with_constants_is_kept_from_train():
+    constant = lambda name: [ops.step(name, c) for c in itertools.product(*ops.OPS[name].choices.values())]  # noqa: E731
+    of_train = [s for s in procedural.signatures(2) if procedural.split_of(s) == "train"]
+    pairs = [pair for s in of_train for pair in itertools.product(*map(constant, s))]
+    plain = [pair for pair in pairs if not any(step.constants for step in pair)]
+    assert {ops.split_of_steps(pair) for pair in plain} == {"train"}
+    kept = sum(ops.split_of_steps(pair) == "seen" for pair in pairs)
+    assert kept / (len(pairs) - len(plain)) == pytest.approx(0.1, abs=0.01)
+
+
 def test_hash_of_a_pair_stays_what_it_was():
     shown = [("add_each", "sum"), ("keep_odd", "sum"), ("words", "longest"), ("upper", "words"), ("add", "square")]
     assert [procedural.split_of(pair) for pair in shown] == GOLDEN_SPLITS
@@ -269,7 +295,7 @@ def test_every_op_of_test_is_seen_in_train_alone_and_in_pairs():
     assert all(procedural.split_of(s) == "train" for s in procedural.signatures(1))
 
 
-@pytest.mark.parametrize("split", ["validation", "test"])
+@pytest.mark.parametrize("split", ["validation", "test", "seen"])
 def test_single_ops_outside_train_are_refused(split):
     for ask in (
         lambda: procedural.load(split, depths=(1, 2)),
@@ -352,7 +378,7 @@ def test_same_statement_means_same_signature_and_constants():
 
 
 def test_a_problem_stays_what_it_was():
-    problem = procedural.find("procedural/train/2/1")
+    problem = procedural.find("procedural/train/2/4")
     assert problem.statement == GOLDEN_STATEMENT
     assert problem.solutions == (GOLDEN_REFERENCE,)
     assert [(case.args[0], case.expected) for case in call(problem)] == GOLDEN_CASES
@@ -377,7 +403,7 @@ def test_any_number_is_a_problem_of_its_split_and_the_same_again(where, number):
     problem = procedural.find(id)
     assert problem.id == id
     assert problem == procedural.find(id)
-    assert procedural.split_of(problem.meta["signature"]) == split
+    assert procedural.split_of(problem.meta["signature"]) == ("train" if split == "seen" else split)
     assert len(problem.meta["signature"]) == depth
 
 
