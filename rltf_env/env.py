@@ -68,8 +68,8 @@ class UnitTestEnv(gymnasium.Env[Any, Any]):
     The only randomness is which problem comes, and that is drawn from `self.np_random`: same seed, same episodes.
 
     Args:
-        dataset: name of a dataset, `"module:attr"`, or a sequence of problems.
-        split, root, dataset_options: passed on to it; None stands for its own defaults.
+        dataset: what `datasets.load` takes: a name, a file or folder, `"hub:owner/name"`, `"module:attr"`, or the problems.
+        split, root, dataset_options: passed on to it (filters, held-out cases, ...); None stands for its own defaults.
         source: decides which problem comes next, in place of drawing uniformly from `dataset`.
         reward, reward_options: name of a reward and its options, or a `core.Reward`.
         sandbox, sandbox_options: name of a judge and its options, or a `core.Sandbox`. A named one is opened at the first
@@ -84,7 +84,7 @@ class UnitTestEnv(gymnasium.Env[Any, Any]):
         UnknownName: no such dataset, reward, sandbox, option ...; the message names the nearest.
         UsageError: an impossible size, or options for something that is not named.
 
-    Where the data of `dataset` are missing, the embedded procedural problems are used, with a `MissingDataWarning`;
+    Where the data of a dataset of the package are missing, the embedded procedural problems are used, with a `MissingDataWarning`;
     `dataset_name` and `data_digest` say what is in use.
     """
 
@@ -418,6 +418,8 @@ def _find_source(
     try:
         return datasets.source(dataset, split, root, **options), dataset
     except MissingData as error:
+        if dataset not in datasets.names():  # a path or a hub id is somebody's own: nothing can stand in for it
+            raise
         warnings.warn(
             f"{error} Until then the embedded procedural problems are used: what is measured says nothing on {dataset!r}.",
             MissingDataWarning,
