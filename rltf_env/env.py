@@ -24,7 +24,7 @@ import numpy as np
 from gymnasium.error import InvalidAction, ResetNeeded
 from gymnasium.spaces import Box, Dict, Discrete
 
-from rltf_env import datasets, prompts, render, rewards, tokenizers
+from rltf_env import datasets, prompts, render, rewards, screen, tokenizers
 from rltf_env import sandbox as sandboxes
 from rltf_env.core import (
     Attempt,
@@ -43,7 +43,7 @@ from rltf_env.errors import MissingData, SandboxError, UnknownName, UsageError
 Observation = dict[str, IntArray]
 AnyProgram = Program | Sequence[int] | IntArray | str
 
-RENDER_MODES = ("ansi",)
+RENDER_MODES = ("ansi", "human")
 RESET_OPTIONS = ("problem", "prefix")
 ON_LONG_PROMPT = ("error", "truncate")
 _OPENING = threading.Lock()
@@ -78,7 +78,7 @@ class UnitTestEnv(gymnasium.Env[Any, Any]):
         prompt_style: how a problem is put into words: a name or a function, see `prompts.render`; None picks what suits it.
         max_prompt_tokens: P. max_program_tokens: T, tokens that are given included.
         on_long_prompt: `"error"` or `"truncate"`, for prompts of more than P tokens.
-        render_mode: `"ansi"` or None.
+        render_mode: `"ansi"` (`render` gives the frame as text), `"human"` (each step draws it on the terminal) or None.
 
     Raises:
         UnknownName: no such dataset, reward, sandbox, option ...; the message names the nearest.
@@ -171,6 +171,8 @@ class UnitTestEnv(gymnasium.Env[Any, Any]):
         self._program = self._padded(given, self.max_program_tokens)
         self._problem, self._judgement = problem, None
         self._given = self._length = len(given)
+        if self.render_mode == "human":
+            self.render()
         return self._observation(), {"problem": problem.id, "prompt": prompt}
 
     def step(self, action: int | np.integer[Any]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
@@ -190,6 +192,8 @@ class UnitTestEnv(gymnasium.Env[Any, Any]):
         truncated = not terminated and last == self.max_program_tokens
         reward, info = self._finish(self._problem, last, truncated) if terminated or truncated else (0.0, {})
         self._length = last
+        if self.render_mode == "human":
+            self.render()
         return self._observation(), reward, terminated, truncated, info
 
     def _choose(self, options: dict[str, Any]) -> Problem:
@@ -383,7 +387,11 @@ class UnitTestEnv(gymnasium.Env[Any, Any]):
             gymnasium.logger.warn('render() needs a mode: gymnasium.make(..., render_mode="ansi").')
             return None
         program = self.tokenizer.program(self._program[: self._length], given=self._given)
-        return render.ansi(self.problem, program, self.max_program_tokens, self._judgement)
+        frame = render.ansi(self.problem, program, self.max_program_tokens, self._judgement)
+        if self.render_mode == "ansi":
+            return frame
+        screen.draw(frame, last=self._judgement is not None)
+        return None
 
     def close(self) -> None:
         """Closes the sandbox, if the environment opened it."""
