@@ -10,7 +10,6 @@ Exit status 0: every reference passes; 1: some do not, or the data cannot be rea
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import sys
@@ -18,10 +17,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from rltf_env import audit, datasets, render, sandbox
+from rltf_env import audit, datasets, plugins, render, sandbox
 from rltf_env.core import Problems
 from rltf_env.datasets import _quarantine
-from rltf_env.errors import RLTFError, SandboxError, UsageError
+from rltf_env.errors import RLTFError, SandboxError
 
 ROWS = 50  # problems that are told on the screen
 
@@ -30,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Returns the exit status."""
     asked = _parser().parse_args(arguments)
     try:
-        options = dict(map(_option, asked.option))
+        options = dict(map(plugins.option, asked.option))
         problems = datasets.load(asked.name, asked.split, asked.root, **options)
         problems = Problems(problems[: asked.limit], problems.skipped)
         limits = {} if asked.seconds is None else {"case_seconds": asked.seconds}
@@ -59,17 +58,6 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--sandbox", default="auto", help="which judge: auto, forkserver, subprocess")
     check.add_argument("--seconds", type=float, help="time limit of a case; without it, the judge's own")
     return parser
-
-
-def _option(text: str) -> tuple[str, Any]:
-    """`KEY=VALUE`, the value as JSON if it is that, else as text."""
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise UsageError(f"Expected --option KEY=VALUE, got {text!r}.")
-    try:
-        return key, json.loads(value)
-    except ValueError:
-        return key, value
 
 
 def _check(problems: Problems, judge: Any, asked: argparse.Namespace) -> int:

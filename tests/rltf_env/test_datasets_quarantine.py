@@ -139,7 +139,7 @@ def test_data_that_cannot_be_read_end_with_a_word(mine: str, capsys: pytest.Capt
     assert command.main(["check", "gone.jsonl"]) == 1
     assert command.main(["check", mine, "--option", "difficulty"]) == 1
     assert "There is nothing" in (err := capsys.readouterr().err)
-    assert "Expected --option KEY=VALUE, got 'difficulty'" in err
+    assert "Expected an option as KEY=VALUE, got 'difficulty'" in err
     assert not Path("gone.quarantine.json").exists()
 
 
