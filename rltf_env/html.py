@@ -111,7 +111,7 @@ def _spelled(program: Program) -> list[tuple[int, int, list[int]]]:
     """Stretches of the text with the tokens that spell them: tokens that share an offset (bytes of one character) are one."""
     groups = [(int(start), list(some)) for start, some in groupby(range(len(program)), lambda i: program.starts[i])]
     ends = [*(start for start, _ in groups[1:]), len(program.text)]
-    return [(start, end, tokens) for (start, tokens), end in zip(groups, ends, strict=True)]
+    return [(start, end, tokens) for (start, tokens), end in zip(groups, ends, strict=False)]  # no tokens, no groups
 
 
 def _span(
