@@ -388,10 +388,7 @@ class UnitTestEnv(gymnasium.Env[Any, Any]):
             return None
         program = self.tokenizer.program(self._program[: self._length], given=self._given)
         frame = render.ansi(self.problem, program, self.max_program_tokens, self._judgement)
-        if self.render_mode == "ansi":
-            return frame
-        screen.draw(frame, last=self._judgement is not None)
-        return None
+        return screen.present(self.render_mode, frame, last=self._judgement is not None)
 
     def close(self) -> None:
         """Closes the sandbox, if the environment opened it."""

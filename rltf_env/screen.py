@@ -9,6 +9,14 @@ from typing import TextIO
 CLEAR = "\x1b[H\x1b[J"  # to the upper left corner, and all below it gone
 
 
+def present(mode: str, frame: str, *, last: bool) -> str | None:
+    """What `render()` gives in a mode: the frame itself, or None after drawing it."""
+    if mode == "ansi":
+        return frame
+    draw(frame, last=last)
+    return None
+
+
 def draw(frame: str, *, last: bool, stream: TextIO | None = None) -> None:
     """Draws a frame in place of the one before. Where there is no terminal only an episode's last frame is written, without
     colours: a log does not move.

@@ -15,7 +15,7 @@ from rltf_env.core import Problem, Problems
 from rltf_env.datasets._digest import digest
 from rltf_env.datasets._files import as_object, field, parse, read_text
 from rltf_env.datasets._jsonl import write_whole
-from rltf_env.errors import DataError, MissingData
+from rltf_env.errors import DataError
 
 FORMAT = 1
 
@@ -38,12 +38,11 @@ def read(path: str | os.PathLike[str]) -> dict[str, Entry]:
     """The entries by id.
 
     Raises:
-        MissingData: no such file.
-        DataError: the file is no quarantine list.
+        DataError: there is no such file, or it is no quarantine list.
     """
     file = Path(path).expanduser()
     if not file.is_file():
-        raise MissingData(f"Expected a quarantine list at {file}. Write one: python -m rltf_env.datasets check NAME.")
+        raise DataError(f"Expected a quarantine list at {file}. Write one: python -m rltf_env.datasets check NAME.")
     content = as_object(parse(read_text(file), str(file)), str(file))
     if content.get("format") != FORMAT:
         raise DataError(f"{file}: expected a quarantine list of format {FORMAT}, got {content.get('format')!r}.")

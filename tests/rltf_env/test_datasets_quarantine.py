@@ -16,7 +16,7 @@ import pytest
 from rltf_env import UnitTestEnv, audit, datasets, sandbox
 from rltf_env.core import CallCase, Outcome, Problem, Problems, Sandbox
 from rltf_env.datasets import __main__ as command
-from rltf_env.errors import DataError, MissingData, SandboxError
+from rltf_env.errors import DataError, SandboxError
 
 
 def adds(id: str, *solutions: str, **fields) -> Problem:
@@ -123,8 +123,13 @@ def test_what_is_no_list_is_refused(content: str, message: str, tmp_path: Path) 
     (tmp_path / "list.json").write_text(content)
     with pytest.raises(DataError, match=message):
         datasets.load([SOUND], quarantine=tmp_path / "list.json")
-    with pytest.raises(MissingData, match=r"Write one: python -m rltf_env.datasets check"):
+    with pytest.raises(DataError, match=r"Write one: python -m rltf_env.datasets check"):
         datasets.load([SOUND], quarantine=tmp_path / "gone.json")
+
+
+def test_a_list_that_is_gone_does_not_bring_the_embedded_problems_in(data: Path) -> None:
+    with pytest.raises(DataError, match="Expected a quarantine list at gone"):
+        UnitTestEnv("mbpp", root=str(data), dataset_options={"quarantine": "gone.json"})
 
 
 def test_sound_problems_end_well_and_an_old_list_is_replaced(mine: str, capsys: pytest.CaptureFixture[str]) -> None:
