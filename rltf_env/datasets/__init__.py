@@ -143,7 +143,10 @@ def _endless(source: Source, name: str, *, held_out: float | None = None, **rest
             f"Expected {key}= with problems that can be listed, got it with {name!r}, which is endless. Pass a list: "
             f"dataset=datasets.load({name!r}, size=1000, {key}=...)."
         )
-    return source if held_out is None else Mapped(source, partial(hold_out, share=held_out))
+    if held_out is None:
+        return source
+    _pick.check_share(held_out)
+    return Mapped(source, partial(hold_out, share=held_out))
 
 
 def _call(function: Callable[..., Any], name: str, split: str | None, root: Root, options: dict[str, Any]) -> Any:

@@ -147,8 +147,7 @@ def hold_out(problem: Problem, share: float) -> Problem:
     Args:
         share: in (0, 1).
     """
-    if isinstance(share, bool) or not isinstance(share, float | int) or not 0 < share < 1:
-        raise UsageError(f"Expected held_out to be a share of the cases in (0, 1), say 0.5, got {share!r}.")
+    check_share(share)
     if problem.held_out:
         raise UsageError(f"Expected problem {problem.id!r} with all its cases, got one with cases held out already.")
     trained_on, aside = Side(problem, share, held=False), Side(problem, share, held=True)
@@ -157,6 +156,12 @@ def hold_out(problem: Problem, share: float) -> Problem:
     hidden = set(map(case_digest, aside))
     examples = tuple(case for case in problem.examples if case_digest(case) not in hidden)
     return replace(problem, cases=tuple(trained_on), held_out=tuple(aside), examples=examples)
+
+
+def check_share(share: float) -> None:
+    """Raises `UsageError` unless `share` lies in (0, 1)."""
+    if isinstance(share, bool) or not isinstance(share, float | int) or not 0 < share < 1:
+        raise UsageError(f"Expected held_out to be a share of the cases in (0, 1), say 0.5, got {share!r}.")
 
 
 def unseen(problem: Problem) -> Problem | None:

@@ -219,6 +219,8 @@ def test_a_problem_of_one_case_has_nothing_to_hold_out() -> None:
 def test_an_impossible_share_is_refused(share: Any) -> None:
     with pytest.raises(UsageError, match=r"share of the cases in \(0, 1\)"):
         datasets.load([with_cases(1, 2)], held_out=share)
+    with pytest.raises(UsageError, match=r"share of the cases in \(0, 1\)"):
+        datasets.source("procedural", held_out=share)
 
 
 def test_cases_are_held_out_once() -> None:
