@@ -7,7 +7,7 @@ PYTHON ?= $(firstword $(foreach python,python3 python3.13 python3.12 python3.11,
 	$(python) -c 'import sys; print("$(python)" if (3, 11) <= sys.version_info < (3, 14) else "")' 2>/dev/null)))
 VENV := .venv
 RUN := $(VENV)/bin/python -m
-EXTRAS := agents,lora,gguf,humaneval,thirdparty,dev
+EXTRAS := agents,lora,gguf,humaneval,hub,terminal,thirdparty,dev
 PIP := $(RUN) pip install --disable-pip-version-check -c constraints.txt
 
 .PHONY: help demo test test-all check format weights clean

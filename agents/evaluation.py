@@ -1,20 +1,63 @@
-"""How good a policy is: programs for the problems of a split, judged and counted. Touches no state of a training run."""
+"""How good a policy is: programs for the problems of a split, judged and counted. Touches no state of a training run.
+
+Where problems have held-out cases (`datasets.load(..., held_out=0.5)`), the same programs are judged on those too, and `Gap` says
+how much of pass@1 was won on the cases that the policy could learn by heart.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from agents.core import Decoder, Episode, Policy, generators
 from agents.rollout import collect
-from rltf_env.core import Outcome, Problem
+from rltf_env import datasets
+from rltf_env.core import Outcome, Problem, Verdict
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import UsageError
 
 CHUNK = 64  # problems between two calls of the progress callback
+
+
+@dataclass(frozen=True, eq=False)
+class Gap:
+    """Over-fitting to the cases trained on, over the N problems that have held-out ones.
+
+    `trained_on` and `held_out` count, for each problem, the programs of `samples` that pass all cases of the one kind and of the
+    other: int64 (N,). Programs are written once and judged twice, so the two are paired:
+    `benchmarks.metrics.paired_permutation(gap.trained_on / gap.samples, gap.held_out / gap.samples, rng)` gives an interval.
+    """
+
+    problems: tuple[str, ...]
+    samples: int
+    trained_on: np.ndarray
+    held_out: np.ndarray
+
+    @property
+    def value(self) -> float:
+        """pass@1 on the cases trained on - pass@1 on held-out cases, in [-1, 1]: above 0 where tests were fitted, not the task.
+
+        Fewer cases are easier to pass: compare with the gap before training, or hold out half.
+        """
+        return float(np.mean((self.trained_on - self.held_out) / self.samples))
+
+    @property
+    def standard_error(self) -> float:
+        """Of `value`, over problems."""
+        return _standard_error((self.trained_on - self.held_out) / self.samples)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, for summaries."""
+        return {
+            "gap": self.value,
+            "standard_error": self.standard_error,
+            "pass@1": float(np.mean(self.held_out / self.samples)),
+            "problems": len(self.problems),
+            "passed": self.held_out.tolist(),
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +71,7 @@ class Evaluation:
     kinds: dict[str, int]
     pass_ratio: float
     program_tokens: float
+    gap: Gap | None = None  # None where no problem has held-out cases
 
     @property
     def pass_at_1(self) -> float:
@@ -37,8 +81,7 @@ class Evaluation:
     @property
     def standard_error(self) -> float:
         """Of `pass_at_1`, over problems."""
-        rates = self.passed / self.samples
-        return float(rates.std(ddof=1) / np.sqrt(len(rates))) if len(rates) > 1 else float("nan")
+        return _standard_error(self.passed / self.samples)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for summaries."""
@@ -52,7 +95,11 @@ class Evaluation:
             "kinds": self.kinds,
             "pass_ratio": self.pass_ratio,
             "program_tokens": self.program_tokens,
-        }
+        } | ({"held_out": self.gap.to_dict()} if self.gap else {})
+
+
+def _standard_error(rates: np.ndarray) -> float:
+    return float(rates.std(ddof=1) / np.sqrt(len(rates))) if len(rates) > 1 else float("nan")
 
 
 def evaluate(
@@ -70,12 +117,41 @@ def evaluate(
         raise UsageError("Expected at least one problem to evaluate on, got none.")
     _, generator = generators(seed, policy.device)
     groups: list[list[Episode]] = []
+    again: list[list[Verdict]] = []
     for i in range(0, len(problems), CHUNK):
         chunk = problems[i : i + CHUNK]
         groups += collect(policy, env, chunk, decoder, repeats=samples, generator=generator)
+        again += on_held_out(env, chunk, groups[i:])
         if advance:
             advance(len(chunk))
-    return count(groups, samples)
+    return replace(count(groups, samples), gap=gap(groups, again, samples))
+
+
+def on_held_out(
+    env: UnitTestEnv, problems: Sequence[Problem], groups: Sequence[Sequence[Episode]]
+) -> list[list[Verdict]]:
+    """The verdicts on each problem's programs by its held-out cases alone; an empty list for a problem without any."""
+    asked = [datasets.unseen(problem) for problem in problems]
+    pairs = ((p, e.program) for p, group in zip(asked, groups, strict=True) if p for e in group)
+    judged = env.judge_many(pairs)
+    return [[next(judged).verdict for _ in group] if p else [] for p, group in zip(asked, groups, strict=True)]
+
+
+def gap(groups: Sequence[Sequence[Episode]], again: Sequence[Sequence[Verdict]], samples: int) -> Gap | None:
+    """The gap between what these programs came to and the verdicts on their held-out cases; None if there are none."""
+    pairs = [(group, verdicts) for group, verdicts in zip(groups, again, strict=True) if verdicts]
+    if not pairs:
+        return None
+    return Gap(
+        problems=tuple(group[0].problem for group, _ in pairs),
+        samples=samples,
+        trained_on=_passed([[e.verdict for e in group] for group, _ in pairs]),
+        held_out=_passed([verdicts for _, verdicts in pairs]),
+    )
+
+
+def _passed(groups: Sequence[Sequence[Verdict]]) -> np.ndarray:
+    return np.array([sum(v.outcome is Outcome.PASSED for v in group) for group in groups], np.int64)
 
 
 def count(groups: Sequence[Sequence[Episode]], samples: int) -> Evaluation:
@@ -89,7 +165,7 @@ def count(groups: Sequence[Sequence[Episode]], samples: int) -> Evaluation:
     return Evaluation(
         problems=tuple(group[0].problem for group in groups),
         samples=samples,
-        passed=np.array([sum(e.verdict.outcome is Outcome.PASSED for e in group) for group in groups], np.int64),
+        passed=_passed([[e.verdict for e in group] for group in groups]),
         outcomes=outcomes,
         kinds=dict(sorted(kinds.items(), key=lambda item: (-item[1], item[0]))),
         pass_ratio=float(np.mean([e.verdict.pass_ratio for e in episodes])),

@@ -13,7 +13,20 @@ from rltf_env.errors import DataError, InvalidProblem, MissingData, RLTFError, S
 from rltf_env.registration import register
 
 if TYPE_CHECKING:
-    from rltf_env import core, datasets, errors, plugins, prompts, rewards, sandbox, sources, testing, tokenizers
+    from rltf_env import (
+        audit,
+        core,
+        datasets,
+        errors,
+        html,
+        plugins,
+        prompts,
+        rewards,
+        sandbox,
+        sources,
+        testing,
+        tokenizers,
+    )
     from rltf_env.env import MissingDataWarning, UnitTestEnv
 
 __all__ = [
@@ -26,9 +39,11 @@ __all__ = [
     "UnitTestEnv",
     "UnknownName",
     "UsageError",
+    "audit",
     "core",
     "datasets",
     "errors",
+    "html",
     "plugins",
     "prompts",
     "rewards",

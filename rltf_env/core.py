@@ -78,7 +78,10 @@ class Problem:
     `cases` may be any sequence, also one that reads its file at first use; it is never empty. `entry_point` is the name
     to call (`"f"`, or `"Solution.f"` for a method of a class built without arguments), or `None` for programs that read
     standard input. `examples` are public and may be shown; `cases` are not. `prefix` is code given for free: the program
-    that is judged begins with it (a curriculum step is a Problem with a longer prefix).
+    that is judged begins with it (a curriculum step is a Problem with a longer prefix). `held_out` are cases kept from
+    training: no judgement of this problem runs them (`datasets.hold_out` sets them aside, `datasets.unseen` asks them).
+
+    Notes that the filters of `datasets.load` know: `meta["source"]`, where the problem comes from, and `meta["tags"]`.
     """
 
     id: str
@@ -91,6 +94,7 @@ class Problem:
     prefix: str = ""
     starter: str = ""
     meta: Mapping[str, Any] = field(default_factory=dict)  # notes; a plain dict, so that problems pickle
+    held_out: Sequence[Case] = ()
 
     def __post_init__(self) -> None:
         if not self.id:

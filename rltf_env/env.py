@@ -24,7 +24,7 @@ import numpy as np
 from gymnasium.error import InvalidAction, ResetNeeded
 from gymnasium.spaces import Box, Dict, Discrete
 
-from rltf_env import datasets, prompts, render, rewards, tokenizers
+from rltf_env import datasets, prompts, render, rewards, screen, tokenizers
 from rltf_env import sandbox as sandboxes
 from rltf_env.core import (
     Attempt,
@@ -43,7 +43,7 @@ from rltf_env.errors import MissingData, SandboxError, UnknownName, UsageError
 Observation = dict[str, IntArray]
 AnyProgram = Program | Sequence[int] | IntArray | str
 
-RENDER_MODES = ("ansi",)
+RENDER_MODES = ("ansi", "human")
 RESET_OPTIONS = ("problem", "prefix")
 ON_LONG_PROMPT = ("error", "truncate")
 _OPENING = threading.Lock()
@@ -68,8 +68,8 @@ class UnitTestEnv(gymnasium.Env[Any, Any]):
     The only randomness is which problem comes, and that is drawn from `self.np_random`: same seed, same episodes.
 
     Args:
-        dataset: name of a dataset, `"module:attr"`, or a sequence of problems.
-        split, root, dataset_options: passed on to it; None stands for its own defaults.
+        dataset: what `datasets.load` takes: a name, a file or folder, `"hub:owner/name"`, `"module:attr"`, or the problems.
+        split, root, dataset_options: passed on to it (filters, held-out cases, ...); None stands for its own defaults.
         source: decides which problem comes next, in place of drawing uniformly from `dataset`.
         reward, reward_options: name of a reward and its options, or a `core.Reward`.
         sandbox, sandbox_options: name of a judge and its options, or a `core.Sandbox`. A named one is opened at the first
@@ -78,13 +78,13 @@ class UnitTestEnv(gymnasium.Env[Any, Any]):
         prompt_style: how a problem is put into words: a name or a function, see `prompts.render`; None picks what suits it.
         max_prompt_tokens: P. max_program_tokens: T, tokens that are given included.
         on_long_prompt: `"error"` or `"truncate"`, for prompts of more than P tokens.
-        render_mode: `"ansi"` or None.
+        render_mode: `"ansi"` (`render` gives the frame as text), `"human"` (each step draws it on the terminal) or None.
 
     Raises:
         UnknownName: no such dataset, reward, sandbox, option ...; the message names the nearest.
         UsageError: an impossible size, or options for something that is not named.
 
-    Where the data of `dataset` are missing, the embedded procedural problems are used, with a `MissingDataWarning`;
+    Where the data of a dataset of the package are missing, the embedded procedural problems are used, with a `MissingDataWarning`;
     `dataset_name` and `data_digest` say what is in use.
     """
 
@@ -171,6 +171,8 @@ class UnitTestEnv(gymnasium.Env[Any, Any]):
         self._program = self._padded(given, self.max_program_tokens)
         self._problem, self._judgement = problem, None
         self._given = self._length = len(given)
+        if self.render_mode == "human":
+            self.render()
         return self._observation(), {"problem": problem.id, "prompt": prompt}
 
     def step(self, action: int | np.integer[Any]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
@@ -190,6 +192,8 @@ class UnitTestEnv(gymnasium.Env[Any, Any]):
         truncated = not terminated and last == self.max_program_tokens
         reward, info = self._finish(self._problem, last, truncated) if terminated or truncated else (0.0, {})
         self._length = last
+        if self.render_mode == "human":
+            self.render()
         return self._observation(), reward, terminated, truncated, info
 
     def _choose(self, options: dict[str, Any]) -> Problem:
@@ -383,7 +387,8 @@ class UnitTestEnv(gymnasium.Env[Any, Any]):
             gymnasium.logger.warn('render() needs a mode: gymnasium.make(..., render_mode="ansi").')
             return None
         program = self.tokenizer.program(self._program[: self._length], given=self._given)
-        return render.ansi(self.problem, program, self.max_program_tokens, self._judgement)
+        frame = render.ansi(self.problem, program, self.max_program_tokens, self._judgement)
+        return screen.present(self.render_mode, frame, last=self._judgement is not None)
 
     def close(self) -> None:
         """Closes the sandbox, if the environment opened it."""
@@ -418,6 +423,8 @@ def _find_source(
     try:
         return datasets.source(dataset, split, root, **options), dataset
     except MissingData as error:
+        if dataset not in datasets.names():  # a path or a hub id is somebody's own: nothing can stand in for it
+            raise
         warnings.warn(
             f"{error} Until then the embedded procedural problems are used: what is measured says nothing on {dataset!r}.",
             MissingDataWarning,

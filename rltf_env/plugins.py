@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
 import pkgutil
 from types import ModuleType
 from typing import Any
@@ -58,3 +59,18 @@ def _third_party(folder: str, name: str) -> Any:
         return getattr(module, attribute)
     except AttributeError:
         raise UnknownName(f"attribute of {module_name}", attribute, [n for n in vars(module) if n[0] != "_"]) from None
+
+
+def option(text: str) -> tuple[str, Any]:
+    """`KEY=VALUE`, as a command takes options for a component: the value as JSON if it is that, else as text.
+
+    Raises:
+        UsageError: there is no "=".
+    """
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise UsageError(f"Expected an option as KEY=VALUE, got {text!r}.")
+    try:
+        return key, json.loads(value)
+    except ValueError:
+        return key, value

@@ -41,16 +41,16 @@ def render(problem: Problem, style: Style | None = None) -> str:
 def default_style(problem: Problem) -> str:
     """The style that a problem asks for in `meta["style"]`, or else that of its kind.
 
-    Code to complete (its statement is code that is given for free): `completion`. Standard input: `rltf`. A function that is
-    called: `plain`. Asserts: `mbpp`.
+    Code to complete (its statement is code that is given for free): `completion`. Asserts: `mbpp`. Standard input: `rltf`. A
+    function that is called: `plain`.
     """
     if "style" in problem.meta:
         return str(problem.meta["style"])
     if problem.statement and problem.prefix.startswith(problem.statement):
         return "completion"
-    if problem.entry_point is None:
-        return "rltf"
-    return "mbpp" if isinstance(problem.cases[0], ScriptCase) else "plain"
+    if isinstance(problem.cases[0], ScriptCase):
+        return "mbpp"
+    return "rltf" if problem.entry_point is None else "plain"
 
 
 # ------------------------------------------------------------------------------------------------------------- styles
@@ -128,7 +128,7 @@ def _task(problem: Problem) -> str:
         parts.append(f"The program begins with this code; write only what follows it:\n{problem.prefix.strip()}")
     if problem.starter.strip():
         parts.append(f"Begin with:\n{problem.starter.rstrip()}")
-    if problem.entry_point is None:
+    if problem.entry_point is None and not isinstance(problem.cases[0], ScriptCase):
         parts.append("The program reads standard input and writes standard output.")
     elif not (problem.starter.strip() or problem.prefix or problem.examples):
         parts.append(f"Name the function `{problem.entry_point}`.")

@@ -1,5 +1,6 @@
 """Gymnasium's ids. `import rltf_env` registers them; `gym.make("rltf_env:RLTF-MBPP-v0")` does both at once.
 
+No split is named: each dataset's own default is train, or test where there is no other, and a list of problems is taken whole.
 Everything in a spec is plain JSON, so `gym.spec(id).to_json()` remakes the same environment elsewhere. A change of behaviour
 bumps the `-vN` of the id.
 
@@ -21,21 +22,18 @@ import gymnasium
 ENVIRONMENTS: dict[str, dict[str, Any]] = {
     "RLTF-APPS-v0": {
         "dataset": "apps",
-        "split": "train",
         "max_prompt_tokens": 4096,
         "max_program_tokens": 2048,
         "on_long_prompt": "truncate",
     },
-    "RLTF-MBPP-v0": {"dataset": "mbpp", "split": "train", "max_prompt_tokens": 4608, "max_program_tokens": 1536},
+    "RLTF-MBPP-v0": {"dataset": "mbpp", "max_prompt_tokens": 4608, "max_program_tokens": 1536},
     "RLTF-HumanEval-v0": {
         "dataset": "humaneval",
-        "split": "test",
         "max_prompt_tokens": 2048,
         "max_program_tokens": 2560,
     },
     "RLTF-Procedural-v0": {
         "dataset": "procedural",
-        "split": "train",
         "max_prompt_tokens": 512,
         "max_program_tokens": 512,
     },

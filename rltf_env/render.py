@@ -8,15 +8,44 @@ from __future__ import annotations
 
 import numpy as np
 
-from rltf_env.core import FloatArray, Judgement, Outcome, Problem, Program, line_starts
+from rltf_env import syntax
+from rltf_env.core import (
+    Failure,
+    Feedback,
+    FloatArray,
+    Judgement,
+    Kind,
+    Outcome,
+    Problem,
+    Program,
+    Verdict,
+    line_starts,
+)
 
 RESET, BOLD, DIM, RED, GREEN = "\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[31m", "\x1b[32m"
 _REDS, _GREENS = (52, 88, 124, 160), (22, 28, 34, 40)  # backgrounds of the 256-colour table, weak to strong
+_SYNTAX = {"keyword": "35", "string": "33", "number": "36", "comment": "2", "builtin": "36", "definition": "34"}
+_BARS = "▁▂▃▄▅▆▇█"
+WIDTH = 64  # tokens on a heat line
 _WORDS = {
     Outcome.SYNTAX_ERROR: "syntax error",
     Outcome.RUNTIME_ERROR: "error while running",
     Outcome.WRONG_ANSWER: "wrong answer",
     Outcome.PASSED: "passed",
+}
+_SENTENCES = {
+    Kind.WRONG_ANSWER: "It ran to its end, but what it gave is not right",
+    Kind.TIMEOUT: "It took longer than it may: a loop without end, or a slow way to the answer",
+    Kind.MEMORY_LIMIT: "It asked for more memory than it may have",
+    Kind.OUTPUT_LIMIT: "It printed more than it may",
+    Kind.FILE_LIMIT: "It wrote more to files than it may",
+    Kind.PROCESS_LIMIT: "It started more processes than it may",
+    Kind.FORBIDDEN_CALL: "It did something that the judge forbids",
+    Kind.KILLED: "Its process was killed",
+    Kind.EXITED: "It ended its process before it had answered",
+    Kind.MISSING_ENTRY_POINT: "It does not define what is to be called",
+    Kind.UNREPRESENTABLE: "It gave something that is no plain data, so it cannot be compared",
+    Kind.NOT_RUN: "It was not run: an earlier case used up the time",
 }
 
 
@@ -25,33 +54,71 @@ def ansi(problem: Problem, program: Program, limit: int, judgement: Judgement | 
 
     Args:
         problem: what is being solved.
-        program: the tokens so far, or the whole program.
+        program: the tokens so far, or the whole program; in the colours of Python's syntax where pygments is installed.
         limit: T, the most tokens there may be.
         judgement: once there is one, it is put into words, its line is marked, and each token's own reward is its background:
-            red below zero, green above, the stronger the larger its share. What the whole program earned is in the words.
+            red below zero, green above, the stronger the larger its share. What the whole program earned is in the words,
+            and in the heat line, which has one mark for each token.
     """
-    head = f"{BOLD}{_safe(problem.id)}{RESET}  {len(program)}/{limit} tokens"
+    head = f"{BOLD}{shown(problem.id)}{RESET}  {len(program)}/{limit} tokens"
     failure = judgement.verdict.failure if judgement else None
-    heat = judgement.feedback.token_rewards if judgement else np.zeros(len(program), np.float32)
-    body = _body(program, _per_character(program, heat), failure.line if failure else None)
-    return "\n".join([head, *body, *([words(judgement)] if judgement else [])])
+    rewards = judgement.feedback.token_rewards if judgement else np.zeros(len(program), np.float32)
+    body = _body(program, per_character(program, rewards), failure.line if failure else None)
+    return "\n".join([head, *body, *([words(judgement), *heat_line(judgement.feedback)] if judgement else [])])
 
 
 def words(judgement: Judgement) -> str:
-    """The verdict in one line: outcome, cases passed, what failed where, and what was earned for what."""
+    """The judgement in two lines: what became of the program and why, and what was earned for what."""
     verdict, feedback = judgement
-    passed = sum(result.outcome is Outcome.PASSED for result in verdict.results)
     colour = GREEN if verdict.outcome is Outcome.PASSED else RED
-    text = f"{colour}{_WORDS[verdict.outcome]}{RESET}, {passed} of {len(verdict.results)} cases passed"
-    if verdict.failure:
-        where = f" on line {verdict.failure.line}" if verdict.failure.line else ""
-        message = f" ({_safe(verdict.failure.message)[:200]})" if verdict.failure.message else ""
-        text += f"; {_safe(verdict.failure.kind)}{where}{message}"
     parts = ", ".join(f"{name} {value:+.2f}" for name, value in feedback.parts.items())
-    return f"{text}\nreward {feedback.total:+.2f}" + (f" = {parts}" if parts else "")
+    earned = f"reward {feedback.total:+.2f}" + (f" = {parts}" if parts else "")
+    return f"{colour}{_WORDS[verdict.outcome]}{RESET}, {told(verdict)}\n{earned}"
 
 
-def _per_character(program: Program, rewards: FloatArray) -> FloatArray:
+def told(verdict: Verdict) -> str:
+    """How many cases passed and, in a sentence, why not all."""
+    passed = sum(result.outcome is Outcome.PASSED for result in verdict.results)
+    text = f"{passed} of {len(verdict.results)} cases passed."
+    return f"{text} {sentence(verdict.failure)}" if verdict.failure else text
+
+
+def sentence(failure: Failure) -> str:
+    """Why a program failed, as one would tell a person: what it did, on which line, and Python's own message."""
+    where = f" on line {failure.line}" if failure.line else ""
+    message = shown(failure.message)[:200]
+    if failure.is_a("SyntaxError"):
+        text = f"It is no Python{where}"
+    elif failure.kind in _SENTENCES:
+        detail = {Kind.KILLED: " by signal ", Kind.EXITED: " with status "}.get(failure.kind, "")
+        text = (
+            _SENTENCES[failure.kind] + (f"{detail}{shown(failure.detail)}" if detail and failure.detail else "") + where
+        )
+    else:
+        text = f"It raised {shown(failure.kind)}{where}"
+    return f"{text}: {message}" if message else f"{text}."
+
+
+def heat_line(feedback: Feedback) -> list[str]:
+    """Each token's reward as a bar, red below zero and green above, as high as its share of the largest; "·" for none.
+
+    The last token also carries what the whole program earned. Nothing if no token earned anything.
+    """
+    largest = float(np.abs(feedback.rewards).max(initial=0.0))
+    if not largest:
+        return []
+    marks = [_mark(float(reward), largest) for reward in feedback.rewards]
+    rows = ["".join(marks[start : start + WIDTH]) for start in range(0, len(marks), WIDTH)]
+    return [f"{'tokens' if not number else '':7}{row}" for number, row in enumerate(rows)]
+
+
+def _mark(reward: float, largest: float) -> str:
+    if not reward:
+        return f"{DIM}·{RESET}"
+    return f"{RED if reward < 0 else GREEN}{_BARS[min(int(abs(reward) / largest * 8), 7)]}{RESET}"
+
+
+def per_character(program: Program, rewards: FloatArray) -> FloatArray:
     """float32 (len(text),): the reward of the token that spells each character; tokens that share one are added."""
     heat = np.zeros(len(program.text) + 1, np.float32)
     ends = np.append(program.starts, len(program.text))[1:]
@@ -63,31 +130,36 @@ def _per_character(program: Program, rewards: FloatArray) -> FloatArray:
 
 def _body(program: Program, heat: FloatArray, failing: int | None) -> list[str]:
     starts = line_starts(program.text)
+    kinds = syntax.kinds(program.text)
     largest = float(np.abs(heat).max(initial=0.0)) or 1.0
     lines = []
     for number, (start, end) in enumerate(zip(starts, [*starts[1:], len(program.text)], strict=True), 1):
         line = program.text[start:end].rstrip("\r\n")
         mark = f"{RED}{BOLD}>{RESET}" if number == failing else " "
-        lines.append(f"{mark}{DIM}{number:4} |{RESET} {_painted(line, heat[start:end] / largest)}")
+        lines.append(f"{mark}{DIM}{number:4} |{RESET} {_painted(line, kinds[start:end], heat[start:end] / largest)}")
     return lines
 
 
-def _painted(line: str, heat: FloatArray) -> str:
-    """`line` with a background wherever its heat, in [-1, 1], is not zero."""
+def _painted(line: str, kinds: list[str], heat: FloatArray) -> str:
+    """`line` in the colours of its syntax, with a background wherever its heat, in [-1, 1], is not zero."""
     out, current = [], ""
-    for character, value in zip(line, heat, strict=False):
+    for character, kind, value in zip(line, kinds, heat, strict=False):
         shades = _REDS if value < 0 else _GREENS
-        code = f"\x1b[48;5;{shades[min(int(abs(value) * 4), 3)]}m" if value else ""
+        back = f"48;5;{shades[min(int(abs(value) * 4), 3)]}" if value else ""
+        code = ";".join(filter(None, (_SYNTAX.get(kind), back)))
         if code != current:
-            out.append(code or RESET)
+            out.append((RESET if current else "") + (f"\x1b[{code}m" if code else ""))
             current = code
-        out.append(_safe(character))
+        out.append(shown(character))
     return "".join(out) + (RESET if current else "")
 
 
-def _safe(text: str) -> str:
-    """`text` with control characters as their pictures, and what no terminal can show as U+FFFD."""
-    return "".join(_PICTURES.get(ord(c), c) if c.isascii() else c if c.isprintable() else "\ufffd" for c in text)
+def shown(text: str, keep: str = "\t") -> str:
+    """`text` with control characters as their pictures, but those to `keep`, and what no terminal can show as U+FFFD."""
+    return "".join(
+        c if c in keep else _PICTURES.get(ord(c), c) if c.isascii() else c if c.isprintable() else "\ufffd"
+        for c in text
+    )
 
 
-_PICTURES = {code: chr(0x2400 + code) for code in range(32) if chr(code) != "\t"} | {127: "\u2421"}
+_PICTURES = {code: chr(0x2400 + code) for code in range(32)} | {127: "\u2421"}

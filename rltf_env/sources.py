@@ -6,11 +6,12 @@ the caller's: the same generator gives the same problems. Sources are plain obje
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import numpy as np
 
-from rltf_env.core import Attempt, Problem, Problems
+from rltf_env.core import Attempt, Problem, Problems, Source
 from rltf_env.errors import UnknownName, UsageError
 
 
@@ -65,3 +66,23 @@ class Cycle(_Finite):
         problem = self.problems[self._next]
         self._next = (self._next + 1) % len(self.problems)
         return problem
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """Another source's problems, each through a function: held-out cases, a longer prefix. `change` must keep the id."""
+
+    source: Source
+    change: Callable[[Problem], Problem]
+
+    def draw(self, rng: np.random.Generator) -> Problem:
+        """The other's next problem, changed."""
+        return self.change(self.source.draw(rng))
+
+    def find(self, id: str) -> Problem:
+        """The other's problem with this id, changed; raises `UnknownName`."""
+        return self.change(self.source.find(id))
+
+    def observe(self, attempt: Attempt) -> None:
+        """The other is told of every attempt."""
+        self.source.observe(attempt)

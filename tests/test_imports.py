@@ -22,7 +22,11 @@ HEAVY = (
     "scipy",
     "pandas",
     "rich",
+    "pygments",
     "ray",
+    "datasets",
+    "huggingface_hub",
+    "pyarrow",
 )
 OWN_BUDGET = 10  # modules that `import rltf_env` may add to those of Gymnasium
 

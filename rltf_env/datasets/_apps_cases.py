@@ -87,6 +87,15 @@ def decode(text: str | bytes, url: str, where: str) -> Decoded:
     return Decoded(tuple(_cases(inputs, outputs, function, url, where)), function)
 
 
+def entry_point_of(function: str | None, starter: str, solutions: Sequence[str]) -> str | None:
+    """`Solution.f` if the first text that defines f (the starter, else a solution) defines a class Solution, else `f`."""
+    if function is None:
+        return None
+    definition = re.compile(rf"\bdef\s+{re.escape(function)}\b")
+    text = next((text for text in (starter, *solutions) if definition.search(text)), "")
+    return f"Solution.{function}" if re.search(r"^class\s+Solution\b", text, re.MULTILINE) else function
+
+
 # ------------------------------------------------------------------------------------------------------ JSON to cases
 
 
@@ -135,6 +144,11 @@ class LazyCases(Sequence[Case]):
 
     def __init__(self, place: Place, function: str | None) -> None:
         self._place, self._function = place, function
+
+    @property
+    def kind(self) -> type[Case]:
+        """The class of the cases, known without reading them."""
+        return StdinCase if self._function is None else CallCase
 
     def _read(self) -> Sequence[Case]:
         tests = _decode_place(self._place)

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
-from rltf_env.core import CallCase, Problem, ScriptCase, StdinCase
+from rltf_env.core import CallCase, Case, Problem, ScriptCase, StdinCase
 from rltf_env.errors import UsageError
 
 
@@ -14,8 +14,8 @@ def digest(problems: Iterable[Problem]) -> str:
     """SHA-256 (64 hexadecimal digits) over the content of `problems`, in their order.
 
     Everything that a program can be shown, trained on or judged by counts: id, statement, cases, entry point, examples,
-    solutions, difficulty, prefix and starter. `meta`, which holds notes, does not; nor does whether cases load lazily. The
-    same on every machine, process and Python version.
+    solutions, difficulty, prefix, starter and held-out cases. `meta`, which holds notes, does not; nor does whether cases
+    load lazily. The same on every machine, process and Python version.
 
     Raises:
         UsageError: a case holds something that is not plain data.
@@ -25,6 +25,11 @@ def digest(problems: Iterable[Problem]) -> str:
         for part in _encode(_content(problem)):
             total.update(part)
     return total.hexdigest()
+
+
+def case_digest(case: Case) -> bytes:
+    """SHA-256 (32 bytes) of the content of one case: equal cases have equal ones."""
+    return hashlib.sha256(b"".join(_encode(_case(case)))).digest()
 
 
 def _content(problem: Problem) -> tuple[Any, ...]:
@@ -38,6 +43,7 @@ def _content(problem: Problem) -> tuple[Any, ...]:
         problem.difficulty,
         problem.prefix,
         problem.starter,
+        *((tuple(map(_case, problem.held_out)),) if problem.held_out else ()),  # what is published has none
     )
 
 

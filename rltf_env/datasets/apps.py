@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rltf_env.core import Problem, Problems
-from rltf_env.datasets._apps_cases import Decoded, Place, from_file, from_text
+from rltf_env.datasets._apps_cases import Decoded, Place, entry_point_of, from_file, from_text
 from rltf_env.datasets._files import (
     Root,
     as_object,
@@ -186,7 +186,7 @@ def _raw(row: dict[str, Any], split: str, place: Place) -> _Raw:
 
 
 def _problem(raw: _Raw, found: Decoded) -> Problem:
-    entry_point = _entry_point(found.function, raw.starter, raw.solutions)
+    entry_point = entry_point_of(found.function, raw.starter, raw.solutions)
     prefix = PREFIX if entry_point and "." in entry_point else ""
     return Problem(
         id=raw.id,
@@ -197,14 +197,11 @@ def _problem(raw: _Raw, found: Decoded) -> Problem:
         difficulty=raw.difficulty,
         prefix=prefix,
         starter=raw.starter,
-        meta={"style": "rltf", "url": raw.url},
+        meta={"style": "rltf", "url": raw.url, "source": _site(raw.url)},
     )
 
 
-def _entry_point(function: str | None, starter: str, solutions: Sequence[str]) -> str | None:
-    """`Solution.f` if the first text that defines f (the starter, else a solution) defines a class Solution, else `f`."""
-    if function is None:
-        return None
-    definition = re.compile(rf"\bdef\s+{re.escape(function)}\b")
-    text = next((text for text in (starter, *solutions) if definition.search(text)), "")
-    return f"Solution.{function}" if re.search(r"^class\s+Solution\b", text, re.MULTILINE) else function
+def _site(url: str) -> str:
+    """`codeforces.com`, `atcoder.jp`, ...: whose contest a problem is from."""
+    found = re.match(r"https?://(?:www\.)?([^/:?#]+)", url)
+    return found[1] if found else ""

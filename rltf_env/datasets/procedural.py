@@ -257,7 +257,11 @@ def _written(id: str, steps: Sequence[Step], inputs: Sequence[Any]) -> Problem:
         examples=tuple(cases[:EXAMPLES]),
         solutions=(reference,),
         difficulty=f"depth-{len(steps)}",
-        meta={"signature": signature, "ops": tuple((one.op.name, dict(one.constants)) for one in steps)},
+        meta={
+            "signature": signature,
+            "ops": tuple((one.op.name, dict(one.constants)) for one in steps),
+            "tags": tuple(dict.fromkeys(signature)),
+        },
     )
 
 

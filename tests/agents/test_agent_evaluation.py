@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,10 @@ import torch
 from agents import rltf
 from agents.core import Episode
 from agents.decoding.sampling import Sampling
-from agents.evaluation import Evaluation, count, evaluate
+from agents.evaluation import Evaluation, count, evaluate, gap, on_held_out
 from agents.policies.causal import CausalPolicy
-from rltf_env.core import CaseResult, Failure, Feedback, Outcome, Problem, Program, Verdict
+from rltf_env import datasets, sandbox
+from rltf_env.core import CallCase, CaseResult, Failure, Feedback, Outcome, Problem, Program, Verdict
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import UsageError
 
@@ -47,6 +49,51 @@ def test_counts_by_hand() -> None:
     assert e.kinds == {"KeyError": 1, "SyntaxError": 1, "WrongAnswer": 1}
     assert e.pass_ratio == pytest.approx((1 + 0.5 + 1 + 1 + 0 + 0) / 6)
     assert e.program_tokens == pytest.approx((2 + 4 + 3 + 2 + 2 + 5) / 6)
+
+
+def test_the_gap_is_counted_over_problems_with_held_out_cases() -> None:
+    groups = [
+        [episode("a", ""), episode("a", "")],
+        [episode("b", ""), episode("b", "")],
+        [episode("c", ""), episode("c", "KeyError")],
+    ]
+    again = [[episode("a", kind).verdict for kind in ("WrongAnswer", "")], [], [episode("c", "").verdict] * 2]
+    found = gap(groups, again, 2)
+    assert found is not None
+    assert (found.problems, found.trained_on.tolist(), found.held_out.tolist()) == (("a", "c"), [2, 1], [1, 2])
+    assert found.value == 0  # +1/2 and -1/2
+    assert found.standard_error == pytest.approx(0.5)  # deviation sqrt(1/2), over sqrt(2)
+    assert gap(groups, [[], [], []], 2) is None
+
+
+def test_learning_the_visible_cases_by_heart_shows_as_a_gap() -> None:
+    problem = Problem(
+        "a", "Square.", [CallCase((n,), n * n) for n in range(8)], "f", solutions=["def f(x): return x * x"]
+    )
+    split = datasets.hold_out(problem, 0.5)
+    table = {case.args[0]: case.expected for case in split.cases if isinstance(case, CallCase)}
+    with sandbox.load() as judge:
+        env = UnitTestEnv([split], sandbox=judge)
+        programs = [f"def f(x): return {table}.get(x)", problem.solutions[0]]
+        group = [replace(episode("a", ""), program=env.tokenizer.program(env.tokenizer.encode(p))) for p in programs]
+        group = [replace(e, verdict=env.judge(split, e.program).verdict) for e in group]
+        again = on_held_out(env, [split, problem], [group, group])
+    assert [[v.outcome is Outcome.PASSED for v in verdicts] for verdicts in again] == [[False, True], []]
+    found = gap([group, group], again, 2)
+    assert found is not None
+    assert (found.trained_on.tolist(), found.held_out.tolist(), found.value) == ([2], [1], 0.5)
+
+
+def test_an_evaluation_reports_the_gap_where_cases_are_held_out(
+    policy: CausalPolicy, make_env: MakeEnv, problems: list[Problem]
+) -> None:
+    cases = (CallCase((), 0), CallCase((1,), 0), CallCase((2,), 0))
+    split = [datasets.hold_out(replace(problem, cases=cases), 0.5) for problem in problems[:2]]
+    result = evaluate(policy, make_env(max_program_tokens=6), [*split, *problems[2:3]], Sampling(), samples=2)
+    assert result.gap is not None
+    assert result.gap.problems == tuple(problem.id for problem in split)
+    assert result.to_dict()["held_out"]["gap"] == result.gap.value
+    assert "held_out" not in evaluate(policy, make_env(max_program_tokens=6), problems[:1], Sampling()).to_dict()
 
 
 def test_one_problem_has_no_standard_error() -> None:

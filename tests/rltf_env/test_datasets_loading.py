@@ -91,9 +91,9 @@ def test_problems_themselves_are_a_dataset(given: object, third_party: types.Mod
     assert loaded.skipped == ()
 
 
-def test_loaded_problems_take_no_split():
-    with pytest.raises(UsageError, match="Expected loaded problems alone"):
-        datasets.load(TWO, "train")
+def test_loaded_problems_take_no_root():
+    with pytest.raises(UsageError, match="Expected loaded problems without a root"):
+        datasets.load(TWO, root="here")
 
 
 @pytest.mark.parametrize("name", ["broken", "mixed"])

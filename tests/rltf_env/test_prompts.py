@@ -241,3 +241,9 @@ def test_truncation_works_inside_a_chat():
 def test_unknown_way_with_long_prompts_is_an_error():
     with pytest.raises(UnknownName, match=r"Unknown value of on_long 'truncat'\. Did you mean 'truncate'"):
         prompts.fit(LONG, Pairs(), 9, on_long="truncat")
+
+
+def test_asserts_without_a_name_to_call_are_no_standard_input():
+    problem = Problem("a", "Define x.", (ScriptCase("assert x == 1"),))
+    assert prompts.render(problem) == "Define x.\n"
+    assert "standard input" not in prompts.chat(problem, lambda messages, **_: messages[0]["content"])

@@ -1,0 +1,144 @@
+"""`python -m rltf_env.datasets check NAME`: runs every reference solution, reports those that fail, and lists broken problems.
+
+A problem is broken if none of its references passes all its cases and its public examples: nothing shows that it can be solved
+as it is judged. Broken ones go into a quarantine list (`NAME.quarantine.json`, or `--quarantine FILE`), which
+`datasets.load(NAME, quarantine=FILE)` honours. The file is written whole at the end; an interrupted check leaves it alone.
+
+Exit status 0: every reference passes; 1: some do not, or the data cannot be read; 2: the judge fails; 130: interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rltf_env import audit, datasets, plugins, render, sandbox
+from rltf_env.core import Problems
+from rltf_env.datasets import _quarantine
+from rltf_env.errors import RLTFError, SandboxError
+
+ROWS = 50  # problems that are told on the screen
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command. Returns the exit status."""
+    asked = _parser().parse_args(arguments)
+    try:
+        options = dict(map(plugins.option, asked.option))
+        problems = datasets.load(asked.name, asked.split, asked.root, **options)
+        problems = Problems(problems[: asked.limit], problems.skipped)
+        limits = {} if asked.seconds is None else {"case_seconds": asked.seconds}
+        with sandbox.load(asked.sandbox, **limits) as judge:
+            return _check(problems, judge, asked)
+    except SandboxError as error:
+        print(f"The judge failed: {error}", file=sys.stderr)
+        return 2
+    except RLTFError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Interrupted: no list was written.", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m rltf_env.datasets", description=(__doc__ or "").split("\n\n")[0])
+    check = parser.add_subparsers(dest="command", required=True).add_parser("check", help="run the reference solutions")
+    check.add_argument("name", help="what datasets.load takes: mbpp, FILE.jsonl, hub:owner/name, module:attr, ...")
+    check.add_argument("--split", help="without it, the dataset's own default")
+    check.add_argument("--root", help="folder of the data; without it, $RLTF_DATA")
+    check.add_argument("--limit", type=int, help="check the first so many problems only")
+    check.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="an option of the dataset")
+    check.add_argument("--quarantine", metavar="FILE", help="where to write the list")
+    check.add_argument("--sandbox", default="auto", help="which judge: auto, forkserver, subprocess")
+    check.add_argument("--seconds", type=float, help="time limit of a case; without it, the judge's own")
+    return parser
+
+
+def _check(problems: Problems, judge: Any, asked: argparse.Namespace) -> int:
+    total = sum(bool(problem.solutions) for problem in problems)
+    faulty: list[audit.Examined] = []
+    with _progress(f"check {asked.name}", total) as advance:
+        for examined in audit.examine(problems, judge):
+            if examined.failed:
+                faulty.append(examined)
+            advance()
+    broken = [examined for examined in faulty if examined.broken]
+    path = asked.quarantine or f"{_stem(asked.name)}.quarantine.json"
+    about = {
+        "dataset": asked.name,
+        "split": asked.split,
+        "data_digest": datasets.digest(problems),
+        "judge": judge.level() if hasattr(judge, "level") else type(judge).__name__,
+        "checked": total,
+    }
+    _quarantine.write(path, (examined.entry for examined in broken), about)
+    print(_report(problems, total, faulty))
+    print(f"{len(broken)} broken problem{'s' * (len(broken) != 1)} listed in {path}")
+    return 1 if faulty else 0
+
+
+def _stem(name: str) -> str:
+    """What a dataset's name gives for a file name."""
+    last = os.path.basename(name.rstrip("/")).removesuffix(".gz").removesuffix(".jsonl")
+    return re.sub(r"[^\w.-]+", "-", last) or "dataset"
+
+
+def _report(problems: Problems, total: int, faulty: Sequence[audit.Examined]) -> str:
+    """The finding, for people."""
+    rows = [("problem", "outcome", "failure", "line", "references", "")]
+    for examined in faulty[:ROWS]:
+        verdict = examined.failed[0].verdict
+        failure = verdict.failure
+        rows.append(
+            (
+                examined.problem.id,
+                verdict.outcome.name,
+                failure.kind if failure else "",
+                str(failure.line or "") if failure else "",
+                f"{examined.solved_by} of {len(examined.problem.solutions)} pass",
+                "broken" if examined.broken else "kept",
+            )
+        )
+    lines = _table(rows) if faulty else []
+    if len(faulty) > ROWS:
+        lines.append(f"... and {len(faulty) - ROWS} more")
+    lines.append(f"{total - len(faulty)} of {total} problems are sound: every reference passes")
+    if total < len(problems):
+        lines.append(f"{len(problems) - total} without a reference could not be checked")
+    if problems.skipped:
+        lines.append(
+            f"{len(problems.skipped)} were left out by the loader, such as {render.shown(': '.join(problems.skipped[0]))}"
+        )
+    return "\n".join(lines)
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    rows = [[render.shown(cell, keep="") for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+@contextmanager
+def _progress(text: str, total: int) -> Iterator[Callable[[], None]]:
+    """A bar on the terminal of the errors; nothing where there is none, or no rich to draw it."""
+    try:
+        from rich.console import Console
+        from rich.markup import escape
+        from rich.progress import Progress
+    except ImportError:
+        yield lambda: None
+        return
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
+        task = bars.add_task(escape(text), total=total)
+        yield lambda: bars.advance(task)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

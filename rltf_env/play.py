@@ -1,0 +1,235 @@
+"""`python -m rltf_env.play [ID]`: step through an episode token by token, type a program, or watch a policy write one.
+
+What you type is a program, until an empty line or Ctrl-D; then it is judged. A line that begins with ":" is a command:
+
+    :step        token by token: each line is written as you enter it, an empty one is a line end; :end ends the program
+    :prompt      the problem again
+    :reference   the problem's own solution, judged
+    :next        another problem
+    :quit        leave, as does Ctrl-D where nothing has been typed
+
+A policy is `--policy module:attr`: a function that is called with the options of `--with KEY=VALUE` and gives a function
+`(env, observation) -> token ids`, any iterable. If that has an attribute `tokenizer`, the environment uses it too. There is
+`rltf_env.play:reference`, which types the problem's own solution. Where there is no terminal, input is read and frames are written
+line by line, so `play` works in a pipe. `--html FILE` keeps the judged programs as a page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TextIO
+
+import gymnasium
+
+from rltf_env import html, plugins, render, screen
+from rltf_env.core import Attempt, Feedback
+from rltf_env.env import Observation, UnitTestEnv
+from rltf_env.errors import RLTFError, UsageError
+
+Policy = Callable[[UnitTestEnv, Observation], Iterable[int]]
+COMMANDS = ("step", "prompt", "reference", "next", "quit")
+PAUSE = 0.03  # seconds between the frames of a policy, on a terminal
+
+
+def reference() -> Policy:
+    """A policy that types the problem's first solution."""
+
+    def tokens(env: UnitTestEnv, observation: Observation) -> Iterable[int]:
+        if not env.problem.solutions:
+            raise UsageError(f"Expected problem {env.problem.id!r} to have a solution, got none.")
+        return env.tokenizer.encode(env.problem.solutions[0].removeprefix(env.problem.prefix))
+
+    return tokens
+
+
+class Session:
+    """One environment, and a person or a policy at it. `judged` collects the finished programs."""
+
+    def __init__(self, env: UnitTestEnv, read: TextIO, write: TextIO) -> None:
+        self.env, self.read, self.write = env, read, write
+        self.judged: list[tuple[Attempt, Feedback]] = []
+        self.prompt = ""
+
+    def begin(self, seed: int | None = None, **options: Any) -> Observation:
+        """The next problem."""
+        observation, info = self.env.reset(seed=seed, options=options)
+        self.prompt = info["prompt"]
+        return observation
+
+    def again(self) -> Observation:
+        """The same problem from its beginning."""
+        return self.begin(problem=self.env.problem.id)
+
+    def introduce(self) -> None:
+        """The problem, and the code that is given."""
+        self.say(f"\n{render.BOLD}{render.shown(self.env.problem.id)}{render.RESET}")
+        self.say(render.shown(self.prompt, keep="\t\n"))
+        if self.env.problem.prefix:
+            self.say("The program begins with:\n" + render.shown(self.env.problem.prefix, keep="\t\n"))
+
+    def emit(self, tokens: Iterable[int], *, frames: bool, pause: float = 0.0) -> bool:
+        """Steps through `tokens`; True if the episode ended with one of them. Draws each of the `frames`, or the last alone."""
+        for token in tokens:
+            _, _, terminated, truncated, info = self.env.step(token)
+            done = terminated or truncated
+            frame = self.env.render() or ""
+            if frames:
+                screen.draw(frame, last=done, stream=self.write)
+            elif done:
+                self.say(frame)
+            if done:
+                attempt = Attempt(self.env.problem, info["program"], info["verdict"])
+                self.judged.append((attempt, info["feedback"]))
+                return True
+            if pause:
+                time.sleep(pause)
+        return False
+
+    def ended(self, tokens: Iterable[int]) -> Iterable[int]:
+        """`tokens`, and the end of the sequence."""
+        return itertools.chain(tokens, (self.env.tokenizer.eos_id,))
+
+    def say(self, text: str) -> None:
+        """A line for the person; without colours where there is no terminal."""
+        self.write.write(f"{text if self.write.isatty() else screen.plain(text)}\n")
+        self.write.flush()
+
+    # ---- a person
+
+    def line(self, prompt: str) -> str | None:
+        """What the person enters, without the line end; None at the end of the input."""
+        if self.write.isatty():
+            self.write.write(prompt)
+            self.write.flush()
+        text = self.read.readline()
+        return text.rstrip("\r\n") if text else None
+
+    def enter(self) -> tuple[str, str | None]:
+        """A program and "", or "" and a command: "help" if it is none of them, None at the end of the input."""
+        typed: list[str] = []
+        while line := self.line("... " if typed else ">>> "):
+            if not typed and line.startswith(":"):
+                word = line[1:].strip()
+                return "", next((name for name in COMMANDS if word and name.startswith(word)), "help")
+            typed.append(line)
+        if typed:
+            return "\n".join(typed) + "\n", ""
+        return "", None if line is None else ""
+
+    def meet(self) -> bool:
+        """The person's turn at one problem. True to go on to another, False to leave."""
+        while True:
+            program, command = self.enter()
+            if program:
+                self.again()
+                self.emit(self.ended(self.env.tokenizer.encode(program)), frames=False)
+            elif command in (None, "quit"):
+                return False
+            elif command == "next" or (command == "step" and self.steps()):
+                return True
+            elif command == "reference":
+                self.emit(self.ended(reference()(self.env, self.again())), frames=False)
+            elif command == "prompt":
+                self.introduce()
+            elif command == "help":
+                self.say((__doc__ or "").split("\n\nA policy")[0].partition("\n\n")[2])
+
+    def steps(self) -> bool:
+        """Token by token, as lines are entered. True if the program ended."""
+        self.again()
+        self.say(
+            "Each line is written as you enter it; an empty one is a line end. :end ends the program, :quit leaves it."
+        )
+        while (line := self.line("tok> ")) is not None and line != ":quit":
+            tokens = [self.env.tokenizer.eos_id] if line == ":end" else self.env.tokenizer.encode(line or "\n")
+            if self.emit(tokens, frames=True):
+                return True
+        return False
+
+
+# ------------------------------------------------------------------------------------------------------------- command
+
+
+def main(arguments: Sequence[str] | None = None, read: TextIO | None = None, write: TextIO | None = None) -> int:
+    """The command. Returns the exit status: 0, or 1 with a message."""
+    asked = _parser().parse_args(arguments)
+    try:
+        policy = _policy(asked)
+        env = _environment(asked, policy)
+        session = Session(env, read or sys.stdin, write or sys.stdout)
+        try:
+            _run(session, policy, asked)
+        except KeyboardInterrupt:
+            session.say("")
+        finally:
+            env.close()
+        if asked.html and session.judged:
+            html.save(asked.html, session.judged, f"{asked.id}: {len(session.judged)} judged")
+            session.say(f"{len(session.judged)} judged programs are in {asked.html}")
+    except (RLTFError, gymnasium.error.Error) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _policy(asked: argparse.Namespace) -> Policy | None:
+    options = dict(map(plugins.option, asked.options))
+    if asked.policy is None:
+        return None
+    if ":" not in asked.policy:
+        raise UsageError(f'Expected a policy as "module:attr", got {asked.policy!r}.')
+    return plugins.find("", asked.policy)(**options)
+
+
+def _environment(asked: argparse.Namespace, policy: Policy | None) -> UnitTestEnv:
+    options = dict(map(plugins.option, asked.env))
+    if hasattr(policy, "tokenizer"):
+        options.setdefault("tokenizer", policy.tokenizer)  # type: ignore[union-attr]
+    env = gymnasium.make(asked.id, render_mode="ansi", disable_env_checker=True, **options).unwrapped
+    if not isinstance(env, UnitTestEnv):
+        raise UsageError(f"Expected an environment whose actions are tokens, got {asked.id!r}.")
+    return env
+
+
+def _run(session: Session, policy: Policy | None, asked: argparse.Namespace) -> None:
+    """Episodes: of a policy so many, of a person until it leaves."""
+    if policy is None:
+        session.say("Type a program and an empty line; :help says what else there is.")
+    options = {"problem": asked.problem} if asked.problem else {}
+    pause = PAUSE if session.write.isatty() else 0.0
+    for number in itertools.count() if policy is None else range(asked.episodes):
+        observation = session.begin(seed=asked.seed if number == 0 else None, **options)
+        session.introduce()
+        if policy is not None:
+            session.emit(session.ended(policy(session.env, observation)), frames=True, pause=pause)
+        elif not session.meet():
+            return
+
+
+def _parser() -> argparse.ArgumentParser:
+    description, _, rest = (__doc__ or "").partition("\n\n")
+    parser = argparse.ArgumentParser(
+        prog="python -m rltf_env.play",
+        description=description,
+        epilog=rest,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("id", nargs="?", default="RLTF-Procedural-v0", help="environment id (default: %(default)s)")
+    parser.add_argument("--seed", type=int, help="of the stream of problems")
+    parser.add_argument("--problem", help="id of the problem, in place of drawing one")
+    parser.add_argument("--env", action="append", default=[], metavar="KEY=VALUE", help="an argument of gymnasium.make")
+    parser.add_argument("--policy", metavar="MODULE:ATTR", help="watch this one")
+    parser.add_argument(
+        "--with", action="append", default=[], metavar="KEY=VALUE", dest="options", help="an option of the policy"
+    )
+    parser.add_argument("--episodes", type=int, default=1, help="how many to watch (default: %(default)s)")
+    parser.add_argument("--html", metavar="FILE", help="write the judged programs as a page")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
