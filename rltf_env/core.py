@@ -248,6 +248,16 @@ class Program:
     def __len__(self) -> int:
         return len(self.tokens)
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Program):
+            return NotImplemented
+        return (self.text, self.given, self.truncated) == (other.text, other.given, other.truncated) and (
+            np.array_equal(self.tokens, other.tokens) and np.array_equal(self.starts, other.starts)
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.text, len(self.tokens), self.given))
+
     @cached_property
     def chosen(self) -> BoolArray:
         """bool (T,): the tokens that the agent chose."""
@@ -321,6 +331,16 @@ class Feedback:
         if sequence:
             rewards[-1] += sequence
         return cls(rewards, program.chosen, {name: float(rewards.sum())}, float(sequence))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Feedback):
+            return NotImplemented
+        return (self.sequence, dict(self.parts)) == (other.sequence, dict(other.parts)) and (
+            np.array_equal(self.rewards, other.rewards) and np.array_equal(self.learn, other.learn)
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.sequence, tuple(self.parts), len(self.rewards)))
 
     @property
     def total(self) -> float:
