@@ -155,11 +155,11 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class CaseResult:
-    """What one case gave. `seconds` is CPU time; `stdout` is what the program printed, cut at the sandbox's cap."""
+    """What one case gave. `seconds` is CPU time, and not compared; `stdout` what the program printed, cut at the sandbox's cap."""
 
     outcome: Outcome
     failure: Failure | None = None
-    seconds: float = 0.0
+    seconds: float = field(default=0.0, compare=False)
     stdout: str = ""
 
     def __post_init__(self) -> None:

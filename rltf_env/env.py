@@ -91,7 +91,7 @@ class UnitTestEnv(Judging, gymnasium.Env[Any, Any]):
         self._limit = self.max_program_tokens
 
     @property
-    def spec(self) -> EnvSpec | None:  # type: ignore[override]
+    def spec(self) -> EnvSpec | None:  # type: ignore
         """How Gymnasium made this environment; copies of it share what is alive among the arguments."""
         return self._spec
 
@@ -160,7 +160,8 @@ class UnitTestEnv(Judging, gymnasium.Env[Any, Any]):
         return token
 
     def _finish(self, problem: Problem, length: int, truncated: bool) -> tuple[float, dict[str, Any]]:
-        program = self.tokenizer.program(self._program[:length], given=self._given, truncated=truncated)
+        tokens = self._program[:length].copy()
+        program = self.tokenizer.program(tokens, given=self._given, truncated=truncated)
         judgement = self.judge(problem, program)
         self.source.observe(Attempt(problem, program, judgement.verdict))
         self._judgement = judgement

@@ -46,4 +46,9 @@ def register() -> None:
     """Makes the ids known to Gymnasium; a second call changes nothing."""
     for id, kwargs in ENVIRONMENTS.items():
         if id not in gymnasium.registry:
-            gymnasium.register(id, entry_point="rltf_env.env:UnitTestEnv", kwargs=kwargs)
+            gymnasium.register(
+                id,
+                entry_point="rltf_env.env:UnitTestEnv",
+                vector_entry_point="rltf_env.vector:UnitTestVectorEnv",
+                kwargs=kwargs,
+            )
