@@ -15,7 +15,6 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium.envs.registration import EnvSpec
 from gymnasium.error import InvalidAction, ResetNeeded
 from gymnasium.spaces import Box, Dict, Discrete
 
@@ -30,7 +29,7 @@ Observation = dict[str, IntArray]
 RENDER_MODES = ("ansi",)
 
 
-class UnitTestEnv(Judging, gymnasium.Env[Any, Any]):
+class UnitTestEnv(Judging, gymnasium.Env[Any, Any]):  # pyright: ignore[reportIncompatibleVariableOverride]
     """Code generation as a reinforcement learning environment: one action is one token, one episode is one program.
 
     *Observation* `Dict(prompt=Box(0, V, (P,), int64), program=Box(0, V, (T,), int64))`: token ids, padded on the right with
@@ -89,17 +88,6 @@ class UnitTestEnv(Judging, gymnasium.Env[Any, Any]):
         self._program = self._padded((), self.max_program_tokens)
         self._given = self._length = 0
         self._limit = self.max_program_tokens
-
-    @property
-    def spec(self) -> EnvSpec | None:  # type: ignore
-        """How Gymnasium made this environment; copies of it share what is alive among the arguments."""
-        return self._spec
-
-    @spec.setter
-    def spec(self, value: EnvSpec | None) -> None:
-        self._spec = _gym.shared(value)
-
-    _spec: EnvSpec | None = None
 
     # ------------------------------------------------------------------------------------------------------- episodes
 

@@ -19,8 +19,9 @@ from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 
-from rltf_env import datasets, prompts, rewards, tokenizers
+from rltf_env import _gym, datasets, prompts, rewards, tokenizers
 from rltf_env.core import (
     Attempt,
     IntArray,
@@ -157,11 +158,14 @@ class Judging:
             UsageError: token ids that no episode could give, or a text that the tokenizer cannot spell.
         """
         program = self._as_program(problem, program)
+        return self._judgement_of(problem, program, self.verdict_on(problem, program.text))
+
+    def verdict_on(self, problem: Problem, text: str) -> Verdict:
+        """What the judge says of a program's text. Raises SandboxError if it failed twice."""
         try:
-            verdict = self.sandbox.run(program.text, problem)
+            return self.sandbox.run(text, problem)
         except SandboxError:
-            verdict = self.sandbox.run(program.text, problem)
-        return self._judgement_of(problem, program, verdict)
+            return self.sandbox.run(text, problem)
 
     def judge_many(self, pairs: Iterable[tuple[Problem, AnyProgram]]) -> Iterator[Judgement]:
         """`judge` of each pair, in order, as many at a time as the sandbox likes; `pairs` may be endless."""
@@ -260,6 +264,17 @@ class Judging:
         held, self._lease = self._lease, None
         if held is not None:
             held.close()
+
+    @property
+    def spec(self) -> EnvSpec | None:
+        """How Gymnasium made this environment; copies of it share what is alive among the arguments."""
+        return self._spec
+
+    @spec.setter
+    def spec(self, value: EnvSpec | None) -> None:
+        self._spec = _gym.shared(value)
+
+    _spec: EnvSpec | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_lease": None}  # a copy opens its own when it needs one

@@ -42,13 +42,23 @@ ENVIRONMENTS: dict[str, dict[str, Any]] = {
 }
 
 
+# The twins of each id: `RLTF-MBPP-Text-v0` takes whole programs as text, `RLTF-MBPP-Repair-v0` gives three tries at each problem.
+TWINS: dict[str, dict[str, Any]] = {"Text": {}, "Repair": {"max_turns": 3}}
+
+
+def specs() -> dict[str, dict[str, Any]]:
+    """What Gymnasium is told of each id, twins included."""
+    token = {"entry_point": "rltf_env.env:UnitTestEnv", "vector_entry_point": "rltf_env.vector:UnitTestVectorEnv"}
+    found = {id: {**token, "kwargs": kwargs} for id, kwargs in ENVIRONMENTS.items()}
+    for id, kwargs in ENVIRONMENTS.items():
+        name, version = id.rsplit("-", 1)
+        for twin, more in TWINS.items():
+            found[f"{name}-{twin}-{version}"] = {"entry_point": "rltf_env.text:TextEnv", "kwargs": kwargs | more}
+    return found
+
+
 def register() -> None:
     """Makes the ids known to Gymnasium; a second call changes nothing."""
-    for id, kwargs in ENVIRONMENTS.items():
+    for id, spec in specs().items():
         if id not in gymnasium.registry:
-            gymnasium.register(
-                id,
-                entry_point="rltf_env.env:UnitTestEnv",
-                vector_entry_point="rltf_env.vector:UnitTestVectorEnv",
-                kwargs=kwargs,
-            )
+            gymnasium.register(id, **spec)

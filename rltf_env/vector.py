@@ -65,7 +65,7 @@ class _Row:
     judgement: Judgement | None = None  # after the end
 
 
-class UnitTestVectorEnv(Judging, VectorEnv[Any, Any, Any]):
+class UnitTestVectorEnv(Judging, VectorEnv[Any, Any, Any]):  # pyright: ignore[reportIncompatibleVariableOverride]
     """N episodes side by side, with the results, infos and seeds that Gymnasium's `SyncVectorEnv` has over N `UnitTestEnv`.
 
     *Observation* `Dict(prompt=Box (N, P), program=Box (N, T))`, int64, padded with V. *Action* `MultiDiscrete([V] * N)`, one
