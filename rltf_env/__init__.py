@@ -15,6 +15,8 @@ from rltf_env.registration import register
 if TYPE_CHECKING:
     from rltf_env import core, datasets, errors, plugins, prompts, rewards, sandbox, sources, testing, tokenizers
     from rltf_env.env import MissingDataWarning, UnitTestEnv
+    from rltf_env.text import TextEnv
+    from rltf_env.vector import UnitTestVectorEnv
 
 __all__ = [
     "DataError",
@@ -23,7 +25,9 @@ __all__ = [
     "MissingDataWarning",
     "RLTFError",
     "SandboxError",
+    "TextEnv",
     "UnitTestEnv",
+    "UnitTestVectorEnv",
     "UnknownName",
     "UsageError",
     "core",
@@ -38,7 +42,12 @@ __all__ = [
     "tokenizers",
 ]
 
-_CLASSES = {"MissingDataWarning": "rltf_env.env", "UnitTestEnv": "rltf_env.env"}
+_CLASSES = {
+    "MissingDataWarning": "rltf_env.judging",
+    "TextEnv": "rltf_env.text",
+    "UnitTestEnv": "rltf_env.env",
+    "UnitTestVectorEnv": "rltf_env.vector",
+}
 
 register()
 

@@ -4,8 +4,8 @@ Everything in a spec is plain JSON, so `gym.spec(id).to_json()` remakes the same
 bumps the `-vN` of the id.
 
 `max_episode_steps` stays unset on purpose: the environment cuts a program off itself, after `max_program_tokens` tokens, and
-judges it. Gymnasium's `TimeLimit` would end the episode unjudged, and would report an end-of-sequence on the last allowed
-token as both terminated and truncated. To shorten programs pass `max_program_tokens=`.
+judges it. To shorten programs pass `max_program_tokens=`. `max_episode_steps=` does it too, and the program is judged (`_gym.py`);
+but Gymnasium's wrapper then reports an end-of-sequence on the last allowed token as both terminated and truncated.
 """
 
 from __future__ import annotations

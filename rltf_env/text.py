@@ -17,12 +17,12 @@ from gymnasium.error import InvalidAction, ResetNeeded
 
 from rltf_env import _gym, prompts, render, state
 from rltf_env.core import Attempt, CaseResult, Judgement, Outcome, Problem, Program, Verdict
-from rltf_env.env import RENDER_MODES
 from rltf_env.errors import UnknownName
 from rltf_env.judging import Judging, positive
 from rltf_env.spaces import Unicode, encodable
 from rltf_env.tokenizers import Bytes
 
+RENDER_MODES = ("ansi",)
 CHARACTERS = 64  # that a token is taken to spell at most, where it may be more than a byte: for the sizes of the spaces
 REPORT = 4000  # characters of what is said of a program; a longer report loses its middle
 FRAME = 200  # characters of the words around a program and its report, at most

@@ -23,12 +23,13 @@ from gymnasium.vector.utils import batch_space
 
 from rltf_env import render
 from rltf_env.core import Attempt, BoolArray, IntArray, Judgement, Problem, Program
-from rltf_env.env import RENDER_MODES, Observation
+from rltf_env.env import Observation
 from rltf_env.errors import SandboxError, UnknownName, UsageError
 from rltf_env.judging import Judging, positive
 
 Seeds = int | Sequence[int | None] | None
 Step = tuple[Observation, npt.NDArray[np.float64], BoolArray, BoolArray, dict[str, Any]]
+RENDER_MODES = ("ansi",)
 REUSED = 4  # observations whose memory is used again once nobody holds them
 MODES = {mode.value: mode for mode in AutoresetMode}
 
