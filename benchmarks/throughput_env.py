@@ -42,10 +42,8 @@ from rltf_env.tokenizers import Bytes
 DRIVER = Path(__file__).with_name("_peer_envs.py")
 MODULES = {"GEM": "gem", "SkyRL-Gym": "skyrl_gym"}
 TEXT = b"def f(x):\n    y = sorted(x)\n    return y[0]\n" * 12  # what is written, token by token
-CHUNK = 20  # steps that are timed together: so few that most chunks are not interrupted by what else runs
-Round = Callable[
-    [], list[float]
-]  # does some work, and says how many of its units it did in a second, perhaps several times
+CHUNK = 20  # tokens that are timed together, or one step of many rows: too few to be interrupted much by what else runs
+Round = Callable[[], list[float]]  # does some work, and says how many units a second, perhaps several times
 
 
 @dataclass(frozen=True)
@@ -93,11 +91,12 @@ def _written(env: Any, rows: int = 0) -> list[float]:
     tokens = TEXT[:500]
     actions: list[Any] = [np.full(rows, token) for token in tokens] if rows else list(tokens)
     rates, held = [], None
-    for first in range(0, len(actions), CHUNK):
+    size = 1 if rows else CHUNK
+    for first in range(0, len(actions), size):
         start = time.perf_counter()
-        for action in actions[first : first + CHUNK]:
+        for action in actions[first : first + size]:
             held = env.step(action)  # as an agent holds it, until the next one is there
-        rates.append(CHUNK * (rows or 1) / (time.perf_counter() - start))
+        rates.append(size * (rows or 1) / (time.perf_counter() - start))
     del held
     return rates
 
