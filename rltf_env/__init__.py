@@ -28,6 +28,8 @@ if TYPE_CHECKING:
         tokenizers,
     )
     from rltf_env.env import MissingDataWarning, UnitTestEnv
+    from rltf_env.text import TextEnv
+    from rltf_env.vector import UnitTestVectorEnv
 
 __all__ = [
     "DataError",
@@ -36,7 +38,9 @@ __all__ = [
     "MissingDataWarning",
     "RLTFError",
     "SandboxError",
+    "TextEnv",
     "UnitTestEnv",
+    "UnitTestVectorEnv",
     "UnknownName",
     "UsageError",
     "audit",
@@ -53,7 +57,12 @@ __all__ = [
     "tokenizers",
 ]
 
-_CLASSES = {"MissingDataWarning": "rltf_env.env", "UnitTestEnv": "rltf_env.env"}
+_CLASSES = {
+    "MissingDataWarning": "rltf_env.judging",
+    "TextEnv": "rltf_env.text",
+    "UnitTestEnv": "rltf_env.env",
+    "UnitTestVectorEnv": "rltf_env.vector",
+}
 
 register()
 

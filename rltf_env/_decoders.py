@@ -26,8 +26,8 @@ def utf8_offsets(data: npt.NDArray[np.uint8]) -> IntArray:
     A byte belongs to the character before it if it continues a sequence that is well-formed so far (Unicode, table 3-7):
     Python and Rust write one U+FFFD for each such longest start of a broken sequence, and for each other stray byte.
     """
-    if not len(data):
-        return np.zeros(0, np.int64)
+    if not len(data) or data.max() < 0x80:  # ASCII, as most programs are
+        return np.arange(len(data))
     lead, second = data, np.append(data[1:], np.uint8(0))
     follows = (second & 0xC0) == 0x80
     low = np.where(lead == 0xE0, 0xA0, np.where(lead == 0xF0, 0x90, 0x80))

@@ -159,11 +159,11 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class CaseResult:
-    """What one case gave. `seconds` is CPU time; `stdout` is what the program printed, cut at the sandbox's cap."""
+    """What one case gave. `seconds` is CPU time, and not compared; `stdout` what the program printed, cut at the sandbox's cap."""
 
     outcome: Outcome
     failure: Failure | None = None
-    seconds: float = 0.0
+    seconds: float = field(default=0.0, compare=False)
     stdout: str = ""
 
     def __post_init__(self) -> None:
@@ -252,6 +252,16 @@ class Program:
     def __len__(self) -> int:
         return len(self.tokens)
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Program):
+            return NotImplemented
+        return (self.text, self.given, self.truncated) == (other.text, other.given, other.truncated) and (
+            np.array_equal(self.tokens, other.tokens) and np.array_equal(self.starts, other.starts)
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.text, len(self.tokens), self.given))
+
     @cached_property
     def chosen(self) -> BoolArray:
         """bool (T,): the tokens that the agent chose."""
@@ -325,6 +335,16 @@ class Feedback:
         if sequence:
             rewards[-1] += sequence
         return cls(rewards, program.chosen, {name: float(rewards.sum())}, float(sequence))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Feedback):
+            return NotImplemented
+        return (self.sequence, dict(self.parts)) == (other.sequence, dict(other.parts)) and (
+            np.array_equal(self.rewards, other.rewards) and np.array_equal(self.learn, other.learn)
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.sequence, tuple(self.parts), len(self.rewards)))
 
     @property
     def total(self) -> float:

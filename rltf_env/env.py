@@ -1,22 +1,16 @@
 """The environment: see a problem, emit a program token by token, have it judged at the last token.
 
-`judge(problem, program)` is the meaning of everything here; `step(token)` writes one token down and calls `judge` when there
-are no more. Policies that generate in batch call `judge`, `judge_many` or `submit` and pay nothing for `step`.
+`judge(problem, program)` (`judging.py`) is the meaning of everything here; `step(token)` writes one token down and calls
+`judge` when there are no more. Policies that generate in batch call `judge`, `judge_many` or `submit` and pay nothing for `step`;
+`vector.py` has many rows of this at once, `text.py` whole programs as actions.
 
     Source --draw--> Problem --prompts--> observation ... token, token, end --Sandbox--> Verdict --Reward--> Feedback
 """
 
 from __future__ import annotations
 
-import copy
 import operator
-import threading
-import warnings
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
-from dataclasses import replace
-from functools import cached_property, partial
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium
@@ -24,37 +18,18 @@ import numpy as np
 from gymnasium.error import InvalidAction, ResetNeeded
 from gymnasium.spaces import Box, Dict, Discrete
 
-from rltf_env import datasets, prompts, render, rewards, screen, tokenizers
-from rltf_env import sandbox as sandboxes
-from rltf_env.core import (
-    Attempt,
-    IntArray,
-    Judgement,
-    Problem,
-    Program,
-    Reward,
-    Sandbox,
-    Source,
-    Tokenizer,
-    Verdict,
-)
-from rltf_env.errors import MissingData, SandboxError, UnknownName, UsageError
+from rltf_env import _gym, render, screen, state
+from rltf_env.core import Attempt, IntArray, Judgement, Problem
+from rltf_env.errors import UnknownName
+from rltf_env.judging import Judging, MissingDataWarning
+
+__all__ = ["MissingDataWarning", "UnitTestEnv"]
 
 Observation = dict[str, IntArray]
-AnyProgram = Program | Sequence[int] | IntArray | str
-
 RENDER_MODES = ("ansi", "human")
-RESET_OPTIONS = ("problem", "prefix")
-ON_LONG_PROMPT = ("error", "truncate")
-_OPENING = threading.Lock()
-FINGERPRINT = 64  # problems of an endless source that its digest is taken over
 
 
-class MissingDataWarning(UserWarning):
-    """The data that were asked for are not there; embedded problems are used in their place."""
-
-
-class UnitTestEnv(gymnasium.Env[Any, Any]):
+class UnitTestEnv(Judging, gymnasium.Env[Any, Any]):  # pyright: ignore[reportIncompatibleVariableOverride]
     """Code generation as a reinforcement learning environment: one action is one token, one episode is one program.
 
     *Observation* `Dict(prompt=Box(0, V, (P,), int64), program=Box(0, V, (T,), int64))`: token ids, padded on the right with
@@ -67,13 +42,18 @@ class UnitTestEnv(gymnasium.Env[Any, Any]):
 
     The only randomness is which problem comes, and that is drawn from `self.np_random`: same seed, same episodes.
 
+    `gymnasium.make(..., max_episode_steps=N)` shortens episodes to N steps, what is given aside: the N-th token truncates
+    and the program is judged, as at T. (Gymnasium's `TimeLimit` reports *truncated* at the N-th step whatever it was, hence also
+    on an end-of-sequence there; that is the one case of both.)
+
     Args:
         dataset: what `datasets.load` takes: a name, a file or folder, `"hub:owner/name"`, `"module:attr"`, or the problems.
         split, root, dataset_options: passed on to it (filters, held-out cases, ...); None stands for its own defaults.
         source: decides which problem comes next, in place of drawing uniformly from `dataset`.
         reward, reward_options: name of a reward and its options, or a `core.Reward`.
         sandbox, sandbox_options: name of a judge and its options, or a `core.Sandbox`. A named one is opened at the first
-            judgement and closed by `close()`; one that was passed in may be shared and is left open.
+            judgement, shared by all environments of the process that name it with equal options, and closed when the last of
+            them is; one that was passed in is left open.
         tokenizer: `"bytes"`, a hub id or folder, or a `core.Tokenizer`.
         prompt_style: how a problem is put into words: a name or a function, see `prompts.render`; None picks what suits it.
         max_prompt_tokens: P. max_program_tokens: T, tokens that are given included.
@@ -91,45 +71,12 @@ class UnitTestEnv(gymnasium.Env[Any, Any]):
     metadata: dict[str, Any] = {"render_modes": list(RENDER_MODES), "render_fps": 10}  # noqa: RUF012 - Gymnasium's own form
 
     def __init__(
-        self,
-        dataset: str | Sequence[Problem] = "procedural",
-        *,
-        split: str | None = None,
-        root: str | None = None,
-        dataset_options: Mapping[str, Any] | None = None,
-        source: Source | None = None,
-        reward: str | Reward = "rltf",
-        reward_options: Mapping[str, Any] | None = None,
-        sandbox: str | Sandbox = "auto",
-        sandbox_options: Mapping[str, Any] | None = None,
-        tokenizer: str | Tokenizer = "bytes",
-        prompt_style: prompts.Style | None = None,
-        max_prompt_tokens: int = 512,
-        max_program_tokens: int = 512,
-        on_long_prompt: str = "error",
-        render_mode: str | None = None,
+        self, dataset: str | Sequence[Problem] = "procedural", *, render_mode: str | None = None, **options: Any
     ) -> None:
         if render_mode is not None and render_mode not in RENDER_MODES:
             raise UnknownName("render mode", render_mode, RENDER_MODES)
+        super().__init__(dataset, **options)
         self.render_mode = render_mode
-        self.tokenizer = tokenizers.load(tokenizer)
-        self.reward = rewards.load(reward, **(reward_options or {}))
-        self.max_prompt_tokens = _positive("max_prompt_tokens", max_prompt_tokens)
-        self.max_program_tokens = _positive("max_program_tokens", max_program_tokens)
-        if isinstance(prompt_style, str) and prompt_style not in prompts.STYLES:
-            raise UnknownName("prompt style", prompt_style, prompts.STYLES)
-        if on_long_prompt not in ON_LONG_PROMPT:
-            raise UnknownName("value of on_long_prompt", on_long_prompt, ON_LONG_PROMPT)
-        self.prompt_style, self.on_long_prompt = prompt_style, on_long_prompt
-        if not isinstance(sandbox, str) and sandbox_options:
-            raise UsageError(f"Expected sandbox_options with the name of a sandbox, got them with {sandbox!r}.")
-        self._judge = sandbox
-        self._judge_options = dict(sandbox_options or {})
-        self._own: Sandbox | None = None
-        self.split, self.root = split, root
-        self.source, self.dataset_name = _find_source(dataset, split, root, dict(dataset_options or {}), source)
-
-        self.pad_id: int = self.tokenizer.vocab_size
         self.action_space = Discrete(self.pad_id)
         self.observation_space = Dict(
             prompt=Box(0, self.pad_id, (self.max_prompt_tokens,), np.int64),
@@ -140,7 +87,7 @@ class UnitTestEnv(gymnasium.Env[Any, Any]):
         self._prompt = self._padded((), self.max_prompt_tokens)
         self._program = self._padded((), self.max_program_tokens)
         self._given = self._length = 0
-        self._eos = self.tokenizer.eos_id
+        self._limit = self.max_program_tokens
 
     # ------------------------------------------------------------------------------------------------------- episodes
 
@@ -159,21 +106,20 @@ class UnitTestEnv(gymnasium.Env[Any, Any]):
             UsageError: a prefix that leaves no room for a token, or a prompt that is too long.
         """
         super().reset(seed=seed)
-        problem = self._choose(options or {})
-        given = self.tokenizer.encode(problem.prefix) if problem.prefix else []
-        if len(given) >= self.max_program_tokens:
-            raise UsageError(
-                f"Expected a prefix of less than max_program_tokens = {self.max_program_tokens} tokens, got {len(given)} "
-                f"for problem {problem.id!r}. Raise max_program_tokens=, or shorten the prefix."
-            )
-        prompt, tokens = self._fitted(problem)
-        self._prompt = self._padded(tokens, self.max_prompt_tokens)
-        self._program = self._padded(given, self.max_program_tokens)
-        self._problem, self._judgement = problem, None
-        self._given = self._length = len(given)
+        problem = self.choose(options or {}, self.np_random)
+        text, prompt, given = self.opening(problem)
+        steps = _gym.time_limit(self)
+        self._limit = min(self.max_program_tokens, len(given) + (steps or self.max_program_tokens))
+        self._begin(problem, prompt, given, len(given))
         if self.render_mode == "human":
             self.render()
-        return self._observation(), {"problem": problem.id, "prompt": prompt}
+        return self._observation(), {"problem": problem.id, "prompt": text}
+
+    def _begin(self, problem: Problem, prompt: Sequence[int], tokens: Sequence[int], given: int) -> None:
+        self._problem, self._judgement = problem, None
+        self._prompt = self._padded(prompt, self.max_prompt_tokens)
+        self._program = self._padded(tokens, self.max_program_tokens)
+        self._given, self._length = given, len(tokens)
 
     def step(self, action: int | np.integer[Any]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Writes one token down; at the last, judges the program.
@@ -189,26 +135,12 @@ class UnitTestEnv(gymnasium.Env[Any, Any]):
         token, last = self._token(action), self._length + 1
         self._program[self._length] = token
         terminated = token == self._eos
-        truncated = not terminated and last == self.max_program_tokens
+        truncated = not terminated and last == self._limit
         reward, info = self._finish(self._problem, last, truncated) if terminated or truncated else (0.0, {})
         self._length = last
         if self.render_mode == "human":
             self.render()
         return self._observation(), reward, terminated, truncated, info
-
-    def _choose(self, options: dict[str, Any]) -> Problem:
-        for key, value in options.items():
-            if key not in RESET_OPTIONS:
-                raise UnknownName("reset option", key, RESET_OPTIONS)
-            if not isinstance(value, str):
-                raise UsageError(f"Expected reset option {key!r} to be a string, got {value!r}.")
-        problem = self.source.find(options["problem"]) if "problem" in options else self.source.draw(self.np_random)
-        prefix = options.get("prefix", problem.prefix)
-        if not prefix.startswith(problem.prefix):
-            raise UsageError(
-                f"Expected a prefix that begins with that of problem {problem.id!r}, {problem.prefix!r}, got {prefix!r}."
-            )
-        return problem if prefix == problem.prefix else replace(problem, prefix=prefix)
 
     def _token(self, action: Any) -> int:
         try:
@@ -236,150 +168,46 @@ class UnitTestEnv(gymnasium.Env[Any, Any]):
         array[: len(tokens)] = tokens
         return array
 
-    # -------------------------------------------------------------------------------------------------------- judging
-
-    def judge(self, problem: Problem, program: AnyProgram) -> Judgement:
-        """Verdict and feedback on a program.
-
-        Args:
-            problem: what it should solve; it need not be the problem of the running episode, which is left alone.
-            program: a `Program`; or its token ids (T,), as an agent emitted them: the problem's prefix included, padding
-                on the right allowed, cut off at the limit if there are T of them and no end token; or its text, the whole of
-                it, prefix included, which is judged as it is.
-
-        Raises:
-            SandboxError: the judge failed twice.
-            UsageError: token ids that no episode could give, or a text that the tokenizer cannot spell.
-        """
-        program = self._as_program(problem, program)
-        try:
-            verdict = self.sandbox.run(program.text, problem)
-        except SandboxError:
-            verdict = self.sandbox.run(program.text, problem)
-        return self._judgement_of(problem, program, verdict)
-
-    def judge_many(self, pairs: Iterable[tuple[Problem, AnyProgram]]) -> Iterator[Judgement]:
-        """`judge` of each pair, in order, as many at a time as the sandbox likes; `pairs` may be endless."""
-        pairs = iter(pairs)
-        owed: deque[tuple[Problem, Program]] = deque()  # handed to the sandbox, not answered yet
-
-        def jobs() -> Iterator[tuple[str, Problem]]:
-            for problem, program in tuple(owed):
-                yield program.text, problem
-            for problem, program in pairs:
-                owed.append((problem, self._as_program(problem, program)))
-                yield owed[-1][1].text, problem
-
-        retried = None
-        while True:
-            try:
-                for verdict in self.sandbox.map(jobs()):
-                    yield self._judgement_of(*owed.popleft(), verdict)
-                return
-            except SandboxError:
-                if not owed or owed[0] is retried:
-                    raise
-                retried = owed[0]  # verdicts come in order, so this is the one that failed
-
-    def submit(self, problem: Problem, program: AnyProgram) -> Future[Judgement]:
-        """`judge` in the background."""
-        program = self._as_program(problem, program)
-        future: Future[Judgement] = Future()
-        future.set_running_or_notify_cancel()
-
-        def settle(verdict: Callable[[], Verdict]) -> None:
-            try:
-                future.set_result(self._judgement_of(problem, program, verdict()))
-            except BaseException as error:
-                future.set_exception(error)
-
-        def done(first: Future[Verdict]) -> None:
-            if first.cancelled() or not isinstance(first.exception(), SandboxError):
-                settle(first.result)
-            else:  # again, but not in this thread: it may be the very one that the sandbox judges with
-                again = partial(self.sandbox.run, program.text, problem)
-                threading.Thread(target=settle, args=(again,), daemon=True).start()
-
-        self.sandbox.submit(program.text, problem).add_done_callback(done)
-        return future
-
-    def encode_prompt(self, problem: Problem) -> IntArray:
-        """int64 (<=P,): the prompt of `problem` in tokens, without padding."""
-        return np.asarray(self._fitted(problem)[1], np.int64)
-
-    def _fitted(self, problem: Problem) -> tuple[str, list[int]]:
-        """The prompt as text and as tokens, both as they are shown."""
-        text = prompts.render(problem, self.prompt_style)
-        tokens = self.tokenizer.encode(text)
-        if len(tokens) > self.max_prompt_tokens:
-            tokens = prompts.fit(
-                problem, self.tokenizer, self.max_prompt_tokens, self.prompt_style, on_long=self.on_long_prompt
-            )
-            text = self.tokenizer.program(tokens).text
-        return text, tokens
-
-    def _judgement_of(self, problem: Problem, program: Program, verdict: Verdict) -> Judgement:
-        return Judgement(verdict, self.reward(Attempt(problem, program, verdict)))
-
-    def _as_program(self, problem: Problem, program: AnyProgram) -> Program:
-        if isinstance(program, Program):
-            return program
-        prefix = self.tokenizer.encode(problem.prefix) if problem.prefix else []
-        if isinstance(program, str):
-            return self._spelled(program, problem.prefix, prefix)
-        tokens = self._emitted(program)
-        given = len(prefix) if tokens[: len(prefix)].tolist() == prefix else 0
-        cut = tokens[-1] != self._eos and len(tokens) >= self.max_program_tokens
-        return self.tokenizer.program(tokens, given=given, truncated=bool(cut))
-
-    def _spelled(self, text: str, prefix: str, given: list[int]) -> Program:
-        """The program that an agent would have had to emit to write `text`."""
-        if not text.startswith(prefix):
-            prefix, given = "", []
-        program = self.tokenizer.program(
-            [*given, *self.tokenizer.encode(text[len(prefix) :]), self._eos], given=len(given)
-        )
-        if program.text != text:
-            raise UsageError(
-                f"Expected a text that the tokenizer can spell, but {text!r} comes back as {program.text!r}. "
-                "Pass the tokens, or a core.Program."
-            )
-        return program
-
-    def _emitted(self, program: Sequence[int] | IntArray) -> IntArray:
-        """int64 (T,): the tokens without padding on the right. The tokenizer checks the rest."""
-        tokens = np.asarray(program)
-        if tokens.ndim != 1 or tokens.dtype.kind not in "iu" or np.all(tokens == self.pad_id):
-            raise UsageError(f"Expected a program as token ids (T,) with at least one token, got {program!r}.")
-        return tokens[: np.flatnonzero(tokens != self.pad_id)[-1] + 1].astype(np.int64)
-
-    # ------------------------------------------------------------------------------------------------------ resources
-
-    @property
-    def sandbox(self) -> Sandbox:
-        """The judge, opened when it is first needed."""
-        if not isinstance(self._judge, str):
-            return self._judge
-        with _OPENING:  # `judge` may be called from several threads
-            own = sandboxes.load(self._judge, **self._judge_options) if self._own is None else self._own
-            self._own = own
-        return own
-
-    @cached_property
-    def data_digest(self) -> str:
-        """What is really in use: SHA-256 over all problems, or over the first of an endless source drawn with seed 0."""
-        problems = getattr(self.source, "problems", None)
-        if problems is None:
-            source, rng = copy.deepcopy(self.source), np.random.default_rng(0)
-            problems = [source.draw(rng) for _ in range(FINGERPRINT)]
-        return datasets.digest(problems)
-
     @property
     def problem(self) -> Problem:
         """The problem of the running episode; raises `ResetNeeded` before the first."""
         if self._problem is None:
             raise ResetNeeded("Expected reset() before asking for the problem: no episode has begun.")
         return self._problem
+
+    # ---------------------------------------------------------------------------------------------------------- state
+
+    def get_state(self) -> dict[str, Any]:
+        """The moment as plain data, random generator included: for search, for beams, for going on elsewhere.
+
+        `set_state` takes it in this environment or another of the same arguments, in any process, any number of times. It
+        survives JSON while the episode runs; after its end it holds the `Judgement` too, and survives pickling. Wrappers have
+        counters of their own, which are not part of it. Raises `ResetNeeded` before the first episode.
+        """
+        return {
+            **state.of(self.problem, self.source, self.np_random),
+            "tokens": self._program[: self._length].tolist(),
+            "given": self._given,
+            "limit": self._limit,
+            "judgement": self._judgement,
+        }
+
+    def set_state(self, saved: Mapping[str, Any]) -> Observation:
+        """Goes to a moment that `get_state` saved, and returns its observation.
+
+        Raises:
+            UsageError: not such a state, or one of an environment with another tokenizer or other limits.
+            UnknownName: its problem is not one of this source.
+        """
+        state.check(saved, ("tokens", "given", "limit", "judgement"))
+        tokens = state.tokens(saved, self.pad_id, self.max_program_tokens)
+        problem = state.problem(saved, self.source, self._problem)
+        same = problem is self._problem
+        prompt = self._prompt[self._prompt != self.pad_id] if same else self.encode_prompt(problem)
+        state.restore(saved, self.source, self.np_random)
+        self._begin(problem, prompt.tolist(), tokens, saved["given"])
+        self._limit, self._judgement = saved["limit"], saved["judgement"]
+        return self._observation()
 
     def render(self) -> str | None:  # type: ignore[override]
         """The program so far, and after the end the verdict, the failing line and the heat of each token (`render.ansi`)."""
@@ -389,45 +217,3 @@ class UnitTestEnv(gymnasium.Env[Any, Any]):
         program = self.tokenizer.program(self._program[: self._length], given=self._given)
         frame = render.ansi(self.problem, program, self.max_program_tokens, self._judgement)
         return screen.present(self.render_mode, frame, last=self._judgement is not None)
-
-    def close(self) -> None:
-        """Closes the sandbox, if the environment opened it."""
-        own, self._own = self._own, None
-        if own is not None:
-            own.close()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_own": None}  # a copy opens its own when it needs one
-
-
-def _positive(name: str, value: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise UsageError(f"Expected {name} to be an integer of at least 1, got {value!r}.")
-    return int(value)
-
-
-def _find_source(
-    dataset: str | Sequence[Problem],
-    split: str | None,
-    root: str | None,
-    options: dict[str, Any],
-    source: Source | None,
-) -> tuple[Source, str]:
-    """The source and the name of the data that it draws from: `"custom"` unless they were asked for by name."""
-    if source is not None:
-        if options:
-            raise UsageError(f"Expected dataset_options with a dataset, got them with source={source!r}.")
-        return datasets.source(source), "custom"
-    if not isinstance(dataset, str):
-        return datasets.source(dataset, split, root, **options), "custom"
-    try:
-        return datasets.source(dataset, split, root, **options), dataset
-    except MissingData as error:
-        if dataset not in datasets.names():  # a path or a hub id is somebody's own: nothing can stand in for it
-            raise
-        warnings.warn(
-            f"{error} Until then the embedded procedural problems are used: what is measured says nothing on {dataset!r}.",
-            MissingDataWarning,
-            stacklevel=3,
-        )
-    return datasets.source("procedural", split if split in ("train", "validation", "test") else None), "procedural"

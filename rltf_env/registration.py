@@ -5,8 +5,8 @@ Everything in a spec is plain JSON, so `gym.spec(id).to_json()` remakes the same
 bumps the `-vN` of the id.
 
 `max_episode_steps` stays unset on purpose: the environment cuts a program off itself, after `max_program_tokens` tokens, and
-judges it. Gymnasium's `TimeLimit` would end the episode unjudged, and would report an end-of-sequence on the last allowed
-token as both terminated and truncated. To shorten programs pass `max_program_tokens=`.
+judges it. To shorten programs pass `max_program_tokens=`. `max_episode_steps=` does it too, and the program is judged (`_gym.py`);
+but Gymnasium's wrapper then reports an end-of-sequence on the last allowed token as both terminated and truncated.
 """
 
 from __future__ import annotations
@@ -40,8 +40,23 @@ ENVIRONMENTS: dict[str, dict[str, Any]] = {
 }
 
 
+# The twins of each id: `RLTF-MBPP-Text-v0` takes whole programs as text, `RLTF-MBPP-Repair-v0` gives three tries at each problem.
+TWINS: dict[str, dict[str, Any]] = {"Text": {}, "Repair": {"max_turns": 3}}
+
+
+def specs() -> dict[str, dict[str, Any]]:
+    """What Gymnasium is told of each id, twins included."""
+    token = {"entry_point": "rltf_env.env:UnitTestEnv", "vector_entry_point": "rltf_env.vector:UnitTestVectorEnv"}
+    found = {id: {**token, "kwargs": kwargs} for id, kwargs in ENVIRONMENTS.items()}
+    for id, kwargs in ENVIRONMENTS.items():
+        name, version = id.rsplit("-", 1)
+        for twin, more in TWINS.items():
+            found[f"{name}-{twin}-{version}"] = {"entry_point": "rltf_env.text:TextEnv", "kwargs": kwargs | more}
+    return found
+
+
 def register() -> None:
     """Makes the ids known to Gymnasium; a second call changes nothing."""
-    for id, kwargs in ENVIRONMENTS.items():
+    for id, spec in specs().items():
         if id not in gymnasium.registry:
-            gymnasium.register(id, entry_point="rltf_env.env:UnitTestEnv", kwargs=kwargs)
+            gymnasium.register(id, **spec)

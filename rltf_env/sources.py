@@ -67,6 +67,14 @@ class Cycle(_Finite):
         self._next = (self._next + 1) % len(self.problems)
         return problem
 
+    def get_state(self) -> int:
+        """The position of the problem that comes next."""
+        return self._next
+
+    def set_state(self, saved: int) -> None:
+        """Goes back, or ahead, to a position."""
+        self._next = saved
+
 
 @dataclass(frozen=True)
 class Mapped:

@@ -9,19 +9,25 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import inspect
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import pytest
 import torch
+from gymnasium.utils.env_checker import check_env
+from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
 from agents.policies import tiny
 from agents.testing import check_agent, check_policy
 from agents.train import quiet_libraries
 from rltf_env import datasets, plugins, rewards, sandbox, testing
 from rltf_env.core import Sandbox
+from rltf_env.env import MissingDataWarning
 from rltf_env.errors import MissingData
+from rltf_env.registration import specs
 
 # What makes an agent or a policy small enough for a test; each gets those of them that it has.
 SMALL_AGENT = {"buffer": 12, "fill": 8, "refresh": 4, "refresh_every": 2, "samples_per_problem": 2, "batch_size": 4}
@@ -93,6 +99,22 @@ def test_source_keeps_its_contract(name: str, split: str) -> None:
 @pytest.mark.parametrize("name", plugins.names("rewards"))
 def test_reward_keeps_its_contract(name: str) -> None:
     testing.check_reward(rewards.load(name))
+
+
+@pytest.mark.parametrize("id", sorted(specs()))
+def test_environment_keeps_gymnasiums_contract(id: str) -> None:
+    """Each id passes the checkers without a warning. Stable-Baselines3's takes no texts, whoever they are from."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MissingDataWarning)  # then on the procedural problems
+        env = gymnasium.make(id)
+        check_env(env.unwrapped)
+    if not isinstance(env.observation_space, gymnasium.spaces.Text):
+        sb3_check_env(env)
+    env.close()
+
+
+def test_every_id_is_one_that_is_checked() -> None:
+    assert {id for id in gymnasium.registry if id.startswith("RLTF-")} == set(specs())
 
 
 def open_sandbox(name: str) -> Any:

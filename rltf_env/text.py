@@ -1,0 +1,222 @@
+"""The environment for whole programs: observation and action are text, one program a step, and perhaps another try.
+
+A step of `TextEnv` is an episode of `UnitTestEnv`: the text is cut into the same tokens, held to the same limits, judged and
+rewarded as one. With `max_turns` above 1 a program that fails may be repaired: the next observation goes on with the program
+and what became of it on the problem's *public* examples; the reward is that of the last program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.error import InvalidAction, ResetNeeded
+
+from rltf_env import _gym, prompts, render, state
+from rltf_env.core import Attempt, CaseResult, Judgement, Outcome, Problem, Program, Verdict
+from rltf_env.errors import UnknownName
+from rltf_env.judging import Judging, positive
+from rltf_env.spaces import Unicode, encodable
+from rltf_env.tokenizers import Bytes
+
+RENDER_MODES = ("ansi",)
+CHARACTERS = 64  # that a token is taken to spell at most, where it may be more than a byte: for the sizes of the spaces
+REPORT = 4000  # characters of what is said of a program; a longer report loses its middle
+FRAME = 200  # characters of the words around a program and its report, at most
+
+
+class TextEnv(Judging, gymnasium.Env[str, str]):  # pyright: ignore[reportIncompatibleVariableOverride]
+    """Code generation with programs as actions.
+
+    *Observation* a text: the prompt, and behind it the code that is given. *Action* a text: the rest of the program. What is
+    judged is what its tokens spell, the T-th being the last: a longer text is cut off. *Terminated* when a program passes every
+    case, or is the last that is allowed; *truncated* instead, if that program was cut off. *Reward* `feedback.total` of that
+    program, which is what `UnitTestEnv` pays for its tokens, and 0 before.
+    *Info* at reset: `problem` (its id) and `prompt`; at the end `problem`, `program`, `verdict`, `feedback`, `turn` (from 1). After
+    a program that may be repaired: `problem`, `program`, `turn`, and `examples`, the verdict on the public examples, if there
+    are any. Of a hidden case neither observations nor infos tell what it holds: results keep outcome, kind and line of
+    a failure, but not its message, nor what the program printed.
+
+    `gymnasium.make(..., max_episode_steps=N)` allows no more than N programs; the N-th ends the episode as truncated.
+
+    Args:
+        dataset and others: those of `UnitTestEnv`.
+        max_turns: programs that an episode may have.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": list(RENDER_MODES), "render_fps": 10}  # noqa: RUF012 - Gymnasium's own form
+
+    def __init__(
+        self,
+        dataset: str | Sequence[Problem] = "procedural",
+        *,
+        max_turns: int = 1,
+        render_mode: str | None = None,
+        **options: Any,
+    ) -> None:
+        if render_mode is not None and render_mode not in RENDER_MODES:
+            raise UnknownName("render mode", render_mode, RENDER_MODES)
+        super().__init__(dataset, **options)
+        self.render_mode, self.max_turns = render_mode, positive("max_turns", max_turns)
+        each = 1 if isinstance(self.tokenizer, Bytes) else CHARACTERS
+        self._longest = each * self.max_program_tokens
+        repaired = (self.max_turns - 1) * (self._longest + REPORT + FRAME)
+        self.action_space = Unicode(self._longest)
+        self.observation_space = Unicode(each * self.max_prompt_tokens + self._longest + repaired)
+        self._problem: Problem | None = None
+        self._prompt = ""
+        self._given: list[int] = []
+        self._turns = self.max_turns
+        self._attempts: list[tuple[Program, str]] = []  # programs that failed, and what was said of them
+        self._final: tuple[Program, Judgement] | None = None
+
+    # ------------------------------------------------------------------------------------------------------- episodes
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
+        """Begins the next episode; arguments and errors are those of `UnitTestEnv.reset`."""
+        super().reset(seed=seed)
+        problem = self.choose(options or {}, self.np_random)
+        prompt, _, given = self.opening(problem)
+        self._begin(problem, prompt, given, _gym.time_limit(self))
+        return self._observation(), {"problem": problem.id, "prompt": prompt}
+
+    def _begin(self, problem: Problem, prompt: str, given: list[int], limit: int | None) -> None:
+        self._problem, self._prompt, self._given = problem, prompt, given
+        self._turns = min(self.max_turns, limit or self.max_turns)
+        self._attempts, self._final = [], None
+
+    def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
+        """Judges a program.
+
+        Raises:
+            ResetNeeded: before `reset`, or after the end of the episode.
+            InvalidAction: not a text, or one with half of a surrogate pair.
+            SandboxError: the judge failed twice. The step did not happen: it can be taken again.
+        """
+        problem = self.problem
+        if self._final:
+            raise ResetNeeded("Expected reset() before step(): the episode has ended.")
+        program = self._written(action)
+        judgement = self.judge(problem, program)
+        turn = len(self._attempts) + 1
+        info: dict[str, Any] = {"problem": problem.id, "program": program, "turn": turn}
+        passed = judgement.verdict.outcome is Outcome.PASSED
+        if not passed and turn < self._turns:
+            return self._again(program, judgement.verdict, info)
+        self._final = program, judgement
+        self.source.observe(Attempt(problem, program, judgement.verdict))
+        truncated = program.truncated or (not passed and turn < self.max_turns)
+        info |= {"verdict": _told(judgement.verdict, problem), "feedback": judgement.feedback}
+        return self._observation(), judgement.feedback.total, not truncated, truncated, info
+
+    def _written(self, action: str) -> Program:
+        """The program of which `action` is what the agent wrote."""
+        if not isinstance(action, str) or not encodable(action):
+            raise InvalidAction(f"Expected a text that UTF-8 can hold, got {action!r}.")
+        tokens = [*self._given, *self.tokenizer.encode(str(action)), self._eos]
+        tokens = tokens[: min(tokens.index(self._eos) + 1, self.max_program_tokens)]
+        return self.tokenizer.program(tokens, given=len(self._given), truncated=tokens[-1] != self._eos)
+
+    def _again(
+        self, program: Program, verdict: Verdict, info: dict[str, Any]
+    ) -> tuple[str, float, bool, bool, dict[str, Any]]:
+        public = self._on_examples(program)
+        self._attempts.append((program, _clipped(_report(self.problem, verdict, public), REPORT)))
+        return self._observation(), 0.0, False, False, info | ({"examples": public} if public else {})
+
+    def _on_examples(self, program: Program) -> Verdict | None:
+        """The verdict on the public examples alone: whatever it says is about what the agent may know."""
+        if not self.problem.examples:
+            return None
+        return self.verdict_on(replace(self.problem, cases=self.problem.examples), program.text)
+
+    def _observation(self) -> str:
+        """What an agent reads before it writes; after the end, with what it wrote."""
+        text = self._prompt
+        for number, (program, report) in enumerate(self._attempts, 1):
+            text += f"\nProgram {number} of {self._turns}:\n{_clipped(program.text.rstrip(), self._longest)}\n\nResult:\n{report}"
+        if self._attempts:
+            text += f"\nProgram {len(self._attempts) + 1} of {self._turns}, from its beginning:\n"
+        return text + (_clipped(self._final[0].text, self._longest) if self._final else self.problem.prefix)
+
+    @property
+    def problem(self) -> Problem:
+        """The problem of the running episode; raises `ResetNeeded` before the first."""
+        if self._problem is None:
+            raise ResetNeeded("Expected reset() first: no episode has begun.")
+        return self._problem
+
+    # ------------------------------------------------------------------------------------------------------ state, view
+
+    def get_state(self) -> dict[str, Any]:
+        """The moment, to be gone back to with `set_state`: see `UnitTestEnv.get_state`. It survives pickling."""
+        common = state.of(self.problem, self.source, self.np_random)
+        return {**common, "turns": self._turns, "attempts": list(self._attempts), "final": self._final}
+
+    def set_state(self, saved: Mapping[str, Any]) -> str:
+        """Goes to a moment that `get_state` saved, and returns its observation. Errors as in `UnitTestEnv.set_state`."""
+        state.check(saved, ("turns", "attempts", "final"))
+        problem = state.problem(saved, self.source, self._problem)
+        prompt, _, given = self.opening(problem)
+        state.restore(saved, self.source, self.np_random)
+        self._begin(problem, prompt, given, saved["turns"])
+        self._attempts, self._final = list(saved["attempts"]), saved["final"]
+        return self._observation()
+
+    def render(self) -> str | None:  # type: ignore[override]
+        """The latest program, and after the end its verdict, failing line and heat (`render.ansi`)."""
+        if self.render_mode is None:
+            gymnasium.logger.warn('render() needs a mode: gymnasium.make(..., render_mode="ansi").')
+            return None
+        problem = self.problem
+        if self._final:
+            return render.ansi(problem, self._final[0], self.max_program_tokens, self._final[1])
+        given = self.tokenizer.program(np.array(self._given, np.int64), given=len(self._given))
+        program = self._attempts[-1][0] if self._attempts else given
+        return render.ansi(problem, program, self.max_program_tokens)
+
+
+# -------------------------------------------------------------------------------------------------------------- words
+
+
+def _report(problem: Problem, verdict: Verdict, public: Verdict | None) -> str:
+    """What an agent is told of a program that failed: public examples one by one, and of the rest that there is one."""
+    if public is None:  # a syntax error is the program's own, whatever it is tested with
+        told = _words(replace(verdict.results[0], failure=_bare(verdict.results[0]).failure))
+        return f"{told}\n" if verdict.outcome is Outcome.SYNTAX_ERROR else "Fails tests that are not shown.\n"
+    lines = [
+        f"{shown}\n-> {_words(result)}\n" for shown, result in zip(prompts.shown(problem), public.results, strict=True)
+    ]
+    hidden = public.outcome is Outcome.PASSED
+    return "".join([*lines, *(["Fails tests that are not shown.\n"] if hidden else [])])
+
+
+def _words(result: CaseResult) -> str:
+    failure = result.failure
+    if failure is None:
+        return "passed"
+    where = f" on line {failure.line}" if failure.line else ""
+    message = failure.message.encode("utf-8", "replace").decode()
+    return f"{failure.kind}{where}" + (f": {message}" if message else "")
+
+
+def _told(verdict: Verdict, problem: Problem) -> Verdict:
+    """`verdict` without what could tell what hidden cases hold."""
+    public = list(problem.examples)
+    results = (
+        result if case in public else _bare(result) for case, result in zip(problem.cases, verdict.results, strict=True)
+    )
+    return replace(verdict, results=tuple(results))
+
+
+def _bare(result: CaseResult) -> CaseResult:
+    return replace(result, stdout="", failure=result.failure and replace(result.failure, message=""))
+
+
+def _clipped(text: str, most: int) -> str:
+    """`text`, or its two ends."""
+    half = (most - 5) // 2
+    return text if len(text) <= most else f"{text[:half]}\n...\n{text[-half:]}"
