@@ -48,7 +48,7 @@ def load(
         raise UsageError("Expected `path` (hub id or local folder) or `package` (that carries weights), got neither.")
     gguf_file = gguf_file or _only_gguf(Path(where))
     extra = {"gguf_file": gguf_file} if gguf_file else {}
-    kind = _dtype(dtype)
+    kind = dtype_of(dtype)
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(where, **extra)
         model = getattr(transformers, auto).from_pretrained(where, dtype=kind, **extra, **options)
@@ -121,7 +121,8 @@ def _silence_dropout(model: torch.nn.Module) -> None:
             module.p = 0.0
 
 
-def _dtype(name: str) -> torch.dtype:
+def dtype_of(name: str) -> torch.dtype:
+    """`torch.float32` for "float32"."""
     found = getattr(torch, name, None)
     if not isinstance(found, torch.dtype) or not found.is_floating_point:
         raise UnknownName("policy.dtype", name, ("float32", "bfloat16", "float16", "float64"))
