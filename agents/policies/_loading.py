@@ -94,11 +94,13 @@ def prepare(
         model = placed(_lora.attach(model, lora, seed), device)
     if gradient_checkpointing:
         _silence_dropout(model)
-        model.enable_input_require_grads() if lora is not None else None
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        if hasattr(model, "activation_checkpointing_enable"):  # the name since transformers 5.23
+            model.activation_checkpointing_enable({"use_reentrant": False})
+        else:
+            model.gradient_checkpointing_enable({"use_reentrant": False})
     if compile:
         model.compile(dynamic=True)
-    return model
+    return model.eval()  # nothing here is ever trained with dropout, and with a cache no layer can be checkpointed
 
 
 def placed(model: Any, device: str) -> Any:
