@@ -38,10 +38,21 @@ LEARNING_RATE = 1e-6
 
 @dataclass
 class Clock:
-    """Seconds spent in the parts of a step, and rows that were computed for tokens."""
+    """Seconds spent in the parts of a step, CPU seconds of the whole, and rows that were computed for tokens."""
 
     spent: Counter[str] = field(default_factory=Counter)
     rows: int = 0
+    began: float = 0.0
+    cpu: float = 0.0
+
+    def start(self) -> None:
+        """A step begins."""
+        self.spent.clear()
+        self.rows, self.began, self.cpu = 0, time.perf_counter(), time.process_time()
+
+    def stop(self) -> dict[str, float]:
+        """Seconds of the step that ends."""
+        return {"seconds": time.perf_counter() - self.began, "cpu_seconds": time.process_time() - self.cpu}
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
@@ -59,13 +70,10 @@ class Clock:
 
         return wrapped
 
-    def answer(self, seconds: float, tokens: int, **more: float) -> dict[str, float]:
-        """What is said of a step; a new one begins."""
+    def answer(self, took: dict[str, float], tokens: int, **more: float) -> dict[str, float]:
+        """What is said of a step."""
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        said = {"seconds": seconds, "tokens": float(tokens), "peak_bytes": float(peak), **self.spent, **more}
-        self.spent.clear()
-        self.rows = 0
-        return said
+        return {**took, "tokens": float(tokens), "peak_bytes": float(peak), **self.spent, **more}
 
 
 def make(job: dict[str, Any]) -> tuple[Any, UnitTestEnv]:
@@ -110,12 +118,12 @@ def ours(job: dict[str, Any], turns: Callable[[], bool], say: Callable[[dict[str
     agent.refresh = clock.timed("refresh", agent.refresh)
     env.judge_many = judged(clock, env.judge_many)
     while turns():
-        start = time.perf_counter()
+        clock.start()
         said = agent.update()
-        seconds = time.perf_counter() - start
+        took = clock.stop()
         tokens = round(said["program_tokens"] * b)
         clock.spent["generate"] = clock.spent.pop("refresh") - clock.spent["judge"]
-        say(clock.answer(seconds, tokens, padding=said["padding"], idle_rows=1 - (tokens - b) / max(1, clock.rows)))
+        say(clock.answer(took, tokens, padding=said["padding"], idle_rows=1 - (tokens - b) / max(1, clock.rows)))
     env.close()
 
 
@@ -148,17 +156,15 @@ def trl(job: dict[str, Any], turns: Callable[[], bool], say: Callable[[dict[str,
         return [judgement.feedback.total for judgement in env.judge_many(pairs)]
 
     class Steps(TrainerCallback):
-        start = 0.0
-
         def on_step_begin(self, *_: Any, **__: Any) -> None:
             if not turns():
                 raise KeyboardInterrupt
-            self.start = time.perf_counter()
+            clock.start()
 
         def on_step_end(self, *_: Any, **__: Any) -> None:
-            seconds = time.perf_counter() - self.start
-            clock.spent["update"] = seconds - clock.spent["generate"] - clock.spent["judge"]
-            say(clock.answer(seconds, written[0]))
+            took = clock.stop()
+            clock.spent["update"] = took["seconds"] - clock.spent["generate"] - clock.spent["judge"]
+            say(clock.answer(took, written[0]))
 
     rows = [
         {"prompt": policy.tokenizer.decode(env.encode_prompt(p)), "number": n} for n, p in enumerate(problems)

@@ -61,6 +61,7 @@ def load(
     if gguf_file:  # the weights are dequantised by now; a saved copy is an ordinary one
         model.config.__dict__.pop("quantization_config", None)
         model.__dict__.pop("hf_quantizer", None)  # else `save_pretrained` refuses
+        model.is_quantized = False  # else others' trainers refuse
     model.config.use_cache = True
     if eos is not None:
         _check_single_token(tokenizer, eos)
