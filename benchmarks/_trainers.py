@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any, TextIO, cast
@@ -166,9 +166,7 @@ def trl(job: dict[str, Any], turns: Callable[[], bool], say: Callable[[dict[str,
             clock.spent["update"] = took["seconds"] - clock.spent["generate"] - clock.spent["judge"]
             say(clock.answer(took, written[0]))
 
-    rows = [
-        {"prompt": policy.tokenizer.decode(env.encode_prompt(p)), "number": n} for n, p in enumerate(problems)
-    ]
+    rows = [{"prompt": policy.tokenizer.decode(env.encode_prompt(p)), "number": n} for n, p in enumerate(problems)]
     with tempfile.TemporaryDirectory() as folder:
         config = GRPOConfig(
             output_dir=folder, use_cpu=True, bf16=False, gradient_checkpointing=False, per_device_train_batch_size=b,
@@ -178,23 +176,16 @@ def trl(job: dict[str, Any], turns: Callable[[], bool], say: Callable[[dict[str,
         )  # fmt: skip
         trainer = GRPOTrainer(
             policy.model,
-            reward_funcs=timed_reward(clock, reward),
+            reward_funcs=clock.timed("judge", reward),
             args=config,
             train_dataset=Dataset.from_list(rows),
             processing_class=policy.tokenizer,
             callbacks=[Steps()],
         )
         trainer._generate = clock.timed("generate", trainer._generate)
-        try:
+        with suppress(KeyboardInterrupt):
             trainer.train()
-        except KeyboardInterrupt:
-            pass
     env.close()
-
-
-def timed_reward(clock: Clock, reward: Callable[..., list[float]]) -> Callable[..., list[float]]:
-    """`reward`, under a name that TRL can show, its time counted as the judge's."""
-    return clock.timed("judge", reward)
 
 
 def draw(env: UnitTestEnv, count: int) -> list[Problem]:

@@ -85,7 +85,8 @@ class Worker:
 
     def step(self) -> dict[str, float]:
         """Lets it take a step."""
-        assert self.process.stdin and self.process.stdout
+        assert self.process.stdin
+        assert self.process.stdout
         with suppress(BrokenPipeError):  # it has ended; what it said of that is below
             self.process.stdin.write("step\n")
             self.process.stdin.flush()
@@ -96,7 +97,8 @@ class Worker:
         return json.loads(line)
 
     def close(self) -> None:
-        assert self.process.stdin and self.process.stdout
+        assert self.process.stdin
+        assert self.process.stdout
         with suppress(BrokenPipeError):  # what is left to say to a process that has ended
             self.process.stdin.close()
         self.process.stdout.close()

@@ -31,7 +31,13 @@ SMALL_POLICY = {
     "vocab_size": 300,
     "dataset_options": {"size": 16},
     "max_positions": 128,
-    "config": {"model_type": "gpt_neo", "hidden_size": 16, "num_layers": 2, "num_heads": 2, "attention_types": [[["global", "local"], 1]]},
+    "config": {
+        "model_type": "gpt_neo",
+        "hidden_size": 16,
+        "num_layers": 2,
+        "num_heads": 2,
+        "attention_types": [[["global", "local"], 1]],
+    },
 }
 SMALL_LIMITS = {"workers": 2, "case_seconds": 0.5, "memory_mb": 300}
 QUICK = 12  # problems of a split whose references are judged outside the slow tests

@@ -48,7 +48,9 @@ class Sampling:
         if not 0 <= self.min_p <= 1:
             raise UsageError(f"Expected 0 <= min_p <= 1, got {self.min_p}.")
         if isinstance(self.stop, str) or not all(isinstance(s, str) and s for s in self.stop):
-            raise UsageError(f'Expected stop to be a list of strings that are not empty, such as ["```"], got {self.stop!r}.')
+            raise UsageError(
+                f'Expected stop to be a list of strings that are not empty, such as ["```"], got {self.stop!r}.'
+            )
         if not 0 <= self.temperature < np.inf or not 0 < self.top_p <= 1 or self.top_k < 0 or self.rows < 1:
             raise UsageError(f"Expected a finite temperature >= 0, 0 < top_p <= 1, top_k >= 0, rows >= 1, got {self}.")
 

@@ -74,9 +74,7 @@ class Seq2SeqPolicy(Transformer):
 
     def keep(self, state: Seq2SeqState, rows: Tensor) -> None:
         state.cache.batch_select_indices(rows)
-        state.encoded, state.prompt_mask, state.mask = (
-            t[rows] for t in (state.encoded, state.prompt_mask, state.mask)
-        )
+        state.encoded, state.prompt_mask, state.mask = (t[rows] for t in (state.encoded, state.prompt_mask, state.mask))
 
     # ------------------------------------------------------------------------------------------------------ learning
 
@@ -109,7 +107,7 @@ class Seq2SeqPolicy(Transformer):
         from transformers.modeling_outputs import BaseModelOutput
 
         return self.model(
-            encoder_outputs=BaseModelOutput(last_hidden_state=encoded),  # type: ignore[arg-type]
+            encoder_outputs=BaseModelOutput(last_hidden_state=encoded),
             attention_mask=prompt_mask.long(),
             decoder_input_ids=ids,
             decoder_attention_mask=mask.long(),

@@ -36,7 +36,9 @@ def write(policy: Any, prompts: Any, given: Any = None, **options: Any) -> list[
     call: dict[str, Any] = {"repeats": 1, "max_tokens": 20} | options
     generator = torch.Generator()
     generator.manual_seed(0)
-    return Sampling(call.pop("temperature", 0.0))(policy, prompts, given or [NONE] * len(prompts), generator=generator, **call)
+    return Sampling(call.pop("temperature", 0.0))(
+        policy, prompts, given or [NONE] * len(prompts), generator=generator, **call
+    )
 
 
 def samples() -> list[Sample]:

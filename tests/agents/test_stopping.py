@@ -62,7 +62,9 @@ def write(policy: Any, given: list[Any] | None = None, max_tokens: int = 200, **
     generator.manual_seed(0)
     count = len(policy.scripts)
     prompts = [np.array([i]) for i in range(count)]
-    answers = Sampling(0.0, **options)(policy, prompts, given or [NONE] * count, max_tokens=max_tokens, generator=generator)
+    answers = Sampling(0.0, **options)(
+        policy, prompts, given or [NONE] * count, max_tokens=max_tokens, generator=generator
+    )
     return [c for group in answers for c in group]
 
 
@@ -152,7 +154,12 @@ def test_the_judge_sees_the_text_before_the_string_and_lines_keep_their_tokens(
     writer = Writer(policy.tokenizer, ["def f():\n    return 1\n```\nThis is why"] * (policy.vocab_size))
     generator = torch.Generator()
     [[episode]] = collect(
-        writer, env, problems[:1], Sampling(0.0, stop=("```",)), repeats=1, generator=generator  # type: ignore[arg-type]
+        writer,
+        env,
+        problems[:1],
+        Sampling(0.0, stop=("```",)),
+        repeats=1,
+        generator=generator,  # type: ignore[arg-type]
     )
     program = episode.program
     assert seen == [program.text] == ["def f():\n    return 1\n"]
