@@ -17,7 +17,7 @@ from agents.decoding._stopping import Stops
 from agents.decoding.sampling import SYNC_EVERY, Sampling, load
 from agents.policies.causal import CausalPolicy
 from agents.rollout import collect
-from rltf_env.core import Problem
+from rltf_env.core import Outcome, Problem
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import UsageError
 
@@ -148,7 +148,7 @@ def test_the_judge_sees_the_text_before_the_string_and_lines_keep_their_tokens(
 
     def rule(source: str, problem: Problem) -> Any:
         seen.append(source)
-        return [3] * len(problem.cases)
+        return [Outcome.PASSED] * len(problem.cases)
 
     env = make_env(rules=rule, max_program_tokens=60)
     writer = Writer(policy.tokenizer, ["def f():\n    return 1\n```\nThis is why"] * (policy.vocab_size))
