@@ -157,6 +157,8 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     kind: Any = origin or hint
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if kind is tuple and isinstance(value, list):  # TOML has no other word for it
+        value = tuple(value)
     if kind is Any or (isinstance(value, kind) and not (kind is int and isinstance(value, bool))):
         return value
     raise UsageError(f"{where}: expected {getattr(kind, '__name__', kind)}, got {value!r}.")

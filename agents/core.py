@@ -25,12 +25,14 @@ class Completion:
     """Tokens that a decoder chose after a prompt.
 
     Args:
-        tokens: int64 (T,), beginning with the given tokens, ending with end-of-sequence unless truncated.
+        tokens: int64 (T,), beginning with the given tokens, ending with end-of-sequence (or the token that completes
+            a stop string) unless truncated.
         logprobs: float32 (T,), log-probability under the policy itself (temperature 1, nothing cut off): what
             `Policy.evaluate` reproduces. 0 on given tokens.
         behaviour: float32 (T,), log-probability under the distribution that was really sampled from. 0 on given tokens.
         given: number of leading tokens that were not chosen.
         truncated: cut off at the length limit.
+        kept: with a stop string: the characters of the text that stand before it, which are the program; None: all.
     """
 
     tokens: IntArray
@@ -38,6 +40,7 @@ class Completion:
     behaviour: FloatArray
     given: int
     truncated: bool
+    kept: int | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -53,7 +53,7 @@ class Learner:
         self.updates = 0
 
     def step(self, samples: Sequence[Sample], how: Reduction, loss: Loss) -> dict[str, float]:
-        """Descends `loss` on `samples`, micro-batch by micro-batch.
+        """Descends `loss` on `samples`, micro-batch by micro-batch. `padding` is the share of positions read for nothing.
 
         Raises:
             FloatingPointError: the loss or the gradient is not finite; the policy is left as it was.
@@ -61,7 +61,8 @@ class Learner:
         self.policy.model.eval()  # dropout would draw from the global generator, and no ratio to the sampled would be 1
         self.optimiser.zero_grad(set_to_none=True)
         logged: dict[str, Tensor] = {}
-        for part, share in micro_batches(samples, self.config.micro_batch, how):
+        parts = list(micro_batches(samples, self.config.micro_batch, how))
+        for part, share in parts:
             data = batch(part, self.policy.pad_id).to(self.policy.device)
             value, extra = loss(data, self.policy.logits(data))
             (value * share).backward()
@@ -77,7 +78,8 @@ class Learner:
             group["lr"] = lr
         self.optimiser.step()
         self.updates += 1
-        return {**{name: float(item) for name, item in logged.items()}, "grad_norm": float(norm), "lr": lr}
+        shown = {name: float(item) for name, item in logged.items()}
+        return {**shown, "grad_norm": float(norm), "lr": lr, "padding": padding([part for part, _ in parts])}
 
     def state_dict(self) -> dict[str, Any]:
         """Model, optimiser, number of updates."""
@@ -97,11 +99,31 @@ class Learner:
 def micro_batches(samples: Sequence[Sample], size: int, how: Reduction) -> Iterator[tuple[Sequence[Sample], float]]:
     """Slices of at most `size` samples with their share of the loss, so that the shares' sum is the loss of the whole.
 
-    Samples of like length share a slice, so that little is padded.
+    Samples of like length share a slice, or samples of one prompt do: whichever lets a policy read fewer positions.
     """
-    ordered = sorted(samples, key=lambda s: len(s.prompt) + len(s.tokens))
-    size = size or len(ordered)
+    size = size or len(samples)
+    by_length = sorted(samples, key=lambda s: len(s.prompt) + len(s.tokens))
+    by_prompt = sorted(samples, key=lambda s: (len(s.prompt), s.prompt.tobytes(), len(s.tokens)))
+    shared = len({s.prompt.tobytes() for s in samples}) < len(samples)
+    ordered = min(by_length, by_prompt, key=lambda order: positions_read(order, size)) if shared else by_length
     counts = [int(s.learn.sum()) if how == "token_mean" else 1 for s in ordered]
     total = max(1, sum(counts))
     for i in range(0, len(ordered), size):
         yield ordered[i : i + size], sum(counts[i : i + size]) / total
+
+
+def positions_read(samples: Sequence[Sample], size: int) -> int:
+    """Positions, padding included, of the slices of `size` samples; a prompt counts once in a slice, however many share it."""
+    total = 0
+    for part in (samples[i : i + size] for i in range(0, len(samples), size)):
+        prompts = {s.prompt.tobytes() for s in part}
+        total += len(prompts) * max(len(s.prompt) for s in part) + len(part) * max(len(s.tokens) for s in part)
+    return total
+
+
+def padding(parts: Sequence[Sequence[Sample]]) -> float:
+    """Share of the positions that are read in these slices where nothing stands."""
+    read = sum(positions_read(part, len(part)) for part in parts)
+    real = sum(positions_read([s], 1) - len(s.prompt) for part in parts for s in part)
+    real += sum(map(len, {(i, s.prompt.tobytes()): s.prompt for i, part in enumerate(parts) for s in part}.values()))
+    return 1 - real / max(1, read)

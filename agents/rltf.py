@@ -9,7 +9,7 @@ are supervised (eq. 7), half raise or lower each token's log-probability by what
 What the paper leaves open is an option, with the paper's choice as default; deviations are listed in PAPERS.md:
 `reduction` ("seq_sum" is the paper's, "token_mean" the released code's), `baseline` ("best_so_far" the paper's, "greedy" the
 released code's, "group_mean" RLOO's), `clip` (0: none, as in the paper; otherwise PPO's bound on the ratio to the policy that
-wrote the sample). A weight is fixed when its sample enters the buffer.
+wrote the sample; `ratio` says by which of its probabilities). A weight is fixed when its sample enters the buffer.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from rltf_env.env import UnitTestEnv
 from rltf_env.errors import UsageError
 
 Baseline = Literal["best_so_far", "greedy", "group_mean", "none"]
+Ratio = Literal["policy", "behaviour"]
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,8 @@ class Config:
         batch_size: programs per update.
         supervised: supervised updates for each RL update (the paper: 1; 0 is RL alone).
         references: which problems have references, as in `agents.supervised.Config`.
+        ratio: what `clip` and the logged divergence compare with: the probability that the policy itself gave the token when
+            it wrote it ("policy"), or that of the distribution it was really drawn from ("behaviour": temperature, cut-offs).
         max_staleness: samples written by a policy more than this many updates ago are passed over; 0: no limit.
     """
 
@@ -66,6 +69,7 @@ class Config:
     reduction: functional.Reduction = "seq_sum"
     constant: float = 512.0  # with reduction="constant": tokens by which a program's sum is divided
     clip: float = 0.0
+    ratio: Ratio = "policy"
     max_staleness: int = 0
     sampling: Sampling = field(default_factory=Sampling)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
@@ -189,9 +193,9 @@ class RLTF:
             seen = [e.verdict for e in group] + ([self.best[problem.id]] if problem.id in self.best else [])
             self.best[problem.id] = max(seen, key=_rank)
 
-    @staticmethod
-    def _sample(e: Episode, weights: np.ndarray) -> Sample:
-        return Sample(e.prompt, e.program.tokens, e.feedback.learn, weights, e.logprobs, e.version)
+    def _sample(self, e: Episode, weights: np.ndarray) -> Sample:
+        old = e.logprobs if self.config.ratio == "policy" else e.behaviour
+        return Sample(e.prompt, e.program.tokens, e.feedback.learn, weights, old, e.version)
 
     # ----------------------------------------------------------------------------------------------------------- state
 

@@ -7,7 +7,7 @@ environment proves it) and lets the judge's workers overlap.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -61,7 +61,12 @@ def encode_prefix(env: UnitTestEnv, problem: Problem) -> IntArray:
 
 
 def _program(env: UnitTestEnv, completion: Completion) -> Program:
-    return env.tokenizer.program(completion.tokens, given=completion.given, truncated=completion.truncated)
+    """What was written; the tokens of a stop string spell nothing of it, as the end token does."""
+    program = env.tokenizer.program(completion.tokens, given=completion.given, truncated=completion.truncated)
+    if completion.kept is None:
+        return program
+    starts = np.minimum(program.starts, completion.kept)
+    return replace(program, text=program.text[: completion.kept], starts=starts)
 
 
 @dataclass(frozen=True, eq=False)

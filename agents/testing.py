@@ -21,7 +21,7 @@ from torch import Tensor
 from agents.core import Agent, Completion, Policy, generators
 from agents.decoding.sampling import Sampling
 from agents.functional import token_logprobs
-from agents.policies import causal, tiny
+from agents.policies import causal, seq2seq, tiny
 from agents.rollout import Sample, batch
 from rltf_env import sandbox
 from rltf_env.core import Attempt, CallCase, Feedback, Outcome, Problem, Verdict
@@ -121,7 +121,8 @@ def _check_saved(policy: Policy[Any], samples: Sequence[Sample], tolerance: floa
     with tempfile.TemporaryDirectory() as folder:
         policy.save(Path(folder))
         dtype = str(next(policy.model.parameters()).dtype).removeprefix("torch.")
-        again = causal.load(folder, dtype=dtype, device=str(policy.device))
+        family = seq2seq if policy.model.config.is_encoder_decoder else causal
+        again = family.load(folder, dtype=dtype, device=str(policy.device))
         names = (
             (policy.eos_id, policy.pad_id, len(policy.tokenizer)),
             (again.eos_id, again.pad_id, len(again.tokenizer)),

@@ -1,7 +1,12 @@
-"""Sampling: temperature, top-k, top-p; greedy at temperature 0. The plain way of choosing tokens from a policy."""
+"""Sampling: temperature, min-p, top-k, top-p, stop strings; greedy at temperature 0. The plain way of choosing tokens.
+
+A completion says both what the policy itself thought of each token (`logprobs`) and what it was really drawn with
+(`behaviour`); they differ where the distribution was changed. Which one a loss compares with, the agent says.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +16,7 @@ import torch
 from torch import Tensor
 
 from agents.core import Completion, Policy
+from agents.decoding._stopping import Stops
 from rltf_env.core import IntArray
 from rltf_env.errors import UsageError
 
@@ -25,6 +31,9 @@ class Sampling:
         temperature: divides the logits; 0 takes the most likely token.
         top_p: keep the smallest set of tokens whose probabilities sum to at least this (nucleus sampling).
         top_k: keep this many most likely tokens; 0 keeps all.
+        min_p: keep tokens at least this many times as likely as the most likely one (arXiv 2407.01082); 0 keeps all.
+        stop: a program also ends with the token that completes one of these strings. Its text is what stands before the
+            string; the string's tokens belong to the program as its end token would, and it is not truncated.
         rows: how many programs are written at once, at the most; samples of one problem are split up if need be.
     """
 
@@ -32,8 +41,16 @@ class Sampling:
     top_p: float = 1.0
     top_k: int = 0
     rows: int = 256
+    min_p: float = 0.0
+    stop: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if not 0 <= self.min_p <= 1:
+            raise UsageError(f"Expected 0 <= min_p <= 1, got {self.min_p}.")
+        if isinstance(self.stop, str) or not all(isinstance(s, str) and s for s in self.stop):
+            raise UsageError(
+                f'Expected stop to be a list of strings that are not empty, such as ["```"], got {self.stop!r}.'
+            )
         if not 0 <= self.temperature < np.inf or not 0 < self.top_p <= 1 or self.top_k < 0 or self.rows < 1:
             raise UsageError(f"Expected a finite temperature >= 0, 0 < top_p <= 1, top_k >= 0, rows >= 1, got {self}.")
 
@@ -81,6 +98,7 @@ class Sampling:
             raise UsageError(
                 f"Expected given tokens to leave room within {max_tokens} tokens, got {max(map(len, given))}."
             )
+        stops = Stops(policy.tokenizer, self.stop) if self.stop else None
         state, logits = policy.begin(prompts, given, repeats)
         count = len(room)
         tokens = torch.full((count, max(room)), policy.eos_id, dtype=torch.long, device=logits.device)
@@ -97,6 +115,9 @@ class Sampling:
             lengths[rows] += alive
             alive = alive & (token != policy.eos_id) & (lengths[rows] < limits[rows])
             if t % SYNC_EVERY == SYNC_EVERY - 1:
+                if stops:
+                    tails = tokens[rows, max(0, t + 1 - SYNC_EVERY - stops.margin) : t + 1].tolist()
+                    alive = alive & ~torch.tensor(stops.seen(tails), device=alive.device)
                 left = int(alive.sum())
                 if left == 0:
                     break
@@ -107,7 +128,7 @@ class Sampling:
             if t + 1 < max(room):
                 logits = policy.extend(state, token)
         columns = (tokens.cpu().numpy(), logprobs.cpu().numpy(), behaviour.cpu().numpy(), lengths.cpu().numpy())
-        return [_completion(given[i // repeats], policy.eos_id, *(c[i] for c in columns)) for i in range(count)]
+        return [_completion(given[i // repeats], policy.eos_id, stops, *(c[i] for c in columns)) for i in range(count)]
 
     def _draw(self, logits: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Next tokens (B,), their log-probability under the policy (B,), and under what was drawn from (B,)."""
@@ -116,15 +137,18 @@ class Sampling:
             token = logp.argmax(-1)
             own = logp.gather(1, token[:, None])[:, 0]
             return token, own, torch.zeros_like(own)
-        warped = warp(logp, self.temperature, self.top_p, self.top_k)
+        warped = warp(logp, self.temperature, self.top_p, self.top_k, self.min_p)
         token = torch.multinomial(warped.exp(), 1, generator=generator)
         return token[:, 0], logp.gather(1, token)[:, 0], warped.gather(1, token)[:, 0]
 
 
-def warp(logp: Tensor, temperature: float = 1.0, top_p: float = 1.0, top_k: int = 0) -> Tensor:
-    """Log-probabilities (B, V) after temperature, then top-k, then top-p; what is cut off has -inf."""
+def warp(logp: Tensor, temperature: float = 1.0, top_p: float = 1.0, top_k: int = 0, min_p: float = 0.0) -> Tensor:
+    """Log-probabilities (B, V) after temperature, then min-p, top-k, top-p; what is cut off has -inf."""
     if temperature != 1:
         logp = (logp / temperature).log_softmax(-1)
+    if min_p:
+        unlikely = logp < logp.amax(-1, keepdim=True) + math.log(min_p)
+        logp = logp.masked_fill(unlikely, -torch.inf).log_softmax(-1)
     if top_k:
         worst = logp.topk(min(top_k, logp.shape[-1])).values[:, -1:]
         logp = logp.masked_fill(logp < worst, -torch.inf).log_softmax(-1)
@@ -137,15 +161,24 @@ def warp(logp: Tensor, temperature: float = 1.0, top_p: float = 1.0, top_k: int 
 
 
 def _completion(
-    given: IntArray, eos: int, tokens: IntArray, logprobs: np.ndarray, behaviour: np.ndarray, length: int
+    given: IntArray,
+    eos: int,
+    stops: Stops | None,
+    tokens: IntArray,
+    logprobs: np.ndarray,
+    behaviour: np.ndarray,
+    length: int,
 ) -> Completion:
     lead = np.zeros(len(given), np.float32)
+    whole = np.concatenate([given, tokens[:length]]).astype(np.int64)
+    end, kept = (stops.cut(whole, len(given)) if stops else None) or (len(whole), None)
     return Completion(
-        tokens=np.concatenate([given, tokens[:length]]).astype(np.int64),
-        logprobs=np.concatenate([lead, logprobs[:length]]),
-        behaviour=np.concatenate([lead, behaviour[:length]]),
+        tokens=whole[:end],
+        logprobs=np.concatenate([lead, logprobs[:length]])[:end],
+        behaviour=np.concatenate([lead, behaviour[:length]])[:end],
         given=len(given),
-        truncated=bool(tokens[length - 1] != eos),
+        truncated=kept is None and bool(whole[-1] != eos),
+        kept=kept,
     )
 
 

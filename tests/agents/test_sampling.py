@@ -128,6 +128,16 @@ def test_warp_is_the_slow_reference(temperature: float, top_p: float, top_k: int
     np.testing.assert_allclose(warped, [reference(row, temperature, top_p, top_k) for row in p], atol=1e-9)
 
 
+def test_min_p_keeps_what_is_not_much_less_likely_than_the_best() -> None:
+    logp = torch.tensor([[0.5, 0.25, 0.15, 0.1]]).log()
+    assert (warp(logp, min_p=0.49).exp() > 0).tolist() == [[True, True, False, False]]
+    torch.testing.assert_close(warp(logp, min_p=0.29).exp(), torch.tensor([[50.0, 25.0, 15.0, 0.0]]) / 90)
+    assert torch.equal(warp(logp, min_p=1.0).exp(), torch.tensor([[1.0, 0.0, 0.0, 0.0]]))
+    for wrong in (-0.1, 1.1):
+        with pytest.raises(UsageError, match="min_p"):
+            load(min_p=wrong)
+
+
 def test_nucleus_is_the_smallest_set_that_reaches_top_p() -> None:
     logp = torch.tensor([[0.5, 0.25, 0.125, 0.125]]).log()
     assert (warp(logp, top_p=0.75).exp() > 0).tolist() == [[True, True, False, False]]

