@@ -6,8 +6,8 @@ environment proves it) and lets the judge's workers overlap.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -74,6 +74,7 @@ class Sample:
     weights: FloatArray  # (T,)
     logprobs: FloatArray  # (T,), when sampled
     version: int = 0
+    extra: Mapping[str, FloatArray] = field(default_factory=dict)  # (T,) each; see `Batch.extra`
 
 
 def batch(samples: Sequence[Sample], pad_id: int) -> Batch:
@@ -87,6 +88,7 @@ def batch(samples: Sequence[Sample], pad_id: int) -> Batch:
         learn=_pad_right([s.learn for s in samples], False),
         weights=_pad_right([s.weights for s in samples], 0.0),
         logprobs=_pad_right([s.logprobs for s in samples], 0.0),
+        extra={name: _pad_right([s.extra[name] for s in samples], 0.0) for name in samples[0].extra},
     )
 
 

@@ -7,7 +7,8 @@ cache. Rows are padded on the left with masked positions, so that a row's log-pr
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,21 +105,36 @@ class CausalPolicy:
     # ------------------------------------------------------------------------------------------------------ learning
 
     def logits(self, batch: Batch) -> Tensor:
+        return self.read(batch)[0]
+
+    def read(self, batch: Batch) -> tuple[Tensor, Tensor]:
         ids = torch.cat([batch.prompt, batch.tokens], 1)
         mask = torch.cat([batch.prompt_mask, batch.token_mask], 1)
         keep = batch.tokens.shape[1] + 1  # the last prompt token predicts the first program token
-        out = self.model(
-            input_ids=ids,
-            attention_mask=mask.long(),
-            position_ids=positions(mask),
-            use_cache=False,
-            logits_to_keep=keep,
-        )
-        return out.logits[:, :-1, : self.vocab_size]
+        with states_before(self.model.get_output_embeddings()) as states:
+            out = self.model(
+                input_ids=ids,
+                attention_mask=mask.long(),
+                position_ids=positions(mask),
+                use_cache=False,
+                logits_to_keep=keep,
+            )
+        return out.logits[:, :-1, : self.vocab_size], states[0][:, -keep:-1]
 
     def save(self, folder: Path) -> None:
         self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
+
+
+@contextmanager
+def states_before(layer: torch.nn.Module) -> Iterator[list[Tensor]]:
+    """What `layer` is given while the context lasts: of a model's last layer, exactly the states that its logits are made of."""
+    seen: list[Tensor] = []
+    hook = layer.register_forward_pre_hook(lambda module, arguments: seen.append(arguments[0]))
+    try:
+        yield seen
+    finally:
+        hook.remove()
 
 
 def pad_left(rows: Sequence[IntArray], pad_id: int) -> tuple[Tensor, Tensor]:
