@@ -68,7 +68,9 @@ class Batch:
     learn: Tensor  # bool (B, T): and it is to be learnt from
     weights: Tensor  # float32 (B, T)
     logprobs: Tensor  # float32 (B, T), when sampled
-    extra: Mapping[str, Tensor] = field(default_factory=dict)  # float32 (B, T) each: what else an agent's loss reads, by name
+    extra: Mapping[str, Tensor] = field(
+        default_factory=dict
+    )  # float32 (B, T) each: what else an agent's loss reads, by name
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""

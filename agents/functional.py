@@ -211,7 +211,10 @@ def value_loss(
 
 
 def adaptive_kl(coefficient: float, kl: float, target: float, rate: float = 0.1) -> float:
-    """The next KL coefficient (Ziegler et al., arXiv 1909.08593, section 2.2): beta (1 + rate clip((kl - target) / target, -0.2, 0.2))."""
+    """The next KL coefficient (Ziegler et al., arXiv 1909.08593, section 2.2).
+
+    beta (1 + rate clip((kl - target) / target, -0.2, 0.2))
+    """
     error = min(0.2, max(-0.2, (kl - target) / target))
     return coefficient * (1 + rate * error)
 

@@ -14,7 +14,6 @@ wrote the sample). A weight is fixed when its sample enters the buffer.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -29,7 +28,7 @@ from agents.core import Batch, Episode, Policy, generators
 from agents.decoding.sampling import Sampling
 from agents.learner import Learner, OptimiserConfig
 from agents.replay import ReplayBuffer
-from agents.rollout import Sample, collect
+from agents.rollout import Sample, collect, summary
 from agents.supervised import draw_pairs, reference_source, supervised_loss
 from rltf_env.core import Attempt, CaseResult, ComparativeReward, Failure, Feedback, Outcome, Problem, Verdict
 from rltf_env.env import UnitTestEnv
@@ -228,23 +227,6 @@ def _verdict(outcomes: Sequence[int]) -> Verdict:
     """A verdict with these outcomes: all that a baseline is asked for."""
     passed = Outcome.PASSED
     return Verdict(tuple(CaseResult(Outcome(o), None if o == passed else Failure("")) for o in outcomes))
-
-
-def summary(episodes: Sequence[Episode]) -> dict[str, float]:
-    """Means over fresh programs: reward and its parts, pass rate, outcomes, length."""
-    n = len(episodes)
-    outcomes = Counter(e.verdict.outcome for e in episodes)
-    parts: Counter[str] = Counter()
-    for e in episodes:
-        parts.update(e.feedback.parts)
-    return {
-        "reward": sum(e.feedback.total for e in episodes) / n,
-        **{f"reward/{name}": value / n for name, value in sorted(parts.items())},
-        **{f"outcome/{o.name.lower()}": outcomes[o] / n for o in Outcome},
-        "pass_ratio": sum(e.verdict.pass_ratio for e in episodes) / n,
-        "program_tokens": sum(len(e.program) for e in episodes) / n,
-        "truncated": sum(e.program.truncated for e in episodes) / n,
-    }
 
 
 def load(policy: Policy[Any], env: UnitTestEnv, *, seed: int, **options: Any) -> RLTF:

@@ -25,6 +25,7 @@ from rltf_env.errors import MissingData
 
 # What makes an agent or a policy small enough for a test; each gets those of them that it has.
 SMALL_AGENT = {"buffer": 12, "fill": 8, "refresh": 4, "refresh_every": 2, "samples_per_problem": 2, "batch_size": 4}
+SMALL_AGENT |= {"problems": 4}  # of an on-policy round
 SMALL_POLICY = {
     "width": 16,
     "layers": 1,
