@@ -1,7 +1,7 @@
-"""Public contracts of learning, the counterpart of `rltf_env.testing`: `check_policy`, `check_agent`.
+"""Public contracts of learning, the counterpart of `rltf_env.testing`: `check_policy`, `check_agent`, `check_learning`.
 
 A policy or an agent of your own is right when its check passes. Each raises `AssertionError` with what was expected and what
-came. Both are quick on a small model and need neither data nor a judge of programs.
+came. All are quick on a small model and need neither data nor a judge of programs.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from agents.core import Agent, Completion, Policy, generators
 from agents.decoding.sampling import Sampling
 from agents.functional import token_logprobs
 from agents.policies import causal, tiny
+from agents.policies.causal import CausalPolicy
 from agents.rollout import Sample, batch
 from rltf_env import sandbox
 from rltf_env.core import Attempt, CallCase, Feedback, Outcome, Problem, Verdict
@@ -206,6 +207,57 @@ class Extreme:
         last = np.zeros(len(attempt.program), np.float32)
         last[-1] = -self.scale
         return Feedback.build(attempt.program, "extreme", sequence=value, tokens=last)
+
+
+def check_learning(make: Make, *, updates: int = 30, seeds: Sequence[int] = (0, 1, 2), gain: float = 0.25) -> None:
+    """Checks that an agent learns: on a toy task it comes to do what is rewarded, from each of several random policies.
+
+    A program of at most four tokens passes when its first character is one of every fourth; the reference of each problem is
+    such a character. What is measured is no sample but the probability, given by the policy itself, that the first token spells
+    one: an agent that does nothing gains exactly nothing.
+
+    Args:
+        make: as for `check_agent`; its learning rate must suit a model of a few thousand weights (3e-2, say).
+        updates: that it is given.
+        seeds: of policy and agent.
+        gain: of that probability, which is about a sixth at first.
+    """
+    for seed in seeds:
+        policy, env = _toy(seed)
+        agent, before = make(policy, env, seed), mastery(policy, env)
+        _run(agent, updates)
+        after = mastery(policy, env)
+        assert after - before >= gain, (
+            f"Expected a gain of at least {gain} in {updates} updates with seed {seed}, got {before:.2f} before and "
+            f"{after:.2f} after."
+        )
+
+
+def _toy(seed: int) -> tuple[CausalPolicy, UnitTestEnv]:
+    policy = tiny.load(
+        width=16, layers=1, heads=2, vocab_size=280, dataset_options={"size": 4}, max_positions=64, seed=seed
+    )
+    problems = [Problem(f"p{i}", f"Say {i}.", [CallCase((), i)], "f", solutions=["D"]) for i in range(2)]
+    judge = sandbox.load("scripted", rules=lambda source, problem: _masters(source))
+    env = UnitTestEnv(
+        problems, reward="coarse", sandbox=judge, tokenizer=HuggingFace(policy.tokenizer), max_prompt_tokens=32,
+        max_program_tokens=4,
+    )  # fmt: skip
+    return policy, env
+
+
+def _masters(text: str) -> bool:
+    return bool(text) and ord(text[0]) % 4 == 0
+
+
+@torch.no_grad()
+def mastery(policy: Policy[Any], env: UnitTestEnv) -> float:
+    """The probability that the first token begins a program that passes in the toy task, mean over its problems."""
+    tokens = range(len(policy.tokenizer))
+    right = torch.tensor([_masters(env.tokenizer.program([t]).text) for t in tokens], device=policy.device)
+    prompts = [env.encode_prompt(env.source.find(f"p{i}")) for i in range(2)]
+    _, logits = policy.begin(prompts, [np.zeros(0, np.int64)] * 2)
+    return float(logits.float().softmax(-1)[:, right].sum(-1).mean())
 
 
 def _run(agent: Agent, updates: int) -> list[dict[str, float]]:
