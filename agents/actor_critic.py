@@ -80,7 +80,7 @@ class ActorCritic:
     def __init__(self, policy: Policy[Any], env: UnitTestEnv, config: Config, seed: int) -> None:
         self.policy, self.env, self.config = policy, env, config
         self.head = value_head.on(policy)
-        self.learner = Learner(policy, config.optimiser, self.head)
+        self.learner = Learner(policy, config.optimiser, {"model": policy.model, "head": self.head})
         self.buffer = ReplayBuffer(config.buffer)
         self.rng, self.generator = generators(seed, policy.device)
         self.sampled: dict[str, float] = {}  # of the last refresh

@@ -39,10 +39,13 @@ class OptimiserConfig:
 
 
 class Learner:
-    """A policy and its optimiser. `head` is a further module that learns with it, such as a value head."""
+    """A policy and its optimiser. `parts` are the modules that learn: the policy's model, unless others are named."""
 
-    def __init__(self, policy: Policy[Any], config: OptimiserConfig, head: nn.Module | None = None) -> None:
-        self.policy, self.config, self.head = policy, config, head
+    def __init__(
+        self, policy: Policy[Any], config: OptimiserConfig, parts: Mapping[str, nn.Module] | None = None
+    ) -> None:
+        self.policy, self.config = policy, config
+        self.parts = {"model": policy.model} if parts is None else dict(parts)
         self.optimiser = torch.optim.AdamW(
             (p for p in self._parameters() if p.requires_grad),
             lr=config.lr,
@@ -52,9 +55,8 @@ class Learner:
         self.updates = 0
 
     def _parameters(self) -> Iterator[nn.Parameter]:
-        yield from self.policy.model.parameters()
-        if self.head is not None:
-            yield from self.head.parameters()
+        for part in self.parts.values():
+            yield from part.parameters()
 
     def step(
         self,
@@ -94,20 +96,17 @@ class Learner:
         return {**{name: float(item) for name, item in logged.items()}, "grad_norm": float(norm), "lr": lr}
 
     def state_dict(self) -> dict[str, Any]:
-        """Model, head, optimiser, number of updates."""
-        head = {} if self.head is None else {"head": self.head.state_dict()}
+        """Parts, optimiser, number of updates."""
         return {
-            "model": self.policy.model.state_dict(),
-            **head,
+            **{name: part.state_dict() for name, part in self.parts.items()},
             "optimiser": self.optimiser.state_dict(),
             "updates": self.updates,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restores what `state_dict` gave."""
-        self.policy.model.load_state_dict(state["model"])
-        if self.head is not None:
-            self.head.load_state_dict(state["head"])
+        for name, part in self.parts.items():
+            part.load_state_dict(state[name])
         self.optimiser.load_state_dict(state["optimiser"])
         self.updates = state["updates"]
 

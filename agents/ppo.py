@@ -88,7 +88,7 @@ class PPO:
     def __init__(self, policy: Policy[Any], env: UnitTestEnv, config: Config, seed: int) -> None:
         self.policy, self.env, self.config = policy, env, config
         self.head = value_head.on(policy)
-        self.learner = Learner(policy, config.optimiser, self.head)
+        self.learner = Learner(policy, config.optimiser, {"model": policy.model, "head": self.head})
         self.reference = Reference(policy, config.optimiser.micro_batch) if config.kl else None
         self.kl = config.kl  # the coefficient, as it is now
         self.round = Round()

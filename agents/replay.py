@@ -50,7 +50,7 @@ class ReplayBuffer:
             if fresh:
                 return fresh
         raise UsageError(
-            f"Every sample is more than max_staleness={limit} updates old. Refresh the buffer more often (refresh_every), or "
+            f"Every sample is more than max_staleness={limit} updates old. Lower refresh_every, or "
             "raise the limit."
         )
 

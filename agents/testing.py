@@ -209,7 +209,7 @@ class Extreme:
         return Feedback.build(attempt.program, "extreme", sequence=value, tokens=last)
 
 
-def check_learning(make: Make, *, updates: int = 30, seeds: Sequence[int] = (0, 1, 2), gain: float = 0.25) -> None:
+def check_learning(make: Make, *, updates: int = 40, seeds: Sequence[int] = (0, 1, 2), gain: float = 0.25) -> None:
     """Checks that an agent learns: on a toy task it comes to do what is rewarded, from each of several random policies.
 
     A program of at most four tokens passes when its first character is one of every fourth; the reference of each problem is
@@ -217,7 +217,7 @@ def check_learning(make: Make, *, updates: int = 30, seeds: Sequence[int] = (0, 
     one: an agent that does nothing gains exactly nothing.
 
     Args:
-        make: as for `check_agent`; its learning rate must suit a model of a few thousand weights (3e-2, say).
+        make: as for `check_agent`; its learning rate must suit a model of a few thousand weights (2e-2, say).
         updates: that it is given.
         seeds: of policy and agent.
         gain: of that probability, which is about a sixth at first.
