@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from agents.core import Episode
-from rltf_env.core import Outcome, Problem
+from rltf_env.core import Outcome, Problem, line_starts
 
 STATEMENT = 800  # characters of a problem's statement that are kept to look at
 
@@ -65,6 +65,12 @@ class Shown:
             reward=episode.feedback.total,
             parts=dict(episode.feedback.parts),
         )
+
+    def lines(self) -> list[tuple[int, str]]:
+        """(offset in `text`, the line without its end), line 1 first, as Python counts lines."""
+        starts = line_starts(self.text)
+        ends = [*starts[1:], len(self.text)]
+        return [(a, self.text[a:b].rstrip("\r\n")) for a, b in zip(starts, ends, strict=True)]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for a file."""

@@ -50,8 +50,7 @@ class ReplayBuffer:
             if fresh:
                 return fresh
         raise UsageError(
-            f"Every sample is more than max_staleness={limit} updates old. Lower refresh_every, or "
-            "raise the limit."
+            f"Every sample is more than max_staleness={limit} updates old. Lower refresh_every, or raise the limit."
         )
 
     def draw(self, count: int, rng: np.random.Generator) -> list[Sample]:

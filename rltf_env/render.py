@@ -30,7 +30,7 @@ def ansi(problem: Problem, program: Program, limit: int, judgement: Judgement | 
         judgement: once there is one, it is put into words, its line is marked, and each token's own reward is its background:
             red below zero, green above, the stronger the larger its share. What the whole program earned is in the words.
     """
-    head = f"{BOLD}{_safe(problem.id)}{RESET}  {len(program)}/{limit} tokens"
+    head = f"{BOLD}{printable(problem.id)}{RESET}  {len(program)}/{limit} tokens"
     failure = judgement.verdict.failure if judgement else None
     heat = judgement.feedback.token_rewards if judgement else np.zeros(len(program), np.float32)
     body = _body(program, _per_character(program, heat), failure.line if failure else None)
@@ -45,8 +45,8 @@ def words(judgement: Judgement) -> str:
     text = f"{colour}{_WORDS[verdict.outcome]}{RESET}, {passed} of {len(verdict.results)} cases passed"
     if verdict.failure:
         where = f" on line {verdict.failure.line}" if verdict.failure.line else ""
-        message = f" ({_safe(verdict.failure.message)[:200]})" if verdict.failure.message else ""
-        text += f"; {_safe(verdict.failure.kind)}{where}{message}"
+        message = f" ({printable(verdict.failure.message)[:200]})" if verdict.failure.message else ""
+        text += f"; {printable(verdict.failure.kind)}{where}{message}"
     parts = ", ".join(f"{name} {value:+.2f}" for name, value in feedback.parts.items())
     return f"{text}\nreward {feedback.total:+.2f}" + (f" = {parts}" if parts else "")
 
@@ -81,11 +81,11 @@ def _painted(line: str, heat: FloatArray) -> str:
         if code != current:
             out.append(code or RESET)
             current = code
-        out.append(_safe(character))
+        out.append(printable(character))
     return "".join(out) + (RESET if current else "")
 
 
-def _safe(text: str) -> str:
+def printable(text: str) -> str:
     """`text` with control characters as their pictures, and what no terminal can show as U+FFFD."""
     return "".join(_PICTURES.get(ord(c), c) if c.isascii() else c if c.isprintable() else "\ufffd" for c in text)
 

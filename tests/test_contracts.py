@@ -28,7 +28,11 @@ SMALL_AGENT = {"buffer": 12, "fill": 8, "refresh": 4, "refresh_every": 2, "sampl
 SMALL_AGENT |= {"problems": 4}  # of an on-policy round
 # What makes it learn a toy task in seconds.
 QUICK_AGENT = {"buffer": 64, "fill": 32, "refresh": 32, "refresh_every": 1, "samples_per_problem": 16, "batch_size": 32}
-QUICK_AGENT |= {"problems": 2, "baseline": "group_mean", "optimiser": {"lr": 2e-2, "warmup": 1, "weight_decay": 0.0, "micro_batch": 0}}
+QUICK_AGENT |= {
+    "problems": 2,
+    "baseline": "group_mean",
+    "optimiser": {"lr": 2e-2, "warmup": 1, "weight_decay": 0.0, "micro_batch": 0},
+}
 SMALL_POLICY = {
     "width": 16,
     "layers": 1,

@@ -18,7 +18,7 @@ import tomli_w
 import torch
 from torch import Tensor
 
-from agents import checkpoint, train
+from agents import checkpoint, folders, train
 from agents.config import Recipe, read
 from agents.policies import causal
 from rltf_env.errors import DataError, MissingData, UnknownName, UsageError
@@ -248,7 +248,8 @@ def test_what_a_run_folder_holds(recipe: MakeRecipe, tmp_path: Path) -> None:
     made = recipe("rltf", "run")
     summary = train.train(made)
     out = tmp_path / "run"
-    names = {"recipe.toml", "metrics.jsonl", "checkpoints", "policy", "summary.json"}
+    names = {"recipe.toml", "metrics.jsonl", "evaluations.json", "samples.jsonl", "tensorboard"}
+    names |= {"checkpoints", "policy", "summary.json"}
     assert {p.name for p in out.iterdir()} == names
     assert json.loads((out / "summary.json").read_text()) == summary
     assert list(summary["evaluations"]) == ["0", "4", "8"]
@@ -307,7 +308,7 @@ def test_a_disk_that_is_full_for_the_metrics_says_so(recipe: MakeRecipe, monkeyp
         with open("/dev/full", "a", buffering=1) as file:
             yield file
 
-    monkeypatch.setattr(train, "_log", full)
+    monkeypatch.setattr(folders, "_log", full)
     with pytest.raises(DataError, match="full disk"):
         train.train(recipe("supervised", "run"))
 
