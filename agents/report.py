@@ -48,6 +48,7 @@ CHARTS: tuple[tuple[str, tuple[str, ...], bool], ...] = (
     ("Tokens a second, while writing", ("tokens_per_second",), False),
     ("Age of what is learnt from (updates)", ("staleness",), False),
 )
+COLOURS = {"outcome/passed": 2, "outcome/wrong_answer": 1, "outcome/runtime_error": 3, "outcome/syntax_error": 4}
 PROGRAMS = 60  # that are shown: the newest, and the first few
 Z = 1.96  # half-width of a 95 % interval in standard errors
 WARM, COLD = "var(--good)", "var(--bad)"
@@ -67,14 +68,16 @@ svg text{font:11px system-ui,sans-serif;fill:var(--soft)}.grid{stroke:var(--line
 polyline{fill:none;stroke-width:1.8;stroke-linejoin:round}.bar{stroke-width:1.2;opacity:.7}
 ul{list-style:none;display:flex;flex-wrap:wrap;gap:.1rem 1rem;margin:.4rem 0 0;padding:0;font-size:.82rem;color:var(--soft)}
 li i{display:inline-block;width:.7rem;height:.7rem;border-radius:2px;margin-right:.35rem}
-table{border-collapse:collapse;font-variant-numeric:tabular-nums}td,th{padding:.25rem .9rem .25rem 0;text-align:right;
+table{border-collapse:collapse;font-variant-numeric:tabular-nums}td{white-space:nowrap}
+td,th{padding:.25rem .9rem .25rem 0;text-align:right;
 border-bottom:1px solid var(--line)}th{color:var(--soft);font-weight:500}.scroll{overflow-x:auto}
 article{margin-bottom:1rem}article header{display:flex;flex-wrap:wrap;gap:.2rem 1rem;align-items:baseline;margin-bottom:.4rem}
 article header b{font-size:.95rem}article header span{color:var(--soft);font-size:.85rem}.PASSED{color:var(--good)!important}
 .WRONG_ANSWER,.RUNTIME_ERROR,.SYNTAX_ERROR{color:var(--bad)!important}
 details{margin:.2rem 0 .5rem;font-size:.85rem;color:var(--soft)}
 details pre{white-space:pre-wrap}pre{margin:0;overflow-x:auto;font:12.5px/1.55 ui-monospace,monospace;tab-size:4}
-.row{display:block;min-width:max-content;padding-right:1rem}.row>i{font-style:normal;color:var(--soft);user-select:none;display:inline-block;
+.row{display:block;min-width:max-content;padding-right:1rem}
+.row>i{font-style:normal;color:var(--soft);user-select:none;display:inline-block;
 width:3.2rem;text-align:right;padding-right:.9rem}.guilty{background:color-mix(in srgb,var(--bad) 14%,transparent);
 box-shadow:inset 3px 0 var(--bad)}.guilty>i{color:var(--bad);font-weight:700}.given{opacity:.55}
 """ + "".join(
@@ -171,7 +174,8 @@ def _matching(names: Mapping[str, None], wanted: Sequence[str]) -> list[str]:
 
 def _curve(lines: Lines, name: str) -> Curve:
     points = [(line["step"], line[name]) for line in lines if name in line]
-    return Curve(name.rpartition("/")[2].replace("_", " "), [x for x, _ in points], [y for _, y in points])
+    label, colour = name.rpartition("/")[2].replace("_", " "), COLOURS.get(name, -1)
+    return Curve(label, [x for x, _ in points], [y for _, y in points], colour=colour)
 
 
 def _programs(samples: Sequence[tuple[int, Shown]]) -> str:
