@@ -265,5 +265,5 @@ def surrogate(
 
 def bare_sample(e: Episode, overlong: Overlong = "judge") -> Sample:
     """The episode without weights; of a program that was cut off nothing is learnt if such are to be filtered out."""
-    learn = e.feedback.learn & ~(overlong == "filter" and e.program.truncated)
+    learn = e.feedback.learn & (overlong != "filter" or not e.program.truncated)
     return Sample(e.prompt, e.program.tokens, learn, np.zeros(len(e.program), np.float32), e.logprobs, e.version)

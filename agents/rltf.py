@@ -192,7 +192,8 @@ class RLTF:
     def _remember(self, problem: Problem, group: Sequence[Episode]) -> None:
         if self.config.baseline == "best_so_far":
             before = self.best.pop(problem.id, None)  # and put in again at the end: the newest are last
-            best = max([*([before] if before else []), *(e.verdict for e in group)], key=_rank)
+            seen: list[Verdict] = [e.verdict for e in group] + ([before] if before else [])
+            best = max(seen, key=_rank)
             self.best[problem.id] = _verdict([int(r.outcome) for r in best.results])  # without outputs and messages
             while len(self.best) > self.config.history:
                 del self.best[next(iter(self.best))]

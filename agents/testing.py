@@ -23,6 +23,7 @@ from agents.decoding.sampling import Sampling
 from agents.functional import token_logprobs
 from agents.policies import causal, tiny
 from agents.policies.causal import CausalPolicy
+from agents.policies.value_head import state_width
 from agents.rollout import Sample, batch
 from rltf_env import sandbox
 from rltf_env.core import Attempt, CallCase, Feedback, Outcome, Problem, Verdict
@@ -90,6 +91,10 @@ def _check_evaluation(policy: Policy[Any], samples: Sequence[Sample], tolerance:
     logits = policy.logits(data)
     shape = (*data.tokens.shape, len(policy.tokenizer))
     assert logits.shape == shape, f"Expected logits of shape {shape}, got {tuple(logits.shape)}."
+    again, states = policy.read(data)
+    assert torch.equal(again, logits), "Expected `read` to give the logits of `logits`, got others."
+    width = state_width(policy)
+    assert states.shape == (*data.tokens.shape, width), f"Expected states (B, T, {width}), got {tuple(states.shape)}."
     gaps = (token_logprobs(logits, data.tokens) - data.logprobs).abs() * data.learn
     lengths = [(len(s.prompt), int((~s.learn).sum())) for s in samples]
     assert bool((gaps <= tolerance).all()), (
