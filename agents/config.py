@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from agents import trackers
 from agents.decoding.sampling import Sampling
 from rltf_env.errors import DataError, MissingData, UnknownName, UsageError
 
@@ -58,6 +59,7 @@ class Run:
         rhythms = (self.eval_every, self.checkpoint_every, self.log_every, self.samples_every)
         if min(self.updates, *rhythms, self.threads) < 0:
             raise UsageError(f"Expected [run] updates and rhythms >= 0, got {self}.")
+        trackers.check(self.trackers)
 
 
 @dataclass(frozen=True)

@@ -78,6 +78,8 @@ def test_defaults(recipe: Path) -> None:
         ("run.updates=true", UsageError, "run.updates: expected int, got True"),
         ("run.updates=1.5", UsageError, "expected int, got 1.5"),
         ("run.name=3", UsageError, "run.name: expected str, got 3"),
+        ("run.trackers=['wandbb']", UnknownName, "Did you mean 'wandb'"),
+        ("run.samples_every=-1", UsageError, "updates and rhythms >= 0"),
         ("run.updates=-1", UsageError, "updates and rhythms >= 0"),
         ("run.eval_every=-1", UsageError, "updates and rhythms >= 0"),
         ("eval.size=-5", UsageError, "size >= 0"),
