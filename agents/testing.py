@@ -214,6 +214,9 @@ class Extreme:
         return Feedback.build(attempt.program, "extreme", sequence=value, tokens=last)
 
 
+LOOK_EVERY = 10  # updates between looks at what was learnt
+
+
 def check_learning(make: Make, *, updates: int = 40, seeds: Sequence[int] = (0, 1, 2), gain: float = 0.25) -> None:
     """Checks that an agent learns: on a toy task it comes to do what is rewarded, from each of several random policies.
 
@@ -223,15 +226,17 @@ def check_learning(make: Make, *, updates: int = 40, seeds: Sequence[int] = (0, 
 
     Args:
         make: as for `check_agent`; its learning rate must suit a model of a few thousand weights (2e-2, say).
-        updates: that it is given.
+        updates: that it is given, at the most.
         seeds: of policy and agent.
         gain: of that probability, which is about a sixth at first.
     """
     for seed in seeds:
         policy, env = _toy(seed)
         agent, before = make(policy, env, seed), mastery(policy, env)
-        _run(agent, updates)
-        after = mastery(policy, env)
+        after, done = before, 0
+        while after - before < gain and done < updates:
+            _run(agent, LOOK_EVERY)
+            after, done = mastery(policy, env), done + LOOK_EVERY
         assert after - before >= gain, (
             f"Expected a gain of at least {gain} in {updates} updates with seed {seed}, got {before:.2f} before and "
             f"{after:.2f} after."
