@@ -20,10 +20,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from agents import trackers
 from agents.decoding.sampling import Sampling
 from rltf_env.errors import DataError, MissingData, UnknownName, UsageError
 
 T = TypeVar("T")
+# Keys of [run] that say where a run is written, how long it is, and how it is shown: no part of what it is.
+SHOWN = (
+    "name",
+    "out",
+    "updates",
+    "eval_every",
+    "eval_first",
+    "checkpoint_every",
+    "log_every",
+    "samples_every",
+    "trackers",
+)
 
 
 @dataclass(frozen=True)
@@ -38,11 +51,15 @@ class Run:
     eval_first: bool = True  # with eval_every: also before the first update
     checkpoint_every: int = 50
     log_every: int = 1
+    samples_every: int = 10  # updates between sample programs in the run's folder, and in a terminal
+    trackers: list[str] = field(default_factory=list)  # besides TensorBoard: "wandb", "trackio"
     threads: int = 0  # torch's CPU threads; 0: torch decides. Results are to the bit only with equal threads
 
     def __post_init__(self) -> None:
-        if self.updates < 0 or min(self.eval_every, self.checkpoint_every, self.log_every, self.threads) < 0:
+        rhythms = (self.eval_every, self.checkpoint_every, self.log_every, self.samples_every)
+        if min(self.updates, *rhythms, self.threads) < 0:
             raise UsageError(f"Expected [run] updates and rhythms >= 0, got {self}.")
+        trackers.check(self.trackers)
 
 
 @dataclass(frozen=True)
@@ -79,7 +96,7 @@ class Recipe:
     def digest(self) -> str:
         """Identifies what a checkpoint may be continued with: all but where it is written, how long, and how it is shown."""
         content = self.to_dict()
-        for key in ("name", "out", "updates", "eval_every", "eval_first", "checkpoint_every", "log_every"):
+        for key in SHOWN:
             content["run"].pop(key)
         content.pop("eval")
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

@@ -9,7 +9,7 @@ every program of a batch starts at the same column.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -71,10 +71,14 @@ class Batch:
     learn: Tensor  # bool (B, T): and it is to be learnt from
     weights: Tensor  # float32 (B, T)
     logprobs: Tensor  # float32 (B, T), when sampled
+    extra: Mapping[str, Tensor] = field(
+        default_factory=dict
+    )  # float32 (B, T) each: what else an agent's loss reads, by name
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""
-        return Batch(**{f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)})
+        moved = {f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self) if f.name != "extra"}
+        return Batch(**moved, extra={name: t.to(device, non_blocking=True) for name, t in self.extra.items()})
 
 
 State = TypeVar("State")
@@ -106,6 +110,13 @@ class Policy(Protocol[State]):
 
     def logits(self, batch: Batch) -> Tensor:
         """(B, T, V): the logits from which each token of the programs was, or would have been, drawn."""
+        ...
+
+    def read(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """`logits`, and the last hidden states (B, T, D) from which they were computed: what a value head stands on.
+
+        State t has read the prompt and the tokens before t, not token t.
+        """
         ...
 
     def save(self, folder: Path) -> None:

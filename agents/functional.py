@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Reduction = Literal["token_mean", "seq_sum", "constant"]
+Reduction = Literal["token_mean", "seq_mean", "seq_sum", "constant"]
 
 
 def token_logprobs(logits: Tensor, tokens: Tensor) -> Tensor:
@@ -35,11 +35,14 @@ def reduce(values: Tensor, mask: Tensor, how: Reduction, constant: float = 1.0) 
     """Per-token losses (B, T) to one number.
 
     - `token_mean`: mean over all tokens of the batch (RLTF's and CodeRL's released code, DAPO)
+    - `seq_mean`: mean over each program, mean over programs (GRPO, arXiv 2402.03300, eq. 3)
     - `seq_sum`: sum over each program, mean over programs (RLTF eq. 2 and 7-10)
     - `constant`: the sum divided by B * constant (Dr.GRPO, arXiv 2503.20783, section 3.2)
     """
     if how == "token_mean":
         return masked_mean(values, mask)
+    if how == "seq_mean":
+        return ((values * mask).sum(1) / mask.sum(1).clamp(min=1)).mean()
     total = (values * mask).sum() / values.shape[0]
     return total if how == "seq_sum" else total / constant
 
@@ -64,20 +67,30 @@ def clipped_surrogate(
     clip: float,
     how: Reduction = "token_mean",
     constant: float = 1.0,
+    clip_high: float | None = None,
 ) -> Tensor:
     """PPO's objective (arXiv 1707.06347, eq. 7), negated: the ratio to the behaviour policy leaves no gain beyond 1 +- clip.
 
-    All (B, T) -> scalar. At ratio 1 its gradient is that of `reinforce`.
+    All (B, T) -> scalar. At ratio 1 its gradient is that of `reinforce`. With `clip_high` the upper bound is 1 + clip_high
+    (DAPO's clip-higher, arXiv 2503.14476, eq. 8).
     """
     ratio = (logprobs - old_logprobs).exp()
-    gain = torch.minimum(ratio * weights, ratio.clamp(1 - clip, 1 + clip) * weights)
-    return reduce(-gain, mask, how, constant)
+    bounded = ratio.clamp(1 - clip, 1 + (clip if clip_high is None else clip_high))
+    return reduce(-torch.minimum(ratio * weights, bounded * weights), mask, how, constant)
 
 
-def clip_fraction(logprobs: Tensor, old_logprobs: Tensor, weights: Tensor, mask: Tensor, clip: float) -> Tensor:
+def clip_fraction(
+    logprobs: Tensor,
+    old_logprobs: Tensor,
+    weights: Tensor,
+    mask: Tensor,
+    clip: float,
+    clip_high: float | None = None,
+) -> Tensor:
     """Share of tokens whose gradient `clipped_surrogate` cuts off."""
     ratio = (logprobs - old_logprobs).exp()
-    cut = ((ratio > 1 + clip) & (weights > 0)) | ((ratio < 1 - clip) & (weights < 0))
+    high = clip if clip_high is None else clip_high
+    cut = ((ratio > 1 + high) & (weights > 0)) | ((ratio < 1 - clip) & (weights < 0))
     return masked_mean(cut.float(), mask)
 
 
@@ -93,3 +106,122 @@ def leave_one_out(returns: Tensor) -> Tensor:
     if k == 1:
         return returns
     return (returns - returns.mean(-1, keepdim=True)) * k / (k - 1)
+
+
+# ------------------------------------------------------------------------------------------------------------ advantages
+
+
+def centred(returns: Tensor) -> Tensor:
+    """Each return minus the mean of its group, itself included (Dr.GRPO, arXiv 2503.20783, section 3.2): (..., K) -> (..., K)."""
+    return returns - returns.mean(-1, keepdim=True)
+
+
+def standardised(returns: Tensor, epsilon: float = 1e-4) -> Tensor:
+    """Each return minus its group's mean, over the group's standard deviation (GRPO, arXiv 2402.03300, section 4.1.2).
+
+    (..., K) -> (..., K). The deviation is that of the K returns themselves (divided by K); `epsilon` is added to it, so that a
+    group whose programs all earned the same has advantage 0.
+    """
+    return centred(returns) / (returns.std(-1, correction=0, keepdim=True) + epsilon)
+
+
+def whiten(values: Tensor, mask: Tensor, epsilon: float = 1e-8) -> Tensor:
+    """Shifted and scaled to mean 0 and variance 1 where `mask`, 0 elsewhere (Ziegler et al., arXiv 1909.08593): same shape."""
+    shifted = values - masked_mean(values, mask)
+    return shifted * torch.rsqrt(masked_mean(shifted.square(), mask) + epsilon) * mask
+
+
+def gae(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, lam: float) -> tuple[Tensor, Tensor]:
+    """Generalised advantage estimates and their returns (arXiv 1506.02438, eq. 16): all (B, T) -> (B, T), (B, T).
+
+        delta_t = r_t + gamma V_(t+1) - V_t
+        A_t     = delta_t + gamma lam A_(t+1)
+        G_t     = A_t + V_t
+
+    `mask` (B, T) says where there is a token; a program ends after its last one, and there is no value after the end, also
+    where it was cut off: it was judged as it stood.
+    """
+    values = values * mask
+    advantages, ahead = torch.zeros_like(values), torch.zeros_like(values[:, 0])
+    following = torch.cat([values[:, 1:], torch.zeros_like(values[:, :1])], 1)
+    deltas = (rewards + gamma * following - values) * mask
+    for t in reversed(range(values.shape[1])):
+        ahead = deltas[:, t] + gamma * lam * ahead
+        advantages[:, t] = ahead
+    return advantages, advantages + values
+
+
+def vtrace(
+    logprobs: Tensor,
+    behaviour: Tensor,
+    rewards: Tensor,
+    values: Tensor,
+    mask: Tensor,
+    gamma: float,
+    lam: float,
+    rho: float = 1.0,
+) -> tuple[Tensor, Tensor]:
+    """V-trace targets of the values and advantages for the policy, of programs that another policy wrote.
+
+    IMPALA (arXiv 1802.01561, eq. 1 and section 4.2), all (B, T) -> (B, T), (B, T):
+
+        w_t   = exp(logprobs - behaviour),  rho_t = min(rho, w_t),  c_t = lam min(1, w_t)
+        delta = rho_t (r_t + gamma V_(t+1) - V_t)
+        v_t   = V_t + delta_t + gamma c_t (v_(t+1) - V_(t+1))
+        A_t   = rho_t (r_t + gamma v_(t+1) - V_t)
+
+    With equal policies the targets are TD(lam)'s, and at lam = 1 the advantages are those of `gae`. As in `gae` there is no
+    value after the last token of `mask`.
+    """
+    values = values * mask
+    ratio = (logprobs - behaviour).exp() * mask
+    rhos, traces = ratio.clamp(max=rho), lam * ratio.clamp(max=1.0)
+    following = torch.cat([values[:, 1:], torch.zeros_like(values[:, :1])], 1)
+    deltas = rhos * (rewards + gamma * following - values)
+    excess, ahead = torch.zeros_like(values), torch.zeros_like(values[:, 0])
+    for t in reversed(range(values.shape[1])):
+        ahead = deltas[:, t] + gamma * traces[:, t] * ahead
+        excess[:, t] = ahead
+    targets = values + excess
+    after = torch.cat([targets[:, 1:], torch.zeros_like(targets[:, :1])], 1)
+    return targets, rhos * (rewards + gamma * after - values)
+
+
+# ------------------------------------------------------------------------------------------------ values, KL, and length
+
+
+def value_loss(
+    values: Tensor,
+    old_values: Tensor,
+    returns: Tensor,
+    mask: Tensor,
+    clip: float = 0.0,
+    how: Reduction = "token_mean",
+    constant: float = 1.0,
+) -> Tensor:
+    """Half the squared error of values, the worse of V and V held within `clip` of what it was (0: of V alone).
+
+    All (B, T) -> scalar. The clip is that of the code of PPO and of Ziegler et al. (arXiv 1909.08593), in no equation of either.
+    """
+    error = (values - returns).square()
+    if clip:
+        held = old_values + (values - old_values).clamp(-clip, clip)
+        error = torch.maximum(error, (held - returns).square())
+    return reduce(0.5 * error, mask, how, constant)
+
+
+def adaptive_kl(coefficient: float, kl: float, target: float, rate: float = 0.1) -> float:
+    """The next KL coefficient (Ziegler et al., arXiv 1909.08593, section 2.2).
+
+    beta (1 + rate clip((kl - target) / target, -0.2, 0.2))
+    """
+    error = min(0.2, max(-0.2, (kl - target) / target))
+    return coefficient * (1 + rate * error)
+
+
+def soft_overlong(lengths: Tensor, limit: float, cache: float) -> Tensor:
+    """DAPO's soft punishment of long programs (arXiv 2503.14476, eq. 13), in [-1, 0]: same shape as `lengths`, in tokens.
+
+    0 up to `limit` - `cache`, then falling linearly to -1 at `limit`.
+    """
+    return ((limit - cache - lengths) / cache).clamp(-1.0, 0.0)

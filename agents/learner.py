@@ -8,16 +8,15 @@ from math import inf
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from agents.core import Batch, Policy
 from agents.functional import Reduction
 from agents.rollout import Sample, batch
 from rltf_env.errors import UsageError
 
-Loss = Callable[
-    [Batch, Tensor], tuple[Tensor, dict[str, Tensor]]
-]  # (batch, logits (B, T, V)) -> (scalar, things to log)
+# (batch, what was read of it: by default the logits (B, T, V)) -> (scalar, things to log)
+Loss = Callable[[Batch, Any], tuple[Tensor, dict[str, Tensor]]]
 
 
 @dataclass(frozen=True)
@@ -40,20 +39,37 @@ class OptimiserConfig:
 
 
 class Learner:
-    """A policy and its optimiser."""
+    """A policy and its optimiser. `parts` are the modules that learn: the policy's model, unless others are named."""
 
-    def __init__(self, policy: Policy[Any], config: OptimiserConfig) -> None:
+    def __init__(
+        self, policy: Policy[Any], config: OptimiserConfig, parts: Mapping[str, nn.Module] | None = None
+    ) -> None:
         self.policy, self.config = policy, config
+        self.parts = {"model": policy.model} if parts is None else dict(parts)
         self.optimiser = torch.optim.AdamW(
-            (p for p in policy.model.parameters() if p.requires_grad),
+            (p for p in self._parameters() if p.requires_grad),
             lr=config.lr,
             betas=(config.beta1, config.beta2),
             weight_decay=config.weight_decay,
         )
         self.updates = 0
 
-    def step(self, samples: Sequence[Sample], how: Reduction, loss: Loss) -> dict[str, float]:
+    def _parameters(self) -> Iterator[nn.Parameter]:
+        for part in self.parts.values():
+            yield from part.parameters()
+
+    def step(
+        self,
+        samples: Sequence[Sample],
+        how: Reduction,
+        loss: Loss,
+        read: Callable[[Batch], Any] | None = None,
+    ) -> dict[str, float]:
         """Descends `loss` on `samples`, micro-batch by micro-batch. `padding` is the share of positions read for nothing.
+
+        Args:
+            how: by which means `loss` reduces what it computes of each token.
+            read: what `loss` is given of a batch, if not the policy's logits.
 
         Raises:
             FloatingPointError: the loss or the gradient is not finite; the policy is left as it was.
@@ -64,11 +80,11 @@ class Learner:
         parts = list(micro_batches(samples, self.config.micro_batch, how))
         for part, share in parts:
             data = batch(part, self.policy.pad_id).to(self.policy.device)
-            value, extra = loss(data, self.policy.logits(data))
+            value, extra = loss(data, (read or self.policy.logits)(data))
             (value * share).backward()
             for name, item in {"loss": value, **extra}.items():
                 logged[name] = logged.get(name, torch.zeros_like(item)) + item.detach() * share
-        norm = torch.nn.utils.clip_grad_norm_(self.policy.model.parameters(), self.config.clip_norm or torch.inf)
+        norm = torch.nn.utils.clip_grad_norm_(list(self._parameters()), self.config.clip_norm or torch.inf)
         if not torch.isfinite(norm):
             raise FloatingPointError(
                 f"Gradient norm is {float(norm)} at update {self.updates}: lower lr, or clip the weights."
@@ -82,16 +98,17 @@ class Learner:
         return {**shown, "grad_norm": float(norm), "lr": lr, "padding": padding([part for part, _ in parts])}
 
     def state_dict(self) -> dict[str, Any]:
-        """Model, optimiser, number of updates."""
+        """Parts, optimiser, number of updates."""
         return {
-            "model": self.policy.model.state_dict(),
+            **{name: part.state_dict() for name, part in self.parts.items()},
             "optimiser": self.optimiser.state_dict(),
             "updates": self.updates,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restores what `state_dict` gave."""
-        self.policy.model.load_state_dict(state["model"])
+        for name, part in self.parts.items():
+            part.load_state_dict(state[name])
         self.optimiser.load_state_dict(state["optimiser"])
         self.updates = state["updates"]
 

@@ -39,6 +39,20 @@ class ReplayBuffer:
         self._samples.extend(samples)
         self._order = []
 
+    def draw_fresh(self, count: int, rng: np.random.Generator, now: int, limit: int) -> list[Sample]:
+        """Like `draw`, without those written more than `limit` updates before `now` (0: no limit); at least one.
+
+        Raises:
+            UsageError: all samples are older.
+        """
+        for _ in range(2 * (len(self) // count + 1)):  # what is left of a round, and a whole one
+            fresh = [s for s in self.draw(count, rng) if not limit or now - s.version <= limit]
+            if fresh:
+                return fresh
+        raise UsageError(
+            f"Every sample is more than max_staleness={limit} updates old. Lower refresh_every, or raise the limit."
+        )
+
     def draw(self, count: int, rng: np.random.Generator) -> list[Sample]:
         """`count` samples (fewer if the buffer holds fewer)."""
         if not self._samples:
@@ -56,22 +70,26 @@ class ReplayBuffer:
 
     def state_dict(self) -> dict[str, Any]:
         """Plain tensors and numbers."""
-        return {"samples": [_pack(s) for s in self._samples], "order": list(self._order)}
+        return {"samples": [pack(s) for s in self._samples], "order": list(self._order)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restores what `state_dict` gave."""
         self._samples.clear()
-        self._samples.extend(_unpack(packed) for packed in state["samples"])
+        self._samples.extend(unpack(packed) for packed in state["samples"])
         self._order = list(state["order"])
 
 
-def _pack(sample: Sample) -> dict[str, Any]:
+def pack(sample: Sample) -> dict[str, Any]:
+    """Plain tensors and numbers, for a checkpoint."""
     arrays = {name: torch.from_numpy(getattr(sample, name)) for name in _ARRAYS}
-    return {**arrays, "version": sample.version}
+    extra = {name: torch.from_numpy(array) for name, array in sample.extra.items()}
+    return {**arrays, "version": sample.version, "extra": extra}
 
 
-def _unpack(packed: Mapping[str, Any]) -> Sample:
-    return Sample(**{name: packed[name].numpy() for name in _ARRAYS}, version=packed["version"])
+def unpack(packed: Mapping[str, Any]) -> Sample:
+    """What `pack` was given."""
+    extra = {name: tensor.numpy() for name, tensor in packed["extra"].items()}
+    return Sample(**{name: packed[name].numpy() for name in _ARRAYS}, version=packed["version"], extra=extra)
 
 
 _ARRAYS = ("prompt", "tokens", "learn", "weights", "logprobs")

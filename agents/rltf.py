@@ -9,12 +9,13 @@ are supervised (eq. 7), half raise or lower each token's log-probability by what
 What the paper leaves open is an option, with the paper's choice as default; deviations are listed in PAPERS.md:
 `reduction` ("seq_sum" is the paper's, "token_mean" the released code's), `baseline` ("best_so_far" the paper's, "greedy" the
 released code's, "group_mean" RLOO's), `clip` (0: none, as in the paper; otherwise PPO's bound on the ratio to the policy that
-wrote the sample; `ratio` says by which of its probabilities). A weight is fixed when its sample enters the buffer.
+wrote the sample; `ratio` says by which of its probabilities), `critic` (CodeRL's, which the paper's text names and its equations
+lack, and the released code applies: each weight times the probability that a critic gives to what became of the program). A
+weight is fixed when its sample enters the buffer.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -26,10 +27,12 @@ from torch import Tensor
 from agents import functional
 from agents.config import build
 from agents.core import Batch, Episode, Policy, generators
+from agents.critic import CriticConfig, Weighting
 from agents.decoding.sampling import Sampling
+from agents.journal import Journal
 from agents.learner import Learner, OptimiserConfig
 from agents.replay import ReplayBuffer
-from agents.rollout import Sample, collect
+from agents.rollout import Sample, collect, summary
 from agents.supervised import draw_pairs, reference_source, supervised_loss
 from rltf_env.core import Attempt, CaseResult, ComparativeReward, Failure, Feedback, Outcome, Problem, Verdict
 from rltf_env.env import UnitTestEnv
@@ -54,6 +57,7 @@ class Config:
         references: which problems have references, as in `agents.supervised.Config`.
         ratio: what `clip` and the logged divergence compare with: the probability that the policy itself gave the token when
             it wrote it ("policy"), or that of the distribution it was really drawn from ("behaviour": temperature, cut-offs).
+        history: problems whose best program so far is remembered; those not seen for longest are forgotten first.
         max_staleness: samples written by a policy more than this many updates ago are passed over; 0: no limit.
     """
 
@@ -66,17 +70,19 @@ class Config:
     supervised: int = 1
     references: dict[str, Any] = field(default_factory=dict)
     baseline: Baseline = "best_so_far"
+    history: int = 16384
     reduction: functional.Reduction = "seq_sum"
     constant: float = 512.0  # with reduction="constant": tokens by which a program's sum is divided
     clip: float = 0.0
     ratio: Ratio = "policy"
     max_staleness: int = 0
+    critic: CriticConfig = field(default_factory=CriticConfig)
     sampling: Sampling = field(default_factory=Sampling)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
 
     def __post_init__(self) -> None:
         sizes = (self.buffer, self.fill, self.refresh, self.refresh_every, self.samples_per_problem, self.batch_size)
-        if min(sizes) < 1 or self.supervised < 0 or self.clip < 0 or self.max_staleness < 0:
+        if min(*sizes, self.history) < 1 or self.supervised < 0 or self.clip < 0 or self.max_staleness < 0:
             raise UsageError(f"Expected sizes >= 1 and supervised, clip, max_staleness >= 0, got {self}.")
         if self.baseline == "group_mean" and self.samples_per_problem < 2:
             raise UsageError("Expected samples_per_problem >= 2 for a group mean, got 1.")
@@ -93,11 +99,13 @@ class RLTF:
             )
         self.policy, self.env, self.config = policy, env, config
         self.learner = Learner(policy, config.optimiser)
+        self.critic = None if config.critic.mode == "off" else Weighting(policy, config.critic)
         self.buffer = ReplayBuffer(config.buffer)
         self.references = reference_source(env, config.references)
         self.best: dict[str, Verdict] = {}  # the best verdict on each problem so far, for baseline="best_so_far"
         self.rng, self.generator = generators(seed, policy.device)
         self.sampled: dict[str, float] = {}  # of the last refresh
+        self.journal = Journal()
 
     # ---------------------------------------------------------------------------------------------------------- update
 
@@ -109,7 +117,7 @@ class RLTF:
             pairs = draw_pairs(self.env, self.references, self.rng, self.config.batch_size)
             metrics = self.learner.step(pairs, "token_mean", supervised_loss)
             return {**self.sampled, "supervised_loss": metrics.pop("loss"), **metrics}
-        samples = self._draw()
+        samples = self.buffer.draw_fresh(self.config.batch_size, self.rng, step, self.config.max_staleness)
         metrics = self.learner.step(samples, self.config.reduction, self._loss)
         staleness = step - np.mean([s.version for s in samples])
         return {**self.sampled, "rl_loss": metrics.pop("loss"), **metrics, "staleness": float(staleness)}
@@ -129,19 +137,6 @@ class RLTF:
             log["clip_fraction"] = functional.clip_fraction(*old)
         return functional.clipped_surrogate(*old, c.reduction, c.constant), log
 
-    def _draw(self) -> list[Sample]:
-        """The next samples that are not too old; at least one, if the buffer holds one."""
-        limit, size = self.config.max_staleness, self.config.batch_size
-        for _ in range(2 * (len(self.buffer) // size + 1)):  # what is left of a round, and a whole one
-            samples = self.buffer.draw(size, self.rng)
-            fresh = [s for s in samples if not limit or self.learner.updates - s.version <= limit]
-            if fresh:
-                return fresh
-        raise UsageError(
-            f"Every sample is more than max_staleness={limit} updates old. Lower refresh_every "
-            f"({self.config.refresh_every}), or raise the limit."
-        )
-
     # --------------------------------------------------------------------------------------------------------- refresh
 
     def refresh(self, programs: int) -> None:
@@ -150,23 +145,33 @@ class RLTF:
         problems = [self.env.source.draw(self.rng) for _ in range(-(-programs // c.samples_per_problem))]
         groups = self._collect(problems, c.sampling, c.samples_per_problem)
         greedy = self._collect(problems, Sampling(0.0, rows=c.sampling.rows), 1) if self._needs_greedy else None
-        samples: list[Sample] = []
+        weights: list[list[np.ndarray]] = []
         for i, (problem, group) in enumerate(zip(problems, groups, strict=True)):
             baseline = self._baseline(problem, greedy[i][0] if greedy else None)
-            samples += [self._sample(e, w) for e, w in zip(group, self._weights(problem, group, baseline), strict=True)]
+            weights.append(self._weights(problem, group, baseline))
             self._remember(problem, [*group, *(greedy[i] if greedy else [])])
+        episodes = [e for group in groups for e in group]
+        samples = [self._sample(e, w) for e, w in zip(episodes, (w for each in weights for w in each), strict=True)]
+        self.sampled = summary(episodes)
+        if self.critic:
+            samples, said = self.critic(samples, [e.verdict.outcome for e in episodes], self.rng)
+            self.sampled |= said
         self.buffer.extend(samples)
-        self.sampled = summary([e for group in groups for e in group]) | {"buffer": float(len(self.buffer))}
+        self.sampled["buffer"] = float(len(self.buffer))
+        k = self.config.samples_per_problem
+        self.journal.show(
+            problems, groups, [[s.weights for s in samples[i : i + k]] for i in range(0, len(samples), k)]
+        )
 
     @property
     def _needs_greedy(self) -> bool:
         return self.config.baseline in ("best_so_far", "greedy")
 
     def _collect(self, problems: Sequence[Problem], decoder: Sampling, repeats: int) -> list[list[Episode]]:
-        version = self.learner.updates
         return collect(
-            self.policy, self.env, problems, decoder, repeats=repeats, generator=self.generator, version=version
-        )
+            self.policy, self.env, problems, decoder, repeats=repeats, generator=self.generator,
+            version=self.learner.updates, journal=self.journal,
+        )  # fmt: skip
 
     def _baseline(self, problem: Problem, greedy: Episode | None) -> Verdict | None:
         """The verdict that programs are measured against: on the best program so far, the greedy one counted in."""
@@ -190,8 +195,12 @@ class RLTF:
 
     def _remember(self, problem: Problem, group: Sequence[Episode]) -> None:
         if self.config.baseline == "best_so_far":
-            seen = [e.verdict for e in group] + ([self.best[problem.id]] if problem.id in self.best else [])
-            self.best[problem.id] = max(seen, key=_rank)
+            before = self.best.pop(problem.id, None)  # and put in again at the end: the newest are last
+            seen: list[Verdict] = [e.verdict for e in group] + ([before] if before else [])
+            best = max(seen, key=_rank)
+            self.best[problem.id] = _verdict([int(r.outcome) for r in best.results])  # without outputs and messages
+            while len(self.best) > self.config.history:
+                del self.best[next(iter(self.best))]
 
     def _sample(self, e: Episode, weights: np.ndarray) -> Sample:
         old = e.logprobs if self.config.ratio == "policy" else e.behaviour
@@ -203,6 +212,7 @@ class RLTF:
         return {
             "learner": self.learner.state_dict(),
             "buffer": self.buffer.state_dict(),
+            "critic": self.critic.state_dict() if self.critic else {},
             "best": {id: [int(r.outcome) for r in verdict.results] for id, verdict in self.best.items()},
             "rng": self.rng.bit_generator.state,
             "generator": self.generator.get_state(),
@@ -212,6 +222,8 @@ class RLTF:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.learner.load_state_dict(state["learner"])
         self.buffer.load_state_dict(state["buffer"])
+        if self.critic:
+            self.critic.load_state_dict(state["critic"])
         self.best = {id: _verdict(outcomes) for id, outcomes in state["best"].items()}
         self.rng.bit_generator.state = state["rng"]
         self.generator.set_state(state["generator"])
@@ -232,23 +244,6 @@ def _verdict(outcomes: Sequence[int]) -> Verdict:
     """A verdict with these outcomes: all that a baseline is asked for."""
     passed = Outcome.PASSED
     return Verdict(tuple(CaseResult(Outcome(o), None if o == passed else Failure("")) for o in outcomes))
-
-
-def summary(episodes: Sequence[Episode]) -> dict[str, float]:
-    """Means over fresh programs: reward and its parts, pass rate, outcomes, length."""
-    n = len(episodes)
-    outcomes = Counter(e.verdict.outcome for e in episodes)
-    parts: Counter[str] = Counter()
-    for e in episodes:
-        parts.update(e.feedback.parts)
-    return {
-        "reward": sum(e.feedback.total for e in episodes) / n,
-        **{f"reward/{name}": value / n for name, value in sorted(parts.items())},
-        **{f"outcome/{o.name.lower()}": outcomes[o] / n for o in Outcome},
-        "pass_ratio": sum(e.verdict.pass_ratio for e in episodes) / n,
-        "program_tokens": sum(len(e.program) for e in episodes) / n,
-        "truncated": sum(e.program.truncated for e in episodes) / n,
-    }
 
 
 def load(policy: Policy[Any], env: UnitTestEnv, *, seed: int, **options: Any) -> RLTF:

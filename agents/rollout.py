@@ -6,8 +6,9 @@ environment proves it) and lets the judge's workers overlap.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,9 @@ import torch
 from torch import Tensor
 
 from agents.core import Batch, Completion, Decoder, Episode, Policy
+from agents.journal import Journal
 from agents.policies.causal import pad_left
-from rltf_env.core import BoolArray, FloatArray, IntArray, Problem, Program
+from rltf_env.core import BoolArray, FloatArray, IntArray, Outcome, Problem, Program
 from rltf_env.env import UnitTestEnv
 
 
@@ -29,11 +31,16 @@ def collect(
     repeats: int,
     generator: torch.Generator,
     version: int = 0,
+    journal: Journal | None = None,
 ) -> list[list[Episode]]:
-    """`repeats` judged programs for each problem, grouped by problem, in order."""
+    """`repeats` judged programs for each problem, grouped by problem, in order. `journal` is told how long what took."""
+    journal = journal or Journal()
     prompts = [env.encode_prompt(problem) for problem in problems]
     given = [encode_prefix(env, problem) for problem in problems]
-    groups = decoder(policy, prompts, given, repeats=repeats, max_tokens=env.max_program_tokens, generator=generator)
+    limit = env.max_program_tokens
+    with journal.timed("generate"):
+        groups = decoder(policy, prompts, given, repeats=repeats, max_tokens=limit, generator=generator)
+    journal.tokens += sum(len(c.tokens) - c.given for group in groups for c in group)
     programs = [[_program(env, completion) for completion in group] for group in groups]
     jobs = ((problem, p) for problem, group in zip(problems, programs, strict=True) for p in group)
     judgements = env.judge_many(jobs)
@@ -52,7 +59,8 @@ def collect(
                 version,
             )
 
-    return [list(episodes(i)) for i in range(len(problems))]
+    with journal.timed("judge"):
+        return [list(episodes(i)) for i in range(len(problems))]
 
 
 def encode_prefix(env: UnitTestEnv, problem: Problem) -> IntArray:
@@ -79,6 +87,7 @@ class Sample:
     weights: FloatArray  # (T,)
     logprobs: FloatArray  # (T,), when sampled
     version: int = 0
+    extra: Mapping[str, FloatArray] = field(default_factory=dict)  # (T,) each; see `Batch.extra`
 
 
 def batch(samples: Sequence[Sample], pad_id: int) -> Batch:
@@ -87,16 +96,35 @@ def batch(samples: Sequence[Sample], pad_id: int) -> Batch:
     return Batch(
         prompt=prompt,
         prompt_mask=prompt_mask,
-        tokens=_pad_right([s.tokens for s in samples], pad_id),
-        token_mask=_pad_right([np.ones(len(s.tokens), bool) for s in samples], False),
-        learn=_pad_right([s.learn for s in samples], False),
-        weights=_pad_right([s.weights for s in samples], 0.0),
-        logprobs=_pad_right([s.logprobs for s in samples], 0.0),
+        tokens=pad_right([s.tokens for s in samples], pad_id),
+        token_mask=pad_right([np.ones(len(s.tokens), bool) for s in samples], False),
+        learn=pad_right([s.learn for s in samples], False),
+        weights=pad_right([s.weights for s in samples], 0.0),
+        logprobs=pad_right([s.logprobs for s in samples], 0.0),
+        extra={name: pad_right([s.extra[name] for s in samples], 0.0) for name in samples[0].extra},
     )
 
 
-def _pad_right(rows: Sequence[np.ndarray], value: float) -> Tensor:
+def pad_right(rows: Sequence[np.ndarray], value: float) -> Tensor:
+    """(B, T): rows of different length, filled up with `value`."""
     out = np.full((len(rows), max(map(len, rows))), value, rows[0].dtype)
     for i, row in enumerate(rows):
         out[i, : len(row)] = row
     return torch.from_numpy(out)
+
+
+def summary(episodes: Sequence[Episode]) -> dict[str, float]:
+    """Means over fresh programs: reward and its parts, pass rate, outcomes, length."""
+    n = len(episodes)
+    outcomes = Counter(e.verdict.outcome for e in episodes)
+    parts: Counter[str] = Counter()
+    for e in episodes:
+        parts.update(e.feedback.parts)
+    return {
+        "reward": sum(e.feedback.total for e in episodes) / n,
+        **{f"reward/{name}": value / n for name, value in sorted(parts.items())},
+        **{f"outcome/{o.name.lower()}": outcomes[o] / n for o in Outcome},
+        "pass_ratio": sum(e.verdict.pass_ratio for e in episodes) / n,
+        "program_tokens": sum(len(e.program) for e in episodes) / n,
+        "truncated": sum(e.program.truncated for e in episodes) / n,
+    }

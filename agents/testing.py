@@ -1,7 +1,7 @@
-"""Public contracts of learning, the counterpart of `rltf_env.testing`: `check_policy`, `check_agent`.
+"""Public contracts of learning, the counterpart of `rltf_env.testing`: `check_policy`, `check_agent`, `check_learning`.
 
 A policy or an agent of your own is right when its check passes. Each raises `AssertionError` with what was expected and what
-came. Both are quick on a small model and need neither data nor a judge of programs.
+came. All are quick on a small model and need neither data nor a judge of programs.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from agents.core import Agent, Completion, Policy, generators
 from agents.decoding.sampling import Sampling
 from agents.functional import token_logprobs
 from agents.policies import causal, seq2seq, tiny
+from agents.policies.causal import CausalPolicy
+from agents.policies.value_head import state_width
 from agents.rollout import Sample, batch
 from rltf_env import sandbox
 from rltf_env.core import Attempt, CallCase, Feedback, Outcome, Problem, Verdict
@@ -89,6 +91,10 @@ def _check_evaluation(policy: Policy[Any], samples: Sequence[Sample], tolerance:
     logits = policy.logits(data)
     shape = (*data.tokens.shape, len(policy.tokenizer))
     assert logits.shape == shape, f"Expected logits of shape {shape}, got {tuple(logits.shape)}."
+    again, states = policy.read(data)
+    assert torch.equal(again, logits), "Expected `read` to give the logits of `logits`, got others."
+    width = state_width(policy)
+    assert states.shape == (*data.tokens.shape, width), f"Expected states (B, T, {width}), got {tuple(states.shape)}."
     gaps = (token_logprobs(logits, data.tokens) - data.logprobs).abs() * data.learn
     lengths = [(len(s.prompt), int((~s.learn).sum())) for s in samples]
     assert bool((gaps <= tolerance).all()), (
@@ -207,6 +213,62 @@ class Extreme:
         last = np.zeros(len(attempt.program), np.float32)
         last[-1] = -self.scale
         return Feedback.build(attempt.program, "extreme", sequence=value, tokens=last)
+
+
+LOOK_EVERY = 10  # updates between looks at what was learnt
+
+
+def check_learning(make: Make, *, updates: int = 40, seeds: Sequence[int] = (0, 1, 2), gain: float = 0.25) -> None:
+    """Checks that an agent learns: on a toy task it comes to do what is rewarded, from each of several random policies.
+
+    A program of at most four tokens passes when its first character is one of every fourth; the reference of each problem is
+    such a character. What is measured is no sample but the probability, given by the policy itself, that the first token spells
+    one: an agent that does nothing gains exactly nothing.
+
+    Args:
+        make: as for `check_agent`; its learning rate must suit a model of a few thousand weights (2e-2, say).
+        updates: that it is given, at the most.
+        seeds: of policy and agent.
+        gain: of that probability, which is about a sixth at first.
+    """
+    for seed in seeds:
+        policy, env = _toy(seed)
+        agent, before = make(policy, env, seed), mastery(policy, env)
+        after, done = before, 0
+        while after - before < gain and done < updates:
+            _run(agent, LOOK_EVERY)
+            after, done = mastery(policy, env), done + LOOK_EVERY
+        assert after - before >= gain, (
+            f"Expected a gain of at least {gain} in {updates} updates with seed {seed}, got {before:.2f} before and "
+            f"{after:.2f} after."
+        )
+
+
+def _toy(seed: int) -> tuple[CausalPolicy, UnitTestEnv]:
+    policy = tiny.load(
+        width=16, layers=1, heads=2, vocab_size=280, dataset_options={"size": 4}, max_positions=64, seed=seed
+    )
+    problems = [Problem(f"p{i}", f"Say {i}.", [CallCase((), i)], "f", solutions=["D"]) for i in range(2)]
+    judge = sandbox.load("scripted", rules=lambda source, problem: _masters(source))
+    env = UnitTestEnv(
+        problems, reward="coarse", sandbox=judge, tokenizer=HuggingFace(policy.tokenizer), max_prompt_tokens=32,
+        max_program_tokens=4,
+    )  # fmt: skip
+    return policy, env
+
+
+def _masters(text: str) -> bool:
+    return bool(text) and ord(text[0]) % 4 == 0
+
+
+@torch.no_grad()
+def mastery(policy: Policy[Any], env: UnitTestEnv) -> float:
+    """The probability that the first token begins a program that passes in the toy task, mean over its problems."""
+    tokens = range(len(policy.tokenizer))
+    right = torch.tensor([_masters(env.tokenizer.program([t]).text) for t in tokens], device=policy.device)
+    prompts = [env.encode_prompt(env.source.find(f"p{i}")) for i in range(2)]
+    _, logits = policy.begin(prompts, [np.zeros(0, np.int64)] * 2)
+    return float(logits.float().softmax(-1)[:, right].sum(-1).mean())
 
 
 def _run(agent: Agent, updates: int) -> list[dict[str, float]]:

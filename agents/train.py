@@ -1,8 +1,8 @@
 """`python -m agents.train RECIPE [table.key=value ...]`: one run, from a recipe to a trained policy.
 
-The run folder (`[run] out`, default `runs/<name>`) receives `recipe.toml` (resolved), `metrics.jsonl` (one line an update),
+The run folder (`[run] out`, default `runs/<name>`) receives `recipe.toml` (resolved), what `agents.folders` lists,
 `checkpoints/`, `policy/` (a plain transformers folder) and `summary.json`. The same command continues a run that was cut
-off, from its last checkpoint, to the same numbers as if it had not been.
+off, from its last checkpoint, to the same numbers as if it had not been. `python -m agents.report RUN` makes a page of it.
 """
 
 from __future__ import annotations
@@ -17,26 +17,41 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 import gymnasium as gym
 import tomli_w
 import torch
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress
 
-from agents import checkpoint
+from agents import checkpoint, folders, trackers
 from agents.config import Recipe, read
 from agents.core import Agent, Policy
 from agents.evaluation import Evaluation, evaluate
+from agents.folders import Folder
+from agents.journal import Journal
+from agents.live import Screen
 from rltf_env import datasets, plugins, prompts
 from rltf_env.core import Problem
 from rltf_env.env import MissingDataWarning, UnitTestEnv
 from rltf_env.errors import DataError, MissingData, RLTFError, UnknownName, UsageError
 from rltf_env.tokenizers import HuggingFace
 
-TIMINGS = ("seconds", "tokens_per_second")  # metrics that differ between equal runs
+TIMINGS = (
+    "seconds",
+    "seconds/generate",
+    "seconds/judge",
+    "tokens_per_second",
+)  # metrics that differ between equal runs
+
+
+@runtime_checkable
+class Telling(Protocol):
+    """An agent that has something to tell besides its metrics."""
+
+    journal: Journal
 
 
 def train(recipe: Recipe, console: Console | None = None) -> dict[str, Any]:
@@ -56,11 +71,14 @@ def train(recipe: Recipe, console: Console | None = None) -> dict[str, Any]:
             done, evaluations = saved["step"], saved["evaluations"]
             console.print(f"Continuing [bold]{escape(str(out))}[/] after update {done}.")
         measure = Measure(recipe, policy, env)
-        log = stack.enter_context(_log(out / "metrics.jsonl", done))
-        _loop(recipe, agent, measure, log, out, done, evaluations, console)
+        run = recipe.run
+        tracked = stack.enter_context(trackers.opened(run.trackers, out, run.name, recipe.to_dict(), done))
+        folder = stack.enter_context(folders.opened(out, done, tracked))
+        screen = stack.enter_context(Screen(console, run.name, run.updates, done, run.log_every))
+        _loop(recipe, agent, measure, folder, done, evaluations, screen)
         summary = _summary(recipe, env, evaluations)
         save_policy(policy, out / "policy")
-        _write_text(out / "summary.json", json.dumps(summary, indent=1))
+        folders.write_text(out / "summary.json", json.dumps(summary, indent=1))
     return summary
 
 
@@ -68,42 +86,49 @@ def _loop(
     recipe: Recipe,
     agent: Agent,
     measure: Measure,
-    log: TextIO,
-    out: Path,
+    folder: Folder,
     done: int,
     evaluations: dict[str, Any],
-    console: Console,
+    screen: Screen,
 ) -> None:
     run = recipe.run
-    with progress(console) as bars:
-        task = bars.add_task(run.name, total=run.updates, completed=done)
 
-        def look(step: int) -> None:
-            if str(step) not in evaluations:
-                result = measure(bars)
-                evaluations[str(step)] = result.to_dict()
-                score = f"pass@1 {result.pass_at_1:.1%} +- {result.standard_error:.1%} (s.e.)"
-                console.print(f"{escape(run.name)}: {score} after {step} updates")
+    def look(step: int) -> None:
+        if str(step) not in evaluations:
+            result = measure(screen.bars)
+            evaluations[str(step)] = result.to_dict()
+            folder.evaluated(step, evaluations)
+            screen.evaluated(step, result)
 
-        if run.eval_every and run.eval_first and done == 0:
-            look(0)
-        for step in range(done + 1, run.updates + 1):
-            began = time.perf_counter()
-            metrics = agent.update()
-            line = {"step": step, **metrics, "seconds": time.perf_counter() - began}
-            log.write(json.dumps(line) + "\n")
-            bars.advance(task)
-            if run.log_every and step % run.log_every == 0:
-                console.print(one_line(line), highlight=False)
-            last = step == run.updates
-            if (run.eval_every and step % run.eval_every == 0) or last:
-                look(step)
-            if (run.checkpoint_every and step % run.checkpoint_every == 0) or last:
-                log.flush()
-                state = {"digest": recipe.digest, "step": step, "evaluations": evaluations, "agent": agent.state_dict()}
-                checkpoint.save(out / "checkpoints", step, state)
-        if not run.updates:
-            look(0)
+    if run.eval_every and run.eval_first and done == 0:
+        look(0)
+    for step in range(done + 1, run.updates + 1):
+        began = time.perf_counter()
+        metrics = agent.update()
+        journal: Journal = agent.journal.take() if isinstance(agent, Telling) else Journal()
+        line = {"step": step, **metrics, **timings(journal, time.perf_counter() - began)}
+        folder.updated(step, line)
+        screen.update(line)
+        if journal.programs and folder.wants_programs(step, run):
+            folder.sampled(step, journal.programs)
+            screen.programs(step, journal.programs)
+        last = step == run.updates
+        if (run.eval_every and step % run.eval_every == 0) or last:
+            look(step)
+        if (run.checkpoint_every and step % run.checkpoint_every == 0) or last:
+            folder.flush()
+            state = {"digest": recipe.digest, "step": step, "evaluations": evaluations, "agent": agent.state_dict()}
+            checkpoint.save(folder.out / "checkpoints", step, state)
+    if not run.updates:
+        look(0)
+
+
+def timings(journal: Journal, seconds: float) -> dict[str, float]:
+    """Metrics that differ between equal runs, those of `TIMINGS`."""
+    found = {"seconds": seconds, **{f"seconds/{what}": spent for what, spent in journal.seconds.items()}}
+    if journal.tokens:
+        found["tokens_per_second"] = journal.tokens / max(journal.seconds["generate"], 1e-9)
+    return found
 
 
 # ------------------------------------------------------------------------------------------------------------ the parts
@@ -215,21 +240,8 @@ def _open(out: Path, recipe: Recipe) -> dict[str, Any] | None:
     out.mkdir(parents=True, exist_ok=True)
     for leftover in out.glob(".*.tmp"):  # of a killed writer
         leftover.unlink()
-    _write_text(out / "recipe.toml", tomli_w.dumps(recipe.to_dict()))
+    folders.write_text(out / "recipe.toml", tomli_w.dumps(recipe.to_dict()))
     return saved
-
-
-@contextmanager
-def _log(path: Path, done: int) -> Iterator[TextIO]:
-    """metrics.jsonl, open for appending after the line of update `done`; later lines are dropped."""
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() and done else []
-    _write_text(path, "".join(line for line in lines[:done]))
-    with open(path, "a", encoding="utf-8", buffering=1) as file:  # a line is there when its update is done
-        yield file
-
-
-def _write_text(path: Path, text: str) -> None:
-    checkpoint.write_atomically(path, lambda file: cast(None, file.write(text.encode())))
 
 
 def save_policy(policy: Policy[Any], folder: Path) -> None:
@@ -251,30 +263,6 @@ def _summary(recipe: Recipe, env: UnitTestEnv, evaluations: dict[str, Any]) -> d
         "evaluations": evaluations,
         "versions": {name: version(name) for name in packages},
     }
-
-
-# ------------------------------------------------------------------------------------------------------------- terminal
-
-
-def progress(console: Console) -> Progress:
-    """Bars with counts, time spent and time left; nothing where there is no terminal."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-
-
-SHOWN = ("supervised_loss", "rl_loss", "reward", "outcome/passed", "entropy", "kl_behaviour", "staleness", "grad_norm")
-
-
-def one_line(line: dict[str, float]) -> str:
-    """An update for people."""
-    shown = (f"{name.split('/')[-1]} {line[name]:.3g}" for name in SHOWN if name in line)
-    return f"update {line['step']:>5}  " + "  ".join(shown) + f"  {line['seconds']:.2f} s"
 
 
 @contextmanager

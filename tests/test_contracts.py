@@ -20,7 +20,7 @@ import torch
 from gymnasium.utils.env_checker import check_env
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
-from agents.testing import check_agent, check_policy
+from agents.testing import check_agent, check_learning, check_policy
 from agents.train import quiet_libraries
 from rltf_env import datasets, plugins, rewards, sandbox, testing
 from rltf_env.core import Sandbox
@@ -30,6 +30,14 @@ from rltf_env.registration import specs
 
 # What makes an agent or a policy small enough for a test; each gets those of them that it has.
 SMALL_AGENT = {"buffer": 12, "fill": 8, "refresh": 4, "refresh_every": 2, "samples_per_problem": 2, "batch_size": 4}
+SMALL_AGENT |= {"problems": 4}  # of an on-policy round
+# What makes it learn a toy task in seconds.
+QUICK_AGENT = {"buffer": 64, "fill": 32, "refresh": 32, "refresh_every": 1, "samples_per_problem": 16, "batch_size": 32}
+QUICK_AGENT |= {
+    "problems": 2,
+    "baseline": "group_mean",
+    "optimiser": {"lr": 2e-2, "warmup": 1, "weight_decay": 0.0, "micro_batch": 0},
+}
 SMALL_POLICY = {
     "width": 16,
     "layers": 1,
@@ -160,6 +168,23 @@ def test_agent_keeps_its_contract(name: str, one_thread: None) -> None:
     known = {field.name for field in dataclasses.fields(module.Config)}
     options: dict[str, Any] = {key: value for key, value in SMALL_AGENT.items() if key in known}
     check_agent(lambda policy, env, seed: module.load(policy, env, seed=seed, **options))
+
+
+@pytest.mark.parametrize("name", plugins.names("", package="agents"))
+def test_agent_learns_a_toy_task_from_several_seeds(name: str, one_thread: None) -> None:
+    module = importlib.import_module(f"agents.{name}")
+    known = {field.name for field in dataclasses.fields(module.Config)}
+    options: dict[str, Any] = {key: value for key, value in QUICK_AGENT.items() if key in known}
+    check_learning(lambda policy, env, seed: module.load(policy, env, seed=seed, **options))
+
+
+def test_an_agent_that_learns_nothing_is_found_out(one_thread: None) -> None:
+    from agents import grpo
+
+    options = QUICK_AGENT | {"optimiser": {"lr": 1e-30, "weight_decay": 0.0}}
+    options = {key: value for key, value in options.items() if key in {f.name for f in dataclasses.fields(grpo.Config)}}
+    with pytest.raises(AssertionError, match="Expected a gain of at least"):
+        check_learning(lambda policy, env, seed: grpo.load(policy, env, seed=seed, **options), updates=1)
 
 
 @pytest.mark.parametrize("name", plugins.names("policies", package="agents"))

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import gymnasium
 import pytest
 import tomli_w
 
+from agents import rltf
 from agents.config import Recipe, build, read
-from rltf_env import plugins
+from rltf_env import plugins, prompts, rewards
+from rltf_env.env import UnitTestEnv
 from rltf_env.errors import DataError, MissingData, UnknownName, UsageError
+from rltf_env.rewards.rltf import RELEASED_CODE
 
 TEXT = """
 [run]
@@ -73,6 +78,8 @@ def test_defaults(recipe: Path) -> None:
         ("run.updates=true", UsageError, "run.updates: expected int, got True"),
         ("run.updates=1.5", UsageError, "expected int, got 1.5"),
         ("run.name=3", UsageError, "run.name: expected str, got 3"),
+        ("run.trackers=['wandbb']", UnknownName, "Did you mean 'wandb'"),
+        ("run.samples_every=-1", UsageError, "updates and rhythms >= 0"),
         ("run.updates=-1", UsageError, "updates and rhythms >= 0"),
         ("run.eval_every=-1", UsageError, "updates and rhythms >= 0"),
         ("eval.size=-5", UsageError, "size >= 0"),
@@ -115,7 +122,8 @@ def test_what_is_not_toml_says_so(tmp_path: Path, content: bytes) -> None:
 
 @pytest.mark.parametrize(
     "override", ["run.name=x", "run.out=x", "run.updates=9", "run.eval_every=9", "run.checkpoint_every=9",
-                 "run.log_every=9", "eval.size=9", "eval.sampling.temperature=0.3"],
+                 "run.log_every=9", "run.samples_every=9",
+                 "run.trackers=['wandb']", "eval.size=9", "eval.sampling.temperature=0.3"],
 )  # fmt: skip
 def test_digest_does_not_see_where_how_long_and_how_it_is_shown(recipe: Path, override: str) -> None:
     assert read(recipe, [override]).digest == read(recipe).digest
@@ -145,6 +153,51 @@ def test_shipped_recipes_are_in_order(path: Path) -> None:
     module = importlib.import_module(f"agents.{kind}")
     build(module.Config, options, "agent")
     assert made.policy["kind"] in plugins.names("policies", package="agents")
+    known = {*inspect.signature(UnitTestEnv).parameters, "id", "chat_opening"}
+    assert made.env["id"] in gymnasium.registry
+    assert set(made.env) <= known
+    rewards.load(made.env.get("reward", "rltf"), **made.env.get("reward_options", {}))
+    assert made.env.get("prompt_style", "chat") in (*prompts.STYLES, "chat")
+
+
+@pytest.mark.parametrize("path", [p for p in RECIPES if not p.stem.startswith("procedural")], ids=lambda p: p.stem)
+def test_a_recipes_head_has_its_exact_command_and_what_it_needs(path: Path) -> None:
+    head = path.read_text().partition("[run]")[0]
+    assert f"python -m agents.train agents/recipes/{path.name}" in head
+    assert all(line.startswith("#") for line in head.splitlines())
+
+
+RLTF_CONSTANTS = {  # section 4.1 of the paper and the released scripts, where they agree
+    "buffer": 6400, "fill": 6400, "refresh_every": 50, "samples_per_problem": 20, "batch_size": 256, "supervised": 1,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "baseline", "reduction", "sampling", "micro_batch"),
+    [("paper", "best_so_far", "seq_sum", (1.0, 1.0), 32), ("released", "greedy", "token_mean", (0.6, 0.95), 4)],
+)
+def test_rltfs_two_recipes_hold_its_constants(
+    name: str, baseline: str, reduction: str, sampling: tuple[float, float], micro_batch: int
+) -> None:
+    made = read(next(p for p in RECIPES if p.stem == f"rltf_{name}_apps"))
+    options = dict(made.agent)
+    options.pop("kind")
+    config = build(rltf.Config, options, "agent")
+    assert {key: getattr(config, key) for key in RLTF_CONSTANTS} == RLTF_CONSTANTS
+    assert (config.baseline, config.reduction, config.clip, config.critic.mode) == (baseline, reduction, 0.0, "off")
+    assert (config.sampling.temperature, config.sampling.top_p) == sampling
+    optimiser = config.optimiser
+    assert (optimiser.lr, optimiser.weight_decay, optimiser.warmup) == (2e-6, 0.05, 500)
+    assert optimiser.micro_batch == micro_batch
+    assert (made.env["max_prompt_tokens"], made.env["max_program_tokens"]) == (800, 512)
+    assert made.env["sandbox_options"]["case_seconds"] == 4.0
+    assert (made.eval.sampling.temperature, made.eval.sampling.top_p) == (0.6, 0.95)
+
+
+def test_the_released_recipes_reward_is_that_of_the_released_code() -> None:
+    made = read(next(p for p in RECIPES if p.stem == "rltf_released_apps"))
+    wanted = {**RELEASED_CODE, "categories": dict(RELEASED_CODE["categories"])}
+    assert made.env["reward_options"] == wanted
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,9 @@ def test_masked_mean_and_of_nothing() -> None:
     close(f.masked_mean(LOGP, torch.zeros_like(MASK)), 0.0)
 
 
-@pytest.mark.parametrize(("how", "expected"), [("token_mean", -3.0), ("seq_sum", -7.5), ("constant", -0.75)])
+@pytest.mark.parametrize(
+    ("how", "expected"), [("token_mean", -3.0), ("seq_mean", -3.25), ("seq_sum", -7.5), ("constant", -0.75)]
+)
 def test_reduce(how: f.Reduction, expected: float) -> None:
     close(f.reduce(LOGP, MASK, how, constant=10.0), expected)
 
@@ -80,7 +82,15 @@ def test_gradient_is_zero_exactly_where_clip_fraction_counts() -> None:
     assert (logp.grad == 0).tolist() == [[True, False, False, True, False]]
 
 
-@pytest.mark.parametrize("how", ["token_mean", "seq_sum", "constant"])
+def test_clip_higher_leaves_more_to_gain_upwards_only() -> None:
+    ratio, mask = torch.tensor([[1.25, 1.5, 0.5]]), torch.ones(1, 3, dtype=torch.bool)
+    weights = torch.tensor([[2.0, 2.0, -2.0]])
+    loss = f.clipped_surrogate(ratio.log(), torch.zeros(1, 3), weights, mask, 0.2, "seq_sum", clip_high=0.28)
+    close(loss, -(2.5 + 2.56 - 1.6))
+    close(f.clip_fraction(ratio.log(), torch.zeros(1, 3), weights, mask, 0.2, clip_high=0.28), 2 / 3)
+
+
+@pytest.mark.parametrize("how", ["token_mean", "seq_mean", "seq_sum", "constant"])
 def test_at_ratio_one_the_surrogates_gradient_is_reinforces(how: f.Reduction) -> None:
     gradients = []
     for loss in (f.reinforce, lambda x, *rest: f.clipped_surrogate(x, LOGP, *rest[:2], 0.2, *rest[2:])):
@@ -106,6 +116,78 @@ def test_leave_one_out() -> None:
     close(f.leave_one_out(torch.tensor([[1.0, 2.0, 6.0]])), [[1 - 4.0, 2 - 3.5, 6 - 1.5]])
     close(f.leave_one_out(torch.tensor([[3.0, 3.0]])), [[0.0, 0.0]])
     close(f.leave_one_out(torch.tensor([[2.5], [-1.0]])), [[2.5], [-1.0]])
+
+
+# --------------------------------------------------------------------------------- advantages, values, KL, and length
+
+# Two programs, of three and of two tokens; what stands beyond the second's end must not matter.
+REWARDS = torch.tensor([[1.0, 0.0, 2.0], [0.0, 1.0, 100.0]])
+VALUES = torch.tensor([[1.0, 2.0, 3.0], [2.0, 4.0, 50.0]])
+
+
+def test_centred_and_standardised() -> None:
+    close(f.centred(torch.tensor([[1.0, 3.0], [5.0, 5.0]])), [[-1.0, 1.0], [0.0, 0.0]])
+    close(f.standardised(torch.tensor([[1.0, 3.0], [5.0, 5.0]]), 0.25), [[-0.8, 0.8], [0.0, 0.0]])  # std 1, and 0
+    close(
+        f.standardised(torch.tensor([[0.0, 0.0, 6.0]]), 0.0), [[-(0.5**0.5), -(0.5**0.5), 2**0.5]]
+    )  # mean 2, std sqrt(8)
+
+
+def test_whiten() -> None:
+    close(f.whiten(torch.tensor([[1.0, 5.0, 100.0]]), torch.tensor([[True, True, False]])), [[-1.0, 1.0, 0.0]])
+    close(f.whiten(torch.tensor([[3.0, 3.0]]), torch.tensor([[True, True]])), [[0.0, 0.0]])
+
+
+def test_gae_by_hand() -> None:
+    # gamma = lam = 1/2. deltas: 1 + 1 - 1 = 1, 0 + 1.5 - 2 = -0.5, 2 - 3 = -1; 0 + 2 - 2 = 0, 1 - 4 = -3.
+    advantages, returns = f.gae(REWARDS, VALUES, MASK, 0.5, 0.5)
+    close(advantages, [[1 - 0.75 / 4, -0.5 - 1 / 4, -1.0], [-0.75, -3.0, 0.0]])
+    close(returns, [[1.8125, 1.25, 2.0], [1.25, 1.0, 0.0]])
+
+
+def test_gae_with_gamma_and_lambda_one_is_what_is_still_to_come_less_the_value() -> None:
+    advantages, returns = f.gae(REWARDS, VALUES, MASK, 1.0, 1.0)
+    close(returns, [[3.0, 2.0, 2.0], [1.0, 1.0, 0.0]])
+    close(advantages, (returns - VALUES) * MASK)
+
+
+def test_vtrace_by_hand() -> None:
+    # Ratios 2, 1/2, 1, so rho = c = 1, 1/2, 1; gamma = 1/2. deltas 1, -0.5 / 2, -1.
+    ratio = torch.tensor([[2.0, 0.5, 1.0], [4.0, 1.0, 1.0]])
+    targets, advantages = f.vtrace(ratio.log(), torch.zeros(2, 3), REWARDS, VALUES, MASK, 0.5, 1.0)
+    # v - V: -1; -0.25 + 1/2 * 1/2 * -1 = -0.5; 1 + 1/2 * -0.5 = 0.75.   Second: -3; 0 + 1/2 * -3
+    close(targets, [[1.75, 1.5, 2.0], [0.5, 1.0, 0.0]])
+    # rho (r + gamma v' - V): 1 + 0.75 - 1; (0 + 1 - 2) / 2; 2 - 3.     Second: 0 + 0.5 - 2; 1 - 4
+    close(advantages, [[0.75, -0.5, -1.0], [-1.5, -3.0, 0.0]])
+    wide, _ = f.vtrace(ratio.log(), torch.zeros(2, 3), REWARDS, VALUES, MASK, 0.5, 1.0, rho=2.0)
+    close(wide[0, 0], 1 + 2 * 1 - 0.25)  # rho 2 on the first token, c still 1
+
+
+def test_vtrace_of_a_policys_own_programs_is_gae() -> None:
+    for lam in (0.0, 0.7, 1.0):
+        targets, advantages = f.vtrace(LOGP, LOGP, REWARDS, VALUES, MASK, 0.9, lam)
+        estimates, returns = f.gae(REWARDS, VALUES, MASK, 0.9, lam)
+        close(targets, returns)
+        if lam == 1.0:
+            close(advantages, estimates)
+
+
+def test_value_loss_by_hand() -> None:
+    values, old, returns = torch.tensor([[1.0, 3.0]]), torch.tensor([[0.0, 3.0]]), torch.tensor([[2.0, 2.0]])
+    mask = torch.ones(1, 2, dtype=torch.bool)
+    close(f.value_loss(values, old, returns, mask), 0.5)  # errors 1, 1
+    close(f.value_loss(values, old, returns, mask, 0.5), (2.25 + 1) / 4)  # held at 0.5: error 2.25; not moved: 1
+    close(f.value_loss(values, old, returns, mask, 0.0, "seq_sum"), 1.0)
+
+
+@pytest.mark.parametrize(("kl", "expected"), [(12.0, 0.204), (6.0, 0.2), (5.4, 0.198), (0.0, 0.196)])
+def test_kl_coefficient_follows_its_target_at_most_so_fast(kl: float, expected: float) -> None:
+    assert f.adaptive_kl(0.2, kl, 6.0) == pytest.approx(expected)
+
+
+def test_soft_overlong() -> None:
+    lengths = torch.tensor([10.0, 80.0, 90.0, 100.0, 120.0])
+    close(f.soft_overlong(lengths, 100.0, 20.0), [0.0, 0.0, -0.5, -1.0, -1.0])
 
 
 def test_imports_torch_alone() -> None:

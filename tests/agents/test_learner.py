@@ -47,7 +47,7 @@ def gradient(
     return metrics["loss"], torch.cat([p.grad.flatten() for p in policy.model.parameters() if p.grad is not None])
 
 
-@pytest.mark.parametrize("how", ["token_mean", "seq_sum", "constant"])
+@pytest.mark.parametrize("how", ["token_mean", "seq_mean", "seq_sum", "constant"])
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 7, 50])
 def test_micro_batches_give_the_loss_and_gradient_of_the_whole(
     policy: CausalPolicy, how: functional.Reduction, size: int

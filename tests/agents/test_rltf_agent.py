@@ -163,6 +163,16 @@ def test_a_problem_drawn_twice_in_one_refresh_remembers_its_first_group(
     assert found == pytest.approx([0.975, -0.325, -1.3, -1.3], abs=1e-5)
 
 
+def test_what_is_remembered_is_bounded_and_the_longest_unseen_goes_first(
+    policy: CausalPolicy, make_env: MakeEnv, problems: list[Problem]
+) -> None:
+    agent = rltf.load(policy, make_env(), seed=0, history=2, **SMALL)
+    for i in (0, 1, 0, 2):
+        agent._remember(problems[i], [episode(agent.env, problems[i], verdict(i))])
+    assert {id: round(v.pass_ratio * 4) for id, v in agent.best.items()} == {"p0": 0, "p2": 2}
+    assert all(r.stdout == "" for v in agent.best.values() for r in v.results)
+
+
 def test_group_mean_asks_for_no_greedy_program(
     policy: CausalPolicy, make_env: MakeEnv, problems: list[Problem]
 ) -> None:

@@ -18,7 +18,7 @@ import tomli_w
 import torch
 from torch import Tensor
 
-from agents import checkpoint, train
+from agents import checkpoint, folders, train
 from agents.config import Recipe, read
 from agents.policies import causal
 from rltf_env.errors import DataError, MissingData, UnknownName, UsageError
@@ -62,6 +62,61 @@ refresh_every = 3
 samples_per_problem = 2
 batch_size = 4
 references = { size = 8 }
+optimiser = { lr = 1e-2, warmup = 2 }
+""",
+    "rltf_online_critic": """
+[agent]
+kind = "rltf"
+buffer = 12
+fill = 8
+refresh = 4
+refresh_every = 3
+samples_per_problem = 2
+batch_size = 4
+supervised = 0
+baseline = "group_mean"
+critic = { mode = "online", updates = 2, batch_size = 3 }
+optimiser = { lr = 1e-2, warmup = 2 }
+""",
+    "actor_critic": """
+[agent]
+kind = "actor_critic"
+buffer = 12
+fill = 8
+refresh = 4
+refresh_every = 3
+samples_per_problem = 2
+batch_size = 4
+optimiser = { lr = 1e-2, warmup = 2 }
+""",
+    "ppo": """
+[agent]
+kind = "ppo"
+problems = 3
+samples_per_problem = 2
+batch_size = 4
+epochs = 2
+value_warmup = 3
+kl_target = 0.01
+optimiser = { lr = 1e-2, warmup = 2 }
+""",
+    "grpo": """
+[agent]
+kind = "grpo"
+problems = 3
+samples_per_problem = 2
+batch_size = 4
+epochs = 2
+credit = "token"
+resample = 1
+optimiser = { lr = 1e-2, warmup = 2 }
+""",
+    "reinforce": """
+[agent]
+kind = "reinforce"
+problems = 6
+batch_size = 4
+kl_reward = 0.1
 optimiser = { lr = 1e-2, warmup = 2 }
 """,
     "supervised": """
@@ -116,6 +171,8 @@ def assert_same_run(a: Path, b: Path) -> None:
     ends = [json.loads((out / "summary.json").read_text()) for out in (a, b)]
     last = [end["evaluations"][str(end["updates"])] for end in ends]
     assert last[0] == last[1]
+    programs = [(out / "samples.jsonl").read_text() for out in (a, b)]
+    assert programs[0] == programs[1]
 
 
 # ---------------------------------------------------------------------------------------------------------- continuing
@@ -179,11 +236,13 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes]) ->
         time.sleep(0.002)
 
 
-def test_a_killed_run_continues_to_the_same_end(recipe: MakeRecipe, tmp_path: Path) -> None:
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("kind", ["rltf", "actor_critic", "ppo", "grpo"])
+def test_a_killed_run_continues_to_the_same_end(recipe: MakeRecipe, tmp_path: Path, kind: str) -> None:
     """Killed between checkpoints, then continued by the same command and killed nearer to the end, then let go."""
-    train.train(recipe("rltf", "whole", "run.updates=40"))
-    out, killed = tmp_path / "killed", recipe("rltf", "killed", "run.updates=40")
-    for count in (5, 23):
+    train.train(recipe(kind, "whole", "run.updates=24"))
+    out, killed = tmp_path / "killed", recipe(kind, "killed", "run.updates=24")
+    for count in (5, 15):
         process = start(killed, tmp_path)
         metrics = out / "metrics.jsonl"
         wait_for(lambda path=metrics, n=count: path.exists() and len(path.read_bytes().splitlines()) >= n, process)
@@ -194,7 +253,7 @@ def test_a_killed_run_continues_to_the_same_end(recipe: MakeRecipe, tmp_path: Pa
     with open(out / "metrics.jsonl", "a") as file:
         file.write('{"step": 99, "half a li')
     (out / ".summary.json.1.tmp").write_text("half")
-    (out / "checkpoints" / ".step-000040.pt.1.tmp").write_text("half")
+    (out / "checkpoints" / ".step-000024.pt.1.tmp").write_text("half")
     train.train(killed)
     assert_same_run(tmp_path / "whole", out)
     assert not [p for p in out.rglob("*") if p.name.endswith(".tmp")]
@@ -248,7 +307,8 @@ def test_what_a_run_folder_holds(recipe: MakeRecipe, tmp_path: Path) -> None:
     made = recipe("rltf", "run")
     summary = train.train(made)
     out = tmp_path / "run"
-    names = {"recipe.toml", "metrics.jsonl", "checkpoints", "policy", "summary.json"}
+    names = {"recipe.toml", "metrics.jsonl", "evaluations.json", "samples.jsonl", "tensorboard"}
+    names |= {"checkpoints", "policy", "summary.json"}
     assert {p.name for p in out.iterdir()} == names
     assert json.loads((out / "summary.json").read_text()) == summary
     assert list(summary["evaluations"]) == ["0", "4", "8"]
@@ -307,7 +367,7 @@ def test_a_disk_that_is_full_for_the_metrics_says_so(recipe: MakeRecipe, monkeyp
         with open("/dev/full", "a", buffering=1) as file:
             yield file
 
-    monkeypatch.setattr(train, "_log", full)
+    monkeypatch.setattr(folders, "_log", full)
     with pytest.raises(DataError, match="full disk"):
         train.train(recipe("supervised", "run"))
 

@@ -1,0 +1,167 @@
+"""Online actor-critic: a value head on the policy's states learns from programs that the online buffer plays again.
+
+    v, A = V-trace of the rewards, the values as they are now, and the ratio to the policy that wrote the program
+    L    = - A log p  +  value_weight * (V - v)^2 / 2  -  entropy * H
+
+RLTF's online buffer (arXiv 2307.04349, section 3.2) as the memory, the importance correction of IMPALA (arXiv 1802.01561,
+eq. 1) for what in it is old, and a simple critic on the language model's states, updated with every step, as in "Automatic
+unit test data generation and actor-critic reinforcement learning for code synthesis" (arXiv 2310.13669). The ratio is to the
+distribution that was really sampled from. The value loss does not reach the transformer: the head stands on its states as they
+are. What the last paper does besides, a buffer without programs of one syntax tree, is left out: to know a program's tree,
+something that a program wrote would be parsed outside the cage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agents import functional
+from agents.config import build
+from agents.core import Batch, Episode, Policy, generators
+from agents.decoding.sampling import Sampling
+from agents.journal import Journal
+from agents.learner import Learner, OptimiserConfig
+from agents.policies import value_head
+from agents.policy_gradient import Credit
+from agents.replay import ReplayBuffer
+from agents.rollout import Sample, collect, summary
+from rltf_env.env import UnitTestEnv
+from rltf_env.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Config:
+    """The buffer's numbers mean what they mean for `agents.rltf.Config`; there are no supervised updates.
+
+    Args:
+        credit: "token": rewards stand where the reward function puts them; "program": their sum on the last token.
+        gamma, lam: discount, and lambda of the traces.
+        rho: bound of the ratio in V-trace (IMPALA's rho bar; its c bar is 1).
+        reduction, constant: how tokens are summed, see `functional.reduce`.
+    """
+
+    buffer: int = 6400
+    fill: int = 6400
+    refresh: int = 1024
+    refresh_every: int = 8
+    samples_per_problem: int = 4
+    batch_size: int = 64
+    max_staleness: int = 0
+    credit: Credit = "token"
+    gamma: float = 1.0
+    lam: float = 0.95
+    rho: float = 1.0
+    value_weight: float = 0.5
+    entropy: float = 0.0
+    reduction: functional.Reduction = "token_mean"
+    constant: float = 512.0
+    sampling: Sampling = field(default_factory=Sampling)
+    optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(lr=1e-6, weight_decay=0.01, warmup=20))
+
+    def __post_init__(self) -> None:
+        sizes = (self.buffer, self.fill, self.refresh, self.refresh_every, self.samples_per_problem, self.batch_size)
+        if min(sizes) < 1 or self.max_staleness < 0 or self.constant <= 0:
+            raise UsageError(f"Expected sizes >= 1, max_staleness >= 0 and constant > 0, got {self}.")
+        if not (0 <= self.gamma <= 1 and 0 <= self.lam <= 1 and self.rho > 0):
+            raise UsageError(f"Expected gamma and lam within 0 and 1, and rho > 0, got {self}.")
+        if self.value_weight < 0 or self.entropy < 0:
+            raise UsageError(f"Expected value_weight and entropy >= 0, got {self}.")
+
+
+class ActorCritic:
+    """See the head of this file, and `agents.core.Agent`."""
+
+    def __init__(self, policy: Policy[Any], env: UnitTestEnv, config: Config, seed: int) -> None:
+        self.policy, self.env, self.config = policy, env, config
+        self.head = value_head.on(policy)
+        self.learner = Learner(policy, config.optimiser, {"model": policy.model, "head": self.head})
+        self.buffer = ReplayBuffer(config.buffer)
+        self.rng, self.generator = generators(seed, policy.device)
+        self.sampled: dict[str, float] = {}  # of the last refresh
+        self.journal = Journal()
+
+    # ---------------------------------------------------------------------------------------------------------- update
+
+    def update(self) -> dict[str, float]:
+        c, step = self.config, self.learner.updates
+        if step % c.refresh_every == 0:
+            self.refresh(c.refresh if len(self.buffer) else c.fill)
+        samples = self.buffer.draw_fresh(c.batch_size, self.rng, step, c.max_staleness)
+        metrics = self.learner.step(samples, c.reduction, self._loss, self.policy.read)
+        staleness = step - np.mean([s.version for s in samples])
+        return {**self.sampled, "rl_loss": metrics.pop("loss"), **metrics, "staleness": float(staleness)}
+
+    def _loss(self, data: Batch, read: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        c, (logits, states) = self.config, read
+        values = self.head.values(states.detach())
+        logprobs = functional.token_logprobs(logits, data.tokens)
+        with torch.no_grad():
+            targets, advantages = functional.vtrace(
+                logprobs, data.logprobs, data.weights, values, data.token_mask, c.gamma, c.lam, c.rho
+            )
+        entropy = functional.token_entropy(logits if c.entropy else logits.detach())
+        error = functional.value_loss(values, values, targets, data.learn, 0.0, c.reduction, c.constant)
+        loss = functional.reinforce(logprobs, advantages, data.learn, c.reduction, c.constant)
+        bonus = functional.reduce(entropy, data.learn, c.reduction, c.constant)
+        with torch.no_grad():
+            cut = (logprobs - data.logprobs).exp() > c.rho
+            log = {
+                "value_loss": error.detach(),
+                "value": functional.masked_mean(values, data.learn),
+                "entropy": functional.masked_mean(entropy, data.learn),
+                "kl_behaviour": functional.masked_mean(functional.kl_estimate(data.logprobs, logprobs), data.learn),
+                "clip_fraction": functional.masked_mean(cut.float(), data.learn),
+            }
+        return loss + c.value_weight * error - c.entropy * bonus, log
+
+    # --------------------------------------------------------------------------------------------------------- refresh
+
+    def refresh(self, programs: int) -> None:
+        """Lets the current policy write `programs` programs and puts them into the buffer."""
+        c = self.config
+        problems = [self.env.source.draw(self.rng) for _ in range(-(-programs // c.samples_per_problem))]
+        groups = collect(
+            self.policy, self.env, problems, c.sampling, repeats=c.samples_per_problem, generator=self.generator,
+            version=self.learner.updates, journal=self.journal,
+        )  # fmt: skip
+        episodes = [e for group in groups for e in group]
+        self.buffer.extend(self._sample(e) for e in episodes)
+        self.sampled = summary(episodes) | {"buffer": float(len(self.buffer))}
+        self.journal.show(problems, groups, [[e.feedback.rewards for e in group] for group in groups])
+
+    def _sample(self, e: Episode) -> Sample:
+        """The episode with its rewards where other agents keep weights: what a token is worth changes with the values."""
+        rewards = e.feedback.rewards
+        if self.config.credit == "program":
+            rewards = np.zeros_like(rewards)
+            rewards[-1] = e.feedback.total
+        return Sample(e.prompt, e.program.tokens, e.feedback.learn, rewards, e.behaviour, e.version)
+
+    # ----------------------------------------------------------------------------------------------------------- state
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "learner": self.learner.state_dict(),
+            "buffer": self.buffer.state_dict(),
+            "rng": self.rng.bit_generator.state,
+            "generator": self.generator.get_state(),
+            "sampled": self.sampled,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.learner.load_state_dict(state["learner"])
+        self.buffer.load_state_dict(state["buffer"])
+        self.rng.bit_generator.state = state["rng"]
+        self.generator.set_state(state["generator"])
+        self.sampled = dict(state["sampled"])
+
+
+def load(policy: Policy[Any], env: UnitTestEnv, *, seed: int, **options: Any) -> ActorCritic:
+    """The agent; `options` are the fields of `Config`."""
+    return ActorCritic(policy, env, build(Config, options, "agent"), seed)

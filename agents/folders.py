@@ -1,0 +1,98 @@
+"""What a run writes while it goes: a line an update, evaluations, sample programs.
+
+    metrics.jsonl       one line an update: {"step": ..., name: number, ...}
+    evaluations.json    step -> what `agents.evaluation` counted
+    samples.jsonl       {"step": ..., "program": {...}}: a few programs now and then, at most `RECORDS` times a run
+    tensorboard/        the same numbers, as event files
+
+A run that goes on from a checkpoint takes back what was written after it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, TextIO, cast
+
+from agents import checkpoint
+from agents.config import Run
+from agents.journal import Shown
+from agents.trackers import Tracker
+
+METRICS, EVALUATIONS, SAMPLES = "metrics.jsonl", "evaluations.json", "samples.jsonl"
+RECORDS = 256
+
+
+class Folder:
+    """The open files of a run, and the trackers that are told the same. Made by `opened`."""
+
+    def __init__(self, out: Path, metrics: TextIO, samples: TextIO, trackers: Sequence[Tracker], last: int) -> None:
+        self.out, self._metrics, self._samples, self._trackers = out, metrics, samples, trackers
+        self._last = last  # update of the newest sample programs; 0: none yet
+
+    def updated(self, step: int, line: Mapping[str, float]) -> None:
+        """Writes the line of an update."""
+        self._metrics.write(json.dumps(line) + "\n")
+        self._tell(step, {name: value for name, value in line.items() if name != "step"})
+
+    def evaluated(self, step: int, evaluations: Mapping[str, Mapping[str, Any]]) -> None:
+        """Writes all evaluations so far; that of `step` is new."""
+        write_text(self.out / EVALUATIONS, json.dumps(evaluations))
+        new = evaluations[str(step)]
+        self._tell(step, {f"eval/{name}": new[name] for name in ("pass@1", "pass_ratio", "program_tokens")})
+
+    def wants_programs(self, step: int, run: Run) -> bool:
+        """True if it is time for sample programs: every `samples_every` updates, in long runs less often."""
+        every = max(run.samples_every, -(-run.updates // RECORDS))
+        return bool(run.samples_every) and (not self._last or step - self._last >= every)
+
+    def sampled(self, step: int, programs: Sequence[Shown]) -> None:
+        """Writes sample programs."""
+        self._last = step
+        for each in programs:
+            self._samples.write(json.dumps({"step": step, "program": each.to_dict()}) + "\n")
+
+    def flush(self) -> None:
+        """Hands everything to the operating system."""
+        self._metrics.flush()
+        self._samples.flush()
+
+    def _tell(self, step: int, numbers: Mapping[str, float]) -> None:
+        for tracker in self._trackers:
+            tracker.log(step, numbers)
+
+
+@contextmanager
+def opened(out: Path, done: int, trackers: Sequence[Tracker]) -> Iterator[Folder]:
+    """The files of the run in `out`, after update `done`; what they hold of later updates is dropped."""
+    with ExitStack() as stack:
+        files = [stack.enter_context(_log(out / name, done)) for name in (METRICS, SAMPLES)]
+        last = max((record["step"] for record in records(out / SAMPLES)), default=0)
+        yield Folder(out, files[0], files[1], trackers, last)
+
+
+@contextmanager
+def _log(path: Path, done: int) -> Iterator[TextIO]:
+    """The file, open for appending; a line is there when its update is done."""
+    kept = [record for record in records(path) if record["step"] <= done]
+    write_text(path, "".join(json.dumps(record) + "\n" for record in kept))
+    with open(path, "a", encoding="utf-8", buffering=1) as file:
+        yield file
+
+
+def records(path: Path) -> list[dict[str, Any]]:
+    """The lines of a file of ours up to the first that a killed writer left half done; none if there is no file."""
+    found: list[dict[str, Any]] = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        try:
+            found.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return found
+
+
+def write_text(path: Path, text: str) -> None:
+    """The file as a whole, or not at all."""
+    checkpoint.write_atomically(path, lambda file: cast(None, file.write(text.encode())))

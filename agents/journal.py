@@ -1,0 +1,115 @@
+"""What an agent has to tell besides its metrics: programs to look at, and where the time went. No part of its state.
+
+An agent that samples programs has a `journal`; whoever runs it takes from it after each update. Nothing here changes what is
+learnt, so nothing of it is in a checkpoint.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from agents.core import Episode
+from rltf_env.core import Outcome, Problem, line_starts
+
+STATEMENT = 800  # characters of a problem's statement that are kept to look at
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A judged program as plain data: what it is, what became of it, and what each of its tokens was made to learn.
+
+    `starts` and `weights` are per token: its offset in `text`, and the number that its log-probability is multiplied by.
+    """
+
+    problem: str
+    statement: str
+    text: str
+    starts: list[int]
+    weights: list[float]
+    given: int
+    truncated: bool
+    outcome: str
+    passed: int
+    cases: int
+    kind: str
+    line: int | None
+    message: str
+    reward: float
+    parts: dict[str, float]
+
+    @classmethod
+    def of(cls, problem: Problem, episode: Episode, weights: np.ndarray) -> Shown:
+        """What there is to see of `episode`, whose tokens weigh `weights` (T,)."""
+        program, verdict = episode.program, episode.verdict
+        failure = verdict.failure
+        return cls(
+            problem=problem.id,
+            statement=problem.statement[:STATEMENT],
+            text=program.text,
+            starts=program.starts.tolist(),
+            weights=[round(float(w), 4) for w in weights],
+            given=program.given,
+            truncated=program.truncated,
+            outcome=verdict.outcome.name,
+            passed=sum(r.outcome is Outcome.PASSED for r in verdict.results),
+            cases=len(verdict.results),
+            kind=failure.kind if failure else "",
+            line=failure.line if failure else None,
+            message=failure.message[:200] if failure else "",
+            reward=episode.feedback.total,
+            parts=dict(episode.feedback.parts),
+        )
+
+    def lines(self) -> list[tuple[int, str]]:
+        """(offset in `text`, the line without its end), line 1 first, as Python counts lines."""
+        starts = line_starts(self.text)
+        ends = [*starts[1:], len(self.text)]
+        return [(a, self.text[a:b].rstrip("\r\n")) for a, b in zip(starts, ends, strict=True)]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, for a file."""
+        return asdict(self)
+
+
+@dataclass
+class Journal:
+    """Collects until it is taken from."""
+
+    programs: list[Shown] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+    tokens: int = 0  # that were sampled
+
+    @contextmanager
+    def timed(self, what: str) -> Iterator[None]:
+        """Adds the wall-clock time of the block to `seconds[what]`."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[what] = self.seconds.get(what, 0.0) + time.perf_counter() - began
+
+    def show(
+        self,
+        problems: Sequence[Problem],
+        groups: Sequence[Sequence[Episode]],
+        weights: Sequence[Sequence[np.ndarray]],
+    ) -> None:
+        """Keeps one program of each outcome, the first of its kind, in place of those kept before; worst first."""
+        found: dict[Outcome, Shown] = {}
+        for problem, group, each in zip(problems, groups, weights, strict=True):
+            for episode, w in zip(group, each, strict=True):
+                if episode.verdict.outcome not in found:
+                    found[episode.verdict.outcome] = Shown.of(problem, episode, w)
+        self.programs = [found[outcome] for outcome in sorted(found)]
+
+    def take(self) -> Journal:
+        """What was collected; the journal is empty afterwards."""
+        taken = Journal(self.programs, self.seconds, self.tokens)
+        self.programs, self.seconds, self.tokens = [], {}, 0
+        return taken

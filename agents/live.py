@@ -1,0 +1,202 @@
+"""What a person sees of a run: a panel that lives in a terminal, one line an update where there is none.
+
+Screen.update(line)              after each update
+Screen.evaluated(step, result)   after each evaluation
+Screen.programs(step, shown)     sample programs with the guilty line marked, in a terminal
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.markup import escape
+from rich.panel import Panel
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from agents.evaluation import Evaluation
+from agents.journal import Shown
+from rltf_env import render
+from rltf_env.core import Outcome
+
+SHOWN = ("supervised_loss", "rl_loss", "reward", "outcome/passed", "entropy", "kl_behaviour", "staleness", "grad_norm")
+# Of the panel: what is followed through time. The reward's parts come after the reward, whatever their names.
+FOLLOWED = (
+    "reward", "rl_loss", "supervised_loss", "value_loss", "critic_loss", "entropy", "kl_behaviour", "kl_reference",
+    "kl_coefficient", "clip_fraction", "grad_norm", "lr", "staleness", "program_tokens", "truncated",
+)  # fmt: skip
+COLOURS = {
+    Outcome.PASSED: "green",
+    Outcome.WRONG_ANSWER: "yellow",
+    Outcome.RUNTIME_ERROR: "red",
+    Outcome.SYNTAX_ERROR: "magenta",
+}
+TICKS, WIDTH = "▁▂▃▄▅▆▇█", 24
+HISTORY = 200  # updates that a sparkline looks back on
+CODE_LINES = 24  # of a sample program
+
+
+def one_line(line: Mapping[str, float]) -> str:
+    """An update for people."""
+    shown = (f"{name.split('/')[-1]} {line[name]:.3g}" for name in SHOWN if name in line)
+    return f"update {line['step']:>5}  " + "  ".join(shown) + f"  {line['seconds']:.2f} s"
+
+
+class Screen:
+    """Shows a run of `total` updates, of which `done` are behind it."""
+
+    def __init__(self, console: Console, name: str, total: int, done: int, log_every: int) -> None:
+        self.console, self.name, self.total, self.step, self.log_every = console, name, total, done, log_every
+        self.bars = progress(console)
+        self._history: dict[str, deque[float]] = {}
+        self._last: dict[str, float] = {}
+        self._began, self._first = time.monotonic(), done
+        self._spent = {"generate": 0.0, "judge": 0.0, "all": 0.0}
+        self._live = Live(get_renderable=self.panel, console=console, refresh_per_second=4, transient=True)
+
+    def __enter__(self) -> Screen:
+        if self.console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.console.is_terminal:
+            self._live.stop()
+            if self._last:
+                self.console.print(self.panel())
+
+    # ---------------------------------------------------------------------------------------------------------- events
+
+    def update(self, line: Mapping[str, float]) -> None:
+        """Takes in the line of an update; prints it where no panel lives."""
+        self.step, self._last = int(line["step"]), {**self._last, **line}
+        for name, value in line.items():
+            self._history.setdefault(name, deque(maxlen=HISTORY)).append(float(value))
+        self._spent["all"] += line["seconds"]
+        for part in ("generate", "judge"):
+            self._spent[part] += line.get(f"seconds/{part}", 0.0)
+        if not self.console.is_terminal and self.log_every and self.step % self.log_every == 0:
+            self.console.print(one_line(line), highlight=False)
+
+    def evaluated(self, step: int, result: Evaluation) -> None:
+        """Says how good the policy is."""
+        score = f"pass@1 {result.pass_at_1:.1%} +- {result.standard_error:.1%} (s.e.)"
+        self.console.print(f"{escape(self.name)}: {score} after {step} updates")
+
+    def programs(self, step: int, shown: Sequence[Shown]) -> None:
+        """A table of sample programs, in a terminal."""
+        if self.console.is_terminal and shown:
+            self.console.print(programs(step, shown))
+
+    # ----------------------------------------------------------------------------------------------------------- panel
+
+    def panel(self) -> RenderableType:
+        """The panel as it is now."""
+        body = Table.grid(padding=(0, 3))
+        body.add_row(self._numbers(), Group(self._outcomes(), Text(), self._speed()))
+        head = f"[bold]{escape(self.name)}[/]  update {self.step} of {self.total}"
+        return Group(
+            Panel(body, title=head, title_align="left", subtitle=self._clock(), subtitle_align="left"), self.bars
+        )
+
+    def _clock(self) -> str:
+        spent, new = time.monotonic() - self._began, self.step - self._first
+        left = duration(spent / new * (self.total - self.step)) if new else "not known yet"
+        return f"{duration(spent)} spent, left: {left}"
+
+    def _numbers(self) -> Table:
+        table = Table.grid(padding=(0, 2))
+        parts = [name for name in self._last if name.startswith("reward/")]
+        names = [n for name in FOLLOWED for n in ([name, *parts] if name == "reward" else [name])]
+        for name in names:
+            if name in self._last:
+                label = f"  {name.removeprefix('reward/')}" if name in parts else name
+                table.add_row(label, Text(f"{self._last[name]:.4g}", justify="right"), sparkline(self._history[name]))
+        return table
+
+    def _outcomes(self) -> Table:
+        table = Table.grid(padding=(0, 2))
+        for outcome in sorted(Outcome, reverse=True):
+            share = self._last.get(f"outcome/{outcome.name.lower()}")
+            if share is not None:
+                bar = Text("█" * round(share * WIDTH), style=COLOURS[outcome])
+                table.add_row(outcome.name.lower().replace("_", " "), Text(f"{share:.0%}", justify="right"), bar)
+        return table
+
+    def _speed(self) -> Table:
+        table, spent = Table.grid(padding=(0, 2)), self._spent
+        if "tokens_per_second" in self._last:
+            table.add_row("tokens a second", f"{self._last['tokens_per_second']:,.0f} while writing")
+        if spent["all"]:
+            learn = spent["all"] - spent["generate"] - spent["judge"]
+            for label, seconds in (
+                ("writing", spent["generate"]),
+                ("waiting for the judge", spent["judge"]),
+                ("learning", learn),
+            ):
+                table.add_row(label, f"{seconds / spent['all']:.1%} of the time")
+        return table
+
+
+def sparkline(values: Sequence[float] | deque[float]) -> str:
+    """The values as a row of blocks between their least and their largest."""
+    points = list(values)[-WIDTH:]
+    low, high = min(points), max(points)
+    if not high > low:
+        return TICKS[0] * len(points)
+    return "".join(TICKS[min(7, int((p - low) / (high - low) * 8))] for p in points)
+
+
+def duration(seconds: float) -> str:
+    """`2:03:04`, or `3:04` below an hour."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def programs(step: int, shown: Sequence[Shown]) -> Table:
+    """Programs side by side with what became of them; the guilty line is marked. Nothing in them reaches the terminal raw."""
+    table = Table(title=f"programs of update {step}", title_justify="left", show_lines=True)
+    table.add_column("what became of it", max_width=36)
+    table.add_column("program")
+    for each in shown:
+        words = f"{each.outcome.lower().replace('_', ' ')}\n{each.passed} of {each.cases} cases passed\nreward {each.reward:+.2f}"
+        if each.kind:
+            where = f" on line {each.line}" if each.line else ""
+            words += f"\n{each.kind}{where}\n{each.message}"
+        style = COLOURS[Outcome[each.outcome]]
+        safe = "\n".join(render.shown(part) for part in [each.problem, *words.split("\n")])
+        table.add_row(Text(safe, style=style), code(each))
+    return table
+
+
+def code(shown: Shown) -> Text:
+    """The program with numbered lines, at most `CODE_LINES` of them around the guilty one."""
+    lines = shown.lines()
+    first = max(0, min((shown.line or 1) - CODE_LINES // 2, len(lines) - CODE_LINES))
+    text = Text()
+    for number, (_, line) in enumerate(lines[first : first + CODE_LINES], first + 1):
+        guilty = number == shown.line
+        mark = ">" if guilty else " "
+        text.append(f"{mark}{number:4} | {render.shown(line)}\n", style="bold red" if guilty else "")
+    return text
+
+
+def progress(console: Console) -> Progress:
+    """Bars with counts, time spent and time left; nothing where there is no terminal."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

@@ -1,0 +1,269 @@
+"""Policy gradients with groups of programs: one page, of which REINFORCE, RLOO, GRPO, Dr.GRPO and DAPO are settings.
+
+    write K programs for each of some problems        (again for other problems, where a group earned the same: DAPO)
+    A  = what a program earned, against its group      (`advantage`)  [+ what each token earned: `credit = "token"`]
+    L  = - ratio * A, clipped, reduced over tokens     (`clip`, `clip_high`, `reduction`)
+         + kl * KL(policy || reference) - entropy * H  (`kl`, `entropy`)
+
+The algorithms are files beside this one, each a `Config` whose defaults are its paper's: `reinforce`, `rloo`, `grpo`,
+`dr_grpo`, `dapo`. One `update` is one optimiser step; a round of programs is walked through in minibatches, and when it is used
+up the current policy writes the next.
+
+Token-level credit is the one thing that none of those papers has: RLTF's fine-grained rewards (arXiv 2307.04349, eq. 9), which
+have no baseline, stand on their tokens beside the group's advantage, in units of reward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agents import functional
+from agents.core import Batch, Episode, Policy, generators
+from agents.decoding.sampling import Sampling
+from agents.journal import Journal
+from agents.learner import Learner, OptimiserConfig
+from agents.reference import Reference
+from agents.rollout import Sample, collect, summary
+from agents.rounds import Round
+from rltf_env.core import Problem
+from rltf_env.env import UnitTestEnv
+from rltf_env.errors import UsageError
+
+Advantage = Literal["running", "leave_one_out", "centred", "standardised"]
+Credit = Literal["program", "token"]
+Overlong = Literal["judge", "filter", "punish"]
+Groups = list[tuple[Problem, list[Episode]]]
+
+ADVANTAGES: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "leave_one_out": functional.leave_one_out,
+    "centred": functional.centred,
+    "standardised": functional.standardised,
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """What the algorithms have in common.
+
+    Args:
+        problems: problems of a round.
+        samples_per_problem: K, programs for each.
+        batch_size: programs per update; a round has problems * K.
+        epochs: times that each program of a round is learnt from.
+        advantage: of a program's return: less a running mean of all returns before (Williams 1992), less the mean of the
+            group's others, less the group's mean, or that over the group's standard deviation.
+        credit: "program": every token has the advantage of the program's return, `Feedback.total`. "token": of its whole-program
+            share, `Feedback.sequence`, plus what the token earned itself.
+        reduction, constant: how tokens are summed, see `functional.reduce`.
+        clip, clip_high: bounds of the ratio, 1 - clip and 1 + clip_high; clip_high 0 is clip, and clip 0 takes no ratio at all.
+        kl: weight of the KL term to the policy before the first update, in the loss (k3 estimate).
+        kl_reward: weight of log(policy / reference) of a whole program, taken off its return.
+        entropy: weight of the entropy of the next-token distribution, to be kept high.
+        resample: how often groups that all earned the same are replaced by groups of other problems, at the most; 0 leaves
+            them in. Those still missing then are missing from the round; if all are, the last ones are taken.
+        overlong: what becomes of a program that was cut off. "judge": it is judged like any other; "filter": it counts in its
+            group, but nothing is learnt from its own tokens; "punish": its return, and that of programs nearly as long,
+            loses up to `overlong_weight` (DAPO eq. 13).
+        overlong_cache: share of the token limit in which the punishment grows from 0 to 1.
+    """
+
+    problems: int = 32
+    samples_per_problem: int = 8
+    batch_size: int = 256
+    epochs: int = 1
+    advantage: Advantage = "leave_one_out"
+    credit: Credit = "program"
+    reduction: functional.Reduction = "seq_sum"
+    constant: float = 512.0
+    clip: float = 0.0
+    clip_high: float = 0.0
+    kl: float = 0.0
+    kl_reward: float = 0.0
+    entropy: float = 0.0
+    resample: int = 0
+    overlong: Overlong = "judge"
+    overlong_cache: float = 0.2
+    overlong_weight: float = 1.0
+    sampling: Sampling = field(default_factory=Sampling)
+    optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(lr=1e-6, weight_decay=0.01, warmup=20))
+
+    def __post_init__(self) -> None:
+        if min(self.problems, self.samples_per_problem, self.batch_size, self.epochs) < 1 or self.resample < 0:
+            raise UsageError(f"Expected sizes and epochs >= 1 and resample >= 0, got {self}.")
+        if min(self.clip, self.clip_high, self.kl, self.kl_reward, self.entropy, self.overlong_weight) < 0:
+            raise UsageError(f"Expected clips and weights >= 0, got {self}.")
+        if not 0 < self.overlong_cache <= 1 or self.constant <= 0:
+            raise UsageError(f"Expected 0 < overlong_cache <= 1 and constant > 0, got {self}.")
+        if self.advantage != "running" and self.samples_per_problem < 2:
+            raise UsageError(f"Expected samples_per_problem >= 2 for advantage={self.advantage!r}, got 1.")
+        if self.epochs > 1 and not self.clip:
+            raise UsageError(
+                "Expected clip > 0 with epochs > 1: from the second on, the programs are another policy's."
+            )
+
+
+class PolicyGradient:
+    """See the head of this file, and `agents.core.Agent`."""
+
+    def __init__(self, policy: Policy[Any], env: UnitTestEnv, config: Config, seed: int) -> None:
+        self.policy, self.env, self.config = policy, env, config
+        self.learner = Learner(policy, config.optimiser)
+        held = config.kl or config.kl_reward
+        self.reference = Reference(policy, config.optimiser.micro_batch) if held else None
+        self.round = Round()
+        self.baseline = 0.0  # the running mean of returns, for advantage="running"
+        self.rng, self.generator = generators(seed, policy.device)
+        self.sampled: dict[str, float] = {}  # of the last round
+        self.journal = Journal()
+
+    # ---------------------------------------------------------------------------------------------------------- update
+
+    def update(self) -> dict[str, float]:
+        if not self.round:
+            self.write()
+        samples = self.round.draw()
+        staleness = self.learner.updates - np.mean([s.version for s in samples])
+        metrics = self.learner.step(samples, self.config.reduction, self._loss)
+        return {**self.sampled, "rl_loss": metrics.pop("loss"), **metrics, "staleness": float(staleness)}
+
+    def _loss(self, data: Batch, logits: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        c = self.config
+        logprobs = functional.token_logprobs(logits, data.tokens)
+        entropy = functional.token_entropy(logits) if c.entropy else functional.token_entropy(logits.detach())
+        log = {"entropy": functional.masked_mean(entropy.detach(), data.learn)}
+        loss, more = surrogate(logprobs, data, c.clip, c.clip_high, c.reduction, c.constant)
+        if c.kl:
+            kl = functional.kl_estimate(logprobs, data.extra["reference"])
+            loss = loss + c.kl * functional.reduce(kl, data.learn, c.reduction, c.constant)
+            log["kl_reference"] = functional.masked_mean(kl.detach(), data.learn)
+        if c.entropy:
+            loss = loss - c.entropy * functional.reduce(entropy, data.learn, c.reduction, c.constant)
+        return loss, log | more
+
+    # ----------------------------------------------------------------------------------------------------------- round
+
+    def write(self) -> None:
+        """Lets the current policy write a round of programs."""
+        c = self.config
+        groups, drawn = self._groups()
+        samples = [bare_sample(e, c.overlong) for _, group in groups for e in group]
+        if self.reference:
+            samples = self.reference.marked(samples)
+        returns = self._returns([e for _, group in groups for e in group], samples)
+        weights = self._weights([e for _, group in groups for e in group], returns)
+        samples = [replace(s, weights=w) for s, w in zip(samples, weights, strict=True)]
+        self.round.start(samples, c.epochs, c.batch_size, self.rng)
+        self.sampled = summary([e for _, group in drawn for e in group])
+        self.sampled |= {"groups": float(len(groups)), "groups_drawn": float(len(drawn))}
+        k = c.samples_per_problem
+        parts = [weights[i : i + k] for i in range(0, len(weights), k)]
+        self.journal.show([p for p, _ in groups], [g for _, g in groups], parts)
+
+    def _groups(self) -> tuple[Groups, Groups]:
+        """The groups to learn from, and all that were drawn for them."""
+        c, kept, drawn = self.config, [], []
+        for _ in range(c.resample + 1):
+            problems = [self.env.source.draw(self.rng) for _ in range(c.problems - len(kept))]
+            groups = collect(
+                self.policy, self.env, problems, c.sampling, repeats=c.samples_per_problem, generator=self.generator,
+                version=self.learner.updates, journal=self.journal,
+            )  # fmt: skip
+            new = list(zip(problems, groups, strict=True))
+            drawn += new
+            kept += [(p, group) for p, group in new if not c.resample or self._tells(group)]
+            if len(kept) == c.problems:
+                break
+        return kept or drawn[-c.problems :], drawn
+
+    def _tells(self, group: Sequence[Episode]) -> bool:
+        """True if the group has something to teach: its programs did not all earn the same, or single tokens earned something."""
+        if self.config.credit == "program":
+            return len({round(e.feedback.total, 6) for e in group}) > 1
+        return len({round(e.feedback.sequence, 6) for e in group}) > 1 or any(
+            e.feedback.token_rewards[e.feedback.learn].any() for e in group
+        )
+
+    def _returns(self, episodes: Sequence[Episode], samples: Sequence[Sample]) -> Tensor:
+        """float64 (problems, K): what each program earned, long ones and strayed ones less."""
+        c = self.config
+        earned = [e.feedback.total if c.credit == "program" else e.feedback.sequence for e in episodes]
+        returns = torch.tensor(earned, dtype=torch.float64)
+        if c.overlong == "punish":
+            limit = float(self.env.max_program_tokens)
+            lengths = torch.tensor([len(e.program) for e in episodes], dtype=torch.float64)
+            returns += c.overlong_weight * functional.soft_overlong(lengths, limit, c.overlong_cache * limit)
+        if c.kl_reward:
+            strayed = [float(((s.logprobs - s.extra["reference"]) * s.learn).sum()) for s in samples]
+            returns -= c.kl_reward * torch.tensor(strayed, dtype=torch.float64)
+        return returns.view(-1, c.samples_per_problem)
+
+    def _weights(self, episodes: Sequence[Episode], returns: Tensor) -> list[np.ndarray]:
+        """float32 (T,) for each program."""
+        c = self.config
+        if c.advantage == "running":
+            advantages = returns - self.baseline
+            self.baseline += RUNNING * (float(returns.mean()) - self.baseline)
+        else:
+            advantages = ADVANTAGES[c.advantage](returns)
+        own = [
+            e.feedback.token_rewards if c.credit == "token" else np.zeros(len(e.program), np.float32) for e in episodes
+        ]
+        return [(t + a).astype(np.float32) for t, a in zip(own, advantages.flatten().tolist(), strict=True)]
+
+    # ----------------------------------------------------------------------------------------------------------- state
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "learner": self.learner.state_dict(),
+            "reference": self.reference.state_dict() if self.reference else {},
+            "round": self.round.state_dict(),
+            "baseline": self.baseline,
+            "rng": self.rng.bit_generator.state,
+            "generator": self.generator.get_state(),
+            "sampled": self.sampled,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.learner.load_state_dict(state["learner"])
+        if self.reference:
+            self.reference.load_state_dict(state["reference"])
+        self.round.load_state_dict(state["round"])
+        self.baseline = state["baseline"]
+        self.rng.bit_generator.state = state["rng"]
+        self.generator.set_state(state["generator"])
+        self.sampled = dict(state["sampled"])
+
+
+RUNNING = 0.1  # the share of a round's mean return in the running mean
+
+
+def surrogate(
+    logprobs: Tensor, data: Batch, clip: float, clip_high: float, how: functional.Reduction, constant: float
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """REINFORCE's loss, or with `clip` PPO's, of `data.weights`; and what to log of the ratio."""
+    with torch.no_grad():
+        strayed = functional.kl_estimate(data.logprobs, logprobs)
+        log = {"kl_behaviour": functional.masked_mean(strayed, data.learn)}
+    if not clip:
+        return functional.reinforce(logprobs, data.weights, data.learn, how, constant), log
+    high = clip_high or clip
+    with torch.no_grad():
+        log["clip_fraction"] = functional.clip_fraction(
+            logprobs, data.logprobs, data.weights, data.learn, clip, clip_high=high
+        )
+    loss = functional.clipped_surrogate(
+        logprobs, data.logprobs, data.weights, data.learn, clip, how, constant, clip_high=high
+    )
+    return loss, log
+
+
+def bare_sample(e: Episode, overlong: Overlong = "judge") -> Sample:
+    """The episode without weights; of a program that was cut off nothing is learnt if such are to be filtered out."""
+    learn = e.feedback.learn & (overlong != "filter" or not e.program.truncated)
+    return Sample(e.prompt, e.program.tokens, learn, np.zeros(len(e.program), np.float32), e.logprobs, e.version)

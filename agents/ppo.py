@@ -1,0 +1,214 @@
+"""PPO on programs (Schulman et al., arXiv 1707.06347; with a KL term as in Ziegler et al., arXiv 1909.08593).
+
+    r_t  = what token t earned  - beta log(policy / reference)          (the whole-program reward on the last token)
+    A, G = GAE of r and V, whitened                                     (`gamma`, `lam`)
+    L    = clipped ratio * A  +  value_weight * clipped (V - G)^2 / 2   (`epochs` times over a round, in minibatches)
+    beta follows the KL of each round to `kl_target`
+
+V is a linear head on the policy's own last states; its loss reaches the transformer too, `value_weight` times. One `update` is
+one optimiser step. Per-token rewards are RLTF's fine-grained ones with `credit = "token"`, which stand on the tokens of the
+guilty line: returns then sum over a line, so give such a reward `alpha = "none"` or a small clip (`rltf_env/rewards/fine.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agents import functional
+from agents.config import build
+from agents.core import Batch, Episode, Policy, generators
+from agents.decoding.sampling import Sampling
+from agents.journal import Journal
+from agents.learner import Learner, OptimiserConfig
+from agents.policies import value_head
+from agents.policy_gradient import Credit, Overlong, bare_sample, surrogate
+from agents.reference import Reference, read_each
+from agents.rollout import Sample, collect, pad_right, summary
+from agents.rounds import Round
+from rltf_env.env import UnitTestEnv
+from rltf_env.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Config:
+    """Clip, epochs and GAE as in PPO; the KL target is Ziegler's; its first coefficient StepCoder's (arXiv 2402.01391).
+
+    Args:
+        problems, samples_per_problem: programs of a round.
+        batch_size: programs per update; epochs: times that each program of a round is learnt from.
+        credit: "token": rewards stand where the reward function puts them; "program": their sum on the last token.
+        gamma, lam: discount and lambda of GAE.
+        clip: bound of the ratio; value_clip: bound of a value's change in a round, in units of reward (0: none).
+        value_weight: of the value loss; value_warmup: updates in which the head alone learns, before the policy does.
+        kl: first coefficient of the KL term (0: none, and no reference in memory).
+        kl_target: nats per program that the coefficient steers to (0: it stays as it is); kl_rate: how quickly.
+        overlong, overlong_cache, overlong_weight: see `agents.policy_gradient.Config`.
+    """
+
+    problems: int = 32
+    samples_per_problem: int = 4
+    batch_size: int = 64
+    epochs: int = 4
+    credit: Credit = "token"
+    gamma: float = 1.0
+    lam: float = 0.95
+    clip: float = 0.2
+    value_clip: float = 0.2
+    value_weight: float = 0.1
+    value_warmup: int = 0
+    entropy: float = 0.0
+    kl: float = 0.05
+    kl_target: float = 6.0
+    kl_rate: float = 0.1
+    overlong: Overlong = "judge"
+    overlong_cache: float = 0.2
+    overlong_weight: float = 1.0
+    sampling: Sampling = field(default_factory=Sampling)
+    optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(lr=1e-6, weight_decay=0.01, warmup=20))
+
+    def __post_init__(self) -> None:
+        if min(self.problems, self.samples_per_problem, self.batch_size, self.epochs) < 1 or self.value_warmup < 0:
+            raise UsageError(f"Expected sizes and epochs >= 1 and value_warmup >= 0, got {self}.")
+        if not (0 <= self.gamma <= 1 and 0 <= self.lam <= 1 and self.clip > 0 and 0 < self.overlong_cache <= 1):
+            raise UsageError(f"Expected gamma, lam, overlong_cache within 0 and 1, and clip > 0, got {self}.")
+        weights = (self.value_clip, self.value_weight, self.entropy, self.kl, self.kl_target, self.kl_rate)
+        if min(*weights, self.overlong_weight) < 0:
+            raise UsageError(f"Expected weights, value_clip and the KL's constants >= 0, got {self}.")
+
+
+class PPO:
+    """See the head of this file, and `agents.core.Agent`."""
+
+    def __init__(self, policy: Policy[Any], env: UnitTestEnv, config: Config, seed: int) -> None:
+        self.policy, self.env, self.config = policy, env, config
+        self.head = value_head.on(policy)
+        self.learner = Learner(policy, config.optimiser, {"model": policy.model, "head": self.head})
+        self.reference = Reference(policy, config.optimiser.micro_batch) if config.kl else None
+        self.kl = config.kl  # the coefficient, as it is now
+        self.round = Round()
+        self.rng, self.generator = generators(seed, policy.device)
+        self.sampled: dict[str, float] = {}  # of the last round
+        self.journal = Journal()
+
+    # ---------------------------------------------------------------------------------------------------------- update
+
+    def update(self) -> dict[str, float]:
+        if not self.round:
+            self.write()
+        samples = self.round.draw()
+        metrics = self.learner.step(samples, "token_mean", self._loss, self.policy.read)
+        return {**self.sampled, "rl_loss": metrics.pop("loss"), **metrics}
+
+    def _loss(self, data: Batch, read: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        c, (logits, states) = self.config, read
+        warm = self.learner.updates >= c.value_warmup
+        values = self.head.values(states if warm else states.detach())
+        old, returns = data.extra["values"], data.extra["returns"]
+        error = functional.value_loss(values, old, returns, data.learn, c.value_clip)
+        logprobs = functional.token_logprobs(logits if warm else logits.detach(), data.tokens)
+        loss, log = surrogate(logprobs, data, c.clip, c.clip, "token_mean", 1.0)
+        entropy = functional.masked_mean(functional.token_entropy(logits if c.entropy else logits.detach()), data.learn)
+        log |= {"value_loss": error.detach(), "entropy": entropy.detach()}
+        total = loss + c.value_weight * error - c.entropy * entropy
+        return (total if warm else c.value_weight * error), log
+
+    # ----------------------------------------------------------------------------------------------------------- round
+
+    def write(self) -> None:
+        """Lets the current policy write a round of programs, and says what each of their tokens was worth."""
+        c = self.config
+        problems = [self.env.source.draw(self.rng) for _ in range(c.problems)]
+        groups = collect(
+            self.policy, self.env, problems, c.sampling, repeats=c.samples_per_problem, generator=self.generator,
+            version=self.learner.updates, journal=self.journal,
+        )  # fmt: skip
+        episodes = [e for group in groups for e in group]
+        samples = [bare_sample(e, c.overlong) for e in episodes]
+        samples, strayed = self._strayed(samples)
+        rewards = [self._rewards(e) - self.kl * s for e, s in zip(episodes, strayed, strict=True)]
+        values = read_each(self.policy, samples, c.optimiser.micro_batch, self._values)
+        samples = advantages(samples, rewards, values, c.gamma, c.lam)
+        self.round.start(samples, c.epochs, c.batch_size, self.rng)
+        self.sampled = summary(episodes) | self._steer(strayed)
+        self.sampled["value"] = float(np.mean([v.mean() for v in values]))
+        weights, k = [s.weights for s in samples], c.samples_per_problem
+        self.journal.show(problems, groups, [weights[i : i + k] for i in range(0, len(weights), k)])
+
+    def _strayed(self, samples: list[Sample]) -> tuple[list[Sample], list[np.ndarray]]:
+        """The samples, and log(policy / reference) of each of their tokens, 0 where nothing is to be learnt."""
+        if self.reference is None:
+            return samples, [np.zeros(len(s.tokens), np.float32) for s in samples]
+        marked = self.reference.marked(samples)
+        return samples, [(s.logprobs - s.extra["reference"]) * s.learn for s in marked]
+
+    def _steer(self, strayed: Sequence[np.ndarray]) -> dict[str, float]:
+        """Moves the KL coefficient by what the round's programs strayed, and says both."""
+        if self.reference is None:
+            return {}
+        used, measured = self.kl, float(np.mean([s.sum() for s in strayed]))
+        if self.config.kl_target:
+            self.kl = functional.adaptive_kl(self.kl, measured, self.config.kl_target, self.config.kl_rate)
+        return {"kl_reference": measured, "kl_coefficient": used}
+
+    def _rewards(self, e: Episode) -> np.ndarray:
+        """float32 (T,): what each token earned, where it earned it or at the end."""
+        c, limit = self.config, float(self.env.max_program_tokens)
+        rewards = e.feedback.rewards.copy()
+        if c.credit == "program":
+            rewards = np.zeros_like(rewards)
+            rewards[-1] = e.feedback.total
+        if c.overlong == "punish":
+            length = torch.tensor(float(len(e.program)))
+            rewards[-1] += c.overlong_weight * float(functional.soft_overlong(length, limit, c.overlong_cache * limit))
+        return rewards
+
+    def _values(self, data: Batch) -> Tensor:
+        return self.head.values(self.policy.read(data)[1])
+
+    # ----------------------------------------------------------------------------------------------------------- state
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "learner": self.learner.state_dict(),
+            "reference": self.reference.state_dict() if self.reference else {},
+            "kl": self.kl,
+            "round": self.round.state_dict(),
+            "rng": self.rng.bit_generator.state,
+            "generator": self.generator.get_state(),
+            "sampled": self.sampled,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.learner.load_state_dict(state["learner"])
+        if self.reference:
+            self.reference.load_state_dict(state["reference"])
+        self.kl = state["kl"]
+        self.round.load_state_dict(state["round"])
+        self.rng.bit_generator.state = state["rng"]
+        self.generator.set_state(state["generator"])
+        self.sampled = dict(state["sampled"])
+
+
+def advantages(
+    samples: Sequence[Sample], rewards: Sequence[np.ndarray], values: Sequence[np.ndarray], gamma: float, lam: float
+) -> list[Sample]:
+    """The samples with their tokens' whitened advantages as weights, and `extra` values and returns, each (T,)."""
+    mask = pad_right([np.ones(len(s.tokens), bool) for s in samples], False)
+    learn = pad_right([s.learn for s in samples], False)
+    estimates, returns = functional.gae(pad_right(rewards, 0.0), pad_right(values, 0.0), mask, gamma, lam)
+    weights = functional.whiten(estimates, learn).numpy()
+    return [
+        replace(s, weights=w[: len(v)].copy(), extra={"values": v, "returns": g[: len(v)].copy()})
+        for s, v, w, g in zip(samples, values, weights, returns.numpy(), strict=True)
+    ]
+
+
+def load(policy: Policy[Any], env: UnitTestEnv, *, seed: int, **options: Any) -> PPO:
+    """The agent; `options` are the fields of `Config`."""
+    return PPO(policy, env, build(Config, options, "agent"), seed)

@@ -1,0 +1,53 @@
+"""The reference policy that a KL term holds the learner to: the policy as it was, frozen."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from agents import functional
+from agents.core import Policy
+from agents.rollout import Sample, batch
+
+
+class Reference:
+    """A frozen copy of `policy` at the moment of making it."""
+
+    def __init__(self, policy: Policy[Any], micro_batch: int) -> None:
+        self.policy, self.micro_batch = copy.copy(policy), micro_batch
+        self.policy.model = copy.deepcopy(policy.model).eval().requires_grad_(False)
+
+    def marked(self, samples: Sequence[Sample]) -> list[Sample]:
+        """The samples, each with the reference's log-probabilities as `extra["reference"]` (T,)."""
+        found = read_each(self.policy, samples, self.micro_batch, self._logprobs)
+        return [replace(s, extra={**s.extra, "reference": row}) for s, row in zip(samples, found, strict=True)]
+
+    def _logprobs(self, data: Any) -> torch.Tensor:
+        return functional.token_logprobs(self.policy.logits(data), data.tokens)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The copy's weights: a run that continues is held to the same policy, whatever its recipe's path holds by then."""
+        return self.policy.model.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restores what `state_dict` gave."""
+        self.policy.model.load_state_dict(state)
+
+
+@torch.no_grad()
+def read_each(policy: Policy[Any], samples: Sequence[Sample], size: int, of: Any) -> list[np.ndarray]:
+    """float32 (T,) for each sample: `of(batch)` (B, T) in slices of at most `size` (0: all at once), without gradients."""
+    order = sorted(range(len(samples)), key=lambda i: len(samples[i].prompt) + len(samples[i].tokens))
+    rows: list[np.ndarray] = [np.zeros(0, np.float32)] * len(samples)
+    policy.model.eval()
+    for i in range(0, len(order), size or len(order)):
+        part = order[i : i + (size or len(order))]
+        values = of(batch([samples[j] for j in part], policy.pad_id).to(policy.device)).float().cpu().numpy()
+        for j, row in zip(part, values, strict=True):
+            rows[j] = row[: len(samples[j].tokens)].copy()
+    return rows

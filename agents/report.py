@@ -1,0 +1,254 @@
+"""`python -m agents.report RUN`: one page, `RUN/report.html`, of what a run's folder holds: curves, evaluations, programs.
+
+The page is self-contained: no script, and nothing is loaded, neither from a network nor from a disk. Programs, which a model
+wrote, are shown and never interpreted: every character is escaped, and the page forbids scripts and requests to itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape as markup
+
+from agents._svg import Curve, chart
+from agents.folders import EVALUATIONS, METRICS, SAMPLES, records, write_text
+from agents.journal import Shown
+from rltf_env import render
+from rltf_env.errors import DataError, MissingData, RLTFError
+
+Lines = Sequence[Mapping[str, float]]
+
+# Charts of several curves: title, the metrics (a trailing / takes all that begin so), and whether they are shares.
+CHARTS: tuple[tuple[str, tuple[str, ...], bool], ...] = (
+    ("Reward", ("reward", "reward/"), False),
+    ("Outcomes", ("outcome/",), True),
+    ("Share of cases passed", ("pass_ratio",), True),
+    ("Reinforcement loss", ("rl_loss",), False),
+    ("Supervised loss", ("supervised_loss",), False),
+    ("Values", ("value_loss", "value"), False),
+    ("Critic", ("critic_loss", "critic_accuracy", "critic_weight"), False),
+    ("Entropy (nats)", ("entropy",), False),
+    ("KL to the policy that wrote (nats a token)", ("kl_behaviour",), False),
+    ("KL to the reference (nats)", ("kl_reference",), False),
+    ("KL coefficient", ("kl_coefficient",), False),
+    ("Share of tokens clipped", ("clip_fraction",), True),
+    ("Norm of the gradient", ("grad_norm",), False),
+    ("Learning rate", ("lr",), False),
+    ("Tokens of a program", ("program_tokens",), False),
+    ("Share of programs cut off", ("truncated",), True),
+    ("Seconds of an update", ("seconds", "seconds/"), False),
+    ("Tokens a second, while writing", ("tokens_per_second",), False),
+    ("Age of what is learnt from (updates)", ("staleness",), False),
+)
+COLOURS = {"outcome/passed": 2, "outcome/wrong_answer": 1, "outcome/runtime_error": 3, "outcome/syntax_error": 4}
+PROGRAMS = 60  # that are shown: the newest, and the first few
+Z = 1.96  # half-width of a 95 % interval in standard errors
+WARM, COLD = "var(--good)", "var(--bad)"
+
+STYLE = """
+:root{color-scheme:light dark;--bg:#fdfdfc;--fg:#1d2126;--soft:#68707a;--line:#e4e6e9;--card:#fff;--bad:#d9480f;--good:#1a7f4b;
+--c0:#2563c9;--c1:#d9680f;--c2:#1a8a55;--c3:#b3327a;--c4:#7a5cd6;--c5:#8a6d1a;--c6:#0f8a94;--c7:#7d7d7d}
+@media(prefers-color-scheme:dark){:root{--bg:#14171a;--fg:#e4e7ea;--soft:#98a2ad;--line:#2c3238;--card:#1b1f23;--bad:#ff8a5c;
+--good:#4fc98a;--c0:#6ea8ff;--c1:#ffa45c;--c2:#4fc98a;--c3:#f07ab8;--c4:#b09cff;--c5:#d8b95a;--c6:#4fc4d0;--c7:#a8a8a8}}
+*{box-sizing:border-box}body{margin:0 auto;max-width:1040px;padding:2rem 1.25rem 4rem;background:var(--bg);color:var(--fg);
+font:15px/1.5 system-ui,sans-serif}h1{font-size:1.6rem;margin:0}h2{font-size:1.15rem;margin:2.5rem 0 .75rem}
+p,dl{color:var(--soft);margin:.4rem 0}dl{display:flex;flex-wrap:wrap;gap:.2rem 1.6rem}dt{display:inline;margin-right:.4rem}
+dd{display:inline;margin:0;color:var(--fg)}.grids{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,400px),1fr));
+gap:1rem}figure,article{margin:0;background:var(--card);border:1px solid var(--line);border-radius:8px;padding:.8rem}
+figcaption{font-weight:600;font-size:.9rem;margin-bottom:.3rem}svg{width:100%;height:auto;display:block}
+svg text{font:11px system-ui,sans-serif;fill:var(--soft)}.grid{stroke:var(--line);fill:none}
+polyline{fill:none;stroke-width:1.8;stroke-linejoin:round}.bar{stroke-width:1.2;opacity:.7}
+ul{list-style:none;display:flex;flex-wrap:wrap;gap:.1rem 1rem;margin:.4rem 0 0;padding:0;font-size:.82rem;color:var(--soft)}
+li i{display:inline-block;width:.7rem;height:.7rem;border-radius:2px;margin-right:.35rem}
+table{border-collapse:collapse;font-variant-numeric:tabular-nums}td{white-space:nowrap}
+td,th{padding:.25rem .9rem .25rem 0;text-align:right;
+border-bottom:1px solid var(--line)}th{color:var(--soft);font-weight:500}.scroll{overflow-x:auto}
+article{margin-bottom:1rem}article header{display:flex;flex-wrap:wrap;gap:.2rem 1rem;align-items:baseline;margin-bottom:.4rem}
+article header b{font-size:.95rem}article header span{color:var(--soft);font-size:.85rem}.PASSED{color:var(--good)!important}
+.WRONG_ANSWER,.RUNTIME_ERROR,.SYNTAX_ERROR{color:var(--bad)!important}
+details{margin:.2rem 0 .5rem;font-size:.85rem;color:var(--soft)}
+details pre{white-space:pre-wrap}pre{margin:0;overflow-x:auto;font:12.5px/1.55 ui-monospace,monospace;tab-size:4}
+.row{display:block;min-width:max-content;padding-right:1rem}
+.row>i{font-style:normal;color:var(--soft);user-select:none;display:inline-block;
+width:3.2rem;text-align:right;padding-right:.9rem}.guilty{background:color-mix(in srgb,var(--bad) 14%,transparent);
+box-shadow:inset 3px 0 var(--bad)}.guilty>i{color:var(--bad);font-weight:700}.given{opacity:.55}
+""" + "".join(
+    f"polyline.c{i},path.c{i}{{stroke:var(--c{i})}}circle.c{i}{{fill:var(--c{i})}}i.c{i}{{background:var(--c{i})}}"
+    for i in range(8)
+)
+
+
+def page(out: Path) -> str:
+    """The page of the run in `out`.
+
+    Raises:
+        MissingData: there is no run.  DataError: its files are not those of a run.
+    """
+    if not (out / METRICS).is_file():
+        raise MissingData(
+            f"Expected the folder of a run, with {METRICS} in it, got {str(out)!r}. Start one with agents.train."
+        )
+    try:
+        recipe = tomllib.loads((out / "recipe.toml").read_text(encoding="utf-8"))
+        lines = records(out / METRICS)
+        evaluations = json.loads((out / EVALUATIONS).read_text()) if (out / EVALUATIONS).exists() else {}
+        samples = [(r["step"], Shown(**r["program"])) for r in records(out / SAMPLES)]
+        title, body = str(recipe["run"]["name"]), _body(recipe, lines, evaluations, samples)
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise DataError(f"Expected the files of a run of this version in {out}, got: {error!r}.") from error
+    policy = "default-src 'none'; style-src 'unsafe-inline'"
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+        f'<meta name="viewport" content="width=device-width,initial-scale=1"><style>{STYLE}</style></head>'
+        f"<body><h1>{escape(title)}</h1>{body}</body></html>\n"
+    )
+
+
+def _body(
+    recipe: Mapping[str, Any], lines: Lines, evaluations: Mapping[str, Any], samples: Sequence[tuple[int, Shown]]
+) -> str:
+    facts = {
+        "environment": recipe["env"].get("id", ""),
+        "policy": recipe["policy"].get("kind", ""),
+        "agent": recipe["agent"].get("kind", ""),
+        "seed": recipe["run"]["seed"],
+        "updates": f"{len(lines)} of {recipe['run']['updates']}",
+    }
+    head = "".join(f"<div><dt>{name}</dt><dd>{escape(str(value))}</dd></div>" for name, value in facts.items())
+    return f"<dl>{head}</dl>{_evaluations(evaluations)}{_curves(lines)}{_programs(samples)}"
+
+
+# ------------------------------------------------------------------------------------------------------------ sections
+
+
+def _evaluations(evaluations: Mapping[str, Any]) -> str:
+    if not evaluations:
+        return ""
+    steps = sorted(evaluations, key=int)
+    rows = "".join(_evaluation(step, evaluations[step]) for step in steps)
+    found = [evaluations[step] for step in steps]
+    curve = Curve(
+        "pass@1", [int(s) for s in steps], [e["pass@1"] for e in found], [Z * e["standard_error"] for e in found]
+    )
+    table = (
+        "<table><tr><th>update</th><th>pass@1</th><th>95 % interval</th><th>cases passed</th><th>problems</th>"
+        f"<th>programs each</th></tr>{rows}</table>"
+    )
+    note = "<p>Intervals are over problems: 1.96 standard errors each way.</p>"
+    drawn = chart("pass@1 (95 % over problems)", [curve], percent=True)
+    return f'<h2>Evaluations</h2><div class="grids">{drawn}<figure class="scroll">{table}{note}</figure></div>'
+
+
+def _evaluation(step: str, e: Mapping[str, Any]) -> str:
+    half = Z * e["standard_error"]
+    low, high = max(0.0, e["pass@1"] - half), min(1.0, e["pass@1"] + half)
+    interval = f"{low:.1%} to {high:.1%}" if half == half else "one problem"
+    cells = (step, f"{e['pass@1']:.1%}", interval, f"{e['pass_ratio']:.1%}", e["problems"], e["samples"])
+    return f"<tr>{''.join(f'<td>{escape(str(cell))}</td>' for cell in cells)}</tr>"
+
+
+def _curves(lines: Lines) -> str:
+    names = {name: None for line in lines for name in line if name != "step"}  # in order of appearance
+    charts = list(CHARTS)
+    listed = {name for _, wanted, _ in charts for name in _matching(names, wanted)}
+    charts += [(name, (name,), False) for name in names if name not in listed]
+    drawn = (
+        chart(title, [_curve(lines, n) for n in _matching(names, wanted)], percent=p) for title, wanted, p in charts
+    )
+    body = "".join(drawn)
+    return f'<h2>Training</h2><div class="grids">{body}</div>' if body else "<p>No update yet.</p>"
+
+
+def _matching(names: Mapping[str, None], wanted: Sequence[str]) -> list[str]:
+    return [n for w in wanted for n in names if (n.startswith(w) if w.endswith("/") else n == w)]
+
+
+def _curve(lines: Lines, name: str) -> Curve:
+    points = [(line["step"], line[name]) for line in lines if name in line]
+    label, colour = name.rpartition("/")[2].replace("_", " "), COLOURS.get(name, -1)
+    return Curve(label, [x for x, _ in points], [y for _, y in points], colour=colour)
+
+
+def _programs(samples: Sequence[tuple[int, Shown]]) -> str:
+    if not samples:
+        return ""
+    chosen = samples if len(samples) <= PROGRAMS else [*samples[:8], *samples[8 - PROGRAMS :]]
+    articles = "".join(_program(step, shown) for step, shown in reversed(chosen))
+    note = (
+        "<p>Newest first. The line that failed is marked. A token's background is what its log-probability was multiplied by: "
+        "green raised it, red lowered it, the stronger the larger its share in the program.</p>"
+    )
+    return f"<h2>Programs</h2>{note}{articles}"
+
+
+def _program(step: int, shown: Shown) -> str:
+    where = f" on line {shown.line}" if shown.line else ""
+    facts = [
+        f"update {step}",
+        f"{shown.passed} of {shown.cases} cases passed",
+        f"reward {shown.reward:+.2f} = " + ", ".join(f"{name} {value:+.2f}" for name, value in shown.parts.items()),
+        *([f"{shown.kind}{where}" + (f": {shown.message}" if shown.message else "")] if shown.kind else []),
+        *(["cut off"] if shown.truncated else []),
+    ]
+    words = shown.outcome.lower().replace("_", " ")
+    head = f'<b>{_safe(shown.problem)}</b><span class="{escape(shown.outcome)}">{escape(words)}</span>'
+    head += "".join(f"<span>{_safe(fact)}</span>" for fact in facts)
+    statement = "\n".join(map(_safe, shown.statement.splitlines()))
+    task = f"<details><summary>problem</summary><pre>{statement}</pre></details>"
+    return f"<article><header>{head}</header>{task}<pre>{''.join(_rows(shown))}</pre></article>"
+
+
+def _rows(shown: Shown) -> Iterator[str]:
+    """Each line of the program, its tokens on a background of their weight."""
+    largest = max(map(abs, shown.weights), default=0.0) or 1.0
+    ends = [*shown.starts[1:], len(shown.text)]
+    tokens = list(zip(shown.starts, ends, shown.weights, range(len(ends)), strict=False))
+    for number, (start, line) in enumerate(shown.lines(), 1):
+        spans = []
+        for a, b, weight, index in tokens:
+            part = line[max(a - start, 0) : max(b - start, 0)]
+            if part:
+                spans.append(_token(part, weight, largest, given=index < shown.given))
+        guilty = " guilty" if number == shown.line else ""
+        yield f'<span class="row{guilty}"><i>{number}</i>{"".join(spans)}</span>'
+
+
+def _token(text: str, weight: float, largest: float, *, given: bool) -> str:
+    if given:
+        return f'<span class="given" title="given">{_safe(text)}</span>'
+    colour = WARM if weight > 0 else COLD
+    share = round(6 + 40 * abs(weight) / largest) if weight else 0
+    return f'<span title="{weight:+.3g}" style="background:color-mix(in srgb,{colour} {share}%,transparent)">{_safe(text)}</span>'
+
+
+def _safe(text: str) -> str:
+    return escape(render.shown(text))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m agents.report", description="One HTML page of a run's folder.")
+    parser.add_argument("run", type=Path, help="the folder of a run, such as runs/procedural_rltf")
+    parser.add_argument("--out", type=Path, help="where the page goes (default: report.html in that folder)")
+    options = parser.parse_args(arguments)
+    out = options.out or options.run / "report.html"
+    try:
+        write_text(out, page(options.run))
+    except RLTFError as error:
+        Console(stderr=True).print(f"[red]{type(error).__name__}:[/] {markup(str(error))}", highlight=False)
+        return 2
+    Console().print(f"Wrote {markup(str(out))}", highlight=False)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,43 @@
+"""The on-policy agents' memory: the samples of one round, walked through a few times in minibatches, then forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from agents.replay import pack, unpack
+from agents.rollout import Sample
+
+
+class Round:
+    """Samples in minibatches of nearly equal size; false when all of them have been handed out."""
+
+    def __init__(self) -> None:
+        self._samples: list[Sample] = []
+        self._parts: list[list[int]] = []  # the last comes next
+
+    def __bool__(self) -> bool:
+        return bool(self._parts)
+
+    def start(self, samples: Sequence[Sample], epochs: int, size: int, rng: np.random.Generator) -> None:
+        """A new round: every sample once an epoch, in an order of `rng`, at most `size` at a time."""
+        self._samples, self._parts = list(samples), []
+        for _ in range(epochs):
+            order = rng.permutation(len(samples))
+            self._parts += [part.tolist() for part in np.array_split(order, -(-len(samples) // size))]
+        self._parts.reverse()
+
+    def draw(self) -> list[Sample]:
+        """The next minibatch."""
+        return [self._samples[i] for i in self._parts.pop()]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain tensors and numbers; of a round that is over, nothing."""
+        return {"samples": [pack(s) for s in self._samples if self._parts], "parts": [list(p) for p in self._parts]}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restores what `state_dict` gave."""
+        self._samples = [unpack(packed) for packed in state["samples"]]
+        self._parts = [list(p) for p in state["parts"]]

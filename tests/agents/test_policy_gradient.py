@@ -1,0 +1,328 @@
+"""The policy-gradient family, PPO and actor-critic: what a token weighs by hand, groups, rounds, values, the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import cycle
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from agents import actor_critic, dapo, dr_grpo, grpo, ppo, reinforce, rloo
+from agents.core import Episode
+from agents.policies.causal import CausalPolicy
+from agents.policy_gradient import PolicyGradient
+from agents.rollout import Sample
+from agents.rounds import Round
+from agents.testing import check_agent
+from rltf_env.core import Attempt, Feedback, Outcome, Problem
+from rltf_env.env import UnitTestEnv
+from rltf_env.errors import UnknownName, UsageError
+
+MakeEnv = Callable[..., UnitTestEnv]
+FAMILY = {"reinforce": reinforce, "rloo": rloo, "grpo": grpo, "dr_grpo": dr_grpo, "dapo": dapo}
+SMALL: dict[str, Any] = {
+    "problems": 1,
+    "samples_per_problem": 2,
+    "batch_size": 2,
+    "optimiser": {"lr": 1e-3, "warmup": 2},
+}
+
+
+def answers(*sequence: bool) -> Callable[[str, Problem], bool]:
+    """A rule that lets programs pass or fail in this order, whatever they are; then it goes round again."""
+    left = cycle(sequence)
+    return lambda source, problem: next(left)
+
+
+def paid(attempt: Attempt) -> Feedback:
+    """3 for a pass, 1 for a failure; and -0.25 on the first token."""
+    own = np.zeros(len(attempt.program), np.float32)
+    own[0] = -0.25
+    whole = 3.0 if attempt.verdict.outcome is Outcome.PASSED else 1.0
+    return Feedback.build(attempt.program, "paid", sequence=whole, tokens=own)
+
+
+def written(agent: PolicyGradient) -> list[Sample]:
+    """The samples of a fresh round, in the order in which they were written."""
+    agent.write()
+    return agent.round._samples
+
+
+# -------------------------------------------------------------------------------------------------------------- weights
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("reinforce", (2.75, 0.75)),  # the running mean is still 0
+        ("rloo", (2.0, -2.0)),  # less the other
+        ("grpo", (1 / 1.0001, -1 / 1.0001)),  # less the mean, over the deviation, 1
+        ("dr_grpo", (1.0, -1.0)),  # less the mean
+        ("dapo", (1 / 1.0001, -1 / 1.0001)),
+    ],
+)
+def test_what_a_program_weighs(
+    policy: CausalPolicy, make_env: MakeEnv, name: str, expected: tuple[float, float]
+) -> None:
+    env = make_env(answers(True, False), reward=paid)
+    samples = written(FAMILY[name].load(policy, env, seed=0, **SMALL, **options_without_length(name)))
+    for sample, want in zip(samples, expected, strict=True):
+        np.testing.assert_allclose(sample.weights, np.full(len(sample.tokens), want), atol=1e-4)
+
+
+def options_without_length(name: str) -> dict[str, Any]:
+    return {"overlong": "judge"} if name == "dapo" else {}
+
+
+def test_token_level_credit_stands_on_its_token_beside_the_groups_advantage(
+    policy: CausalPolicy, make_env: MakeEnv
+) -> None:
+    env = make_env(answers(True, False), reward=paid)
+    for sample, want in zip(written(rloo.load(policy, env, seed=0, credit="token", **SMALL)), (2.0, -2.0), strict=True):
+        expected = np.full(len(sample.tokens), want)
+        expected[0] -= 0.25
+        np.testing.assert_allclose(sample.weights, expected, atol=1e-5)
+
+
+def test_the_running_mean_follows_the_returns(policy: CausalPolicy, make_env: MakeEnv) -> None:
+    agent = reinforce.load(policy, make_env(answers(True), reward=paid), seed=0, **SMALL)
+    assert [float(written(agent)[0].weights[0]) for _ in range(3)] == pytest.approx(
+        [2.75, 2.475, 2.2275]
+    )  # 2.75 * 0.9^n
+
+
+def test_a_program_that_strays_from_the_reference_earns_less(policy: CausalPolicy, make_env: MakeEnv) -> None:
+    agent = rloo.load(policy, make_env(answers(True), reward=paid), seed=0, **{**SMALL, "kl_reward": 0.5})
+    with torch.no_grad():
+        for p in policy.model.parameters():
+            p.mul_(1.5)
+    a, b = written(agent)
+    assert a.learn.dtype == bool
+    strayed = [float((s.logprobs - s.extra["reference"])[s.learn].sum()) for s in (a, b)]
+    assert abs(strayed[0] - strayed[1]) > 1e-2
+    np.testing.assert_allclose(a.weights, -0.5 * (strayed[0] - strayed[1]), rtol=1e-4)
+
+
+# --------------------------------------------------------------------------------------------------------------- groups
+
+
+def test_groups_that_all_earned_the_same_are_replaced(policy: CausalPolicy, make_env: MakeEnv) -> None:
+    env = make_env(answers(True, True, True, False), reward=paid)
+    agent = dapo.load(policy, env, seed=0, **{**SMALL, "overlong": "judge"})
+    weights = [float(s.weights[0]) for s in written(agent)]
+    assert weights == pytest.approx([1, -1], abs=1e-3)
+    assert (agent.sampled["groups"], agent.sampled["groups_drawn"]) == (1, 2)
+    assert agent.sampled["outcome/passed"] == 0.75  # what the policy does, not what was kept
+
+
+def test_without_any_telling_group_the_last_are_taken_and_teach_nothing(
+    policy: CausalPolicy, make_env: MakeEnv
+) -> None:
+    agent = dapo.load(policy, make_env(answers(True), reward=paid), seed=0, **{**SMALL, "overlong": "judge"})
+    assert not any(s.weights.any() for s in written(agent))
+    assert agent.sampled["groups_drawn"] == 4
+
+
+def test_a_group_whose_tokens_earned_something_tells_something_with_token_credit(
+    policy: CausalPolicy, make_env: MakeEnv
+) -> None:
+    options = {**SMALL, "overlong": "judge", "credit": "token"}
+    agent = dapo.load(policy, make_env(answers(True), reward=paid), seed=0, **options)
+    assert all(s.weights[0] == -0.25 for s in written(agent))
+    assert agent.sampled["groups_drawn"] == 1
+
+
+# ------------------------------------------------------------------------------------------------------------- overlong
+
+
+def test_programs_that_were_cut_off_teach_nothing_when_filtered(policy: CausalPolicy, make_env: MakeEnv) -> None:
+    env = make_env(answers(True, False), reward=paid, max_program_tokens=6)
+    for how, expected in (("judge", True), ("filter", False)):
+        samples = written(rloo.load(policy, env, seed=0, overlong=how, **{**SMALL, "samples_per_problem": 8}))
+        cut = [s for s in samples if s.tokens[-1] != policy.eos_id]
+        assert cut
+        assert all(s.learn.any() == expected for s in cut)
+
+
+def test_long_programs_are_punished_by_their_length(policy: CausalPolicy, make_env: MakeEnv) -> None:
+    env = make_env(answers(True), reward=paid, max_program_tokens=10)
+    options = {**SMALL, "samples_per_problem": 8, "overlong": "punish", "overlong_cache": 1.0, "advantage": "running"}
+    for s in written(rloo.load(policy, env, seed=0, **options)):
+        assert float(s.weights[0]) == pytest.approx(2.75 - len(s.tokens) / 10, abs=1e-5)
+
+
+# ---------------------------------------------------------------------------------------------------------------- rounds
+
+
+def sample(i: int) -> Sample:
+    nothing = np.zeros(1, np.float32)
+    return Sample(np.array([1]), np.array([i]), np.ones(1, bool), nothing, nothing, extra={"x": nothing + i})
+
+
+def test_a_round_hands_out_every_sample_once_an_epoch_in_nearly_equal_parts() -> None:
+    made = Round()
+    assert not made
+    made.start([sample(i) for i in range(7)], 2, 3, np.random.default_rng(0))
+    parts = []
+    while made:
+        parts.append([int(s.tokens[0]) for s in made.draw()])
+    assert [len(part) for part in parts] == [3, 2, 2] * 2
+    for epoch in (parts[:3], parts[3:]):
+        assert sorted(i for part in epoch for i in part) == list(range(7))
+    assert made.state_dict() == {"samples": [], "parts": []}  # what is over is not carried along
+
+
+def test_a_round_in_the_middle_comes_back_from_its_state() -> None:
+    made, again = Round(), Round()
+    made.start([sample(i) for i in range(5)], 1, 2, np.random.default_rng(0))
+    made.draw()
+    again.load_state_dict(made.state_dict())
+    while made:
+        a, b = made.draw(), again.draw()
+        assert [(int(s.tokens[0]), float(s.extra["x"][0])) for s in a] == [
+            (int(s.tokens[0]), float(s.extra["x"][0])) for s in b
+        ]
+    assert not again
+
+
+@pytest.mark.parametrize("name", FAMILY)
+@pytest.mark.parametrize("options", [{"credit": "token", "kl": 0.1}, {"kl_reward": 0.1, "entropy": 0.01}])
+def test_contract_of_the_family_with_every_term(name: str, options: dict[str, Any]) -> None:
+    check_agent(lambda p, e, s: FAMILY[name].load(p, e, seed=s, **SMALL, **options))
+
+
+def test_epochs_without_a_clip_and_a_group_of_one_are_refused(policy: CausalPolicy, make_env: MakeEnv) -> None:
+    with pytest.raises(UsageError, match="clip > 0 with epochs > 1"):
+        rloo.load(policy, make_env(), seed=0, epochs=2)
+    with pytest.raises(UsageError, match="samples_per_problem >= 2"):
+        grpo.load(policy, make_env(), seed=0, samples_per_problem=1)
+    with pytest.raises(UnknownName, match="'overlong'"):
+        grpo.load(policy, make_env(), seed=0, overlon="filter")
+
+
+# ----------------------------------------------------------------------------------------------------------------- PPO
+
+
+def test_gae_of_a_round_is_whitened_over_what_is_learnt() -> None:
+    nothing = np.zeros(3, np.float32)
+    learn = [np.array([True, True, True]), np.array([False, True])]
+    samples = [Sample(np.array([1]), np.arange(len(m)), m, nothing[: len(m)], nothing[: len(m)]) for m in learn]
+    rewards = [np.array([1, 0, 2], np.float32), np.array([0, 1], np.float32)]
+    values = [np.array([1, 2, 3], np.float32), np.array([2, 4], np.float32)]
+    made = ppo.advantages(samples, rewards, values, 0.5, 0.5)
+    raw = np.array([0.8125, -0.75, -1.0, -3.0])  # see the table of `gae`; the second program's first token was given
+    want = (raw - raw.mean()) / raw.std()
+    np.testing.assert_allclose([*made[0].weights, made[1].weights[1]], want, atol=1e-5)
+    assert made[1].weights[0] == 0
+    np.testing.assert_allclose(made[0].extra["returns"], [1.8125, 1.25, 2.0])
+    np.testing.assert_allclose(made[1].extra["values"], [2, 4])
+
+
+def test_the_value_head_starts_at_zero_and_learns_the_return(
+    policy: CausalPolicy, make_env: MakeEnv, problems: list[Problem]
+) -> None:
+    env = make_env(answers(True), reward=paid, max_program_tokens=3, problems=problems[:2])
+    options = {"lr": 3e-2, "warmup": 1, "weight_decay": 0.0}
+    small = {**SMALL, "samples_per_problem": 8, "batch_size": 8, "value_clip": 0.0, "kl": 0.0, "credit": "program"}
+    agent = ppo.load(policy, env, seed=0, **{**small, "optimiser": options})
+    lines = [agent.update() for _ in range(60)]
+    assert lines[0]["value"] == 0
+    assert lines[-1]["value"] == pytest.approx(2.75, abs=0.3)
+
+
+def test_in_the_values_warm_up_the_policy_stays_as_it_is(policy: CausalPolicy, make_env: MakeEnv) -> None:
+    agent = ppo.load(policy, make_env(), seed=0, value_warmup=2, **SMALL)
+    before = {name: t.clone() for name, t in policy.model.state_dict().items()}
+    for expected in (True, True, False):
+        agent.update()
+        assert all(torch.equal(t, before[name]) for name, t in policy.model.state_dict().items()) == expected
+        assert agent.head.weight.any()
+
+
+def test_the_kl_coefficient_steers_and_the_reference_stays(policy: CausalPolicy, make_env: MakeEnv) -> None:
+    agent = ppo.load(policy, make_env(), seed=0, **{**SMALL, "epochs": 1, "kl": 0.5, "kl_target": 1.0})
+    assert agent.reference is not None
+    first = {name: t.clone() for name, t in agent.reference.state_dict().items()}
+    lines = [agent.update() for _ in range(3)]
+    assert lines[0]["kl_reference"] == pytest.approx(0, abs=1e-4)
+    assert [line["kl_coefficient"] for line in lines[:2]] == pytest.approx(
+        [0.5, 0.49]
+    )  # below the target: 0.5 * (1 - 0.02)
+    assert all(torch.equal(t, first[name]) for name, t in agent.reference.state_dict().items())
+
+
+def test_straying_is_charged_token_by_token(policy: CausalPolicy, make_env: MakeEnv) -> None:
+    agent = ppo.load(policy, make_env(answers(True), reward=paid), seed=0, **{**SMALL, "kl": 1.0, "kl_target": 0.0})
+    with torch.no_grad():
+        for p in policy.model.parameters():
+            p.mul_(1.5)
+    agent.write()
+    for s in agent.round._samples:
+        marked = agent.reference.marked([s])[0] if agent.reference else s
+        rewards = -(s.logprobs - marked.extra["reference"]) * s.learn
+        rewards[0] -= 0.25
+        rewards[-1] += 3.0
+        # values are 0 and gamma is 1, so at lambda 1 a return would be the sum of what is to come; here discounted by lambda
+        expected = [sum(0.95 ** (k - t) * rewards[k] for k in range(t, len(rewards))) for t in range(len(rewards))]
+        np.testing.assert_allclose(s.extra["returns"], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "options", [{"credit": "program", "overlong": "punish"}, {"kl": 0.0, "value_warmup": 2, "entropy": 0.1}]
+)
+def test_contract_of_ppo(options: dict[str, Any]) -> None:
+    check_agent(lambda p, e, s: ppo.load(p, e, seed=s, **SMALL, **options))
+
+
+# -------------------------------------------------------------------------------------------------------- actor-critic
+
+
+def test_contract_of_actor_critic_with_its_options() -> None:
+    small = {"buffer": 12, "fill": 8, "refresh": 4, "refresh_every": 2, "samples_per_problem": 2, "batch_size": 4}
+    options = {"max_staleness": 3, "entropy": 0.1, "credit": "program", "reduction": "seq_sum"}
+    check_agent(lambda p, e, s: actor_critic.load(p, e, seed=s, **small, **options))
+
+
+def test_actor_critics_values_leave_the_transformer_alone(policy: CausalPolicy, make_env: MakeEnv) -> None:
+    """Rewards of nothing, values of something: all that is to learn is the head's."""
+
+    def nothing(attempt: Attempt) -> Feedback:
+        return Feedback.build(attempt.program, "nothing")
+
+    small = {
+        "fill": 8,
+        "samples_per_problem": 2,
+        "batch_size": 4,
+        "optimiser": {"lr": 1e-2, "weight_decay": 0.0, "warmup": 0},
+    }
+    agent = actor_critic.load(policy, make_env(reward=nothing), seed=0, lam=0.0, gamma=0.0, value_weight=1.0, **small)
+    with torch.no_grad():
+        agent.head.bias.fill_(1.0)
+    before = {name: t.clone() for name, t in policy.model.state_dict().items()}
+    assert agent.update()["value_loss"] == pytest.approx(0.5)
+    assert float(agent.head.bias.detach()) < 1.0
+    moved = [n for n, t in policy.model.state_dict().items() if not torch.equal(t, before[n])]
+    assert moved  # by the advantage, which is -1: less probable, whatever was written
+
+
+def test_old_programs_count_by_what_they_were_sampled_from(policy: CausalPolicy, make_env: MakeEnv) -> None:
+    options = {"fill": 8, "samples_per_problem": 2, "batch_size": 4, "sampling": {"temperature": 0.5}}
+    agent = actor_critic.load(policy, make_env(), seed=0, **options)
+    agent.refresh(8)
+    data = list(agent.buffer._samples)
+    assert all((s.logprobs[s.learn] <= 0).all() for s in data)
+    other = actor_critic.load(policy, make_env(), seed=0, **{**options, "sampling": {"temperature": 1.0}})
+    other.refresh(8)
+    assert np.mean([s.logprobs.mean() for s in data]) > np.mean([s.logprobs.mean() for s in other.buffer._samples])
+
+
+def test_episodes_of_a_group_share_their_problem(policy: CausalPolicy, make_env: MakeEnv) -> None:
+    agent = grpo.load(policy, make_env(), seed=0, **{**SMALL, "problems": 3})
+    groups, drawn = agent._groups()
+    assert len(groups) == len(drawn) == 3
+    for problem, group in groups:
+        assert [e.problem for e in group] == [problem.id] * 2
+        assert isinstance(group[0], Episode)

@@ -1,0 +1,323 @@
+"""What a run shows: its journal, its folder's sample programs, a terminal's panel, trackers, and the page of the report."""
+
+from __future__ import annotations
+
+import html
+import io
+import json
+import re
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from agents import _svg, folders, live, report, trackers
+from agents.config import Run
+from agents.core import Episode
+from agents.journal import Journal, Shown
+from rltf_env.core import CallCase, CaseResult, Failure, Feedback, Outcome, Problem, Program, Verdict
+from rltf_env.errors import DataError, MissingData, UnknownName
+
+HOSTILE = "x = '<script>alert(1)</script>'\n\x1b[2Jy = [/] & \"\n"
+PROBLEM = Problem("p/1", "Write <b>f</b>.", [CallCase((), 1)], "f")
+
+
+def episode(outcome: Outcome = Outcome.RUNTIME_ERROR, text: str = HOSTILE) -> Episode:
+    program = Program(np.zeros(len(text), np.int64), text, np.arange(len(text)), given=1, truncated=True)
+    failure = None if outcome is Outcome.PASSED else Failure("NameError", "<i>y</i>", line=2)
+    verdict = Verdict((CaseResult(outcome, failure),))
+    feedback = Feedback.build(program, "fine", sequence=-0.5)
+    nothing = np.zeros(len(text), np.float32)
+    return Episode("p/1", np.zeros(1, np.int64), program, nothing, nothing, verdict, feedback, 0)
+
+
+def shown(**options: Any) -> Shown:
+    e = episode(**options)
+    return Shown.of(PROBLEM, e, np.linspace(-1, 1, len(e.program)))
+
+
+# ------------------------------------------------------------------------------------------------------------- journal
+
+
+def test_journal_shows_one_program_of_each_outcome_worst_first() -> None:
+    group = [episode(o) for o in (Outcome.PASSED, Outcome.SYNTAX_ERROR, Outcome.PASSED)]
+    journal = Journal()
+    journal.show([PROBLEM], [group], [[np.full(len(e.program), i, float) for i, e in enumerate(group)]])
+    assert [(s.outcome, s.weights[0]) for s in journal.programs] == [("SYNTAX_ERROR", 1.0), ("PASSED", 0.0)]
+
+
+def test_a_journal_that_was_taken_from_is_empty() -> None:
+    journal = Journal()
+    with journal.timed("judge"):
+        pass
+    journal.tokens += 3
+    taken = journal.take()
+    assert (taken.tokens, list(taken.seconds)) == (3, ["judge"])
+    assert journal == Journal()
+
+
+def test_lines_are_pythons() -> None:
+    assert shown(text="a\r\nb\rc").lines() == [(0, "a"), (3, "b"), (5, "c")]
+
+
+# ------------------------------------------------------------------------------------------------------------- folders
+
+
+def test_sample_programs_are_bounded_however_long_the_run() -> None:
+    out = folders.Folder(Path(), io.StringIO(), io.StringIO(), (), 0)
+    run = Run("r", updates=100_000, samples_every=1)
+    written = 0
+    for step in range(1, 100_001):
+        if out.wants_programs(step, run):
+            out.sampled(step, [])
+            written += 1
+    assert 200 <= written <= folders.RECORDS
+
+
+def test_no_rhythm_means_no_programs() -> None:
+    out = folders.Folder(Path(), io.StringIO(), io.StringIO(), (), 0)
+    assert not out.wants_programs(1, Run("r", updates=5, samples_every=0))
+
+
+def test_what_a_killed_writer_left_half_done_is_dropped(tmp_path: Path) -> None:
+    for name in (folders.METRICS, folders.SAMPLES):
+        (tmp_path / name).write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n{"ste')
+    with folders.opened(tmp_path, 2, ()) as folder:
+        folder.updated(3, {"step": 3, "a": 1.5})
+    assert folders.records(tmp_path / folders.METRICS) == [{"step": 1}, {"step": 2}, {"step": 3, "a": 1.5}]
+    assert folders.records(tmp_path / folders.SAMPLES) == [{"step": 1}, {"step": 2}]
+
+
+# ------------------------------------------------------------------------------------------------------------ terminal
+
+
+def screen(terminal: bool) -> tuple[live.Screen, io.StringIO]:
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=terminal, width=120, color_system=None)
+    return live.Screen(console, "run [x]", total=4, done=1, log_every=1), file
+
+
+LINE = {
+    "step": 2, "reward": 0.25, "reward/fine": -0.125, "rl_loss": 1.5, "entropy": 3.0, "outcome/passed": 0.75,
+    "outcome/syntax_error": 0.25, "tokens_per_second": 1234.0, "seconds": 4.0, "seconds/generate": 2.0, "seconds/judge": 1.0,
+}  # fmt: skip
+
+
+def test_without_a_terminal_an_update_is_one_line_and_programs_are_kept_out() -> None:
+    made, file = screen(terminal=False)
+    with made:
+        made.update(LINE)
+        made.programs(2, [shown()])
+    assert file.getvalue().splitlines() == [
+        "update     2  rl_loss 1.5  reward 0.25  passed 0.75  entropy 3  4.00 s",
+    ]
+
+
+def test_the_panel_says_where_the_run_is_and_where_its_time_goes() -> None:
+    made, file = screen(terminal=True)
+    with made:
+        made.update(LINE)
+    text = file.getvalue()
+    for words in ("run [x]", "update 2 of 4", "reward", "fine", "passed", "75%", "1,234 while writing"):
+        assert words in text
+    assert re.search(r"writing +50.0% of the time", text)
+    assert re.search(r"waiting for the judge +25.0% of the time", text)
+    assert re.search(r"learning +25.0% of the time", text)
+
+
+def test_a_hostile_program_reaches_no_terminal_raw_and_its_line_is_marked() -> None:
+    made, file = screen(terminal=True)
+    made.console.print(live.programs(7, [shown()]))
+    text = file.getvalue()
+    assert '>   2 | ␛[2Jy = [/] & "' in text
+    assert "    1 | x = '<script>" in text
+    assert "\x1b" not in text
+    assert "NameError on line 2" in text
+
+
+def test_a_long_program_is_shown_around_its_guilty_line() -> None:
+    text = "".join(f"line{i}\n" for i in range(1, 101))
+    each = Shown(**{**shown(text=text).to_dict(), "line": 60})
+    rows = live.code(each).plain.splitlines()
+    assert len(rows) == live.CODE_LINES
+    assert any(row.startswith(">  60") for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"), [([0.0, 7.0], "▁█"), ([3.0, 3.0], "▁▁"), ([0.0, 1.0, 2.0], "▁▅█"), ([5.0], "▁")]
+)
+def test_sparkline(values: list[float], expected: str) -> None:
+    assert live.sparkline(values) == expected
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(0.2, "0:00"), (184, "3:04"), (7384, "2:03:04")])
+def test_duration(seconds: float, expected: str) -> None:
+    assert live.duration(seconds) == expected
+
+
+# ------------------------------------------------------------------------------------------------------------ trackers
+
+STAND_IN = """
+calls = []
+def init(**options): calls.append(("init", options))
+def log(metrics, step): calls.append(("log", metrics, step))
+def finish(): calls.append(("finish",))
+"""
+
+
+def test_tensorboard_holds_the_numbers_and_forgets_what_came_after_the_checkpoint(tmp_path: Path) -> None:
+    for done, value in ((0, 1.0), (1, 2.0)):
+        with trackers.opened([], tmp_path, "run", {}, done) as (board,):
+            for step in range(done + 1, 4):
+                board.log(step, {"reward/fine": value})
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    found = EventAccumulator(str(tmp_path / "tensorboard"))
+    found.Reload()
+    assert [(e.step, e.value) for e in found.Scalars("reward/fine")] == [(1, 1.0), (2, 2.0), (3, 2.0)]
+
+
+@pytest.mark.parametrize("name", ["wandb", "trackio"])
+def test_hosted_trackers_are_told_the_same_and_closed(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / f"{name}.py").write_text(STAND_IN)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    with trackers.opened([name], tmp_path / "out", "run", {"a": 1}, 0) as opened:
+        for each in opened:
+            each.log(1, {"x": 2.0})
+    calls = sys.modules.pop(name).calls
+    assert [call[0] for call in calls] == ["init", "log", "finish"]
+    options = calls[0][1]
+    assert (options["project"], options["name"], options["config"], options["resume"]) == (
+        "rltf",
+        "run",
+        {"a": 1},
+        "allow",
+    )
+    assert calls[1][1:] == ({"x": 2.0}, 1)
+
+
+def test_a_tracker_that_is_not_installed_names_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "trackio", None)
+    with pytest.raises(MissingData, match="pip install trackio"), trackers.opened(["trackio"], tmp_path, "r", {}, 0):
+        pass
+
+
+def test_a_tracker_that_there_is_not_is_refused() -> None:
+    with pytest.raises(UnknownName, match="Did you mean 'wandb'"):
+        trackers.check(["wandbb"])
+
+
+# -------------------------------------------------------------------------------------------------------------- report
+
+
+def write_run(out: Path, updates: int = 30) -> None:
+    (out / "recipe.toml").write_text(
+        '[run]\nname = "a <b>"\nseed = 3\nupdates = 30\n[env]\nid = "X"\n[policy]\nkind = "tiny"\n[agent]\nkind = "rltf"\n'
+    )
+    names = ("reward", "reward/fine", "outcome/passed", "rl_loss", "something_new")
+    lines = [{"step": i, **dict.fromkeys(names, i / 30)} for i in range(1, updates + 1)]
+    (out / folders.METRICS).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    e = {"pass@1": 0.5, "standard_error": 0.1, "pass_ratio": 0.75, "problems": 25, "samples": 2}
+    (out / folders.EVALUATIONS).write_text(json.dumps({"0": e, "30": {**e, "pass@1": 0.95}}))
+    (out / folders.SAMPLES).write_text(json.dumps({"step": 5, "program": shown().to_dict()}) + "\n")
+
+
+class Reader(HTMLParser):
+    """Tags, their attributes, and what a reader sees."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.fixture
+def read_page(tmp_path: Path) -> tuple[Reader, str]:
+    write_run(tmp_path)
+    page = report.page(tmp_path)
+    reader = Reader()
+    reader.feed(page)
+    return reader, page
+
+
+def test_the_page_loads_nothing_and_runs_nothing(read_page: tuple[Reader, str]) -> None:
+    reader, page = read_page
+    assert not {"script", "link", "img", "iframe", "object", "b>"} & set(reader.tags)
+    assert not [name for name, _ in reader.attributes if name.startswith("on") or name in ("src", "href", "srcset")]
+    assert "default-src 'none'" in page
+    assert "http://" not in page
+    assert "https://" not in page
+    assert "url(" not in page
+    assert "@import" not in page
+
+
+def test_programs_and_names_are_escaped_and_the_guilty_line_is_marked(read_page: tuple[Reader, str]) -> None:
+    reader, page = read_page
+    assert "<script>alert(1)</script>" in reader.text.replace("\n", "")
+    assert "\x1b" not in page
+    assert html.escape("a <b>") in page
+    rows = re.findall(r'<span class="row( guilty)?"><i>(\d+)</i>', page)
+    assert rows == [("", "1"), (" guilty", "2"), ("", "3")]
+    assert '<span class="given" title="given">x</span>' in page
+
+
+def test_every_metric_has_a_curve_and_evaluations_have_intervals(read_page: tuple[Reader, str]) -> None:
+    reader, page = read_page
+    for title in ("Reward", "Outcomes", "Reinforcement loss", "something_new", "pass@1 (95 % over problems)"):
+        assert f"<figcaption>{title}</figcaption>" in page
+    assert "30.4% to 69.6%" in page  # 0.5 +- 1.96 * 0.1
+    assert "75.4% to 100.0%" in page
+    assert reader.tags.count("polyline") == 6
+
+
+def test_a_run_without_an_update_and_without_programs_is_a_page(tmp_path: Path) -> None:
+    write_run(tmp_path, updates=0)
+    (tmp_path / folders.EVALUATIONS).unlink()
+    (tmp_path / folders.SAMPLES).unlink()
+    assert "No update yet." in report.page(tmp_path)
+
+
+def test_a_long_run_is_thinned() -> None:
+    long = _svg.Curve("x", range(10_000), [float(i % 7) for i in range(10_000)])
+    assert len(_svg.chart("t", [long])) < 10_000
+
+
+def test_the_command_writes_the_page_and_says_what_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_run(tmp_path)
+    assert report.main([str(tmp_path)]) == 0
+    assert (tmp_path / "report.html").read_text().startswith("<!doctype html>")
+    assert report.main([str(tmp_path / "nothing")]) == 2
+    assert "Expected the folder of a run" in capsys.readouterr().err.replace("\n", " ")
+    (tmp_path / "recipe.toml").write_text("[run]\n")
+    with pytest.raises(DataError, match="of this version"):
+        report.page(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (0.0, 1.0, [0.0, 0.25, 0.5, 0.75, 1.0]),
+        (0.0, 0.0, [0.0, 0.25, 0.5, 0.75, 1.0]),
+        (-3.2, 4.9, [-5.0, -2.5, 0.0, 2.5, 5.0]),
+        (2e-6, 2e-6, [1.8e-6, 1.9e-6, 2e-6, 2.1e-6, 2.2e-6]),
+    ],
+)
+def test_ticks_are_round_and_hold_the_values(low: float, high: float, expected: list[float]) -> None:
+    assert _svg.ticks(low, high) == pytest.approx(expected, abs=1e-9)
