@@ -377,6 +377,11 @@ class UnitTestEnv(gymnasium.Env[Any, Any]):
             raise ResetNeeded("Expected reset() before asking for the problem: no episode has begun.")
         return self._problem
 
+    @property
+    def tokens(self) -> IntArray:
+        """int64 (<=T,): a copy of the program so far, with what was given, without padding."""
+        return self._program[: self._length].copy()
+
     def render(self) -> str | None:  # type: ignore[override]
         """The program so far, and after the end the verdict, the failing line and the heat of each token (`render.ansi`)."""
         if self.render_mode is None:
