@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from rltf_env.core import BoolArray, IntArray, Tokenizer
 from rltf_env.errors import UsageError
-from rltf_env.prefix import Prefix, _lexer
+from rltf_env.prefix import Prefix, _lexer, kinds
 from rltf_env.prefix._lexer import Events, State
 
 Int8Array = npt.NDArray[np.int8]
@@ -93,6 +93,7 @@ class TokenMasks:
     """Masks for one vocabulary. Those of equal prefixes are one array, which can't be written to."""
 
     def __init__(self, spellings: Sequence[bytes], eos_id: int) -> None:
+        self._made_of = tuple(spellings), eos_id
         self._eos = eos_id
         self._size = len(spellings)
         self._order = [i for i in sorted(range(self._size), key=spellings.__getitem__) if i != eos_id and spellings[i]]
@@ -102,6 +103,9 @@ class TokenMasks:
         self._places: OrderedDict[Place, tuple[list[Class], IntArray]] = OrderedDict()
         self._masks: OrderedDict[Prefix, BoolArray] = OrderedDict()
         self._kept = max(64, min(8192, KEPT_BYTES // self._size))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _shared_masks, self._made_of  # what was remembered stays where it is
 
     def __call__(self, prefix: Prefix) -> BoolArray:
         """bool (V,): the tokens after which `prefix` can still be completed; and the end token, where it is a program.
@@ -179,7 +183,7 @@ def _class_of(place: Place, events: Events) -> Class:
     lexer, pending, _ = place
     if not pending:
         return frozenset((Chance(events, _lexer.hopes(lexer)),))
-    steps = (_lexer.step(lexer, char) for char in (_lexer.LETTER, _lexer.MARK, _lexer.OTHER))
+    steps = (_lexer.step(lexer, kind) for kind in kinds(pending))
     return frozenset(Chance(events + step[1], _lexer.hopes(step[0])) for step in steps if step)
 
 

@@ -183,7 +183,7 @@ class Prefix:
             prefix = prefix._fed(char)
         if not pending or prefix.grammar is None:
             return prefix
-        possible = any(prefix._fed(char).alive for char in (_lexer.LETTER, _lexer.MARK, _lexer.OTHER))
+        possible = any(prefix._fed(kind).alive for kind in kinds(pending))
         return prefix._replaced(pending) if possible else DEAD
 
     def _replaced(self, pending: bytes) -> Prefix:
@@ -215,6 +215,21 @@ def _decoded(pending: bytes, byte: int) -> tuple[str, bytes]:
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     decoder.setstate((pending, 0))
     return decoder.decode(bytes((byte,))), decoder.getstate()[0]
+
+
+@lru_cache(1 << 12)
+def kinds(pending: bytes) -> tuple[str, ...]:
+    """Of which kinds (`_lexer.kind_of`) a character may be that begins with these bytes, U+FFFD for a broken one included."""
+    length = 2 if pending[0] < 0xE0 else 3 if pending[0] < 0xF0 else 4
+    rest, bits = length - len(pending), pending[0] & (0x7F >> length)
+    for byte in pending[1:]:
+        bits = bits << 6 | byte & 0x3F
+    found = {_lexer.OTHER}
+    for point in range(max(0x80, bits << 6 * rest), min((bits + 1) << 6 * rest, 0x110000)):
+        found.add(_lexer.kind_of(chr(point)))
+        if len(found) == 3:
+            break
+    return tuple(sorted(found))
 
 
 def dead_at(pieces: Iterable[str | bytes], start: Prefix | None = None) -> int | None:

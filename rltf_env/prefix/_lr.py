@@ -28,9 +28,10 @@ class Table:
             self.by_name[name].append(number)
         self.follow = self._follow(start)
         self._numbers: dict[frozenset[Item], int] = {}
+        self.kernels: list[frozenset[Item]] = []
         self._moves: list[dict[str, int | frozenset[Item]]] = []
         self._reductions: list[list[tuple[str, int, frozenset[str]]]] = []
-        self.start = self._number(frozenset((number, 0) for number in self.by_name[start]))
+        self.start = self.number(frozenset((number, 0) for number in self.by_name[start]))
 
     def _first(self) -> dict[str, set[str]]:
         """The terminals that each rule may begin with; no rule matches nothing."""
@@ -58,9 +59,11 @@ class Table:
                         changed = changed or bool(new)
         return {name: frozenset(terminals) for name, terminals in follow.items()}
 
-    def _number(self, kernel: frozenset[Item]) -> int:
+    def number(self, kernel: frozenset[Item]) -> int:
+        """The state with these items. Numbers are given in the order of first need, so they are a process's own."""
         if kernel not in self._numbers:
             self._numbers[kernel] = len(self._moves)
+            self.kernels.append(kernel)
             moves, reductions = self._closed(kernel)
             self._moves.append(moves)
             self._reductions.append(reductions)
@@ -88,7 +91,7 @@ class Table:
         """The state after `symbol`, or None where it may not come."""
         found = self._moves[state].get(symbol)
         if isinstance(found, frozenset):
-            found = self._moves[state][symbol] = self._number(found)
+            found = self._moves[state][symbol] = self.number(found)
         return found
 
     def reductions(self, state: int, terminal: str) -> list[tuple[str, int]]:
@@ -104,6 +107,13 @@ class Stack:
     def __init__(self, state: int, below: Stack | None) -> None:
         self.state, self.below = state, below
         self.after: dict[str, tuple[Stack, ...]] = {}  # by terminal: what was found the last time
+
+    def __reduce__(self) -> tuple[object, ...]:
+        kernels, stack = [], self
+        while stack.below is not None:
+            kernels.append(python().table.kernels[stack.state])
+            stack = stack.below
+        return _restored, (kernels[::-1],)
 
 
 Stacks = tuple[Stack, ...]
@@ -158,6 +168,15 @@ class Machine:
                     seen.add(new)
                     todo.append(new)
         return tuple(shifted)
+
+
+def _restored(kernels: list[frozenset[Item]]) -> Stack:
+    """The stack of these states in this process, from the bottom up."""
+    machine = python()
+    stack = machine.bottom
+    for kernel in kernels:
+        stack = machine.push(stack, machine.table.number(kernel))
+    return stack
 
 
 @cache
