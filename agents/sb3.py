@@ -44,7 +44,8 @@ class TransformerExtractor(BaseFeaturesExtractor):
         super().__init__(observation_space, features_dim=width)
         prompt, program = observation_space["prompt"], observation_space["program"]
         assert isinstance(prompt, gymnasium.spaces.Box)
-        assert prompt.shape is not None and program.shape is not None
+        assert prompt.shape is not None
+        assert program.shape is not None
         self.pad_id = int(prompt.high.max())
         self.prompt_length = prompt.shape[0]
         self.tokens = nn.Embedding(self.pad_id + 1, width)

@@ -59,13 +59,14 @@ def reward_function(env: UnitTestEnv, extract: Callable[[str], str] | None = Non
 
     def unit_tests(completions: Sequence[Any], **columns: Any) -> list[float | None]:
         if PROBLEM not in columns:
-            raise UsageError(f"Expected a column {PROBLEM!r} with the ids of the problems. Build it with agents.trl.dataset.")
+            raise UsageError(
+                f"Expected a column {PROBLEM!r} with the ids of the problems. Build it with agents.trl.dataset."
+            )
         problems = [env.source.find(id) for id in columns[PROBLEM]]
         texts = [_text(completion) for completion in completions]
         programs = [extract(text) if extract else text for text in texts]
         futures = [
-            env.submit(problem, problem.prefix + program)
-            for problem, program in zip(problems, programs, strict=True)
+            env.submit(problem, problem.prefix + program) for problem, program in zip(problems, programs, strict=True)
         ]
         return [_total(future) for future in futures]
 

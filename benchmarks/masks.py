@@ -59,7 +59,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="What action masks cost.")
     parser.add_argument("--problems", type=int, default=100, help="procedural problems whose references are written")
     problems = list(datasets.load("procedural", size=parser.parse_args().problems))
-    print(f"{'vocabulary':<12}{'tokens':>8}{'masks':>8}{'first, mean':>14}{'worst':>12}{'again, mean':>14}   (ms a mask)")
+    print(
+        f"{'vocabulary':<12}{'tokens':>8}{'masks':>8}{'first, mean':>14}{'worst':>12}{'again, mean':>14}   (ms a mask)"
+    )
     for name, tokenizer in vocabularies(problems):
         first, again = (1e3 * seconds for seconds in measure(tokenizer, problems))
         numbers = f"{first.mean():>14.3f}{first.max():>12.1f}{again.mean():>14.4f}"

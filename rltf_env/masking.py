@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from functools import lru_cache
-from os.path import commonprefix
+from itertools import pairwise
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import gymnasium
@@ -85,6 +85,11 @@ class Chance(NamedTuple):
     hopes: tuple[tuple[str, ...], ...] | None
 
 
+def _in_common(a: bytes, b: bytes) -> int:
+    """How many bytes `a` and `b` begin with alike."""
+    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+
+
 Place = tuple[State, bytes, bool]  # of a `Prefix`, the part that is not grammar
 Class = frozenset[Chance]
 
@@ -98,8 +103,7 @@ class TokenMasks:
         self._size = len(spellings)
         self._order = [i for i in sorted(range(self._size), key=spellings.__getitem__) if i != eos_id and spellings[i]]
         self._sorted = [spellings[i] for i in self._order]
-        pairs = zip(["", *self._sorted], self._sorted, strict=False)
-        self._shared = [len(commonprefix((a or b"", b))) for a, b in pairs]
+        self._shared = [_in_common(a, b) for a, b in pairwise([b"", *self._sorted])]
         self._places: OrderedDict[Place, tuple[list[Class], IntArray]] = OrderedDict()
         self._masks: OrderedDict[Prefix, BoolArray] = OrderedDict()
         self._kept = max(64, min(8192, KEPT_BYTES // self._size))

@@ -50,8 +50,8 @@ class PrefixReward(gymnasium.Wrapper[Any, Any, Any, Any], gymnasium.utils.Record
 
     `info["shaping"]` is the part that was added. At the end `info["dead_at"]` is the index, among the program's tokens, of
     the one with which it became impossible as Python, or None; tokens that were given count. The step rewards sum no
-    longer to `feedback.total` but, with gamma = 1, to `feedback.total - Phi(s0)`; Phi(s0) is 0 by default unless the prefix that was
-    given is dead itself.
+    longer to `feedback.total` but, with gamma = 1, to `feedback.total - Phi(s0)`; by default Phi(s0) is 0 unless the prefix
+    that was given is dead itself.
 
     Args:
         env: a token environment, wrapped or not.

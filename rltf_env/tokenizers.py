@@ -91,7 +91,9 @@ class Words:
     def __post_init__(self) -> None:
         wrong = [word for word in self.words if not _WORD.fullmatch(word)]
         if wrong or len(set(self.words)) < len(self.words) or not self.words:
-            raise UsageError(f"Expected different words, signs or single blanks, got {wrong or list(self.words)[:20]!r}.")
+            raise UsageError(
+                f"Expected different words, signs or single blanks, got {wrong or list(self.words)[:20]!r}."
+            )
         object.__setattr__(self, "_ids", {word: id for id, word in enumerate(self.words)})
 
     @classmethod
@@ -117,7 +119,9 @@ class Words:
         words = _WORD.findall(text)
         for word in words:
             if word not in ids:
-                raise UnknownName("word", word, self.words, hint="Build the vocabulary from all texts: Words.of(texts).")
+                raise UnknownName(
+                    "word", word, self.words, hint="Build the vocabulary from all texts: Words.of(texts)."
+                )
         return [ids[word] for word in words]
 
     def program(self, tokens: Sequence[int] | IntArray, *, given: int = 0, truncated: bool = False) -> Program:

@@ -60,7 +60,7 @@ MAY_RUN = {
     "benchmarks._graders",  # other people's graders and the bare loop they are compared with, in a process of its own
     "benchmarks.throughput",  # canonical solutions, to know what other graders have to be told
 }
-PEERS = {"evalplus", "skyrl_gym", "verl"}  # measured beside us where they are installed, never needed
+PEERS = {"evalplus", "ray", "skyrl_gym", "verl"}  # measured or shown beside us where they are installed, never needed
 MAY_SEED = {"rltf_env.sandbox.harness"}  # in the judge's own processes, so that a program is judged the same every time
 MAKERS = (
     "default_rng",

@@ -1,8 +1,8 @@
 """TRL's GRPOTrainer on procedural problems, with unit tests as its reward function.
 
-    pip install 'rltf[agents,thirdparty]'
-    python -m agents.examples.grpo                    two updates of a tiny random model: shows that everything meets
-    python -m agents.examples.grpo --model NAME --steps 200
+pip install 'rltf[agents,thirdparty]'
+python -m agents.examples.grpo                    two updates of a tiny random model: shows that everything meets
+python -m agents.examples.grpo --model NAME --steps 200
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """sb3-contrib's MaskablePPO on the small task: only tokens with which the program can still become Python are tried.
 
-    pip install 'rltf[agents,thirdparty]'
-    python -m agents.examples.masked_ppo
+pip install 'rltf[agents,thirdparty]'
+python -m agents.examples.masked_ppo
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ def solved(model: MaskablePPO, judge: Sandbox) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m agents.examples.masked_ppo", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m agents.examples.masked_ppo", description=(__doc__ or "").split("\n")[0]
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=STEPS, help="tokens that are tried")
     options = parser.parse_args()
@@ -48,7 +50,9 @@ def main() -> None:
         model = make(judge, options.seed)
         before = solved(model, judge)
         model.learn(options.steps)
-        print(f"MaskablePPO solves {before:.0%} before and {solved(model, judge):.0%} after {model.num_timesteps:,} tokens")
+        print(
+            f"MaskablePPO solves {before:.0%} before and {solved(model, judge):.0%} after {model.num_timesteps:,} tokens"
+        )
 
 
 if __name__ == "__main__":

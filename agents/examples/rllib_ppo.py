@@ -42,14 +42,18 @@ def make(seed: int = 0) -> Any:
         from ray.rllib.algorithms.ppo import PPOConfig
         from ray.tune.registry import register_env
     except ImportError as error:
-        raise UsageError("Expected RLlib to be installed: pip install 'ray[rllib]', in an environment of its own.") from error
+        raise UsageError(
+            "Expected RLlib to be installed: pip install 'ray[rllib]', in an environment of its own."
+        ) from error
     register_env("rltf-small", flat)
     config = (
         PPOConfig()
         .environment("rltf-small")
         .env_runners(num_env_runners=0, num_envs_per_env_runner=8)
         .learners(num_learners=0)
-        .training(gamma=1.0, lr=1e-3, train_batch_size_per_learner=1024, minibatch_size=256, num_epochs=4, entropy_coeff=0.03)
+        .training(
+            gamma=1.0, lr=1e-3, train_batch_size_per_learner=1024, minibatch_size=256, num_epochs=4, entropy_coeff=0.03
+        )
         .debugging(seed=seed, log_level="ERROR")
     )
     return config.build_algo()
@@ -61,7 +65,9 @@ def mean_return(result: dict[str, Any]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m agents.examples.rllib_ppo", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m agents.examples.rllib_ppo", description=(__doc__ or "").split("\n")[0]
+    )
     parser.add_argument("--iterations", type=int, default=ITERATIONS)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()

@@ -1,6 +1,6 @@
 """Stable-Baselines3's PPO, A2C and DQN on the small task, as they are, with a transformer that reads the tokens.
 
-    python -m agents.examples.sb3_agents PPO          what it solves before and after, in a minute or two
+python -m agents.examples.sb3_agents PPO          what it solves before and after, in a minute or two
 """
 
 from __future__ import annotations
@@ -20,7 +20,12 @@ from rltf_env.core import Sandbox
 POLICY = policy_kwargs(width=32, layers=1, heads=2)
 # The algorithm, its own options, how many environments it steps at once, and how many steps it needs. gamma = 1: two tokens.
 AGENTS: dict[str, tuple[type[BaseAlgorithm], dict[str, Any], int, int]] = {
-    "PPO": (PPO, {"n_steps": 32, "batch_size": 256, "n_epochs": 4, "learning_rate": 1e-3, "ent_coef": 0.03}, 32, 40_000),
+    "PPO": (
+        PPO,
+        {"n_steps": 32, "batch_size": 256, "n_epochs": 4, "learning_rate": 1e-3, "ent_coef": 0.03},
+        32,
+        40_000,
+    ),
     "A2C": (A2C, {"n_steps": 8, "learning_rate": 2e-3, "ent_coef": 0.02, "use_rms_prop": False}, 32, 80_000),
     "DQN": (
         DQN,
@@ -54,7 +59,9 @@ def solved(model: BaseAlgorithm, judge: Sandbox) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m agents.examples.sb3_agents", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m agents.examples.sb3_agents", description=(__doc__ or "").split("\n")[0]
+    )
     parser.add_argument("agent", choices=AGENTS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, help="tokens that are tried; default: what the agent needs")
@@ -64,7 +71,9 @@ def main() -> None:
         model = make(options.agent, judge, options.seed)
         before = solved(model, judge)
         model.learn(options.steps or AGENTS[options.agent][3])
-        print(f"{options.agent} solves {before:.0%} before and {solved(model, judge):.0%} after {model.num_timesteps:,} tokens")
+        print(
+            f"{options.agent} solves {before:.0%} before and {solved(model, judge):.0%} after {model.num_timesteps:,} tokens"
+        )
 
 
 if __name__ == "__main__":

@@ -155,10 +155,8 @@ class Prefix:
         for byte in data:
             if prefix.grammar is None:
                 return DEAD
-            if byte < 0x80 and not prefix.pending:
-                prefix = prefix._fed(_ASCII[byte])
-            else:
-                prefix = prefix._fed_byte(byte)
+            alone = byte < 0x80 and not prefix.pending
+            prefix = prefix._fed(_ASCII[byte]) if alone else prefix._fed_byte(byte)
         return prefix
 
     @staticmethod

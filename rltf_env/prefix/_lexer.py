@@ -216,7 +216,7 @@ def _code(state: State, char: str) -> Step:
 def _word(state: State, char: str, first: bool = False) -> Step:
     """A name or keyword. `word` is what a keyword begins with, or ""; `prefix` what a string prefix begins with, or None."""
     word, prefix = state.data
-    if char == LETTER or char == MARK or char == "_" or (char.isalnum() and char.isascii()):
+    if char in (LETTER, MARK, "_") or (char.isalnum() and char.isascii()):
         word = word + char if (word or first) and word + char in _WORD_STARTS else ""
         lower = None if prefix is None else prefix + char.lower()
         prefix = lower if lower is not None and any(text.startswith(lower) for text in PREFIXES) else None

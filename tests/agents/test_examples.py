@@ -20,7 +20,8 @@ sb3_contrib = pytest.mark.skipif(
     importlib.util.find_spec("sb3_contrib") is None, reason="needs sb3-contrib: pip install 'rltf[thirdparty]'"
 )
 rllib = pytest.mark.skipif(
-    importlib.util.find_spec("ray") is None, reason="needs RLlib, in an environment of its own: pip install 'ray[rllib]'"
+    importlib.util.find_spec("ray") is None,
+    reason="needs RLlib, in an environment of its own: pip install 'ray[rllib]'",
 )
 
 
@@ -45,13 +46,15 @@ def one_thread() -> Iterator[None]:
 def test_the_small_task_is_what_it_says() -> None:
     chosen, words = small.problems(), small.vocabulary()
     assert [small.prompt(problem) for problem in chosen] == [
-        *(f"add {k}" for k in small.NUMBERS),
-        *(f"multiply by {k}" for k in small.NUMBERS),
+        *(f"add {k}" for k in range(2, 6)),
+        *(f"multiply by {k}" for k in range(2, 6)),
     ]
     assert words.vocab_size < 30
     for problem in chosen:
         assert words.program(words.encode(problem.solutions[0])).text == problem.solutions[0]
-        assert len(words.encode(problem.solutions[0])) == len(words.encode(small.GIVEN)) + small.CHOSEN + 1  # the newline
+        assert (
+            len(words.encode(problem.solutions[0])) == len(words.encode(small.GIVEN)) + small.CHOSEN + 1
+        )  # the newline
 
 
 def test_references_solve_the_small_task_and_one_answer_solves_one_problem() -> None:
@@ -94,7 +97,15 @@ def features(extractor: TransformerExtractor, prompt: list[int], program: list[i
 
 def test_features_depend_on_every_token_and_on_their_order() -> None:
     extractor = TransformerExtractor(SPACE, width=16, layers=1, heads=2)
-    texts = [([1, 2], []), ([1, 2], [3]), ([1, 2], [3, 4]), ([2, 1], [3, 4]), ([1, 2], [4, 3]), ([1], [2, 3, 4]), ([], [1])]
+    texts = [
+        ([1, 2], []),
+        ([1, 2], [3]),
+        ([1, 2], [3, 4]),
+        ([2, 1], [3, 4]),
+        ([1, 2], [4, 3]),
+        ([1], [2, 3, 4]),
+        ([], [1]),
+    ]
     every = torch.stack([features(extractor, *text) for text in texts])
     assert every.shape == (7, 16)
     assert torch.pdist(every).min() > 1e-4

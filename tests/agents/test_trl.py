@@ -15,7 +15,12 @@ from rltf_env.env import UnitTestEnv
 from rltf_env.errors import SandboxError, UnknownName, UsageError
 
 DOUBLE = Problem(
-    "double", "Return twice x.", (CallCase((2,), 4), CallCase((3,), 6)), entry_point="f", prefix="def f(x):\n", examples=()
+    "double",
+    "Return twice x.",
+    (CallCase((2,), 4), CallCase((3,), 6)),
+    entry_point="f",
+    prefix="def f(x):\n",
+    examples=(),
 )
 RULES: dict[str, Any] = {
     "def f(x):\n    return 2 * x": True,
@@ -47,7 +52,9 @@ def test_an_instruct_model_gets_one_message_and_begins_behind_the_given_code() -
 
 
 def test_rewards_are_the_environments_and_what_could_not_be_judged_is_none() -> None:
-    rewards = reward_function(make())(prompts=["p"] * 4, completions=COMPLETIONS, problem=["double"] * 4, trainer_state=None)
+    rewards = reward_function(make())(
+        prompts=["p"] * 4, completions=COMPLETIONS, problem=["double"] * 4, trainer_state=None
+    )
     assert rewards == [1.0, pytest.approx(-0.3), -1.0, None]
 
 

@@ -60,7 +60,22 @@ def test_a_reference_is_allowed_token_by_token_to_its_end(tokenizer: Tokenizer) 
 def test_a_mask_is_what_trying_every_token_finds(tokenizer: Tokenizer) -> None:
     masks, spelled = masks_of(tokenizer), spellings(tokenizer)
     rng = random.Random(0)
-    beginnings = ["", "x", "x = 'a", 'f"{x', 'f"{x:', "if x:\n", "if x:\n    y", "(1, ", "0", "1.", "def ", "x = b'", "é", "'''\r"]
+    beginnings = [
+        "",
+        "x",
+        "x = 'a",
+        'f"{x',
+        'f"{x:',
+        "if x:\n",
+        "if x:\n    y",
+        "(1, ",
+        "0",
+        "1.",
+        "def ",
+        "x = b'",
+        "é",
+        "'''\r",
+    ]
     for text in beginnings + [text[: rng.randrange(len(text))] for text in TEXTS[:6]]:
         for prefix in (Prefix().feed(text), Prefix().feed_bytes(text.encode() + b"\xc3")):
             if prefix.alive:
@@ -86,7 +101,9 @@ def test_a_walk_by_the_mask_stays_parsable() -> None:
 
 def test_the_end_is_allowed_only_where_the_program_is_complete() -> None:
     masks = masks_of(Bytes())
-    allowed = {text: bool(masks(Prefix().feed(text))[EOS]) for text in ("", "x", "x =", "x = 1", "if x:", "if x: y", "'a", "(")}
+    allowed = {
+        text: bool(masks(Prefix().feed(text))[EOS]) for text in ("", "x", "x =", "x = 1", "if x:", "if x: y", "'a", "(")
+    }
     assert [text for text, allow in allowed.items() if allow] == ["", "x", "x = 1", "if x: y"]
 
 

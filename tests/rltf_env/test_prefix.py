@@ -101,7 +101,8 @@ def test_what_is_no_program_is_dead_at_the_right_character(marked: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["def f():", "def f():\n", "x = (1,", "'''a", "f'{x", "x = 1 \\\n", "if x: pass\nelse:", "@a\n", "x +", "try: a\n"]
+    "text",
+    ["def f():", "def f():\n", "x = (1,", "'''a", "f'{x", "x = 1 \\\n", "if x: pass\nelse:", "@a\n", "x +", "try: a\n"],
 )
 def test_an_unfinished_program_is_alive_and_not_complete(text: str) -> None:
     prefix = Prefix().feed(text)
@@ -166,7 +167,11 @@ def test_every_file_of_the_library_is_judged_as_the_interpreter_does() -> None:
 
 
 EDITS = st.lists(
-    st.tuples(st.integers(0, 400), st.integers(0, 3), st.sampled_from(["", *"()[]{}:,=\n\t'\"# *.x1", "\n    ", " if ", "not "])),
+    st.tuples(
+        st.integers(0, 400),
+        st.integers(0, 3),
+        st.sampled_from(["", *"()[]{}:,=\n\t'\"# *.x1", "\n    ", " if ", "not "]),
+    ),
     max_size=3,
 )
 
@@ -233,8 +238,12 @@ def test_statements_end_where_they_began() -> None:
 
 def test_a_prefix_crosses_processes() -> None:
     prefix = Prefix().feed("def f(x):\n    return (x +")
-    code = "import pickle, sys; p = pickle.load(sys.stdin.buffer).feed(' 1)'); sys.stdout.write(f'{p.complete} {p.alive}')"
-    done = subprocess.run([sys.executable, "-c", code], input=pickle.dumps(prefix), capture_output=True, timeout=60, check=True)
+    code = (
+        "import pickle, sys; p = pickle.load(sys.stdin.buffer).feed(' 1)'); sys.stdout.write(f'{p.complete} {p.alive}')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], input=pickle.dumps(prefix), capture_output=True, timeout=60, check=True
+    )
     assert done.stdout == b"True True"
     assert pickle.loads(pickle.dumps(prefix)) == prefix
 

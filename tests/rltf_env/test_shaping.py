@@ -42,7 +42,8 @@ def discounted(rewards: list[float], gamma: float) -> float:
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "gamma", "expected"), [(0, 0, 1, 0), (0, -1, 1, -1), (-1, -1, 1, 0), (-1, 0, 1, 1), (2, 4, 0.5, 0)]
+    ("before", "after", "gamma", "expected"),
+    [(0, 0, 1, 0), (0, -1, 1, -1), (-1, -1, 1, 0), (-1, 0, 1, 1), (2, 4, 0.5, 0)],
 )
 def test_shaping_by_hand(before: float, after: float, gamma: float, expected: float) -> None:
     assert shaping(before, after, gamma) == expected
