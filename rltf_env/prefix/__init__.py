@@ -1,4 +1,4 @@
-"""Can this beginning of a Python program still become one? Said after every character, without ever parsing the text with Python.
+r"""Can this beginning of a Python program still become one? Said after every character, without ever parsing the text with Python.
 
     prefix = Prefix().feed("def f(x):\n    return ")
     prefix.alive, prefix.complete            (True, False)
@@ -14,7 +14,7 @@ completed is never called dead. The reverse does not hold. What is found is what
 strings and their escapes, numbers, what may be assigned to, the order of arguments and parameters, ...). Not found is what
 CPython's symbol table and compiler say, who look at names and surroundings: `return`, `yield`, `await`, `break` and `continue` in
 the wrong place; names that are twice a parameter, a keyword, or both `global` and local; two stars in one assignment; unreachable
-patterns; `__future__`; names of `\\N{...}` that do not exist; numbers, nesting and indentation beyond the interpreter's limits.
+patterns; `__future__`; names of `\N{...}` that do not exist; numbers, nesting and indentation beyond the interpreter's limits.
 """
 
 from __future__ import annotations
