@@ -1,7 +1,7 @@
 """PPO in one file, in the manner of CleanRL: configuration, collection, advantages, update, in reading order.
 
     python -m agents.examples.ppo_from_scratch            what it solves of the small task before and after
-    python -m agents.examples.ppo_from_scratch steps=40000 seed=1
+    python -m agents.examples.ppo_from_scratch steps=64000 seed=1
 
 It uses nothing of `agents` but the extractor (a small transformer) and the task: what it shows is the loop around a
 Gymnasium vector environment with token actions and masks. Proximal policy optimisation: Schulman et al. 2017 (arXiv 1707.06347),
@@ -34,7 +34,7 @@ class Config:
     """Everything that can be set; `name=value` on the command line."""
 
     seed: int = 0
-    steps: int = 16_000  # tokens that are tried, in all
+    steps: int = 32_000  # tokens that are tried, in all
     envs: int = 32
     rollout: int = 16  # tokens for each environment between updates
     epochs: int = 4

@@ -1,6 +1,6 @@
 """Stable-Baselines3's PPO, A2C and DQN on the small task, as they are, with a transformer that reads the tokens.
 
-python -m agents.examples.sb3_agents PPO          what it solves before and after, in a minute or two
+python -m agents.examples.sb3_agents PPO          what it solves before and after
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rltf_env import sandbox
 from rltf_env.core import Sandbox
 
 POLICY = policy_kwargs(width=32, layers=1, heads=2)
-# The algorithm, its own options, how many environments it steps at once, and how many steps it needs. gamma = 1: two tokens.
+# The algorithm, its own options, how many environments it steps at once, and how many steps it is given. gamma = 1: two tokens.
 AGENTS: dict[str, tuple[type[BaseAlgorithm], dict[str, Any], int, int]] = {
     "PPO": (
         PPO,
@@ -64,7 +64,7 @@ def main() -> None:
     )
     parser.add_argument("agent", choices=AGENTS)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, help="tokens that are tried; default: what the agent needs")
+    parser.add_argument("--steps", type=int, help="tokens that are tried; default: as many as the table of agents says")
     options = parser.parse_args()
     with sandbox.load("auto") as opened:
         judge = small.Remembering(opened)
