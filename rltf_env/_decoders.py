@@ -66,22 +66,13 @@ class Unknown(Exception):
 
 
 def _byte_level(_: Mapping[str, Any]) -> Step:
-    byte_of = _byte_alphabet()
-
-    @cache
-    def to_bytes(text: str) -> bytes:
-        try:
-            return bytes([byte_of[char] for char in text])
-        except KeyError:  # an added token, in plain text
-            return text.encode()
-
     def step(pieces: list[Piece]) -> list[Piece]:
         data, starts = bytearray(), []
         for piece in pieces:
             if piece.starts != (0,):
                 raise Unknown("byte level after a step that joins tokens")
             starts.append(len(data))
-            data += to_bytes(piece.text)
+            data += _spelled_bytes(piece.text)
         offsets = utf8_offsets(np.frombuffer(bytes(data), np.uint8))
         text = data.decode("utf-8", "replace")
         return [Piece(text, tuple(int(offsets[s]) if s < len(data) else len(text) for s in starts))]
@@ -89,6 +80,16 @@ def _byte_level(_: Mapping[str, Any]) -> Step:
     return step
 
 
+@cache
+def _spelled_bytes(text: str) -> bytes:
+    byte_of = _byte_alphabet()
+    try:
+        return bytes([byte_of[char] for char in text])
+    except KeyError:  # an added token, in plain text
+        return text.encode()
+
+
+@cache
 def _byte_alphabet() -> dict[str, int]:
     """GPT-2's printable stand-ins: itself for a printable Latin-1 byte, U+0100 and up for the rest."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
@@ -309,8 +310,11 @@ class Offsets:
         else:
             self._silent = frozenset(tokenizer.all_special_ids)
             self._spelling = tokenizer.convert_ids_to_tokens
+        self._is_byte_level = False
         try:
-            self._step = _step(_decoder_of(tokenizer, backend))
+            spec = _decoder_of(tokenizer, backend)
+            self._step = _step(spec)
+            self._is_byte_level = spec is not None and spec["type"] == "ByteLevel"
         except Unknown:
             self._step = None
         self._known: dict[int, str | None] = {}
@@ -321,6 +325,13 @@ class Offsets:
         if spelled is None or spelled[0] != text:
             return text, self._by_prefixes(ids, text)
         return spelled
+
+    def spellings(self, size: int) -> tuple[bytes, ...] | None:
+        """The bytes of each token, where a text is nothing but these in a row (byte level); None where it is more than that."""
+        if not self._is_byte_level:
+            return None
+        spelled = (self._spell(id) for id in range(size))
+        return tuple(b"" if spelling is None else _spelled_bytes(spelling) for spelling in spelled)
 
     def _decode(self, ids: Sequence[int]) -> str:
         if not ids:

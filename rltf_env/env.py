@@ -175,6 +175,11 @@ class UnitTestEnv(Judging, gymnasium.Env[Any, Any]):  # pyright: ignore[reportIn
             raise ResetNeeded("Expected reset() before asking for the problem: no episode has begun.")
         return self._problem
 
+    @property
+    def tokens(self) -> IntArray:
+        """int64 (<=T,): a copy of the program so far, with what was given, without padding."""
+        return self._program[: self._length].copy()
+
     # ---------------------------------------------------------------------------------------------------------- state
 
     def get_state(self) -> dict[str, Any]:

@@ -69,9 +69,10 @@ PEERS = {
     "datasets",
     "evalplus",
     "gem",
+    "ray",
     "skyrl_gym",
     "verl",
-}  # measured beside us where they are installed, never needed
+}  # measured or shown beside us where installed, never needed
 MAY_SEED = {"rltf_env.sandbox.harness"}  # in the judge's own processes, so that a program is judged the same every time
 MAKERS = (
     "default_rng",

@@ -1,0 +1,85 @@
+"""TRL's GRPOTrainer with our judge: problems as its dataset, our rewards as its `reward_funcs`.
+
+    env = gymnasium.make("RLTF-Procedural-v0", tokenizer=tokenizer).unwrapped
+    trainer = GRPOTrainer(model, reward_funcs=reward_function(env), train_dataset=dataset(problems), args=GRPOConfig(...))
+
+`agents/examples/grpo.py` is the whole of it. TRL generates and updates; the environment judges. A verdict that could not be had is
+`None`, which TRL leaves out of the group's baseline and gives no advantage: a broken judge says nothing on a program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rltf_env import prompts
+from rltf_env.core import Problem
+from rltf_env.env import UnitTestEnv
+from rltf_env.errors import SandboxError, UsageError
+
+PROBLEM = "problem"  # the column that holds a problem's id
+RewardFunction = Callable[..., list[float | None]]
+
+
+def dataset(
+    problems: Sequence[Problem],
+    style: prompts.Style | None = None,
+    apply_chat_template: Callable[..., Any] | None = None,
+) -> Any:
+    """A `datasets.Dataset` with the columns `prompt` and `problem`: the text to continue, and the problem's id.
+
+    The code that a problem gives for free stands at the end of its prompt, so that what the model writes begins behind it.
+
+    Args:
+        problems: of one dataset, or several: ids must differ.
+        style: how a problem is put into words (`prompts.render`).
+        apply_chat_template: of an instruct model's tokenizer; the prompt is then one user message (`prompts.chat`) in its format.
+    """
+    from datasets import Dataset
+
+    def text(problem: Problem) -> str:
+        if apply_chat_template is None:
+            return prompts.render(problem, style) + problem.prefix
+        return prompts.chat(problem, apply_chat_template, opening=problem.prefix)
+
+    return Dataset.from_dict({"prompt": [text(problem) for problem in problems], PROBLEM: [p.id for p in problems]})
+
+
+def reward_function(env: UnitTestEnv, extract: Callable[[str], str] | None = None) -> RewardFunction:
+    """A reward function in TRL's sense: `(prompts, completions, **columns) -> list[float | None]`, one for each completion.
+
+    The number is `feedback.total` of the environment's own reward, on the problem's given code and the completion. All
+    completions of a batch are judged at once. None: the judge failed twice (`SandboxError`).
+
+    Args:
+        env: judges, and finds the problems by the ids in the column `problem`. Its tokenizer should be the model's, if the reward
+            counts tokens, as `fine` does.
+        extract: takes the program out of a completion, such as the code of a fenced block; by default all of it is the program.
+    """
+
+    def unit_tests(completions: Sequence[Any], **columns: Any) -> list[float | None]:
+        if PROBLEM not in columns:
+            raise UsageError(
+                f"Expected a column {PROBLEM!r} with the ids of the problems. Build it with agents.trl.dataset."
+            )
+        problems = [env.source.find(id) for id in columns[PROBLEM]]
+        texts = [_text(completion) for completion in completions]
+        programs = [extract(text) if extract else text for text in texts]
+        futures = [
+            env.submit(problem, problem.prefix + program) for problem, program in zip(problems, programs, strict=True)
+        ]
+        return [_total(future) for future in futures]
+
+    return unit_tests
+
+
+def _text(completion: Any) -> str:
+    """A completion is a text, or a conversation that ends with the model's message."""
+    return completion if isinstance(completion, str) else completion[-1]["content"]
+
+
+def _total(future: Any) -> float | None:
+    try:
+        return future.result().feedback.total
+    except SandboxError:
+        return None

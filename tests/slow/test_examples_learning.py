@@ -1,0 +1,36 @@
+"""PPO in one file learns the small task: reading the prompt solves all of it, any one answer solves one problem of eight."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+
+from agents.examples import small
+from rltf_env import sandbox
+
+IGNORANT = 1 / 8  # what an agent can solve at best that does not read the prompt
+ENOUGH = 0.5
+
+
+@pytest.fixture(scope="module")
+def judge() -> Iterator[small.Remembering]:
+    before, state = torch.get_num_threads(), torch.get_rng_state()
+    torch.set_num_threads(1)
+    with sandbox.load("auto") as opened:
+        yield small.Remembering(opened)
+    torch.set_num_threads(before)
+    torch.set_rng_state(state)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_ppo_from_scratch_learns_to_read_the_prompt(judge: Any) -> None:
+    from agents.examples import ppo_from_scratch
+
+    config = ppo_from_scratch.Config()
+    untrained = ppo_from_scratch.Model(small.environment(judge=judge), config)
+    assert ppo_from_scratch.solved(untrained, judge) <= IGNORANT
+    assert ppo_from_scratch.solved(ppo_from_scratch.train(config, judge), judge) >= ENOUGH
