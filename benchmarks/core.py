@@ -61,9 +61,10 @@ class Answer:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data; what has its default is left out."""
-        plain = {name: getattr(self, name) for name in ("given", "tokens", "truncated", "seconds")}
-        lengths = {} if self.lengths is None else {"lengths": list(self.lengths)}
-        return {"text": self.text, **lengths, **{name: value for name, value in plain.items() if value}}
+        plain = {name: getattr(self, name) for name in ("given", "truncated", "seconds")}
+        known = {"lengths": None if self.lengths is None else list(self.lengths), "tokens": self.tokens}
+        known = {name: value for name, value in known.items() if value is not None}
+        return {"text": self.text, **known, **{name: value for name, value in plain.items() if value}}
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> Answer:
