@@ -28,7 +28,6 @@ from benchmarks.report import report
 from rltf_env.errors import RLTFError
 
 COUNTS = ("problems", "samples", "passed", "outcomes", "kinds")  # of a report: what resampling has no part in
-LEVEL = 0.05  # adjusted p-values below this are called a difference
 
 
 @dataclass
@@ -224,7 +223,7 @@ def difference(each: Entry) -> str:
     if each.behind is None:
         return "best" if each.rank == 1 else ""
     told = f"{each.behind.difference:+.1%} ({each.behind.low:+.1%} to {each.behind.high:+.1%}), p = {each.adjusted:.2g}"
-    return told if each.adjusted < LEVEL else f"{told}: not told apart"
+    return told if each.adjusted < page.LEVEL else f"{told}: not told apart"
 
 
 HEADS = ("#", "model", "pass@k (95 % interval)", "difference to the best", "gap", "")

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 FRAME = Path(__file__).with_name("page.html")
 PROGRAMS, LONGEST = 3, 6000  # different programs a problem, and characters of each
+LEVEL = 0.05  # adjusted p-values below this are called a difference
 NOWHERE = Problem("none", "", [StdinCase("", "")])  # rewards look at program and verdict; a problem they must be given
 NAMES = {"PASSED": "passed", "WRONG_ANSWER": "wrong answer", "RUNTIME_ERROR": "run-time error", "SYNTAX_ERROR": "syntax error"}
 
@@ -103,6 +104,7 @@ def _entry(each: Entry, most: int) -> dict[str, Any]:
         "reasons": each.reasons,
         "samples": each.figures["samples"],
         "kinds": each.figures["kinds"],
+        "outcome_of": {s.verdict.failure.kind: s.verdict.outcome.name for s in each.record.samples or () if s.verdict.failure},
         "outcomes": each.figures["outcomes"],
         "difficulty": each.figures["difficulty"],
         "facts": facts,
@@ -263,7 +265,7 @@ def _behind(each: Entry) -> str:
     if each.behind is None:
         return '<b class="best">best</b>'
     d = each.behind
-    verdict = "behind" if each.adjusted < 0.05 else "not told apart"
+    verdict = "behind" if each.adjusted < LEVEL else "not told apart"
     return (
         f"<b>{100 * d.difference:+.1f}</b> <small>({100 * d.low:+.1f} to {100 * d.high:+.1f})<br>"
         f"p = {each.adjusted:.2g}, {verdict}</small>"
