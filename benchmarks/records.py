@@ -133,6 +133,8 @@ def begin(folder: Path, header: Mapping[str, Any]) -> dict[str, Any]:
         DataError: it holds a record of another evaluation; the message says in what they differ.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    for leftover in folder.glob(".*.tmp"):  # of a killed writer
+        leftover.unlink()
     path = folder / HEADER
     if not path.exists():
         write_json(path, header)

@@ -1,4 +1,4 @@
-"""A headless Chromium by way of chromedriver and the W3C WebDriver protocol, with the standard library alone."""
+"""A small suite with records on it, and a headless Chromium by way of chromedriver and the W3C WebDriver protocol."""
 
 from __future__ import annotations
 
@@ -11,9 +11,55 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import pytest
+from rich.console import Console
+
+from benchmarks import evaluate, records, suites
+from benchmarks.suites import Suite
+from benchmarks.writers.function import Function
+from rltf_env import datasets, sandbox
+from rltf_env.core import Problem
+
+OPTIONS = {"size": 6, "seed": 1, "depths": [2]}
+
+
+@pytest.fixture
+def suite(monkeypatch: pytest.MonkeyPatch) -> Suite:
+    """A suite of six problems, the only one that there is."""
+    digest = datasets.digest(datasets.load("procedural", split="test", **OPTIONS))
+    made = Suite("small", "procedural", "test", "Six problems.", digest, options=OPTIONS, samples=2, ks=(1, 2))
+    monkeypatch.setattr(suites, "SUITES", {"small": made})
+    return made
+
+
+Rules = Callable[[str, Problem], Any] | Mapping[str, Any]
+Write = Callable[[Problem, int, int], list[Any]]
+
+
+def record(
+    folder: Path, suite: Suite, write: Write, rules: Rules | None = None, name: str = "someone", **head: Any
+) -> records.Record:
+    """A finished record of what `write` answers, judged by rules (`rltf_env.sandbox.scripted`), with changes to its header."""
+    problems, digest, status = suites.problems(suite)
+    writer = Function("here:write", write)
+    made = evaluate.header(suite, status, suite.departures(), digest, len(problems), writer, "scripted", name)
+    records.begin(folder, {**made, **head})
+    with sandbox.load("scripted", rules=rules) as judge:
+        samples = evaluate.evaluate(suite, writer, problems, folder, judge, Console(quiet=True))
+    return evaluate.complete(folder, samples, {**made, **head})
+
+
+@pytest.fixture
+def make_record() -> Callable[..., records.Record]:
+    """The function `record`."""
+    return record
+
+
+# ------------------------------------------------------------------------------------------------------------ browser
 
 CHROMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
@@ -83,8 +129,17 @@ def call(method: str, url: str, body: Any = None) -> Any:
         raise AssertionError(error.read().decode()) from None
 
 
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A headless browser; skips, with the reason, where there is none."""
+    if reason := missing():
+        pytest.skip(reason)
+    with started(tmp_path_factory.mktemp("browser")) as made:
+        yield made
+
+
 @contextlib.contextmanager
-def browser(profile: Path) -> Iterator[Browser]:
+def started(profile: Path) -> Iterator[Browser]:
     """A browser that may use no network but the files it is given."""
     binary = next(filter(None, map(shutil.which, CHROMES)))
     with socket.socket() as free:
