@@ -208,7 +208,9 @@ def exploit_table(found: dict[str, list[str]]) -> Table:
         table.add_column(column, justify="right" if column == "paid" else "left")
     whole = sum("Passed" not in trial.right for trial in _battery.trials())
     for grader, names in found.items():
-        table.add_row(grader, f"{len(names)} of {whole if grader == 'judge' else len(TAME)}", ", ".join(names) or "none")
+        table.add_row(
+            grader, f"{len(names)} of {whole if grader == 'judge' else len(TAME)}", ", ".join(names) or "none"
+        )
     return table
 
 

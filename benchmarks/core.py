@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -50,7 +51,7 @@ class Answer:
     def of(cls, program: Program, *, seconds: float = 0.0) -> Answer:
         """The answer that a program with its tokens is."""
         bounds = [*program.starts.tolist(), len(program.text)]
-        lengths = tuple(b - a for a, b in zip(bounds, bounds[1:], strict=False))
+        lengths = tuple(b - a for a, b in pairwise(bounds))
         return cls(program.text, lengths, program.given, len(program) - program.given, program.truncated, seconds)
 
     def program(self) -> Program:

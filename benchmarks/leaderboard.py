@@ -248,7 +248,7 @@ def as_markdown(found: Sequence[Board]) -> str:
     for board in found:
         lines += [f"## {board.suite}", "", board.about, ""]
         if board.ranked:
-            lines += [_line(HEADS[:-1] + ("verified",)), _line(["---"] * len(HEADS))]
+            lines += [_line((*HEADS[:-1], "verified")), _line(["---"] * len(HEADS))]
             lines += [_line(cells(each)) for each in board.ranked] + [""]
         if board.apart:
             lines += ["Not ranked:", "", _line(["model", "pass@k (95 % interval)", "why not"]), _line(["---"] * 3)]

@@ -37,7 +37,12 @@ FRAME = Path(__file__).with_name("page.html")
 PROGRAMS, LONGEST = 3, 6000  # different programs a problem, and characters of each
 LEVEL = 0.05  # adjusted p-values below this are called a difference
 NOWHERE = Problem("none", "", [StdinCase("", "")])  # rewards look at program and verdict; a problem they must be given
-NAMES = {"PASSED": "passed", "WRONG_ANSWER": "wrong answer", "RUNTIME_ERROR": "run-time error", "SYNTAX_ERROR": "syntax error"}
+NAMES = {
+    "PASSED": "passed",
+    "WRONG_ANSWER": "wrong answer",
+    "RUNTIME_ERROR": "run-time error",
+    "SYNTAX_ERROR": "syntax error",
+}
 
 
 def render(
@@ -104,7 +109,9 @@ def _entry(each: Entry, most: int) -> dict[str, Any]:
         "reasons": each.reasons,
         "samples": each.figures["samples"],
         "kinds": each.figures["kinds"],
-        "outcome_of": {s.verdict.failure.kind: s.verdict.outcome.name for s in each.record.samples or () if s.verdict.failure},
+        "outcome_of": {
+            s.verdict.failure.kind: s.verdict.outcome.name for s in each.record.samples or () if s.verdict.failure
+        },
         "outcomes": each.figures["outcomes"],
         "difficulty": each.figures["difficulty"],
         "facts": facts,
@@ -176,7 +183,9 @@ def _fill(boards: Sequence[Board], broken: Sequence[tuple[Path, str]], title: st
 
 
 def _lead(boards: Sequence[Board]) -> str:
-    ranked, apart = (sum(len(some) for some in each) for each in ([b.ranked for b in boards], [b.apart for b in boards]))
+    ranked, apart = (
+        sum(len(some) for some in each) for each in ([b.ranked for b in boards], [b.apart for b in boards])
+    )
     return f"{ranked} ranked records on {len(boards)} suites" + (f", {apart} shown apart" if apart else "")
 
 
@@ -211,7 +220,8 @@ def _table(index: int, board: Board, entries: Sequence[Entry], offset: int) -> s
         ("behind", "Why not" if apart else "To the best"), ("outcomes", "Outcomes"), ("gap", "Gap"),
     )  # fmt: skip
     head = "".join(
-        f'<th class="{name}" scope="col" aria-sort="none"><button type="button">{text}</button></th>' for name, text in heads
+        f'<th class="{name}" scope="col" aria-sort="none"><button type="button">{text}</button></th>'
+        for name, text in heads
     )
     body = "".join(_row(index, offset + i, each, top) for i, each in enumerate(entries))
     return f'<table class="entries"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'

@@ -200,9 +200,7 @@ def read(folder: Path) -> Record:
         DataError: a file is malformed.
     """
     if not (folder / HEADER).is_file():
-        raise MissingData(
-            f"Expected a record in {folder}, got no {HEADER}. `python -m benchmarks.evaluate` makes one."
-        )
+        raise MissingData(f"Expected a record in {folder}, got no {HEADER}. `python -m benchmarks.evaluate` makes one.")
     header = read_json(folder / HEADER)
     if header.get("format") != FORMAT:
         raise DataError(f"Expected a record of format {FORMAT} in {folder}, got {header.get('format')!r}.")

@@ -104,6 +104,4 @@ def _by_difficulty(samples: Sequence[Sample], of: Any) -> dict[str, dict[str, in
             tables["all"][name] += 1
             if sample.difficulty:
                 tables.setdefault(sample.difficulty, Counter())[name] += 1
-    return {
-        name: dict(sorted(table.items(), key=lambda item: (-item[1], item[0]))) for name, table in tables.items()
-    }
+    return {name: dict(sorted(table.items(), key=lambda item: (-item[1], item[0]))) for name, table in tables.items()}

@@ -90,7 +90,7 @@ class Suite:
         return [f"{name} {ours[name]!r} instead of {frozen[name]!r}" for name in ours if ours[name] != frozen[name]]
 
 
-_PAPER = {"temperature": 0.6, "top_p": 0.95}  # RLTF, arXiv 2307.04349, section 4.1
+_PAPER: dict[str, Any] = {"temperature": 0.6, "top_p": 0.95}  # RLTF, arXiv 2307.04349, section 4.1
 _APPS = (
     "APPS test, {} problems, sampled as in CodeRL and RLTF (T=0.6, top-p 0.95); 20 programs each, where the papers' "
     "pass@5 is of more. The data are not distributed with this project, so their digest is not frozen yet."

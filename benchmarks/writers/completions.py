@@ -56,7 +56,11 @@ class Completions:
         self.named.setdefault(value["task_id"].lower(), []).append((field, value[field]))
 
     def describe(self) -> dict[str, Any]:
-        return {"kind": "completions", "sha256": self.sha256, "sampling": "as the file's makers did; not recorded in it"}
+        return {
+            "kind": "completions",
+            "sha256": self.sha256,
+            "sampling": "as the file's makers did; not recorded in it",
+        }
 
     def answered(self, problems: Sequence[Problem]) -> list[Problem]:
         """Those of all the suite's problems for which there are programs. Fixes what the order in the file stands for.

@@ -46,7 +46,7 @@ class Function:
 
 def load(spec: str, suite: Suite) -> Function:
     """The writer of `"module:function"`."""
-    function = plugins.find("writers", spec)
+    function: Any = plugins.find("writers", spec)
     if not callable(function):
         raise UsageError(f"Expected {spec!r} to be a function, got {type(function).__name__}.")
     return Function(spec, function)

@@ -44,7 +44,9 @@ class PolicyWriter:
         self.name, self.policy, self.suite, self.style, self.decoder = name, policy, suite, style, decoder
         self.batch, self.told = batch, told
         self.tokenizer = HuggingFace(policy.tokenizer)
-        own = getattr(policy.model.config, "eos_token_id", None)  # of the model, which may differ from the program's end
+        own = getattr(
+            policy.model.config, "eos_token_id", None
+        )  # of the model, which may differ from the program's end
         self.ends = {policy.eos_id, *(own if isinstance(own, list) else [own] if own is not None else [])}
 
     def describe(self) -> dict[str, Any]:
@@ -175,7 +177,9 @@ def _run(folder: Path, device: str) -> Found:
             f"Expected the policy of a finished run in {folder / 'policy'}, got none. Run the training to its end."
         )
     recipe = read(folder / "recipe.toml")
-    kind = "causal" if recipe.policy.get("kind") == "tiny" else recipe.policy.get("kind")  # saved, it is one like others
+    kind = (
+        "causal" if recipe.policy.get("kind") == "tiny" else recipe.policy.get("kind")
+    )  # saved, it is one like others
     ended = {key: recipe.policy[key] for key in ("eos", "dtype") if key in recipe.policy}
     saved = {"kind": kind, "path": str(folder / "policy"), "device": device, **ended}
     policy = make_policy(type(recipe)(recipe.run, recipe.env, saved, recipe.agent, recipe.eval))

@@ -63,7 +63,9 @@ def test_same_seed_same_mutants() -> None:
 
 DOUBLE = "def f(x):\n    return 2 * x\n"
 WEAK = Problem("weak", "Double.", [CallCase((0,), 0)], "f", solutions=[DOUBLE])
-STRONG = Problem("strong", "Double.", [CallCase((3,), 6), CallCase((0,), 0), CallCase((7,), 14)], "f", solutions=[DOUBLE])
+STRONG = Problem(
+    "strong", "Double.", [CallCase((3,), 6), CallCase((0,), 0), CallCase((7,), 14)], "f", solutions=[DOUBLE]
+)
 SELF = Problem("self", "Double.", [CallCase((3,), 7)], "f", solutions=[DOUBLE])
 
 

@@ -28,9 +28,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("here")
-def test_command_makes_a_record_that_verifies(
-    suite: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_command_makes_a_record_that_verifies(suite: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = str(tmp_path / "record")
     assert evaluate.main(["small", "--agent", "test_evaluate:good", "--out", out, "--workers", "1"]) == 0
     assert "pass@1" in capsys.readouterr().out
@@ -46,7 +44,9 @@ def test_command_makes_a_record_that_verifies(
 def test_verification_reports_every_verdict_that_changes(
     suite: Any, tmp_path: Path, make_record: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def rules(source: str, problem: Problem) -> Any:  # a judge that pays everything, the second sample of one problem aside
+    def rules(
+        source: str, problem: Problem
+    ) -> Any:  # a judge that pays everything, the second sample of one problem aside
         return "ZeroDivisionError" if source.endswith("# 1") else True
 
     make_record(tmp_path, suite, lambda p, n, s: [p.solutions[0], "def f(x): return 1/0 # 1"], rules)

@@ -14,7 +14,7 @@ from benchmarks.core import Answer, Key, Sample
 from rltf_env.core import CaseResult, Failure, Outcome, Verdict
 
 HOSTILE = "'</script><script>document.title = \"taken\"</script><img src=x onerror=\"document.title='taken'\">'"
-NAME = "<b>evil</b> | \"quoted\" `x`"
+NAME = '<b>evil</b> | "quoted" `x`'
 BAD = f"def f(x):\n    {HOSTILE}\n    return x / 0\n"
 
 
@@ -90,7 +90,10 @@ def test_record_that_does_not_hold_is_shown_apart(folder: Path, spoil: Any, reas
 
 def better(folder: Path) -> None:
     """Someone has made a verdict better."""
-    content = [Sample.from_dict({**s.to_dict(), "outcomes": s.to_dict()["outcomes"]}) for s in records.read(folder).samples or ()]
+    content = [
+        Sample.from_dict({**s.to_dict(), "outcomes": s.to_dict()["outcomes"]})
+        for s in records.read(folder).samples or ()
+    ]
     (folder / "samples.jsonl.gz").write_bytes(records.pack(list(reversed(content))))
 
 
@@ -141,14 +144,17 @@ def sample(number: int, text: str, kind: str = "") -> Sample:
 
 
 def test_page_shows_one_program_of_each_kind_first_and_counts_the_rest() -> None:
-    given = [sample(0, "a", "KeyError"), sample(1, "b", "KeyError"), sample(2, "a", "KeyError"), sample(3, "c"), sample(4, "d", "X")]
+    kinds = (("a", "KeyError"), ("b", "KeyError"), ("a", "KeyError"), ("c", ""), ("d", "X"))
+    given = [sample(number, text, kind) for number, (text, kind) in enumerate(kinds)]
     shown = page.programs(given, 3)
     assert [(each["text"], each["times"], each["of"]) for each in shown] == [("a", 2, 4), ("c", 1, 4), ("d", 1, 4)]
 
 
 def test_page_tells_what_each_token_earned() -> None:
     answer = Answer("x\ny=1/0\n", (1, 1, 2, 4, 0))
-    failed = Verdict((CaseResult(Outcome.RUNTIME_ERROR, Failure("ZeroDivisionError", line=2, bases=("ArithmeticError",))),))
+    failed = Verdict(
+        (CaseResult(Outcome.RUNTIME_ERROR, Failure("ZeroDivisionError", line=2, bases=("ArithmeticError",))),)
+    )
     (shown,) = page.programs([Sample(Key("p", 0), answer, failed)], 1)
     assert (shown["unit"], shown["starts"]) == ("token", [0, 1, 2, 4, 8])
     assert [token for token, _ in shown["heat"]] == [2, 3]
@@ -173,7 +179,7 @@ def test_page_has_no_markup_of_a_program_and_loads_nothing(folder: Path) -> None
     text, _ = page.render([load(folder)], [(Path(NAME), HOSTILE)], title=NAME, limit=10**7)
     assert text.count("<script") == 2
     assert "<b>evil" not in text
-    assert "onerror=\"" not in text
+    assert 'onerror="' not in text
     assert "http://" not in text.replace("http-equiv", "")
     assert "https://" not in text
 
@@ -191,7 +197,10 @@ def opened(folder: Path, browser: Any, suite: Any, capsys: pytest.CaptureFixture
     return browser
 
 
-NAMES = "return [...document.querySelectorAll('.entries tbody tr')].filter(r => r.offsetParent).map(r => r.querySelector('.name a').textContent)"
+NAMES = """
+return [...document.querySelectorAll('.entries tbody tr')].filter(row => row.offsetParent)
+  .map(row => row.querySelector('.name a').textContent)
+"""
 
 
 def test_browser_sorts_and_searches(opened: Any) -> None:
@@ -214,7 +223,9 @@ def test_browser_shows_hostile_programs_as_text_with_their_guilty_line(opened: A
     opened.click("#problems li:last-child a")
     opened.until("return document.querySelector('.program')")
     assert opened.run("return document.querySelector('.code').innerText").count(HOSTILE) == 1
-    guilty = opened.run("return [...document.querySelectorAll('.guilty')].map(e => [e.dataset.line, e.innerText.trim()])")
+    guilty = opened.run(
+        "return [...document.querySelectorAll('.guilty')].map(e => [e.dataset.line, e.innerText.trim()])"
+    )
     assert guilty == [["3", "return x / 0"]]
     assert opened.run("return document.querySelector('.guilty span').title").startswith("earned -")
     assert HOSTILE in opened.run("return document.querySelector('.program p').innerText")
@@ -229,7 +240,9 @@ def test_browser_shows_hostile_programs_as_text_with_their_guilty_line(opened: A
 
 
 def test_page_lets_no_other_script_run(opened: Any) -> None:
-    opened.run("const s = document.createElement('script'); s.textContent = \"document.title = 'taken'\"; document.body.append(s)")
+    opened.run(
+        "const s = document.createElement('script'); s.textContent = \"document.title = 'taken'\"; document.body.append(s)"
+    )
     assert opened.run("return document.title") != "taken"
     assert any("Content Security Policy" in line for line in opened.logs())
 
@@ -247,7 +260,9 @@ def test_page_fits_its_screen_and_follows_light_and_dark(opened: Any, width: int
     assert opened.run("return getComputedStyle(document.body).backgroundColor") != back
     opened.run("location.hash = '#/0/0/0'")
     opened.until("return document.querySelector('.program')")
-    assert opened.run("const b = document.getElementById('dialog').getBoundingClientRect(); return b.left >= 0 && b.right <= innerWidth")
+    assert opened.run(
+        "const b = document.getElementById('dialog').getBoundingClientRect(); return b.left >= 0 && b.right <= innerWidth"
+    )
 
 
 def rgb(text: str) -> list[float]:

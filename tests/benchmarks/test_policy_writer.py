@@ -20,9 +20,7 @@ from rltf_env.errors import MissingData, UnknownName, UsageError
 
 SUITE = suites.get("humaneval").changed(samples=2, temperature=1.0, max_tokens=12)
 PREFIX = 'def f(x):\n    """Doubles."""\n'
-PROBLEMS = [
-    Problem(f"p{i}", f"Add {i}.", [CallCase((1,), 1 + i)], "f", prefix=PREFIX if i else "") for i in range(3)
-]
+PROBLEMS = [Problem(f"p{i}", f"Add {i}.", [CallCase((1,), 1 + i)], "f", prefix=PREFIX if i else "") for i in range(3)]
 RECIPE = """
 [run]
 name = "little"

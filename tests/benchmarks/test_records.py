@@ -59,7 +59,7 @@ def test_line_without_its_newline_is_cut_off(tmp_path: Path) -> None:
 def test_line_that_is_none_in_the_middle_is_an_error_that_names_it(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     path.write_bytes(b'{"problem": "p", "sample": 0, "text": "x"}\nnonsense\n')
-    with pytest.raises(DataError, match="journal.jsonl:2"):
+    with pytest.raises(DataError, match=r"journal\.jsonl:2"):
         records.Journal(path)
 
 
@@ -79,7 +79,7 @@ def test_record_of_another_evaluation_is_not_continued(tmp_path: Path, suite: An
 
 
 def test_unfinished_and_missing_records_say_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(MissingData, match="no header.json"):
+    with pytest.raises(MissingData, match=r"no header\.json"):
         records.read(tmp_path)
     records.begin(tmp_path, {"format": records.FORMAT})
     with pytest.raises(MissingData, match="Run its command again"):
@@ -95,7 +95,7 @@ def test_header_names_no_path_host_or_user(tmp_path: Path, suite: Any, make_reco
 
 # ------------------------------------------------------------------------------------------------------------- kills
 
-AGENT = '''
+AGENT = """
 import os, signal
 def write(problem, samples, seed):
     with open(os.environ["CALLS"], "a") as file:
@@ -103,8 +103,8 @@ def write(problem, samples, seed):
     if os.environ.get("KILL") == f"call {sum(1 for _ in open(os.environ['CALLS']))}":
         os.kill(os.getpid(), signal.SIGKILL)
     return [problem.solutions[0], "def f(x):\\n    return 1 / 0\\n", "def f(x:"][:samples]
-'''
-RUNNER = '''
+"""
+RUNNER = """
 import os, signal, sys
 from benchmarks import evaluate, records, suites
 from rltf_env import datasets
@@ -133,7 +133,7 @@ def moved(source, target):
 
 records.Journal.append, records.os.replace = torn, moved
 sys.exit(evaluate.main(sys.argv[1:]))
-'''
+"""
 # A kill in each stage: beginning, writing, a torn answer, torn verdicts, and every step of the end (three files; the journal).
 KILLS = ["after 1", "call 2", "append 3", "append 9", "before 1", "before 2", "after 2", "after 3"]
 
@@ -145,7 +145,12 @@ def test_killed_at_any_point_it_goes_on_and_judges_nothing_twice(tmp_path: Path)
 
     def run(out: str, kill: str = "") -> int:
         arguments = ["five", "--agent", "killed_agent:write", "--workers", "1"]
-        environment = {**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{tmp_path}", "KILL": kill, "CALLS": str(tmp_path / "calls")}
+        environment = {
+            **os.environ,
+            "PYTHONPATH": f"{root}{os.pathsep}{tmp_path}",
+            "KILL": kill,
+            "CALLS": str(tmp_path / "calls"),
+        }
         command = [sys.executable, str(tmp_path / "runner.py"), *arguments, "--out", str(tmp_path / out)]
         return subprocess.run(command, env=environment, capture_output=True, timeout=60).returncode
 
@@ -159,7 +164,11 @@ def test_killed_at_any_point_it_goes_on_and_judges_nothing_twice(tmp_path: Path)
         verdicts = [(row["problem"], row["sample"]) for row in journal(tmp_path / "killed") if "outcomes" in row]
         assert len(verdicts) == len(set(verdicts)), f"{kill}: judged twice"
     assert run("killed") == 0
-    assert sorted(path.name for path in (tmp_path / "killed").iterdir()) == ["header.json", "report.json", "samples.jsonl.gz"]
+    assert sorted(path.name for path in (tmp_path / "killed").iterdir()) == [
+        "header.json",
+        "report.json",
+        "samples.jsonl.gz",
+    ]
     for name in ("samples.jsonl.gz", "report.json"):
         assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert run("killed") == 0  # finished: says so, and asks for nothing

@@ -148,7 +148,10 @@ def wrong(problem: Problem, samples: int, seed: int) -> list[Any]:
 def test_function_is_asked_problem_by_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(Path(__file__).parent)
     writer = writers.find("test_writers:echo", SUITE, {})
-    assert texts(writer.write(PROBLEMS, 2, 5)) == [["HumanEval/0 5 0", "HumanEval/0 5 1"], ["mbpp/11 5 0", "mbpp/11 5 1"]]
+    assert texts(writer.write(PROBLEMS, 2, 5)) == [
+        ["HumanEval/0 5 0", "HumanEval/0 5 1"],
+        ["mbpp/11 5 0", "mbpp/11 5 1"],
+    ]
     (answer,) = writers.find("test_writers:with_tokens", SUITE, {}).write(PROBLEMS[:1], 1, 0)[0]
     assert (answer.text, answer.lengths, answer.tokens) == ("x=é", (1, 1, 0, 1, 0), 5)
     assert answer.program().starts.tolist() == Bytes().program([120, 61, 195, 169, 256]).starts.tolist()
@@ -262,7 +265,7 @@ def test_failures_that_pass_are_tried_again_with_waits_that_double(server: Serve
 
 def test_failures_that_stay_end_the_run_and_say_how(server: Server) -> None:
     server.script = [500] * 3
-    with pytest.raises(endpoint.EndpointError, match="within 3 tries, got status 500.*Run again to continue"):
+    with pytest.raises(endpoint.EndpointError, match=r"within 3 tries, got status 500.*Run again to continue"):
         ask(server, tries=3).write(PROBLEMS[1:], 1, 0)
     server.script = [404]
     with pytest.raises(endpoint.EndpointError, match="status 404"):
