@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import subprocess
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -133,7 +134,13 @@ def theirs(settings: Settings, name: str, works: Sequence[Work], tame: set[tuple
                 jobs.append(told)
     if not jobs:
         return None
-    said = throughput.grade(settings.peers, name, settings.workers, jobs, jobs[:1])["passed"]
+    limit = 600.0 + 5 * len(jobs)
+    try:
+        said = throughput.grade(settings.peers, name, settings.workers, jobs, jobs[:1], limit)["passed"]
+    except subprocess.TimeoutExpired as error:
+        raise RLTFError(
+            f"Expected {name!r} to grade {len(jobs)} programs within {limit:.0f} s, it did not. Pass a --limit."
+        ) from error
     references = [(problem, ok) for (problem, mutant), ok in zip(asked, said, strict=True) if mutant is None]
     found = Finding(name, len(references), {p.id: "refused" for p, ok in references if not ok}, 0)
     found.mutants = len(jobs) - len(references)

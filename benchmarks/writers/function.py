@@ -46,7 +46,8 @@ class Function:
 
 def load(spec: str, suite: Suite) -> Function:
     """The writer of `"module:function"`."""
-    function: Any = plugins.find("writers", spec)
-    if not callable(function):
-        raise UsageError(f"Expected {spec!r} to be a function, got {type(function).__name__}.")
+    found: Any = plugins.find("writers", spec)
+    if not callable(found):
+        raise UsageError(f"Expected {spec!r} to be a function, got {type(found).__name__}.")
+    function: Any = found
     return Function(spec, function)
