@@ -183,6 +183,19 @@ def paired_permutation(
     return Comparison(float(difference.mean()), low, high, p_value)
 
 
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p-values of several comparisons, adjusted so that one false alarm among all is as unlikely as each promises.
+
+    Holm 1979: the i-th smallest of m is multiplied by m - i + 1, and is at least the one before, at most 1. In the order given.
+    """
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    adjusted, largest = [1.0] * len(p_values), 0.0
+    for rank, i in enumerate(order):
+        largest = max(largest, min(1.0, (len(order) - rank) * p_values[i]))
+        adjusted[i] = largest
+    return adjusted
+
+
 def _sign_flip(difference: Floats, rng: np.random.Generator, samples: int) -> float:
     """Two-sided p-value; `difference` (M,) without zeros, which no sign changes."""
     m = len(difference)

@@ -259,15 +259,15 @@ def paid(settings: Settings) -> list[Row]:
         won = sum(opened.run(trial.source, _battery.ADD).outcome is Outcome.PASSED for trial in tame)
         rows.append(Row("judge", 0.0, won, len(tame)))
     for name in sorted(settings.installed):
-        if not _pays(settings, name, "def add(a, b):\n    return a + b\n"):
+        if not pays(settings, name, "def add(a, b):\n    return a + b\n"):
             raise RLTFError(
                 f"Expected {name!r} to pass a right program; it did not, so what else it refuses says nothing."
             )
-        rows.append(Row(name, 0.0, sum(_pays(settings, name, trial.source) for trial in tame), len(tame)))
+        rows.append(Row(name, 0.0, sum(pays(settings, name, trial.source) for trial in tame), len(tame)))
     return rows
 
 
-def _pays(settings: Settings, name: str, source: str) -> bool:
+def pays(settings: Settings, name: str, source: str) -> bool:
     """True if a grader passes this program. One process for each: some graders do not live through it."""
     cases = [case for case in _battery.ADD.cases if isinstance(case, CallCase)]
     test = "def check(candidate):\n" + "".join(f"    assert candidate(*{c.args}) == {c.expected}\n" for c in cases)

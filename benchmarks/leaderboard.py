@@ -1,0 +1,301 @@
+"""`python -m benchmarks.leaderboard FOLDER`: the records below a folder as a table, Markdown, CSV and one HTML page.
+
+A suite's records are ranked by its first pass@k, each compared with the best: paired permutation test over problems, p-values
+adjusted for their number (Holm). Ranked is what a suite's frozen protocol made on its frozen data, whose completions are
+there and as they were, and whose verification did not fail; everything else is shown apart, with the reason. Figures are
+computed anew from the completions, never taken from a record's word.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from benchmarks import page, records, suites
+from benchmarks.compare import common, compared
+from benchmarks.metrics import Comparison, holm
+from benchmarks.report import report
+from rltf_env.errors import RLTFError
+
+COUNTS = ("problems", "samples", "passed", "outcomes", "kinds")  # of a report: what resampling has no part in
+
+
+@dataclass
+class Entry:
+    """A record on the leaderboard. `reasons` not to rank it; `rank` (1 is best) and `behind` the best if it is ranked."""
+
+    record: records.Record
+    figures: dict[str, Any]
+    reasons: list[str]
+    rank: int = 0
+    behind: Comparison | None = None
+    adjusted: float = 1.0
+
+    @property
+    def checked(self) -> str:
+        """What a verification says: "verified", or that there was none."""
+        return "verified" if self.record.verified else "not verified"
+
+    @property
+    def first(self) -> str:
+        """The k that ranks."""
+        return str(self.record.header["suite"]["ks"][0])
+
+    @property
+    def score(self) -> float:
+        return self.figures["pass@k"][self.first]["value"]
+
+
+@dataclass
+class Board:
+    """The entries of one suite and version: ranked, best first, and apart."""
+
+    suite: str
+    about: str
+    ranked: list[Entry] = field(default_factory=list)
+    apart: list[Entry] = field(default_factory=list)
+
+    @property
+    def entries(self) -> list[Entry]:
+        return [*self.ranked, *self.apart]
+
+
+# ------------------------------------------------------------------------------------------------------------- ranking
+
+
+def entry(record: records.Record) -> Entry:
+    """A record with its figures, computed anew where its completions are there, and the reasons not to rank it."""
+    head = record.header
+    reasons = list(head["departures"])
+    if head["suite"]["name"] not in suites.SUITES:
+        return Entry(record, record.report, [*reasons, f"no suite {head['suite']['name']!r} here"])
+    suite = suites.get(head["suite"]["name"])
+    if head["suite"]["version"] != suite.version:
+        reasons.append(f"version {head['suite']['version']} of the suite; it is at {suite.version}")
+    elif _plain(head["suite"]) != _plain(suite.protocol()) and not reasons:
+        reasons.append("another protocol than the suite's")
+    if not suite.digest:
+        reasons.append("the suite's data are not frozen yet")
+    elif head["data"] != suite.digest:
+        reasons.append(f"other data: digest {head['data'][:12]}, expected {suite.digest[:12]}")
+    figures = record.report
+    if record.samples is None:
+        reasons.append("completions not handed in, only counted")
+    else:
+        figures = report(record.samples, head["suite"]["samples"], head["suite"]["ks"])
+        reasons += _doubts(record, figures)
+    return Entry(record, figures, reasons)
+
+
+def _plain(protocol: dict[str, Any]) -> dict[str, Any]:
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in protocol.items()}
+
+
+def _doubts(record: records.Record, figures: dict[str, Any]) -> list[str]:
+    """What speaks against a record that has its completions."""
+    found, doubts = record.verified, []
+    if record.altered:
+        doubts.append("completions are not those that the header names")
+    if len(figures["problems"]) != record.header["problems"]:
+        doubts.append(f"{len(figures['problems'])} problems, though the header says {record.header['problems']}")
+    if any(figures[name] != record.report.get(name) for name in COUNTS):
+        doubts.append("its report does not follow from its completions")
+    if found and found["samples_sha256"] != record.header["samples_sha256"]:
+        doubts.append("verified before it was changed")
+    elif found and (found["changed"] or found["altered"]):
+        doubts.append(f"verification failed: {len(found['changed'])} of {found['programs']} verdicts changed")
+    return doubts
+
+
+def boards(entries: Sequence[Entry]) -> list[Board]:
+    """The entries by suite and version, suites in their own order."""
+    found: dict[str, Board] = {}
+    order = list(suites.SUITES)
+
+    def place(each: Entry) -> tuple[int, str]:
+        name = each.record.header["suite"]["name"]
+        return (order.index(name) if name in order else len(order), each.record.suite)
+
+    for each in sorted(entries, key=place):
+        suite = suites.SUITES.get(each.record.header["suite"]["name"])
+        board = found.setdefault(each.record.suite, Board(each.record.suite, suite.about if suite else ""))
+        (board.apart if each.reasons else board.ranked).append(each)
+    for board in found.values():
+        _rank(board)
+    return list(found.values())
+
+
+def _rank(board: Board) -> None:
+    for some in (board.ranked, board.apart):
+        some.sort(key=lambda each: (-each.score, each.record.name))
+    if not board.ranked:
+        return
+    best, *others = board.ranked
+    best.rank = 1
+    for each in others:
+        each.rank = 1 + sum(other.score > each.score for other in board.ranked)
+        common(each.record, best.record)
+        each.behind = compared(each.record, best.record)[f"pass@{each.first}"]
+    for each, adjusted in zip(others, holm([each.behind.p_value for each in others if each.behind]), strict=True):
+        each.adjusted = adjusted
+
+
+def load(folder: Path) -> tuple[list[Entry], list[tuple[Path, str]]]:
+    """The entries below a folder, and what could not be read, with the reason."""
+    found, broken = [], []
+    for path in records.find(folder):
+        try:
+            found.append(entry(records.read(path)))
+        except (RLTFError, KeyError, TypeError, IndexError) as error:
+            broken.append((path.relative_to(folder), f"{type(error).__name__}: {error}"))
+    return found, broken
+
+
+# -------------------------------------------------------------------------------------------------------------- output
+
+COLUMNS = (
+    "suite", "rank", "model", "problems", "samples", "k", "pass@k", "low", "high", "pass_ratio", "difference to best",
+    "difference low", "difference high", "p adjusted", "gap", "verified", "commit", "not ranked because",
+)  # fmt: skip
+
+
+def row(board: Board, each: Entry) -> list[list[Any]]:
+    """The lines of an entry in the CSV: one for each k."""
+    figures, behind = each.figures, each.behind
+    rows = []
+    for k, value in figures["pass@k"].items():
+        apart = behind if k == each.first else None
+        difference = (
+            [f"{apart.difference:.4f}", f"{apart.low:.4f}", f"{apart.high:.4f}", f"{each.adjusted:.4g}"]
+            if apart
+            else [""] * 4
+        )
+        rows.append(
+            [
+                board.suite, each.rank or "", each.record.name, len(figures["problems"]), figures["samples"], k,
+                *(f"{value[end]:.4f}" for end in ("value", "low", "high")), f"{figures['pass_ratio']['value']:.4f}",
+                *difference, f"{figures['gap']['gap']['value']:.4f}" if figures["gap"] else "", each.checked,
+                each.record.header["commit"], "; ".join(each.reasons),
+            ]
+        )  # fmt: skip
+    return rows
+
+
+def as_csv(found: Sequence[Board]) -> str:
+    """Every figure, a line for each k."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for board in found:
+        for each in board.entries:
+            writer.writerows([_inert(cell) for cell in line] for line in row(board, each))
+    return out.getvalue()
+
+
+def _inert(cell: Any) -> Any:
+    """A text that a spreadsheet will not take for a formula."""
+    return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "@", "\t", "\r") else cell
+
+
+def cells(each: Entry) -> list[str]:
+    """rank, model, pass@k ..., cases passed, difference, gap: for people."""
+    scores = [
+        f"{v['value']:.1%} ({v['low']:.1%} to {v['high']:.1%})"
+        for v in (each.figures["pass@k"].get(str(k)) for k in each.record.header["suite"]["ks"])
+        if v
+    ]
+    gap = f"{each.figures['gap']['gap']['value']:+.1%}" if each.figures["gap"] else ""
+    return [str(each.rank or ""), each.record.name, ", ".join(scores), difference(each), gap, each.checked]
+
+
+def difference(each: Entry) -> str:
+    """To the best, in words."""
+    if each.behind is None:
+        return "best" if each.rank == 1 else ""
+    told = f"{each.behind.difference:+.1%} ({each.behind.low:+.1%} to {each.behind.high:+.1%}), p = {each.adjusted:.2g}"
+    return told if each.adjusted < page.LEVEL else f"{told}: not told apart"
+
+
+HEADS = ("#", "model", "pass@k (95 % interval)", "difference to the best", "gap", "")
+
+
+def as_table(board: Board) -> Table:
+    """A board in a terminal."""
+    table = Table(title=f"{board.suite}: {escape(board.about)}", title_justify="left")
+    for head in HEADS:
+        table.add_column(head, justify="right" if head == "#" else "left")
+    for each in board.ranked:
+        table.add_row(*map(escape, cells(each)))
+    for each in board.apart:
+        _, name, scores, _, gap, _ = map(escape, cells(each))
+        table.add_row("-", name, scores, f"[dim]not ranked: {escape('; '.join(each.reasons))}[/]", gap, "")
+    return table
+
+
+def as_markdown(found: Sequence[Board]) -> str:
+    """All boards; what models are called cannot break a table."""
+    lines = ["# Leaderboard", ""]
+    for board in found:
+        lines += [f"## {board.suite}", "", board.about, ""]
+        if board.ranked:
+            lines += [_line((*HEADS[:-1], "verified")), _line(["---"] * len(HEADS))]
+            lines += [_line(cells(each)) for each in board.ranked] + [""]
+        if board.apart:
+            lines += ["Not ranked:", "", _line(["model", "pass@k (95 % interval)", "why not"]), _line(["---"] * 3)]
+            lines += [_line([*cells(each)[1:3], "; ".join(each.reasons)]) for each in board.apart] + [""]
+    return "\n".join(lines)
+
+
+def _line(texts: Sequence[str]) -> str:
+    safe = (text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ") for text in texts)
+    return f"| {' | '.join(safe)} |"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.leaderboard", description=(__doc__ or "").split("\n\n")[0]
+    )
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--out", type=Path, help="where the files go (default: the folder itself)")
+    parser.add_argument("--root", help="the data folder, for the problems' statements (default: $RLTF_DATA)")
+    parser.add_argument("--megabytes", type=float, default=8.0, help="how large the page may become")
+    parser.add_argument("--title", default="Unit test leaderboard")
+    asked = parser.parse_args(arguments)
+    console = Console()
+    try:
+        entries, broken = load(asked.folder)
+        found = boards(entries)
+        out = asked.out or asked.folder
+        out.mkdir(parents=True, exist_ok=True)
+        html, told = page.render(found, broken, title=asked.title, limit=int(asked.megabytes * 1e6), root=asked.root)
+    except RLTFError as error:
+        Console(stderr=True).print(f"[red]{type(error).__name__}:[/] {escape(str(error))}", highlight=False)
+        return 2
+    for name, text in (
+        ("leaderboard.html", html),
+        ("leaderboard.md", as_markdown(found)),
+        ("leaderboard.csv", as_csv(found)),
+    ):
+        records.write_bytes(out / name, text.encode())
+    console.print(*map(as_table, found), sep="\n")
+    for path, why in broken:
+        console.print(f"{escape(str(path))} is left out: {escape(why)}", highlight=False)
+    console.print(
+        f"{escape(str(out))}: leaderboard.html ({len(html) / 1e6:.2f} MB; {told}), .md, .csv", highlight=False
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,107 @@
+"""What the samples of a record amount to: figures with intervals, histograms by difficulty, tokens, the gap. Pure.
+
+The gap is the share of programs that pass all public examples less the share that pass all cases: what a program seems to be
+worth to whoever sees the examples only, less what it is worth. Problems without public examples of their own are left out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from benchmarks.core import Sample
+from benchmarks.metrics import Floats, Interval, bootstrap_interval, pass_at_k, wilson_interval
+from rltf_env.core import Outcome
+from rltf_env.errors import UsageError
+
+SEED = 0  # of the resampling
+
+
+def by_problem(samples: Sequence[Sample]) -> dict[str, list[Sample]]:
+    """The samples of each problem, in order."""
+    groups: dict[str, list[Sample]] = {}
+    for sample in samples:
+        groups.setdefault(sample.key.problem, []).append(sample)
+    return groups
+
+
+def interval(values: Floats) -> Interval:
+    """95 % over problems: bootstrap; where all problems have 0 or all have 1, and it would have no width, Wilson's."""
+    if len(set(values.tolist())) == 1 and values[0] in (0.0, 1.0):
+        return wilson_interval(round(float(values.sum())), len(values))
+    return bootstrap_interval(values, SEED)
+
+
+def scores(passed: Sequence[int], samples: int, k: int) -> Floats:
+    """float64 (N,): pass@k of each problem from how many of its samples passed."""
+    return pass_at_k([samples] * len(passed), list(passed), k)
+
+
+def report(samples: Sequence[Sample], count: int, ks: Sequence[int]) -> dict[str, Any]:
+    """The figures of `count` samples for each problem, as plain data. Raises UsageError if some are missing."""
+    groups = by_problem(samples)
+    short = [id for id, group in groups.items() if len(group) != count]
+    if short or not groups:
+        raise UsageError(f"Expected {count} samples for every problem, got others for {short[:3]}.")
+    passed = [sum(sample.passed for sample in group) for group in groups.values()]
+    ratios = np.array([np.mean([sample.verdict.pass_ratio for sample in group]) for group in groups.values()])
+    tokens = [sample.answer.tokens for sample in samples if sample.answer.tokens is not None]
+    return {
+        "problems": list(groups),
+        "samples": count,
+        "passed": passed,
+        "pass@k": {str(k): interval(scores(passed, count, k))._asdict() for k in ks},
+        "pass_ratio": interval(ratios)._asdict(),
+        "outcomes": _by_difficulty(samples, _outcome),
+        "kinds": _by_difficulty(samples, _kind),
+        "difficulty": {
+            name: interval(np.array([sum(s.passed for s in g) / count for g in groups.values() if _of(g[0], name)]))
+            ._asdict()
+            for name in sorted({s.difficulty for s in samples} - {""})
+        },
+        "gap": gap(groups),
+        "tokens": {"programs": len(tokens), "mean": float(np.mean(tokens)), "most": max(tokens)} if tokens else None,
+        "truncated": sum(sample.answer.truncated for sample in samples),
+        "distinct": float(np.mean([len({s.answer.text for s in group}) / count for group in groups.values()])),
+    }  # fmt: skip
+
+
+def gap(groups: Mapping[str, Sequence[Sample]]) -> dict[str, Any] | None:
+    """See the module's head; None where no problem has public examples of its own."""
+    shown = [group for group in groups.values() if all(sample.visible for sample in group)]
+    if not shown:
+        return None
+    visible = np.array([np.mean([min(s.visible) is Outcome.PASSED for s in group]) for group in shown])
+    hidden = np.array([np.mean([s.passed for s in group]) for group in shown])
+    return {
+        "problems": len(shown),
+        "visible": float(visible.mean()),
+        "hidden": float(hidden.mean()),
+        "gap": interval(visible - hidden)._asdict(),
+    }
+
+
+def _of(sample: Sample, difficulty: str) -> bool:
+    return sample.difficulty == difficulty
+
+
+def _outcome(sample: Sample) -> str:
+    return sample.verdict.outcome.name
+
+
+def _kind(sample: Sample) -> str:
+    return sample.verdict.failure.kind if sample.verdict.failure else ""
+
+
+def _by_difficulty(samples: Sequence[Sample], of: Any) -> dict[str, dict[str, int]]:
+    """Counts of `of(sample)`, "" aside, over all samples and for each difficulty; most frequent first, ties by name."""
+    tables: dict[str, Counter[str]] = {"all": Counter()}
+    for sample in samples:
+        if name := of(sample):
+            tables["all"][name] += 1
+            if sample.difficulty:
+                tables.setdefault(sample.difficulty, Counter())[name] += 1
+    return {name: dict(sorted(table.items(), key=lambda item: (-item[1], item[0]))) for name, table in tables.items()}

@@ -1,0 +1,206 @@
+"""Suites: what is measured and how, frozen. A figure without its suite, version and data digest says little.
+
+    SUITES["humaneval"]      the protocol: problems, samples, sampling, seed, judge
+    problems(suite)          the problems, after a look at their digest
+
+A suite changes only together with its version. What is asked for beside the protocol makes a *custom* record; data whose
+digest is not known here (APPS has to be brought along) make an *unfrozen* one. Neither is ranked.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from rltf_env import datasets
+from rltf_env.core import Problems
+from rltf_env.datasets._files import Root
+from rltf_env.errors import DataError, UnknownName, UsageError
+
+STOP = ("\nclass ", "\ndef ", "\n#", "\nif ", "\nprint(")  # where a function that was to be completed has ended
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A protocol.
+
+    Args:
+        name, version: identify it.
+        dataset, split, options: of `datasets.load`.
+        digest: `datasets.digest` of all its problems; "" where it is not known.
+        samples: programs for each problem.
+        ks: the k of each pass@k that is reported; the first ranks.
+        temperature, top_p, top_k: how tokens are drawn; temperature 0 takes the most likely.
+        max_tokens: tokens that may be chosen for a program.
+        stop: texts that end a completion of given code; they are not part of it.
+        seed: of the sampling.
+        judge: options of the sandbox that bear on verdicts.
+        about: what it is and where the protocol comes from.
+    """
+
+    name: str
+    dataset: str
+    split: str
+    about: str
+    digest: str = ""
+    version: int = 1
+    options: Mapping[str, Any] = field(default_factory=dict)
+    samples: int = 1
+    ks: tuple[int, ...] = (1,)
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    max_tokens: int = 512
+    stop: tuple[str, ...] = ()
+    seed: int = 0
+    judge: Mapping[str, Any] = field(default_factory=lambda: {"case_seconds": 4.0, "memory_mb": 1024})
+
+    def __post_init__(self) -> None:
+        good = self.samples >= 1 and self.max_tokens >= 1 and self.temperature >= 0 and 0 < self.top_p <= 1
+        if not good or self.top_k < 0 or not self.ks or not all(1 <= k <= self.samples for k in self.ks):
+            raise UsageError(
+                f"Expected samples, max_tokens >= 1, temperature, top_k >= 0, 0 < top_p <= 1 and 1 <= k <= samples, got {self}."
+            )
+
+    @property
+    def id(self) -> str:
+        """Name and version."""
+        return f"{self.name}-v{self.version}"
+
+    def changed(self, **changes: Any) -> Suite:
+        """The protocol with other values (None leaves one as it is). With fewer samples, larger k's fall away."""
+        given = {name: value for name, value in changes.items() if value is not None}
+        samples = given.get("samples", self.samples)
+        if samples < 1:
+            raise UsageError(f"Expected at least 1 sample for each problem, got {samples}.")
+        given["ks"] = tuple(k for k in self.ks if k <= samples) or (1,)
+        return dataclasses.replace(self, **given)
+
+    def protocol(self) -> dict[str, Any]:
+        """Plain data: all but the description and the digest."""
+        plain = dataclasses.asdict(self)
+        return {name: plain[name] for name in plain if name not in ("about", "digest")}
+
+    def departures(self) -> list[str]:
+        """Where this differs from the frozen suite of its name, in words."""
+        ours, frozen = self.protocol(), get(self.name).protocol()
+        return [f"{name} {ours[name]!r} instead of {frozen[name]!r}" for name in ours if ours[name] != frozen[name]]
+
+
+_PAPER: dict[str, Any] = {"temperature": 0.6, "top_p": 0.95}  # RLTF, arXiv 2307.04349, section 4.1
+_APPS = (
+    "APPS test, {} problems, sampled as in CodeRL and RLTF (T=0.6, top-p 0.95); 20 programs each, where the papers' "
+    "pass@5 is of more. The data are not distributed with this project, so their digest is not frozen yet."
+)
+_PROCEDURAL = {"size": 500, "seed": 2307, "depths": [2, 3]}  # a seed of its own: no problem that a recipe trains on
+_ALL = (
+    Suite(
+        "humaneval",
+        "humaneval",
+        "test",
+        "HumanEval (arXiv 2107.03374), greedy.",
+        "151f784609eca934fff1fb429d40f85c255375d9f08fd85ea125b18a8304c61b",
+        stop=STOP,
+    ),
+    Suite(
+        "humaneval-sampled",
+        "humaneval",
+        "test",
+        "HumanEval, 20 programs each at T=0.8, top-p 0.95: pass@1 and pass@10.",
+        "151f784609eca934fff1fb429d40f85c255375d9f08fd85ea125b18a8304c61b",
+        samples=20,
+        ks=(1, 10),
+        temperature=0.8,
+        top_p=0.95,
+        stop=STOP,
+    ),
+    Suite(
+        "mbpp",
+        "mbpp",
+        "test",
+        "MBPP's 500 test problems (arXiv 2108.07732), greedy, the three asserts shown.",
+        "54d535149c6020ba891db681f883bdeb87f1da599021be7ed8db1ad82bc1e77e",
+    ),
+    Suite(
+        "mbpp-paper",
+        "mbpp",
+        "test",
+        "MBPP's 500 test problems as in RLTF: zero-shot, T=1.2, top-p 0.95; 100 programs each, pass@1 and pass@80.",
+        "54d535149c6020ba891db681f883bdeb87f1da599021be7ed8db1ad82bc1e77e",
+        samples=100,
+        ks=(1, 80),
+        temperature=1.2,
+        top_p=0.95,
+    ),
+    *(
+        Suite(
+            f"apps-{difficulty}",
+            "apps",
+            "test",
+            _APPS.format(difficulty),
+            options={"difficulty": difficulty},
+            samples=20,
+            ks=(1, 5),
+            **_PAPER,
+        )
+        for difficulty in ("introductory", "interview", "competition")
+    ),
+    Suite(
+        "procedural-seen",
+        "procedural",
+        "train",
+        "500 fresh procedural problems whose compositions of operations belong to training.",
+        "ac184ae84ff0d880e8717a0997845183a034ba9f52ab69855f44258ae7ccf71e",
+        options=_PROCEDURAL,
+        samples=5,
+        ks=(1, 5),
+        max_tokens=128,
+        **_PAPER,
+    ),
+    Suite(
+        "procedural-unseen",
+        "procedural",
+        "test",
+        "500 procedural problems with compositions of operations that training never shows.",
+        "75726c7cebebfd4c7903a9caec2701648955f8fd5504f25ed747f34831f57799",
+        options=_PROCEDURAL,
+        samples=5,
+        ks=(1, 5),
+        max_tokens=128,
+        **_PAPER,
+    ),
+)
+SUITES: Mapping[str, Suite] = MappingProxyType({suite.name: suite for suite in _ALL})
+
+
+def get(name: str) -> Suite:
+    """The suite of that name. Raises UnknownName."""
+    if name not in SUITES:
+        raise UnknownName("suite", name, SUITES)
+    return SUITES[name]
+
+
+def problems(suite: Suite, root: Root = None, *, unfrozen: bool = False) -> tuple[Problems, str, str]:
+    """The suite's problems, their digest, and "frozen" or "unfrozen".
+
+    Args:
+        unfrozen: take other data than the suite was frozen with; the record says so.
+
+    Raises:
+        MissingData: the data are not there.
+        DataError: they are not those that the suite was frozen with.
+    """
+    where = {} if root is None else {"root": root}
+    found = datasets.load(suite.dataset, split=suite.split, **where, **suite.options)
+    digest = datasets.digest(found)
+    if digest == suite.digest:
+        return found, digest, "frozen"
+    if suite.digest and not unfrozen:
+        raise DataError(
+            f"Expected the data of suite {suite.id} to have the digest {suite.digest}, got {digest} ({len(found)} problems). "
+            "Fetch the official files; or pass --unfrozen for a record that says so and is not ranked."
+        )
+    return found, digest, "unfrozen"

@@ -1,0 +1,80 @@
+"""Who answers: `find(spec, ...)` makes a `core.Writer` of what stands behind `--agent`. One file = one kind.
+
+    runs/NAME                  policy.py       the folder of a run of agents.train
+    org/model, ./folder        policy.py       a hub id, or a local transformers folder
+    package:NAME               policy.py       an installed package that carries weights
+    http://host:port/v1        endpoint.py     a server that speaks OpenAI's protocol: vLLM, llama.cpp, Ollama
+    programs.jsonl[.gz]        completions.py  a file of programs written elsewhere
+    module:function            function.py     a function of yours
+
+Each file has `load(spec, suite, **options) -> Writer`. Imports of torch wait until a policy is asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.core import Writer
+from benchmarks.suites import Suite
+from rltf_env.errors import UnknownName
+
+FILES = (".jsonl", ".json", ".jsonl.gz", ".json.gz")
+
+
+def kind(spec: str) -> str:
+    """Which file of this folder a spec is for."""
+    if re.match(r"https?://", spec):
+        return "endpoint"
+    if spec.endswith(FILES):
+        return "completions"
+    if Path(spec).is_dir() or spec.startswith("package:") or ":" not in spec:
+        return "policy"
+    return "function"
+
+
+def find(spec: str, suite: Suite, options: Mapping[str, Any]) -> Writer:
+    """The writer behind `spec`.
+
+    Args:
+        suite: the protocol by which it is to write.
+        options: its own, see the `load` of its file.
+
+    Raises:
+        UnknownName: no such option; the message names the nearest.
+        MissingData, UsageError: there is no such agent, or it does not fit.
+    """
+    load = importlib.import_module(f"{__name__}.{kind(spec)}").load
+    known = [name for name in inspect.signature(load).parameters if name not in ("spec", "suite")]
+    for name in options:
+        if name not in known:
+            raise UnknownName(f"option of a writer of kind {kind(spec)!r}:", name, known)
+    return load(spec, suite, **options)
+
+
+def spelled(prefix: str, text: str, entry_point: str | None) -> str:
+    """The program that an answer in words amounts to, where a problem gives `prefix` for free.
+
+    A text that defines the entry point itself is put behind the prefix, whose definition it replaces: a signature with its
+    docstring is a whole function to Python, and imports and helpers of the prefix stay. Anything else continues the prefix.
+    """
+    if not prefix or text.startswith(prefix):
+        return text
+    name = re.escape((entry_point or "").partition(".")[0])
+    anew = name and re.search(rf"^(async\s+)?(def|class)\s+{name}\b", text, re.MULTILINE)
+    return f"{prefix.rstrip()}\n\n\n{text}" if anew else prefix + text
+
+
+def cut(text: str, stop: tuple[str, ...]) -> str:
+    """`text` up to the first of the stop texts."""
+    return text[: min((at for each in stop if (at := text.find(each)) >= 0), default=len(text))]
+
+
+def fenced(text: str) -> str:
+    """The first block of code in an answer in Markdown; an answer without any is code itself."""
+    block = re.search(r"^[ \t]*```[^\n]*\n(.*?)(?:^[ \t]*```|\Z)", text, re.MULTILINE | re.DOTALL)
+    return block[1] if block else text

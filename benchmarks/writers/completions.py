@@ -1,0 +1,130 @@
+"""Answers from a file of programs written elsewhere, `.jsonl` or `.json`, with or without `.gz`:
+
+    {"task_id": "HumanEval/0", "completion": "    return ..."}       HumanEval: what follows the prompt
+    {"task_id": "HumanEval/0", "solution": "def has_close ..."}      EvalPlus: the whole program
+    [["def has_close ...", ...], ...]                                bigcode: whole programs, problems in order
+
+How they were sampled is not in such a file; the record says so.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.core import Answer
+from benchmarks.suites import Suite
+from rltf_env.core import Problem
+from rltf_env.datasets._files import parse, strings
+from rltf_env.errors import DataError, MissingData, UnknownName, UsageError
+
+FIELDS = ("completion", "solution")
+Row = tuple[str, str]  # field, text
+
+
+class Completions:
+    """See the module's head. `answered` has the ids that the file has programs for, in lower case."""
+
+    batch, side_by_side = 64, 1
+
+    def __init__(self, name: str, content: bytes, where: str) -> None:
+        self.name, self.where = name, where
+        self.sha256 = hashlib.sha256(content).hexdigest()
+        self.named: dict[str, list[Row]] = {}
+        self.ordered: list[list[Row]] = []
+        for at, value in _values(_unzipped(content, where), where):
+            self._take(value, at)
+        if bool(self.named) == bool(self.ordered):
+            raise DataError(f"{where}: expected programs by task_id or lists of programs, got both or neither.")
+
+    def _take(self, value: Any, where: str) -> None:
+        if isinstance(value, list):
+            self.ordered.append([("solution", text) for text in strings(value, where)])
+            return
+        given = [name for name in FIELDS if isinstance(value, dict) and isinstance(value.get(name), str)]
+        if not given or not isinstance(value.get("task_id"), str):
+            raise DataError(
+                f"{where}: expected an object with task_id and {' or '.join(FIELDS)}, or a list of programs, "
+                f"got {str(value)[:80]}."
+            )
+        field = given[-1]  # EvalPlus writes both at times; the whole program is what it judges
+        self.named.setdefault(value["task_id"].lower(), []).append((field, value[field]))
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "kind": "completions",
+            "sha256": self.sha256,
+            "sampling": "as the file's makers did; not recorded in it",
+        }
+
+    def answered(self, problems: Sequence[Problem]) -> list[Problem]:
+        """Those of all the suite's problems for which there are programs. Fixes what the order in the file stands for.
+
+        Raises:
+            DataError: the file has programs for something else.
+        """
+        if self.ordered:
+            if len(self.ordered) > len(problems):
+                raise DataError(
+                    f"{self.where}: expected programs for at most {len(problems)} problems, got {len(self.ordered)}."
+                )
+            self.named = {p.id.lower(): rows for p, rows in zip(problems, self.ordered, strict=False)}
+        ids = {problem.id.lower() for problem in problems}
+        for id in self.named:
+            if id not in ids:
+                raise UnknownName(f"task_id of {self.where}:", id, ids)
+        return [problem for problem in problems if problem.id.lower() in self.named]
+
+    def write(self, problems: Sequence[Problem], samples: int, seed: int) -> list[list[Answer]]:
+        return [self._write(problem, samples) for problem in problems]
+
+    def _write(self, problem: Problem, samples: int) -> list[Answer]:
+        rows = self.named.get(problem.id.lower(), [])
+        if len(rows) < samples:
+            remedy = "Pass --answered to leave such problems out." if not rows else f"Pass --samples {len(rows)}."
+            raise UsageError(
+                f"Expected {samples} programs for {problem.id!r} in {self.where}, got {len(rows)}. {remedy}"
+            )
+        return [Answer(text if field == "solution" else problem.prefix + text) for field, text in rows[:samples]]
+
+
+def _values(content: bytes, where: str) -> Iterator[tuple[str, Any]]:
+    """The objects or lists of a file, each with its place."""
+    document = _document(content) if content.lstrip()[:1] == b"[" else None
+    if document is not None:
+        rows = [document] if document and isinstance(document[0], str) else document  # one problem's programs alone
+        yield from ((where, row) for row in rows)
+        return
+    for number, line in enumerate(content.splitlines(), 1):
+        if line.strip():
+            yield f"{where}:{number}", parse(line, f"{where}:{number}")
+
+
+def _document(content: bytes) -> Any:
+    """The JSON value that the whole content is; None if it is several, a line each."""
+    try:
+        return parse(content, "")
+    except DataError:
+        return None
+
+
+def _unzipped(content: bytes, where: str) -> bytes:
+    if content[:2] != b"\x1f\x8b":
+        return content
+    try:
+        return gzip.GzipFile(fileobj=io.BytesIO(content)).read()
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{where}: expected a gzip file, got {error}. Fetch the file again.") from error
+
+
+def load(spec: str, suite: Suite) -> Completions:
+    """The writer of the file `spec`."""
+    path = Path(spec)
+    if not path.is_file():
+        raise MissingData(f"Expected a file of completions, got {spec!r}, which is no file.")
+    return Completions(path.name.partition(".")[0], path.read_bytes(), path.name)

@@ -1,0 +1,53 @@
+"""Answers of a Python function: `module:function(problem, samples, seed)` returns that many programs.
+
+A program is its whole text, the problem's prefix included, or a `core.Program`, whose tokens the record then knows.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from benchmarks.core import Answer
+from benchmarks.suites import Suite
+from rltf_env import plugins
+from rltf_env.core import Problem, Program
+from rltf_env.errors import UsageError
+
+
+class Function:
+    """See the module's head."""
+
+    batch = side_by_side = 1
+
+    def __init__(self, spec: str, function: Callable[..., Sequence[str | Program]]) -> None:
+        self.name, self.spec, self.function = spec, spec, function
+
+    def describe(self) -> dict[str, Any]:
+        return {"kind": "function", "function": self.spec}
+
+    def write(self, problems: Sequence[Problem], samples: int, seed: int) -> list[list[Answer]]:
+        return [self._write(problem, samples, seed) for problem in problems]
+
+    def _write(self, problem: Problem, samples: int, seed: int) -> list[Answer]:
+        began = time.perf_counter()
+        programs = list(self.function(problem, samples, seed))
+        seconds = (time.perf_counter() - began) / samples
+        if len(programs) != samples or not all(isinstance(each, str | Program) for each in programs):
+            raise UsageError(
+                f"Expected {samples} programs (str or Program) of {self.spec} for {problem.id!r}, got {programs!r:.200}."
+            )
+        return [
+            Answer.of(each, seconds=seconds) if isinstance(each, Program) else Answer(each, seconds=seconds)
+            for each in programs
+        ]
+
+
+def load(spec: str, suite: Suite) -> Function:
+    """The writer of `"module:function"`."""
+    found: Any = plugins.find("writers", spec)
+    if not callable(found):
+        raise UsageError(f"Expected {spec!r} to be a function, got {type(found).__name__}.")
+    function: Any = found
+    return Function(spec, function)

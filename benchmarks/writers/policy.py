@@ -1,0 +1,215 @@
+"""Answers of a policy of ours: a run folder of agents.train, a hub id or local transformers folder, an installed package.
+
+A run's recipe tells how its policy was asked (prompt style, chat opening, end token), and it is asked the same way. Otherwise
+a model with a chat template gets one message and begins its answer with a code fence, and one without continues the prompt;
+`--option format=` decides. Tokens are drawn by a decoder of `agents.decoding`, so records know what every token earned.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import zlib
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from agents.config import read
+from agents.core import Completion, Policy, generators
+from agents.policies import causal
+from agents.train import make_policy, quiet_libraries
+from benchmarks.core import Answer
+from benchmarks.suites import Suite
+from rltf_env import plugins, prompts
+from rltf_env.core import IntArray, Problem
+from rltf_env.errors import MissingData, UnknownName, UsageError
+from rltf_env.tokenizers import HuggingFace
+
+FENCE = "```"
+FORMATS = ("chat", "completion")
+
+
+class PolicyWriter:
+    """See the module's head. `batch` problems are written at a time, always the same ones: results do not depend on kills."""
+
+    side_by_side = 1
+
+    def __init__(
+        self, name: str, policy: Policy[Any], suite: Suite, style: Any, decoder: Any, batch: int, told: dict[str, Any]
+    ) -> None:
+        self.name, self.policy, self.suite, self.style, self.decoder = name, policy, suite, style, decoder
+        self.batch, self.told = batch, told
+        self.tokenizer = HuggingFace(policy.tokenizer)
+        own = getattr(
+            policy.model.config, "eos_token_id", None
+        )  # of the model, which may differ from the program's end
+        self.ends = {policy.eos_id, *(own if isinstance(own, list) else [own] if own is not None else [])}
+
+    def describe(self) -> dict[str, Any]:
+        device = self.policy.device
+        name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+        return {"kind": "policy", **self.told, "weights": weights(self.policy), "device": name}
+
+    def write(self, problems: Sequence[Problem], samples: int, seed: int) -> list[list[Answer]]:
+        began = time.perf_counter()
+        asked = [self._encode(problem, prompts.render(problem, self.style)) for problem in problems]
+        given = [self._encode(problem, problem.prefix) for problem in problems]
+        limit = max(map(len, given)) + self.suite.max_tokens
+        self._check_length(problems, asked, limit)
+        # A batch has a generator of its own, so that it comes out the same whatever was written before it.
+        _, generator = generators(zlib.crc32(f"{seed}/{problems[0].id}".encode()), self.policy.device)
+        groups = self.decoder(self.policy, asked, given, repeats=samples, max_tokens=limit, generator=generator)
+        seconds = (time.perf_counter() - began) / (len(problems) * samples)
+        return [
+            [self._answer(problem, completion, seconds) for completion in group]
+            for problem, group in zip(problems, groups, strict=True)
+        ]
+
+    def _encode(self, problem: Problem, text: str) -> IntArray:
+        return np.asarray(self.tokenizer.encode(text) if text else [], np.int64)
+
+    def _check_length(self, problems: Sequence[Problem], asked: Sequence[IntArray], limit: int) -> None:
+        most = getattr(self.policy.model.config, "max_position_embeddings", None)
+        for problem, prompt in zip(problems, asked, strict=True):
+            if most is not None and len(prompt) + limit > most:
+                raise UsageError(
+                    f"Expected prompt and program of at most {most} tokens, the model's context, got {len(prompt)} and "
+                    f"{limit} for {problem.id!r}. Pass a smaller --max-tokens."
+                )
+
+    def _answer(self, problem: Problem, completion: Completion, seconds: float) -> Answer:
+        tokens, given = completion.tokens, completion.given
+        chosen = tokens[given : given + self.suite.max_tokens]
+        ends = np.flatnonzero(np.isin(chosen, list(self.ends)))
+        chosen = chosen[: ends[0]] if ends.size else chosen
+        program = self.tokenizer.program(np.concatenate([tokens[:given], chosen]), given=given)
+        keep = self._stopped(problem, program.text)
+        kept = int((program.starts < keep).sum())
+        if kept < len(program):  # the text of the last kept token may reach beyond the stop: cut by characters
+            program = self.tokenizer.program(program.tokens[:kept], given=min(given, kept))
+        answer = Answer.of(program, seconds=seconds)
+        text, lengths = answer.text[:keep], _shortened(answer.lengths or (), keep)
+        truncated = not ends.size and keep == len(answer.text) and len(chosen) == self.suite.max_tokens
+        return Answer(text, lengths, answer.given, len(chosen), truncated, seconds)
+
+    def _stopped(self, problem: Problem, text: str) -> int:
+        """How many characters of a program count: up to the first stop text after the code that was given."""
+        if not problem.prefix:
+            return len(text)
+        stops = [at for each in self.suite.stop if (at := text.find(each, len(problem.prefix))) >= 0]
+        return min(stops, default=len(text))
+
+
+def _shortened(lengths: Sequence[int], keep: int) -> tuple[int, ...]:
+    """Lengths that sum to at most `keep`: the last one gives."""
+    left, out = keep, []
+    for length in lengths:
+        out.append(min(length, left))
+        left -= out[-1]
+    return tuple(out)
+
+
+def weights(policy: Policy[Any]) -> str:
+    """SHA-256 over the parameters' names, types and bytes: says which model it really was."""
+    total = hashlib.sha256()
+    for name, value in sorted(policy.model.state_dict().items()):
+        flat = value.detach().cpu().contiguous().reshape(-1)
+        total.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        total.update(flat.view(torch.uint8).numpy().data)
+    return total.hexdigest()
+
+
+# ------------------------------------------------------------------------------------------------------------ loading
+
+
+def load(
+    spec: str,
+    suite: Suite,
+    *,
+    decoder: str = "sampling",
+    decoder_options: dict[str, Any] | None = None,
+    format: str = "",
+    opening: str = FENCE + "python\n",
+    eos: str = FENCE,
+    dtype: str = "float32",
+    device: str = "auto",
+    rows: int = 64,
+) -> PolicyWriter:
+    """The writer of a run folder, a hub id, a local transformers folder or `package:NAME`.
+
+    Args:
+        decoder: a file of agents.decoding or "module:attr"; takes the suite's temperature, top_p and top_k.
+        decoder_options: its other options.
+        format: "chat" or "completion"; by default, chat where the tokenizer has a template. A run folder has its own.
+        opening: what the answer in a chat is made to begin with; the program starts behind it.
+        eos: in a chat, the text of the token that ends the program; "" for the model's own end alone.
+        dtype, device: of the weights.
+        rows: programs that are written at a time.
+    """
+    quiet_libraries()
+    options = {"dtype": dtype, "device": device}
+    if (Path(spec) / "recipe.toml").is_file():
+        name, policy, style, told = _run(Path(spec), device)
+    else:
+        name, policy, style, told = _model(spec, format, opening, eos, options)
+    options = {"temperature": suite.temperature, "top_p": suite.top_p, "top_k": suite.top_k, **(decoder_options or {})}
+    if decoder == "sampling":
+        options.setdefault("rows", rows)
+    try:
+        made = plugins.find("decoding", decoder, package="agents")(**options)
+    except TypeError as error:
+        raise UsageError(f"Decoder {decoder!r}: {error}") from error
+    told |= {"decoder_options": decoder_options} if decoder_options else {}
+    return PolicyWriter(name, policy, suite, style, made, max(1, rows // suite.samples), told)
+
+
+Found = tuple[str, Policy[Any], Any, dict[str, Any]]
+
+
+def _run(folder: Path, device: str) -> Found:
+    """The policy that a run of agents.train has saved, asked as its recipe asked it."""
+    if not (folder / "policy" / "config.json").is_file():
+        raise MissingData(
+            f"Expected the policy of a finished run in {folder / 'policy'}, got none. Run the training to its end."
+        )
+    recipe = read(folder / "recipe.toml")
+    kind = (
+        "causal" if recipe.policy.get("kind") == "tiny" else recipe.policy.get("kind")
+    )  # saved, it is one like others
+    ended = {key: recipe.policy[key] for key in ("eos", "dtype") if key in recipe.policy}
+    saved = {"kind": kind, "path": str(folder / "policy"), "device": device, **ended}
+    policy = make_policy(type(recipe)(recipe.run, recipe.env, saved, recipe.agent, recipe.eval))
+    style, opening = recipe.env.get("prompt_style"), recipe.env.get("chat_opening", "")
+    told = {"run": recipe.run.name, "recipe": recipe.digest, "format": style or "default", "opening": opening}
+    if style == "chat":
+        style = partial(prompts.chat, apply_chat_template=policy.tokenizer.apply_chat_template, opening=opening)
+    return folder.resolve().name, policy, style, told
+
+
+def _model(spec: str, format: str, opening: str, eos: str, options: dict[str, Any]) -> Found:
+    """A model by hub id, folder or package."""
+    if format and format not in FORMATS:
+        raise UnknownName("format", format, FORMATS)
+    package = spec.removeprefix("package:") if spec.startswith("package:") else ""
+    where = {"package": package} if package else {"path": spec}
+    name = package or (Path(spec).resolve().name if Path(spec).is_dir() else spec)
+    policy = causal.load(**where, **options)
+    chat = format == "chat" or (not format and bool(getattr(policy.tokenizer, "chat_template", None)))
+    told = {"model": name, "format": "chat" if chat else "completion", "dtype": options["dtype"]}
+    if not chat:
+        return name, policy, None, told
+    told |= {"opening": opening, "eos": eos}
+    if eos:
+        ids = policy.tokenizer.encode(eos, add_special_tokens=False)
+        if len(ids) != 1:
+            raise UsageError(
+                f"Expected eos to be one token of {name}, got {eos!r}, which is {len(ids)}. Pass --option eos= for its own end."
+            )
+        policy.eos_id = ids[0]
+        policy.tokenizer.eos_token = eos
+    style = partial(prompts.chat, apply_chat_template=policy.tokenizer.apply_chat_template, opening=opening)
+    return name, policy, style, told

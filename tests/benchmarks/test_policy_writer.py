@@ -1,0 +1,145 @@
+"""A policy of ours as a writer: run folders are asked as their recipe asked, tokens and what was given are carried along."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from agents.core import Completion
+from agents.policies import tiny
+from agents.policies.causal import CausalPolicy
+from benchmarks import suites, writers
+from benchmarks.writers.policy import PolicyWriter, weights
+from rltf_env.core import CallCase, Problem
+from rltf_env.errors import MissingData, UnknownName, UsageError
+
+SUITE = suites.get("humaneval").changed(samples=2, temperature=1.0, max_tokens=12)
+PREFIX = 'def f(x):\n    """Doubles."""\n'
+PROBLEMS = [Problem(f"p{i}", f"Add {i}.", [CallCase((1,), 1 + i)], "f", prefix=PREFIX if i else "") for i in range(3)]
+RECIPE = """
+[run]
+name = "little"
+updates = 1
+[env]
+id = "RLTF-Procedural-v0"
+prompt_style = "statement"
+[policy]
+kind = "tiny"
+[agent]
+kind = "supervised"
+"""
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def policy() -> CausalPolicy:
+    return tiny.load(width=16, layers=1, heads=2, vocab_size=280, dataset_options={"size": 4}, max_positions=128)
+
+
+@pytest.fixture
+def run(policy: CausalPolicy, tmp_path: Path) -> Path:
+    """A run folder."""
+    folder = tmp_path / "little-run"
+    (folder / "policy").mkdir(parents=True)
+    policy.save(folder / "policy")
+    (folder / "recipe.toml").write_text(RECIPE)
+    return folder
+
+
+def find(spec: Path | str, **options: Any) -> Any:
+    return writers.find(str(spec), SUITE, {"device": "cpu", **options})
+
+
+def test_run_folder_is_asked_as_its_recipe_asked(run: Path, policy: CausalPolicy) -> None:
+    writer = find(run)
+    assert (writer.name, writer.style) == ("little-run", "statement")
+    told = writer.describe()
+    assert (told["run"], told["format"], told["weights"]) == ("little", "statement", weights(policy))
+    assert str(run) not in str(told)
+
+
+def test_unfinished_run_says_so(run: Path) -> None:
+    (run / "policy" / "config.json").unlink()
+    with pytest.raises(MissingData, match="Run the training to its end"):
+        find(run)
+
+
+def test_answers_have_tokens_that_spell_them_and_know_what_was_given(run: Path) -> None:
+    writer = find(run)
+    for problem, group in zip(PROBLEMS, writer.write(PROBLEMS, 2, 0), strict=True):
+        for answer in group:
+            assert answer.text.startswith(problem.prefix)
+            assert sum(answer.lengths) == len(answer.text)
+            assert sum(answer.lengths[: answer.given]) == len(problem.prefix)
+            assert answer.tokens <= 12
+
+
+def test_batch_comes_out_the_same_whatever_was_written_before(run: Path) -> None:
+    first, again = find(run), find(run)
+    again.write(PROBLEMS[:1], 2, 0)
+    texts = [[[answer.text for answer in group] for group in w.write(PROBLEMS[1:], 2, 0)] for w in (first, again)]
+    assert texts[0] == texts[1]
+    assert texts[0] != [[answer.text for answer in group] for group in first.write(PROBLEMS[1:], 2, 1)]
+
+
+def test_model_folder_without_a_template_continues_the_prompt(run: Path) -> None:
+    writer = find(run / "policy")
+    assert (writer.name, writer.style, writer.describe()["format"]) == ("policy", None, "completion")
+    with pytest.raises(UnknownName, match="Did you mean 'chat'"):
+        find(run / "policy", format="chatt")
+
+
+def test_decoder_is_found_by_name_and_checked(run: Path) -> None:
+    assert find(run, decoder="sampling", decoder_options={"rows": 3}).decoder.rows == 3
+    assert find(run).decoder.temperature == 1.0
+    with pytest.raises(UnknownName, match="Did you mean 'sampling'"):
+        find(run, decoder="samplin")
+    with pytest.raises(UsageError, match="Decoder 'sampling'"):
+        find(run, decoder_options={"nonsense": 1})
+
+
+def test_prompt_that_leaves_no_room_is_refused(run: Path) -> None:
+    long = Problem("long", "word " * 200, [CallCase((), 1)], "f")
+    with pytest.raises(UsageError, match="the model's context"):
+        find(run).write([long], 1, 0)
+
+
+def written(policy: CausalPolicy, text: str, *, ended: bool, prefix: str = PREFIX, limit: int = 40) -> Any:
+    """The answer that a decoder's tokens for `text` become."""
+    suite = suites.get("humaneval").changed(max_tokens=limit)
+    writer = PolicyWriter("x", policy, suite, None, None, 1, {})
+    given = writer.tokenizer.encode(prefix) if prefix else []
+    tokens = np.array([*given, *writer.tokenizer.encode(text), *([policy.eos_id] if ended else [])], np.int64)
+    zeros = np.zeros(len(tokens), np.float32)
+    problem = Problem("p", "", [CallCase((1,), 1)], "f", prefix=prefix)
+    return writer._answer(problem, Completion(tokens, zeros, zeros, len(given), not ended), 0.0)
+
+
+def test_completion_ends_at_a_stop_text_even_inside_a_token(policy: CausalPolicy) -> None:
+    answer = written(policy, "    return x\n\ndef g(): pass\n", ended=True)
+    assert answer.text == PREFIX + "    return x\n"
+    assert sum(answer.lengths) == len(answer.text)
+    assert not answer.truncated
+
+
+def test_stop_texts_do_not_end_a_program_that_was_not_begun_for_it(policy: CausalPolicy) -> None:
+    text = "import math\n\ndef f(x):\n    return x\n"
+    assert written(policy, text, ended=True, prefix="").text == text
+
+
+def test_program_that_reaches_the_limit_is_cut_off(policy: CausalPolicy) -> None:
+    answer = written(policy, "    return x + x + x + x + x\n", ended=False, limit=5)
+    assert (answer.tokens, answer.truncated) == (5, True)
+    assert not written(policy, "    return x\n", ended=True).truncated

@@ -1,0 +1,116 @@
+"""Figures of a record, worked by hand; comparisons are paired; Holm's adjustment; pass@k against all draws of k."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks import compare
+from benchmarks.core import Answer, Key, Sample
+from benchmarks.metrics import holm
+from benchmarks.report import interval, report
+from rltf_env.core import CaseResult, Failure, Outcome, Verdict
+from rltf_env.errors import UsageError
+
+PASS = CaseResult(Outcome.PASSED)
+WRONG = CaseResult(Outcome.WRONG_ANSWER, Failure("WrongAnswer"))
+ERROR = CaseResult(Outcome.RUNTIME_ERROR, Failure("KeyError"))
+
+
+def sample(problem: str, number: int, *results: CaseResult, **more: Any) -> Sample:
+    answer = Answer(f"x = {number}", tokens=more.pop("tokens", None), truncated=more.pop("truncated", False))
+    return Sample(Key(problem, number), answer, Verdict(results), **more)
+
+
+SAMPLES = [
+    sample("a", 0, PASS, PASS, tokens=10, difficulty="easy", visible=(Outcome.PASSED,)),
+    sample("a", 1, PASS, WRONG, tokens=20, difficulty="easy", visible=(Outcome.PASSED,), truncated=True),
+    sample("b", 0, ERROR, WRONG, tokens=30, difficulty="hard"),
+    sample("b", 1, WRONG, WRONG, tokens=40, difficulty="hard"),
+]
+
+
+def test_report_by_hand() -> None:
+    found = report(SAMPLES, 2, (1, 2))
+    assert (found["problems"], found["passed"]) == (["a", "b"], [1, 0])
+    assert [found["pass@k"][k]["value"] for k in ("1", "2")] == [0.25, 0.5]
+    assert found["pass_ratio"]["value"] == pytest.approx((1 + 0.5 + 0 + 0) / 4)
+    assert found["outcomes"]["all"] == {"WRONG_ANSWER": 2, "PASSED": 1, "RUNTIME_ERROR": 1}
+    assert found["outcomes"]["hard"] == {"RUNTIME_ERROR": 1, "WRONG_ANSWER": 1}
+    kinds = {"all": {"WrongAnswer": 2, "KeyError": 1}, "easy": {"WrongAnswer": 1}}
+    assert found["kinds"] == {**kinds, "hard": {"KeyError": 1, "WrongAnswer": 1}}
+    assert {name: value["value"] for name, value in found["difficulty"].items()} == {"easy": 0.5, "hard": 0.0}
+    assert (found["gap"]["problems"], found["gap"]["visible"], found["gap"]["hidden"]) == (1, 1.0, 0.5)
+    assert (found["tokens"], found["truncated"], found["distinct"]) == (
+        {"programs": 4, "mean": 25.0, "most": 40},
+        1,
+        1.0,
+    )
+
+
+def test_pass_at_k_of_a_report_is_the_share_of_all_draws_that_have_a_passing_program() -> None:
+    rng = np.random.default_rng(0)
+    passed = rng.random((7, 6)) < 0.3
+    samples = [sample(str(p), i, PASS if passed[p, i] else WRONG) for p in range(7) for i in range(6)]
+    found = report(samples, 6, (1, 2, 3, 6))["pass@k"]
+    for k in (1, 2, 3, 6):
+        draws = [[any(row[i] for i in draw) for draw in combinations(range(6), k)] for row in passed]
+        assert found[str(k)]["value"] == pytest.approx(np.mean(draws))
+
+
+def test_missing_samples_are_an_error() -> None:
+    with pytest.raises(UsageError, match=r"Expected 2 samples for every problem, got others for \['b'\]"):
+        report(SAMPLES[:3], 2, (1,))
+
+
+def test_interval_of_problems_that_agree_is_not_empty() -> None:
+    assert interval(np.zeros(10)).high > 0.2
+    assert interval(np.ones(10)).low < 0.8
+    half = interval(np.array([0.5, 0.5]))
+    assert (half.low, half.high) == (0.5, 0.5)
+
+
+def test_holm_by_hand() -> None:
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def test_comparison_is_paired_by_problem_and_turns_round(suite: Any, tmp_path: Path, make_record: Any) -> None:
+    def first(problem: Any, samples: int, seed: int) -> list[str]:
+        return ["good", "bad"]
+
+    def second(problem: Any, samples: int, seed: int) -> list[str]:
+        return ["good", "good"]
+
+    a = make_record(tmp_path / "a", suite, first, {"good": True})
+    b = make_record(tmp_path / "b", suite, second, {"good": True})
+    there, back = compare.compared(a, b), compare.compared(b, a)
+    assert there["pass@1"].difference == -0.5
+    assert (there["pass@1"].low, there["pass@1"].high) == (-0.5, -0.5)
+    assert there["pass@1"].p_value == pytest.approx(2 / 2**6)
+    assert back["pass@1"].difference == 0.5
+    assert there["pass@2"].difference == 0
+    assert there["pass@2"].p_value == 1
+    assert compare.alone(a, b, compare.common(a, b)) == (0, 0)
+
+
+def test_records_of_other_problems_are_compared_on_request_alone(
+    suite: Any, tmp_path: Path, make_record: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a = make_record(tmp_path / "a", suite, lambda p, n, s: ["x"] * n)
+    b = make_record(tmp_path / "b", suite, lambda p, n, s: ["x"] * n, data="0" * 64)
+    with pytest.raises(UsageError, match="on the same data"):
+        compare.compared(a, b)
+    b.header["data"] = a.header["data"]
+    b.report["problems"], b.report["passed"] = b.report["problems"][:2], b.report["passed"][:2]
+    with pytest.raises(UsageError, match=r"of which 2 are shared\. Pass --shared"):
+        compare.compared(a, b)
+    assert compare.compared(a, b, shared=True)["pass@1"].difference == 0
+    assert compare.main([str(tmp_path / "a"), str(tmp_path / "a")]) == 0
+    assert "+0.0%" in capsys.readouterr().out
+    assert compare.main([str(tmp_path / "a"), str(tmp_path / "none")]) == 2

@@ -1,0 +1,303 @@
+"""Who answers: files in three formats, functions, servers that fail now and then (a real one, on this machine), policies."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import suites, writers
+from benchmarks.core import Answer
+from benchmarks.writers import cut, endpoint, fenced, spelled
+from rltf_env.core import Problem, ScriptCase
+from rltf_env.errors import DataError, MissingData, UnknownName, UsageError
+from rltf_env.tokenizers import Bytes
+
+PREFIX = 'def f(x):\n    """Doubles."""\n'
+CASE = [ScriptCase("assert f(2) == 4")]
+PROBLEMS = [Problem("HumanEval/0", PREFIX, CASE, "f", prefix=PREFIX), Problem("mbpp/11", "Double.", CASE, "f")]
+SUITE = suites.get("humaneval")
+
+
+def texts(groups: list[list[Answer]]) -> list[list[str]]:
+    return [[answer.text for answer in group] for group in groups]
+
+
+# ------------------------------------------------------------------------------------------------------------- files
+
+
+def write(path: Path, content: str) -> str:
+    path.write_bytes(gzip.compress(content.encode()) if path.suffix == ".gz" else content.encode())
+    return str(path)
+
+
+ROWS = [
+    {"task_id": "HumanEval/0", "completion": "    return 2 * x\n"},
+    {"task_id": "Mbpp/11", "solution": "f = lambda x: 2 * x"},
+    {"task_id": "HumanEval/0", "completion": "    return x\n"},
+    {"task_id": "Mbpp/11", "solution": "f = abs"},
+]
+WHOLE = [[PREFIX + "    return 2 * x\n", PREFIX + "    return x\n"], ["f = lambda x: 2 * x", "f = abs"]]
+LINES = "\n".join(map(json.dumps, ROWS))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("rows.jsonl", LINES),
+        ("rows.jsonl.gz", LINES + "\n"),
+        ("rows.json", json.dumps(ROWS, indent=1)),
+        ("bigcode.json", json.dumps(WHOLE)),
+        ("bigcode.jsonl", "\n".join(map(json.dumps, WHOLE))),
+    ],
+)
+def test_every_format_of_completions_gives_the_same_programs(name: str, content: str, tmp_path: Path) -> None:
+    writer = writers.find(write(tmp_path / name, content), SUITE, {})
+    assert writer.answered(PROBLEMS) == PROBLEMS  # type: ignore[attr-defined]
+    assert texts(writer.write(PROBLEMS, 2, 0)) == WHOLE
+    assert texts(writer.write(PROBLEMS, 1, 0)) == [[group[0]] for group in WHOLE]
+
+
+def test_file_with_too_few_programs_says_how_many_there_are(tmp_path: Path) -> None:
+    writer = writers.find(write(tmp_path / "a.jsonl", LINES), SUITE, {})
+    with pytest.raises(UsageError, match=r"Expected 3 programs for 'HumanEval/0' in a.jsonl, got 2. Pass --samples 2"):
+        writer.write(PROBLEMS, 3, 0)
+    with pytest.raises(UsageError, match="--answered"):
+        writer.write([Problem("HumanEval/1", "", CASE, "f")], 1, 0)
+
+
+def test_answered_problems_are_those_of_the_file(tmp_path: Path) -> None:
+    writer = writers.find(write(tmp_path / "a.jsonl", json.dumps(ROWS[0])), SUITE, {})
+    assert writer.answered(PROBLEMS) == PROBLEMS[:1]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "message"),
+    [
+        ('{"task_id": "HumanEval/0"}', DataError, "a.jsonl:1: expected an object with task_id and completion"),
+        (LINES + "\n{", DataError, "a.jsonl:5: expected JSON"),
+        ("", DataError, "both or neither"),
+        (LINES + "\n" + json.dumps(WHOLE[0]), DataError, "both or neither"),
+    ],
+)
+def test_file_that_is_none_names_the_line(content: str, error: type, message: str, tmp_path: Path) -> None:
+    with pytest.raises(error, match=message):
+        writers.find(write(tmp_path / "a.jsonl", content), SUITE, {})
+
+
+def test_file_for_other_problems_names_the_nearest(tmp_path: Path) -> None:
+    row = {"task_id": "HumanEval/00", "completion": ""}
+    writer = writers.find(write(tmp_path / "a.jsonl", json.dumps(row)), SUITE, {})
+    with pytest.raises(UnknownName, match="Did you mean 'humaneval/0'"):
+        writer.answered(PROBLEMS)  # type: ignore[attr-defined]
+
+
+def test_missing_file_is_missing_data(tmp_path: Path) -> None:
+    with pytest.raises(MissingData, match="no file"):
+        writers.find(str(tmp_path / "none.jsonl"), SUITE, {})
+
+
+# ----------------------------------------------------------------------------------------------- words into programs
+
+
+def test_text_that_continues_a_prefix_follows_it() -> None:
+    assert spelled(PREFIX, "    return 1\n", "f") == PREFIX + "    return 1\n"
+    assert spelled(PREFIX, PREFIX + "    return 1\n", "f") == PREFIX + "    return 1\n"
+    assert spelled("", "x = 1", None) == "x = 1"
+
+
+def test_text_that_defines_the_function_anew_keeps_what_the_prefix_imports() -> None:
+    text = spelled("import math\n" + PREFIX, "def f(x):\n    return math.pi\n", "f")
+    assert text.startswith("import math\n")
+    assert text.count("def f(") == 2
+    compile(text, "program", "exec")
+
+
+def test_first_block_of_code_is_the_answer() -> None:
+    assert fenced("Sure:\n```python\nx = 1\n```\nand\n```\ny\n```") == "x = 1\n"
+    assert fenced("```\nx = 1\n") == "x = 1\n"
+    assert fenced("x = 1") == "x = 1"
+
+
+def test_stop_texts_end_a_completion() -> None:
+    assert cut("    return 1\n\ndef g():", ("\nclass ", "\ndef ")) == "    return 1\n"
+    assert cut("abc", ()) == "abc"
+
+
+# --------------------------------------------------------------------------------------------------------- functions
+
+
+def echo(problem: Problem, samples: int, seed: int) -> list[Any]:
+    return [f"{problem.id} {seed} {i}" for i in range(samples)]
+
+
+def with_tokens(problem: Problem, samples: int, seed: int) -> list[Any]:
+    return [Bytes().program([120, 61, 195, 169, 256])] * samples
+
+
+def wrong(problem: Problem, samples: int, seed: int) -> list[Any]:
+    return [None]
+
+
+def test_function_is_asked_problem_by_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    writer = writers.find("test_writers:echo", SUITE, {})
+    assert texts(writer.write(PROBLEMS, 2, 5)) == [
+        ["HumanEval/0 5 0", "HumanEval/0 5 1"],
+        ["mbpp/11 5 0", "mbpp/11 5 1"],
+    ]
+    (answer,) = writers.find("test_writers:with_tokens", SUITE, {}).write(PROBLEMS[:1], 1, 0)[0]
+    assert (answer.text, answer.lengths, answer.tokens) == ("x=é", (1, 1, 0, 1, 0), 5)
+    assert answer.program().starts.tolist() == Bytes().program([120, 61, 195, 169, 256]).starts.tolist()
+    with pytest.raises(UsageError, match="Expected 1 programs"):
+        writers.find("test_writers:wrong", SUITE, {}).write(PROBLEMS[:1], 1, 0)
+
+
+def test_unknown_option_of_a_writer_names_the_nearest() -> None:
+    with pytest.raises(UnknownName, match="Did you mean 'timeout'"):
+        writers.find("http://127.0.0.1:1/v1", SUITE, {"timeot": 3})
+
+
+# ---------------------------------------------------------------------------------------------------------- endpoint
+
+
+class Server(ThreadingHTTPServer):
+    """A server of OpenAI's protocol. `script` holds what it does before it answers: a status, "close", "junk"."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.asked: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
+        self.script: list[Any] = []
+        self.several = True  # honours `n`
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/v1"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.asked.append({**asked, "path": self.path})
+        self.server.headers.append(dict(self.headers))
+        does = self.server.script.pop(0) if self.server.script else 200
+        if does == "close":
+            self.close_connection = True
+            self.connection.close()
+            return
+        count = asked["n"] if self.server.several else 1
+        text = f"    return {len(self.server.asked)}\n\ndef other(): pass"
+        chat = {"message": {"content": f"Here:\n```python\n{text}\n```"}, "finish_reason": "stop"}
+        plain = {"text": text, "finish_reason": "length"}
+        body: Any = {"choices": [chat if "messages" in asked else plain] * count, "usage": {"completion_tokens": 7}}
+        reply = b"{" if does == "junk" else json.dumps(body if does == 200 else {"error": "sorry"}).encode()
+        self.send_response(200 if does == "junk" else does)
+        if does == 429:
+            self.send_header("Retry-After", "17")
+        self.send_header("Content-Length", str(len(reply)))
+        self.end_headers()
+        self.wfile.write(reply)
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    made = Server()
+    thread = threading.Thread(target=made.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    yield made
+    made.shutdown()
+    made.server_close()
+    thread.join()
+
+
+def ask(server: Server, waits: list[float] | None = None, **options: Any) -> endpoint.Endpoint:
+    from dataclasses import replace
+
+    made = endpoint.load(server.url, SUITE, model="small", **options)
+    return replace(made, pause=(waits if waits is not None else []).append)
+
+
+def test_completions_continue_the_prompt_and_end_at_a_stop_text(server: Server) -> None:
+    (group,) = ask(server, api="completions").write(PROBLEMS[:1], 2, 0)
+    assert [answer.text for answer in group] == [PREFIX + "    return 1\n"] * 2
+    assert group[0].truncated
+    (asked,) = server.asked
+    assert (asked["path"], asked["prompt"], asked["n"], asked["model"]) == ("/v1/completions", PREFIX, 2, "small")
+    assert (asked["temperature"], asked["max_tokens"], len(asked["stop"])) == (0.0, 512, 4)
+
+
+def test_chat_takes_the_first_block_of_code(server: Server) -> None:
+    (group,) = ask(server).write(PROBLEMS[1:], 1, 0)
+    assert group[0].text == "    return 1\n\ndef other(): pass\n"
+    assert (group[0].tokens, group[0].truncated) == (7, False)
+    assert server.asked[0]["messages"][0]["content"].startswith("Double.")
+
+
+def test_server_that_gives_one_answer_at_a_time_is_asked_again_with_another_seed(server: Server) -> None:
+    server.several = False
+    (group,) = ask(server, api="completions").write(PROBLEMS[:1], 3, 0)
+    assert [answer.text[-9:-1] for answer in group] == ["return 1", "return 2", "return 3"]
+    assert [asked["n"] for asked in server.asked] == [3, 2, 1]
+    assert len({asked["seed"] for asked in server.asked}) == 3
+
+
+def test_failures_that_pass_are_tried_again_with_waits_that_double(server: Server) -> None:
+    server.script = [503, "close", "junk", 429, 200]
+    waits: list[float] = []
+    (group,) = ask(server, waits, wait=1.0).write(PROBLEMS[1:], 1, 0)
+    assert len(group) == 1
+    assert waits == [1, 2, 4, 17]  # the last is what the server asked for
+
+
+def test_failures_that_stay_end_the_run_and_say_how(server: Server) -> None:
+    server.script = [500] * 3
+    with pytest.raises(endpoint.EndpointError, match=r"within 3 tries, got status 500.*Run again to continue"):
+        ask(server, tries=3).write(PROBLEMS[1:], 1, 0)
+    server.script = [404]
+    with pytest.raises(endpoint.EndpointError, match="status 404"):
+        ask(server, waits := []).write(PROBLEMS[1:], 1, 0)
+    assert waits == []
+
+
+def test_server_that_does_not_answer_in_time_is_given_up() -> None:
+    from dataclasses import replace
+    from socket import socket
+
+    with socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
+        made = endpoint.load(url, SUITE, model="m", timeout=0.05, tries=2)
+        with pytest.raises(endpoint.EndpointError, match="within 2 tries, got TimeoutError"):
+            replace(made, pause=lambda _: None).write(PROBLEMS[1:], 1, 0)
+
+
+def test_key_comes_from_the_environment_and_goes_to_the_server_alone(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_KEY", "secret")
+    writer = ask(server, key_variable="MY_KEY")
+    writer.write(PROBLEMS[1:], 1, 0)
+    assert server.headers[0]["Authorization"] == "Bearer secret"
+    told = json.dumps(writer.describe()) + repr(writer)
+    assert "secret" not in told
+    assert "127.0.0.1" not in json.dumps(writer.describe())
+
+
+def test_endpoint_without_a_model_is_refused() -> None:
+    with pytest.raises(UsageError, match="--option model=NAME"):
+        endpoint.load("http://127.0.0.1:1/v1", SUITE)
