@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import inf
-from typing import Any
+from math import cos, inf, pi
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,15 +19,25 @@ from rltf_env.errors import UsageError
 Loss = Callable[[Batch, Any], tuple[Tensor, dict[str, Tensor]]]
 
 
+Decay = Literal["constant", "linear", "cosine"]
+
+
 @dataclass(frozen=True)
 class OptimiserConfig:
-    """AdamW. `warmup` updates of linear warm-up, then constant (RLTF's released schedule); `clip_norm` 0 clips nothing."""
+    """AdamW. `warmup` updates of linear warm-up, then constant (RLTF's released schedule); `clip_norm` 0 clips nothing.
+
+    With another `decay` the rate falls from `lr`, reached at the warm-up's end, to `final * lr` at update `length`, and stays
+    there: `final` 0 ends all learning.
+    """
 
     lr: float = 2e-6
     weight_decay: float = 0.05
     beta1: float = 0.9
     beta2: float = 0.999
     warmup: int = 500
+    decay: Decay = "constant"
+    length: int = 0  # updates until the decay has ended, the warm-up counted in
+    final: float = 0.0  # the share of lr that is left then
     clip_norm: float = 1.0
     micro_batch: int = 16  # programs per forward pass; 0: the whole batch at once
 
@@ -36,6 +46,22 @@ class OptimiserConfig:
             raise UsageError(f"Expected a finite lr > 0 and warmup, clip_norm, micro_batch >= 0, got {self}.")
         if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1 and 0 <= self.weight_decay < inf):
             raise UsageError(f"Expected beta1 and beta2 in [0, 1) and a finite weight_decay >= 0, got {self}.")
+        if not 0 <= self.final <= 1:
+            raise UsageError(f"Expected final in [0, 1], a share of lr, got {self.final}.")
+        if self.decay == "constant" and (self.length or self.final):
+            raise UsageError("Expected no length and no final with decay='constant'. Choose 'linear' or 'cosine'.")
+        if self.decay != "constant" and self.length <= self.warmup:
+            raise UsageError(f"Expected length > warmup={self.warmup} for decay={self.decay!r}, got {self.length}.")
+
+    def rate(self, update: int) -> float:
+        """The learning rate of update 0, 1, ..."""
+        if update < self.warmup:
+            return self.lr * (update + 1) / self.warmup
+        if self.decay == "constant":
+            return self.lr
+        done = min(1.0, (update - self.warmup) / (self.length - self.warmup))
+        left = 1 - done if self.decay == "linear" else (1 + cos(pi * done)) / 2
+        return self.lr * (self.final + (1 - self.final) * left)
 
 
 class Learner:
@@ -89,7 +115,7 @@ class Learner:
             raise FloatingPointError(
                 f"Gradient norm is {float(norm)} at update {self.updates}: lower lr, or clip the weights."
             )
-        lr = self.config.lr * min(1.0, (self.updates + 1) / max(1, self.config.warmup))
+        lr = self.config.rate(self.updates)
         for group in self.optimiser.param_groups:
             group["lr"] = lr
         self.optimiser.step()

@@ -38,6 +38,8 @@ from rltf_env.core import Attempt, CaseResult, ComparativeReward, Failure, Feedb
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import UsageError
 
+NOTHING = 1e-6  # a weight below this is what rounding leaves of 0
+
 Baseline = Literal["best_so_far", "greedy", "group_mean", "none"]
 Ratio = Literal["policy", "behaviour"]
 
@@ -54,11 +56,15 @@ class Config:
         samples_per_problem: programs sampled for a problem at a time (20 for CodeT5, 10 for CodeGen).
         batch_size: programs per update.
         supervised: supervised updates for each RL update (the paper: 1; 0 is RL alone).
+        supervised_batch: references per supervised update; 0: `batch_size`.
         references: which problems have references, as in `agents.supervised.Config`.
         ratio: what `clip` and the logged divergence compare with: the probability that the policy itself gave the token when
             it wrote it ("policy"), or that of the distribution it was really drawn from ("behaviour": temperature, cut-offs).
         history: problems whose best program so far is remembered; those not seen for longest are forgotten first.
         max_staleness: samples written by a policy more than this many updates ago are passed over; 0: no limit.
+        keep: "all" programs enter the buffer, or the "weighted" ones alone, if there are any: those whose weight is not 0 on
+            every token. The others have no gradient: all of a group that earned the same (as DAPO leaves them out, arXiv
+            2503.14476, section 3.2).
     """
 
     buffer: int = 6400
@@ -68,6 +74,7 @@ class Config:
     samples_per_problem: int = 20
     batch_size: int = 32
     supervised: int = 1
+    supervised_batch: int = 0
     references: dict[str, Any] = field(default_factory=dict)
     baseline: Baseline = "best_so_far"
     history: int = 16384
@@ -76,14 +83,18 @@ class Config:
     clip: float = 0.0
     ratio: Ratio = "policy"
     max_staleness: int = 0
+    keep: Literal["all", "weighted"] = "all"
     critic: CriticConfig = field(default_factory=CriticConfig)
     sampling: Sampling = field(default_factory=Sampling)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
 
     def __post_init__(self) -> None:
         sizes = (self.buffer, self.fill, self.refresh, self.refresh_every, self.samples_per_problem, self.batch_size)
-        if min(*sizes, self.history) < 1 or self.supervised < 0 or self.clip < 0 or self.max_staleness < 0:
-            raise UsageError(f"Expected sizes >= 1 and supervised, clip, max_staleness >= 0, got {self}.")
+        rest = (self.supervised, self.supervised_batch, self.clip, self.max_staleness)
+        if min(*sizes, self.history) < 1 or min(rest) < 0:
+            raise UsageError(
+                f"Expected sizes >= 1 and supervised, supervised_batch, clip, max_staleness >= 0, got {self}."
+            )
         if self.baseline == "group_mean" and self.samples_per_problem < 2:
             raise UsageError("Expected samples_per_problem >= 2 for a group mean, got 1.")
 
@@ -114,7 +125,8 @@ class RLTF:
         if step % self.config.refresh_every == 0:
             self.refresh(self.config.refresh if len(self.buffer) else self.config.fill)
         if step % (self.config.supervised + 1) < self.config.supervised:
-            pairs = draw_pairs(self.env, self.references, self.rng, self.config.batch_size)
+            size = self.config.supervised_batch or self.config.batch_size
+            pairs = draw_pairs(self.env, self.references, self.rng, size)
             metrics = self.learner.step(pairs, "token_mean", supervised_loss)
             return {**self.sampled, "supervised_loss": metrics.pop("loss"), **metrics}
         samples = self.buffer.draw_fresh(self.config.batch_size, self.rng, step, self.config.max_staleness)
@@ -156,7 +168,9 @@ class RLTF:
         if self.critic:
             samples, said = self.critic(samples, [e.verdict.outcome for e in episodes], self.rng)
             self.sampled |= said
-        self.buffer.extend(samples)
+        weighted = [s for s in samples if (np.abs(s.weights) * s.learn).max() > NOTHING]
+        self.buffer.extend(weighted if weighted and c.keep == "weighted" else samples)
+        self.sampled["weighted"] = len(weighted) / len(samples)
         self.sampled["buffer"] = float(len(self.buffer))
         k = self.config.samples_per_problem
         self.journal.show(

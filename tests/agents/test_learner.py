@@ -13,7 +13,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from agents import functional
 from agents.core import Batch
-from agents.learner import Learner, OptimiserConfig, micro_batches, padding, positions_read
+from agents.learner import Decay, Learner, OptimiserConfig, micro_batches, padding, positions_read
 from agents.policies.causal import CausalPolicy
 from agents.rollout import Sample
 from rltf_env.errors import UsageError
@@ -134,6 +134,44 @@ def test_warm_up_is_linear_then_constant(policy: CausalPolicy) -> None:
     assert rates == pytest.approx([2.5e-4, 5e-4, 7.5e-4, 1e-3, 1e-3, 1e-3])
 
 
+@pytest.mark.parametrize(
+    ("decay", "expected"),
+    [
+        # warm-up 2, then from 1 at update 2 to final = 0.2 at update 6: a quarter, a half, three quarters of the way
+        ("linear", [0.5, 1.0, 1.0, 0.8, 0.6, 0.4, 0.2, 0.2]),
+        ("cosine", [0.5, 1.0, 1.0, 0.8828427, 0.6, 0.3171573, 0.2, 0.2]),  # 0.2 + 0.8 (1 + cos(pi / 4)) / 2 = 0.8828427
+        ("constant", [0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]),
+    ],
+)
+def test_rate_falls_after_the_warm_up_as_the_schedule_says(
+    policy: CausalPolicy, decay: Decay, expected: list[float]
+) -> None:
+    ends = {} if decay == "constant" else {"length": 6, "final": 0.2}
+    learner = Learner(policy, OptimiserConfig(lr=1e-3, warmup=2, decay=decay, **ends))
+    rates = [learner.step(samples(), "token_mean", loss("token_mean"))["lr"] for _ in expected]
+    assert rates == pytest.approx([1e-3 * share for share in expected])
+
+
+def test_rate_that_has_fallen_to_nothing_ends_all_learning(policy: CausalPolicy) -> None:
+    learner = Learner(policy, OptimiserConfig(lr=1e-2, warmup=0, decay="linear", length=2))
+    weights = []
+    for _ in range(3):
+        learner.step(samples(), "token_mean", loss("token_mean"))
+        weights.append(torch.cat([p.detach().flatten() for p in policy.model.parameters()]))
+    assert not torch.equal(weights[0], weights[1])
+    assert torch.equal(weights[1], weights[2])
+
+
+def test_schedule_goes_on_where_the_state_was_saved(policy: CausalPolicy) -> None:
+    config = OptimiserConfig(lr=1e-3, warmup=1, decay="cosine", length=5)
+    first = Learner(policy, config)
+    for _ in range(3):
+        first.step(samples(), "token_mean", loss("token_mean"))
+    second = Learner(policy, config)
+    second.load_state_dict(first.state_dict())
+    assert second.step(samples(), "token_mean", loss("token_mean"))["lr"] == config.rate(3) != config.rate(2)
+
+
 def test_gradient_is_clipped_to_its_norm_and_the_norm_before_is_logged(policy: CausalPolicy) -> None:
     learner = Learner(policy, OptimiserConfig(clip_norm=0.5))
     assert learner.step(samples(1000.0), "seq_sum", loss("seq_sum"))["grad_norm"] > 0.5
@@ -156,6 +194,8 @@ def test_what_is_not_finite_leaves_the_policy_as_it_was(policy: CausalPolicy) ->
     [
         {"lr": 0.0}, {"lr": float("nan")}, {"lr": float("inf")}, {"warmup": -1}, {"clip_norm": -1.0},
         {"clip_norm": float("nan")}, {"micro_batch": -1}, {"beta1": 1.0}, {"beta2": -0.1}, {"weight_decay": -1.0},
+        {"length": 9}, {"final": 0.1}, {"decay": "linear"}, {"decay": "cosine", "warmup": 9, "length": 9},
+        {"decay": "linear", "length": 600, "final": 1.1}, {"decay": "linear", "length": 600, "final": float("nan")},
     ],
 )  # fmt: skip
 def test_impossible_options_are_refused(options: dict[str, Any]) -> None:

@@ -196,6 +196,40 @@ def test_supervised_and_rl_updates_take_turns(
     assert all(("rl_loss" in line) != ("supervised_loss" in line) for line in lines)
 
 
+def test_a_supervised_update_may_have_a_size_of_its_own(
+    policy: CausalPolicy, make_env: MakeEnv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    real = rltf.draw_pairs
+
+    def noted(env: UnitTestEnv, source: Any, rng: np.random.Generator, count: int) -> Any:
+        asked.append(count)
+        return real(env, source, rng, count)
+
+    monkeypatch.setattr(rltf, "draw_pairs", noted)
+    for size in (0, 2):
+        rltf.load(policy, make_env(), seed=0, supervised_batch=size, **SMALL).update()
+    assert asked == [4, 2]
+
+
+@pytest.mark.parametrize(
+    ("story", "kept"),
+    [
+        ((4, 4, 0, 4, 1, 1), 2),
+        ((4, 4, 0, 0, 1, 1), 6),
+    ],  # groups of two: only the second differs; none differs, so all stay
+    ids=["some weighted", "none weighted"],
+)
+def test_programs_of_groups_that_earned_the_same_can_be_left_out(
+    policy: CausalPolicy, make_env: MakeEnv, story: tuple[int, ...], kept: int
+) -> None:
+    options = SMALL | {"baseline": "group_mean", "keep": "weighted", "fill": 6, "supervised": 0}
+    agent = rltf.load(policy, make_env(answers(*story)), seed=0, **options)
+    line = agent.update()
+    assert len(agent.buffer) == line["buffer"] == kept
+    assert line["weighted"] == pytest.approx(kept % 6 / 6)
+
+
 def test_the_buffer_is_filled_once_and_refreshed_at_its_rhythm(policy: CausalPolicy, make_env: MakeEnv) -> None:
     agent = rltf.load(policy, make_env(), seed=0, **SMALL)
     sizes, versions = [], []
@@ -310,6 +344,8 @@ def test_a_reward_without_comparison_needs_another_baseline(policy: CausalPolicy
         ({"reduction": "mean"}, UnknownName),
         ({"buffer": 0}, UsageError),
         ({"clip": -1.0}, UsageError),
+        ({"supervised_batch": -1}, UsageError),
+        ({"keep": "best"}, UnknownName),
         ({"baseline": "group_mean", "samples_per_problem": 1}, UsageError),
         ({"sampling": {"temp": 1}}, UnknownName),
     ],

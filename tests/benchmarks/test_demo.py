@@ -26,6 +26,7 @@ def summaries() -> dict[str, Any]:
         "warm": {"updates": 5, "evaluations": {"5": evaluation(poor)}},
         "rltf": {"updates": 4, "evaluations": {"2": evaluation(poor), "4": evaluation(good)}},
         "supervised": {"updates": 4, "evaluations": {"4": evaluation(poor)}},
+        **{f"{stage}-unseen": {"updates": 0, "evaluations": {"0": evaluation(poor)}} for stage in demo.STAGES},
     }
 
 
@@ -49,15 +50,21 @@ def test_control_differs_from_rltf_in_its_agent_and_its_reward_alone(tmp_path: P
     assert rltf.run.updates == control.run.updates
     assert rltf.eval == control.eval
     assert {k: v for k, v in rltf.env.items() if k != "reward_options"} == control.env
+    assert rltf.agent["supervised_batch"] <= control.agent["batch_size"]
     for shared in ("batch_size", "references", "optimiser"):
         assert rltf.agent[shared] == control.agent[shared]
 
 
-def test_demo_measures_on_at_least_200_problems_of_unseen_compositions(tmp_path: Path) -> None:
+def test_demo_measures_on_at_least_200_held_out_problems_of_either_kind(tmp_path: Path) -> None:
     for stage in demo.STAGES:
-        measured = demo.recipe(stage, tmp_path, 0).eval
-        assert measured.split == "test"
-        assert measured.size >= 200
+        seen, unseen = demo.recipe(stage, tmp_path, 0), demo.unseen(stage, tmp_path, 0)
+        assert (seen.eval.split, unseen.eval.split) == ("seen", "test")
+        assert min(seen.eval.size, unseen.eval.size) >= 200
+        assert unseen.policy == {"kind": "causal", "path": str(tmp_path / stage / "policy")}
+
+
+def test_measuring_unseen_compositions_trains_nothing(tmp_path: Path) -> None:
+    assert demo.unseen("rltf", tmp_path, 0, ["run.updates=7", "eval.size=8"]).run.updates == 0
 
 
 def test_curve_is_the_mean_over_problems_in_order_of_updates(summaries: dict[str, Any]) -> None:
@@ -73,6 +80,7 @@ def test_rates_are_shares_of_each_problems_samples() -> None:
 def test_tables_name_every_stage_with_its_score(summaries: dict[str, Any]) -> None:
     text = printed(*demo.tables(summaries))
     assert "90.0%" in text
+    assert text.count("10.0%") >= 4  # two stages, and three on unseen compositions
     assert "5 + 4" in text
     assert all(name in text for name in demo.NAMES.values())
 
@@ -84,6 +92,7 @@ def test_a_gain_is_called_one_when_the_intervals_are_apart(summaries: dict[str, 
 
 def test_no_gain_is_not_called_one(summaries: dict[str, Any]) -> None:
     summaries["rltf"] = summaries["supervised"]
+    assert len(demo.verdicts(summaries)) == 4
     assert all("+0.0%" in line and "do not" not in line for line in demo.verdicts(summaries))
 
 
