@@ -316,6 +316,7 @@ _CALLS: dict[str, tuple[int | None, int]] = {
     "pidfd_open": (434, 434), "pidfd_getfd": (438, 438),
     "shmget": (29, 194), "shmat": (30, 196), "shmctl": (31, 195), "semget": (64, 190), "msgget": (68, 186),
     "mq_open": (240, 180), "memfd_create": (319, 279), "memfd_secret": (447, 447),
+    "fcntl": (72, 25), "ioctl": (16, 29),
     "sched_setaffinity": (203, 122), "sched_setscheduler": (144, 119), "sched_setparam": (142, 118),
     "sched_setattr": (314, 274), "setpriority": (141, 140), "ioprio_set": (251, 30),
     "mbind": (237, 235), "set_mempolicy": (238, 237), "migrate_pages": (256, 238), "move_pages": (279, 239),
@@ -354,6 +355,7 @@ FATAL = (
     "setdomainname syslog vhangup name_to_handle_at open_by_handle_at fanotify_init iopl ioperm"
 ).split()  # no program does these by accident: SIGSYS
 _ALLOW, _TRAP, _ERRNO = 0x7FFF0000, 0x00030000, 0x00050000
+_OWNERS_FCNTL, _OWNERS_IOCTL = (8, 15), (0x8901, 0x8902)  # F_SETOWN, F_SETOWN_EX; FIOSETOWN, SIOCSPGRP
 _NEW_NAMESPACES = 0x7E020080  # flags of clone(2), CLONE_NEWTIME included
 
 
@@ -372,7 +374,12 @@ def _program(own_pid: int | None) -> list[tuple[int, int, int, int]]:
     argument = (load, 0, 0, 16)
     lines += [(equal, 0, 4, _NUMBERS["clone"]), argument, (any_bit, 0, 1, _NEW_NAMESPACES), refuse, (load, 0, 0, 0)]
     lines += [(equal, 0, 4, _NUMBERS["prlimit64"]), argument, (equal, 1, 0, 0), refuse, (load, 0, 0, 0)]
-    if own_pid is not None:  # without a PID namespace: signals to itself only
+    if own_pid is not None:  # without a PID namespace: signals to itself only, and none by way of a file's owner
+        second = (load, 0, 0, 24)
+        for name, orders in (("fcntl", _OWNERS_FCNTL), ("ioctl", _OWNERS_IOCTL)):
+            lines += [(equal, 0, 2 + 2 * len(orders), _NUMBERS[name]), second]
+            lines += [line for order in orders for line in ((equal, 0, 1, order), refuse)]
+            lines += [(load, 0, 0, 0)]
         for name in ("kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo"):
             lines += [(equal, 0, 4, _NUMBERS[name]), argument, (equal, 1, 0, own_pid), refuse, (load, 0, 0, 0)]
     return [*lines, (leave, 0, 0, _ALLOW)]
