@@ -276,11 +276,11 @@ class Cage:
                 pass
         except ChildProcessError:
             return False
-        if not self.alone:
+        if self.alone:
+            os.kill(-1, _signal.SIGKILL)  # a child may be one that the program has foisted on us
+        else:
             for child in _children():
                 os.kill(child, _signal.SIGKILL)
-        elif os.getpid() == 1:
-            os.kill(-1, _signal.SIGKILL)
         return True
 
     def _others(self, pid: int) -> bool:
