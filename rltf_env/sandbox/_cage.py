@@ -27,7 +27,7 @@ try:
 except ImportError:  # not on Windows
     resource = None  # type: ignore[assignment]
 
-from rltf_env.sandbox import _folders, harness
+from rltf_env.sandbox import _folders, harness, isolation
 from rltf_env.sandbox._frames import pack, read_frame, write_all, write_frame
 
 STDIN, STDOUT, STDERR, RESULT, REPORT, LINES, REQUESTS, REPLIES = range(8)
@@ -60,7 +60,7 @@ class Cage:
         self.limits = harness.limits(options)
         here = os.getcwd()
         self.keep = set(os.listdir(here))
-        self.folders = [here, *(os.path.join(here, name) for name in self.keep)]
+        self.folders = [here, *(os.path.join(here, name) for name in self.keep if name == isolation.SHARED)]
         self.clean = [os.listdir(folder) for folder in self.folders]
         self.lost = False
         self.own = resident("self")

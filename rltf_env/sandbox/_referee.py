@@ -12,6 +12,7 @@ import marshal
 import os
 import re
 import signal
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -441,6 +442,7 @@ def prepare(output_bytes: int) -> None:
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
         most = (2 << 30) + 64 * output_bytes
         resource.setrlimit(resource.RLIMIT_AS, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+    warnings.simplefilter("ignore")  # a test's bad escapes are its author's, and nobody reads them here
     if hasattr(signal, "SIGVTALRM"):
         signal.signal(signal.SIGVTALRM, _on_alarm)
         signal.signal(signal.SIGPROF, signal.SIG_DFL)

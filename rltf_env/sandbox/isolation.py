@@ -45,6 +45,7 @@ MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVA
     1 << 18,
 )
 QUOTA_INODES = 4096
+SHARED = ".shm"  # in the private /tmp: what /dev/shm shows
 
 
 def level(layers: Iterable[str]) -> str:
@@ -165,11 +166,13 @@ def private_root(packages: list[str], quota: int, own_processes: bool) -> None:
     shown = readable()
     root = next(p for p in ("/sys", "/mnt", "/run", "/tmp") if os.path.isdir(p) and not _covers(p, [*shown, *packages]))
     libc.mount("tmpfs", root, "tmpfs", MS_NOSUID | MS_NODEV, "size=1m,nr_inodes=2000,mode=755")
+    _devices(libc, root, quota)
     for path in [*shown, *packages, "/etc/localtime"]:
         if os.path.exists(path):
             _show(libc, path, root)
     _hide_packages(libc, shown, packages, root)
-    _devices(libc, root, quota)
+    for name in {path.split(os.sep)[2] for path in (*shown, *packages) if _covers("/tmp", [path])}:
+        _seal(libc, f"{root}/tmp/{name}")
     os.makedirs(root + "/proc/self" if not own_processes else root + "/proc")
     if not own_processes:
         libc.mount(f"/proc/{os.getpid()}", root + "/proc/self", flags=MS_BIND)
@@ -206,6 +209,12 @@ def _show(libc: _Libc, path: str, root: str) -> None:
     libc.mount("none", target, flags=MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | kept)
 
 
+def _seal(libc: _Libc, path: str) -> None:
+    """Forbids writing into a folder that leads to what is shown, in the midst of what may be written."""
+    libc.mount(path, path, flags=MS_BIND | MS_REC)
+    libc.mount("none", path, flags=MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV)
+
+
 def _hide_packages(libc: _Libc, shown: list[str], packages: list[str], root: str) -> None:
     """Covers site-packages inside the standard library's folder: what is installed there is nobody's business."""
     for folder in shown:
@@ -229,9 +238,9 @@ def _devices(libc: _Libc, root: str, quota: int) -> None:
     os.mkdir(root + "/dev/shm")
     options = f"size={quota},nr_inodes={QUOTA_INODES},mode=1777"
     libc.mount("tmpfs", root + "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, options)
-    os.mkdir(root + "/tmp/.shm", 0o1777)
-    os.chmod(root + "/tmp/.shm", 0o1777)
-    libc.mount(root + "/tmp/.shm", root + "/dev/shm", flags=MS_BIND)
+    os.mkdir(f"{root}/tmp/{SHARED}", 0o1777)
+    os.chmod(f"{root}/tmp/{SHARED}", 0o1777)
+    libc.mount(f"{root}/tmp/{SHARED}", root + "/dev/shm", flags=MS_BIND)
 
 
 # ---------------------------------------------------------------------------------------------------- user, capabilities
