@@ -6,7 +6,7 @@ that cannot be removed, put files in the place of the judge's own, and queue, ho
 
 from __future__ import annotations
 
-PROGRAMS = r'''
+PROGRAMS = r"""
 === stop_parent | add | fail | stops the process that it came from, and leaves
 import os, signal
 def add(a, b):
@@ -79,7 +79,17 @@ os.write(3, b'{"ok": 1}\n{"h": 0}\n{"v": {"d": [' + keys + b"]}}\n")
 os._exit(0)
 === forge_types | add | fail | forged results of the wrong types, everywhere
 import os
-parts = (b'{"v": {"i": "zz"}}', b'{"v": {"t": 5}}', b'{"v": {"d": [1]}}', b'{"v": {"x": 1e308}}', b'{"v": {"r": [0, "a"]}}', b'{"v": {"n": "eval"}}', b'{"v": {"c": "12"}}', b'{"v": {"F": [1, 0]}}', b'{"v": {"D": []}}')
+parts = (
+    b'{"v": {"i": "zz"}}',
+    b'{"v": {"t": 5}}',
+    b'{"v": {"d": [1]}}',
+    b'{"v": {"x": 1e308}}',
+    b'{"v": {"r": [0, "a"]}}',
+    b'{"v": {"n": "eval"}}',
+    b'{"v": {"c": "12"}}',
+    b'{"v": {"F": [1, 0]}}',
+    b'{"v": {"D": []}}',
+)
 def add(a, b):
     for part in parts:
         os.write(3, part + b"\n")
@@ -92,7 +102,10 @@ def add(a, b):
 === forge_exception | add | fail | a forged exception with everything out of proportion
 import os
 def add(a, b):
-    os.write(3, b'{"e": {"kind": "' + b"K" * 500000 + b'", "own": 1, "line": ' + b"9" * 4000 + b', "bases": [' + b'"Exception", ' * 9000 + b'[]], "message": "\\u001b]0;owned\\u0007\\udc80' + b"m" * 100000 + b'"}}\n')
+    line, bases = b"9" * 4000, b'"Exception", ' * 9000 + b"[]"
+    message = b"\\u001b]0;owned\\u0007\\udc80" + b"m" * 100000
+    os.write(3, b'{"e": {"kind": "' + b"K" * 500000 + b'", "own": 1, "line": ' + line + b', "bases": [')
+    os.write(3, bases + b'], "message": "' + message + b'"}}\n')
     os._exit(0)
 === forge_exit | add | Exited | a forged exit status
 import os
@@ -532,4 +545,4 @@ def add(a, b):
             while True:
                 pass
     os.wait()
-'''
+"""

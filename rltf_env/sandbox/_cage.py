@@ -372,22 +372,24 @@ class Clock:
 
     def __init__(self, pid: int, sees: bool = True) -> None:
         self.pid, self.sees = pid, sees
-        self.start = self._seen = time.monotonic()
-        self.cpu = self.idle = self.passed = self._waited = 0.0
+        self.start = time.monotonic()
+        self.cpu = self.idle = self.passed = self._seen = self._waited = 0.0
         self.states = ""  # of its threads: R runs or is ready to, S sleeps, T is stopped, ...
 
     def due(self) -> bool:
         """True if it is time to look: not for what ends at once."""
         self.passed = time.monotonic() - self.start
-        return self.passed - (self._seen - self.start) >= LOOK / 20 and self.passed >= LOOK / 2
+        return self.passed - self._seen >= LOOK / 20 and self.passed >= LOOK / 2
 
     def look(self) -> None:
-        now, cpu, waited = time.monotonic(), cpu_seconds(self.pid), 0.0
-        if self.sees:
-            self.states, waited = threads(self.pid)
-        if "R" not in self.states:
-            self.idle += max(now - self._seen - (cpu - self.cpu) - max(waited - self._waited, 0.0), 0.0)
-        self._seen, self.cpu, self._waited = now, cpu, waited
+        states, waited = threads(self.pid) if self.sees else ("", 0.0)
+        self.note(time.monotonic() - self.start, cpu_seconds(self.pid), waited, states)
+
+    def note(self, passed: float, cpu: float, waited: float, states: str) -> None:
+        """Takes down what is known now: seconds since the start, computed, waited for a processor; the threads' states."""
+        if "R" not in states:
+            self.idle += max(passed - self._seen - (cpu - self.cpu) - max(waited - self._waited, 0.0), 0.0)
+        self.states, self._seen, self.cpu, self._waited = states, passed, cpu, waited
 
 
 def threads(pid: int) -> tuple[str, float]:

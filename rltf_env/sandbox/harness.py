@@ -16,7 +16,8 @@ import marshal
 import os
 import sys
 import time
-from opcode import opmap as _opmap, opname as _opname
+from opcode import opmap as _opmap
+from opcode import opname as _opname
 from types import ModuleType
 from typing import Any, NoReturn
 
