@@ -288,24 +288,39 @@ def paid(settings: Settings) -> list[Row]:
             raise RLTFError(
                 f"Expected {name!r} to pass a right program; it did not, so what else it refuses says nothing."
             )
-        rows.append(Row(name, 0.0, 0.0, sum(_pays(settings, name, trial.source) for trial in tame), len(tame)))
+        rows.append(Row(name, 0.0, 0.0, _paid_by(settings, name, tame), len(tame)))
     return rows
 
 
-def _pays(settings: Settings, name: str, source: str) -> bool:
-    """True if a grader passes this program. One process for each: some graders do not live through it."""
-    cases = [case for case in _battery.ADD.cases if isinstance(case, CallCase)]
-    test = "def check(candidate):\n" + "".join(f"    assert candidate(*{c.args}) == {c.expected}\n" for c in cases)
-    job: dict[str, Any] = {"program": source, "task_id": "add", "test": test, "entry_point": "add"}
-    job["calls"] = repr(([list(case.args) for case in cases], [case.expected for case in cases]))
-    if name in ("verl", "skyrl-gym"):
-        job = {"program": source, "fn_name": "add"}
-        job["inputs"] = ["\n".join(map(str, case.args)) for case in cases]
-        job["outputs"] = [str(case.expected) for case in cases]
+def _paid_by(settings: Settings, name: str, trials: Sequence[_battery.Trial]) -> int:
+    """How many of these a grader passes: all in one process, or one in each where it does not live through that."""
+    jobs = [_add_job(name, trial.source) for trial in trials]
     try:
-        return all(grade(settings.peers, name, 1, [job], [], limit=60)["passed"])
-    except (RLTFError, subprocess.TimeoutExpired, json.JSONDecodeError, IndexError):
+        return sum(grade(settings.peers, name, 1, jobs, [], limit=20 * len(jobs))["passed"])
+    except _BROKEN:
+        return sum(_pays(settings, name, trial.source) for trial in trials)
+
+
+def _pays(settings: Settings, name: str, source: str) -> bool:
+    """True if a grader passes this program."""
+    try:
+        return all(grade(settings.peers, name, 1, [_add_job(name, source)], [], limit=60)["passed"])
+    except _BROKEN:
         return False
+
+
+_BROKEN = (RLTFError, subprocess.TimeoutExpired, json.JSONDecodeError, IndexError)
+
+
+def _add_job(name: str, source: str) -> dict[str, Any]:
+    """A program for the problem `add` of the battery, in the form that a grader takes."""
+    cases = [case for case in _battery.ADD.cases if isinstance(case, CallCase)]
+    if name in ("verl", "skyrl-gym"):
+        inputs = ["\n".join(map(str, case.args)) for case in cases]
+        return {"program": source, "fn_name": "add", "inputs": inputs, "outputs": [str(c.expected) for c in cases]}
+    test = "def check(candidate):\n" + "".join(f"    assert candidate(*{c.args}) == {c.expected}\n" for c in cases)
+    calls = repr(([list(case.args) for case in cases], [case.expected for case in cases]))
+    return {"program": source, "task_id": "add", "test": test, "entry_point": "add", "calls": calls}
 
 
 @dataclass(frozen=True)
@@ -434,9 +449,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             console.print(f"{name} is left out: {error}")
             continue
         console.print(table(name, found[name]))
-    if asked.json:
-        command = " ".join(["python -m benchmarks.throughput", *asked.section, "--peers PYTHON"])
-        asked.json.write_text(json.dumps(record(settings, found, command), indent=1) + "\n")
+        if asked.json:  # after each section: a run that is cut off keeps what it has
+            command = " ".join(["python -m benchmarks.throughput", *asked.section, "--peers PYTHON"])
+            asked.json.write_text(json.dumps(record(settings, found, command), indent=1) + "\n")
     return 0
 
 
