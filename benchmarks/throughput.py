@@ -389,7 +389,7 @@ def table(name: str, rows: Iterable[Row]) -> Table:
             f"{row.rate:.3g}",
             f"{row.rate / last.rate:.2f}",
             f"{row.cpu_ms:.3g}",
-            f"{last.cpu_ms / row.cpu_ms:.2f}",
+            f"{last.cpu_ms / row.cpu_ms:.2f}" if row.cpu_ms else "",
         ]
         more = [f"{row.mib:.1f}", str(row.descriptors)] if isinstance(row, Tenth) else []
         shown.add_row(row.name, *figures, f"{row.passed}/{row.of}", *more)
