@@ -84,6 +84,30 @@ GRADERS: dict[str, Callable[[Job], bool]] = {
 WARM = "typing math cmath re string random itertools functools collections heapq bisect operator copy datetime decimal statistics"
 
 
+def family() -> list[int]:
+    """This process and all below it. Linux; elsewhere itself alone."""
+    found = [os.getpid()]
+    for pid in found:  # which grows
+        with contextlib.suppress(OSError):
+            for thread in os.listdir(f"/proc/{pid}/task"):
+                with open(f"/proc/{pid}/task/{thread}/children") as file:
+                    found += map(int, file.read().split())
+    return found
+
+
+def cpu_seconds() -> float:
+    """CPU time of this process and of all below it, those that have ended included. NaN where there is no /proc."""
+    ticks = 0
+    for pid in family():
+        try:
+            with open(f"/proc/{pid}/stat") as file:
+                ticks += sum(map(int, file.read().rpartition(")")[2].split()[11:15]))
+        except OSError:
+            if pid == os.getpid():
+                return float("nan")
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def _grade(name: str, job: Job) -> bool:
     """What a grader says; one that raises has not passed the program."""
     try:
@@ -132,22 +156,22 @@ def _loop(jobs: list[Job], workers: int) -> list[bool]:
 
 
 def main(name: str, workers: int, path: str) -> dict[str, Any]:
-    """Seconds taken for all jobs, when everything is warm, and which passed."""
+    """Seconds taken for all jobs, of the clock and of CPU time, when everything is warm; and which passed."""
     with open(path) as file:
         jobs = json.load(file)
     for module in WARM.split():
         __import__(module)
     if name == "floor":
         _loop(jobs["warm"], workers)
-        start = time.perf_counter()
+        start, spent = time.perf_counter(), cpu_seconds()
         passed = _loop(jobs["jobs"], workers)
-        return {"seconds": time.perf_counter() - start, "passed": passed}
+        return {"seconds": time.perf_counter() - start, "cpu": cpu_seconds() - spent, "passed": passed}
     with _quiet(), _pool(name, workers) as pool:
         list(pool.map(_grade, [name] * len(jobs["warm"]), jobs["warm"]))
-        start = time.perf_counter()
+        start, spent = time.perf_counter(), cpu_seconds()
         passed = list(pool.map(_grade, [name] * len(jobs["jobs"]), jobs["jobs"]))
-        seconds = time.perf_counter() - start
-    return {"seconds": seconds, "passed": passed}
+        seconds, spent = time.perf_counter() - start, cpu_seconds() - spent
+    return {"seconds": seconds, "cpu": spent, "passed": passed}
 
 
 if __name__ == "__main__":

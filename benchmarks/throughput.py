@@ -7,17 +7,22 @@ Sections:
     stdin     standard-input programs with ten cases, against verl's prime_code and SkyRL-Gym
     hang      one endless loop with ten cases: what it costs
     paid      hostile programs of the public battery: how many are paid
+    soak      small programs, `--soak` of them: is the judge as fast and as small at the end as at the start (only if asked for)
 
 Graders of others are run by the interpreter `--peers` (default: this one), as far as it has them installed; what it has not is left
-out. Each figure is the best of `--repeat` rounds that take turns, so that what else the machine does hits all alike. Quote ratios:
-the figures are this machine's.
+out. Each figure is the best of `--repeat` rounds that take turns, so that what else the machine does hits all alike. "CPU ms" is
+what a program costs in CPU time of all processes together: it can be compared on a machine that has other things to do, too.
+Quote ratios: the figures are this machine's. `--json` writes a record, with the versions that made it.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import copy
+import importlib.metadata
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -31,11 +36,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks._graders import cpu_seconds, family
 from rltf_env import sandbox
-from rltf_env.core import CallCase, Outcome, Problem, StdinCase
+from rltf_env.core import CallCase, Outcome, Problem, Sandbox, StdinCase
 from rltf_env.datasets import humaneval
 from rltf_env.errors import MissingData, RLTFError
 from rltf_env.sandbox import _battery
+from rltf_env.sandbox._pool import PoolSandbox
 from rltf_env.sandbox._script import Script
 from rltf_env.sandbox.harness import decode
 
@@ -57,15 +64,26 @@ class Settings:
     workers: int = 2
     repeat: int = 3
     programs: int = 100
+    soak: int = 100_000
     installed: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
+class Run:
+    """One round of a grader: seconds, CPU seconds of all its processes, programs that it passed."""
+
+    seconds: float
+    cpu: float
+    passed: int
+
+
+@dataclass(frozen=True)
 class Row:
-    """One grader on one piece of work: programs a second, and how many of them it passed."""
+    """One grader on one piece of work: programs a second, CPU milliseconds for each, and how many of them it passed."""
 
     name: str
     rate: float
+    cpu_ms: float
     passed: int
     of: int
 
@@ -96,38 +114,47 @@ def grade(python: str, name: str, workers: int, jobs: list[Any], warm: list[Any]
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def judge(pairs: Sequence[tuple[str, Problem]], workers: int, **options: Any) -> Callable[[], tuple[float, int]]:
-    """A measurement of our own judge: seconds, and programs passed."""
+def judge(pairs: Sequence[tuple[str, Problem]], workers: int, **options: Any) -> Callable[[], Run]:
+    """A measurement of our own judge."""
 
-    def measure() -> tuple[float, int]:
+    def measure() -> Run:
         with sandbox.load(workers=workers, cache=0, **options) as opened:
             list(opened.map(pairs))
-            start = time.perf_counter()
-            passed = sum(verdict.outcome is Outcome.PASSED for verdict in opened.map(pairs))
-            return time.perf_counter() - start, passed
+            return timed(opened, pairs)
 
     return measure
 
 
-def other(settings: Settings, name: str, jobs: list[Any]) -> Callable[[], tuple[float, int]]:
+def timed(opened: Sandbox, pairs: Iterable[tuple[str, Problem]]) -> Run:
+    """A round of our own judge, which is warm."""
+    start, spent = time.perf_counter(), cpu_seconds()
+    passed = sum(verdict.outcome is Outcome.PASSED for verdict in opened.map(pairs))
+    return Run(time.perf_counter() - start, cpu_seconds() - spent, passed)
+
+
+def other(settings: Settings, name: str, jobs: list[Any]) -> Callable[[], Run]:
     """A measurement of another's grader, or of the floor, which needs no more than Python."""
 
-    def measure() -> tuple[float, int]:
+    def measure() -> Run:
         python = sys.executable if name == "floor" else settings.peers
         said = grade(python, name, settings.workers, jobs, jobs[: 2 * settings.workers])
-        return said["seconds"], sum(said["passed"])
+        return Run(said["seconds"], said["cpu"], sum(said["passed"]))
 
     return measure
 
 
-def race(runners: dict[str, Callable[[], tuple[float, int]]], count: int, repeat: int) -> list[Row]:
-    """Best of `repeat` rounds, in which the runners take turns."""
-    best: dict[str, tuple[float, int]] = {}
+def race(runners: dict[str, Callable[[], Run]], count: int, repeat: int) -> list[Row]:
+    """Best of `repeat` rounds, in which the runners take turns: the shortest, and the one that cost least."""
+    rounds: dict[str, list[Run]] = {name: [] for name in runners}
     for _ in range(repeat):
         for name, run in runners.items():
-            found = run()
-            best[name] = min(best.get(name, found), found)
-    return [Row(name, count / seconds, passed, count) for name, (seconds, passed) in best.items()]
+            rounds[name].append(run())
+    return [_best(name, runs, count) for name, runs in rounds.items()]
+
+
+def _best(name: str, runs: Sequence[Run], count: int) -> Row:
+    seconds, cpu = min(run.seconds for run in runs), min(run.cpu for run in runs)
+    return Row(name, count / seconds, 1000 * cpu / count, min(run.passed for run in runs), count)
 
 
 # ------------------------------------------------------------------------------------------------------------ the work
@@ -221,17 +248,15 @@ def hang(settings: Settings) -> list[Row]:
     problem = stdin_jobs(1)[0][0][1]
     source = "while True:\n    pass\n"
 
-    def ours() -> tuple[float, int]:
+    def ours() -> Run:
         with sandbox.load(workers=1, cache=0) as opened:
             opened.run("x = 1", problem)
-            start = time.perf_counter()
-            passed = opened.run(source, problem).outcome is Outcome.PASSED
-            return time.perf_counter() - start, int(passed)
+            return timed(opened, [(source, problem)])
 
-    def theirs(name: str) -> Callable[[], tuple[float, int]]:
-        def measure() -> tuple[float, int]:
+    def theirs(name: str) -> Callable[[], Run]:
+        def measure() -> Run:
             said = grade(settings.peers, name, 1, [{**jobs[0], "program": source}], jobs)
-            return said["seconds"], sum(said["passed"])
+            return Run(said["seconds"], said["cpu"], sum(said["passed"]))
 
         return measure
 
@@ -254,58 +279,144 @@ def paid(settings: Settings) -> list[Row]:
     with sandbox.load(workers=settings.workers, case_seconds=0.5, memory_mb=256) as opened:
         pairs = [(trial.source, problem) for trial in hostile for problem in trial.problems]
         won = sum(verdict.outcome is Outcome.PASSED for verdict in opened.map(pairs))
-        rows.append(Row("judge, whole battery", 0.0, won, len(pairs)))
+        rows.append(Row("judge, whole battery", 0.0, 0.0, won, len(pairs)))
         tame = [trial for trial in hostile if trial.name in TAME]
         won = sum(opened.run(trial.source, _battery.ADD).outcome is Outcome.PASSED for trial in tame)
-        rows.append(Row("judge", 0.0, won, len(tame)))
+        rows.append(Row("judge", 0.0, 0.0, won, len(tame)))
     for name in sorted(settings.installed):
         if not pays(settings, name, "def add(a, b):\n    return a + b\n"):
             raise RLTFError(
                 f"Expected {name!r} to pass a right program; it did not, so what else it refuses says nothing."
             )
-        rows.append(Row(name, 0.0, sum(pays(settings, name, trial.source) for trial in tame), len(tame)))
+        rows.append(Row(name, 0.0, 0.0, _paid_by(settings, name, tame), len(tame)))
     return rows
 
 
-def pays(settings: Settings, name: str, source: str) -> bool:
-    """True if a grader passes this program. One process for each: some graders do not live through it."""
-    cases = [case for case in _battery.ADD.cases if isinstance(case, CallCase)]
-    test = "def check(candidate):\n" + "".join(f"    assert candidate(*{c.args}) == {c.expected}\n" for c in cases)
-    job: dict[str, Any] = {"program": source, "task_id": "add", "test": test, "entry_point": "add"}
-    job["calls"] = repr(([list(case.args) for case in cases], [case.expected for case in cases]))
-    if name in ("verl", "skyrl-gym"):
-        job = {"program": source, "fn_name": "add"}
-        job["inputs"] = ["\n".join(map(str, case.args)) for case in cases]
-        job["outputs"] = [str(case.expected) for case in cases]
+def _paid_by(settings: Settings, name: str, trials: Sequence[_battery.Trial]) -> int:
+    """How many of these a grader passes: all in one process, or one in each where it does not live through that."""
+    jobs = [_add_job(name, trial.source) for trial in trials]
     try:
-        return all(grade(settings.peers, name, 1, [job], [], limit=60)["passed"])
-    except (RLTFError, subprocess.TimeoutExpired, json.JSONDecodeError, IndexError):
+        return sum(grade(settings.peers, name, 1, jobs, [], limit=20 * len(jobs))["passed"])
+    except _BROKEN:
+        return sum(pays(settings, name, trial.source) for trial in trials)
+
+
+def pays(settings: Settings, name: str, source: str) -> bool:
+    """True if a grader passes this program."""
+    try:
+        return all(grade(settings.peers, name, 1, [_add_job(name, source)], [], limit=60)["passed"])
+    except _BROKEN:
         return False
 
 
-SECTIONS: dict[str, Callable[[Settings], list[Row]]] = {
-    "levels": levels, "humaneval": humaneval_section, "stdin": stdin_section, "hang": hang, "paid": paid
+_BROKEN = (RLTFError, subprocess.TimeoutExpired, json.JSONDecodeError, IndexError)
+
+
+def _add_job(name: str, source: str) -> dict[str, Any]:
+    """A program for the problem `add` of the battery, in the form that a grader takes."""
+    cases = [case for case in _battery.ADD.cases if isinstance(case, CallCase)]
+    if name in ("verl", "skyrl-gym"):
+        inputs = ["\n".join(map(str, case.args)) for case in cases]
+        return {"program": source, "fn_name": "add", "inputs": inputs, "outputs": [str(c.expected) for c in cases]}
+    test = "def check(candidate):\n" + "".join(f"    assert candidate(*{c.args}) == {c.expected}\n" for c in cases)
+    calls = repr(([list(case.args) for case in cases], [case.expected for case in cases]))
+    return {"program": source, "task_id": "add", "test": test, "entry_point": "add", "calls": calls}
+
+
+@dataclass(frozen=True)
+class Tenth(Row):
+    """A tenth of a soak: what our processes hold after it, in MiB of their own memory, and in descriptors."""
+
+    mib: float = 0.0
+    descriptors: int = 0
+
+
+def soak(settings: Settings) -> list[Row]:
+    """Small programs, no two alike, in ten parts: rate, cost and memory after each."""
+    problem = Problem("soak", "", [CallCase((1, 2), 3)], "add")
+    size, rows = max(settings.soak // 10, 1), []
+    with sandbox.load(workers=settings.workers) as opened:
+        for part in range(10):
+            numbers = range(part * size, (part + 1) * size)
+            run = timed(opened, ((f"def add(a, b):\n    return a + b  # {i}\n", problem) for i in numbers))
+            row = _best(f"programs {numbers.start} to {numbers.stop}", [run], size)
+            rows.append(Tenth(**vars(row), mib=held_mib(), descriptors=descriptors()))
+    return rows
+
+
+def held_mib() -> float:
+    """MiB of memory that this process and all below it have to themselves."""
+    total = 0
+    for pid in family():
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/statm") as file:
+            resident, shared = map(int, file.read().split()[1:3])
+            total += resident - shared
+    return total * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+
+
+def descriptors() -> int:
+    """Descriptors that this process and all below it have open."""
+    total = 0
+    for pid in family():
+        with contextlib.suppress(OSError):
+            total += len(os.listdir(f"/proc/{pid}/fd"))
+    return total
+
+
+SECTIONS: dict[str, Callable[[Settings], Sequence[Row]]] = {
+    "levels": levels, "humaneval": humaneval_section, "stdin": stdin_section, "hang": hang, "paid": paid, "soak": soak
 }  # fmt: skip
+USUAL = tuple(name for name in SECTIONS if name != "soak")
 
 
 # -------------------------------------------------------------------------------------------------------------- output
 
 
 def table(name: str, rows: Iterable[Row]) -> Table:
-    """The rows of a section, with each rate as a multiple of the slowest."""
+    """The rows of a section; `ratio` says how many times a grader is faster, or cheaper, than the last one."""
     rows = list(rows)
     shown = Table(title=f"{name}: {(SECTIONS[name].__doc__ or '').strip()}", title_justify="left")
-    columns = ("grader", "paid", "of") if name == "paid" else ("grader", "programs/s", "us each", "ratio", "passed")
-    for column in columns:
+    columns = ["programs/s", "ratio", "CPU ms each", "ratio", "passed"]
+    columns = ["paid", "of"] if name == "paid" else [*columns, "MiB", "descriptors"] if name == "soak" else columns
+    for column in ("grader", *columns):
         shown.add_column(column, justify="left" if column == "grader" else "right")
-    slowest = min((row.rate for row in rows), default=1.0)
     for row in rows:
         if name == "paid":
             shown.add_row(row.name, str(row.passed), str(row.of))
-        else:
-            figures = (f"{row.rate:.3g}", f"{1e6 / row.rate:.0f}", f"{row.rate / slowest:.1f}")
-            shown.add_row(row.name, *figures, f"{row.passed}/{row.of}")
+            continue
+        last = rows[-1]
+        figures = [
+            f"{row.rate:.3g}",
+            f"{row.rate / last.rate:.2f}",
+            f"{row.cpu_ms:.3g}",
+            f"{last.cpu_ms / row.cpu_ms:.2f}" if row.cpu_ms else "",
+        ]
+        more = [f"{row.mib:.1f}", str(row.descriptors)] if isinstance(row, Tenth) else []
+        shown.add_row(row.name, *figures, f"{row.passed}/{row.of}", *more)
     return shown
+
+
+def record(settings: Settings, found: dict[str, Sequence[Row]], command: str) -> dict[str, Any]:
+    """What is written with `--json`: the rows, and what made them. No paths, no names of machines."""
+    versions = {name: version(settings.peers, name) for name in sorted(settings.installed)}
+    with sandbox.load(workers=1) as opened:
+        level = opened.level() if isinstance(opened, PoolSandbox) else ""
+    return {
+        "command": command,
+        "judge": level,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release().split('-')[0]} {platform.machine()}, {os.cpu_count()} processors",
+        "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
+        "versions": {"rltf": importlib.metadata.version("rltf"), **versions},
+        "settings": {"workers": settings.workers, "repeat": settings.repeat, "programs": settings.programs},
+        "sections": {name: [vars(row) for row in rows] for name, rows in found.items()},
+    }
+
+
+def version(python: str, name: str) -> str:
+    """The version of a grader that an interpreter has installed."""
+    code = "import importlib.metadata, sys; print(importlib.metadata.version(sys.argv[1]))"
+    return subprocess.run([python, "-c", code, name], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -313,31 +424,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.throughput", description=(__doc__ or "").split("\n\n")[0]
     )
-    parser.add_argument("section", nargs="*", help=f"which of: {', '.join(SECTIONS)} (default: all)")
+    parser.add_argument("section", nargs="*", help=f"which of: {', '.join(SECTIONS)} (default: all but soak)")
     parser.add_argument("--peers", default=sys.executable, help="the interpreter that has other graders installed")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--programs", type=int, default=100, help="programs of the section stdin")
+    parser.add_argument("--soak", type=int, default=100_000, help="programs of the section soak")
     parser.add_argument("--json", type=Path, help="write the rows there as well")
     asked = parser.parse_args(arguments)
     unknown = [name for name in asked.section if name not in SECTIONS]
     if unknown:
         parser.error(f"expected sections of {', '.join(SECTIONS)}, got {', '.join(unknown)}")
-    settings = Settings(asked.peers, asked.workers, asked.repeat, asked.programs, installed(asked.peers))
+    settings = Settings(asked.peers, asked.workers, asked.repeat, asked.programs, asked.soak)
+    settings.installed = installed(asked.peers)
     console, found = Console(), {}
     console.print(
         f"{platform.python_implementation()} {platform.python_version()}, {asked.workers} workers, "
         f"peers: {sorted(settings.installed)}"
     )
-    for name in asked.section or SECTIONS:
+    for name in asked.section or USUAL:
         try:
             found[name] = SECTIONS[name](settings)
         except MissingData as error:
             console.print(f"{name} is left out: {error}")
             continue
         console.print(table(name, found[name]))
-    if asked.json:
-        asked.json.write_text(json.dumps({name: [vars(row) for row in rows] for name, rows in found.items()}, indent=1))
+        if asked.json:  # after each section: a run that is cut off keeps what it has
+            command = " ".join(["python -m benchmarks.throughput", *asked.section, "--peers PYTHON"])
+            asked.json.write_text(json.dumps(record(settings, found, command), indent=1) + "\n")
     return 0
 
 

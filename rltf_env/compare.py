@@ -31,6 +31,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -124,11 +125,30 @@ def _dicts_match(expected: dict[Any, Any], got: dict[Any, Any]) -> bool:
 
 
 def _pair_up(expected: list[Any], got: list[Any], matches: Callable[[Any, Any], bool]) -> bool:
-    """True if each of `expected` can be given a partner of its own: equal ones first, then the first that matches."""
-    left = list(got)
-    for item in expected:
+    """True if each of `expected` can be given a partner of its own: an equal one, else the first that matches."""
+    wanted, left = _unequal(expected, got)
+    for item in wanted:
         index = next((i for i, candidate in enumerate(left) if matches(item, candidate)), None)
         if index is None:
             return False
         del left[index]
     return True
+
+
+def _unequal(expected: list[Any], got: list[Any]) -> tuple[list[Any], list[Any]]:
+    """What is left of both when equal texts and whole numbers have been paired, which takes no time however many there are."""
+    spare = Counter(item for item in got if type(item) in (str, int))
+    wanted = []
+    for item in expected:
+        if type(item) in (str, int) and spare[item]:
+            spare[item] -= 1
+        else:
+            wanted.append(item)
+    left = []
+    for item in got:
+        if type(item) in (str, int) and spare[item]:
+            spare[item] -= 1
+            left.append(item)
+        elif type(item) not in (str, int):
+            left.append(item)
+    return wanted, left

@@ -2,8 +2,8 @@
 
 It forks a child for every program. The child compiles it and, when there are several cases, forks again for each, so that no
 state passes from case to case; a single case runs in the child itself. A case's output, and what its calls return, go to
-memory files that the trusted side reads when the process is dead. Limits are on CPU time, with a guard on the time that passes
-while the program is not just waiting for a processor.
+memory files that the trusted side reads when the process is dead. Limits are on CPU time, and on idle time besides it; the time
+that a program only waits for a processor is nobody's fault and does not count (`Clock`).
 
 Descriptors: 0 standard input, 1 standard output, 2 null, 3 results. A program has these; the others are closed before it runs.
 """
@@ -23,10 +23,11 @@ from typing import Any, NoReturn
 
 try:
     import resource
+    from fcntl import F_SETFL, fcntl
 except ImportError:  # not on Windows
     resource = None  # type: ignore[assignment]
 
-from rltf_env.sandbox import harness
+from rltf_env.sandbox import _folders, harness, isolation
 from rltf_env.sandbox._frames import pack, read_frame, write_all, write_frame
 
 STDIN, STDOUT, STDERR, RESULT, REPORT, LINES, REQUESTS, REPLIES = range(8)
@@ -37,7 +38,8 @@ def _numbers(names: str) -> tuple[int, ...]:
 
 
 BATCH = b"batch"  # in the reports: the process that compiled the program runs all of its cases
-LOOK = 0.1  # seconds between looks at the memory of a program that takes its time
+LOOK = 0.1  # seconds between looks at a program that takes its time
+GUARD = 60  # times its limit, after which a program is ended though it never got a processor
 _DUMPING = _numbers("SIGXFSZ SIGXCPU SIGSYS")  # on these, too, a program leaves its stack behind
 _HIDDEN = (*_numbers("SIGCHLD SIGABRT SIGSEGV SIGBUS SIGFPE SIGILL"), *_DUMPING)
 Report = tuple[dict[str, Any], bytes, bytes]
@@ -58,11 +60,12 @@ class Cage:
         self.limits = harness.limits(options)
         here = os.getcwd()
         self.keep = set(os.listdir(here))
-        self.folders = [here, *(os.path.join(here, name) for name in self.keep)]
+        self.folders = [here, *(os.path.join(here, name) for name in self.keep if name == isolation.SHARED)]
         self.clean = [os.listdir(folder) for folder in self.folders]
         self.lost = False
         self.own = resident("self")
         self.own_proc = alone and os.path.isdir("/proc/1") and os.stat("/proc/1").st_ino == os.stat("/proc/self").st_ino
+        self.sees = self.own_proc or not alone  # numbers in /proc are those that this process knows
 
     # ----------------------------------------------------------------------------------------------- in the parent
 
@@ -80,7 +83,7 @@ class Cage:
             record = self._watch(pid, self.hard, self.options["wall_seconds"])
         else:
             longest = 2 * self.options["program_seconds"] + self.options["wall_seconds"] + self.hard + 5
-            record = self._watch(pid, longest, longest, several=True)
+            record = self._watch(pid, longest, GUARD * longest, several=True)
         try:
             self._tidy()
         except OSError:  # what it left behind cannot be removed: this cage has judged its last
@@ -99,9 +102,11 @@ class Cage:
         return pack(head, [piece for pair in outputs for piece in pair])
 
     def _reset(self) -> None:
+        """Empties the files of a case, and takes back what a program may have set on them: they are shared with the next one."""
         for fd in (STDIN, STDOUT, RESULT):
             os.ftruncate(fd, 0)
             os.lseek(fd, 0, os.SEEK_SET)
+            fcntl(fd, F_SETFL, 0)
 
     def _collect(self) -> tuple[bytes, bytes]:
         return os.pread(STDOUT, os.fstat(STDOUT).st_size, 0), os.pread(RESULT, os.fstat(RESULT).st_size, 0)
@@ -150,8 +155,7 @@ class Cage:
         if not self.alone:
             self.adopt()
         most = self.options["program_seconds"]
-        spent, size, records, outputs = 0.0, 0, [], []
-        start = time.monotonic()
+        spent, passed, size, records, outputs = 0.0, 0.0, 0, [], []
         for case in cases:
             self._reset()
             pid = os.fork()
@@ -164,8 +168,9 @@ class Cage:
             records.append(record)
             outputs.append(self._collect())
             spent += record["seconds"]
+            passed += record["wall"]
             size += len(outputs[-1][0]) + len(outputs[-1][1])
-            used_up = spent > most or time.monotonic() - start > 2 * most or size > 4 * self.options["output_bytes"]
+            used_up = spent > most or passed > 2 * most or size > 4 * self.options["output_bytes"]
             if record["end"] in ("cpu", "wall") or used_up:
                 break
         write_all(REPORT, self._packed([None, records], outputs))
@@ -202,35 +207,39 @@ class Cage:
 
     def _watch(self, pid: int, limit: float, longest: float, *, several: bool = False) -> dict[str, Any]:
         """Waits for a child, ends it at its limits, and what it left behind in any case; says how it died."""
-        start = time.monotonic()
-        end = ""
+        clock, end = Clock(pid, self.sees), ""
         while True:
             found, status, usage = self._reap(pid)
             if found:
                 break
-            passed = time.monotonic() - start
             if several and os.fstat(REPORT).st_size == len(BATCH):  # it runs all cases itself
                 several, limit, longest = False, self.hard, self.options["wall_seconds"]
-            end = self._over(pid, passed, limit, longest, not several)
+            end = self._over(clock, limit, longest, several)
             if end:
                 status, usage = self._stop(pid)
                 break
-            _signal.sigtimedwait((_signal.SIGCHLD,), min(LOOK, max(limit - passed, LOOK / 10)))
+            _signal.sigtimedwait((_signal.SIGCHLD,), min(LOOK, max(limit - clock.passed, LOOK / 10)))
         self._sweep(pid)
-        return {"status": status, "seconds": usage.ru_utime + usage.ru_stime, "end": end, "peak": usage.ru_maxrss}
+        seconds = usage.ru_utime + usage.ru_stime
+        return {"status": status, "seconds": seconds, "wall": seconds + clock.idle, "end": end, "peak": usage.ru_maxrss}
 
-    def _over(self, pid: int, passed: float, limit: float, longest: float, memory: bool) -> str:
-        """The limit that a process is over, if any: "cpu", "wall" or "memory"."""
-        if passed >= min(limit, longest) and cpu_seconds(pid) >= limit:
+    def _over(self, clock: Clock, limit: float, longest: float, several: bool) -> str:
+        """The limit that a process is over, if any: "cpu", "wall" or "memory"; "stopped" if the program stopped its parent."""
+        if not clock.due():
+            return ""
+        clock.look()
+        if clock.cpu >= limit:
             return "cpu"
-        if passed >= longest and (passed - waited(pid) >= longest or passed >= 5 * longest):
+        if clock.cpu + clock.idle >= longest or clock.passed >= GUARD * longest:
             return "wall"
-        if memory and passed >= LOOK and self._held(pid) > (self.options["memory_mb"] << 20):
-            return "memory"
-        return ""
+        if several:  # it runs nothing of the program, so only the program can have stopped it
+            return "stopped" if clock.states == "T" else ""
+        return "memory" if self._held(clock.pid) > (self.options["memory_mb"] << 20) else ""
 
     def _held(self, pid: int) -> int:
         """Bytes of memory that all processes of the program hold, what each shares with the warm parent aside."""
+        if not self.sees:
+            return 0
         pids = [name for name in os.listdir("/proc") if name.isdigit() and name != "1"] if self.own_proc else [str(pid)]
         return sum(max(resident(each) - self.own, 0) for each in pids)
 
@@ -267,11 +276,11 @@ class Cage:
                 pass
         except ChildProcessError:
             return False
-        if not self.alone:
+        if self.alone:
+            os.kill(-1, _signal.SIGKILL)  # a child may be one that the program has foisted on us
+        else:
             for child in _children():
                 os.kill(child, _signal.SIGKILL)
-        elif os.getpid() == 1:
-            os.kill(-1, _signal.SIGKILL)
         return True
 
     def _others(self, pid: int) -> bool:
@@ -294,7 +303,7 @@ class Cage:
         if [os.listdir(folder) for folder in self.folders] == self.clean:  # times are too coarse to tell
             return
         for folder in self.folders:
-            _empty(folder, self.keep if folder == self.folders[0] else set())
+            _folders.empty(folder, self.keep if folder == self.folders[0] else set())
         self.clean = [os.listdir(folder) for folder in self.folders]
 
 
@@ -312,7 +321,7 @@ def end_children() -> None:
 
 
 def become_program(result: int, options: dict[str, Any]) -> None:
-    """Makes a process that was started for one case ready for it: descriptors, limits, a stack left behind on death."""
+    """Makes a process that was started for one case ready for it: descriptors, a stack left behind on death."""
     os.dup2(result, RESULT)
     os.closerange(RESULT + 1, 256)
     faulthandler.enable(RESULT, all_threads=False)
@@ -322,34 +331,19 @@ def become_program(result: int, options: dict[str, Any]) -> None:
             faulthandler.register(signal, RESULT, all_threads=False, chain=True)
     sys.meta_path.append(Packages(options["packages"]))  # type: ignore[arg-type]
     harness.seed()
+    sys.argv[:] = ["program.py"]
+
+
+def limit(options: dict[str, Any]) -> None:
+    """Limits this process, where the system has limits."""
     if resource is not None:
         for what, pair in harness.limits(options):
             resource.setrlimit(what, pair)
-    sys.argv[:] = ["program.py"]
 
 
 def _children() -> list[int]:
     with open(f"/proc/self/task/{os.getpid()}/children") as file:
         return [int(pid) for pid in file.read().split()]
-
-
-def _empty(folder: str, keep: set[str]) -> None:
-    """Removes all that is in `folder`, however deep: what is in a folder is moved up before the folder is removed."""
-    number = 0
-    while names := [name for name in os.listdir(folder) if name not in keep]:
-        for name in names:
-            path = os.path.join(folder, name)
-            if not os.path.isdir(path) or os.path.islink(path):
-                os.unlink(path)
-                continue
-            os.chmod(path, 0o700)
-            for inner in os.listdir(path):
-                number += 1
-                inside = os.path.join(path, inner)
-                if os.path.isdir(inside) and not os.path.islink(inside):
-                    os.chmod(inside, 0o700)  # a folder that may not be written may not be moved
-                os.rename(inside, os.path.join(folder, f".{number}.rltf"))
-            os.rmdir(path)
 
 
 def resident(pid: str) -> int:
@@ -369,13 +363,47 @@ def cpu_seconds(pid: int) -> float:
         return 0.0
 
 
-def waited(pid: int) -> float:
-    """Seconds that a process was ready to run and did not get a processor: no fault of the program."""
+class Clock:
+    """What became of a process's time: computing (`cpu`), or nothing (`idle`). Seconds; `look` brings them up to date.
+
+    The rest it was ready to run and did not get a processor. That depends on the machine's load and is no fault of the
+    program, so no verdict may depend on it.
+    """
+
+    def __init__(self, pid: int, sees: bool = True) -> None:
+        self.pid, self.sees = pid, sees
+        self.start = time.monotonic()
+        self.cpu = self.idle = self.passed = self._seen = self._waited = 0.0
+        self.states = ""  # of its threads: R runs or is ready to, S sleeps, T is stopped, ...
+
+    def due(self) -> bool:
+        """True if it is time to look: not for what ends at once."""
+        self.passed = time.monotonic() - self.start
+        return self.passed - self._seen >= LOOK / 20 and self.passed >= LOOK / 2
+
+    def look(self) -> None:
+        states, waited = threads(self.pid) if self.sees else ("", 0.0)
+        self.note(time.monotonic() - self.start, cpu_seconds(self.pid), waited, states)
+
+    def note(self, passed: float, cpu: float, waited: float, states: str) -> None:
+        """Takes down what is known now: seconds since the start, computed, waited for a processor; the threads' states."""
+        if "R" not in states:
+            self.idle += max(passed - self._seen - (cpu - self.cpu) - max(waited - self._waited, 0.0), 0.0)
+        self.states, self._seen, self.cpu, self._waited = states, passed, cpu, waited
+
+
+def threads(pid: int) -> tuple[str, float]:
+    """The states of a process's threads, and the seconds that they were ready to run and did not get a processor."""
+    states, waited = "", 0.0
     try:
-        with open(f"/proc/{pid}/schedstat") as file:
-            return int(file.read().split()[1]) / 1e9
-    except (OSError, ValueError, IndexError):
-        return 0.0
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/stat", "rb") as file:
+                states += chr(file.read().rpartition(b")")[2][1])
+            with open(f"/proc/{pid}/task/{thread}/schedstat", "rb") as file:
+                waited += int(file.read().split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):  # it ends, or the kernel keeps no such statistics
+        pass
+    return states, waited
 
 
 # -------------------------------------------------------------------------------------------------------- the process

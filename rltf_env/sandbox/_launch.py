@@ -9,7 +9,7 @@ import os
 import sys
 from typing import Any
 
-from rltf_env.sandbox import isolation
+from rltf_env.sandbox import _folders, isolation
 from rltf_env.sandbox._frames import Alert, read_frame, unpack, write_frame
 
 FILES = ("stdin", "stdout", None, "result", "report", "lines")  # descriptors 0 to 5 of the cage; None: the null device
@@ -49,18 +49,13 @@ def _forks(options: dict[str, Any], alert: Alert) -> tuple[Any, list[str]]:
     os.close(requests)
     os.close(replies)
 
-    def remove() -> None:
-        import shutil  # costly, and the cage has been made by now
-
-        shutil.rmtree(folder, ignore_errors=True)
-
     hello = json.loads(read_frame(from_cage))
     if "error" in hello:
         raise OSError(f"the cage could not be made: {hello['error']}")
     if "root" in hello["layers"]:
-        remove()
+        _folders.remove(folder)
     else:
-        atexit.register(remove)
+        atexit.register(_folders.remove, folder)
 
     def run(source: str, cases: bytes, count: int, isolated: bool = False) -> Any:
         write_frame(to_cage, count.to_bytes(4, "little") + marshal.dumps((source, cases, isolated)))

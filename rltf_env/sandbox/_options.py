@@ -21,16 +21,18 @@ class Options:
             of environments start one of for each, which waits for its own verdict alone.
         case_seconds: CPU time of one case.
         program_seconds: CPU time of all cases of a program; later cases are `NotRun`. None: thirty cases' worth.
-        wall_seconds: time that a case may take in all, time spent waiting for a processor aside. None: case_seconds + 1.
+        wall_seconds: CPU and idle time of one case together; what it waits for a processor does not count. None:
+            case_seconds + 1.
         memory_mb: address space of one process of the program, in MiB, on top of the interpreter's.
         output_bytes: what a case may print, and what its results may take.
         file_bytes: size of one file that it may write.
         processes: threads and processes at a time.
         kept_output: bytes of a case's output that `CaseResult.stdout` keeps.
-        trace: record the lines that ran, in `Verdict.executed`.
+        trace: record the lines that ran, in `Verdict.executed`. From Python 3.12 on (`sys.monitoring`) that costs about 1 ms
+            for each process of the program and no more in its loops; before, by tracing, a loop takes about six times as long.
         isolate: run every case in a process of its own, even where the cases of a program could not notice each other
             (`harness.pure`); the verdicts are the same, it takes longer.
-        check_seconds: time that the comparison of one case, or its assertion script, may take on the trusted side.
+        check_seconds: CPU time that the comparison of one case, or its assertion script, may take on the trusted side.
         pending: programs that may wait; beyond that `submit` blocks.
         packages: third-party packages that programs may import, if they are installed.
         cache: verdicts that are remembered, by program and problem; 0 judges everything anew.

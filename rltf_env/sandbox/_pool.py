@@ -11,7 +11,6 @@ import itertools
 import json
 import os
 import select
-import shutil
 import signal
 import subprocess
 import sys
@@ -27,7 +26,7 @@ from typing import Any
 
 from rltf_env.core import CaseResult, Failure, Kind, Outcome, Problem, Verdict
 from rltf_env.errors import InvalidProblem, SandboxError, UsageError
-from rltf_env.sandbox import _wire, isolation
+from rltf_env.sandbox import _folders, _wire, isolation
 from rltf_env.sandbox._frames import read_frame, write_frame
 from rltf_env.sandbox._options import Options
 
@@ -506,7 +505,7 @@ class _Worker:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        shutil.rmtree(self.folder, ignore_errors=True)  # it is gone, unless the worker was killed
+        _folders.remove(self.folder)  # it is gone, unless the worker was killed
         return process.returncode
 
 

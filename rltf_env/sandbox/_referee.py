@@ -6,19 +6,27 @@
 
 from __future__ import annotations
 
+import builtins
 import json
 import marshal
 import os
 import re
 import signal
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+try:
+    import resource
+except ImportError:  # not on Windows
+    resource = None  # type: ignore[assignment]
+
 from rltf_env.compare import text_matches, value_matches
 from rltf_env.sandbox._script import Replay, Script, Stuck
-from rltf_env.sandbox.harness import FILENAME, Unrepresentable, decode
+from rltf_env.sandbox.harness import FILENAME, MESSAGE, Unrepresentable, decode
 
 SYNTAX_ERROR, RUNTIME_ERROR, WRONG_ANSWER, PASSED = range(4)  # core.Outcome
+LONGEST_NAME = 100  # of an exception's class
 MOST_RUNS = 200  # of one program on one script, until the script's operations are known
 RESERVED = frozenset(
     "WrongAnswer Timeout MemoryLimit OutputLimit FileLimit ProcessLimit ForbiddenCall Killed Exited MissingEntryPoint "
@@ -39,6 +47,10 @@ class BadProblem(Exception):
 
 
 def failure(kind: str, message: str = "", line: int | None = None, detail: str = "", bases: Any = ()) -> list[Any]:
+    """A failure as the caller gets it. The message may be the program's: of limited length, and fit for a terminal."""
+    message = message[:MESSAGE]
+    if not message.isprintable():
+        message = "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in message)
     return [kind, message, line, detail, list(bases)]
 
 
@@ -113,8 +125,10 @@ class Referee:
             result, more = self._case(source, problem, index, report)
             ran |= more
             results.append(result)
+            if result[1] and result[1][0] == "Timeout" and result[1][3] == "check":  # once is enough
+                break
         rest = failure("NotRun", "an earlier case used up what the program had")
-        results += [[RUNTIME_ERROR, rest, 0.0, ""] for _ in range(count - len(reports))]
+        results += [[RUNTIME_ERROR, rest, 0.0, ""] for _ in range(count - len(results))]
         return {"results": results, "lines": None if lines is None else sorted(ran)}
 
     def _run(self, source: str, problem: Problem, count: int) -> tuple[Any, list[Report], Any]:
@@ -187,7 +201,7 @@ class Referee:
     def _stdin(self, problem: Problem, index: int, report: Any) -> tuple[int, Any]:
         record, stdout, data = report
         death = self._death(record, stdout, data)
-        lines = _results(data)
+        lines = _results(data, 4)
         raised = next((line for line in lines if "e" in line or "x" in line), None)
         if death is None and raised is not None:
             death = _raised(raised) if "e" in raised or raised.get("x") else None
@@ -205,7 +219,7 @@ class Referee:
 
     def _call(self, problem: Problem, index: int, report: Any) -> tuple[int, Any]:
         record, stdout, data = report
-        lines = _results(data)
+        lines = _results(data, 3)
         death = self._death(record, stdout, data) or _unfinished(lines, 3, record)
         if death is not None:
             return RUNTIME_ERROR, death
@@ -239,7 +253,8 @@ class Referee:
         while True:
             record, stdout, data = report
             seconds, runs = seconds + record["seconds"], runs + 1
-            lines = _results(data)
+            with _deadline(self.options["check_seconds"]):
+                lines = _results(data, len(plan) + 1)
             if not lines or "ok" not in lines[0]:
                 death = self._death(record, stdout, data) or _unfinished(lines, 2, record)
                 return self._result((RUNTIME_ERROR, death or failure("Exited", "left no result")), report), ran
@@ -270,7 +285,7 @@ class Referee:
         if what == "unrepresentable":
             return WRONG_ANSWER, failure("Unrepresentable", str(detail))
         if what == "died":
-            death = self._death(record, stdout, data) or _unfinished(_results(data), planned + 1, record)
+            death = self._death(record, stdout, data) or _unfinished(_results(data, planned + 1), planned + 1, record)
             return RUNTIME_ERROR, death or failure("Exited", "ended before the test did")
         if what in ("miss", "long"):
             return RUNTIME_ERROR, failure("Timeout", "the test and the program never came to an end", None, "check")
@@ -283,6 +298,8 @@ class Referee:
         line = _stuck_line(data)
         if record["end"] == "memory":
             return failure("MemoryLimit", "its processes together held too much memory", line, bases=("MemoryError",))
+        if record["end"] == "stopped":
+            return failure("ForbiddenCall", "stopped the process that it came from", line)
         if record["end"] or self._late(record):
             which = record["end"] or "cpu"
             return failure("Timeout", f"over the limit of {which} time", line, which)
@@ -332,29 +349,35 @@ def _unfinished(lines: list[Any], wanted: int, record: dict[str, Any]) -> list[A
 
 
 def _raised(reply: dict[str, Any]) -> list[Any]:
+    """The failure of an operation. All of it may be forged, so nothing is believed to be of the right type, or short."""
     if "x" in reply:
-        return failure("Exited", "left with exit()", _line(reply), str(reply["x"]))
+        status = reply["x"] if type(reply["x"]) is int else 1
+        return failure("Exited", "left with exit()", _line(reply), str(status & 0xFF))
     record = reply["e"] if isinstance(reply.get("e"), dict) else {}
-    bases = [str(base) for base in record.get("bases") or ()]
+    bases = [base for base in _listed(record.get("bases")) if _is_exception(base)]
     kind, message = str(record.get("kind")), str(record.get("message") or "")
     if record.get("limit") == "processes":
         return failure("ProcessLimit", message, _line(record), bases=(kind, *bases))
     if kind == "MemoryError" and record.get("own"):
         return failure("MemoryLimit", message, _line(record), bases=(kind, *bases))
-    if not record.get("own") and (kind in RESERVED or _is_builtin(kind)):
+    own = record.get("own") and _is_exception(kind)
+    if not own and (kind in RESERVED or hasattr(builtins, kind) or len(kind) > LONGEST_NAME or not kind.isidentifier()):
         kind = bases[0] if bases else "Exception"
     return failure(kind, message, _line(record), bases=bases)
 
 
-def _is_builtin(name: str) -> bool:
-    import builtins
+def _listed(value: Any) -> list[Any]:
+    return value[:50] if isinstance(value, list) else []
 
-    return hasattr(builtins, name)
+
+def _is_exception(name: Any) -> bool:
+    found = getattr(builtins, name, None) if isinstance(name, str) else None
+    return isinstance(found, type) and issubclass(found, BaseException)
 
 
 def _line(record: dict[str, Any]) -> int | None:
     line = record.get("line")
-    return line if type(line) is int and line > 0 else None
+    return line if type(line) is int and 0 < line < 1 << 31 else None
 
 
 def _stuck_line(data: bytes) -> int | None:
@@ -363,16 +386,16 @@ def _stuck_line(data: bytes) -> int | None:
     return int(found[1]) if found and len(found[1]) < 9 else None
 
 
-def _results(data: bytes) -> list[dict[str, Any]]:
+def _results(data: bytes, most: int) -> list[dict[str, Any]]:
+    """The first lines of what a program's operations came to, at most so many; those behind them are forged, or none."""
     lines = []
-    for line in data.split(b"\n"):
+    for line in data.split(b"\n", most)[:most]:
         if not line.startswith(b"{"):
             break
         try:
-            record = json.loads(line)
+            lines.append(json.loads(line))
         except (ValueError, RecursionError):
             break
-        lines.append(record)
     return lines
 
 
@@ -393,7 +416,7 @@ def _ask(checker: Any, given: Any, expected: Any, got: Any) -> bool:
 
 
 class _deadline:
-    """Limits what the trusted side does with values that a program made.
+    """Limits what the trusted side does with values that a program made, in CPU time: what else the machine does is not counted.
 
     After `seconds` `Stuck` is raised. Where that is not heard, since a single C function runs on and on, a signal ends this
     process two seconds later: the caller knows by it that the program is to blame (`_pool.STUCK`).
@@ -404,19 +427,24 @@ class _deadline:
 
     def __enter__(self) -> None:
         if hasattr(signal, "setitimer"):
-            signal.setitimer(signal.ITIMER_REAL, self.seconds)
+            signal.setitimer(signal.ITIMER_VIRTUAL, self.seconds)
             signal.setitimer(signal.ITIMER_PROF, self.seconds + 2)
 
     def __exit__(self, *exc: object) -> None:
         if hasattr(signal, "setitimer"):
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
             signal.setitimer(signal.ITIMER_PROF, 0)
 
 
-def prepare() -> None:
-    """Readies this process for deadlines, and for values that take more memory than they should."""
-    if hasattr(signal, "SIGALRM"):
-        signal.signal(signal.SIGALRM, _on_alarm)
+def prepare(output_bytes: int) -> None:
+    """Readies this process for deadlines, and for values of `output_bytes` that grow when they are read, or put to use."""
+    if resource is not None:
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        most = (2 << 30) + 64 * output_bytes
+        resource.setrlimit(resource.RLIMIT_AS, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+    warnings.simplefilter("ignore")  # a test's bad escapes are its author's, and nobody reads them here
+    if hasattr(signal, "SIGVTALRM"):
+        signal.signal(signal.SIGVTALRM, _on_alarm)
         signal.signal(signal.SIGPROF, signal.SIG_DFL)
 
 

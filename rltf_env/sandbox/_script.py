@@ -299,7 +299,8 @@ def _remote_error(reply: dict[str, Any]) -> BaseException:
 
 
 def _is_error(value: Any) -> bool:
-    return isinstance(value, type) and issubclass(value, BaseException)
+    """True for an exception class that can be made from a message: not for a group of exceptions."""
+    return isinstance(value, type) and issubclass(value, BaseException) and not issubclass(value, BaseExceptionGroup)
 
 
 def _overwrite(old: Any, new: Any) -> None:

@@ -1,7 +1,8 @@
 """Runs each case of a program in a Python process of its own: the portable runner, behind `subprocess`.
 
 The worker starts `python _spawn.py FOLDER`; the folder holds the request and receives output and results, and goes away with
-the case. On Linux the process shuts itself in (`isolation.py`) before the program runs. Standard library only.
+the case. What the process says of itself, before the program begins, comes over its standard error. On Linux it shuts itself
+in (`isolation.py`) before the program runs. Standard library only.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import contextlib
 import json
 import marshal
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +23,7 @@ from typing import Any
 
 LOOK = 0.1  # seconds between looks at a process that is still running
 LINUX = sys.platform.startswith("linux")
+FILES = (("stdin", "w+b"), ("stdout", "w+b"), ("result", "w+b"), ("lines", "r+b"))  # in the folder of a case
 
 
 class Spawner:
@@ -45,7 +46,7 @@ class Spawner:
         todo = unpacked(cases)
         reports: list[Any] = []
         lines: set[int] = set()
-        spent, size, most, start = 0.0, 0, self.options["program_seconds"], time.monotonic()
+        spent, passed, size, most = 0.0, 0.0, 0, self.options["program_seconds"]
         while todo:
             several = not isolated and not reports and len(todo) > 1
             said, report, ran = self._in_folder(source, todo if several else todo[:1])
@@ -58,8 +59,9 @@ class Spawner:
             todo = todo[1:]
             reports.append(report)
             spent += report[0]["seconds"]
+            passed += report[0]["wall"]
             size += len(report[1]) + len(report[2])
-            used_up = spent > most or time.monotonic() - start > 2 * most or size > 4 * self.options["output_bytes"]
+            used_up = spent > most or passed > 2 * most or size > 4 * self.options["output_bytes"]
             if report[0]["end"] in ("cpu", "wall") or used_up:
                 break
         return None, reports, sorted(lines) if self.options["trace"] else None
@@ -73,40 +75,49 @@ class Spawner:
                 from rltf_env.sandbox import _cage
 
                 _cage.end_children()
-            shutil.rmtree(folder, ignore_errors=True)
+            from rltf_env.sandbox import _folders
+
+            _folders.remove(folder)
 
     def _run_cases(self, folder: Path, source: str, cases: list[Any]) -> Any:
+        """Starts the process. All that it leaves is read from files that were open before: its own folder may be the program's."""
         (folder / "request").write_bytes(marshal.dumps((source, cases, self.options, self.user)))
         (folder / "lines").write_bytes(bytes(len(source) + 2) if self.options["trace"] else b"")
         (folder / "work").mkdir()
         command = [sys.executable, "-s", "-S", "-P", "-B", "-X", "utf8", __file__, str(folder)]
-        with open(folder / "stdin", "w+b") as stdin, open(folder / "stdout", "wb") as stdout:
+        with contextlib.ExitStack() as opened:
+            files = {name: opened.enter_context(open(folder / name, mode, buffering=0)) for name, mode in FILES}
             process = subprocess.Popen(
-                command, stdin=stdin, stdout=stdout, stderr=subprocess.DEVNULL, start_new_session=os.name == "posix"
+                command,
+                stdin=files["stdin"],
+                stdout=files["stdout"],
+                stderr=subprocess.PIPE,
+                start_new_session=os.name == "posix",
             )
             record = self._watch(process)
-        most = max(self.options["output_bytes"], self.options["file_bytes"]) + 4096
-        output, results = _read(folder / "stdout", most), _read(folder / "result", most)
-        ran = {line for line, seen in enumerate(_read(folder / "lines", 1 << 30)) if seen}
-        said = json.loads(_read(folder / "said", 1 << 20) or b"{}")
-        self.layers = said.get("layers", [])
-        if not said:
+            with process.stderr or contextlib.nullcontext():
+                said = _said(process)
+            most = max(self.options["output_bytes"], self.options["file_bytes"]) + 4096
+            output, results, lines = (_read(files[name], most) for name in ("stdout", "result", "lines"))
+        if "layers" not in said:
             raise OSError(f"a process for a program could not be started, or ended with {record}")
-        return said, (record, output, results), ran
+        self.layers = said["layers"]
+        return said, (record, output, results), {line for line, seen in enumerate(lines) if seen}
 
     def _watch(self, process: subprocess.Popen[bytes]) -> dict[str, Any]:
         from rltf_env.sandbox import _cage
 
-        start, end, usage = time.monotonic(), "", None
+        end, usage, clock = "", None, _cage.Clock(process.pid, LINUX)
         longest = self.options["wall_seconds"] + 0.3  # the interpreter's own start
         while usage is None and not end:
             usage = _reap(process, LOOK)
-            passed = time.monotonic() - start
             if usage is not None:
                 break
-            if passed >= self.hard and _cage.cpu_seconds(process.pid) >= self.hard:
+            clock.due()
+            clock.look()
+            if clock.cpu >= self.hard:
                 end = "cpu"
-            elif passed >= longest and (passed - _cage.waited(process.pid) >= longest or passed >= 5 * longest):
+            elif clock.cpu + clock.idle >= longest or clock.passed >= _cage.GUARD * longest:
                 end = "wall"
             elif LINUX and _cage.resident(str(process.pid)) > self.options["memory_mb"] + 32 << 20:
                 end = "memory"
@@ -117,29 +128,40 @@ class Spawner:
             usage = usage or _reap(process, 10)
         _kill_group(process.pid)
         status, seconds = usage or (signal.SIGTERM, 0.0)
-        return {"status": status, "seconds": seconds, "end": end}
+        return {"status": status, "seconds": seconds, "wall": seconds + clock.idle, "end": end}
 
 
 def runner(options: dict[str, Any]) -> tuple[Any, list[str]]:
     """The runner, and the layers of isolation that a first program found."""
+    from rltf_env.sandbox import _folders
+
     if LINUX:
         from rltf_env.sandbox import _cage, isolation
 
         isolation.adopt_orphans()
         atexit.register(_cage.end_children)
     os.mkdir(options["folder"], 0o700)
-    atexit.register(shutil.rmtree, options["folder"], ignore_errors=True)
+    atexit.register(_folders.remove, options["folder"])
     spawner = Spawner(options)
     spawner.run("pass", marshal.dumps([("", None)]), 1)
     return spawner.run, spawner.layers
 
 
-def _read(path: Path, most: int) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            return file.read(most)
-    except FileNotFoundError:
-        return b""
+def _read(file: Any, most: int) -> bytes:
+    file.seek(0)
+    data = file.read(most)
+    while len(data) < most and (more := file.read(most - len(data))):
+        data += more
+    return data
+
+
+def _said(process: subprocess.Popen[bytes]) -> dict[str, Any]:
+    """What the process said of itself before the program began: nothing of it can be the program's."""
+    assert process.stderr is not None
+    said: dict[str, Any] = {"batch": False}
+    for line in process.stderr.read().splitlines():
+        said.update(json.loads(line))
+    return said
 
 
 def _reap(process: subprocess.Popen[bytes], patience: float) -> tuple[int, float] | None:
@@ -179,18 +201,22 @@ def _main(folder: Path) -> None:
     from rltf_env.sandbox import _cage, harness
 
     source, cases, options, user = harness.unpacked((folder / "request").read_bytes())
-    result = os.open(folder / "result", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    said = os.open(folder / "said", os.O_WRONLY | os.O_CREAT, 0o600)
+    result = os.open(folder / "result", os.O_WRONLY | os.O_APPEND)
+    said = os.dup(2)
+    os.dup2(os.open(os.devnull, os.O_RDWR), 2)
     seen = harness.map_lines(os.open(folder / "lines", os.O_RDWR)) if options["trace"] else None
     os.chdir(folder / "work")
     if LINUX:  # so that /dev/stdin can be opened where the folder cannot
         os.dup2(os.memfd_create("stdin", 0), 0)
     harness.warm_up()
     layers = _shut_in(options, user)
+    os.write(said, json.dumps({"layers": layers}).encode() + b"\n")
+    _cage.limit(options)
     code = harness.compile_program(source)
     failed = code if isinstance(code, dict) else None
     batch = failed is None and len(cases) > 1 and harness.pure(code, options["packages"])
-    os.write(said, json.dumps({"layers": layers, "code": failed, "batch": batch}).encode())
+    os.write(said, json.dumps({"code": failed, "batch": batch}).encode() + b"\n")
+    os.close(said)
     if failed is not None:
         return
     try:

@@ -59,7 +59,7 @@ def _judge(options: dict[str, Any], runner: Any, alert: Any, inbox: int, outbox:
     from rltf_env.sandbox import _referee
     from rltf_env.sandbox._frames import write_frame
 
-    _referee.prepare()
+    _referee.prepare(options["output_bytes"])
     referee = _referee.Referee(runner, options)
     problems: dict[int, Any] = {}
     waiting: deque[dict[str, Any]] = deque()

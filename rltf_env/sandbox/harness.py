@@ -16,6 +16,8 @@ import marshal
 import os
 import sys
 import time
+from opcode import opmap as _opmap
+from opcode import opname as _opname
 from types import ModuleType
 from typing import Any, NoReturn
 
@@ -453,8 +455,9 @@ _IMPURE = _TELLING | (sys.stdlib_module_names - _HARMLESS)
 def pure(code: Any, packages: Any) -> bool:
     """True if running this code leaves nothing behind in its process that another run of it could notice.
 
-    Judged by the names that it uses anywhere: none of a module with a state, none that leads to the interpreter's own. A
-    program that gets around this earns nothing: it still has to give the right answer to every input.
+    Judged by the names that it uses anywhere: none of a module with a state, none that leads to the interpreter's own. And it
+    sets attributes of local names only (`self.x = 1`): what is global may be a module or a class of the library. A program
+    that gets around this earns nothing: it still has to give the right answer to every input.
     """
     todo = [code]
     while todo:
@@ -462,10 +465,28 @@ def pure(code: Any, packages: Any) -> bool:
         for name in code.co_names:
             if name in _IMPURE or name in packages or ("." in name and name != "collections.abc"):
                 return False
+        if not _SETTERS.isdisjoint(code.co_code[::2]) and not _sets_own(code):
+            return False
         todo += [constant for constant in code.co_consts if type(constant) is _CodeType]
     return True
 
 
+def _sets_own(code: Any) -> bool:
+    """True if every attribute that this code sets or deletes is one of a local name, or a standard stream."""
+    raw = code.co_code
+    for at in range(2, len(raw), 2):
+        if raw[at] not in _SETTERS:
+            continue
+        before, number = _opname[raw[at - 2]], raw[at + 1]
+        if before == "EXTENDED_ARG":  # more than 256 names: rare, and not worth reading on
+            return False
+        stream = _opname[raw[at]] == "STORE_ATTR" and code.co_names[number] in ("stdin", "stdout")
+        if not stream and "LOAD_FAST" not in before and before != "LOAD_DEREF":
+            return False
+    return True
+
+
+_SETTERS = frozenset(number for name, number in _opmap.items() if name in ("STORE_ATTR", "DELETE_ATTR"))
 _CodeType = type((lambda: 0).__code__)
 
 

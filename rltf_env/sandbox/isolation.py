@@ -45,6 +45,7 @@ MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVA
     1 << 18,
 )
 QUOTA_INODES = 4096
+SHARED = ".shm"  # in the private /tmp: what /dev/shm shows
 
 
 def level(layers: Iterable[str]) -> str:
@@ -165,11 +166,13 @@ def private_root(packages: list[str], quota: int, own_processes: bool) -> None:
     shown = readable()
     root = next(p for p in ("/sys", "/mnt", "/run", "/tmp") if os.path.isdir(p) and not _covers(p, [*shown, *packages]))
     libc.mount("tmpfs", root, "tmpfs", MS_NOSUID | MS_NODEV, "size=1m,nr_inodes=2000,mode=755")
+    _devices(libc, root, quota)
     for path in [*shown, *packages, "/etc/localtime"]:
         if os.path.exists(path):
             _show(libc, path, root)
     _hide_packages(libc, shown, packages, root)
-    _devices(libc, root, quota)
+    for name in {path.split(os.sep)[2] for path in (*shown, *packages) if _covers("/tmp", [path])}:
+        _seal(libc, f"{root}/tmp/{name}")
     os.makedirs(root + "/proc/self" if not own_processes else root + "/proc")
     if not own_processes:
         libc.mount(f"/proc/{os.getpid()}", root + "/proc/self", flags=MS_BIND)
@@ -206,6 +209,12 @@ def _show(libc: _Libc, path: str, root: str) -> None:
     libc.mount("none", target, flags=MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | kept)
 
 
+def _seal(libc: _Libc, path: str) -> None:
+    """Forbids writing into a folder that leads to what is shown, in the midst of what may be written."""
+    libc.mount(path, path, flags=MS_BIND | MS_REC)
+    libc.mount("none", path, flags=MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV)
+
+
 def _hide_packages(libc: _Libc, shown: list[str], packages: list[str], root: str) -> None:
     """Covers site-packages inside the standard library's folder: what is installed there is nobody's business."""
     for folder in shown:
@@ -229,9 +238,9 @@ def _devices(libc: _Libc, root: str, quota: int) -> None:
     os.mkdir(root + "/dev/shm")
     options = f"size={quota},nr_inodes={QUOTA_INODES},mode=1777"
     libc.mount("tmpfs", root + "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, options)
-    os.mkdir(root + "/tmp/.shm", 0o1777)
-    os.chmod(root + "/tmp/.shm", 0o1777)
-    libc.mount(root + "/tmp/.shm", root + "/dev/shm", flags=MS_BIND)
+    os.mkdir(f"{root}/tmp/{SHARED}", 0o1777)
+    os.chmod(f"{root}/tmp/{SHARED}", 0o1777)
+    libc.mount(f"{root}/tmp/{SHARED}", root + "/dev/shm", flags=MS_BIND)
 
 
 # ---------------------------------------------------------------------------------------------------- user, capabilities
@@ -316,6 +325,7 @@ _CALLS: dict[str, tuple[int | None, int]] = {
     "pidfd_open": (434, 434), "pidfd_getfd": (438, 438),
     "shmget": (29, 194), "shmat": (30, 196), "shmctl": (31, 195), "semget": (64, 190), "msgget": (68, 186),
     "mq_open": (240, 180), "memfd_create": (319, 279), "memfd_secret": (447, 447),
+    "fcntl": (72, 25), "ioctl": (16, 29),
     "sched_setaffinity": (203, 122), "sched_setscheduler": (144, 119), "sched_setparam": (142, 118),
     "sched_setattr": (314, 274), "setpriority": (141, 140), "ioprio_set": (251, 30),
     "mbind": (237, 235), "set_mempolicy": (238, 237), "migrate_pages": (256, 238), "move_pages": (279, 239),
@@ -354,6 +364,7 @@ FATAL = (
     "setdomainname syslog vhangup name_to_handle_at open_by_handle_at fanotify_init iopl ioperm"
 ).split()  # no program does these by accident: SIGSYS
 _ALLOW, _TRAP, _ERRNO = 0x7FFF0000, 0x00030000, 0x00050000
+_OWNERS_FCNTL, _OWNERS_IOCTL = (8, 15), (0x8901, 0x8902)  # F_SETOWN, F_SETOWN_EX; FIOSETOWN, SIOCSPGRP
 _NEW_NAMESPACES = 0x7E020080  # flags of clone(2), CLONE_NEWTIME included
 
 
@@ -372,7 +383,12 @@ def _program(own_pid: int | None) -> list[tuple[int, int, int, int]]:
     argument = (load, 0, 0, 16)
     lines += [(equal, 0, 4, _NUMBERS["clone"]), argument, (any_bit, 0, 1, _NEW_NAMESPACES), refuse, (load, 0, 0, 0)]
     lines += [(equal, 0, 4, _NUMBERS["prlimit64"]), argument, (equal, 1, 0, 0), refuse, (load, 0, 0, 0)]
-    if own_pid is not None:  # without a PID namespace: signals to itself only
+    if own_pid is not None:  # without a PID namespace: signals to itself only, and none by way of a file's owner
+        second = (load, 0, 0, 24)
+        for name, orders in (("fcntl", _OWNERS_FCNTL), ("ioctl", _OWNERS_IOCTL)):
+            lines += [(equal, 0, 2 + 2 * len(orders), _NUMBERS[name]), second]
+            lines += [line for order in orders for line in ((equal, 0, 1, order), refuse)]
+            lines += [(load, 0, 0, 0)]
         for name in ("kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo"):
             lines += [(equal, 0, 4, _NUMBERS[name]), argument, (equal, 1, 0, own_pid), refuse, (load, 0, 0, 0)]
     return [*lines, (leave, 0, 0, _ALLOW)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -86,8 +87,11 @@ def test_folder_file_and_variable_lead_to_the_same(data: Path, monkeypatch: pyte
 
 @pytest.mark.parametrize("split", ["prompt", "test", "validation", "train"])
 def test_every_reference_passes_its_own_tests(split: str, data: Path):
-    """All 974: none has to be named as an exception."""
-    with sandbox.load("forkserver") as judge:
+    """All 974: none has to be named as an exception, and none needs the program and its test in one process.
+
+    From Python 3.12 on a case of mbpp/123 takes 3.5 seconds, which is close to the judge's usual limit of 4.
+    """
+    with sandbox.load("forkserver", case_seconds=4 if sys.version_info < (3, 12) else 12) as judge:
         check_dataset("mbpp", judge, split=split, root=data)
 
 

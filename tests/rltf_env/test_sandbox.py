@@ -10,7 +10,7 @@ import pytest
 from rltf_env import sandbox
 from rltf_env.core import CallCase, Failure, Kind, Outcome, Problem, ScriptCase, StdinCase, Verdict
 from rltf_env.errors import InvalidProblem, SandboxError, UnknownName, UsageError
-from rltf_env.sandbox import harness
+from rltf_env.sandbox import _cage, _referee, harness
 from rltf_env.sandbox._pool import PoolSandbox
 
 ADD = Problem("add", "", [CallCase((1, 2), 3), CallCase((5, 5), 10)], "add")
@@ -247,6 +247,44 @@ def test_lines_are_not_recorded_unless_asked(fork: PoolSandbox) -> None:
     assert fork.run(GOOD, ADD).executed is None
 
 
+# ----------------------------------------------------------------------------------------------------- what is not believed
+
+
+def test_what_a_program_says_of_itself_is_short_and_fit_for_a_terminal() -> None:
+    kind, message, line, _, bases = _referee._raised(
+        {
+            "e": {
+                "kind": "K" * 9999,
+                "own": 1,
+                "line": 10**50,
+                "bases": ["OSError", "int", 3, "eval"],
+                "message": "\x1b[2J\udc80é\n" * 999,
+            }
+        }
+    )
+    assert (kind, line, bases) == ("OSError", None, ["OSError"])
+    assert message.startswith("\\x1b[2J\\udc80é\n")
+    message.encode()
+    assert len(message) < 10_000
+    assert _referee._raised({"x": [1]})[3] == "1"
+
+
+def test_no_more_results_are_read_than_were_asked_for() -> None:
+    data = b'{"ok": 1}\n' + b'{"v": 1}\n' * 100
+    assert _referee._results(data, 3) == [{"ok": 1}, {"v": 1}, {"v": 1}]
+    assert _referee._results(b'{"ok": 1}\n{"v": [' + b"[" * 100_000 + b"\n", 3) == [{"ok": 1}]
+    assert _referee._results(b"[1]\n{}\n", 3) == []
+
+
+def test_values_that_are_slow_to_read_cost_one_limit_not_one_for_each_case() -> None:
+    keys = "'[%d, 0]' % (i * (2 ** 61 - 1)) for i in range(60000)"
+    source = f"import os\ndef f(x):\n    os.write(3, ('{{\"v\": {{\"d\": [' + ', '.join({keys}) + ']}}}}\\n').encode())\n    os._exit(0)"
+    problem = Problem("f", "", [CallCase((i,), i) for i in range(10)], "f")
+    with sandbox.load("forkserver", workers=1, check_seconds=0.3) as opened:
+        verdict = opened.run(source, problem)
+    assert [r.failure and r.failure.kind for r in verdict.results] == [Kind.TIMEOUT, *[Kind.NOT_RUN] * 9]
+
+
 # ------------------------------------------------------------------------------------------------------- pure programs
 
 IN_TURN = [
@@ -294,8 +332,11 @@ def test_only_programs_that_leave_nothing_behind_share_a_process() -> None:
     )
     hidden = "def f():\n    def g():\n        return [{} for _ in ()]"
     for leaving in ("import os", "import numpy as np", "from os.path import join", "open('x')", "import threading", "exec('')",
-                    "().__class__", "sys.modules", "import time", "setattr(A, 'x', 1)", "import xml.dom"):  # fmt: skip
+                    "().__class__", "sys.modules", "import time", "setattr(A, 'x', 1)", "import xml.dom",
+                    "import math\nmath.x = 1", "import math\ndel math.pi", "from random import Random\nRandom.x = 1",
+                    "import collections\ndef f(): collections.Counter.x = 1"):  # fmt: skip
         assert not pure(leaving), leaving
+    assert pure("import sys\nsys.stdin = iter(())\nclass A:\n    def f(self, x): self.x, self.y = x, self.x")
     assert pure(hidden.format("1"))
     assert not pure(hidden.format("open"))
 
@@ -318,6 +359,27 @@ def test_a_near_miss_is_run_again_alone_and_then_named() -> None:
         late = opened.run(spin.format(0.44), SQUARE)
         assert (failure(late).kind, failure(late).detail) == (Kind.TIMEOUT, "cpu")
         assert opened.run(spin.format(0.3), SQUARE).outcome is Outcome.PASSED
+
+
+CLOCKS = [  # (seconds since the start, computed, waited for a processor, threads' states) as they are seen; idle at the end
+    ("sleeps", [(0.1, 0.0, 0.0, "S"), (0.5, 0.0, 0.0, "S")], 0.5),
+    ("computes", [(0.1, 0.1, 0.0, "R"), (0.5, 0.5, 0.0, "R")], 0.0),
+    ("gets no processor, and the kernel does not say so until it does", [(5.0, 0.0, 0.0, "R"), (9.0, 0.1, 8.9, "R")], 0.0),
+    ("waited, then slept", [(2.0, 0.1, 1.4, "S")], 0.5),
+    ("one thread sleeps, the other is ready to run", [(1.0, 0.2, 0.0, "SR")], 0.0),
+    ("threads that waited side by side", [(1.0, 0.1, 3.0, "SS")], 0.0),
+    ("a thread that waited has ended", [(1.0, 0.1, 0.9, "SS"), (2.0, 0.1, 0.2, "S")], 1.0),
+    ("is stopped", [(0.4, 0.1, 0.0, "T")], 0.3),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("what", "seen", "idle"), CLOCKS, ids=[what for what, _, _ in CLOCKS])
+def test_time_that_a_program_waits_for_a_processor_is_not_its_own(what: str, seen: list, idle: float) -> None:
+    clock = _cage.Clock(1)
+    for now in seen:
+        clock.note(*now)
+    assert clock.idle == pytest.approx(idle)
+    assert clock.cpu == seen[-1][1]
 
 
 def test_a_program_s_cases_share_its_time() -> None:

