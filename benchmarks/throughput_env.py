@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -200,12 +201,12 @@ def installed(python: str) -> set[str]:
 def _peer(python: str, name: str, inputs: list[str], outputs: list[str], count: int = 16) -> list[float]:
     """Episodes a second of another's environment, as `_peer_envs.py` measures them."""
     work = {"inputs": inputs, "outputs": outputs, "programs": [solution(number) for number in range(count)]}
+    path = os.pathsep.join([str(Path(python).parent), os.environ.get("PATH", "")])  # GEM starts whatever `python` is
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(work, file)
         file.flush()
-        done = subprocess.run(
-            [python, str(DRIVER), MODULES[name], file.name], capture_output=True, text=True, timeout=600
-        )
+        command = [python, str(DRIVER), MODULES[name], file.name]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600, env={**os.environ, "PATH": path})
     if done.returncode:
         raise RLTFError(f"{name} failed: {done.stderr.strip().splitlines()[-1:]}")
     said = json.loads(done.stdout.splitlines()[-1])
