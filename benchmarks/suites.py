@@ -151,9 +151,9 @@ _ALL = (
     Suite(
         "procedural-seen",
         "procedural",
-        "train",
-        "500 fresh procedural problems whose compositions of operations belong to training.",
-        "ac184ae84ff0d880e8717a0997845183a034ba9f52ab69855f44258ae7ccf71e",
+        "seen",
+        "500 procedural problems with compositions of operations as in training, and constants that training never puts together.",
+        "91280323eccb435a66ca0018d19432f82d2d310933bc29139059b7a9c60376bb",
         options=_PROCEDURAL,
         samples=5,
         ks=(1, 5),

@@ -92,6 +92,7 @@ class Worker:
             self.process.stdin.flush()
         line = self.process.stdout.readline()
         if not line:
+            self.process.wait()  # it says why after it has closed its output
             self.errors.seek(0)
             raise RLTFError(f"The trainer {self.name!r} ended: {' '.join(self.errors.read().splitlines()[-3:])}")
         return json.loads(line)

@@ -129,7 +129,7 @@ def test_a_saved_critic_is_the_same_critic(critic: Critic, tmp_path: Path) -> No
     critic.save(tmp_path / "critic")
     again = Critic.load(tmp_path / "critic")
     for a, b in zip(critic.probabilities(SAMPLES), again.probabilities(SAMPLES), strict=True):
-        np.testing.assert_array_equal(a, b)
+        np.testing.assert_allclose(a, b, rtol=1e-5)  # equal weights elsewhere in memory may be summed in another order
     again.learn(SAMPLES, OUTCOMES)
 
 

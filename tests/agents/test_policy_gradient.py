@@ -228,9 +228,9 @@ def test_the_value_head_starts_at_zero_and_learns_the_return(
     options = {"lr": 3e-2, "warmup": 1, "weight_decay": 0.0}
     small = {**SMALL, "samples_per_problem": 8, "batch_size": 8, "value_clip": 0.0, "kl": 0.0, "credit": "program"}
     agent = ppo.load(policy, env, seed=0, **{**small, "optimiser": options})
-    lines = [agent.update() for _ in range(60)]
-    assert lines[0]["value"] == 0
-    assert lines[-1]["value"] == pytest.approx(2.75, abs=0.3)
+    values = [agent.update()["value"] for _ in range(60)]
+    assert values[0] == 0
+    assert np.mean(values[-20:]) == pytest.approx(2.75, abs=0.3)  # it goes to and fro at such a learning rate
 
 
 def test_in_the_values_warm_up_the_policy_stays_as_it_is(policy: CausalPolicy, make_env: MakeEnv) -> None:

@@ -99,9 +99,9 @@ def test_the_kind_of_cases_in_a_large_file_is_known_without_reading_it(tmp_path:
 
 
 def test_named_datasets_are_filtered_too() -> None:
-    deep = datasets.load("procedural", size=60, difficulty="depth-2", tag="sort_up")
+    deep = datasets.load("procedural", size=60, difficulty="depth-2", tag="digits")
     assert deep
-    assert all(problem.difficulty == "depth-2" and "sort_up" in problem.meta["signature"] for problem in deep)
+    assert all(problem.difficulty == "depth-2" and "digits" in problem.meta["signature"] for problem in deep)
 
 
 def test_an_endless_set_cannot_be_filtered() -> None:
