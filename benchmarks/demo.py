@@ -19,14 +19,16 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from agents.checkpoint import write_atomically
 from agents.config import Recipe, read
 from agents.train import quiet_libraries, train
-from benchmarks.metrics import Interval, bootstrap_interval, paired_permutation
+from benchmarks.metrics import Comparison, Interval, bootstrap_interval, paired_permutation
 from rltf_env.core import Outcome
 from rltf_env.errors import RLTFError
 
 RECIPES = Path(__file__).parent.parent / "agents" / "recipes"
 STAGES = ("warm", "rltf", "supervised")
+COMPARISONS = [(other, where) for where in ("", "-unseen") for other in ("warm", "supervised")]
 NAMES = {"warm": "warm start", "rltf": "RLTF", "supervised": "supervised (control)"}
 
 
@@ -99,20 +101,42 @@ def _score(summary: dict[str, Any]) -> tuple[str, str]:
     return f"{interval.value:.1%}", f"{interval.low:.1%} to {interval.high:.1%}"
 
 
+def result(summaries: dict[str, Any]) -> dict[str, Any]:
+    """The figures as plain data: for each stage and its measurement on unseen compositions, and the paired differences."""
+    keys = ("recipe", "data_digest", "updates")
+    figures: dict[str, Any] = {}
+    for name, summary in summaries.items():
+        points = [[step, *np.round([i.value, i.low, i.high], 4).tolist()] for step, i in curve(summary)]
+        evaluation = last(summary)
+        counts = {"problems": len(evaluation["passed"]), "samples": evaluation["samples"]}
+        known = {key: summary[key] for key in keys}
+        figures[name] = {**known, **counts, "pass@1": points, "outcomes": evaluation["outcomes"]}
+    for other, where in COMPARISONS:
+        compared = _compared(summaries, other, where)
+        figures[f"rltf{where} - {other}{where}"] = {
+            name: round(getattr(compared, name), 4) for name in ("difference", "low", "high", "p_value")
+        }
+    return figures
+
+
 def verdicts(summaries: dict[str, Any]) -> list[str]:
     """The comparisons in words: RLTF with the warm start, RLTF with the control, on seen and on unseen compositions."""
-    pairs = [(other, where) for where in ("", "-unseen") for other in ("warm", "supervised")]
-    return [_verdict(summaries[f"rltf{where}"], summaries[f"{other}{where}"], other, where) for other, where in pairs]
+    return [_verdict(summaries, other, where) for other, where in COMPARISONS]
 
 
-def _verdict(rltf: dict[str, Any], other: dict[str, Any], name: str, where: str) -> str:
-    ours, theirs = curve(rltf)[-1][1], curve(other)[-1][1]
+def _verdict(summaries: dict[str, Any], other: str, where: str) -> str:
+    ours, theirs = (curve(summaries[f"{name}{where}"])[-1][1] for name in ("rltf", other))
     apart = "do not overlap" if ours.low > theirs.high or ours.high < theirs.low else "overlap"
-    compared = paired_permutation(rates(last(rltf)), rates(last(other)), np.random.default_rng(0))
+    compared = _compared(summaries, other, where)
     return (
-        f"{'unseen' if where else 'seen'} compositions, RLTF - {NAMES[name]}: {compared.difference:+.1%} "
+        f"{'unseen' if where else 'seen'} compositions, RLTF - {NAMES[other]}: {compared.difference:+.1%} "
         f"({compared.low:+.1%} to {compared.high:+.1%}), p = {compared.p_value:.2g}; the two intervals {apart}"
     )
+
+
+def _compared(summaries: dict[str, Any], other: str, where: str) -> Comparison:
+    ours, theirs = (rates(last(summaries[f"{name}{where}"])) for name in ("rltf", other))
+    return paired_permutation(ours, theirs, np.random.default_rng(0))
 
 
 def draw(summaries: dict[str, Any], path: Path) -> None:
@@ -158,7 +182,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console.print(*tables(summaries), sep="\n")
     console.print(*verdicts(summaries), sep="\n", highlight=False)
     draw(summaries, out / "curve.png")
-    console.print(f"Picture: {out / 'curve.png'}", highlight=False)
+    figures = json.dumps(result(summaries), indent=1)
+    write_atomically(out / "result.json", lambda file: file.write(figures.encode()))
+    console.print(f"Picture: {out / 'curve.png'}, figures: {out / 'result.json'}", highlight=False)
     return 0
 
 

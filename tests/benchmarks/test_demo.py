@@ -90,6 +90,15 @@ def test_a_gain_is_called_one_when_the_intervals_are_apart(summaries: dict[str, 
     assert "do not overlap" in demo.verdicts(summaries)[0]
 
 
+def test_figures_hold_every_stage_and_comparison(summaries: dict[str, Any]) -> None:
+    for summary in summaries.values():
+        summary |= {"recipe": "r", "data_digest": "d"}
+    figures = json.loads(json.dumps(demo.result(summaries)))
+    assert figures["rltf"]["pass@1"][-1][:2] == [4, 0.9]
+    assert figures["rltf - warm"]["difference"] == pytest.approx(0.8)
+    assert figures["rltf-unseen - supervised-unseen"]["difference"] == 0
+
+
 def test_no_gain_is_not_called_one(summaries: dict[str, Any]) -> None:
     summaries["rltf"] = summaries["supervised"]
     assert len(demo.verdicts(summaries)) == 4
