@@ -13,7 +13,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from rich.console import Console
@@ -183,7 +183,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console.print(*verdicts(summaries), sep="\n", highlight=False)
     draw(summaries, out / "curve.png")
     figures = json.dumps(result(summaries), indent=1)
-    write_atomically(out / "result.json", lambda file: file.write(figures.encode()))
+    write_atomically(out / "result.json", lambda file: cast(None, file.write(figures.encode())))
     console.print(f"Picture: {out / 'curve.png'}, figures: {out / 'result.json'}", highlight=False)
     return 0
 
