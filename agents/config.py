@@ -5,6 +5,7 @@
 [policy]  kind = "causal" and its options          who learns
 [agent]   kind = "rltf" and its options            how
 [eval]    split, size, samples, [eval.sampling]    how it is measured
+[scale]   generators, ...                          how many processes write programs; none: the run itself does
 """
 
 from __future__ import annotations
@@ -79,6 +80,27 @@ class Eval:
 
 
 @dataclass(frozen=True)
+class Scale:
+    """Processes that write and judge programs while the run learns. See `agents.scale`.
+
+    Args:
+        generators: how many; 0: the run writes by itself, between updates, the same to the bit every time.
+        push_every: updates between the weights that generators are given.
+        programs: that a generator writes with the same weights at a time; 0: its share of a refresh, at most `sampling.rows`.
+        queue: such lots that may wait for the learner; when there are more, generators wait.
+    """
+
+    generators: int = 0
+    push_every: int = 10
+    programs: int = 0
+    queue: int = 2
+
+    def __post_init__(self) -> None:
+        if min(self.generators, self.programs) < 0 or min(self.push_every, self.queue) < 1:
+            raise UsageError(f"Expected [scale] generators, programs >= 0 and push_every, queue >= 1, got {self}.")
+
+
+@dataclass(frozen=True)
 class Recipe:
     """A run, complete. `env`, `policy` and `agent` are checked by what they configure."""
 
@@ -87,6 +109,7 @@ class Recipe:
     policy: dict[str, Any]
     agent: dict[str, Any]
     eval: Eval = field(default_factory=Eval)
+    scale: Scale = field(default_factory=Scale)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain nested dicts, as in the file."""
@@ -99,6 +122,8 @@ class Recipe:
         for key in SHOWN:
             content["run"].pop(key)
         content.pop("eval")
+        if not self.scale.generators:  # nothing else of [scale] matters then
+            content.pop("scale")
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 

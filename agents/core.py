@@ -8,7 +8,7 @@ every program of a batch starts at the same column.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -137,8 +137,13 @@ class Decoder(Protocol):
         repeats: int,
         max_tokens: int,
         generator: torch.Generator,
+        done: Callable[[int, Sequence[Completion]], None] | None = None,
     ) -> list[list[Completion]]:
-        """`repeats` completions for each prompt, of at most `max_tokens` tokens, the given ones included."""
+        """`repeats` completions for each prompt, of at most `max_tokens` tokens, the given ones included.
+
+        Args:
+            done: told of the next completions of prompt i, in their order, as soon as they are written.
+        """
         ...
 
 

@@ -39,6 +39,13 @@ class ReplayBuffer:
         self._samples.extend(samples)
         self._order = []
 
+    def forget(self, before: int) -> None:
+        """Drops the samples of policy versions before this one."""
+        fresh = [s for s in self._samples if s.version >= before]
+        if len(fresh) < len(self):
+            self._samples.clear()
+            self.extend(fresh)
+
     def draw_fresh(self, count: int, rng: np.random.Generator, now: int, limit: int) -> list[Sample]:
         """Like `draw`, without those written more than `limit` updates before `now` (0: no limit); at least one.
 

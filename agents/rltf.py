@@ -16,7 +16,7 @@ weight is fixed when its sample enters the buffer.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -32,7 +32,7 @@ from agents.decoding.sampling import Sampling
 from agents.journal import Journal
 from agents.learner import Learner, OptimiserConfig
 from agents.replay import ReplayBuffer
-from agents.rollout import Sample, collect, summary
+from agents.rollout import Sample, Written, summary, write
 from agents.supervised import draw_pairs, reference_source, supervised_loss
 from rltf_env.core import Attempt, CaseResult, ComparativeReward, Failure, Feedback, Outcome, Problem, Verdict
 from rltf_env.env import UnitTestEnv
@@ -117,12 +117,15 @@ class RLTF:
         self.rng, self.generator = generators(seed, policy.device)
         self.sampled: dict[str, float] = {}  # of the last refresh
         self.journal = Journal()
+        self.feed: Callable[[], None] | None = None  # fills the buffer in place of `refresh`: see `agents.scale`
 
     # ---------------------------------------------------------------------------------------------------------- update
 
     def update(self) -> dict[str, float]:
         step = self.learner.updates
-        if step % self.config.refresh_every == 0:
+        if self.feed:
+            self.feed()
+        elif step % self.config.refresh_every == 0:
             self.refresh(self.config.refresh if len(self.buffer) else self.config.fill)
         if step % (self.config.supervised + 1) < self.config.supervised:
             size = self.config.supervised_batch or self.config.batch_size
@@ -153,36 +156,56 @@ class RLTF:
 
     def refresh(self, programs: int) -> None:
         """Lets the current policy write `programs` programs and puts them into the buffer."""
+        problems, groups, samples = self.write(programs)
+        episodes = [e for group in groups for e in group]
+        samples = self.take(samples, [e.verdict.outcome for e in episodes], summary(episodes))
+        self.show(problems, groups, samples)
+
+    def write(self, programs: int) -> tuple[list[Problem], list[list[Episode]], list[Sample]]:
+        """`programs` programs of the current policy: problems, a group of episodes for each, and a sample for each episode."""
         c = self.config
         problems = [self.env.source.draw(self.rng) for _ in range(-(-programs // c.samples_per_problem))]
-        groups = self._collect(problems, c.sampling, c.samples_per_problem)
-        greedy = self._collect(problems, Sampling(0.0, rows=c.sampling.rows), 1) if self._needs_greedy else None
-        weights: list[list[np.ndarray]] = []
+        written = self._write(problems, c.sampling, c.samples_per_problem)  # judged while the greedy ones are written
+        greedy = self._write(problems, Sampling(0.0, rows=c.sampling.rows), 1) if self._needs_greedy else None
+        groups, best = written.judged(), greedy.judged() if greedy else None
+        samples: list[Sample] = []
         for i, (problem, group) in enumerate(zip(problems, groups, strict=True)):
-            baseline = self._baseline(problem, greedy[i][0] if greedy else None)
-            weights.append(self._weights(problem, group, baseline))
-            self._remember(problem, [*group, *(greedy[i] if greedy else [])])
-        episodes = [e for group in groups for e in group]
-        samples = [self._sample(e, w) for e, w in zip(episodes, (w for each in weights for w in each), strict=True)]
-        self.sampled = summary(episodes)
+            weights = self._weights(problem, group, self._baseline(problem, best[i][0] if best else None))
+            samples += map(self._sample, group, weights)
+            self._remember(problem, [*group, *(best[i] if best else [])])
+        return problems, groups, samples
+
+    def take(
+        self, samples: Sequence[Sample], outcomes: Sequence[Outcome], sampled: Mapping[str, float]
+    ) -> Sequence[Sample]:
+        """Puts what was written into the buffer, weighted by the critic if there is one; the samples as weighted.
+
+        Args:
+            outcomes: what became of each program.
+            sampled: what to say of them all (`agents.rollout.summary`).
+        """
+        self.sampled = dict(sampled)
         if self.critic:
-            samples, said = self.critic(samples, [e.verdict.outcome for e in episodes], self.rng)
+            samples, said = self.critic(samples, outcomes, self.rng)
             self.sampled |= said
         weighted = [s for s in samples if (np.abs(s.weights) * s.learn).max() > NOTHING]
-        self.buffer.extend(weighted if weighted and c.keep == "weighted" else samples)
+        self.buffer.extend(weighted if weighted and self.config.keep == "weighted" else samples)
         self.sampled["weighted"] = len(weighted) / len(samples)
         self.sampled["buffer"] = float(len(self.buffer))
+        return samples
+
+    def show(self, problems: Sequence[Problem], groups: Sequence[Sequence[Episode]], samples: Sequence[Sample]) -> None:
+        """Tells the journal of programs to look at, with the weights of their tokens."""
         k = self.config.samples_per_problem
-        self.journal.show(
-            problems, groups, [[s.weights for s in samples[i : i + k]] for i in range(0, len(samples), k)]
-        )
+        weights = [[s.weights for s in samples[i : i + k]] for i in range(0, len(samples), k)]
+        self.journal.show(problems, groups, weights)
 
     @property
     def _needs_greedy(self) -> bool:
         return self.config.baseline in ("best_so_far", "greedy")
 
-    def _collect(self, problems: Sequence[Problem], decoder: Sampling, repeats: int) -> list[list[Episode]]:
-        return collect(
+    def _write(self, problems: Sequence[Problem], decoder: Sampling, repeats: int) -> Written:
+        return write(
             self.policy, self.env, problems, decoder, repeats=repeats, generator=self.generator,
             version=self.learner.updates, journal=self.journal,
         )  # fmt: skip

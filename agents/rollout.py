@@ -1,13 +1,14 @@
 """From a policy and an environment to judged episodes, and from episodes to rectangular batches: the only place that pads.
 
-A policy that writes whole programs has no use for `env.step`: it asks `env.judge_many`, which means the same (a test of the
-environment proves it) and lets the judge's workers overlap.
+A policy that writes whole programs has no use for `env.step`: it asks `env.submit`, which means the same (a test of the
+environment proves it) and judges what has been written while the next programs are being written.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,8 +19,66 @@ from torch import Tensor
 from agents.core import Batch, Completion, Decoder, Episode, Policy
 from agents.journal import Journal
 from agents.policies.causal import pad_left
-from rltf_env.core import BoolArray, FloatArray, IntArray, Outcome, Problem, Program
+from rltf_env.core import BoolArray, FloatArray, IntArray, Judgement, Outcome, Problem, Program
 from rltf_env.env import UnitTestEnv
+
+
+@dataclass
+class Written:
+    """Programs in the hands of the judge, grouped by problem. See `write`."""
+
+    problems: Sequence[Problem]
+    prompts: list[IntArray]
+    version: int
+    journal: Journal
+    groups: list[list[tuple[Completion, Program, Future[Judgement]]]]
+
+    def judged(self) -> list[list[Episode]]:
+        """The episodes, when the judge has done with the last of them; the journal is told how long that took."""
+        with self.journal.timed("judge"):
+            return [[self._episode(i, *each) for each in group] for i, group in enumerate(self.groups)]
+
+    def _episode(self, i: int, completion: Completion, program: Program, judgement: Future[Judgement]) -> Episode:
+        verdict, feedback = judgement.result()
+        said = (completion.logprobs, completion.behaviour, verdict, feedback)
+        return Episode(self.problems[i].id, self.prompts[i], program, *said, self.version)
+
+
+def write(
+    policy: Policy[Any],
+    env: UnitTestEnv,
+    problems: Sequence[Problem],
+    decoder: Decoder,
+    *,
+    repeats: int,
+    generator: torch.Generator,
+    version: int = 0,
+    journal: Journal | None = None,
+) -> Written:
+    """`repeats` programs for each problem, in order, each handed to the judge as soon as it is written.
+
+    `journal` is told how long writing took, less what the judge made it wait when too much was pending.
+    """
+    journal = journal or Journal()
+    prompts = [env.encode_prompt(problem) for problem in problems]
+    given = [encode_prefix(env, problem) for problem in problems]
+    written = Written(problems, prompts, version, journal, [[] for _ in problems])
+
+    def hand_over(i: int, completions: Sequence[Completion]) -> None:
+        programs = [_program(env, completion) for completion in completions]
+        with journal.timed("judge"):
+            judgements = [env.submit(problems[i], program) for program in programs]
+        written.groups[i] += zip(completions, programs, judgements, strict=True)
+
+    waited = journal.seconds.get("judge", 0.0)
+    with journal.timed("generate"):
+        groups = decoder(
+            policy, prompts, given, repeats=repeats, max_tokens=env.max_program_tokens, generator=generator,
+            done=hand_over,
+        )  # fmt: skip
+    journal.seconds["generate"] -= journal.seconds.get("judge", 0.0) - waited
+    journal.tokens += sum(len(c.tokens) - c.given for group in groups for c in group)
+    return written
 
 
 def collect(
@@ -33,34 +92,10 @@ def collect(
     version: int = 0,
     journal: Journal | None = None,
 ) -> list[list[Episode]]:
-    """`repeats` judged programs for each problem, grouped by problem, in order. `journal` is told how long what took."""
-    journal = journal or Journal()
-    prompts = [env.encode_prompt(problem) for problem in problems]
-    given = [encode_prefix(env, problem) for problem in problems]
-    limit = env.max_program_tokens
-    with journal.timed("generate"):
-        groups = decoder(policy, prompts, given, repeats=repeats, max_tokens=limit, generator=generator)
-    journal.tokens += sum(len(c.tokens) - c.given for group in groups for c in group)
-    programs = [[_program(env, completion) for completion in group] for group in groups]
-    jobs = ((problem, p) for problem, group in zip(problems, programs, strict=True) for p in group)
-    judgements = env.judge_many(jobs)
-
-    def episodes(i: int) -> Iterator[Episode]:
-        for completion, program in zip(groups[i], programs[i], strict=True):
-            verdict, feedback = next(judgements)
-            yield Episode(
-                problems[i].id,
-                prompts[i],
-                program,
-                completion.logprobs,
-                completion.behaviour,
-                verdict,
-                feedback,
-                version,
-            )
-
-    with journal.timed("judge"):
-        return [list(episodes(i)) for i in range(len(problems))]
+    """`repeats` judged programs for each problem, grouped by problem, in order: `write`, and wait for the judge."""
+    return write(
+        policy, env, problems, decoder, repeats=repeats, generator=generator, version=version, journal=journal
+    ).judged()
 
 
 def encode_prefix(env: UnitTestEnv, problem: Problem) -> IntArray:

@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress
 
-from agents import checkpoint, folders, trackers
+from agents import checkpoint, folders, scale, trackers
 from agents.config import Recipe, read
 from agents.core import Agent, Policy
 from agents.evaluation import Evaluation, evaluate
@@ -43,6 +43,7 @@ TIMINGS = (
     "seconds",
     "seconds/generate",
     "seconds/judge",
+    "seconds/wait",
     "tokens_per_second",
 )  # metrics that differ between equal runs
 
@@ -70,6 +71,7 @@ def train(recipe: Recipe, console: Console | None = None) -> dict[str, Any]:
             agent.load_state_dict(saved["agent"])
             done, evaluations = saved["step"], saved["evaluations"]
             console.print(f"Continuing [bold]{escape(str(out))}[/] after update {done}.")
+        stack.enter_context(scale.generators(recipe, agent, out))
         measure = Measure(recipe, policy, env)
         run = recipe.run
         tracked = stack.enter_context(trackers.opened(run.trackers, out, run.name, recipe.to_dict(), done))

@@ -7,7 +7,7 @@ A completion says both what the policy itself thought of each token (`logprobs`)
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,6 +63,7 @@ class Sampling:
         repeats: int = 1,
         max_tokens: int,
         generator: torch.Generator,
+        done: Callable[[int, Sequence[Completion]], None] | None = None,
     ) -> list[list[Completion]]:
         if repeats < 1:
             raise UsageError(f"Expected at least 1 program for each prompt, got repeats={repeats}.")
@@ -79,7 +80,10 @@ class Sampling:
                 for part in parts:
                     rows = self._write(policy, asked, starts, part, max_tokens, generator)
                     for n, i in enumerate(chunk):
-                        answers[i] += rows[n * part : (n + 1) * part]
+                        new = rows[n * part : (n + 1) * part]
+                        answers[i] += new
+                        if done:
+                            done(int(i), new)
         finally:
             policy.model.train(was_training)
         return answers

@@ -103,10 +103,9 @@ def test_a_ratio_compares_with_the_policy_or_with_what_was_drawn_from(
 ) -> None:
     sizes = {"fill": 8, "samples_per_problem": 8, "baseline": "group_mean", "sampling": {"temperature": 0.5}}
     agent = rltf.load(policy, make_env(), seed=0, ratio=ratio, **sizes)
-    sharp: list[np.ndarray] = []
-    collect = agent._collect
-    agent._collect = lambda *a: [[sharp.append(e.behaviour) or e for e in g] for g in collect(*a)]
-    agent.refresh(8)
+    _, groups, samples = agent.write(8)
+    sharp = [e.behaviour for group in groups for e in group]
+    agent.take(samples, [e.verdict.outcome for group in groups for e in group], {})
     stored = [s.logprobs for s in agent.buffer.draw(8, agent.rng)]
     assert len(stored) == 8
     assert same == all(any(np.array_equal(a, b) for b in sharp) for a in stored)

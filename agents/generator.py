@@ -1,0 +1,128 @@
+"""A process that writes and judges programs for a learner elsewhere; `agents.scale` starts it as `python -m agents.generator`.
+
+It is told on its standard input what to be (a frame), and then which version of the weights is the newest (eight bytes each);
+when that ends, so does the process. It answers on its standard output, a frame for each lot of programs. What it may have to
+complain of goes to its standard error. Policy and environment are built here from the recipe: no objects travel.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import torch
+
+from agents import checkpoint, frames, train
+from agents.config import Recipe, build
+from agents.core import Policy
+from agents.replay import pack
+from agents.rltf import RLTF
+from agents.rollout import summary
+
+PATIENCE = 20.0  # seconds to end in good order; then in bad
+
+
+def main() -> None:
+    """Writes until the input ends."""
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # whoever started us in the background may have had it ignored
+    answers = cast(BinaryIO, os.fdopen(os.dup(1), "wb", buffering=0))
+    os.dup2(2, 1)  # whatever a library prints is no answer
+    orders = cast(BinaryIO, io.FileIO(0, closefd=False))  # a buffer's lock would be held at exit
+    told = frames.receive(orders)
+    if told is None:
+        return
+    newest = Newest(orders)
+    try:
+        newest.thread.start()
+        work(told, newest, answers)
+    except (KeyboardInterrupt, BrokenPipeError):  # the learner has ended
+        pass
+
+
+class Newest:
+    """The newest version of the weights, as the learner says."""
+
+    def __init__(self, orders: BinaryIO) -> None:
+        self.version = -1
+        self.changed = threading.Condition()
+        self.thread = threading.Thread(target=self._follow, args=(orders,), daemon=True)
+
+    def wait_for(self, version: int) -> None:
+        """Returns when the newest is at least this."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.version >= version)
+
+    def _follow(self, orders: BinaryIO) -> None:
+        while (order := frames.receive_bytes(orders, frames.LENGTH.size)) is not None:
+            with self.changed:
+                self.version = frames.LENGTH.unpack(order)[0]
+                self.changed.notify_all()
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)  # it may be writing, or waiting to
+        time.sleep(PATIENCE)
+        os._exit(1)
+
+
+def work(told: Mapping[str, Any], newest: Newest, answers: BinaryIO) -> None:
+    """Lot after lot, each with the newest weights."""
+    recipe = build(Recipe, told["recipe"], "recipe")
+    train.quiet_libraries()
+    torch.set_num_threads(told["threads"])
+    policy = train.make_policy(recipe)
+    with train.make_env(recipe, policy) as env:
+        agent = train.make_agent(recipe, policy, env)
+        assert isinstance(agent, RLTF)
+        newest.wait_for(0)
+        version = -1
+        while True:
+            if newest.version > version:
+                version = agent.learner.updates = load_weights(Path(told["weights"]), policy)
+            frames.send(answers, lot(agent, told["programs"]))
+
+
+def lot(agent: RLTF, programs: int) -> dict[str, Any]:
+    """What the learner is to know of `programs` new programs, as plain data."""
+    problems, groups, samples = agent.write(programs)
+    episodes = [e for group in groups for e in group]
+    agent.show(problems, groups, samples)
+    journal = agent.journal.take()
+    return {
+        "version": agent.learner.updates,
+        "samples": [pack(s) for s in samples],
+        "outcomes": [int(e.verdict.outcome) for e in episodes],
+        "sampled": {name: float(value) for name, value in summary(episodes).items()},
+        "shown": [shown.to_dict() for shown in journal.programs],
+        "seconds": dict(journal.seconds),
+        "tokens": int(journal.tokens),
+    }
+
+
+def save_weights(path: Path, policy: Policy[Any], version: int) -> None:
+    """Writes what of the policy learns, and its version, so that readers find it whole: the old or the new."""
+    learns = {name: p.detach() for name, p in policy.model.named_parameters() if p.requires_grad}
+    checkpoint.write_atomically(path, lambda file: torch.save({"version": version, "weights": learns}, file))
+
+
+@torch.no_grad()
+def load_weights(path: Path, policy: Policy[Any]) -> int:
+    """Takes over what `save_weights` wrote; its version."""
+    saved = torch.load(path, map_location="cpu", weights_only=True)
+    own = {name: p for name, p in policy.model.named_parameters() if p.requires_grad}
+    if own.keys() != saved["weights"].keys():
+        raise RuntimeError(f"Expected weights of {len(own)} parameters, got {len(saved['weights'])} or others.")
+    for name, parameter in own.items():
+        parameter.copy_(saved["weights"][name])
+    return saved["version"]
+
+
+if __name__ == "__main__":
+    main()
+    sys.exit(0)

@@ -1,0 +1,267 @@
+"""Actor and learner apart (RLTF, arXiv 2307.04349, section 3.2): processes write programs while the run learns from others.
+
+    [scale] generators = N
+
+    generator 1 --+  lots of judged programs              +--> buffer --> update --> weights, every `push_every` updates
+    generator 2 --+--> queue (bounded) --> `Generators` --+                             |
+       ^  its own policy, environment and judge                                         |
+       +-------------------------- a file, and its version <---------------------------+
+
+Each generator (`agents.generator`) is a fresh process that builds policy and environment from the recipe; its programs carry
+the version of the weights that wrote them. **The learner waits** when it is ahead: it does no update before as many programs
+have come as it would have written by itself by then (`fill`, then `refresh` every `refresh_every` updates), or when fewer
+than a batch are within `max_staleness`. **Generators wait** when `queue` lots do. What is older than `max_staleness` is dropped.
+A generator that dies is replaced once. Generators end with the learner, however it ends: their input does.
+
+Which programs have come by an update depends on the machine: with generators, equal seeds do not give equal runs, and a
+continued run is not the uninterrupted one (buffer and learner are; what was in the queue is written anew). Two more
+differences: `best_so_far` is what one generator has seen since it started, and `seconds/generate` and `seconds/judge` add up the
+generators' own, beside `seconds/wait`, the learner's.
+
+What crosses, for a cluster. A program of P prompt and T program tokens is 8P + 17T bytes and a few hundred of framing (5 kB at
+300 + 150): 100 programs a second are half a MB a second, nothing. Weights are the bytes of what learns, times the readers, every
+`push_every` updates: 0.54 GB for 135M parameters in float32, 1.5 GB for 770M in bfloat16, 3.7 MB for LoRA of rank 8 on q and v of
+the former's size or less. At 10 updates of 1 s between pushes, ten readers of 770M are 1.5 GB/s, more than 10 Gbit/s carries:
+push less often, or as a tree. Before that the generators saturate, since a program costs T forward passes one after the other
+where an update reads it once: add them until `seconds/wait` is near 0, more only waste. The seam is narrow on purpose: two
+streams and a file. Ray's actors would hold `agents.generator.lot` and take the weights as an object reference, vLLM would be
+another `Policy`-free `lot`; accelerate's or FSDP's learner gathers its parameters where `save_weights` reads them. None of that is
+implemented here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import queue
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+
+from agents import frames
+from agents.config import Recipe, Scale
+from agents.core import Agent
+from agents.generator import PATIENCE, save_weights
+from agents.journal import Shown
+from agents.replay import unpack
+from agents.rltf import RLTF
+from rltf_env.core import Outcome
+from rltf_env.errors import RLTFError, UsageError
+
+LIVES = 2  # of a generator: the first, and one more
+OURS = ("auto", "forkserver", "subprocess")  # judges that take `workers`
+
+
+class GeneratorError(RLTFError, RuntimeError):
+    """A generator died again after it had been replaced."""
+
+
+@contextmanager
+def generators(recipe: Recipe, agent: Agent, out: Path) -> Iterator[None]:
+    """Lets the recipe's generators, if it has any, feed `agent` inside the block. They keep weights and logs in `out`.
+
+    Raises:
+        UsageError: an agent that learns from the programs of its present policy alone, or weights that come too late.
+    """
+    if not recipe.scale.generators:
+        yield
+        return
+    if not isinstance(agent, RLTF):
+        raise UsageError(
+            f"Expected agent.kind = 'rltf' with scale.generators > 0, got {recipe.agent['kind']!r}: it learns from what its "
+            "present policy writes, between updates. Remove [scale]."
+        )
+    limit = agent.config.max_staleness
+    if 0 < limit < recipe.scale.push_every:
+        raise UsageError(
+            f"Expected scale.push_every <= agent.max_staleness = {limit}, got {recipe.scale.push_every}: all programs would be "
+            "too old before new weights come."
+        )
+    feed = Generators(recipe, agent, out / "generators")
+    try:
+        feed.start()
+        agent.feed = feed
+        yield
+    finally:
+        agent.feed = None
+        feed.close()
+
+
+class Generators:
+    """Processes, what they have written, and the learner's side of the bargain. See the head of this file."""
+
+    def __init__(self, recipe: Recipe, agent: RLTF, folder: Path) -> None:
+        self.recipe, self.agent, self.folder = recipe, agent, folder
+        self.weights = folder / "weights.pt"
+        self.lots: queue.Queue[dict[str, Any] | _Process] = queue.Queue(recipe.scale.queue)  # a process: it has ended
+        self.processes: list[_Process] = []
+        self.first = self.pushed = agent.learner.updates
+        self.fill = 0 if len(agent.buffer) else agent.config.fill
+        self.received = self.dropped = 0
+
+    def start(self) -> None:
+        """The present weights, and a process for each generator."""
+        shutil.rmtree(self.folder, ignore_errors=True)  # of a run that was killed
+        self.folder.mkdir(parents=True)
+        save_weights(self.weights, self.agent.policy, self.pushed)
+        for index in range(self.recipe.scale.generators):
+            self._begin(index, 1)
+
+    def _begin(self, index: int, life: int) -> None:
+        told = instructions(self.recipe, self.agent, (index, life, self.pushed), self.weights)
+        process = _Process(index, life, told, self.folder / f"{index}.log", self.lots)
+        self.processes.append(process)
+        process.tell(self.pushed)
+
+    def __call__(self) -> None:
+        """Before an update: gives weights away, takes in what has come, and waits for more if that is too little."""
+        agent, c, step = self.agent, self.agent.config, self.agent.learner.updates
+        if step >= self.pushed + self.recipe.scale.push_every:
+            self._push(step)
+        for _ in range(self.lots.qsize()):
+            self._take()
+        if c.max_staleness:
+            agent.buffer.forget(step - c.max_staleness)
+        while self.received < self._owed(step) or len(agent.buffer) < min(c.batch_size, c.buffer):
+            if self.pushed < step:
+                self._push(step)
+            self._take()
+
+    def _owed(self, step: int) -> int:
+        """Programs that an agent without generators would have written before this update, since the run was begun or resumed."""
+        every = self.agent.config.refresh_every
+        return self.fill + self.agent.config.refresh * (step // every - self.first // every)
+
+    def _push(self, step: int) -> None:
+        with self.agent.journal.timed("push"):
+            save_weights(self.weights, self.agent.policy, step)
+        self.pushed = step
+        for process in self.processes:
+            process.tell(step)
+
+    def _take(self) -> None:
+        agent = self.agent
+        with agent.journal.timed("wait"):
+            lot = self.lots.get()
+        if isinstance(lot, _Process):
+            self._replace(lot)
+            return
+        limit, samples = agent.config.max_staleness, [unpack(packed) for packed in lot["samples"]]
+        if limit and agent.learner.updates - lot["version"] > limit:
+            self.dropped += len(samples)
+        else:
+            self.received += len(samples)
+            agent.take(samples, [Outcome(o) for o in lot["outcomes"]], lot["sampled"])
+            agent.journal.programs = [Shown(**shown) for shown in lot["shown"]]
+            agent.sampled["generated_by"] = float(lot["version"])
+        agent.sampled |= {"dropped": float(self.dropped), "queue": float(self.lots.qsize())}
+        agent.journal.tokens += lot["tokens"]
+        for what, spent in lot["seconds"].items():
+            agent.journal.seconds[what] = agent.journal.seconds.get(what, 0.0) + spent
+
+    def _replace(self, dead: _Process) -> None:
+        self.processes.remove(dead)
+        said = dead.end()
+        if dead.life == LIVES:
+            raise GeneratorError(
+                f"Expected generator {dead.index} to go on after it had been replaced, got an end with {said}. See "
+                f"{dead.log}; the run continues from its last checkpoint with the same command."
+            )
+        self._begin(dead.index, dead.life + 1)
+
+    def close(self) -> None:
+        """Ends all processes and waits for that."""
+        for process in self.processes:
+            process.hang_up()
+        for process in self.processes:
+            process.end()
+        self.weights.unlink(missing_ok=True)
+
+
+class _Process:
+    """A generator as the learner sees it. A thread reads what it writes into `lots`, and itself at the end."""
+
+    def __init__(
+        self, index: int, life: int, told: dict[str, Any], log: Path, lots: queue.Queue[dict[str, Any] | _Process]
+    ) -> None:
+        self.index, self.life, self.log, self.lots = index, life, log, lots
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        with open(log, "ab") as file:
+            self.popen = subprocess.Popen(
+                [sys.executable, "-m", "agents.generator"],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=file, bufsize=0, env=environment,
+                start_new_session=True,  # Ctrl-C is for the learner, which ends its generators
+            )  # fmt: skip
+        self.orders, self.answers = cast(BinaryIO, self.popen.stdin), cast(BinaryIO, self.popen.stdout)
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self._read, daemon=True)
+        self.thread.start()
+        with suppress(BrokenPipeError):
+            frames.send(self.orders, told)
+
+    def tell(self, version: int) -> None:
+        """That there are new weights. One that has died is told nothing."""
+        with suppress(BrokenPipeError):
+            frames.send_bytes(self.orders, frames.LENGTH.pack(version))
+
+    def _read(self) -> None:
+        while (lot := frames.receive(self.answers)) is not None:
+            self._put(lot)
+        self._put(self)
+
+    def _put(self, item: dict[str, Any] | _Process) -> None:
+        while not self.over.is_set():
+            with suppress(queue.Full):
+                self.lots.put(item, timeout=0.2)
+                return
+
+    def hang_up(self) -> None:
+        """Nothing more is wanted of it."""
+        self.over.set()
+        with suppress(BrokenPipeError):
+            self.orders.close()
+
+    def end(self) -> str:
+        """Waits for its end, and makes one if that takes long; says how it ended."""
+        self.hang_up()
+        try:
+            code = self.popen.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.popen.kill()
+            code = self.popen.wait()
+        self.thread.join()
+        self.answers.close()
+        last = self.log.read_text(errors="replace").strip().rpartition("\n")[2]
+        return f"signal {-code}" if code < 0 else f"status {code}: {last}"
+
+
+def instructions(recipe: Recipe, agent: RLTF, who: tuple[int, int, int], weights: Path) -> dict[str, Any]:
+    """What a generator is told: the recipe with its own seed and its share of the machine. `who`: index, life, version."""
+    scale, c = recipe.scale, agent.config
+    share = max(1, (os.cpu_count() or 1) // (scale.generators + 1))
+    env = dict(recipe.env)
+    if env.get("sandbox", "auto") in OURS:
+        env["sandbox_options"] = {"workers": share, **env.get("sandbox_options", {})}
+    seed = int(np.random.SeedSequence((recipe.run.seed, *who)).generate_state(1)[0])
+    own = dataclasses.replace(
+        recipe,
+        run=dataclasses.replace(recipe.run, seed=seed),
+        env=env,
+        policy={"seed": recipe.run.seed, **recipe.policy},  # what is frozen must be as the learner's
+        agent={**recipe.agent, "critic": {}},  # the learner's weighs
+        scale=Scale(),
+    )
+    programs = scale.programs or min(c.sampling.rows, -(-c.refresh // scale.generators))
+    return {
+        "recipe": own.to_dict(),
+        "programs": programs,
+        "threads": recipe.run.threads or share,
+        "weights": str(weights.resolve()),
+    }

@@ -1,0 +1,259 @@
+"""Generators: processes that write while the run learns, killed, replaced, and gone when the run is."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli_w
+import torch
+
+from agents import frames, generator, scale, train
+from agents.config import Recipe, Scale, read
+from agents.policies import tiny
+from agents.policies.causal import CausalPolicy
+from agents.rltf import RLTF
+from rltf_env.errors import UnknownName, UsageError
+
+RECIPE = """
+[run]
+updates = 12
+checkpoint_every = 6
+threads = 1
+
+[env]
+id = "RLTF-Procedural-v0"
+split = "train"
+prompt_style = "statement"
+max_prompt_tokens = 400
+max_program_tokens = 32
+sandbox = "judge_by_rule:load"
+dataset_options = { depths = [1] }
+
+[policy]
+kind = "tiny"
+width = 16
+layers = 1
+heads = 2
+vocab_size = 280
+dataset_options = { size = 4 }
+
+[agent]
+kind = "rltf"
+buffer = 16
+fill = 8
+refresh = 8
+refresh_every = 2
+samples_per_problem = 2
+batch_size = 4
+max_staleness = 4
+references = { size = 8 }
+optimiser = { lr = 1e-2, warmup = 2 }
+
+[eval]
+size = 2
+
+[scale]
+generators = 2
+push_every = 2
+"""
+JUDGE = """
+from agents.testing import by_checksum
+from rltf_env import sandbox
+
+def load():
+    return sandbox.load("scripted", rules=by_checksum)
+"""
+MakeRecipe = Callable[..., Recipe]
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeRecipe:
+    (tmp_path / "judge_by_rule.py").write_text(JUDGE)
+    monkeypatch.syspath_prepend(tmp_path)
+    path = tmp_path / "scaled.toml"
+    path.write_text(RECIPE)
+
+    def make(*overrides: str) -> Recipe:
+        return read(path, [f"run.out={json.dumps(str(tmp_path / 'run'))}", *overrides])
+
+    return make
+
+
+@contextmanager
+def fed(recipe: Recipe, out: Path) -> Iterator[tuple[RLTF, scale.Generators]]:
+    policy = train.make_policy(recipe)
+    with train.make_env(recipe, policy) as env:
+        agent = train.make_agent(recipe, policy, env)
+        assert isinstance(agent, RLTF)
+        with scale.generators(recipe, agent, out):
+            assert isinstance(agent.feed, scale.Generators)
+            yield agent, agent.feed
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "XZ"
+    except OSError:
+        return False
+
+
+def wait_until(condition: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+# ------------------------------------------------------------------------------------------------------- with processes
+
+
+@pytest.mark.timeout(240)
+def test_generators_feed_the_learner_and_one_that_dies_is_replaced_once(recipe: MakeRecipe, tmp_path: Path) -> None:
+    versions, pids = [], set[int]()
+    with fed(recipe(), tmp_path) as (agent, feed):
+
+        def update(count: int) -> None:
+            for _ in range(count):
+                step, metrics = agent.learner.updates, agent.update()
+                pids.update(p.popen.pid for p in feed.processes)
+                versions.append(metrics["generated_by"])
+                age = step - agent.buffer.versions()
+                assert 0 <= age.min() <= age.max() <= 4
+                assert metrics.get("staleness", 0) <= 4
+                assert len(agent.buffer) >= 4  # whole batches
+                assert feed.received >= feed._owed(step)  # pace
+
+        update(8)
+        assert len(pids) == 2
+        assert {p.life for p in feed.processes} == {1}
+        os.kill(feed.processes[0].popen.pid, signal.SIGKILL)
+        wait_until(lambda: any(update(1) or p.life == 2 for p in feed.processes))
+        assert sorted(p.index for p in feed.processes) == [0, 1]
+        again = next(p for p in feed.processes if p.life == 2)
+        os.kill(again.popen.pid, signal.SIGKILL)
+        with pytest.raises(scale.GeneratorError, match=r"generator \d to go on .* signal 9"):
+            wait_until(lambda: update(1))
+        assert agent.journal.take().seconds.keys() >= {"generate", "judge", "push", "wait"}
+    assert versions == sorted(versions) or max(b - a for a, b in zip(versions[1:], versions, strict=False)) <= 4
+    assert versions[-1] > versions[0]
+    assert len(pids) == 3
+    assert not any(map(is_alive, pids))
+    assert agent.feed is None
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_a_killed_learner_leaves_no_generator_and_its_run_goes_on(recipe: MakeRecipe, tmp_path: Path) -> None:
+    path, metrics = tmp_path / "started.toml", tmp_path / "run" / "metrics.jsonl"
+    path.write_text(tomli_w.dumps(recipe("run.updates=100000").to_dict()))
+    for sent in (signal.SIGKILL, signal.SIGINT):
+        before = len(metrics.read_bytes().splitlines()) if metrics.exists() else 0
+        process = subprocess.Popen(
+            [sys.executable, "-m", "agents.train", str(path)],
+            env={**os.environ, "PYTHONPATH": str(tmp_path)},
+            cwd=Path(train.__file__).parents[1],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        wait_until(lambda n=before: metrics.exists() and len(metrics.read_bytes().splitlines()) > n + 13)
+        children = [int(p.name) for p in Path("/proc").iterdir() if p.name.isdigit() and parent(p) == process.pid]
+        assert len(children) == 2
+        process.send_signal(sent)
+        process.communicate(timeout=90)
+        wait_until(lambda pids=children: not any(map(is_alive, pids)))
+    done = max(int(p.stem.partition("-")[2]) for p in (tmp_path / "run" / "checkpoints").glob("step-*.pt"))
+    summary = train.train(recipe(f"run.updates={done + 3}"))
+    assert list(summary["evaluations"]) == [str(done + 3)]
+    assert not (tmp_path / "run" / "generators" / "weights.pt").exists()
+
+
+def parent(process: Path) -> int:
+    try:
+        return int((process / "stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+# ---------------------------------------------------------------------------------------------------- without processes
+
+
+@pytest.mark.parametrize(
+    ("override", "error", "message"),
+    [
+        ("scale.generator=1", UnknownName, "Did you mean 'generators'"),
+        ("scale.generators=-1", UsageError, r"\[scale\]"),
+        ("scale.push_every=0", UsageError, r"\[scale\]"),
+        ("scale.push_every=5", UsageError, r"scale\.push_every <= agent\.max_staleness = 4, got 5"),
+        ('agent={ kind = "grpo" }', UsageError, r"scale\.generators > 0, got 'grpo'"),
+        ('agent={ kind = "supervised" }', UsageError, r"scale\.generators > 0, got 'supervised'"),
+    ],
+)
+def test_a_wrong_scale_says_so(recipe: MakeRecipe, override: str, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        train.train(recipe(override))
+
+
+def test_without_generators_the_table_is_no_part_of_what_a_run_is(recipe: MakeRecipe) -> None:
+    plain, told = recipe("scale={}"), recipe("scale.generators=0")
+    assert plain.scale == Scale()
+    assert plain.digest == told.digest != recipe().digest
+
+
+def test_a_generator_has_its_own_seed_and_the_learners_frozen_weights(recipe: MakeRecipe, tmp_path: Path) -> None:
+    made = recipe("run.seed=3", 'env.sandbox="auto"', 'agent.critic={ mode = "online" }')
+    policy = train.make_policy(made)
+    with train.make_env(made, policy) as env:
+        agent = train.make_agent(made, policy, env)
+        assert isinstance(agent, RLTF)
+        told = [scale.instructions(made, agent, (i, life, 0), tmp_path / "w") for i in (0, 1) for life in (1, 2)]
+    assert len({t["recipe"]["run"]["seed"] for t in told}) == 4
+    assert {t["recipe"]["policy"]["seed"] for t in told} == {3}
+    assert {t["programs"] for t in told} == {4}  # half a refresh
+    assert told[0]["recipe"]["env"]["sandbox_options"]["workers"] >= 1
+    assert told[0]["recipe"]["agent"]["critic"] == {}
+    assert told[0]["recipe"]["scale"] == {"generators": 0, "push_every": 10, "programs": 0, "queue": 2}
+
+
+def test_pushed_weights_are_the_learners(policy: CausalPolicy, tmp_path: Path) -> None:
+    generator.save_weights(tmp_path / "weights.pt", policy, 7)
+    other = tiny.load(
+        width=16, layers=1, heads=2, vocab_size=280, dataset_options={"size": 4}, max_positions=128, seed=1
+    )
+    before = {name: p.clone() for name, p in other.model.named_parameters()}
+    assert generator.load_weights(tmp_path / "weights.pt", other) == 7
+    for name, p in policy.model.named_parameters():
+        assert torch.equal(p, dict(other.model.named_parameters())[name])
+    assert any(not torch.equal(p, before[name]) for name, p in other.model.named_parameters())
+
+
+def test_frames_come_whole_or_not_at_all() -> None:
+    stream = io.BytesIO()
+    for value in ({"a": torch.arange(3), "b": [1.5, "x", None]}, {}):
+        frames.send(stream, value)
+    whole = stream.getvalue()
+    stream.seek(0)
+    first = frames.receive(stream)
+    assert torch.equal(first["a"], torch.arange(3))
+    assert first["b"] == [1.5, "x", None]
+    assert frames.receive(stream) == {}
+    assert frames.receive(stream) is None
+    assert all(frames.receive(io.BytesIO(whole[:cut])) is None for cut in (0, 3, 8, 40))
+
+
+def test_a_frame_cannot_carry_code() -> None:
+    stream = io.BytesIO()
+    frames.send(stream, {"policy": os.getcwd})
+    stream.seek(0)
+    with pytest.raises(Exception, match=r"weights_only|Unsupported"):
+        frames.receive(stream)
