@@ -127,7 +127,8 @@ def _check_saved(policy: Policy[Any], samples: Sequence[Sample], tolerance: floa
     with tempfile.TemporaryDirectory() as folder:
         policy.save(Path(folder))
         dtype = str(next(policy.model.parameters()).dtype).removeprefix("torch.")
-        family = seq2seq if policy.model.config.is_encoder_decoder else causal
+        config: Any = policy.model.config
+        family = seq2seq if config.is_encoder_decoder else causal
         again = family.load(folder, dtype=dtype, device=str(policy.device))
         names = (
             (policy.eos_id, policy.pad_id, len(policy.tokenizer)),

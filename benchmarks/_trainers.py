@@ -12,7 +12,7 @@ import resource
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -40,7 +40,7 @@ LEARNING_RATE = 1e-6
 class Clock:
     """Seconds spent in the parts of a step, CPU seconds of the whole, and rows that were computed for tokens."""
 
-    spent: Counter[str] = field(default_factory=Counter)
+    spent: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     rows: int = 0
     began: float = 0.0
     cpu: float = 0.0

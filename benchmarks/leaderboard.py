@@ -25,7 +25,7 @@ from benchmarks import page, records, suites
 from benchmarks.compare import common, compared
 from benchmarks.metrics import Comparison, holm
 from benchmarks.report import report
-from rltf_env.errors import RLTFError
+from rltf_env.errors import MissingData, RLTFError
 
 COUNTS = ("problems", "samples", "passed", "outcomes", "kinds")  # of a report: what resampling has no part in
 
@@ -275,6 +275,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console()
     try:
         entries, broken = load(asked.folder)
+        if not entries and not broken:
+            raise MissingData(
+                f"Expected records below {asked.folder}, got none. `python -m benchmarks.evaluate` makes them."
+            )
         found = boards(entries)
         out = asked.out or asked.folder
         out.mkdir(parents=True, exist_ok=True)

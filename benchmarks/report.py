@@ -47,7 +47,9 @@ def report(samples: Sequence[Sample], count: int, ks: Sequence[int]) -> dict[str
     if short or not groups:
         raise UsageError(f"Expected {count} samples for every problem, got others for {short[:3]}.")
     passed = [sum(sample.passed for sample in group) for group in groups.values()]
-    ratios = np.array([np.mean([sample.verdict.pass_ratio for sample in group]) for group in groups.values()])
+    ratios = np.array(
+        [np.mean([sample.verdict.pass_ratio for sample in group]) for group in groups.values()], np.float64
+    )
     tokens = [sample.answer.tokens for sample in samples if sample.answer.tokens is not None]
     return {
         "problems": list(groups),

@@ -20,8 +20,7 @@ from gymnasium.spaces import Box, Dict, Discrete
 
 from rltf_env import _gym, render, screen, state
 from rltf_env.core import Attempt, IntArray, Judgement, Problem
-from rltf_env.errors import UnknownName
-from rltf_env.judging import Judging, MissingDataWarning
+from rltf_env.judging import Judging, MissingDataWarning, rendering
 
 __all__ = ["MissingDataWarning", "UnitTestEnv"]
 
@@ -73,10 +72,8 @@ class UnitTestEnv(Judging, gymnasium.Env[Any, Any]):  # pyright: ignore[reportIn
     def __init__(
         self, dataset: str | Sequence[Problem] = "procedural", *, render_mode: str | None = None, **options: Any
     ) -> None:
-        if render_mode is not None and render_mode not in RENDER_MODES:
-            raise UnknownName("render mode", render_mode, RENDER_MODES)
         super().__init__(dataset, **options)
-        self.render_mode = render_mode
+        self.render_mode = rendering(render_mode, RENDER_MODES)
         self.action_space = Discrete(self.pad_id)
         self.observation_space = Dict(
             prompt=Box(0, self.pad_id, (self.max_prompt_tokens,), np.int64),

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import cached_property, partial
+from inspect import Parameter, signature
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,7 @@ from rltf_env.core import (
 )
 from rltf_env.errors import MissingData, SandboxError, UnknownName, UsageError
 from rltf_env.sandbox import _shared
+from rltf_env.sandbox import find as find_sandbox
 
 AnyProgram = Program | Sequence[int] | IntArray | str
 
@@ -68,7 +70,10 @@ class Judging:
         max_prompt_tokens: int = 512,
         max_program_tokens: int = 512,
         on_long_prompt: str = "error",
+        **unknown: Any,
     ) -> None:
+        for name in unknown:
+            raise UnknownName("argument", name, _arguments(type(self)))
         self.tokenizer = tokenizers.load(tokenizer)
         self.reward = rewards.load(reward, **(reward_options or {}))
         self.max_prompt_tokens = positive("max_prompt_tokens", max_prompt_tokens)
@@ -80,6 +85,8 @@ class Judging:
         self.prompt_style, self.on_long_prompt = prompt_style, on_long_prompt
         if not isinstance(sandbox, str) and sandbox_options:
             raise UsageError(f"Expected sandbox_options with the name of a sandbox, got them with {sandbox!r}.")
+        if isinstance(sandbox, str):
+            find_sandbox(sandbox)  # it is opened when it is needed, but an unknown one is told now
         self._judge, self._judge_options = sandbox, dict(sandbox_options or {})
         self._lease: _shared.Lease | None = None
         self.split, self.root = split, root
@@ -278,6 +285,20 @@ class Judging:
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_lease": None}  # a copy opens its own when it needs one
+
+
+def rendering(mode: str | None, modes: Sequence[str]) -> str | None:
+    """`mode`; UnknownName unless it is None or one of `modes`."""
+    if mode is not None and mode not in modes:
+        raise UnknownName("render mode", mode, modes)
+    return mode
+
+
+def _arguments(kind: type) -> list[str]:
+    """The names of all arguments that an environment of this kind takes."""
+    inits = [vars(base)["__init__"] for base in kind.__mro__ if issubclass(base, Judging) and "__init__" in vars(base)]
+    named = (parameter for init in inits for parameter in signature(init).parameters.values())
+    return [each.name for each in named if each.kind is not Parameter.VAR_KEYWORD and each.name != "self"]
 
 
 def positive(name: str, value: int) -> int:

@@ -195,7 +195,7 @@ class _Asked:
     """What may follow a prefix, asked once for each beginning of the events."""
 
     def __init__(self, prefix: Prefix) -> None:
-        self._after = {(): prefix.grammar}
+        self._after: dict[Events, Any] = {(): prefix.grammar}
 
     def allows(self, chance: Chance) -> bool:
         grammar = self._grammar(chance.events)

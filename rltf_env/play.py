@@ -155,7 +155,7 @@ class Session:
 
 
 def main(arguments: Sequence[str] | None = None, read: TextIO | None = None, write: TextIO | None = None) -> int:
-    """The command. Returns the exit status: 0, or 1 with a message."""
+    """The command. Returns the exit status: 0, or 2 with a message."""
     asked = _parser().parse_args(arguments)
     try:
         policy = _policy(asked)
@@ -172,7 +172,7 @@ def main(arguments: Sequence[str] | None = None, read: TextIO | None = None, wri
             session.say(f"{len(session.judged)} judged programs are in {asked.html}")
     except (RLTFError, gymnasium.error.Error) as error:
         print(error, file=sys.stderr)
-        return 1
+        return 2
     return 0
 
 

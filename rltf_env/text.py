@@ -15,14 +15,13 @@ import gymnasium
 import numpy as np
 from gymnasium.error import InvalidAction, ResetNeeded
 
-from rltf_env import _gym, prompts, render, state
+from rltf_env import _gym, prompts, render, screen, state
 from rltf_env.core import Attempt, CaseResult, Judgement, Outcome, Problem, Program, Verdict
-from rltf_env.errors import UnknownName
-from rltf_env.judging import Judging, positive
+from rltf_env.judging import Judging, positive, rendering
 from rltf_env.spaces import Unicode, encodable
 from rltf_env.tokenizers import Bytes
 
-RENDER_MODES = ("ansi",)
+RENDER_MODES = ("ansi", "human")
 CHARACTERS = 64  # that a token is taken to spell at most, where it may be more than a byte: for the sizes of the spaces
 REPORT = 4000  # characters of what is said of a program; a longer report loses its middle
 FRAME = 200  # characters of the words around a program and its report, at most
@@ -57,10 +56,8 @@ class TextEnv(Judging, gymnasium.Env[str, str]):  # pyright: ignore[reportIncomp
         render_mode: str | None = None,
         **options: Any,
     ) -> None:
-        if render_mode is not None and render_mode not in RENDER_MODES:
-            raise UnknownName("render mode", render_mode, RENDER_MODES)
         super().__init__(dataset, **options)
-        self.render_mode, self.max_turns = render_mode, positive("max_turns", max_turns)
+        self.render_mode, self.max_turns = rendering(render_mode, RENDER_MODES), positive("max_turns", max_turns)
         each = 1 if isinstance(self.tokenizer, Bytes) else CHARACTERS
         self._longest = each * self.max_program_tokens
         repaired = (self.max_turns - 1) * (self._longest + REPORT + FRAME)
@@ -81,6 +78,7 @@ class TextEnv(Judging, gymnasium.Env[str, str]):  # pyright: ignore[reportIncomp
         problem = self.choose(options or {}, self.np_random)
         prompt, _, given = self.opening(problem)
         self._begin(problem, prompt, given, _gym.time_limit(self))
+        self._draw()
         return self._observation(), {"problem": problem.id, "prompt": prompt}
 
     def _begin(self, problem: Problem, prompt: str, given: list[int], limit: int | None) -> None:
@@ -110,6 +108,7 @@ class TextEnv(Judging, gymnasium.Env[str, str]):  # pyright: ignore[reportIncomp
         self.source.observe(Attempt(problem, program, judgement.verdict))
         truncated = program.truncated or (not passed and turn < self.max_turns)
         info |= {"verdict": _told(judgement.verdict, problem), "feedback": judgement.feedback}
+        self._draw()
         return self._observation(), judgement.feedback.total, not truncated, truncated, info
 
     def _written(self, action: str) -> Program:
@@ -125,6 +124,7 @@ class TextEnv(Judging, gymnasium.Env[str, str]):  # pyright: ignore[reportIncomp
     ) -> tuple[str, float, bool, bool, dict[str, Any]]:
         public = self._on_examples(program)
         self._attempts.append((program, _clipped(_report(self.problem, verdict, public), REPORT)))
+        self._draw()
         return self._observation(), 0.0, False, False, info | ({"examples": public} if public else {})
 
     def _on_examples(self, program: Program) -> Verdict | None:
@@ -172,11 +172,14 @@ class TextEnv(Judging, gymnasium.Env[str, str]):  # pyright: ignore[reportIncomp
             gymnasium.logger.warn('render() needs a mode: gymnasium.make(..., render_mode="ansi").')
             return None
         problem = self.problem
-        if self._final:
-            return render.ansi(problem, self._final[0], self.max_program_tokens, self._final[1])
         given = self.tokenizer.program(np.array(self._given, np.int64), given=len(self._given))
-        program = self._attempts[-1][0] if self._attempts else given
-        return render.ansi(problem, program, self.max_program_tokens)
+        program, judgement = self._final or (self._attempts[-1][0] if self._attempts else given, None)
+        frame = render.ansi(problem, program, self.max_program_tokens, judgement)
+        return screen.present(self.render_mode, frame, last=self._final is not None)
+
+    def _draw(self) -> None:
+        if self.render_mode == "human":
+            self.render()
 
 
 # -------------------------------------------------------------------------------------------------------------- words

@@ -25,11 +25,11 @@ from rltf_env import render
 from rltf_env.core import Attempt, BoolArray, IntArray, Judgement, Problem, Program
 from rltf_env.env import Observation
 from rltf_env.errors import SandboxError, UnknownName, UsageError
-from rltf_env.judging import Judging, positive
+from rltf_env.judging import Judging, positive, rendering
 
 Seeds = int | Sequence[int | None] | None
 Step = tuple[Observation, npt.NDArray[np.float64], BoolArray, BoolArray, dict[str, Any]]
-RENDER_MODES = ("ansi",)
+RENDER_MODES = ("ansi",)  # not "human": frames of many rows would take one another's place on the terminal
 REUSED = 4  # observations whose memory is used again once nobody holds them
 MODES = {mode.value: mode for mode in AutoresetMode}
 
@@ -105,12 +105,10 @@ class UnitTestVectorEnv(Judging, VectorEnv[Any, Any, Any]):  # pyright: ignore[r
     ) -> None:
         if isinstance(autoreset_mode, str) and autoreset_mode not in MODES:
             raise UnknownName("autoreset mode", autoreset_mode, MODES)
-        if render_mode is not None and render_mode not in RENDER_MODES:
-            raise UnknownName("render mode", render_mode, RENDER_MODES)
         super().__init__(dataset, **options)
         self.num_envs, self.overlap, self.copy = positive("num_envs", num_envs), overlap, copy
         self.max_episode_steps = None if max_episode_steps is None else positive("max_episode_steps", max_episode_steps)
-        self.render_mode, self.autoreset_mode = render_mode, AutoresetMode(autoreset_mode)
+        self.render_mode, self.autoreset_mode = rendering(render_mode, RENDER_MODES), AutoresetMode(autoreset_mode)
         self.metadata = {"render_modes": list(RENDER_MODES), "render_fps": 10, "autoreset_mode": self.autoreset_mode}
         self._make_spaces()
         rows, length = self.num_envs, self.max_program_tokens

@@ -67,8 +67,8 @@ class Model(nn.Module):
 
     def __init__(self, env: gymnasium.Env[Any, Any] | SyncVectorEnv, config: Config) -> None:
         super().__init__()
-        space = getattr(env, "single_observation_space", env.observation_space)
-        actions = getattr(env, "single_action_space", env.action_space)
+        space: Any = getattr(env, "single_observation_space", env.observation_space)
+        actions: Any = getattr(env, "single_action_space", env.action_space)
         self.body = TransformerExtractor(space, width=config.width, layers=1, heads=2)
         self.actor, self.critic = nn.Linear(config.width, int(actions.n)), nn.Linear(config.width, 1)
         nn.init.orthogonal_(self.actor.weight, 0.01)

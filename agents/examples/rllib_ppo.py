@@ -39,8 +39,8 @@ def make(seed: int = 0) -> Any:
         UsageError: ray is not installed.
     """
     try:
-        from ray.rllib.algorithms.ppo import PPOConfig
-        from ray.tune.registry import register_env
+        from ray.rllib.algorithms.ppo import PPOConfig  # pyright: ignore[reportMissingImports]
+        from ray.tune.registry import register_env  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise UsageError(
             "Expected RLlib to be installed: pip install 'ray[rllib]', in an environment of its own."

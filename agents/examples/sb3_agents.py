@@ -49,7 +49,8 @@ def make(name: str, judge: Sandbox, seed: int = 0) -> BaseAlgorithm:
     """The algorithm `name`, untrained, on the small task."""
     kind, options, n_envs, _ = AGENTS[name]
     env = make_vec_env(lambda: Judged(small.environment(judge=judge)), n_envs, seed=seed)
-    return kind("MultiInputPolicy", env, gamma=1.0, policy_kwargs=POLICY, seed=seed, device="cpu", **options)
+    shared: dict[str, Any] = {"gamma": 1.0, "policy_kwargs": POLICY, "seed": seed, "device": "cpu"}
+    return kind("MultiInputPolicy", env, **shared, **options)
 
 
 def solved(model: BaseAlgorithm, judge: Sandbox) -> float:

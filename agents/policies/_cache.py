@@ -18,6 +18,9 @@ LEAST = 64  # tokens of room, at the least, when a layer grows
 class RoomyLayer(DynamicLayer):
     """One layer: keys and values (B, heads, length, width) as views of buffers with a longer third axis."""
 
+    keys: Tensor  # pyright: ignore[reportIncompatibleVariableOverride] - never None here
+    values: Tensor  # pyright: ignore[reportIncompatibleVariableOverride]
+
     def __init__(self, keys: Tensor, values: Tensor, repeats: int = 1) -> None:
         super().__init__()
         self.dtype, self.device, self.is_initialized = keys.dtype, keys.device, True
@@ -63,7 +66,7 @@ def roomy(cache: Any, repeats: int = 1) -> Any:
     """
     for i, layer in enumerate(cache.layers):
         if type(layer) is DynamicLayer and layer.is_initialized and layer.keys is not None:
-            cache.layers[i] = RoomyLayer(layer.keys, layer.values, repeats)
+            cache.layers[i] = RoomyLayer(layer.keys, layer.values, repeats)  # pyright: ignore[reportArgumentType]
         elif repeats > 1:
             layer.batch_repeat_interleave(repeats)
     return cache

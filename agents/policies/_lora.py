@@ -45,7 +45,13 @@ def attach(model: Any, options: Mapping[str, Any], seed: int) -> Any:
     except ImportError as error:
         raise UsageError(f"policy.lora needs the peft library ({error}): pip install 'rltf[lora]'.") from error
     targets = "all-linear" if lora.targets == ("all-linear",) else list(lora.targets)
-    config = LoraConfig(r=lora.r, lora_alpha=lora.alpha, target_modules=targets, lora_dropout=0.0, bias="none")
+    config = LoraConfig(
+        r=lora.r,
+        lora_alpha=lora.alpha,  # pyright: ignore[reportArgumentType] - any number will do
+        target_modules=targets,
+        lora_dropout=0.0,
+        bias="none",
+    )
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         torch.default_generator.manual_seed(seed)
         warnings.filterwarnings(

@@ -39,10 +39,10 @@ def load(
         num_layers=layers,
         num_heads=heads,
         dropout_rate=0.0,
-        bos_token_id=None,
+        bos_token_id=None,  # pyright: ignore[reportCallIssue]
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
-        decoder_start_token_id=tokenizer.pad_token_id,
+        decoder_start_token_id=tokenizer.pad_token_id,  # pyright: ignore[reportCallIssue]
     )
     model = drawn(T5ForConditionalGeneration, config, seed)
     with torch.no_grad():

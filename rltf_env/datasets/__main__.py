@@ -4,7 +4,7 @@ A problem is broken if none of its references passes all its cases and its publi
 as it is judged. Broken ones go into a quarantine list (`NAME.quarantine.json`, or `--quarantine FILE`), which
 `datasets.load(NAME, quarantine=FILE)` honours. The file is written whole at the end; an interrupted check leaves it alone.
 
-Exit status 0: every reference passes; 1: some do not, or the data cannot be read; 2: the judge fails; 130: interrupted.
+Exit status 0: every reference passes; 1: some do not; 2: the data cannot be read, or the judge fails; 130: interrupted.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except RLTFError as error:
         print(error, file=sys.stderr)
-        return 1
+        return 2
     except KeyboardInterrupt:
         print("Interrupted: no list was written.", file=sys.stderr)
         return 130

@@ -14,7 +14,7 @@ from typing import Any
 
 from rltf_env import plugins
 
-__all__ = ["load"]
+__all__ = ["find", "load"]
 
 
 def load(name: str = "auto", **options: Any) -> Any:
@@ -27,6 +27,11 @@ def load(name: str = "auto", **options: Any) -> Any:
     Raises:
         UnknownName: no such sandbox, or no such option.
     """
+    return find(name)(**options)
+
+
+def find(name: str = "auto") -> Any:
+    """What opens the sandbox of this name, unopened. Raises UnknownName."""
     if name == "auto":
         name = "forkserver" if sys.platform.startswith("linux") else "subprocess"
-    return plugins.find("sandbox", name)(**options)
+    return plugins.find("sandbox", name)

@@ -284,8 +284,9 @@ def luminance(colour: list[float]) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def test_empty_folder_makes_an_empty_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert leaderboard.main([str(tmp_path)]) == 0
-    assert "0 ranked records" in (tmp_path / "leaderboard.html").read_text()
+def test_a_folder_without_records_makes_no_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert leaderboard.main([str(tmp_path)]) == 2
+    assert "Expected records below" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
     assert leaderboard.main([str(tmp_path / "none")]) == 2
     assert "Expected a folder of records" in capsys.readouterr().err

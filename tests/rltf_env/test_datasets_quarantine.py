@@ -141,8 +141,8 @@ def test_sound_problems_end_well_and_an_old_list_is_replaced(mine: str, capsys: 
 
 
 def test_data_that_cannot_be_read_end_with_a_word(mine: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert command.main(["check", "gone.jsonl"]) == 1
-    assert command.main(["check", mine, "--option", "difficulty"]) == 1
+    assert command.main(["check", "gone.jsonl"]) == 2
+    assert command.main(["check", mine, "--option", "difficulty"]) == 2
     assert "There is nothing" in (err := capsys.readouterr().err)
     assert "Expected an option as KEY=VALUE, got 'difficulty'" in err
     assert not Path("gone.quarantine.json").exists()

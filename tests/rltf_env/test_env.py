@@ -372,6 +372,9 @@ def test_the_digest_says_which_problems_are_in_use(make: Any) -> None:
         ({"prompt_style": "plian"}, "Did you mean 'plain'"),
         ({"on_long_prompt": "trucnate"}, "Did you mean 'truncate'"),
         ({"render_mode": "anso"}, "Did you mean 'ansi'"),
+        ({"sandbox": "forkservr"}, "Did you mean 'forkserver'"),
+        ({"max_programm_tokens": 8}, "Unknown argument 'max_programm_tokens'. Did you mean 'max_program_tokens'"),
+        ({"rendermode": "ansi"}, "Did you mean 'render_mode'"),
     ],
 )
 def test_unknown_names_are_said_at_once(kwargs: dict[str, Any], message: str) -> None:

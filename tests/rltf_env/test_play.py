@@ -115,7 +115,7 @@ def test_judged_programs_are_kept_as_a_page(typed: Play, tmp_path: Path) -> None
     ],
 )
 def test_mistakes_end_with_a_word(arguments: list[str], message: str, typed: Play) -> None:
-    assert message in typed("", *arguments, status=1)
+    assert message in typed("", *arguments, status=2)
 
 
 class Terminal(io.StringIO):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -12,10 +14,10 @@ import pytest
 from gymnasium.error import InvalidAction, ResetNeeded
 from gymnasium.spaces.utils import flatten, flatten_space, unflatten
 
-from rltf_env import sandbox
+from rltf_env import sandbox, screen
 from rltf_env.core import Attempt, CallCase, Outcome, Problem, ScriptCase, StdinCase
 from rltf_env.env import UnitTestEnv
-from rltf_env.errors import SandboxError, UsageError
+from rltf_env.errors import SandboxError, UnknownName, UsageError
 from rltf_env.sandbox.scripted import ScriptedSandbox
 from rltf_env.sources import Uniform
 from rltf_env.spaces import Unicode
@@ -335,6 +337,29 @@ def test_text_environments_vectorise() -> None:
 def test_turns_are_counted_from_one() -> None:
     with pytest.raises(UsageError, match="max_turns to be an integer of at least 1, got 0"):
         TextEnv(max_turns=0)
+
+
+def test_unknown_arguments_are_told_with_those_of_repairs() -> None:
+    with pytest.raises(UnknownName, match="Did you mean 'max_turns'"):
+        TextEnv(max_turn=2)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_human_mode_draws_every_program(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", terminal := Terminal())
+    env = make(max_turns=2, render_mode="human")
+    env.reset()
+    env.step("def f(x):\n    return 1\n")
+    env.step("def f(x):\n    return 1 / 0\n")
+    begun, failed, ended = screen.plain(terminal.getvalue()).split(screen.CLEAR)[1:]
+    assert "0/64 tokens" in begun
+    assert "return 1" in failed
+    assert "cases passed" not in failed
+    assert "ZeroDivisionError on line 2" in ended
 
 
 def test_frames_show_the_latest_program(make: Any) -> None:
