@@ -28,7 +28,7 @@ except ImportError:  # not on Windows
     resource = None  # type: ignore[assignment]
 
 from rltf_env.sandbox import _folders, harness, isolation
-from rltf_env.sandbox._frames import pack, read_frame, write_all, write_frame
+from rltf_env.sandbox._frames import pack, pack_text, read_frame, write_all, write_frame
 
 STDIN, STDOUT, STDERR, RESULT, REPORT, LINES, REQUESTS, REPLIES = range(8)
 
@@ -71,8 +71,6 @@ class Cage:
 
     def run(self, request: bytes, cases: int) -> bytes:
         """What became of a program, as `pack` makes it: [why it has no code, a record for each case], outputs and results."""
-        os.ftruncate(REPORT, 0)
-        os.lseek(REPORT, 0, os.SEEK_SET)
         if self.options["trace"]:
             os.ftruncate(LINES, 0)
         self._reset()
@@ -88,18 +86,18 @@ class Cage:
             self._tidy()
         except OSError:  # what it left behind cannot be removed: this cage has judged its last
             self.lost = True
-        said = os.pread(REPORT, os.fstat(REPORT).st_size, 0)
+        said = _content(REPORT)
+        if said:  # only programs of several cases, and those without code, are reported on
+            os.ftruncate(REPORT, 0)
+            os.lseek(REPORT, 0, os.SEEK_SET)
         if said and said != BATCH:
             return said
-        return self._packed(["batch" if said else None, [record]], [self._collect()])
+        return _packed("batch" if said else None, [record], [_collect()])
 
     def lines(self) -> list[int]:
         """The lines that ran since the last `run` began."""
         seen = os.pread(LINES, os.fstat(LINES).st_size, 0)
         return [line for line, ran in enumerate(seen) if ran]
-
-    def _packed(self, head: Any, outputs: list[tuple[bytes, bytes]]) -> bytes:
-        return pack(head, [piece for pair in outputs for piece in pair])
 
     def _reset(self) -> None:
         """Empties the files of a case, and takes back what a program may have set on them: they are shared with the next one."""
@@ -107,9 +105,6 @@ class Cage:
             os.ftruncate(fd, 0)
             os.lseek(fd, 0, os.SEEK_SET)
             fcntl(fd, F_SETFL, 0)
-
-    def _collect(self) -> tuple[bytes, bytes]:
-        return os.pread(STDOUT, os.fstat(STDOUT).st_size, 0), os.pread(RESULT, os.fstat(RESULT).st_size, 0)
 
     # ----------------------------------------------------------------------------------------------- in the child
 
@@ -166,14 +161,14 @@ class Cage:
             record = self._watch(pid, self.hard, self.options["wall_seconds"])
             self._tidy()
             records.append(record)
-            outputs.append(self._collect())
+            outputs.append(_collect())
             spent += record["seconds"]
             passed += record["wall"]
             size += len(outputs[-1][0]) + len(outputs[-1][1])
             used_up = spent > most or passed > 2 * most or size > 4 * self.options["output_bytes"]
             if record["end"] in ("cpu", "wall") or used_up:
                 break
-        write_all(REPORT, self._packed([None, records], outputs))
+        write_all(REPORT, _packed(None, records, outputs))
         os._exit(0)
 
     def _batch(self, code: Any, cases: list[tuple[str, Any]]) -> NoReturn:
@@ -207,21 +202,24 @@ class Cage:
 
     def _watch(self, pid: int, limit: float, longest: float, *, several: bool = False) -> dict[str, Any]:
         """Waits for a child, ends it at its limits, and what it left behind in any case; says how it died."""
-        clock, end = Clock(pid, self.sees), ""
+        start, clock, end, pause = time.monotonic(), None, "", LOOK / 2
         while True:
+            _signal.sigtimedwait((_signal.SIGCHLD,), pause)  # it waits there if the child ended before this
             found, status, usage = self._reap(pid)
             if found:
                 break
+            clock = clock or Clock(pid, self.sees, start)  # most have ended by now, and need none
             if several and os.fstat(REPORT).st_size == len(BATCH):  # it runs all cases itself
                 several, limit, longest = False, self.hard, self.options["wall_seconds"]
             end = self._over(clock, limit, longest, several)
             if end:
                 status, usage = self._stop(pid)
                 break
-            _signal.sigtimedwait((_signal.SIGCHLD,), min(LOOK, max(limit - clock.passed, LOOK / 10)))
+            pause = min(LOOK, max(limit - clock.passed, LOOK / 10))
         self._sweep(pid)
         seconds = usage.ru_utime + usage.ru_stime
-        return {"status": status, "seconds": seconds, "wall": seconds + clock.idle, "end": end, "peak": usage.ru_maxrss}
+        wall = seconds + (clock.idle if clock else 0.0)
+        return {"status": status, "seconds": seconds, "wall": wall, "end": end, "peak": usage.ru_maxrss}
 
     def _over(self, clock: Clock, limit: float, longest: float, several: bool) -> str:
         """The limit that a process is over, if any: "cpu", "wall" or "memory"; "stopped" if the program stopped its parent."""
@@ -307,6 +305,25 @@ class Cage:
         self.clean = [os.listdir(folder) for folder in self.folders]
 
 
+def _content(fd: int) -> bytes:
+    """All that is in a file, which nobody uses any more. (Asking where it ends makes fewer objects than fstat.)"""
+    return os.pread(fd, os.lseek(fd, 0, os.SEEK_END), 0)
+
+
+def _collect() -> tuple[bytes, bytes]:
+    return _content(STDOUT), _content(RESULT)
+
+
+def _packed(said: str | None, records: list[dict[str, Any]], outputs: list[tuple[bytes, bytes]]) -> bytes:
+    """What `run` returns. The JSON is written by hand: an encoder would touch, and so copy, forty pages after every fork."""
+    texts = ", ".join([_RECORD % record for record in records])
+    head = '["batch", [%s]]' if said else "[null, [%s]]"
+    return pack_text(head % texts, [piece for pair in outputs for piece in pair])
+
+
+_RECORD = '{"status": %(status)d, "seconds": %(seconds)r, "wall": %(wall)r, "end": "%(end)s", "peak": %(peak)d}'
+
+
 def end_children() -> None:
     """Kills every child of this process, and what becomes one when its parent dies, until there are none."""
     while True:
@@ -370,9 +387,9 @@ class Clock:
     program, so no verdict may depend on it.
     """
 
-    def __init__(self, pid: int, sees: bool = True) -> None:
+    def __init__(self, pid: int, sees: bool = True, start: float | None = None) -> None:
         self.pid, self.sees = pid, sees
-        self.start = time.monotonic()
+        self.start = time.monotonic() if start is None else start
         self.cpu = self.idle = self.passed = self._seen = self._waited = 0.0
         self.states = ""  # of its threads: R runs or is ready to, S sleeps, T is stopped, ...
 

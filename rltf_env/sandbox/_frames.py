@@ -72,7 +72,12 @@ def read_frame(fd: int) -> bytes:
 
 def pack(head: Any, pieces: list[bytes]) -> bytes:
     """A JSON value and raw bytes as one payload."""
-    text = json.dumps([head, [len(piece) for piece in pieces]]).encode()
+    return pack_text(json.dumps(head), pieces)
+
+
+def pack_text(head: str, pieces: list[bytes]) -> bytes:
+    """What `pack` makes, of a value that is JSON text already."""
+    text = f"[{head}, {[len(piece) for piece in pieces]}]".encode()
     return b"".join([_LENGTH.pack(len(text)), text, *pieces])
 
 
