@@ -189,6 +189,10 @@ class Verdict:
         if not self.results:
             raise UsageError("A verdict needs the result of at least one case, got none.")
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Verdict:
+        """Itself, for nothing in it changes: Stable-Baselines3 copies every `info` deeply at every step."""
+        return self
+
     @cached_property
     def outcome(self) -> Outcome:
         """The worst outcome of any case."""

@@ -17,7 +17,7 @@ from agents.sb3 import Judged
 from rltf_env import sandbox
 from rltf_env.core import Sandbox
 
-STEPS = 30_000
+STEPS = 50_000
 OPTIONS = {"n_steps": 32, "batch_size": 256, "n_epochs": 4, "learning_rate": 1e-3, "ent_coef": 0.03, "gamma": 1.0}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 import dataclasses
 import pickle
 from itertools import pairwise
@@ -89,6 +90,11 @@ def test_a_failure_goes_with_every_outcome_but_passed() -> None:
         CaseResult(Outcome.PASSED, Failure("IndexError"))
     with pytest.raises(UsageError, match="failure must go"):
         CaseResult(Outcome.WRONG_ANSWER)
+
+
+def test_a_verdict_is_never_copied_deeply() -> None:
+    verdict = Verdict((CaseResult(Outcome.PASSED),))
+    assert copy.deepcopy([{"verdict": verdict}])[0]["verdict"] is verdict
 
 
 def test_the_same_verdict_may_take_another_time() -> None:

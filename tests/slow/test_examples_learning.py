@@ -1,7 +1,8 @@
-"""PPO in one file learns the small task: reading the prompt solves all of it, any one answer solves one problem of eight."""
+"""Other people's agents learn the small task: reading the prompt solves all of it, any one answer solves one problem of eight."""
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,6 +24,32 @@ def judge() -> Iterator[small.Remembering]:
         yield small.Remembering(opened)
     torch.set_num_threads(before)
     torch.set_rng_state(state)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", ["PPO", "A2C", "DQN"])
+def test_stable_baselines3s_agents_learn_to_read_the_prompt(name: str, judge: Any) -> None:
+    from agents.examples import sb3_agents
+
+    model = sb3_agents.make(name, judge, seed=0)
+    assert sb3_agents.solved(model, judge) <= IGNORANT
+    model.learn(sb3_agents.AGENTS[name][3])
+    assert sb3_agents.solved(model, judge) >= ENOUGH
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.skipif(
+    importlib.util.find_spec("sb3_contrib") is None, reason="needs sb3-contrib: pip install 'rltf[thirdparty]'"
+)
+def test_maskable_ppo_learns_to_read_the_prompt(judge: Any) -> None:
+    from agents.examples import masked_ppo
+
+    model = masked_ppo.make(judge, seed=0)
+    assert masked_ppo.solved(model, judge) <= IGNORANT
+    model.learn(masked_ppo.STEPS)
+    assert masked_ppo.solved(model, judge) >= ENOUGH
 
 
 @pytest.mark.slow
