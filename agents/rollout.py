@@ -15,9 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents.core import Batch, Completion, Decoder, Episode, Policy
+from agents.core import Batch, Completion, Episode, Policy
 from agents.journal import Journal
 from agents.policies.causal import pad_left
+from agents.public import AnyDecoder, inform
+from rltf_env import prompts as wording
 from rltf_env.core import BoolArray, FloatArray, IntArray, Outcome, Problem, Program
 from rltf_env.env import UnitTestEnv
 
@@ -26,7 +28,7 @@ def collect(
     policy: Policy[Any],
     env: UnitTestEnv,
     problems: Sequence[Problem],
-    decoder: Decoder,
+    decoder: AnyDecoder,
     *,
     repeats: int,
     generator: torch.Generator,
@@ -38,8 +40,15 @@ def collect(
     prompts = [env.encode_prompt(problem) for problem in problems]
     given = [encode_prefix(env, problem) for problem in problems]
     limit = env.max_program_tokens
+    decode = inform(
+        decoder,
+        problems,
+        encode=lambda problem: np.asarray(env.tokenizer.encode(wording.render(problem, env.prompt_style)), np.int64),
+        spell=lambda problem, completion: _program(env, completion),
+        judge=lambda pairs: (judgement.verdict for judgement in env.judge_many(pairs)),
+    )
     with journal.timed("generate"):
-        groups = decoder(policy, prompts, given, repeats=repeats, max_tokens=limit, generator=generator)
+        groups = decode(policy, prompts, given, repeats=repeats, max_tokens=limit, generator=generator)
     journal.tokens += sum(len(c.tokens) - c.given for group in groups for c in group)
     programs = [[_program(env, completion) for completion in group] for group in groups]
     jobs = ((problem, p) for problem, group in zip(problems, programs, strict=True) for p in group)

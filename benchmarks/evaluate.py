@@ -28,7 +28,7 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmarks import records, suites, writers
-from benchmarks.core import Answer, Key, Sample, Writer, judged
+from benchmarks.core import Answer, Borrower, Key, Sample, Writer, judged
 from benchmarks.report import report
 from benchmarks.suites import Suite
 from benchmarks.writers.completions import Completions
@@ -435,6 +435,8 @@ def start(asked: argparse.Namespace, console: Console) -> records.Record:
             console.print(f"{escape(str(folder))} is finished.", highlight=False)
             (folder / records.JOURNAL).unlink(missing_ok=True)
             return records.read(folder)
+        if isinstance(writer, Borrower):
+            writer.borrow(judge, chosen)
         samples = evaluate(suite, writer, chosen, folder, judge, console)
     return complete(folder, samples, head)
 
