@@ -169,6 +169,10 @@ class Writer(Protocol):
 class Borrower(Protocol):
     """A writer that may have programs judged while it writes: on public examples, and on nothing else."""
 
-    def borrow(self, judge: Sandbox, problems: Sequence[Problem]) -> None:
-        """Lends it the judge, before anything is written. Raises UsageError if it can't write for these problems."""
+    def borrow(self, judge: Sandbox, problems: Sequence[Problem]) -> list[str]:
+        """Lends it the judge, before anything is written; how its use departs from a suite's protocol, in words.
+
+        Raises:
+            UsageError: it can't write for these problems.
+        """
         ...

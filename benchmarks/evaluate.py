@@ -429,14 +429,13 @@ def start(asked: argparse.Namespace, console: Console) -> records.Record:
     name = asked.name or writer.name
     folder = asked.out or Path("runs/evaluations") / suite.name / re.sub(r"[^\w.-]+", "-", name)
     with sandbox.load(workers=asked.workers, require=asked.require, **suite.judge) as judge:
+        departures += writer.borrow(judge, chosen) if isinstance(writer, Borrower) else []
         head = header(suite, status, departures, digest, len(chosen), writer, judge.level(), name)
         head = records.begin(folder, head)
         if "samples_sha256" in head:
             console.print(f"{escape(str(folder))} is finished.", highlight=False)
             (folder / records.JOURNAL).unlink(missing_ok=True)
             return records.read(folder)
-        if isinstance(writer, Borrower):
-            writer.borrow(judge, chosen)
         samples = evaluate(suite, writer, chosen, folder, judge, console)
     return complete(folder, samples, head)
 

@@ -56,14 +56,17 @@ class PolicyWriter:
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
         return {"kind": "policy", **self.told, "weights": weights(self.policy), "device": name}
 
-    def borrow(self, judge: Sandbox, problems: Sequence[Problem]) -> None:
-        """See `benchmarks.core.Borrower`."""
+    def borrow(self, judge: Sandbox, problems: Sequence[Problem]) -> list[str]:
+        """See `benchmarks.core.Borrower`. What was chosen by its examples is not ranked beside what was not."""
         self.judge = judge
-        if isinstance(self.decoder, Informed) and not any(problem.examples for problem in problems):
+        if not isinstance(self.decoder, Informed):
+            return []
+        if not any(problem.examples for problem in problems):
             raise UsageError(
                 f"Expected problems with public examples for a decoder that looks at them, got none among {len(problems)}. "
                 "Choose another suite, or --decoder sampling."
             )
+        return [f"decoder {self.told['decoder']}, which tries public examples"]
 
     def write(self, problems: Sequence[Problem], samples: int, seed: int) -> list[list[Answer]]:
         began = time.perf_counter()
