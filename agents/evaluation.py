@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from agents.core import Decoder, Episode, Policy, generators
+from agents.core import Episode, Policy, generators
+from agents.public import AnyDecoder
 from agents.rollout import collect
 from rltf_env import datasets
 from rltf_env.core import Outcome, Problem, Verdict
@@ -106,7 +107,7 @@ def evaluate(
     policy: Policy[Any],
     env: UnitTestEnv,
     problems: Sequence[Problem],
-    decoder: Decoder,
+    decoder: AnyDecoder,
     *,
     samples: int = 1,
     seed: int = 0,

@@ -16,9 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents.core import Batch, Completion, Decoder, Episode, Policy
+from agents.core import Batch, Completion, Episode, Policy
 from agents.journal import Journal
 from agents.policies.causal import pad_left
+from agents.public import AnyDecoder, inform
+from rltf_env import prompts as wording
 from rltf_env.core import BoolArray, FloatArray, IntArray, Judgement, Outcome, Problem, Program
 from rltf_env.env import UnitTestEnv
 
@@ -48,7 +50,7 @@ def write(
     policy: Policy[Any],
     env: UnitTestEnv,
     problems: Sequence[Problem],
-    decoder: Decoder,
+    decoder: AnyDecoder,
     *,
     repeats: int,
     generator: torch.Generator,
@@ -63,6 +65,13 @@ def write(
     prompts = [env.encode_prompt(problem) for problem in problems]
     given = [encode_prefix(env, problem) for problem in problems]
     written = Written(problems, prompts, version, journal, [[] for _ in problems])
+    decode = inform(
+        decoder,
+        problems,
+        encode=lambda problem: np.asarray(env.tokenizer.encode(wording.render(problem, env.prompt_style)), np.int64),
+        spell=lambda problem, completion: _program(env, completion),
+        judge=lambda pairs: (judgement.verdict for judgement in env.judge_many(pairs)),
+    )
 
     def hand_over(i: int, completions: Sequence[Completion]) -> None:
         programs = [_program(env, completion) for completion in completions]
@@ -72,7 +81,7 @@ def write(
 
     waited = journal.seconds.get("judge", 0.0)
     with journal.timed("generate"):
-        groups = decoder(
+        groups = decode(
             policy, prompts, given, repeats=repeats, max_tokens=env.max_program_tokens, generator=generator,
             done=hand_over,
         )  # fmt: skip
@@ -85,7 +94,7 @@ def collect(
     policy: Policy[Any],
     env: UnitTestEnv,
     problems: Sequence[Problem],
-    decoder: Decoder,
+    decoder: AnyDecoder,
     *,
     repeats: int,
     generator: torch.Generator,

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from rltf_env.core import CaseResult, Failure, Outcome, Program, Verdict, line_starts
+from rltf_env.core import CaseResult, Failure, Outcome, Problem, Program, Sandbox, Verdict, line_starts
 from rltf_env.errors import DataError
 
 MESSAGE = 300  # characters of a failure's message that a record keeps
@@ -162,4 +162,17 @@ class Writer(Protocol):
 
     def write(self, problems: Sequence[Any], samples: int, seed: int) -> list[list[Answer]]:
         """`samples` answers for each problem. The same for the same arguments, if the agent can promise that."""
+        ...
+
+
+@runtime_checkable
+class Borrower(Protocol):
+    """A writer that may have programs judged while it writes: on public examples, and on nothing else."""
+
+    def borrow(self, judge: Sandbox, problems: Sequence[Problem]) -> list[str]:
+        """Lends it the judge, before anything is written; how its use departs from a suite's protocol, in words.
+
+        Raises:
+            UsageError: it can't write for these problems.
+        """
         ...

@@ -32,18 +32,21 @@ COMPARISONS = [(other, where) for where in ("", "-unseen") for other in ("warm",
 NAMES = {"warm": "warm start", "rltf": "RLTF", "supervised": "supervised (control)"}
 
 
-def recipe(stage: str, out: Path, seed: int, overrides: Sequence[str] = ()) -> Recipe:
-    """The recipe of a stage, in a folder of its own below `out`, starting from the warm stage's policy if it is not that."""
+def recipe(stage: str, out: Path, seed: int, overrides: Sequence[str] = (), base: str = "") -> Recipe:
+    """The recipe of a stage, in a folder of its own below `out`, starting from the warm stage's policy if it is not that.
+
+    Its file is that of the stage `base`, or its own.
+    """
     start = [] if stage == "warm" else [f"policy.path={json.dumps(str(out / 'warm' / 'policy'))}"]
     own = [f"run.out={json.dumps(str(out / stage))}", f"run.seed={seed}", *start]
-    return read(RECIPES / f"procedural_{stage}.toml", [*own, *overrides])
+    return read(RECIPES / f"procedural_{base or stage}.toml", [*own, *overrides])
 
 
-def unseen(stage: str, out: Path, seed: int, overrides: Sequence[str] = ()) -> Recipe:
+def unseen(stage: str, out: Path, seed: int, overrides: Sequence[str] = (), base: str = "") -> Recipe:
     """A recipe without updates, which measures the stage's policy on compositions that training never shows."""
     trained = f"policy={{kind = 'causal', path = {json.dumps(str(out / stage / 'policy'))}}}"
     own = [f"run.out={json.dumps(str(out / f'{stage}-unseen'))}", f"run.seed={seed}", "run.updates=0", trained]
-    return read(RECIPES / f"procedural_{stage}.toml", [*overrides, *own, "eval.split=test"])
+    return read(RECIPES / f"procedural_{base or stage}.toml", [*overrides, *own, "eval.split=test"])
 
 
 def run(out: Path, seed: int, console: Console, overrides: Sequence[str] = ()) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmarks import records, suites, writers
-from benchmarks.core import Answer, Key, Sample, Writer, judged
+from benchmarks.core import Answer, Borrower, Key, Sample, Writer, judged
 from benchmarks.report import report
 from benchmarks.suites import Suite
 from benchmarks.writers.completions import Completions
@@ -429,6 +429,7 @@ def start(asked: argparse.Namespace, console: Console) -> records.Record:
     name = asked.name or writer.name
     folder = asked.out or Path("runs/evaluations") / suite.name / re.sub(r"[^\w.-]+", "-", name)
     with sandbox.load(workers=asked.workers, require=asked.require, **suite.judge) as judge:
+        departures += writer.borrow(judge, chosen) if isinstance(writer, Borrower) else []
         head = header(suite, status, departures, digest, len(chosen), writer, judge.level(), name)
         head = records.begin(folder, head)
         if "samples_sha256" in head:

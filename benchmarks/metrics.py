@@ -183,6 +183,44 @@ def paired_permutation(
     return Comparison(float(difference.mean()), low, high, p_value)
 
 
+def over_runs(differences: npt.ArrayLike, *, level: float = 0.95) -> Comparison:
+    """The mean of `differences` (R,), one for each pair of runs that share a seed, with Student's interval and p-value (1908).
+
+    What other seeds would give: runs, not problems, are the evidence. With few runs the interval is wide, as it should be. It
+    supposes differences of about normal distribution; equal ones give no width.
+
+    Raises:
+        UsageError: fewer than two runs.
+    """
+    array = _values(differences, "differences")
+    freedom = len(array) - 1
+    if freedom < 1:
+        raise UsageError("Expected at least two runs to know how much runs differ, got one. Train with more seeds.")
+    mean, error = float(array.mean()), float(array.std(ddof=1) / math.sqrt(len(array)))
+    if error == 0:
+        return Comparison(mean, mean, mean, 1.0 if mean == 0 else 0.0)
+    half = _student_quantile((1 + _level(level)) / 2, freedom) * error
+    return Comparison(mean, mean - half, mean + half, 2 * _student_tail(abs(mean) / error, freedom))
+
+
+def _student_tail(t: float, freedom: int) -> float:
+    """P(T > t) for t >= 0. With t = sqrt(v) tan(a), T's density becomes cos(a)^(v-1) on (-pi/2, pi/2)."""
+    angles = np.linspace(math.atan2(t, math.sqrt(freedom)), math.pi / 2, 20_001)
+    scale = math.exp(math.lgamma((freedom + 1) / 2) - math.lgamma(freedom / 2)) / math.sqrt(math.pi)
+    heights = np.cos(angles) ** (freedom - 1)
+    return float(scale * (heights[1:] + heights[:-1]).sum() / 2 * (angles[1] - angles[0]))
+
+
+def _student_quantile(p: float, freedom: int) -> float:
+    """t with P(T <= t) = p, for p > 1/2, by bisection on the angle."""
+    low, high = 0.0, math.pi / 2
+    for _ in range(60):
+        middle = (low + high) / 2
+        tail = _student_tail(math.sqrt(freedom) * math.tan(middle), freedom)
+        low, high = (middle, high) if tail > 1 - p else (low, middle)
+    return math.sqrt(freedom) * math.tan((low + high) / 2)
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """The p-values of several comparisons, adjusted so that one false alarm among all is as unlikely as each promises.
 

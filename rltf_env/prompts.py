@@ -15,7 +15,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from rltf_env.core import CallCase, Case, Problem, ScriptCase, StdinCase, Tokenizer
+from rltf_env.core import CallCase, Case, Problem, ScriptCase, StdinCase, Tokenizer, Verdict
 from rltf_env.errors import UnknownName, UsageError
 
 Style = str | Callable[[Problem], str]
@@ -135,6 +135,24 @@ def _task(problem: Problem) -> str:
     if problem.examples:
         parts.append("\n".join(["Your code should satisfy these tests:", *shown(problem)]))
     return "\n\n".join([*parts, "Answer with Python code only, without any explanation."])
+
+
+# ------------------------------------------------------------------------------------------------------------- repair
+
+
+def repair(problem: Problem, program: str, verdict: Verdict) -> Problem:
+    """The problem of putting a wrong program right: the statement, the program, its outcome and its kind of error.
+
+    What CodeRL's repair model reads (arXiv 2207.01780, section 3.4); the words are ours. `verdict` should be of public
+    examples. Messages and outputs are left out.
+    """
+    kind = verdict.failure.kind if verdict.failure else ""
+    outcome = verdict.outcome.name.lower().replace("_", " ")
+    said = f"{outcome} ({kind})" if kind and kind.lower() != outcome.replace(" ", "") else outcome
+    statement = (
+        f"{problem.statement.rstrip()}\n\nThis program is wrong ({said}):\n{program.rstrip()}\n\nWrite it right."
+    )
+    return replace(problem, statement=statement.lstrip("\n"))
 
 
 # ------------------------------------------------------------------------------------------------------------- budget

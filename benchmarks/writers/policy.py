@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,12 @@ import torch
 from agents.config import read
 from agents.core import Completion, Policy, generators
 from agents.policies import causal
+from agents.public import Informed, inform
 from agents.train import make_policy, quiet_libraries
 from benchmarks.core import Answer
 from benchmarks.suites import Suite
 from rltf_env import plugins, prompts
-from rltf_env.core import IntArray, Problem
+from rltf_env.core import IntArray, Problem, Program, Sandbox, Verdict
 from rltf_env.errors import MissingData, UnknownName, UsageError
 from rltf_env.tokenizers import HuggingFace
 
@@ -43,6 +44,7 @@ class PolicyWriter:
     ) -> None:
         self.name, self.policy, self.suite, self.style, self.decoder = name, policy, suite, style, decoder
         self.batch, self.told = batch, told
+        self.judge: Sandbox | None = None  # for decoders that look at public examples
         self.tokenizer = HuggingFace(policy.tokenizer)
         own = getattr(
             policy.model.config, "eos_token_id", None
@@ -54,20 +56,44 @@ class PolicyWriter:
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
         return {"kind": "policy", **self.told, "weights": weights(self.policy), "device": name}
 
+    def borrow(self, judge: Sandbox, problems: Sequence[Problem]) -> list[str]:
+        """See `benchmarks.core.Borrower`. What was chosen by its examples is not ranked beside what was not."""
+        self.judge = judge
+        if not isinstance(self.decoder, Informed):
+            return []
+        if not any(problem.examples for problem in problems):
+            raise UsageError(
+                f"Expected problems with public examples for a decoder that looks at them, got none among {len(problems)}. "
+                "Choose another suite, or --decoder sampling."
+            )
+        return [f"decoder {self.told['decoder']}, which tries public examples"]
+
     def write(self, problems: Sequence[Problem], samples: int, seed: int) -> list[list[Answer]]:
         began = time.perf_counter()
-        asked = [self._encode(problem, prompts.render(problem, self.style)) for problem in problems]
+        asked = [self._prompt(problem) for problem in problems]
         given = [self._encode(problem, problem.prefix) for problem in problems]
         limit = max(map(len, given)) + self.suite.max_tokens
         self._check_length(problems, asked, limit)
         # A batch has a generator of its own, so that it comes out the same whatever was written before it.
         _, generator = generators(zlib.crc32(f"{seed}/{problems[0].id}".encode()), self.policy.device)
-        groups = self.decoder(self.policy, asked, given, repeats=samples, max_tokens=limit, generator=generator)
+        decode = inform(self.decoder, problems, self._prompt, self._program, self._verdicts)
+        groups = decode(self.policy, asked, given, repeats=samples, max_tokens=limit, generator=generator)
         seconds = (time.perf_counter() - began) / (len(problems) * samples)
         return [
             [self._answer(problem, completion, seconds) for completion in group]
             for problem, group in zip(problems, groups, strict=True)
         ]
+
+    def _prompt(self, problem: Problem) -> IntArray:
+        return self._encode(problem, prompts.render(problem, self.style))
+
+    def _program(self, problem: Problem, completion: Completion) -> Program:
+        return self._answer(problem, completion, 0.0).program()
+
+    def _verdicts(self, pairs: Iterable[tuple[Problem, Program]]) -> Iterator[Verdict]:
+        if self.judge is None:
+            raise UsageError("Expected a judge for the public examples, got none. Call `borrow` before `write`.")
+        return self.judge.map((program.text, problem) for problem, program in pairs)
 
     def _encode(self, problem: Problem, text: str) -> IntArray:
         return np.asarray(self.tokenizer.encode(text) if text else [], np.int64)
@@ -123,6 +149,21 @@ def weights(policy: Policy[Any]) -> str:
     return total.hexdigest()
 
 
+def _shareable(options: dict[str, Any]) -> dict[str, Any]:
+    """Options as a record may tell them: of a folder (a critic's, say) its name and the SHA-256 of what is in it."""
+    folders = {key: Path(value) for key, value in options.items() if isinstance(value, str) and Path(value).is_dir()}
+    return options | {key: f"{folder.resolve().name} {_contents(folder)}" for key, folder in folders.items()}
+
+
+def _contents(folder: Path) -> str:
+    total = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        total.update(f"{path.relative_to(folder).as_posix()} {path.stat().st_size}\n".encode())
+        with path.open("rb") as file:
+            total.update(hashlib.file_digest(file, "sha256").digest())
+    return total.hexdigest()
+
+
 # ------------------------------------------------------------------------------------------------------------ loading
 
 
@@ -163,7 +204,8 @@ def load(
         made = plugins.find("decoding", decoder, package="agents")(**options)
     except TypeError as error:
         raise UsageError(f"Decoder {decoder!r}: {error}") from error
-    told |= {"decoder_options": decoder_options} if decoder_options else {}
+    told |= {"decoder": decoder} if decoder != "sampling" else {}
+    told |= {"decoder_options": _shareable(decoder_options)} if decoder_options else {}
     return PolicyWriter(name, policy, suite, style, made, max(1, rows // suite.samples), told)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks import metrics
-from benchmarks.metrics import bootstrap_interval, paired_permutation, pass_at_k, wilson_interval
+from benchmarks.metrics import bootstrap_interval, over_runs, paired_permutation, pass_at_k, wilson_interval
 from rltf_env.core import CaseResult, Failure, Outcome, Verdict
 from rltf_env.errors import UsageError
 
@@ -229,3 +229,29 @@ def test_permutation_rejects_equal_records_no_more_often_than_it_says() -> None:
 def test_bad_input_says_what_was_expected(call, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         call()
+
+
+# --------------------------------------------------------------------------------------------------------- over runs
+
+
+@pytest.mark.parametrize(("runs", "quantile"), [(2, 12.706), (3, 4.303), (5, 2.776), (11, 2.228), (31, 2.042)])
+def test_interval_over_runs_has_students_quantile(runs: int, quantile: float) -> None:
+    """Table of Student's t, 97.5 %: 1, 2, 4, 10 and 30 degrees of freedom."""
+    differences = np.arange(runs, dtype=float)
+    error = differences.std(ddof=1) / np.sqrt(runs)
+    found = over_runs(differences)
+    assert (found.high - found.difference) / error == pytest.approx(quantile, abs=1e-3)
+    assert found.high - found.difference == pytest.approx(found.difference - found.low)
+
+
+def test_p_value_over_runs_by_hand() -> None:
+    """Two runs: t = 1 with one degree of freedom, Cauchy's distribution: P(|T| > 1) = 1/2."""
+    assert over_runs([0.0, 1.0]).p_value == pytest.approx(0.5, abs=1e-6)
+    assert over_runs([1.0, -1.0]).p_value == pytest.approx(1.0, abs=1e-6)
+    assert over_runs([0.1, 0.12, 0.11, 0.1, 0.13]).p_value < 0.001
+    assert over_runs([0.2, 0.2]) == (0.2, 0.2, 0.2, 0.0)
+
+
+def test_one_run_does_not_say_how_runs_differ() -> None:
+    with pytest.raises(UsageError, match="at least two runs"):
+        over_runs([0.1])

@@ -11,10 +11,12 @@ import pytest
 import torch
 
 from agents.core import Completion
+from agents.critic import Critic
 from agents.policies import tiny
 from agents.policies.causal import CausalPolicy
 from benchmarks import suites, writers
 from benchmarks.writers.policy import PolicyWriter, weights
+from rltf_env import sandbox
 from rltf_env.core import CallCase, Problem
 from rltf_env.errors import MissingData, UnknownName, UsageError
 
@@ -143,3 +145,47 @@ def test_program_that_reaches_the_limit_is_cut_off(policy: CausalPolicy) -> None
     answer = written(policy, "    return x + x + x + x + x\n", ended=False, limit=5)
     assert (answer.tokens, answer.truncated) == (5, True)
     assert not written(policy, "    return x\n", ended=True).truncated
+
+
+# ------------------------------------------------------------------------------------------------------ public examples
+
+
+def shown(id: str) -> Problem:
+    return Problem(id, f"Do {id}.", [CallCase((1,), "hidden")], "f", examples=[CallCase((1,), "public")])
+
+
+def test_decoder_may_try_public_examples_and_nothing_else(run: Path) -> None:
+    problems = [shown("a"), shown("b")]
+    writer = find(run, decoder="best_of_n", decoder_options={"n": 4})
+    with sandbox.load("scripted", rules=lambda source, problem: len(source) % 2 == 0) as judge:
+        assert writer.borrow(judge, problems) == ["decoder best_of_n, which tries public examples"]
+        groups = writer.write(problems, 2, 0)
+        assert len(judge.seen) == 2 * 2 * 4
+        assert all("hidden" not in repr(problem) for _, problem in judge.seen)
+        tried = {source for source, _ in judge.seen}
+    texts = [answer.text for group in groups for answer in group]
+    assert set(texts) <= tried  # what is handed in is, to the letter, what was tried
+    assert all(len(text) % 2 == 0 for text in texts)
+    assert writer.describe()["decoder"] == "best_of_n"
+
+
+def test_suite_without_public_examples_is_refused_for_such_a_decoder(run: Path) -> None:
+    with sandbox.load("scripted") as judge:
+        with pytest.raises(UsageError, match="public examples"):
+            find(run, decoder="best_of_n").borrow(judge, PROBLEMS)
+        assert find(run).borrow(judge, PROBLEMS) == []  # others do not look at them
+    with pytest.raises(UsageError, match="Call `borrow`"):
+        find(run, decoder="best_of_n").write([shown("a")], 1, 0)
+
+
+def test_record_names_a_critic_by_what_is_in_its_folder_and_not_by_its_place(
+    run: Path, policy: CausalPolicy, tmp_path: Path
+) -> None:
+    Critic(policy, classes=2).save(tmp_path / "my-critic")
+    options = {"critic": str(tmp_path / "my-critic"), "device": "cpu"}
+    told = [find(run, decoder="critic_sampling", decoder_options=options).describe()["decoder_options"] for _ in "ab"]
+    assert told[0] == told[1]
+    assert told[0]["critic"].startswith("my-critic ")
+    assert str(tmp_path) not in str(told)
+    (tmp_path / "my-critic" / "critic.json").write_text('{"classes": 2,  "kind": "causal"}')
+    assert find(run, decoder="critic_sampling", decoder_options=options).describe()["decoder_options"] != told[0]

@@ -1,0 +1,37 @@
+"""Which of several programs to hand in: one that passes the public examples, and among those the likeliest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from agents.core import Completion
+from rltf_env.core import Outcome, Verdict
+
+
+def passes(verdict: Verdict | None) -> bool:
+    """Whether all public examples are passed; so they are where there are none."""
+    return verdict is None or verdict.outcome is Outcome.PASSED
+
+
+def likelihood(completion: Completion) -> float:
+    """Mean log-probability, under the policy, of the tokens that were chosen."""
+    chosen = completion.logprobs[completion.given :]
+    return float(np.mean(chosen)) if len(chosen) else 0.0
+
+
+def best(group: Sequence[Completion], verdicts: Sequence[Verdict | None]) -> Completion:
+    """The likeliest of those that pass the examples, or of all if none does; the first of equals."""
+    keys = [(passes(v), likelihood(c)) for c, v in zip(group, verdicts, strict=True)]
+    return group[max(range(len(group)), key=lambda i: keys[i])]
+
+
+def handed_in(
+    groups: list[list[Completion]], done: Callable[[int, Sequence[Completion]], None] | None
+) -> list[list[Completion]]:
+    """The groups, of which `done` is told: what is chosen is known when all is written."""
+    for i, group in enumerate(groups if done else ()):
+        assert done is not None
+        done(i, group)
+    return groups

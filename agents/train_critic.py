@@ -1,0 +1,192 @@
+"""`python -m agents.train_critic RUN`: a critic of the programs that a finished run's policy writes (CodeRL, section 3.2).
+
+    RUN's policy --programs for problems of its environment--> judge --outcomes--> Critic.learn --> RUN/critic
+
+The critic begins as a copy of the policy, with a head. It learns from programs sampled from the policy and, as in CodeRL, from
+reference programs, which count as passed. How well it does is measured on sampled programs for problems that it has not learnt
+from, beside what always naming the most frequent outcome would score: `critic_training.json` in the folder says both.
+
+Two classes (passed or not) are what `agents/decoding/critic_sampling.py` asks for; four weigh tokens (`[agent.critic] path`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from agents.config import Recipe, read
+from agents.core import Episode, Policy, generators
+from agents.critic import Critic
+from agents.decoding.sampling import Sampling
+from agents.folders import write_text
+from agents.learner import OptimiserConfig
+from agents.rollout import Sample, collect
+from agents.supervised import draw_pairs, reference_source
+from agents.train import make_env, make_policy, quiet_libraries
+from rltf_env.core import Outcome
+from rltf_env.env import UnitTestEnv
+from rltf_env.errors import MissingData, RLTFError, UsageError
+
+CHUNK = 64  # problems written for at a time
+TOLD = 20  # updates between lines of progress
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a critic is trained.
+
+    Args:
+        classes: 2, passed or not; 4, the outcomes.
+        problems, samples: sampled programs: `samples` for each of `problems` problems.
+        unseen: the share of the problems whose programs the critic is measured on, not taught.
+        references: the share of each batch that are reference programs.
+        updates, batch_size, lr, seed: of the learning.
+    """
+
+    classes: int = 2
+    problems: int = 512
+    samples: int = 8
+    unseen: float = 0.125
+    references: float = 0.125
+    updates: int = 300
+    batch_size: int = 32
+    lr: float = 3e-4
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.problems - 1, self.samples, self.updates, self.batch_size) < 1 or not 0 <= self.references < 1:
+            raise UsageError(
+                f"Expected problems >= 2, samples, updates, batch_size >= 1 and 0 <= references < 1, got {self}."
+            )
+        if not 0 < self.unseen < 1 or self.lr <= 0:
+            raise UsageError(f"Expected 0 < unseen < 1 and lr > 0, got {self}.")
+
+
+Judged = tuple[list[Sample], list[Outcome]]
+
+
+def train_critic(
+    policy: Policy[Any], critic: Critic, env: UnitTestEnv, settings: Settings, sampling: Sampling, console: Console
+) -> dict[str, Any]:
+    """Teaches `critic` what becomes of `policy`'s programs; how well it knows then. The two share no weights."""
+    rng, generator = generators(settings.seed, policy.device)
+    problems = [env.source.draw(rng) for _ in range(settings.problems)]
+    groups: list[list[Episode]] = []
+    for i in range(0, len(problems), CHUNK):
+        groups += collect(policy, env, problems[i : i + CHUNK], sampling, repeats=settings.samples, generator=generator)
+        console.print(f"{len(groups)} of {len(problems)} problems: programs written and judged", highlight=False)
+    held = {p.id for p in problems[: max(1, round(settings.unseen * len(problems)))]}  # an id may be drawn twice
+    taught = _judged([group for group in groups if group[0].problem not in held])
+    unseen = _judged([group for group in groups if group[0].problem in held])
+    if not taught[0]:
+        raise UsageError(f"Expected more than {len(held)} different problems to learn from, got no others.")
+    before = accuracy(critic, *unseen)
+    _learn(critic, env, taught, settings, rng, console)
+    return {
+        "settings": vars(settings),
+        "env": env.spec.id if env.spec else "",
+        "data_digest": env.data_digest,
+        "outcomes": {o.name: taught[1].count(o) + unseen[1].count(o) for o in Outcome},
+        "unseen": {"problems": len(held), "before": before, **accuracy(critic, *unseen)},
+    }
+
+
+def _learn(critic: Critic, env: UnitTestEnv, taught: Judged, settings: Settings, rng: Any, console: Console) -> None:
+    of_references = round(settings.references * settings.batch_size)
+    source = reference_source(env, {})
+    for step in range(1, settings.updates + 1):
+        chosen = rng.integers(len(taught[0]), size=settings.batch_size - of_references)
+        samples, outcomes = [taught[0][i] for i in chosen], [taught[1][i] for i in chosen]
+        if of_references:
+            samples += draw_pairs(env, source, rng, of_references)
+            outcomes += [Outcome.PASSED] * of_references
+        said = critic.learn(samples, outcomes)
+        if step % TOLD == 0 or step == settings.updates:
+            line = "  ".join(f"{name} {value:.3f}" for name, value in said.items())
+            console.print(f"update {step}: {line}", highlight=False)
+
+
+def accuracy(critic: Critic, samples: Sequence[Sample], outcomes: Sequence[Outcome]) -> dict[str, float]:
+    """How often the critic names what became of a program; and how often it would, always naming the most frequent."""
+    labels = np.array([critic.label(outcome) for outcome in outcomes])
+    named = critic.judgements(samples).argmax(1)
+    return {
+        "programs": len(samples),
+        "accuracy": float((named == labels).mean()),
+        "most_frequent": float(np.bincount(labels).max() / len(labels)),
+    }
+
+
+def _judged(groups: Sequence[Sequence[Episode]]) -> Judged:
+    episodes = [e for group in groups for e in group]
+    return [_sample(e) for e in episodes], [e.verdict.outcome for e in episodes]
+
+
+def _sample(e: Episode) -> Sample:
+    return Sample(e.prompt, e.program.tokens, e.program.chosen, np.zeros(len(e.program), np.float32), e.logprobs)
+
+
+# ------------------------------------------------------------------------------------------------------------- command
+
+
+def finished(run: Path, device: str = "") -> Recipe:
+    """The recipe of a finished run, with the policy that it trained in the place of the one that it began with."""
+    if not (run / "policy" / "config.json").is_file():
+        raise MissingData(
+            f"Expected the policy of a finished run in {str(run / 'policy')!r}, got none. Run the training to its end."
+        )
+    recipe = read(run / "recipe.toml")
+    kinds = {"tiny": "causal", "tiny_seq2seq": "seq2seq"}  # saved, they are ones like others
+    kept = {key: recipe.policy[key] for key in ("eos", "dtype") if key in recipe.policy}
+    kind = kinds.get(recipe.policy["kind"], recipe.policy["kind"])
+    where = {"device": device} if device else {}
+    return replace(recipe, policy={"kind": kind, "path": str(run / "policy"), **kept, **where})
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m agents.train_critic", description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("run", type=Path, help="the folder of a finished run of agents.train")
+    parser.add_argument("--out", type=Path, help="the critic's folder (default: RUN/critic)")
+    parser.add_argument("--device", default="", help="of policy and critic")
+    parser.add_argument("--temperature", type=float, default=1.0, help="at which the programs are sampled")
+    for name, value in vars(Settings()).items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value, help=f"(default: {value})")
+    asked = parser.parse_args(arguments)
+    console, out = Console(), asked.out or asked.run / "critic"
+    quiet_libraries()
+    try:
+        settings = Settings(**{name: getattr(asked, name) for name in vars(Settings())})
+        recipe = finished(asked.run, asked.device)
+        policy, trunk = make_policy(recipe), make_policy(recipe)
+        optimiser = OptimiserConfig(lr=settings.lr, warmup=min(20, settings.updates))
+        critic = Critic(trunk, classes=settings.classes, optimiser=optimiser)
+        with make_env(recipe, policy) as env:
+            sampling = Sampling(temperature=asked.temperature)
+            said = train_critic(policy, critic, env, settings, sampling, console)
+        critic.save(out)
+        said |= {"recipe": recipe.digest, "temperature": asked.temperature}
+        write_text(out / "critic_training.json", json.dumps(said, indent=1))
+    except RLTFError as error:
+        Console(stderr=True).print(f"[red]{type(error).__name__}:[/] {error}", highlight=False)
+        return 2
+    u = said["unseen"]
+    console.print(
+        f"On {u['programs']} programs for {u['problems']} problems that it has not seen: {u['accuracy']:.1%} right "
+        f"(always the most frequent outcome: {u['most_frequent']:.1%}).",
+        highlight=False,
+    )
+    console.print(f"Critic: {out}", highlight=False)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
