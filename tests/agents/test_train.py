@@ -393,7 +393,7 @@ def test_missing_data_end_the_run_and_no_stand_ins_are_used(
         ("agent.kind=rlft", UnknownName, "Did you mean 'rltf'"),
         ("agent.batchsize=3", UnknownName, "Did you mean 'batch_size'"),
         ("agent.optimiser.lr=fast", UsageError, r"agent\.optimiser\.lr: expected float, got 'fast'"),
-        ("env.max_promt_tokens=3", UsageError, r"\[env\].*max_promt_tokens"),
+        ("env.max_promt_tokens=3", UnknownName, "Did you mean 'max_prompt_tokens'"),
         ("env.id=RLTF-Procedual-v0", UnknownName, "Did you mean 'RLTF-Procedural-v0'"),
         ("env.id=not an id", UnknownName, "RLTF-MBPP-v0"),
         ("env.reward=fien", UnknownName, "Did you mean 'fine'"),
