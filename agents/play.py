@@ -10,7 +10,6 @@ import torch
 
 from agents.core import Policy
 from agents.decoding.sampling import Sampling
-from agents.rollout import encode_prefix
 from rltf_env import plugins
 from rltf_env.env import Observation, UnitTestEnv
 from rltf_env.tokenizers import HuggingFace
@@ -43,7 +42,7 @@ class Watched:
         ((completion,),) = self.decoder(
             self.policy,
             [prompt[prompt != env.pad_id]],
-            [encode_prefix(env, env.problem)],
+            [env.encode_prefix(env.problem)],
             max_tokens=env.max_program_tokens,
             generator=self.generator,
         )

@@ -63,7 +63,7 @@ def write(
     """
     journal = journal or Journal()
     prompts = [env.encode_prompt(problem) for problem in problems]
-    given = [encode_prefix(env, problem) for problem in problems]
+    given = [env.encode_prefix(problem) for problem in problems]
     written = Written(problems, prompts, version, journal, [[] for _ in problems])
     decode = inform(
         decoder,
@@ -105,11 +105,6 @@ def collect(
     return write(
         policy, env, problems, decoder, repeats=repeats, generator=generator, version=version, journal=journal
     ).judged()
-
-
-def encode_prefix(env: UnitTestEnv, problem: Problem) -> IntArray:
-    """The tokens that `problem` gives for free, int64."""
-    return np.array(env.tokenizer.encode(problem.prefix) if problem.prefix else [], np.int64)
 
 
 def _program(env: UnitTestEnv, completion: Completion) -> Program:

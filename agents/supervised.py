@@ -16,8 +16,8 @@ from agents import functional
 from agents.config import build
 from agents.core import Batch, Policy, generators
 from agents.learner import Learner, OptimiserConfig
-from agents.rollout import Sample, encode_prefix
-from rltf_env import datasets
+from agents.rollout import Sample
+from rltf_env import datasets, tokenizers
 from rltf_env.core import Problem, Source
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import UsageError
@@ -102,12 +102,12 @@ def reference(env: UnitTestEnv, problem: Problem, index: int) -> Sample | None:
     not learn to write. This changes no meaning except inside string literals that hold a raw carriage return.
     """
     text = re.sub(r"\r\n?", "\n", problem.solutions[index]).rstrip() + "\n"
-    given = encode_prefix(env, problem)
+    given = env.encode_prefix(problem)
     if not text.startswith(problem.prefix):
         raise UsageError(
             f"Expected solution {index} of {problem.id!r} to begin with the problem's prefix; it does not."
         )
-    rest = env.tokenizer.encode(text[len(problem.prefix) :])
+    rest = env.tokenizer.encode(text[len(tokenizers.opening(env.tokenizer, problem.prefix)) :])
     tokens = np.array([*given, *rest, env.tokenizer.eos_id], np.int64)
     if len(tokens) > env.max_program_tokens:
         return None

@@ -28,7 +28,8 @@ def dataset(
 ) -> Any:
     """A `datasets.Dataset` with the columns `prompt` and `problem`: the text to continue, and the problem's id.
 
-    The code that a problem gives for free stands at the end of its prompt, so that what the model writes begins behind it.
+    The code that a problem gives for free stands at the end of its prompt, so that what the model writes begins behind it, with the
+    white space that belongs to its first token.
 
     Args:
         problems: of one dataset, or several: ids must differ.
@@ -39,8 +40,8 @@ def dataset(
 
     def text(problem: Problem) -> str:
         if apply_chat_template is None:
-            return prompts.render(problem, style) + problem.prefix
-        return prompts.chat(problem, apply_chat_template, opening=problem.prefix)
+            return prompts.render(problem, style) + problem.prefix.rstrip()
+        return prompts.chat(problem, apply_chat_template, opening=problem.prefix.rstrip())
 
     return Dataset.from_dict({"prompt": [text(problem) for problem in problems], PROBLEM: [p.id for p in problems]})
 
@@ -66,11 +67,17 @@ def reward_function(env: UnitTestEnv, extract: Callable[[str], str] | None = Non
         texts = [_text(completion) for completion in completions]
         programs = [extract(text) if extract else text for text in texts]
         futures = [
-            env.submit(problem, problem.prefix + program) for problem, program in zip(problems, programs, strict=True)
+            env.submit(problem, _joined(problem.prefix, program))
+            for problem, program in zip(problems, programs, strict=True)
         ]
         return [_total(future) for future in futures]
 
     return unit_tests
+
+
+def _joined(prefix: str, program: str) -> str:
+    """The given code and what was written behind it, which may begin with the white space that the given code ends with."""
+    return prefix + program.removeprefix(prefix[len(prefix.rstrip()) :])
 
 
 def _text(completion: Any) -> str:

@@ -117,7 +117,7 @@ class Judging:
         Raises:
             UsageError: a prefix that leaves no room for a token, or a prompt that is too long.
         """
-        given = self.tokenizer.encode(problem.prefix) if problem.prefix else []
+        given = self._opening_tokens(problem)
         if len(given) >= self.max_program_tokens:
             raise UsageError(
                 f"Expected a prefix of less than max_program_tokens = {self.max_program_tokens} tokens, got {len(given)} "
@@ -128,6 +128,14 @@ class Judging:
     def encode_prompt(self, problem: Problem) -> IntArray:
         """int64 (<=P,): the prompt of `problem` in tokens, without padding."""
         return np.asarray(self._fitted(problem)[1], np.int64)
+
+    def encode_prefix(self, problem: Problem) -> IntArray:
+        """int64 (<T,): the tokens that `problem` gives for free; see `tokenizers.opening`."""
+        return np.asarray(self._opening_tokens(problem), np.int64)
+
+    def _opening_tokens(self, problem: Problem) -> list[int]:
+        text = tokenizers.opening(self.tokenizer, problem.prefix)
+        return self.tokenizer.encode(text) if text else []
 
     def _fitted(self, problem: Problem) -> tuple[str, list[int]]:
         """The prompt as text and as tokens, both as they are shown."""
@@ -225,9 +233,9 @@ class Judging:
     def _as_program(self, problem: Problem, program: AnyProgram) -> Program:
         if isinstance(program, Program):
             return program
-        prefix = self.tokenizer.encode(problem.prefix) if problem.prefix else []
+        prefix = self._opening_tokens(problem)
         if isinstance(program, str):
-            return self._spelled(program, problem.prefix, prefix)
+            return self._spelled(program, tokenizers.opening(self.tokenizer, problem.prefix), prefix)
         tokens = self._emitted(program)
         given = len(prefix) if tokens[: len(prefix)].tolist() == prefix else 0
         cut = tokens[-1] != self._eos and len(tokens) >= self.max_program_tokens

@@ -29,6 +29,7 @@ from rltf_env import html, plugins, render, screen
 from rltf_env.core import Attempt, Feedback
 from rltf_env.env import Observation, UnitTestEnv
 from rltf_env.errors import RLTFError, UsageError
+from rltf_env.tokenizers import opening
 
 Policy = Callable[[UnitTestEnv, Observation], Iterable[int]]
 COMMANDS = ("step", "prompt", "reference", "next", "quit")
@@ -41,7 +42,7 @@ def reference() -> Policy:
     def tokens(env: UnitTestEnv, observation: Observation) -> Iterable[int]:
         if not env.problem.solutions:
             raise UsageError(f"Expected problem {env.problem.id!r} to have a solution, got none.")
-        return env.tokenizer.encode(env.problem.solutions[0].removeprefix(env.problem.prefix))
+        return env.tokenizer.encode(env.problem.solutions[0].removeprefix(opening(env.tokenizer, env.problem.prefix)))
 
     return tokens
 

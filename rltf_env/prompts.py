@@ -123,9 +123,9 @@ def chat(problem: Problem, apply_chat_template: Callable[..., Any], *, opening: 
 def _task(problem: Problem) -> str:
     parts = [problem.statement.strip("\n")]
     if problem.prefix.startswith(problem.statement):  # the task is the code that is given
-        parts = [f"Complete this code; write only what follows it:\n{problem.prefix.strip()}"]
+        parts = [f"Complete this code:\n{problem.prefix.strip()}"]
     elif problem.prefix:
-        parts.append(f"The program begins with this code; write only what follows it:\n{problem.prefix.strip()}")
+        parts.append(f"The program begins with this code:\n{problem.prefix.strip()}")
     if problem.starter.strip():
         parts.append(f"Begin with:\n{problem.starter.rstrip()}")
     if problem.entry_point is None and not isinstance(problem.cases[0], ScriptCase):

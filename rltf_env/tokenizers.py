@@ -136,6 +136,15 @@ class Words:
         return (*(word.encode() for word in self.words), b"")
 
 
+def opening(tokenizer: Tokenizer, prefix: str) -> str:
+    """What of the code given for free, `prefix`, an agent is given in tokens of this tokenizer.
+
+    All of it, but where tokens join characters (`tokenizer.joins`) the white space at its end: a model expects that within the
+    next token. One that finds a line break by itself behind a docstring takes the program for finished.
+    """
+    return prefix.rstrip() if getattr(tokenizer, "joins", False) else prefix
+
+
 class HuggingFace:
     """A tokenizer of the transformers library.
 
@@ -146,6 +155,8 @@ class HuggingFace:
         UsageError: the tokenizer has no end-of-sequence token, or transformers is not installed.
         MissingData: there is no such folder or hub id within reach.
     """
+
+    joins = True  # see `opening`
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = _from_name(tokenizer) if isinstance(tokenizer, (str, Path)) else tokenizer

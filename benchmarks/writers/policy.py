@@ -2,7 +2,9 @@
 
 A run's recipe tells how its policy was asked (prompt style, chat opening, end token), and it is asked the same way. Otherwise
 a model with a chat template gets one message and begins its answer with a code fence, and one without continues the prompt;
-`--option format=` decides. Tokens are drawn by a decoder of `agents.decoding`, so records know what every token earned.
+`--option format=` decides. In a chat, code that a problem gives for free stands in the message, and the answer may say it again
+(`spelled`); a prompt that is continued ends with it, less the white space that belongs to the next token (`tokenizers.opening`).
+Tokens are drawn by a decoder of `agents.decoding`, so records know what every token earned.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ from agents.public import Informed, inform
 from agents.train import make_policy, quiet_libraries
 from benchmarks.core import Answer
 from benchmarks.suites import Suite
-from rltf_env import plugins, prompts
+from benchmarks.writers import spelled
+from rltf_env import plugins, prompts, tokenizers
 from rltf_env.core import IntArray, Problem, Program, Sandbox, Verdict
 from rltf_env.errors import MissingData, UnknownName, UsageError
 from rltf_env.tokenizers import HuggingFace
@@ -35,15 +38,26 @@ FORMATS = ("chat", "completion")
 
 
 class PolicyWriter:
-    """See the module's head. `batch` problems are written at a time, always the same ones: results do not depend on kills."""
+    """See the module's head. `batch` problems are written at a time, always the same ones: results do not depend on kills.
+
+    `anew`: the code that a problem gives for free is not where the answer begins.
+    """
 
     side_by_side = 1
 
     def __init__(
-        self, name: str, policy: Policy[Any], suite: Suite, style: Any, decoder: Any, batch: int, told: dict[str, Any]
+        self,
+        name: str,
+        policy: Policy[Any],
+        suite: Suite,
+        style: Any,
+        decoder: Any,
+        batch: int,
+        told: dict[str, Any],
+        anew: bool = False,
     ) -> None:
         self.name, self.policy, self.suite, self.style, self.decoder = name, policy, suite, style, decoder
-        self.batch, self.told = batch, told
+        self.batch, self.told, self.anew = batch, told, anew
         self.judge: Sandbox | None = None  # for decoders that look at public examples
         self.tokenizer = HuggingFace(policy.tokenizer)
         own = getattr(
@@ -71,7 +85,7 @@ class PolicyWriter:
     def write(self, problems: Sequence[Problem], samples: int, seed: int) -> list[list[Answer]]:
         began = time.perf_counter()
         asked = [self._prompt(problem) for problem in problems]
-        given = [self._encode(problem, problem.prefix) for problem in problems]
+        given = [self._encode("" if self.anew else self._opening(problem)) for problem in problems]
         limit = max(map(len, given)) + self.suite.max_tokens
         self._check_length(problems, asked, limit)
         # A batch has a generator of its own, so that it comes out the same whatever was written before it.
@@ -85,7 +99,10 @@ class PolicyWriter:
         ]
 
     def _prompt(self, problem: Problem) -> IntArray:
-        return self._encode(problem, prompts.render(problem, self.style))
+        return self._encode(prompts.render(problem, self.style))
+
+    def _opening(self, problem: Problem) -> str:
+        return tokenizers.opening(self.tokenizer, problem.prefix)
 
     def _program(self, problem: Problem, completion: Completion) -> Program:
         return self._answer(problem, completion, 0.0).program()
@@ -95,7 +112,7 @@ class PolicyWriter:
             raise UsageError("Expected a judge for the public examples, got none. Call `borrow` before `write`.")
         return self.judge.map((program.text, problem) for problem, program in pairs)
 
-    def _encode(self, problem: Problem, text: str) -> IntArray:
+    def _encode(self, text: str) -> IntArray:
         return np.asarray(self.tokenizer.encode(text) if text else [], np.int64)
 
     def _check_length(self, problems: Sequence[Problem], asked: Sequence[IntArray], limit: int) -> None:
@@ -120,14 +137,17 @@ class PolicyWriter:
         answer = Answer.of(program, seconds=seconds)
         text, lengths = answer.text[:keep], _shortened(answer.lengths or (), keep)
         truncated = not ends.size and keep == len(answer.text) and len(chosen) == self.suite.max_tokens
-        return Answer(text, lengths, answer.given, len(chosen), truncated, seconds)
+        whole = spelled(problem.prefix, text, problem.entry_point) if self.anew else text
+        before = len(whole) - len(text)  # code that was not chosen counts as one token
+        lengths, given = ((before, *lengths), 1) if before else (lengths, answer.given)
+        return Answer(whole, lengths, given, len(chosen), truncated, seconds)
 
     def _stopped(self, problem: Problem, text: str) -> int:
         """How many characters of a program count: up to the first stop text after the code that was given."""
-        if not problem.prefix:
+        if self.anew or not problem.prefix:
             return len(text)
-        stops = [at for each in self.suite.stop if (at := text.find(each, len(problem.prefix))) >= 0]
-        return min(stops, default=len(text))
+        start = len(self._opening(problem))
+        return min((at for each in self.suite.stop if (at := text.find(each, start)) >= 0), default=len(text))
 
 
 def _shortened(lengths: Sequence[int], keep: int) -> tuple[int, ...]:
@@ -206,7 +226,8 @@ def load(
         raise UsageError(f"Decoder {decoder!r}: {error}") from error
     told |= {"decoder": decoder} if decoder != "sampling" else {}
     told |= {"decoder_options": _shareable(decoder_options)} if decoder_options else {}
-    return PolicyWriter(name, policy, suite, style, made, max(1, rows // suite.samples), told)
+    anew = told["format"] == "chat" and "run" not in told
+    return PolicyWriter(name, policy, suite, style, made, max(1, rows // suite.samples), told, anew)
 
 
 Found = tuple[str, Policy[Any], Any, dict[str, Any]]

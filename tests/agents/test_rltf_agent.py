@@ -13,7 +13,6 @@ import torch
 from agents import rltf, supervised
 from agents.core import Episode
 from agents.policies.causal import CausalPolicy
-from agents.rollout import encode_prefix
 from agents.testing import check_agent
 from rltf_env import rewards
 from rltf_env.core import Attempt, CaseResult, Failure, Feedback, Outcome, Problem, Program, Verdict
@@ -375,7 +374,7 @@ def test_a_reference_is_a_target_with_its_end(policy: CausalPolicy, make_env: Ma
 
 def test_given_code_is_no_target(make_env: MakeEnv, problems: list[Problem]) -> None:
     env = make_env()
-    made, given = supervised.reference(env, problems[-1], 0), encode_prefix(env, problems[-1])
+    made, given = supervised.reference(env, problems[-1], 0), env.encode_prefix(problems[-1])
     assert made is not None
     np.testing.assert_array_equal(made.tokens[: len(given)], given)
     assert made.learn.tolist() == [False] * len(given) + [True] * (len(made.tokens) - len(given))

@@ -38,7 +38,7 @@ def make(**options: Any) -> UnitTestEnv:
 def test_the_dataset_has_prompts_with_the_given_code_and_ids() -> None:
     rows = dataset([DOUBLE], style="statement")
     assert rows.column_names == ["prompt", "problem"]
-    assert rows[0] == {"prompt": "Return twice x.\ndef f(x):\n", "problem": "double"}
+    assert rows[0] == {"prompt": "Return twice x.\ndef f(x):", "problem": "double"}
 
 
 def test_an_instruct_model_gets_one_message_and_begins_behind_the_given_code() -> None:
@@ -48,7 +48,7 @@ def test_an_instruct_model_gets_one_message_and_begins_behind_the_given_code() -
 
     prompt = dataset([DOUBLE], apply_chat_template=template)[0]["prompt"]
     assert prompt.startswith("<user>Return twice x.")
-    assert prompt.endswith("<model>def f(x):\n")
+    assert prompt.endswith("<model>def f(x):")
 
 
 def test_rewards_are_the_environments_and_what_could_not_be_judged_is_none() -> None:
@@ -56,6 +56,10 @@ def test_rewards_are_the_environments_and_what_could_not_be_judged_is_none() -> 
         prompts=["p"] * 4, completions=COMPLETIONS, problem=["double"] * 4, trainer_state=None
     )
     assert rewards == [1.0, pytest.approx(-0.3), -1.0, None]
+
+
+def test_the_line_break_may_be_the_models() -> None:
+    assert reward_function(make())(completions=["\n    return 2 * x"], problem=["double"]) == [1.0]
 
 
 def test_conversations_and_fences_are_read() -> None:

@@ -82,9 +82,9 @@ def test_answers_have_tokens_that_spell_them_and_know_what_was_given(run: Path) 
     writer = find(run)
     for problem, group in zip(PROBLEMS, writer.write(PROBLEMS, 2, 0), strict=True):
         for answer in group:
-            assert answer.text.startswith(problem.prefix)
+            assert answer.text.startswith(problem.prefix.rstrip())
             assert sum(answer.lengths) == len(answer.text)
-            assert sum(answer.lengths[: answer.given]) == len(problem.prefix)
+            assert sum(answer.lengths[: answer.given]) == len(problem.prefix.rstrip())
             assert answer.tokens <= 12
 
 
@@ -118,15 +118,33 @@ def test_prompt_that_leaves_no_room_is_refused(run: Path) -> None:
         find(run).write([long], 1, 0)
 
 
-def written(policy: CausalPolicy, text: str, *, ended: bool, prefix: str = PREFIX, limit: int = 40) -> Any:
+def written(
+    policy: CausalPolicy, text: str, *, ended: bool, prefix: str = PREFIX, limit: int = 40, anew: bool = False
+) -> Any:
     """The answer that a decoder's tokens for `text` become."""
     suite = suites.get("humaneval").changed(max_tokens=limit)
-    writer = PolicyWriter("x", policy, suite, None, None, 1, {})
-    given = writer.tokenizer.encode(prefix) if prefix else []
+    writer = PolicyWriter("x", policy, suite, None, None, 1, {}, anew)
+    given = writer.tokenizer.encode(prefix) if prefix and not anew else []
     tokens = np.array([*given, *writer.tokenizer.encode(text), *([policy.eos_id] if ended else [])], np.int64)
     zeros = np.zeros(len(tokens), np.float32)
     problem = Problem("p", "", [CallCase((1,), 1)], "f", prefix=prefix)
     return writer._answer(problem, Completion(tokens, zeros, zeros, len(given), not ended), 0.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "before"),
+    [
+        ("def f(x):\n    return 2 * x\n\ndef g(): pass\n", PREFIX.rstrip() + "\n\n\n"),
+        ("    return 2 * x\n", PREFIX),
+        (PREFIX + "    return 2 * x\n", ""),
+    ],
+    ids=["anew", "continued", "said again"],
+)
+def test_answer_in_a_chat_may_say_again_what_was_given(policy: CausalPolicy, text: str, before: str) -> None:
+    answer = written(policy, text, ended=True, prefix=PREFIX, anew=True)
+    assert answer.text == before + text
+    assert sum(answer.lengths) == len(answer.text)
+    assert sum(answer.lengths[: answer.given]) == len(before)
 
 
 def test_completion_ends_at_a_stop_text_even_inside_a_token(policy: CausalPolicy) -> None:

@@ -173,11 +173,8 @@ def test_chat_may_open_the_answer():
         (STDIN, "The program reads standard input and writes standard output."),
         (Problem("c", "Add.", CALL.cases, "add"), "Name the function `add`."),
         (Problem("c", "Add.", CALL.cases, "add", starter=CODE), f"Begin with:\n{CODE}"),
-        (
-            Problem("c", "Add.", CALL.cases, "add", prefix="import re\n"),
-            "begins with this code; write only what follows",
-        ),
-        (COMPLETION, "Complete this code; write only what follows it:\ndef add(a, b):"),
+        (Problem("c", "Add.", CALL.cases, "add", prefix="import re\n"), "begins with this code:\nimport re"),
+        (COMPLETION, "Complete this code:\ndef add(a, b):"),
     ],
 )
 def test_chat_says_what_the_program_has_to_be(problem: Problem, said: str):
