@@ -217,16 +217,18 @@ def load(
         name, policy, style, told = _run(Path(spec), device)
     else:
         name, policy, style, told = _model(spec, format, opening, eos, options)
+    anew = told["format"] == "chat" and "run" not in told
     options = {"temperature": suite.temperature, "top_p": suite.top_p, "top_k": suite.top_k, **(decoder_options or {})}
     if decoder == "sampling":
         options.setdefault("rows", rows)
+        if not anew:
+            options.setdefault("stop", suite.stop)  # what stands behind it is cut off anyway
     try:
         made = plugins.find("decoding", decoder, package="agents")(**options)
     except TypeError as error:
         raise UsageError(f"Decoder {decoder!r}: {error}") from error
     told |= {"decoder": decoder} if decoder != "sampling" else {}
     told |= {"decoder_options": _shareable(decoder_options)} if decoder_options else {}
-    anew = told["format"] == "chat" and "run" not in told
     return PolicyWriter(name, policy, suite, style, made, max(1, rows // suite.samples), told, anew)
 
 

@@ -106,6 +106,7 @@ def test_model_folder_without_a_template_continues_the_prompt(run: Path) -> None
 def test_decoder_is_found_by_name_and_checked(run: Path) -> None:
     assert find(run, decoder="sampling", decoder_options={"rows": 3}).decoder.rows == 3
     assert find(run).decoder.temperature == 1.0
+    assert find(run).decoder.stop == SUITE.stop
     with pytest.raises(UnknownName, match="Did you mean 'sampling'"):
         find(run, decoder="samplin")
     with pytest.raises(UsageError, match="Decoder 'sampling'"):
