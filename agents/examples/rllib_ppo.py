@@ -39,12 +39,14 @@ def make(seed: int = 0) -> Any:
         UsageError: ray is not installed.
     """
     try:
+        import ray  # pyright: ignore[reportMissingImports]
         from ray.rllib.algorithms.ppo import PPOConfig  # pyright: ignore[reportMissingImports]
         from ray.tune.registry import register_env  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise UsageError(
             "Expected RLlib to be installed: pip install 'ray[rllib]', in an environment of its own."
         ) from error
+    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, ignore_reinit_error=True)
     register_env("rltf-small", flat)
     config = (
         PPOConfig()
