@@ -71,7 +71,9 @@ def reference_source(env: UnitTestEnv, options: Mapping[str, Any]) -> Source:
     of what the environment's own `dataset_options` pick."""
     if not options:
         return env.source
-    return Uniform(datasets.load(env.dataset_name, split=env.split, root=env.root, **{**env.dataset_options, **options}))
+    return Uniform(
+        datasets.load(env.dataset_name, split=env.split, root=env.root, **{**env.dataset_options, **options})
+    )
 
 
 def draw_pairs(env: UnitTestEnv, source: Source, rng: np.random.Generator, count: int) -> list[Sample]:

@@ -11,9 +11,11 @@ layouts are read, those of statements whose sections begin with a line `-----Nam
     Output                                  5
     5
 
-A sample is in doubt if it is empty, has a blank line inside (the rest may be an explanation), a line that begins like a heading or
-an explanation, or a picture; if inputs and outputs do not take turns; if the statement speaks of several right answers or
-of interaction; or if the problem's tests give the same input another output. Problems that call a function have none.
+A sample whose input is also a test is that test, if its output begins like the test's and goes on, if at all, after a blank
+line: AtCoder's statements explain there. Any other sample is in doubt if it is empty, has a blank line inside, or has a line that
+begins like a heading or an explanation, or a picture. All of them are in doubt if inputs and outputs do not take turns,
+if a test gives a sample's input another output, or if the statement speaks of several right answers or of
+interaction. Problems that call a function have no examples.
 """
 
 from __future__ import annotations
@@ -24,14 +26,14 @@ from collections.abc import Sequence
 from rltf_env.core import Case, StdinCase
 
 _SECTION = re.compile(r"^-----(.+?)-----[ \t]*$", re.MULTILINE)
-_PART = re.compile(r"^(Input|Output):?[ \t]*$", re.MULTILINE)
+_PART = re.compile(r"^(?:Sample )?(Input|Output)(?: \d+)?:?[ \t]*$", re.MULTILINE)
 _SAMPLE = re.compile(r"sample (input|output)(?: ?#?(\d+))?:?", re.IGNORECASE)
 _PROSE = re.compile(
     r"\s*(input|output|sample|example|explanation|note|constraints|subtask|test case|in the|\.\.\.$|.*(<image>|\[image\]|!\[))",
     re.IGNORECASE,
 )
 _SEVERAL = re.compile(
-    r"\b(any of (them|these|those)|any (one|valid|correct|possible|suitable|order|such|solution|answer)"
+    r"\b(some possible|any of (them|these|those)|any (one|valid|correct|possible|suitable|order|such|solution|answer)"
     r"|(multiple|several|many|more than one)( \w+)? (answers?|solutions?|ways?|optimal|outputs?)|(print|output|find|choose) any"
     r"|absolute or relative|relative or absolute|interactive|interactor|flush)\b",
     re.IGNORECASE,
@@ -39,7 +41,7 @@ _SEVERAL = re.compile(
 
 
 def examples(statement: str, cases: Sequence[Case]) -> tuple[StdinCase, ...]:
-    """The samples of `statement`; where one is also a test, up to white space, that test itself. () in doubt.
+    """The samples of `statement`, each without doubt; else ().
 
     Args:
         cases: the problem's tests. If they call a function, or are not in memory, there are no examples.
@@ -49,15 +51,21 @@ def examples(statement: str, cases: Sequence[Case]) -> tuple[StdinCase, ...]:
     statement = statement.replace("\r\n", "\n")
     if _SEVERAL.search(statement):
         return ()
-    found = [_case(given, right) for given, right in samples(statement)]
     tests = {_trimmed(case.stdin): case for case in reversed(cases) if isinstance(case, StdinCase)}
-    known = [tests.get(_trimmed(case.stdin), case) for case in found]
-    agree = all(_trimmed(a.stdout) == _trimmed(b.stdout) for a, b in zip(found, known, strict=True))
-    return tuple(dict.fromkeys(known)) if agree else ()
+    found = [_example(given, right, tests.get(_trimmed(given))) for given, right in _samples(statement)]
+    return tuple(dict.fromkeys(case for case in found if case)) if all(found) else ()
 
 
-def samples(statement: str) -> list[tuple[str, str]]:
-    """Input and output of each sample, without line ends around them; [] in doubt."""
+def _example(given: str, right: str, test: StdinCase | None) -> StdinCase | None:
+    """The example that a sample makes; None in doubt."""
+    if test is not None:
+        told, known = _trimmed(right), _trimmed(test.stdout)
+        return test if known and f"{told}\n\n".startswith(f"{known}\n\n") else None
+    return None if _doubtful(right) else StdinCase(f"{given}\n", f"{right}\n")
+
+
+def _samples(statement: str) -> list[tuple[str, str]]:
+    """Input and output of each sample, without line ends around them, and what follows the output; [] in doubt."""
     _, *pieces = _SECTION.split(statement)
     sections = list(zip([title.strip() for title in pieces[::2]], pieces[1::2], strict=True))
     together = [body for title, body in sections if title.rstrip(":").lower() in ("example", "examples")]
@@ -84,7 +92,7 @@ def _paired(parts: Sequence[Part]) -> list[tuple[str, str]]:
     pairs: list[tuple[str, str]] = []
     for (first, number, given), (second, same, right) in zip(inputs, outputs, strict=True):
         turns = (first.lower(), second.lower()) == ("input", "output") and number == same
-        if not turns or _doubtful(given) or _doubtful(right):
+        if not turns or _doubtful(given):
             return []
         pairs.append((given.strip("\n"), right.strip("\n")))
     return pairs
@@ -93,10 +101,6 @@ def _paired(parts: Sequence[Part]) -> list[tuple[str, str]]:
 def _doubtful(text: str) -> bool:
     lines = text.strip().split("\n")
     return any(not line.strip() or _PROSE.match(line) for line in lines)
-
-
-def _case(given: str, right: str) -> StdinCase:
-    return StdinCase(f"{given}\n", f"{right}\n")
 
 
 def _trimmed(text: str) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from rltf_env import datasets, prompts, sandbox
 from rltf_env.core import CallCase, Case, Outcome, StdinCase
-from rltf_env.datasets._apps_examples import examples, samples
+from rltf_env.datasets._apps_examples import examples
 from rltf_env.text import TextEnv
 
 TESTS = (StdinCase("9\n", "81\n"), StdinCase("1 \n2", "3"))
@@ -77,11 +77,12 @@ A.
         (CODECHEF, [("1\n2", "3")]),
         (NUMBERED, [("1", "2"), ("3", "4")]),
         ("A.\n-----Example-----\nInput:\n1\nOutput:\n2\n", [("1", "2")]),
+        ("A.\n-----Examples-----\nSample Input:\n1\nSample Output:\n2\n", [("1", "2")]),
         ("A.\n-----Example-----\nInput\n  1 1\n\nOutput\n 2\n", [("  1 1", " 2")]),
     ],
 )
 def test_samples_without_doubt_are_read(statement: str, expected: list[tuple[str, str]]) -> None:
-    assert samples(statement) == expected
+    assert examples(statement, ()) == tuple(StdinCase(f"{given}\n", f"{right}\n") for given, right in expected)
 
 
 @pytest.mark.parametrize(
@@ -106,11 +107,21 @@ def test_samples_without_doubt_are_read(statement: str, expected: list[tuple[str
     ],
 )
 def test_samples_in_doubt_are_not_read(statement: str) -> None:
-    assert samples(statement) == []
+    assert examples(statement, ()) == ()
 
 
 def test_a_sample_that_is_a_test_is_that_very_test() -> None:
     assert examples(CODEFORCES, TESTS) == (StdinCase("1 \n2", "3"), StdinCase("4\n5\n", "9\n"))
+
+
+EXPLAINED = "A.\n-----Sample Input-----\n3 1\n\n-----Sample Output-----\nYes\n\nLet C = 3.\n"
+
+
+def test_an_explanation_behind_an_output_is_none_of_it_where_a_test_says_so() -> None:
+    assert examples(EXPLAINED, (StdinCase("3 1\n", "Yes\n"),)) == (StdinCase("3 1\n", "Yes\n"),)
+    assert examples(EXPLAINED, (StdinCase("3 2\n", "Yes\n"),)) == ()
+    for other in ("No\n", "Y\n", "Yes\n\nLet\n", ""):
+        assert examples(EXPLAINED, (StdinCase("3 1\n", other),)) == ()
 
 
 def test_a_sample_that_a_test_contradicts_costs_all_of_them() -> None:
