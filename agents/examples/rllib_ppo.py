@@ -3,7 +3,9 @@
     pip install 'ray[rllib]' 'rltf[agents]'         ray pins its own version of Gymnasium: use an environment of its own
     python -m agents.examples.rllib_ppo
 
-RLlib's default models take vectors, so tokens come as one: prompt and program, one-hot (`Flat`).
+Not seen to train yet: with ray 2.60.0 and Gymnasium 1.2.2 it came as far as starting ray, for which a crowded machine had no time.
+
+RLlib's default models take vectors, so tokens come as one: prompt and program, one-hot (`flat`).
 """
 
 from __future__ import annotations
