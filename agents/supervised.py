@@ -67,10 +67,13 @@ def supervised_loss(data: Batch, logits: Tensor) -> tuple[Tensor, dict[str, Tens
 
 
 def reference_source(env: UnitTestEnv, options: Mapping[str, Any]) -> Source:
-    """Where pairs come from: the environment's own source, or the problems that `options` pick of its dataset and split."""
+    """Where pairs come from: the environment's own source, or the problems that `options` pick of its dataset and split, on top
+    of what the environment's own `dataset_options` pick."""
     if not options:
         return env.source
-    return Uniform(datasets.load(env.dataset_name, split=env.split, root=env.root, **options))
+    return Uniform(
+        datasets.load(env.dataset_name, split=env.split, root=env.root, **{**env.dataset_options, **options})
+    )
 
 
 def draw_pairs(env: UnitTestEnv, source: Source, rng: np.random.Generator, count: int) -> list[Sample]:

@@ -43,6 +43,7 @@ AnyProgram = Program | Sequence[int] | IntArray | str
 
 RESET_OPTIONS = ("problem", "prefix")
 ON_LONG_PROMPT = ("error", "truncate")
+FALLBACK_OPTIONS = ("held_out",)  # what the embedded problems can be asked for in place of another dataset's
 FINGERPRINT = 64  # problems of an endless source that its digest is taken over
 
 
@@ -90,7 +91,9 @@ class Judging:
         self._judge, self._judge_options = sandbox, dict(sandbox_options or {})
         self._lease: _shared.Lease | None = None
         self.split, self.root = split, root
-        self.source, self.dataset_name = _find_source(dataset, split, root, dict(dataset_options or {}), source)
+        self.source, self.dataset_name, self.dataset_options = _find_source(
+            dataset, split, root, dict(dataset_options or {}), source
+        )
         self.pad_id: int = self.tokenizer.vocab_size
         self._eos = self.tokenizer.eos_id
 
@@ -323,22 +326,26 @@ def _find_source(
     root: str | None,
     options: dict[str, Any],
     source: Source | None,
-) -> tuple[Source, str]:
-    """The source and the name of the data that it draws from: `"custom"` unless they were asked for by name."""
+) -> tuple[Source, str, dict[str, Any]]:
+    """The source, the name of the data that it draws from (`"custom"` unless they were asked for by name), and their options."""
     if source is not None:
         if options:
             raise UsageError(f"Expected dataset_options with a dataset, got them with source={source!r}.")
-        return datasets.source(source), "custom"
+        return datasets.source(source), "custom", {}
     if not isinstance(dataset, str):
-        return datasets.source(dataset, split, root, **options), "custom"
+        return datasets.source(dataset, split, root, **options), "custom", options
     try:
-        return datasets.source(dataset, split, root, **options), dataset
+        return datasets.source(dataset, split, root, **options), dataset, options
     except MissingData as error:
         if dataset not in datasets.names():  # a path or a hub id is somebody's own: nothing can stand in for it
             raise
+        kept = {key: value for key, value in options.items() if key in FALLBACK_OPTIONS}
+        lost = ", ".join(sorted(options.keys() - kept.keys()))
         warnings.warn(
-            f"{error} Until then the embedded procedural problems are used: what is measured says nothing on {dataset!r}.",
+            f"{error} Until then the embedded procedural problems are used: what is measured says nothing on {dataset!r}."
+            + (f" Of its dataset_options {lost} mean nothing to them and have no effect." if lost else ""),
             MissingDataWarning,
             stacklevel=4,  # whoever made the environment
         )
-    return datasets.source("procedural", split if split in ("train", "validation", "test") else None), "procedural"
+    known = split if split in ("train", "validation", "test") else None
+    return datasets.source("procedural", known, **kept), "procedural", kept

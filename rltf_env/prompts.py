@@ -69,8 +69,8 @@ def mbpp(problem: Problem) -> str:
 
 
 def plain(problem: Problem) -> str:
-    """The statement and the public examples, one a line, and a newline."""
-    return "".join(f"{part}\n" for part in (problem.statement, *shown(problem)))
+    """The statement, the public examples that it does not hold itself, one a line, and a newline."""
+    return "".join(f"{part}\n" for part in (problem.statement, *_untold(problem)))
 
 
 def statement(problem: Problem) -> str:
@@ -93,6 +93,11 @@ STYLES: MappingProxyType[str, Callable[[Problem], str]] = MappingProxyType(
 def shown(problem: Problem) -> Sequence[str]:
     """The public examples as text: `f([1, 2]) == 3` for a call, the assert itself, input and output."""
     return [_show(case, problem.entry_point) for case in problem.examples]
+
+
+def _untold(problem: Problem) -> Sequence[str]:
+    """The public examples as text, unless the statement has them already (`meta["examples_in"]`), as APPS's do."""
+    return [] if problem.meta.get("examples_in") == "statement" else shown(problem)
 
 
 def _show(case: Case, entry_point: str | None) -> str:
@@ -132,8 +137,8 @@ def _task(problem: Problem) -> str:
         parts.append("The program reads standard input and writes standard output.")
     elif not (problem.starter.strip() or problem.prefix or problem.examples):
         parts.append(f"Name the function `{problem.entry_point}`.")
-    if problem.examples:
-        parts.append("\n".join(["Your code should satisfy these tests:", *shown(problem)]))
+    if untold := _untold(problem):
+        parts.append("\n".join(["Your code should satisfy these tests:", *untold]))
     return "\n\n".join([*parts, "Answer with Python code only, without any explanation."])
 
 

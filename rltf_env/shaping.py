@@ -22,7 +22,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import gymnasium
+import numpy as np
 
+from rltf_env.core import IntArray
 from rltf_env.errors import UsageError
 from rltf_env.masking import Follower
 from rltf_env.prefix import Prefix
@@ -69,18 +71,23 @@ class PrefixReward(gymnasium.Wrapper[Any, Any, Any, Any], gymnasium.utils.Record
             raise UsageError(f"Expected gamma in (0, 1], the discount of the agent, got {gamma!r}.")
         self.potential, self.gamma = potential or Dead(), gamma
         self._follow = Follower(env.unwrapped.tokenizer)  # type: ignore[attr-defined]
+        self._seen: IntArray = np.zeros(0, np.int64)
         self._before = 0.0
         self._dead_at: int | None = None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         observation, info = self.env.reset(seed=seed, options=options)
-        tokens = self._tokens()
-        alive = [self._follow(tokens[:n]).alive for n in range(1, len(tokens) + 1)]
-        self._dead_at = alive.index(False) if False in alive else None
-        self._before = self.potential(self._follow(tokens))
+        self._begin(self._tokens())
         return observation, info
 
+    def _begin(self, tokens: IntArray) -> None:
+        alive = [self._follow(tokens[:n]).alive for n in range(1, len(tokens) + 1)]
+        self._dead_at = alive.index(False) if False in alive else None
+        self._seen, self._before = tokens, self.potential(self._follow(tokens))
+
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        if not np.array_equal(self._seen, before := self._tokens()):  # somebody has called set_state
+            self._begin(before)
         observation, reward, terminated, truncated, info = self.env.step(action)
         over = terminated or truncated
         tokens = self._tokens()
@@ -89,9 +96,9 @@ class PrefixReward(gymnasium.Wrapper[Any, Any, Any, Any], gymnasium.utils.Record
             self._dead_at = len(tokens) - 1
         after = 0.0 if over else self.potential(prefix)
         added = shaping(self._before, after, self.gamma)
-        self._before = after
+        self._seen, self._before = tokens, after
         info = info | {"shaping": added} | ({"dead_at": self._dead_at} if over else {})
         return observation, float(reward) + added, terminated, truncated, info
 
-    def _tokens(self) -> Any:
+    def _tokens(self) -> IntArray:
         return self.env.unwrapped.tokens  # type: ignore[attr-defined]

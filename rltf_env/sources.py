@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -94,3 +95,12 @@ class Mapped:
     def observe(self, attempt: Attempt) -> None:
         """The other is told of every attempt."""
         self.source.observe(attempt)
+
+    def get_state(self) -> Any:
+        """The other's state; None if it does not change as it goes."""
+        return self.source.get_state() if hasattr(self.source, "get_state") else None  # type: ignore[attr-defined]
+
+    def set_state(self, saved: Any) -> None:
+        """Takes the other back to a state of it."""
+        if hasattr(self.source, "set_state"):
+            self.source.set_state(saved)  # type: ignore[attr-defined]

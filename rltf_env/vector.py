@@ -108,6 +108,11 @@ class UnitTestVectorEnv(Judging, VectorEnv[Any, Any, Any]):  # pyright: ignore[r
         super().__init__(dataset, **options)
         self.num_envs, self.overlap, self.copy = positive("num_envs", num_envs), overlap, copy
         self.max_episode_steps = None if max_episode_steps is None else positive("max_episode_steps", max_episode_steps)
+        if render_mode == "human":
+            raise UsageError(
+                f"Expected render_mode 'ansi' or None of {num_envs} rows, got 'human': they would take one another's place on the "
+                "terminal. Show the rows of 'ansi' as you like, or gymnasium.make one environment with 'human'."
+            )
         self.render_mode, self.autoreset_mode = rendering(render_mode, RENDER_MODES), AutoresetMode(autoreset_mode)
         self.metadata = {"render_modes": list(RENDER_MODES), "render_fps": 10, "autoreset_mode": self.autoreset_mode}
         self._make_spaces()

@@ -2,6 +2,9 @@
 
 pip install 'rltf[agents,thirdparty]'
 python -m agents.examples.masked_ppo
+
+Seen with seed 0, one thread, verdicts computed in the process: none of the eight problems before, 6 after 22,752 tokens, all after
+25,280 and 14 s of CPU.
 """
 
 from __future__ import annotations

@@ -3,7 +3,9 @@
     pip install 'ray[rllib]' 'rltf[agents]'         ray pins its own version of Gymnasium: use an environment of its own
     python -m agents.examples.rllib_ppo
 
-RLlib's default models take vectors, so tokens come as one: prompt and program, one-hot (`Flat`).
+Not seen to train yet: with ray 2.60.0 and Gymnasium 1.2.2 it came as far as starting ray, for which a crowded machine had no time.
+
+RLlib's default models take vectors, so tokens come as one: prompt and program, one-hot (`flat`).
 """
 
 from __future__ import annotations
@@ -39,12 +41,14 @@ def make(seed: int = 0) -> Any:
         UsageError: ray is not installed.
     """
     try:
+        import ray  # pyright: ignore[reportMissingImports]
         from ray.rllib.algorithms.ppo import PPOConfig  # pyright: ignore[reportMissingImports]
         from ray.tune.registry import register_env  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise UsageError(
             "Expected RLlib to be installed: pip install 'ray[rllib]', in an environment of its own."
         ) from error
+    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, ignore_reinit_error=True)
     register_env("rltf-small", flat)
     config = (
         PPOConfig()

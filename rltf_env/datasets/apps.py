@@ -3,7 +3,7 @@
 Read from the original folders (`train/0001/question.txt`, `input_output.json`, `solutions.json`, `starter_code.py`,
 `metadata.json`) or from the hub's rows (`train.jsonl`, fields `problem_id`, `question`, `solutions`, ...), which give the
 same problems. A problem without tests cannot be judged: it is in `Problems.skipped` with the reason, and a warning is logged.
-How tests are read is told in `_apps_cases.py`.
+How tests are read is told in `_apps_cases.py`, which samples of a statement become public examples in `_apps_examples.py`.
 
 APPS's harness puts some twenty imports before every program. Programs that read standard input do without them here, as they
 did where they come from. Problems from LeetCode (`class Solution`) rely on them: there they are the problem's `prefix`.
@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from rltf_env.core import Problem, Problems
 from rltf_env.datasets._apps_cases import Decoded, Place, entry_point_of, from_file, from_text
+from rltf_env.datasets._apps_examples import examples
 from rltf_env.datasets._files import (
     Root,
     as_object,
@@ -193,11 +194,12 @@ def _problem(raw: _Raw, found: Decoded) -> Problem:
         statement=raw.question,
         cases=found.cases,
         entry_point=entry_point,
+        examples=examples(raw.question, found.cases),
         solutions=tuple(prefix + solution for solution in raw.solutions),
         difficulty=raw.difficulty,
         prefix=prefix,
         starter=raw.starter,
-        meta={"style": "rltf", "url": raw.url, "source": _site(raw.url)},
+        meta={"style": "rltf", "url": raw.url, "source": _site(raw.url), "examples_in": "statement"},
     )
 
 

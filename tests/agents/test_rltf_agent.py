@@ -396,6 +396,13 @@ def pairs(env: UnitTestEnv, count: int) -> list[Any]:
     return supervised.draw_pairs(env, env.source, np.random.default_rng(0), count)
 
 
+def test_picked_references_are_of_the_problems_that_the_environment_was_asked_for() -> None:
+    env = UnitTestEnv("procedural", dataset_options={"depths": [3]}, sandbox="scripted")
+    assert {p.difficulty for p in supervised.reference_source(env, {"size": 8}).problems} == {"depth-3"}
+    picked = supervised.reference_source(env, {"size": 8, "depths": [1]})
+    assert {p.difficulty for p in picked.problems} == {"depth-1"}
+
+
 def test_a_few_references_are_learnt_by_heart(policy: CausalPolicy, make_env: MakeEnv, problems: list[Problem]) -> None:
     options = {"lr": 3e-2, "warmup": 1, "weight_decay": 0.0}
     agent = supervised.load(policy, make_env(problems=problems[:1]), seed=0, batch_size=8, optimiser=options)

@@ -350,6 +350,15 @@ def test_the_fallback_keeps_the_split(tmp_path: Any) -> None:
     assert env.reset()[1]["problem"].startswith("procedural/test/")
 
 
+def test_the_fallback_keeps_the_options_that_it_understands_and_names_the_others(tmp_path: Any) -> None:
+    asked = {"held_out": 0.5, "tag": "math"}
+    with pytest.warns(MissingDataWarning, match="Of its dataset_options tag mean nothing"):
+        env = UnitTestEnv("mbpp", root=str(tmp_path), dataset_options=asked)
+    env.reset(seed=0)
+    assert env.problem.held_out
+    assert env.dataset_options == {"held_out": 0.5}
+
+
 def test_the_digest_says_which_problems_are_in_use(make: Any) -> None:
     assert make(THREE).data_digest == make(source=Cycle(THREE)).data_digest != make().data_digest
     endless = UnitTestEnv()

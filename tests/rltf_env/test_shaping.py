@@ -101,6 +101,22 @@ def test_given_tokens_that_are_dead_are_named_and_not_paid() -> None:
     assert rewards == [2.0]  # 1 - Phi(s0)
 
 
+def test_shaping_goes_on_from_a_moment_that_was_gone_back_to() -> None:
+    env = PrefixReward(make())
+    env.reset()
+    env.step(ord("x"))
+    saved = env.unwrapped.get_state()
+    died = env.step(ord(")"))[1]
+    env.unwrapped.set_state(saved)
+    assert (died, env.step(ord("="))[1]) == (-1.0, 0.0)
+    env.step(ord(")"))
+    dead = env.unwrapped.get_state()
+    env.reset()
+    env.unwrapped.set_state(dead)
+    info = env.step(EOS)[-1]
+    assert (info["shaping"], info["dead_at"]) == (1.0, 2)
+
+
 def test_the_vector_of_the_feedback_is_left_alone() -> None:
     _, plain = play(make(), [*b")", EOS])
     _, shaped = play(PrefixReward(make()), [*b")", EOS])

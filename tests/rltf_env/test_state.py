@@ -21,7 +21,7 @@ from rltf_env.core import Outcome, Problem
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import UnknownName, UsageError
 from rltf_env.sandbox.scripted import ScriptedSandbox
-from rltf_env.sources import Cycle
+from rltf_env.sources import Cycle, Mapped, Uniform
 from rltf_env.text import TextEnv
 
 EOS = 256
@@ -116,6 +116,16 @@ def test_a_source_that_goes_round_goes_back_too() -> None:
     following = [env.reset()[1]["problem"] for _ in range(3)]
     env.set_state(saved)
     assert [env.reset()[1]["problem"] for _ in range(3)] == following
+
+
+def test_a_source_whose_problems_are_changed_goes_back_too() -> None:
+    env = make(source=Mapped(Cycle(PROBLEMS), lambda problem: problem))
+    env.reset()
+    saved = env.get_state()
+    following = [env.reset()[1]["problem"] for _ in range(3)]
+    env.set_state(saved)
+    assert [env.reset()[1]["problem"] for _ in range(3)] == following
+    assert Mapped(Uniform(PROBLEMS), lambda problem: problem).get_state() is None
 
 
 def test_a_time_limit_is_part_of_the_moment() -> None:

@@ -194,6 +194,11 @@ def test_frames_show_each_row() -> None:
 # -------------------------------------------------------------------------------------------------------- refusals
 
 
+def test_many_rows_are_not_drawn_on_one_terminal_and_the_error_says_why() -> None:
+    with pytest.raises(UsageError, match="take one another's place"):
+        UnitTestVectorEnv(PROBLEMS, num_envs=2, sandbox="scripted", render_mode="human")
+
+
 @pytest.mark.parametrize(
     "tokens", [[65], [65] * 6, [65, 65, 65, 65, PAD], [65, 65, 65, 65, -1], [1.0] * 5, [[65] * 5], None]
 )

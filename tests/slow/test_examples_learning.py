@@ -1,4 +1,7 @@
-"""Other people's agents learn the small task: reading the prompt solves all of it, any one answer solves one problem of eight."""
+"""Other people's agents learn the small task: reading the prompt solves all of it, any one answer solves one problem of eight.
+
+What each solves in the end stands in the report that `--junitxml` writes.
+"""
 
 from __future__ import annotations
 
@@ -29,13 +32,14 @@ def judge() -> Iterator[small.Remembering]:
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", ["PPO", "A2C", "DQN"])
-def test_stable_baselines3s_agents_learn_to_read_the_prompt(name: str, judge: Any) -> None:
+def test_stable_baselines3s_agents_learn_to_read_the_prompt(name: str, judge: Any, record_property: Any) -> None:
     from agents.examples import sb3_agents
 
     model = sb3_agents.make(name, judge, seed=0)
     assert sb3_agents.solved(model, judge) <= IGNORANT
     model.learn(sb3_agents.AGENTS[name][3])
-    assert sb3_agents.solved(model, judge) >= ENOUGH
+    record_property("solved", learned := sb3_agents.solved(model, judge))
+    assert learned >= ENOUGH
 
 
 @pytest.mark.slow
@@ -43,21 +47,23 @@ def test_stable_baselines3s_agents_learn_to_read_the_prompt(name: str, judge: An
 @pytest.mark.skipif(
     importlib.util.find_spec("sb3_contrib") is None, reason="needs sb3-contrib: pip install 'rltf[thirdparty]'"
 )
-def test_maskable_ppo_learns_to_read_the_prompt(judge: Any) -> None:
+def test_maskable_ppo_learns_to_read_the_prompt(judge: Any, record_property: Any) -> None:
     from agents.examples import masked_ppo
 
     model = masked_ppo.make(judge, seed=0)
     assert masked_ppo.solved(model, judge) <= IGNORANT
     model.learn(masked_ppo.STEPS)
-    assert masked_ppo.solved(model, judge) >= ENOUGH
+    record_property("solved", learned := masked_ppo.solved(model, judge))
+    assert learned >= ENOUGH
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_ppo_from_scratch_learns_to_read_the_prompt(judge: Any) -> None:
+def test_ppo_from_scratch_learns_to_read_the_prompt(judge: Any, record_property: Any) -> None:
     from agents.examples import ppo_from_scratch
 
     config = ppo_from_scratch.Config()
     untrained = ppo_from_scratch.Model(small.environment(judge=judge), config)
     assert ppo_from_scratch.solved(untrained, judge) <= IGNORANT
-    assert ppo_from_scratch.solved(ppo_from_scratch.train(config, judge), judge) >= ENOUGH
+    record_property("solved", learned := ppo_from_scratch.solved(ppo_from_scratch.train(config, judge), judge))
+    assert learned >= ENOUGH
