@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import statistics
 import subprocess
@@ -218,7 +219,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if asked.json:
         words = sys.argv[1:] if arguments is None else arguments
         command = " ".join(["python -m benchmarks.training", *words])
-        asked.json.write_text(json.dumps({"command": command, "versions": made, "models": record}, indent=1) + "\n")
+        said = {"command": command, "versions": made, "load": os.getloadavg()[1], "models": record}
+        asked.json.write_text(json.dumps(said, indent=1) + "\n")
     return 0
 
 
