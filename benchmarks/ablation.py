@@ -218,7 +218,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder for runs, tables and picture")
     parser.add_argument("overrides", nargs="*", metavar="table.key=value", help="for all recipes")
     asked = parser.parse_args(arguments)
-    console, runs = Console(), {}
+    console, runs, figures = Console(), {}, {}
     quiet_libraries()
     try:
         if asked.seeds < 1 or asked.updates < 0:

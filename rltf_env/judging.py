@@ -298,7 +298,8 @@ def _arguments(kind: type) -> list[str]:
     """The names of all arguments that an environment of this kind takes."""
     inits = [vars(base)["__init__"] for base in kind.__mro__ if issubclass(base, Judging) and "__init__" in vars(base)]
     named = (parameter for init in inits for parameter in signature(init).parameters.values())
-    return [each.name for each in named if each.kind is not Parameter.VAR_KEYWORD and each.name != "self"]
+    names = [each.name for each in named if each.kind is not Parameter.VAR_KEYWORD and each.name != "self"]
+    return list(dict.fromkeys(names))
 
 
 def positive(name: str, value: int) -> int:

@@ -69,6 +69,14 @@ def test_import_loads_nothing_heavy(code: str) -> None:
     assert not heavy(modules_after(code))
 
 
+@pytest.mark.parametrize(("package", "absent"), [("agents", "torch"), ("agents", "tomli_w"), ("benchmarks", "rich")])
+def test_what_is_not_installed_is_told_with_the_extra_that_brings_it(package: str, absent: str) -> None:
+    code = f"import sys; sys.modules[{absent!r}] = None; import {package}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
+    assert f"{package} needs {absent}" in done.stderr
+    assert "pip install 'rltf[agents]'" in done.stderr
+
+
 def test_making_and_playing_the_environment_loads_nothing_heavy() -> None:
     code = """
 import gymnasium, rltf_env

@@ -11,7 +11,8 @@ import argparse
 import tempfile
 from typing import Any
 
-from trl import GRPOConfig, GRPOTrainer
+from trl.trainer.grpo_config import GRPOConfig
+from trl.trainer.grpo_trainer import GRPOTrainer
 
 from agents.policies import causal, tiny
 from agents.trl import dataset, reward_function

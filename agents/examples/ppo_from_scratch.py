@@ -51,7 +51,7 @@ class Config:
 
 def configured(arguments: list[str]) -> Config:
     """A configuration from `name=value`; an unknown name is an error."""
-    types = {field.name: type(field.default) for field in fields(Config)}
+    types: dict[str, Any] = {field.name: type(field.default) for field in fields(Config)}
     pairs = dict(argument.split("=", 1) for argument in arguments)
     unknown = pairs.keys() - types.keys()
     if unknown:

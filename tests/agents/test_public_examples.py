@@ -229,7 +229,7 @@ def test_given_code_stays_given(policy: CausalPolicy, make_env: Any, critic: Cri
 
 def test_a_draft_that_passes_is_not_thrown_away_for_one_that_does_not() -> None:
     drafts, seconds = [completion(-2)], [completion(-1)]
-    handed = critic_sampling._handed_in
+    handed = critic_sampling._choose
     assert handed(seconds, [FAILED], drafts, [PASSED]) is drafts[0]
     assert handed(seconds, [FAILED], drafts, [FAILED]) is seconds[0]
     assert handed(seconds, [PASSED], drafts, [PASSED]) is seconds[0]

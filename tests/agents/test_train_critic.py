@@ -50,9 +50,10 @@ def trained(policy: CausalPolicy, env: UnitTestEnv, **options: Any) -> tuple[Cri
 def test_critic_learns_what_becomes_of_programs_it_has_not_seen(
     policy: CausalPolicy, make_env: Callable[..., UnitTestEnv]
 ) -> None:
-    """A rule that can be read off a program's length, on problems that it was not taught."""
-    problems = [Problem(f"p{i}", f"Do {i}.", [CallCase((), 1)], "f") for i in range(400)]
-    env = make_env(lambda source, problem: len(source) > 40, problems=problems)
+    """A rule that can be read off the statement, on problems that it was not taught."""
+    words = ("Double it", "Add it up", "Halve it")
+    problems = [Problem(f"p{i}", f"{words[i % 3]}: {i}.", [CallCase((), 1)], "f") for i in range(400)]
+    env = make_env(lambda source, problem: problem.statement.startswith("Halve"), problems=problems)
     weights = {name: t.clone() for name, t in policy.model.state_dict().items()}
     _, said = trained(policy, env, references=0.0, unseen=0.25)
     assert said["unseen"]["programs"] == 8 * said["unseen"]["problems"]
