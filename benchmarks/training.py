@@ -163,7 +163,20 @@ def table(job: Job, rows: Sequence[Result]) -> Table:
         f"{job.threads} thread(s)",
         title_justify="left",
     )
-    columns = ("", "tokens/s", "ratio", "cpu ratio", "write s", "judge s", "update s", "judge", "padding", "idle", "MB", "least")
+    columns = (
+        "",
+        "tokens/s",
+        "ratio",
+        "cpu ratio",
+        "write s",
+        "judge s",
+        "update s",
+        "judge",
+        "padding",
+        "idle",
+        "MB",
+        "least",
+    )
     for column in columns:
         shown.add_column(column, justify="left" if not column else "right")
     for row in rows:
@@ -208,19 +221,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if asked.rounds < 2:
         parser.error(f"expected --rounds of at least 2, since the first is not counted, got {asked.rounds}")
     made = versions()
-    console, record = Console(), dict[str, Any]()
+    words = sys.argv[1:] if arguments is None else arguments
+    said: dict[str, Any] = {
+        "command": " ".join(["python -m benchmarks.training", *words]),
+        "versions": made,
+        "models": {},
+    }
+    console = Console()
     console.width = max(console.width, WIDTH)
     console.print(", ".join(f"{name} {text}" for name, text in made.items()), highlight=False)
     for name in asked.model or JOBS:
         job = Job(**{**asdict(JOBS[name]), "rounds": asked.rounds, "threads": asked.threads})
         rows = race(job, ["ours"] if asked.without_trl or "trl" not in made else ["ours", "trl"])
         console.print(table(job, rows))
-        record[name] = {"job": asdict(job), "results": [asdict(row) for row in rows]}
-    if asked.json:
-        words = sys.argv[1:] if arguments is None else arguments
-        command = " ".join(["python -m benchmarks.training", *words])
-        said = {"command": command, "versions": made, "load": os.getloadavg()[1], "models": record}
-        asked.json.write_text(json.dumps(said, indent=1) + "\n")
+        results = [asdict(row) for row in rows]
+        said["models"][name] = {"job": asdict(job), "load": os.getloadavg()[1], "results": results}
+        if asked.json:  # after each: a comparison may take long, and be cut off
+            asked.json.write_text(json.dumps(said, indent=1) + "\n")
     return 0
 
 
