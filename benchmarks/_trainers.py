@@ -40,6 +40,7 @@ LEARNING_RATE = 1e-6
 class Clock:
     """Seconds spent in the parts of a step, CPU seconds of the whole, and rows that were computed for tokens."""
 
+    least: int = 0  # bytes that the trainer cannot do without
     spent: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     rows: int = 0
     began: float = 0.0
@@ -72,8 +73,18 @@ class Clock:
 
     def answer(self, took: dict[str, float], tokens: int, **more: float) -> dict[str, float]:
         """What is said of a step."""
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        return {**took, "tokens": float(tokens), "peak_bytes": float(peak), **self.spent, **more}
+        memory = {"peak_bytes": float(peak_bytes()), "least_bytes": float(self.least)}
+        return {**took, "tokens": float(tokens), **memory, **self.spent, **more}
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has had resident so far, its libraries included."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def least_bytes(policy: Any) -> int:
+    """What training needs whatever the batch: weights, their gradients, and AdamW's two moments."""
+    return 4 * sum(p.numel() * p.element_size() for p in policy.model.parameters() if p.requires_grad)
 
 
 def make(job: dict[str, Any]) -> tuple[Any, UnitTestEnv]:
@@ -101,7 +112,7 @@ def make(job: dict[str, Any]) -> tuple[Any, UnitTestEnv]:
 def ours(job: dict[str, Any], turns: Callable[[], bool], say: Callable[[dict[str, float]], None]) -> None:
     """RLTF with the mean of the group as baseline: what GRPO does, and what an error's line earned."""
     policy, env = make(job)
-    clock, b = Clock(), job["batch"]
+    clock, b = Clock(least_bytes(policy)), job["batch"]
     agent = rltf.load(
         policy, env, seed=0, buffer=b, fill=b, refresh=b, refresh_every=1, samples_per_problem=job["samples"], batch_size=b,
         supervised=0, baseline="group_mean", reduction="token_mean", clip=0.2, sampling=Sampling(rows=b),
@@ -116,26 +127,15 @@ def ours(job: dict[str, Any], turns: Callable[[], bool], say: Callable[[dict[str
     policy.extend = counted
     agent.learner.step = clock.timed("update", agent.learner.step)
     agent.refresh = clock.timed("refresh", agent.refresh)
-    env.judge_many = judged(clock, env.judge_many)
     while turns():
         clock.start()
         said = agent.update()
         took = clock.stop()
         tokens = round(said["program_tokens"] * b)
+        clock.spent["judge"] = agent.journal.take().seconds["judge"]  # waited for: it judges while programs are written
         clock.spent["generate"] = clock.spent.pop("refresh") - clock.spent["judge"]
         say(clock.answer(took, tokens, padding=said["padding"], idle_rows=1 - (tokens - b) / max(1, clock.rows)))
     env.close()
-
-
-def judged(clock: Clock, judge_many: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
-    """`judge_many`, the time that its answers are waited for counted."""
-
-    def wrapped(pairs: Any) -> Iterator[Any]:
-        with clock.part("judge"):
-            answers = list(judge_many(pairs))
-        yield from answers
-
-    return wrapped
 
 
 def trl(job: dict[str, Any], turns: Callable[[], bool], say: Callable[[dict[str, float]], None]) -> None:
@@ -146,7 +146,7 @@ def trl(job: dict[str, Any], turns: Callable[[], bool], say: Callable[[dict[str,
     from trl.trainer.grpo_trainer import GRPOTrainer
 
     policy, env = make(job)
-    clock, b, k = Clock(), job["batch"], job["samples"]
+    clock, b, k = Clock(least_bytes(policy)), job["batch"], job["samples"]
     problems = draw(env, job["rounds"] * b // k)
     written = [0]
 

@@ -1,8 +1,11 @@
 """`python -m benchmarks.training [MODEL ...]`: a whole step (write, judge, update), ours and TRL's, side by side in one run.
 
 Both trainers start from the same weights, write the same number of programs for the same problems at temperature 1, have them
-judged by the same sandbox, and update once on all of them, in float32 without gradient checkpointing. TRL's is GRPOTrainer, ours
-RLTF with the mean of the group as baseline. Each has a process of its own, and they take turns, step by step, so that what else
+judged by the same sandbox, and update once on all of them, in float32 without gradient checkpointing. TRL's is GRPOTrainer with
+its own batched generation, without a reference model, and otherwise its defaults; ours RLTF with the mean of the group as baseline.
+"judge" is the time that a trainer waits for verdicts: TRL's asks for them when all is written, ours while it writes. "least" is
+what training needs whatever the batch (weights, gradients, AdamW's moments); the peak is the process's, libraries included.
+ Each has a process of its own, and they take turns, step by step, so that what else
 the machine does hits both alike. Quote ratios: the figures are this machine's. `cpu ratio` compares tokens by the CPU time of the
 trainers' processes, which says the same on a machine that is busy with other things; the judge's workers are not in it.
 """
@@ -11,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import statistics
 import subprocess
@@ -28,6 +32,7 @@ from rich.table import Table
 
 from rltf_env.errors import RLTFError
 
+WIDTH = 120  # columns that the table needs
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate")
 
 
@@ -63,6 +68,7 @@ class Result:
     update: float
     tokens: float
     peak_bytes: float
+    least_bytes: float
     padding: float | None = None
     idle_rows: float | None = None
 
@@ -142,6 +148,7 @@ def summary(name: str, steps: Sequence[dict[str, float]]) -> Result:
         update=median("update"),
         tokens=median("tokens"),
         peak_bytes=max(step["peak_bytes"] for step in steps),
+        least_bytes=median("least_bytes"),
         **extra,
     )
 
@@ -156,7 +163,20 @@ def table(job: Job, rows: Sequence[Result]) -> Table:
         f"{job.threads} thread(s)",
         title_justify="left",
     )
-    columns = ("", "tokens/s", "ratio", "cpu ratio", "write s", "judge s", "update s", "judge", "padding", "idle", "MB")
+    columns = (
+        "",
+        "tokens/s",
+        "ratio",
+        "cpu ratio",
+        "write s",
+        "judge s",
+        "update s",
+        "judge",
+        "padding",
+        "idle",
+        "MB",
+        "least",
+    )
     for column in columns:
         shown.add_column(column, justify="left" if not column else "right")
     for row in rows:
@@ -170,6 +190,7 @@ def table(job: Job, rows: Sequence[Result]) -> Table:
             f"{row.judge / whole:.1%}",
             *("" if share is None else f"{share:.0%}" for share in (row.padding, row.idle_rows)),
             f"{row.peak_bytes / 2**20:.0f}",
+            f"{row.least_bytes / 2**20:.0f}",
         )
     return shown
 
@@ -200,17 +221,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if asked.rounds < 2:
         parser.error(f"expected --rounds of at least 2, since the first is not counted, got {asked.rounds}")
     made = versions()
-    console, record = Console(), dict[str, Any]()
+    words = sys.argv[1:] if arguments is None else arguments
+    said: dict[str, Any] = {
+        "command": " ".join(["python -m benchmarks.training", *words]),
+        "versions": made,
+        "models": {},
+    }
+    console = Console()
+    console.width = max(console.width, WIDTH)
     console.print(", ".join(f"{name} {text}" for name, text in made.items()), highlight=False)
     for name in asked.model or JOBS:
         job = Job(**{**asdict(JOBS[name]), "rounds": asked.rounds, "threads": asked.threads})
         rows = race(job, ["ours"] if asked.without_trl or "trl" not in made else ["ours", "trl"])
         console.print(table(job, rows))
-        record[name] = {"job": asdict(job), "results": [asdict(row) for row in rows]}
-    if asked.json:
-        words = sys.argv[1:] if arguments is None else arguments
-        command = " ".join(["python -m benchmarks.training", *words])
-        asked.json.write_text(json.dumps({"command": command, "versions": made, "models": record}, indent=1) + "\n")
+        results = [asdict(row) for row in rows]
+        said["models"][name] = {"job": asdict(job), "load": os.getloadavg()[1], "results": results}
+        if asked.json:  # after each: a comparison may take long, and be cut off
+            asked.json.write_text(json.dumps(said, indent=1) + "\n")
     return 0
 
 

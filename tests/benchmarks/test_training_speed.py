@@ -23,6 +23,7 @@ STEP = {
     "judge": 0.5,
     "update": 2.5,
     "peak_bytes": 2.0**20,
+    "least_bytes": 2.0**19,
 }
 
 
@@ -31,19 +32,20 @@ def test_rates_are_medians_of_steps_by_hand() -> None:
     made = summary("ours", [STEP | {"padding": 0.1}, slow, STEP | {"padding": 0.2}])
     assert (made.tokens_per_second, made.tokens_per_cpu_second, made.generated_per_second) == (20.0, 40.0, 80.0)
     assert (made.generate, made.judge, made.update, made.tokens) == (1.0, 0.5, 2.5, 80.0)
-    assert (made.peak_bytes, made.padding, made.idle_rows) == (2.0**21, 0.2, None)
+    assert (made.peak_bytes, made.least_bytes) == (2.0**21, 2.0**19)
+    assert (made.padding, made.idle_rows) == (0.2, None)
 
 
 def test_table_shows_ratios_to_the_last_row_and_the_judges_share() -> None:
     rows = [
-        Result("ours", 50.0, 100.0, 0.0, 1.0, 0.5, 2.5, 80.0, 3 * 2.0**20, padding=0.25, idle_rows=0.5),
-        Result("trl", 20.0, 25.0, 0.0, 2.0, 0.0, 2.0, 80.0, 5 * 2.0**20),
+        Result("ours", 50.0, 100.0, 0.0, 1.0, 0.5, 2.5, 80.0, 3 * 2.0**20, 2.0**20, padding=0.25, idle_rows=0.5),
+        Result("trl", 20.0, 25.0, 0.0, 2.0, 0.0, 2.0, 80.0, 5 * 2.0**20, 2.0**20),
     ]
     console = Console(width=200, record=True, file=io.StringIO())
     console.print(table(SMALL, rows))
     lines = console.export_text().splitlines()
     ours = next(line for line in lines if "ours" in line).replace("│", "").split()
-    assert ours == ["ours", "50", "2.50", "4.00", "1.00", "0.50", "2.50", "12.5%", "25%", "50%", "3"]
+    assert ours == ["ours", "50", "2.50", "4.00", "1.00", "0.50", "2.50", "12.5%", "25%", "50%", "3", "1"]
 
 
 def test_ours_takes_a_step_when_it_is_asked() -> None:
@@ -54,6 +56,10 @@ def test_ours_takes_a_step_when_it_is_asked() -> None:
     for said in answers:
         assert 4 <= said["tokens"] <= 4 * SMALL.tokens
         assert said["seconds"] >= said["generate"] + said["judge"] + said["update"] > 0
+        assert said["judge"] > 0
+        assert (
+            said["peak_bytes"] > said["least_bytes"] > 4 * 4 * 500_000
+        )  # of over half a million numbers of four bytes
         assert 0 <= said["padding"] < 1
         assert 0 <= said["idle_rows"] < 1
 
