@@ -24,6 +24,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
@@ -103,15 +104,18 @@ def grade(python: str, name: str, workers: int, jobs: list[Any], warm: list[Any]
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump({"jobs": jobs, "warm": warm}, file)
         file.flush()
-        done = subprocess.run(
-            [python, *(("-S",) if name == "floor" else ()), str(DRIVER), name, str(workers), file.name],
-            capture_output=True,
-            text=True,
-            timeout=limit,
-        )
-    if done.returncode:
-        raise RLTFError(f"The grader {name!r} failed: {done.stderr.strip().splitlines()[-1:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+        command = [python, *(("-S",) if name == "floor" else ()), str(DRIVER), name, str(workers), file.name]
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        ) as process:
+            try:
+                said, wrong = process.communicate(timeout=limit)
+            finally:  # some graders leave processes behind
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+    if process.returncode:
+        raise RLTFError(f"The grader {name!r} failed: {wrong.strip().splitlines()[-1:]}")
+    return json.loads(said.splitlines()[-1])
 
 
 def judge(pairs: Sequence[tuple[str, Problem]], workers: int, **options: Any) -> Callable[[], Run]:
@@ -296,7 +300,7 @@ def _paid_by(settings: Settings, name: str, trials: Sequence[_battery.Trial]) ->
     """How many of these a grader passes: all in one process, or one in each where it does not live through that."""
     jobs = [_add_job(name, trial.source) for trial in trials]
     try:
-        return sum(grade(settings.peers, name, 1, jobs, [], limit=20 * len(jobs))["passed"])
+        return sum(grade(settings.peers, name, 1, jobs, [], limit=90)["passed"])
     except _BROKEN:
         return sum(pays(settings, name, trial.source) for trial in trials)
 
@@ -304,7 +308,7 @@ def _paid_by(settings: Settings, name: str, trials: Sequence[_battery.Trial]) ->
 def pays(settings: Settings, name: str, source: str) -> bool:
     """True if a grader passes this program."""
     try:
-        return all(grade(settings.peers, name, 1, [_add_job(name, source)], [], limit=60)["passed"])
+        return all(grade(settings.peers, name, 1, [_add_job(name, source)], [], limit=30)["passed"])
     except _BROKEN:
         return False
 
@@ -419,6 +423,14 @@ def version(python: str, name: str) -> str:
     return subprocess.run([python, "-c", code, name], capture_output=True, text=True, check=True).stdout.strip()
 
 
+def command(parser: argparse.ArgumentParser, asked: argparse.Namespace) -> str:
+    """The command as anyone could give it: without the paths of this machine, and what is as usual anyway."""
+    options = ("workers", "repeat", "programs", "soak")
+    given = {name: getattr(asked, name) for name in options if getattr(asked, name) != parser.get_default(name)}
+    words = [f"--{name} {value}" for name, value in given.items()]
+    return " ".join(["python -m benchmarks.throughput", *asked.section, *words, "--peers PYTHON"])
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Returns the exit status."""
     parser = argparse.ArgumentParser(
@@ -450,8 +462,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             continue
         console.print(table(name, found[name]))
         if asked.json:  # after each section: a run that is cut off keeps what it has
-            command = " ".join(["python -m benchmarks.throughput", *asked.section, "--peers PYTHON"])
-            asked.json.write_text(json.dumps(record(settings, found, command), indent=1) + "\n")
+            asked.json.write_text(json.dumps(record(settings, found, command(parser, asked)), indent=1) + "\n")
     return 0
 
 
