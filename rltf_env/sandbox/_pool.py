@@ -83,6 +83,7 @@ class PoolSandbox:
         self.closed = False
         self._pid = os.getpid()
         self.numbers = itertools.count(1)
+        self._told: OrderedDict[int, tuple[Problem, str | None]] = OrderedDict()
         self._workers: list[_Worker] = []
         self._workers.extend(_Worker(self, self._workers) for _ in range(options.workers))
         self._finalizer = weakref.finalize(self, _end, self.changed, self._workers)
@@ -178,6 +179,20 @@ class PoolSandbox:
             )
 
     # ---------------------------------------------------------------------------------------------- for workers
+
+    def told(self, problem: Problem) -> str | None:
+        """A problem as JSON text, which is made once. None if it is too long to be sent ahead of need, or cannot be made."""
+        key = id(problem)
+        if key not in self._told:
+            try:
+                text = json.dumps(_wire.problem(problem))
+            except Exception:  # whoever sends it hears of it
+                text = ""
+            self._told[key] = problem, text if 0 < len(text) < PIPE else None
+            while len(self._told) > KNOWN:
+                self._told.popitem(last=False)
+        self._told.move_to_end(key)
+        return self._told[key][1]
 
     def finish(self, job: Job, result: Verdict | Exception) -> None:
         with self.changed:
@@ -332,7 +347,7 @@ class _Worker:
         if not self.held:
             return True
         idle = sum(not other.held and not other.broken for other in self.everyone)
-        return len(pool.jobs) > idle and self._room(job)
+        return len(pool.jobs) > idle and self._room(pool, job)
 
     def _take_over(self, pool: PoolSandbox) -> bool | None:
         """Puts back into the queue what waits behind a slow program. None: done; True: it may come to that."""
@@ -387,33 +402,42 @@ class _Worker:
         for future in job.futures:
             _settle(future, result)
 
-    def _room(self, job: Job) -> bool:
-        size = sum(held.size for held in self.held.values())
-        known = id(job.problem) in self.known
-        return known and len(self.held) < AHEAD and size + 6 * len(job.source) + 200 < PIPE
+    def _room(self, pool: PoolSandbox, job: Job) -> bool:
+        if len(self.held) >= AHEAD:
+            return False
+        size = sum(held.size for held in self.held.values()) + 6 * len(job.source) + 200
+        if id(job.problem) not in self.known:
+            text = pool.told(job.problem)
+            size += PIPE if text is None else len(text)
+        return size < PIPE
 
     def _send(self, job: Job) -> None:
-        message: dict[str, Any] = {
-            "number": job.number, "source": job.source, "key": id(job.problem), "alone": job.alone, "forget": self.forget
-        }  # fmt: skip
-        if id(job.problem) not in self.known:
+        key, problem = id(job.problem), ""
+        if key not in self.known:
             try:
-                message["problem"] = _wire.problem(job.problem)
+                problem = f', "problem": {self._text(job.problem)}'
             except Exception as error:
                 with self.changed:
                     del self.held[job.number]
                 self._release()
                 self._finish(job, error)
                 return
-            self.known[id(job.problem)] = job.problem
+            self.known[key] = job.problem
             while len(self.known) > KNOWN:
                 self.forget.append(self.known.popitem(last=False)[0])
-        self.known.move_to_end(id(job.problem))
-        payload = json.dumps(message).encode()
+        self.known.move_to_end(key)
+        message = {"number": job.number, "source": job.source, "key": key, "alone": job.alone, "forget": self.forget}
+        payload = json.dumps(message)[:-1] + problem + "}"
         self.forget = []
         job.size = len(payload)
         with self.sending:  # another worker's thread may be taking jobs back
-            write_frame(_stream(self.process, "stdin"), payload)
+            write_frame(_stream(self.process, "stdin"), payload.encode())
+
+    def _text(self, problem: Problem) -> str:
+        with self.changed:
+            pool = self._pool()
+            text = None if pool is None else pool.told(problem)
+        return json.dumps(_wire.problem(problem)) if text is None else text
 
     def _read(self) -> bytes:
         fd = _stream(self.process, "stdout")

@@ -15,6 +15,7 @@ import builtins
 import collections
 import json
 import types
+from collections.abc import Iterable
 from typing import Any
 
 from rltf_env.sandbox.harness import Unrepresentable, decode, dump, seed
@@ -326,14 +327,6 @@ def _overwrite(old: Any, new: Any) -> None:
 # ---------------------------------------------------------------------------------------------------------- scripts
 
 
-class _Unassert(ast.NodeTransformer):
-    """Asserts become plain expressions: a guess goes through the whole script."""
-
-    def visit_Assert(self, node: ast.Assert) -> ast.AST:
-        self.generic_visit(node)
-        return ast.copy_location(ast.Expr(node.test), node)
-
-
 class Script:
     """A ScriptCase, compiled. Raises SyntaxError or ValueError if it is not Python.
 
@@ -346,14 +339,15 @@ class Script:
         self.codes = [compile(tree, "<test>", "exec") for tree in trees]
         self.entry_point = (entry_point or "").partition(".")[0]
         own, self.given = _given(given, self.entry_point)
-        bound = {name for tree in trees for name in _bound(tree)} | own
-        wanted = dict.fromkeys(name for code in self.codes for name in _globals_of(code))
+        nodes = [node for tree in trees for node in ast.walk(tree)]
+        bound = _bound(nodes) | own
+        wanted = dict.fromkeys(name for code in self.codes for name in _globals_of(code, bound))
         defined = {self.entry_point, *(name for solution in solutions for name in _defined(solution))}
         self.names = [n for n in wanted if n not in bound and (not hasattr(builtins, n) or n in defined)]
-        kinds = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.For, ast.NamedExpr, ast.With, ast.comprehension)
-        self.keeps_things = any(isinstance(node, kinds) for tree in trees for node in ast.walk(tree))
-        unasserted = [ast.fix_missing_locations(_Unassert().visit(tree)) for tree in trees]
-        self.guesses = [compile(tree, "<test>", "exec") for tree in unasserted]
+        self.keeps_things = any(isinstance(node, _KEEPING) for node in nodes)
+        for node in nodes:
+            _unassert(node)
+        self.guesses = [compile(tree, "<test>", "exec") for tree in trees]
         self.plan: list[str] | None = None
 
     def guess(self, plan: list[str], results: list[Any]) -> list[str]:
@@ -363,25 +357,42 @@ class Script:
         return replay.made
 
 
-def _globals_of(code: types.CodeType) -> list[str]:
-    """Names that the code looks up among its globals (and attributes, which do no harm: they are asked for and missing)."""
-    import dis
+_KEEPING = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.For, ast.NamedExpr, ast.With, ast.comprehension)
 
-    names = [i.argval for i in dis.get_instructions(code) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")]
+
+def _unassert(node: ast.AST) -> None:
+    """Makes the asserts right below a node plain expressions: a guess goes through the whole script."""
+    for name in ("body", "orelse", "finalbody"):
+        block = getattr(node, name, None)
+        if isinstance(block, list):  # a lambda's body, and both sides of a conditional expression, are no blocks
+            block[:] = [ast.copy_location(ast.Expr(s.test), s) if isinstance(s, ast.Assert) else s for s in block]
+
+
+def _globals_of(code: types.CodeType, bound: set[str]) -> list[str]:
+    """Names, other than those of `bound`, that the code looks up among its globals, in the order in which it does.
+
+    Most code names nothing but what is bound or built in: it need not be read instruction by instruction.
+    """
+    names: list[str] = []
+    if any(name not in bound for name in code.co_names):
+        import dis
+
+        names += [i.argval for i in dis.get_instructions(code) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")]
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
-            names += _globals_of(constant)
+            names += _globals_of(constant, bound)
     return names
 
 
-def _bound(tree: ast.Module) -> set[str]:
-    """Names that the script itself gives a value at its top level."""
+def _bound(nodes: Iterable[ast.AST]) -> set[str]:
+    """Names that the script itself gives a value."""
     names = set()
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.AsyncFunctionDef)):
             names.add(node.name)
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            names.add(node.id)
+        elif isinstance(node, ast.Name):
+            if isinstance(node.ctx, ast.Store):
+                names.add(node.id)
         elif isinstance(node, (ast.Import, ast.ImportFrom)):
             names.update((alias.asname or alias.name).partition(".")[0] for alias in node.names)
         elif isinstance(node, ast.ExceptHandler) and node.name:

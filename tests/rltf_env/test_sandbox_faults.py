@@ -17,8 +17,8 @@ import pytest
 
 from rltf_env import sandbox
 from rltf_env.core import CallCase, Outcome, Problem, StdinCase
-from rltf_env.errors import SandboxError, UsageError
-from rltf_env.sandbox import _folders, isolation
+from rltf_env.errors import InvalidProblem, SandboxError, UsageError
+from rltf_env.sandbox import _folders, _pool, isolation
 from rltf_env.sandbox._pool import PoolSandbox
 
 ADD = Problem("add", "", [CallCase((1, 2), 3)], "add")
@@ -184,6 +184,49 @@ def test_submit_waits_while_too_many_programs_are_pending() -> None:
             most = max(most, len(opened.jobs))
         assert most <= 4
         assert opened.run(program(61), ADD).outcome is Outcome.PASSED
+
+
+def adding(number: int) -> Problem:
+    return Problem(f"add {number}", "", [CallCase((number,), number + 1)], "add")
+
+
+def test_programs_on_problems_never_seen_before_are_sent_ahead_too() -> None:
+    with sandbox.load("forkserver", workers=1, case_seconds=5) as opened:
+        opened.level()
+        first = opened.submit("import time\ntime.sleep(1)\nprint('x')", WAIT)
+        later = [opened.submit("def add(x): return x + 1", adding(i)) for i in range(5)]
+        assert wait_until(lambda: len(opened._workers[0].held) == 6)
+        assert not first.done()
+        assert all(future.result(30).outcome is Outcome.PASSED for future in later)
+
+
+@pytest.mark.parametrize("known", [3, 256])
+def test_a_worker_that_forgets_problems_is_told_of_them_again(known: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_pool, "KNOWN", known)
+    monkeypatch.setattr(_pool, "AHEAD", 2)  # fewer than are remembered: what was sent must still be known
+    problems = [adding(i) for i in range(8)]
+    with sandbox.load("forkserver", workers=1, cache=0, case_seconds=1) as opened:
+        for _ in range(2):
+            right = opened.map(("def add(x): return x + 1", problem) for problem in problems)
+            assert [verdict.outcome for verdict in right] == [Outcome.PASSED] * 8
+        assert len(opened._workers[0].known) == min(known, 8)
+        by_heart = [opened.run("def add(x): return 5", problem).outcome for problem in problems]
+    assert by_heart == [Outcome.PASSED if i == 4 else Outcome.WRONG_ANSWER for i in range(8)]
+
+
+def test_a_problem_too_long_to_be_sent_ahead_is_judged_like_any_other() -> None:
+    long, short = "x" * (2 * _pool.PIPE), adding(1)
+    problem = Problem("long", "", [CallCase((long,), len(long))], "f")
+    jobs = [(f"def f(x): return len(x)  # {i}", problem) for i in range(4)] + [("def add(x): return x + 1", short)]
+    with sandbox.load("forkserver", workers=1, cache=0, case_seconds=1) as opened:
+        assert [verdict.outcome for verdict in opened.map(jobs)] == [Outcome.PASSED] * 5
+
+
+def test_a_problem_that_cannot_leave_this_process_fails_alone() -> None:
+    bad = Problem("bad", "", [CallCase((object(),), 1)], "add")
+    with sandbox.load("forkserver", workers=1, cache=0, case_seconds=1) as opened:
+        futures = [opened.submit("def add(x): return x + 1", problem) for problem in (adding(1), bad, adding(2), bad)]
+        assert [type(future.exception(30)) for future in futures] == [type(None), InvalidProblem] * 2
 
 
 def test_a_cancelled_program_is_not_judged() -> None:
