@@ -137,6 +137,16 @@ def test_an_unknown_section_is_refused() -> None:
         throughput.main(["speed"])
 
 
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_readme_s_table_is_that_of_the_record() -> None:
+    kept = json.loads((ROOT / "benchmarks" / "results" / "throughput.json").read_text())
+    assert throughput.summary(kept) in (ROOT / "README.md").read_text()
+    assert kept["command"] in (ROOT / "README.md").read_text()
+    assert all(row["passed"] == 0 for row in kept["sections"]["paid"] if row["name"].startswith("judge"))
+
+
 def test_a_summary_has_a_row_for_each_grader_and_leaves_empty_what_it_was_not_asked() -> None:
     sections = {
         "humaneval": [vars(Row("judge", 400.0, 2.0, 5, 5)), vars(Row("evalplus", 50.0, 8.5, 5, 5))],
