@@ -3,8 +3,7 @@
 pip install 'rltf[agents,thirdparty]'
 python -m agents.examples.masked_ppo
 
-Seen with seed 0, one thread, verdicts computed in the process: none of the eight problems before, 6 after 22,752 tokens, all after
-25,280 and 14 s of CPU.
+Seen with seed 0, one thread, the real judge: at most one of the eight problems before, all after 50,000 tokens and 61 s.
 """
 
 from __future__ import annotations

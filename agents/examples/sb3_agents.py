@@ -2,11 +2,12 @@
 
 python -m agents.examples.sb3_agents PPO          what it solves before and after
 
-Seen with seed 0, one thread, verdicts computed in the process; all solve none before, and who does not read the prompt at most one:
+Seen with seed 0, one thread, the real judge, on a machine that did other things too; all solve at most one of eight before, as
+does who does not read the prompt (`tests/slow/test_examples_learning.py`):
 
-    PPO     32,000 tokens   8 of 8    15 s of CPU     6 of 8 after 28,000
-    A2C     40,000 tokens   2 of 8    10 s of CPU     stopped there: not seen to learn enough
-    DQN     30,000 tokens   8 of 8    39 s of CPU     all it is given
+    PPO     60,000 tokens    8 of 8    84 s
+    A2C     120,000 tokens   8 of 8    56 s
+    DQN     30,000 tokens    8 of 8    67 s
 """
 
 from __future__ import annotations
