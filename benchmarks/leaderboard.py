@@ -157,7 +157,8 @@ def load(folder: Path) -> tuple[list[Entry], list[tuple[Path, str]]]:
         try:
             found.append(entry(records.read(path)))
         except (RLTFError, KeyError, TypeError, IndexError) as error:
-            broken.append((path.relative_to(folder), f"{type(error).__name__}: {error}"))
+            why = str(error).replace(str(path), "this folder")  # the page may go anywhere
+            broken.append((path.relative_to(folder), f"{type(error).__name__}: {why}"))
     return found, broken
 
 

@@ -117,6 +117,7 @@ def test_what_cannot_be_read_is_named_with_the_reason(folder: Path) -> None:
     (folder / "r5" / "report.json").unlink()
     _, broken = leaderboard.load(folder)
     assert {str(path): why.split(":")[0] for path, why in broken} == {"r6": "DataError", "r5": "MissingData"}
+    assert not any(str(folder) in why for _, why in broken)
 
 
 def test_csv_has_every_figure_and_no_formula(folder: Path) -> None:
