@@ -3,7 +3,7 @@
     pip install 'ray[rllib]' 'rltf[agents]'         ray pins its own version of Gymnasium: use an environment of its own
     python -m agents.examples.rllib_ppo
 
-Seen with ray 2.60.0 and Gymnasium 1.2.2: five iterations of about twenty seconds, too few to learn anything (0 to 4 % of cases passed).
+Seen with ray 2.60.0 and Gymnasium 1.2.2: five iterations of about twenty seconds, too few to learn (0 to 4 % of cases passed).
 
 RLlib's default models take vectors, so tokens come as one: prompt and program, one-hot (`flat`).
 """
