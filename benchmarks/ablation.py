@@ -33,7 +33,7 @@ from rltf_env.errors import RLTFError, UsageError
 SPLITS = {
     "seen": "",
     "unseen": "-unseen",
-}  # how compositions are called, and the end of the folder that measures on them
+}  # what compositions are called, and how the folder that measures on them ends
 
 
 @dataclass(frozen=True)

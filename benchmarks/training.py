@@ -5,9 +5,10 @@ judged by the same sandbox, and update once on all of them, in float32 without g
 its own batched generation, without a reference model, and otherwise its defaults; ours RLTF with the mean of the group as baseline.
 "judge" is the time that a trainer waits for verdicts: TRL's asks for them when all is written, ours while it writes. "least" is
 what training needs whatever the batch (weights, gradients, AdamW's moments); the peak is the process's, libraries included.
- Each has a process of its own, and they take turns, step by step, so that what else
-the machine does hits both alike. Quote ratios: the figures are this machine's. `cpu ratio` compares tokens by the CPU time of the
-trainers' processes, which says the same on a machine that is busy with other things; the judge's workers are not in it.
+
+Each has a process of its own, and they take turns, step by step, so that what else the machine does hits both alike. Quote
+ratios: the figures are this machine's. `cpu ratio` compares tokens by the CPU time of the trainers' processes, which says the
+same on a machine that is busy with other things; the judge's workers are not in it.
 """
 
 from __future__ import annotations

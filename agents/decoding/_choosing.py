@@ -31,7 +31,7 @@ def handed_in(
     groups: list[list[Completion]], done: Callable[[int, Sequence[Completion]], None] | None
 ) -> list[list[Completion]]:
     """The groups, of which `done` is told: what is chosen is known when all is written."""
-    for i, group in enumerate(groups if done else ()):
-        assert done is not None
-        done(i, group)
+    if done:
+        for i, group in enumerate(groups):
+            done(i, group)
     return groups

@@ -27,7 +27,7 @@ from agents.public import Informed, inform
 from agents.train import make_policy, quiet_libraries
 from benchmarks.core import Answer
 from benchmarks.suites import Suite
-from benchmarks.writers import spelled
+from benchmarks.writers import cut, spelled
 from rltf_env import plugins, prompts, tokenizers
 from rltf_env.core import IntArray, Problem, Program, Sandbox, Verdict
 from rltf_env.errors import MissingData, UnknownName, UsageError
@@ -147,7 +147,7 @@ class PolicyWriter:
         if self.anew or not problem.prefix:
             return len(text)
         start = len(self._opening(problem))
-        return min((at for each in self.suite.stop if (at := text.find(each, start)) >= 0), default=len(text))
+        return start + len(cut(text[start:], self.suite.stop))
 
 
 def _shortened(lengths: Sequence[int], keep: int) -> tuple[int, ...]:
