@@ -142,16 +142,23 @@ def _quiet() -> Iterator[None]:
 
 
 def _loop(jobs: list[Job], workers: int) -> list[bool]:
-    """The floor's loops, side by side: each worker a fork that does nothing but fork again for its share of the jobs."""
-    failed = 0
+    """The floor's loops, side by side: each worker a fork that does nothing but fork again, for whichever job is next."""
+    taken, numbers = os.pipe()
     pids = []
-    for worker in range(workers):
+    for _ in range(workers):
         pid = os.fork()
         if pid == 0:
-            os._exit(sum(not floor(job) for job in jobs[worker::workers]))
+            os.close(numbers)
+            failed = 0
+            while number := os.read(taken, 4):
+                failed += not floor(jobs[int.from_bytes(number, "little")])
+            os._exit(min(failed, 255))
         pids.append(pid)
-    for pid in pids:
-        failed += os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    os.close(taken)
+    for number in range(len(jobs)):
+        os.write(numbers, number.to_bytes(4, "little"))
+    os.close(numbers)
+    failed = sum(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids)
     return [True] * (len(jobs) - failed) + [False] * failed
 
 

