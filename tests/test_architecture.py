@@ -35,7 +35,10 @@ class May:
     lazy: tuple[str, ...] | None = ()  # and inside functions
 
 
-INSIDE = ("_worker", "_launch", "_frames", "_folders", "_cage", "_spawn", "_referee", "_script", "isolation", "harness")
+INSIDE = (
+    *("_worker", "_launch", "_frames", "_files", "_folders", "_warmth", "_ahead", "_cage", "_spawn"),
+    *("_referee", "_script", "isolation", "harness"),
+)
 # The processes of the judge's own run these: they start quickly and do without NumPy, hence without the core.
 JUDGE = ("rltf_env.compare", *(f"rltf_env.sandbox.{name}" for name in INSIDE))
 VOCABULARY = ("rltf_env.core", "rltf_env.errors", "rltf_env.plugins")

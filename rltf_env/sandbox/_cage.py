@@ -15,6 +15,7 @@ from __future__ import annotations
 import _signal  # pyright: ignore[reportMissingImports]
 import faulthandler
 import gc
+import json
 import os
 import sys
 import time
@@ -23,21 +24,20 @@ from typing import Any, NoReturn
 
 try:
     import resource
-    from fcntl import F_SETFL, fcntl
 except ImportError:  # not on Windows
     resource = None  # type: ignore[assignment]
 
-from rltf_env.sandbox import _folders, harness, isolation
-from rltf_env.sandbox._frames import pack, pack_text, read_frame, write_all, write_frame
+from rltf_env.sandbox import _folders, _warmth, harness, isolation
+from rltf_env.sandbox._files import BATCH, CASE, LINES, REPORT, RESULT, STDOUT, content, empty
+from rltf_env.sandbox._frames import Turns, pack, pack_text, write_all, write_frame
 
-STDIN, STDOUT, STDERR, RESULT, REPORT, LINES, REQUESTS, REPLIES = range(8)
+REQUESTS, REPLIES = LINES + 1, LINES + 2  # pipes
 
 
 def _numbers(names: str) -> tuple[int, ...]:
     return tuple(getattr(_signal, name) for name in names.split() if hasattr(_signal, name))
 
 
-BATCH = b"batch"  # in the reports: the process that compiled the program runs all of its cases
 LOOK = 0.1  # seconds between looks at a program that takes its time
 GUARD = 60  # times its limit, after which a program is ended though it never got a processor
 _DUMPING = _numbers("SIGXFSZ SIGXCPU SIGSYS")  # on these, too, a program leaves its stack behind
@@ -69,11 +69,8 @@ class Cage:
 
     # ----------------------------------------------------------------------------------------------- in the parent
 
-    def run(self, request: bytes, cases: int) -> bytes:
-        """What became of a program, as `pack` makes it: [why it has no code, a record for each case], outputs and results."""
-        if self.options["trace"]:
-            os.ftruncate(LINES, 0)
-        self._reset()
+    def run(self, request: bytes | memoryview, cases: int) -> bytes:
+        """Runs a program; says how its process ended, as JSON. What it left is in the files, which the trusted side reads."""
         pid = os.fork()
         if not pid:
             self._child(request)
@@ -86,41 +83,23 @@ class Cage:
             self._tidy()
         except OSError:  # what it left behind cannot be removed: this cage has judged its last
             self.lost = True
-        said = _content(REPORT)
-        if said:  # only programs of several cases, and those without code, are reported on
-            os.ftruncate(REPORT, 0)
-            os.lseek(REPORT, 0, os.SEEK_SET)
-        if said and said != BATCH:
-            return said
-        return _packed("batch" if said else None, [record], [_collect()])
-
-    def lines(self) -> list[int]:
-        """The lines that ran since the last `run` began."""
-        seen = os.pread(LINES, os.fstat(LINES).st_size, 0)
-        return [line for line, ran in enumerate(seen) if ran]
-
-    def _reset(self) -> None:
-        """Empties the files of a case, and takes back what a program may have set on them: they are shared with the next one."""
-        for fd in (STDIN, STDOUT, RESULT):
-            os.ftruncate(fd, 0)
-            os.lseek(fd, 0, os.SEEK_SET)
-            fcntl(fd, F_SETFL, 0)
+        return (_RECORD % record).encode()
 
     # ----------------------------------------------------------------------------------------------- in the child
 
-    def _child(self, payload: bytes) -> NoReturn:
+    def _child(self, payload: bytes | memoryview) -> NoReturn:
         try:
             os.closerange(REQUESTS, REPLIES + 1)
-            source, packed, isolated = harness.unpacked(payload)
+            program, packed, isolated = harness.unpacked(payload)
             cases = harness.unpacked(packed)
             if self.options["trace"]:
-                os.ftruncate(LINES, len(source) + 2)
+                os.ftruncate(LINES, len(program) + 2)
             if len(cases) == 1:
                 _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
                 self._limit()
-                code = harness.compile_program(source)
+                code = harness.code_of(program)
             else:
-                code = self._compile_within_limits(source)
+                code = self._compile_within_limits(program)
             if isinstance(code, dict):
                 write_all(REPORT, pack([code, []], []))
                 os._exit(0)
@@ -132,14 +111,14 @@ class Cage:
         finally:
             os._exit(70)
 
-    def _compile_within_limits(self, source: str) -> Any:
+    def _compile_within_limits(self, program: str | bytes) -> Any:
         kinds = (resource.RLIMIT_AS, resource.RLIMIT_CPU)
         before = [resource.getrlimit(kind) for kind in kinds]
         for kind, limit in self.limits:
             if kind in kinds:
                 resource.setrlimit(kind, (limit[0], resource.getrlimit(kind)[1]))
         _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (_signal.SIGXCPU,))
-        code = harness.compile_program(source)
+        code = harness.code_of(program)
         _signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGXCPU,))
         for kind, limit in zip(kinds, before, strict=True):
             resource.setrlimit(kind, limit)
@@ -152,7 +131,7 @@ class Cage:
         most = self.options["program_seconds"]
         spent, passed, size, records, outputs = 0.0, 0.0, 0, [], []
         for case in cases:
-            self._reset()
+            empty(CASE)
             pid = os.fork()
             if not pid:
                 _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
@@ -161,14 +140,14 @@ class Cage:
             record = self._watch(pid, self.hard, self.options["wall_seconds"])
             self._tidy()
             records.append(record)
-            outputs.append(_collect())
+            outputs.append((content(STDOUT), content(RESULT)))
             spent += record["seconds"]
             passed += record["wall"]
             size += len(outputs[-1][0]) + len(outputs[-1][1])
             used_up = spent > most or passed > 2 * most or size > 4 * self.options["output_bytes"]
             if record["end"] in ("cpu", "wall") or used_up:
                 break
-        write_all(REPORT, _packed(None, records, outputs))
+        write_all(REPORT, _packed(records, outputs))
         os._exit(0)
 
     def _batch(self, code: Any, cases: list[tuple[str, Any]]) -> NoReturn:
@@ -205,13 +184,15 @@ class Cage:
         start, clock, end, pause = time.monotonic(), None, "", LOOK / 2
         while True:
             _signal.sigtimedwait((_signal.SIGCHLD,), pause)  # it waits there if the child ended before this
-            found, status, usage = self._reap(pid)
-            if found:
+            found, status, usage = self._reap(pid, os.WNOHANG | (os.WUNTRACED if several else 0))
+            if found and not os.WIFSTOPPED(status):
                 break
             clock = clock or Clock(pid, self.sees, start)  # most have ended by now, and need none
             if several and os.fstat(REPORT).st_size == len(BATCH):  # it runs all cases itself
                 several, limit, longest = False, self.hard, self.options["wall_seconds"]
-            end = self._over(clock, limit, longest, several)
+            if several and found:  # it runs nothing of the program, so only the program can have stopped it
+                end = "stopped"
+            end = end or self._over(clock, limit, longest, several)
             if end:
                 status, usage = self._stop(pid)
                 break
@@ -219,10 +200,10 @@ class Cage:
         self._sweep(pid)
         seconds = usage.ru_utime + usage.ru_stime
         wall = seconds + (clock.idle if clock else 0.0)
-        return {"status": status, "seconds": seconds, "wall": wall, "end": end, "peak": usage.ru_maxrss}
+        return {"status": status, "seconds": seconds, "wall": wall, "end": end}
 
     def _over(self, clock: Clock, limit: float, longest: float, several: bool) -> str:
-        """The limit that a process is over, if any: "cpu", "wall" or "memory"; "stopped" if the program stopped its parent."""
+        """The limit that a process is over, if any: "cpu", "wall" or "memory"."""
         if not clock.due():
             return ""
         clock.look()
@@ -230,9 +211,7 @@ class Cage:
             return "cpu"
         if clock.cpu + clock.idle >= longest or clock.passed >= GUARD * longest:
             return "wall"
-        if several:  # it runs nothing of the program, so only the program can have stopped it
-            return "stopped" if clock.states == "T" else ""
-        return "memory" if self._held(clock.pid) > (self.options["memory_mb"] << 20) else ""
+        return "memory" if not several and self._held(clock.pid) > self.options["memory_mb"] << 20 else ""
 
     def _held(self, pid: int) -> int:
         """Bytes of memory that all processes of the program hold, what each shares with the warm parent aside."""
@@ -253,9 +232,9 @@ class Cage:
                 _signal.sigtimedwait((_signal.SIGCHLD,), 0.01)
         os._exit(71)  # cannot be killed: this cage is lost, the worker is replaced
 
-    def _reap(self, wanted: int) -> Any:
+    def _reap(self, wanted: int, options: int = os.WNOHANG) -> Any:
         while True:
-            pid, status, usage = os.wait4(-1, os.WNOHANG)
+            pid, status, usage = os.wait4(-1, options)
             if pid in (wanted, 0):
                 return pid, status, usage
 
@@ -298,30 +277,23 @@ class Cage:
         except FileNotFoundError:
             os.makedirs(self.folders[0], 0o700)
             os.chdir(self.folders[0])
-        if [os.listdir(folder) for folder in self.folders] == self.clean:  # times are too coarse to tell
+        for folder, names in zip(self.folders, self.clean, strict=True):
+            if os.listdir(folder) != names:  # times are too coarse to tell
+                break
+        else:
             return
         for folder in self.folders:
             _folders.empty(folder, self.keep if folder == self.folders[0] else set())
         self.clean = [os.listdir(folder) for folder in self.folders]
 
 
-def _content(fd: int) -> bytes:
-    """All that is in a file, which nobody uses any more. (Asking where it ends makes fewer objects than fstat.)"""
-    return os.pread(fd, os.lseek(fd, 0, os.SEEK_END), 0)
-
-
-def _collect() -> tuple[bytes, bytes]:
-    return _content(STDOUT), _content(RESULT)
-
-
-def _packed(said: str | None, records: list[dict[str, Any]], outputs: list[tuple[bytes, bytes]]) -> bytes:
-    """What `run` returns. The JSON is written by hand: an encoder would touch, and so copy, forty pages after every fork."""
+def _packed(records: list[dict[str, Any]], outputs: list[tuple[bytes, bytes]]) -> bytes:
+    """The answer for a program of several cases. The JSON is written by hand: an encoder touches, and so copies, forty pages."""
     texts = ", ".join([_RECORD % record for record in records])
-    head = '["batch", [%s]]' if said else "[null, [%s]]"
-    return pack_text(head % texts, [piece for pair in outputs for piece in pair])
+    return pack_text(f"[null, [{texts}]]", [piece for pair in outputs for piece in pair])
 
 
-_RECORD = '{"status": %(status)d, "seconds": %(seconds)r, "wall": %(wall)r, "end": "%(end)s", "peak": %(peak)d}'
+_RECORD = '{"status": %(status)d, "seconds": %(seconds)r, "wall": %(wall)r, "end": "%(end)s"}'
 
 
 def end_children() -> None:
@@ -425,23 +397,6 @@ def threads(pid: int) -> tuple[str, float]:
 
 # -------------------------------------------------------------------------------------------------------- the process
 
-WARM = (
-    "typing math cmath re string random itertools functools collections collections.abc heapq bisect operator copy "
-    "datetime array decimal fractions statistics time enum abc io"
-)  # not what is large and rare: dataclasses and hashlib would add a quarter to the cost of every fork
-
-
-def warm_up() -> None:
-    """Imports what programs use, and compiles once: the first compilation of a process is slow, and a fork inherits it."""
-    hooks = os.register_at_fork
-    os.register_at_fork = lambda **hooks: None  # type: ignore[assignment]  # they would run at every fork
-    try:
-        for name in WARM.split():
-            __import__(name)
-    finally:
-        os.register_at_fork = hooks
-    harness.warm_up()
-
 
 class Packages:
     """Finds the third-party packages that programs may import, and no others."""
@@ -460,6 +415,7 @@ class Packages:
 
 def serve(options: dict[str, Any], *, alone: bool, on_entry: Any, adopt: Any) -> NoReturn:
     """The warm parent's loop: a program in, what became of it out, until the referee goes away."""
+    requests = Turns(REQUESTS)
     cage = Cage(options, alone=alone, on_entry=on_entry, adopt=adopt)
     faulthandler.enable(RESULT, all_threads=False)
     _signal.set_wakeup_fd(-1)
@@ -471,10 +427,11 @@ def serve(options: dict[str, Any], *, alone: bool, on_entry: Any, adopt: Any) ->
     sys.meta_path.append(Packages(options["packages"]))  # type: ignore[arg-type]
     harness.seed()
     gc.collect()
+    _warmth.settle()
     gc.freeze()
     while True:
         try:
-            payload = read_frame(REQUESTS)
+            payload = requests.read()
         except EOFError:
             os._exit(0)
         try:
@@ -484,9 +441,8 @@ def serve(options: dict[str, Any], *, alone: bool, on_entry: Any, adopt: Any) ->
             while where is not None and where.tb_next is not None:
                 where = where.tb_next
             text = f"{type(error).__name__}: {error} (line {where.tb_lineno if where else 0})"
-            write_frame(REPLIES, pack({"error": text}, []))
+            write_frame(REPLIES, json.dumps({"error": text}).encode())
             os._exit(70)
-        lines = cage.lines() if options["trace"] else None
-        write_frame(REPLIES, answer if lines is None else pack(lines, [answer]))
+        write_frame(REPLIES, answer)
         if cage.lost:
             os._exit(70)

@@ -70,6 +70,27 @@ def read_frame(fd: int) -> bytes:
     return _read_exactly(fd, _LENGTH.unpack(_read_exactly(fd, _LENGTH.size))[0])
 
 
+class Turns:
+    """Reads frames from a side that waits for an answer to each: into a buffer of its own, with one call if it is long enough."""
+
+    def __init__(self, fd: int, size: int = 1 << 16) -> None:
+        self.fd, self._buffer = fd, bytearray(size)
+        self._whole, self._buffers = memoryview(self._buffer), [self._buffer]
+
+    def read(self) -> memoryview | bytes:
+        """The next payload, good until the next call. Raises EOFError when the other side has gone."""
+        start = _LENGTH.size
+        got = os.readv(self.fd, self._buffers)
+        if not got:
+            raise EOFError("the other side has gone")
+        if got < start:
+            return _read_exactly(self.fd, _LENGTH.unpack(self._buffer[:got] + _read_exactly(self.fd, start - got))[0])
+        missing = int.from_bytes(self._whole[:start], "little") + start - got
+        if missing:
+            return bytes(self._whole[start:got]) + _read_exactly(self.fd, missing)
+        return self._whole[start:got]
+
+
 def pack(head: Any, pieces: list[bytes]) -> bytes:
     """A JSON value and raw bytes as one payload."""
     return pack_text(json.dumps(head), pieces)

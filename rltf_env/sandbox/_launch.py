@@ -1,4 +1,4 @@
-"""Starts the cage and returns the way to run programs in it: `runner(options) -> (run, layers)`. Standard library only."""
+"""Starts the cage and returns the way to run programs in it. Standard library only."""
 
 from __future__ import annotations
 
@@ -10,24 +10,28 @@ import sys
 from typing import Any
 
 from rltf_env.sandbox import _folders, isolation
+from rltf_env.sandbox._files import BATCH, Files, content
 from rltf_env.sandbox._frames import Alert, read_frame, unpack, write_frame
 
-FILES = ("stdin", "stdout", None, "result", "report", "lines")  # descriptors 0 to 5 of the cage; None: the null device
 
-
-def runner(options: dict[str, Any], alert: Alert) -> tuple[Any, list[str]]:
-    """The runner that `options["backend"]` asks for, and the layers of isolation that are in force."""
+def runner(options: dict[str, Any], alert: Alert) -> tuple[Any, Any, list[str]]:
+    """The runner that `options["backend"]` asks for, what to tell the programs that are to come, the layers in force."""
     if options["backend"] == "subprocess":
         from rltf_env.sandbox import _spawn
 
-        return _spawn.runner(options)
+        run, layers = _spawn.runner(options)
+        return run, lambda source: None, layers
     return _forks(options, alert)
 
 
-def _forks(options: dict[str, Any], alert: Alert) -> tuple[Any, list[str]]:
-    from rltf_env.sandbox import _cage
+def _forks(options: dict[str, Any], alert: Alert) -> tuple[Any, Any, list[str]]:
+    from rltf_env.sandbox import _ahead, _cage, _warmth, harness
 
-    _cage.warm_up()
+    _warmth.load()
+    harness.warm_up()
+    harness.rehearse(40)
+    compiler = _ahead.Compiler()
+    files = Files()
     requests, to_cage = os.pipe()
     from_cage, replies = os.pipe()
     layers, user = isolation.enter_namespaces(options["without"]), 60_000 + os.getpid() % 5_000
@@ -38,7 +42,7 @@ def _forks(options: dict[str, Any], alert: Alert) -> tuple[Any, list[str]]:
         try:
             os.close(to_cage)
             os.close(from_cage)
-            _become_cage(options, requests, replies, layers, user, folder)
+            _become_cage(options, [*files.in_order(), requests, replies], layers, user, folder)
         except BaseException as error:
             moved = os.fstat(_cage.REPLIES).st_ino == inode
             write_frame(
@@ -58,31 +62,30 @@ def _forks(options: dict[str, Any], alert: Alert) -> tuple[Any, list[str]]:
         atexit.register(_folders.remove, folder)
 
     def run(source: str, cases: bytes, count: int, isolated: bool = False) -> Any:
-        write_frame(to_cage, count.to_bytes(4, "little") + marshal.dumps((source, cases, isolated)))
+        files.empty()
+        program = b"" if options["trace"] else compiler.code(source)
+        request = marshal.dumps((program or source, cases, isolated))
+        write_frame(to_cage, count.to_bytes(4, "little") + request)
         alert.wait(from_cage)
-        head, pieces = unpack(read_frame(from_cage))
-        lines = None
-        if isinstance(head, dict):
-            raise EOFError(f"the cage failed: {head['error']}")
-        if options["trace"]:
-            lines = head
-            head, pieces = unpack(pieces[0])
-        said, records = head
-        return said, list(zip(records, pieces[::2], pieces[1::2], strict=True)), lines
+        record = json.loads(read_frame(from_cage))
+        if "error" in record:
+            raise EOFError(f"the cage failed: {record['error']}")
+        lines = files.ran() if options["trace"] else None
+        said = content(files.report)
+        if not said or said == BATCH:  # only programs of several cases, and those without code, are reported on
+            return "batch" if said else None, [(record, *files.output())], lines
+        (code, records), pieces = unpack(said)
+        return code, list(zip(records, pieces[::2], pieces[1::2], strict=True)), lines
 
-    return run, hello["layers"]
+    return run, compiler.ask, hello["layers"]
 
 
-def _become_cage(
-    options: dict[str, Any], requests: int, replies: int, layers: list[str], user: int, folder: str
-) -> None:
+def _become_cage(options: dict[str, Any], fds: list[int], layers: list[str], user: int, folder: str) -> None:
     from rltf_env.sandbox import _cage
 
-    null = os.open(os.devnull, os.O_RDWR)
-    order = [null if name is None else os.memfd_create(name, 0) for name in FILES] + [requests, replies]
-    for number, fd in enumerate([os.dup2(fd, 100 + number) for number, fd in enumerate(order)]):
+    for number, fd in enumerate([os.dup2(fd, 100 + number) for number, fd in enumerate(fds)]):
         os.dup2(fd, number)
-    os.closerange(len(order), 4096)
+    os.closerange(len(fds), 4096)
     packages = [path for paths in options["packages"].values() for path in paths]
     os.mkdir(os.path.join(folder, "work"))
     os.chdir(os.path.join(folder, "work"))

@@ -42,6 +42,7 @@ ENVIRONMENT = {
     "HOME": "/tmp",
     "LANG": "C.UTF-8",
     "PYTHONHASHSEED": "0",
+    "LD_BIND_NOW": "1",  # else every program resolves symbols anew
     "PYTHONIOENCODING": "utf-8:strict",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -127,7 +128,7 @@ class PoolSandbox:
     def map(self, jobs: Iterable[tuple[str, Problem]]) -> Iterator[Verdict]:
         """Verdicts in the order of `jobs`, which may be endless: a bounded number is taken ahead of need."""
         window: deque[Future[Verdict]] = deque()
-        most = max(min(self.options.pending, 32 * self.options.workers), 1)
+        most = max(min(self.options.pending, 128 * self.options.workers), 1)
         try:
             for source, problem in jobs:
                 window.append(self.submit(source, problem))
@@ -318,9 +319,9 @@ class _Worker:
                 if self.ending or pool is None:
                     self.ending = True
                     return None
-                job = pool.jobs[0] if pool.jobs and not pool.solo else None
+                job = self._choice(pool) if pool.jobs and not pool.solo else None
                 if job is not None and self._may_take(pool, job):
-                    pool.jobs.popleft()
+                    pool.jobs.remove(job)
                     if not self._claim(job):
                         pool.open.pop(job.key, None)
                         continue
@@ -339,6 +340,22 @@ class _Worker:
                     continue
                 del pool, job
                 self.changed.wait(SLOW if waiting else None)
+
+    def _choice(self, pool: PoolSandbox) -> Job:
+        """The first job; rather than one whose problem only others know, one close behind it: to prepare a problem takes time."""
+        first = pool.jobs[0]
+        if first.alone or not self._others_know(first):
+            return first
+        for job in itertools.islice(pool.jobs, 1, AHEAD):
+            if job.alone:
+                break
+            if not self._others_know(job):
+                return job
+        return first
+
+    def _others_know(self, job: Job) -> bool:
+        key = id(job.problem)
+        return key not in self.known and any(key in other.known for other in self.everyone)
 
     def _may_take(self, pool: PoolSandbox, job: Job) -> bool:
         """True if this worker should have the job now: there is room, and no other that has nothing to do."""

@@ -22,7 +22,7 @@ except ImportError:  # not on Windows
     resource = None  # type: ignore[assignment]
 
 from rltf_env.compare import text_matches, value_matches
-from rltf_env.sandbox._script import Replay, Script, Stuck
+from rltf_env.sandbox._script import Replay, Said, Script, Stuck
 from rltf_env.sandbox.harness import FILENAME, MESSAGE, Unrepresentable, decode
 
 SYNTAX_ERROR, RUNTIME_ERROR, WRONG_ANSWER, PASSED = range(4)  # core.Outcome
@@ -174,10 +174,12 @@ class Referee:
             name = json.dumps(problem.data["entry_point"])
             return _operations([f'["name", {name}]', f'["call", 0, [{case[1]}, {case[2]}], 0]'])
         script = problem.script(index)
-        if script.plan is None:
+        plan = script.plan
+        if plan is None:
             with _deadline(self.options["check_seconds"]):
-                script.plan = script.guess([], [])
-        return _operations(script.plan)
+                plan = script.guess([], [])
+            script.adopt(plan)
+        return _operations(plan)
 
     # ------------------------------------------------------------------------------------------------- one case
 
@@ -251,28 +253,39 @@ class Referee:
         ran: set[int] = set()
         seconds, runs = 0.0, 0
         while True:
-            record, stdout, data = report
+            record, _, data = report
             seconds, runs = seconds + record["seconds"], runs + 1
-            with _deadline(self.options["check_seconds"]):
-                lines = _results(data, len(plan) + 1)
-            if not lines or "ok" not in lines[0]:
-                death = self._death(record, stdout, data) or _unfinished(lines, 2, record)
-                return self._result((RUNTIME_ERROR, death or failure("Exited", "left no result")), report), ran
-            replay = Replay(script, plan, lines[1:], guess=False)
-            with _deadline(self.options["check_seconds"]):
-                what, detail = replay.run()
-            if what != "miss" or seconds > self.options["program_seconds"] or runs >= MOST_RUNS:
+            said, replay = script.remembered(plan, data), None
+            if said is None:
+                replay = self._replay(script, plan, report)
+                if isinstance(replay, list):
+                    return self._result((RUNTIME_ERROR, replay), report), ran
+                with _deadline(self.options["check_seconds"]):
+                    said = (*replay.run(), len(replay.made))
+                script.remember(plan, data, said)
+            if replay is None or said[0] != "miss" or seconds > self.options["program_seconds"] or runs >= MOST_RUNS:
                 break
             with _deadline(self.options["check_seconds"]):
-                plan = script.guess(replay.made, lines[1 : len(replay.made)])
+                plan = script.guess(replay.made, replay.results[: len(replay.made) - 1])
             if len(plan) >= len(script.plan or ()):
-                script.plan, problem.request = plan, None
+                script.adopt(plan)
+                problem.request = None
             _, (report,), more = self.runner(source, marshal.dumps([_operations(plan)]), 1, True)
             ran |= set(more or ())
-        return self._result(self._script_outcome(what, detail, report, len(replay.made), len(plan)), report), ran
+        return self._result(self._script_outcome(said, report, len(plan)), report), ran
 
-    def _script_outcome(self, what: str, detail: Any, report: Any, made: int, planned: int) -> tuple[int, Any]:
+    def _replay(self, script: Script, plan: list[str], report: Any) -> Replay | list[Any]:
+        """The script against a program's results, or the failure of one that left none."""
         record, stdout, data = report
+        with _deadline(self.options["check_seconds"]):
+            lines = _results(data, len(plan) + 1)
+        if lines and "ok" in lines[0]:
+            return Replay(script, plan, lines[1:], guess=False)
+        death = self._death(record, stdout, data) or _unfinished(lines, 2, record)
+        return death or failure("Exited", "left no result")
+
+    def _script_outcome(self, said: Said, report: Any, planned: int) -> tuple[int, Any]:
+        (what, detail, made), (record, stdout, data) = said, report
         if what == "passed":
             death = self._death(record, stdout, data) if made >= planned else None
             return (PASSED, None) if death is None else (RUNTIME_ERROR, death)

@@ -29,6 +29,7 @@ def main() -> None:
     """Makes the cage, says what it is made of, then answers jobs until there are no more."""
     _borrow()
     options = json.loads(sys.argv[1])
+    os.environ.pop("LD_BIND_NOW", None)  # it has done its work, and is none of a program's business
     inbox, outbox = os.dup(0), os.dup(1)
     os.dup2(os.open(os.devnull, os.O_RDWR), 0)
     os.dup2(0, 1)
@@ -41,7 +42,7 @@ def main() -> None:
 
     alert = Alert()
     try:
-        runner, layers = _launch.runner(options, alert)
+        runner, announce, layers = _launch.runner(options, alert)
     except OSError as error:
         write_frame(outbox, json.dumps({"error": str(error)}).encode())
         return
@@ -52,10 +53,10 @@ def main() -> None:
         if os.getppid() != options["parent"]:
             return
     write_frame(outbox, json.dumps({"level": isolation.level(layers), "layers": layers}).encode())
-    _judge(options, runner, alert, inbox, outbox)
+    _judge(options, runner, announce, alert, inbox, outbox)
 
 
-def _judge(options: dict[str, Any], runner: Any, alert: Any, inbox: int, outbox: int) -> None:
+def _judge(options: dict[str, Any], runner: Any, announce: Any, alert: Any, inbox: int, outbox: int) -> None:
     from rltf_env.sandbox import _referee
     from rltf_env.sandbox._frames import write_frame
 
@@ -65,7 +66,7 @@ def _judge(options: dict[str, Any], runner: Any, alert: Any, inbox: int, outbox:
     waiting: deque[dict[str, Any]] = deque()
     while True:
         try:
-            _receive(inbox, alert, waiting, problems)
+            _receive(inbox, alert, announce, waiting, problems)
         except EOFError:
             return
         if not waiting:
@@ -79,7 +80,7 @@ def _judge(options: dict[str, Any], runner: Any, alert: Any, inbox: int, outbox:
         write_frame(outbox, json.dumps({"number": job["number"], **answer}).encode())
 
 
-def _receive(inbox: int, alert: Any, waiting: deque[dict[str, Any]], problems: dict[int, Any]) -> None:
+def _receive(inbox: int, alert: Any, announce: Any, waiting: deque[dict[str, Any]], problems: dict[int, Any]) -> None:
     """Takes in all messages that have come, at least one if nothing waits: jobs, and jobs taken back."""
     from rltf_env.sandbox._frames import read_frame
     from rltf_env.sandbox._referee import Pending
@@ -95,6 +96,7 @@ def _receive(inbox: int, alert: Any, waiting: deque[dict[str, Any]], problems: d
                 return
             continue
         waiting.append(job)
+        announce(job["source"])
         for key in job["forget"]:
             problems.pop(key, None)
         if "problem" in job:

@@ -63,6 +63,14 @@ def test_subprocess_judges_the_battery_rightly() -> None:
     assert left_behind() <= before
 
 
+def test_a_parent_that_is_stopped_is_noticed_where_proc_tells_nothing_of_it() -> None:
+    with sandbox.load("forkserver", **LIMITS, without=["root"]) as judge:
+        trials = [trial for trial in _battery.trials() if trial.name.startswith("stop_")]
+        complaints = [trial.complaint(judge.run(trial.source, p)) for trial in trials for p in trial.problems]
+    assert len(complaints) >= 5
+    assert not any(complaints), "\n".join(filter(None, complaints))
+
+
 CAGED = frozenset(  # programs whose verdict depends on a layer that is missing on purpose
     [
         "parent_environment",
@@ -80,6 +88,12 @@ CAGED = frozenset(  # programs whose verdict depends on a layer that is missing 
         "write_outside",
         "read_tests",
         "many_files",
+        "deep_folders",
+        "io_uring",
+        "old_calls",
+        "keyring",
+        "abstract_socket",
+        "netlink",
         "fork_many",
         "fork_bomb",
         "thread_bomb",

@@ -1,0 +1,140 @@
+"""Compiles programs before their turn, in a process that runs none of them and knows no answers. Standard library only; Linux.
+
+In a fork of the warm parent a compilation copies some eighty pages of memory, which takes longer than the compilation. Here it
+happens while other programs run, and the fork gets code. Whatever goes wrong (it is no Python, it takes too long, the
+compiler dies of it) there is no code, and the fork compiles the program itself: what it dies of has its name, and its line.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+import resource
+import select
+import signal
+from collections import deque
+from contextlib import suppress
+from typing import NoReturn
+
+from rltf_env.sandbox import harness, isolation
+from rltf_env.sandbox._frames import read_frame, write_frame
+
+LONGEST = 1 << 13  # characters of a program: a longer one, or one with others than ASCII's, is not compiled ahead
+OUTSTANDING = 40 << 10  # bytes that may wait in its pipe: less than a pipe holds, so that asking never blocks
+SECONDS = 0.1  # of CPU time that a compilation may take
+PATIENCE = 5.0  # seconds without an answer after which nothing is compiled ahead any more
+MEMORY = 1 << 30  # bytes of address space
+_SEAL = 8  # bytes
+
+
+class Compiler:
+    """A process that compiles, and one that starts another when that dies. Make it before there are secrets to inherit."""
+
+    def __init__(self) -> None:
+        requests, self._to = os.pipe()
+        self._from, replies = os.pipe()
+        self._pid = os.fork()
+        if not self._pid:
+            try:
+                first, second = sorted((requests, replies))
+                for low, high in ((3, first), (first + 1, second), (second + 1, 4096)):
+                    os.closerange(low, high)
+                os.dup2(os.open(os.devnull, os.O_RDWR), 2)  # where the compiler's warnings go
+                _keep_serving(requests, replies)
+            finally:
+                os._exit(70)
+        os.close(requests)
+        os.close(replies)
+        self._poll = select.poll()
+        self._poll.register(self._from, select.POLLIN)
+        self._asked: deque[str] = deque()  # in the order in which answers come
+        self._last: tuple[str, bytes] = "", b""
+        self._waiting = 0  # bytes in the pipe, at most
+        self._good = True
+
+    def ask(self, source: str) -> None:
+        """Has a program compiled, if there is room."""
+        size = len(source)
+        if not self._good or size > LONGEST or self._waiting + size > OUTSTANDING or not source.isascii():
+            return
+        try:
+            write_frame(self._to, source.encode())
+        except OSError:
+            self.close()
+            return
+        self._asked.append(source)
+        self._waiting += size
+
+    def code(self, source: str) -> bytes:
+        """The code of a program that was asked for, as marshal has it. Empty if there is none."""
+        if self._last[0] == source:
+            return self._last[1]
+        while self._good and source in self._asked:
+            try:
+                if not self._poll.poll(1000 * PATIENCE):
+                    raise EOFError
+                reply = read_frame(self._from)
+            except EOFError:
+                self.close()
+                break
+            asked = self._asked.popleft()
+            self._waiting -= len(asked)
+            seal, code = reply[:_SEAL], reply[_SEAL:]
+            if code and seal != _seal(asked, code):  # it was killed in the midst of a message
+                self.close()
+                break
+            if asked == source:
+                self._last = source, code
+                return code
+        return b""
+
+    def close(self) -> None:
+        """Ends it; what is asked for later has no code. May be called again."""
+        if self._good:
+            self._good = False
+            os.close(self._to)
+            os.close(self._from)
+            os.kill(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, 0)
+
+
+def _seal(source: str, code: bytes) -> bytes:
+    """Tells code that belongs to a source from what is left of a message. Processes with a common ancestor agree on it."""
+    return (hash((source, code)) & (1 << 64) - 1).to_bytes(_SEAL, "little")
+
+
+def _keep_serving(requests: int, replies: int) -> NoReturn:
+    """Answers each request, with nothing for the one that the answering process died of."""
+    isolation.die_with_parent()
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGVTALRM"):
+        signal.signal(getattr(signal, name), signal.SIG_DFL)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    for wall in (lambda: isolation.landlock((), ()), isolation.seccomp):
+        with suppress(OSError):
+            wall()
+    while True:
+        pid = os.fork()
+        if not pid:
+            try:
+                _serve(requests, replies)
+            finally:
+                os._exit(70)
+        _, status = os.waitpid(pid, 0)
+        if os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0:
+            os._exit(0)
+        write_frame(replies, b"")
+
+
+def _serve(requests: int, replies: int) -> NoReturn:
+    isolation.die_with_parent()
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    while True:
+        try:
+            source = read_frame(requests).decode()
+        except EOFError:
+            os._exit(0)
+        signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
+        compiled = harness.compile_program(source)
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        code = b"" if isinstance(compiled, dict) else marshal.dumps(compiled)
+        write_frame(replies, _seal(source, code) + code)

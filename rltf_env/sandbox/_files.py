@@ -1,0 +1,52 @@
+"""Where a program leaves what it has to say: memory files, held by the cage that runs it and by the referee that reads them.
+
+The referee empties and reads them while no program is alive. That is not left to the cage: every page that the cage touches
+between two forks is copied at the next one. Standard library only; Linux.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+
+STDIN, STDOUT, STDERR, RESULT, REPORT, LINES = range(6)  # their descriptors in the cage
+CASE = (STDIN, STDOUT, RESULT)  # used anew for every case
+BATCH = b"batch"  # in the report: the process that compiled the program runs all of its cases
+
+
+def empty(fds: tuple[int, ...]) -> None:
+    """Empties files, and takes back what a program may have set on them: they are shared with the next one."""
+    for fd in fds:
+        os.ftruncate(fd, 0)
+        os.lseek(fd, 0, os.SEEK_SET)
+        fcntl.fcntl(fd, fcntl.F_SETFL, 0)
+
+
+def content(fd: int) -> bytes:
+    """All that is in a file, which nobody uses any more. (Asking where it ends makes fewer objects than fstat.)"""
+    return os.pread(fd, os.lseek(fd, 0, os.SEEK_END), 0)
+
+
+class Files:
+    """The files of a cage, by the descriptors that its referee has."""
+
+    def __init__(self) -> None:
+        self.null = os.open(os.devnull, os.O_RDWR)
+        self.case = tuple(os.memfd_create(name, 0) for name in ("stdin", "stdout", "result"))
+        self.report, self.lines = os.memfd_create("report", 0), os.memfd_create("lines", 0)
+
+    def in_order(self) -> list[int]:
+        """The descriptors in the order that they have in the cage."""
+        stdin, stdout, result = self.case
+        return [stdin, stdout, self.null, result, self.report, self.lines]
+
+    def empty(self) -> None:
+        empty((*self.case, self.report, self.lines))
+
+    def output(self) -> tuple[bytes, bytes]:
+        """What the program printed, and what it returned."""
+        return content(self.case[1]), content(self.case[2])
+
+    def ran(self) -> list[int]:
+        """The lines that ran, if they were to be traced."""
+        return [line for line, seen in enumerate(content(self.lines)) if seen]

@@ -1,0 +1,199 @@
+"""What makes the judge fast, and may not change what it says."""
+
+from __future__ import annotations
+
+import marshal
+import os
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from rltf_env import sandbox
+from rltf_env.core import CallCase, Kind, Outcome, Problem, ScriptCase
+from rltf_env.sandbox import _script, harness
+from rltf_env.sandbox._frames import Turns, write_frame
+
+if sys.platform != "linux":
+    pytest.skip("forks", allow_module_level=True)
+
+import fcntl
+
+from rltf_env.sandbox import _ahead, _files, _warmth
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*multi-threaded:DeprecationWarning"
+)  # pytest-xdist's threads, and a fork
+GOOD = "def add(a, b):\n    return a + b\n"
+ADD = Problem("add", "", [CallCase((1, 2), 3)], "add")
+
+
+# ------------------------------------------------------------------------------------------------- compiled ahead
+
+
+@pytest.fixture
+def compiler() -> Iterator[_ahead.Compiler]:
+    made = _ahead.Compiler()
+    yield made
+    made.close()
+
+
+def test_code_comes_in_any_order_of_asking(compiler: _ahead.Compiler) -> None:
+    sources = [f"x = {i}" for i in range(5)]
+    for source in sources:
+        compiler.ask(source)
+    assert marshal.loads(compiler.code(sources[1])).co_consts[0] == 1
+    assert compiler.code(sources[0]) == b"", "it was passed over, and is compiled in the cage"
+    assert marshal.loads(compiler.code(sources[4])).co_consts[0] == 4
+    assert marshal.loads(compiler.code(sources[4])).co_consts[0] == 4, "a program may be run more than once"
+
+
+@pytest.mark.parametrize("source", ["x = (", "x = 'ä'", "# " + "x" * _ahead.LONGEST])
+def test_what_cannot_be_compiled_ahead_has_no_code(compiler: _ahead.Compiler, source: str) -> None:
+    compiler.ask(source)
+    assert compiler.code(source) == b""
+    compiler.ask("y = 1")
+    assert compiler.code("y = 1")
+
+
+def test_what_was_not_asked_for_has_no_code(compiler: _ahead.Compiler) -> None:
+    assert compiler.code("x = 1") == b""
+
+
+def test_more_is_not_asked_for_than_a_pipe_holds(compiler: _ahead.Compiler) -> None:
+    sources = [f"x = {i}  # {'x' * 4000}" for i in range(40)]
+    for source in sources:
+        compiler.ask(source)
+    assert compiler.code(sources[0])
+    assert compiler.code(sources[-1]) == b""
+
+
+def test_a_program_that_the_compiler_dies_of_has_no_code_and_the_next_one_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    def deadly(source: str) -> object:
+        return os.kill(os.getpid(), 9) if "deadly" in source else compile(source, "", "exec")
+
+    monkeypatch.setattr(harness, "compile_program", deadly)
+    compiler = _ahead.Compiler()
+    for source in ("x = 1", "deadly", "deadly = 2", "x = 2"):
+        compiler.ask(source)
+    assert [bool(compiler.code(source)) for source in ("x = 1", "deadly", "deadly = 2", "x = 2")] == [1, 0, 0, 1]
+    compiler.close()
+
+
+def test_code_that_is_not_of_the_program_is_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_ahead, "_seal", lambda source, code: os.urandom(8))
+    compiler = _ahead.Compiler()
+    compiler.ask("x = 1")
+    assert compiler.code("x = 1") == b""
+    compiler.ask("x = 2")
+    assert compiler.code("x = 2") == b"", "nothing that it says can be relied on any more"
+
+
+def test_without_a_compiler_nothing_changes_but_the_time(compiler: _ahead.Compiler) -> None:
+    compiler.close()
+    compiler.ask("x = 1")
+    assert compiler.code("x = 1") == b""
+
+
+def test_a_program_is_judged_alike_compiled_ahead_or_in_its_cage() -> None:
+    sources = [GOOD, "def add(a, b):\n    return a * b\n", "def add(a, b):\n    raise KeyError(a)\n", "def add(a, b:\n"]
+    with sandbox.load("forkserver", workers=1, cache=0) as opened:
+        ahead = list(opened.map((source, ADD) for source in sources))
+        apart = [opened.run(source + "# ä", ADD) for source in sources]
+    assert [v.outcome for v in ahead] == [
+        Outcome.PASSED,
+        Outcome.WRONG_ANSWER,
+        Outcome.RUNTIME_ERROR,
+        Outcome.SYNTAX_ERROR,
+    ]
+    for one, other in zip(ahead, apart, strict=True):
+        assert one.outcome is other.outcome
+        assert one.failure == other.failure
+
+
+# --------------------------------------------------------------------------------------------- what tests have said
+
+
+def test_a_script_says_the_same_again_only_to_the_same_results() -> None:
+    text = "import random\nassert f(1) == [1]\nassert f(2) == [random.randint(2, 2)]\n"
+    problem = Problem("s", "", [ScriptCase(text)], "f")
+    right, wrong = "def f(x):\n    return [x]\n", "def f(x):\n    return [x] if x < 2 else x\n"
+    late = "def f(x):\n    if x > 1:\n        raise KeyError(x)\n    return [x]\n"
+    with sandbox.load("forkserver", workers=1, cache=0) as opened:
+        verdicts = [opened.run(source, problem) for source in (right, wrong, late, right, wrong, late)]
+    assert [v.outcome for v in verdicts[:3]] == [Outcome.PASSED, Outcome.WRONG_ANSWER, Outcome.RUNTIME_ERROR]
+    for before, after in zip(verdicts[:3], verdicts[3:], strict=True):
+        assert before.outcome is after.outcome
+        assert before.failure == after.failure
+
+
+def test_what_a_program_dies_of_is_not_remembered_for_another() -> None:
+    problem = Problem("s", "", [ScriptCase("assert f(1) == 1\n")], "f")
+    with sandbox.load("forkserver", workers=1, cache=0) as opened:
+        assert opened.run("def f(x):\n    return x\n", problem).outcome is Outcome.PASSED
+        killed = opened.run("import os\ndef f(x):\n    os.kill(os.getpid(), 9)\n", problem)
+    assert killed.failure is not None
+    assert killed.failure.kind == Kind.KILLED
+
+
+def test_few_outcomes_of_a_script_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_script, "REMEMBERED", 2)
+    made = _script.Script("", "assert f(1) == 1\n", "f", "", [])
+    plan = made.guess([], [])
+    made.adopt(plan)
+    for data in (b"a", b"b", b"c"):
+        made.remember(plan, data, ("passed", None, 2))
+    assert made.remembered(plan, b"a") is None
+    assert made.remembered(plan, b"c") == ("passed", None, 2)
+    made.remember(plan, b"d", ("miss", None, 2))
+    assert made.remembered(plan, b"d") is None, "what the program was not asked is asked of the next one, too"
+    made.adopt(list(plan))
+    assert made.remembered(plan, b"c") is None, "another plan, other results"
+
+
+def test_a_guess_goes_on_where_an_assertion_does_not_hold() -> None:
+    made = _script.Script("", "assert not f(1)\nassert f(2), f(3)\n", "f", "", [])
+    assert [op for op in made.guess([], []) if '"call"' in op] == [
+        '["call", 0, [[1], {"d": []}], 0]',
+        '["call", 0, [[2], {"d": []}], 0]',
+    ]
+
+
+# -------------------------------------------------------------------------------------------------- the warm parent
+
+
+@pytest.mark.parametrize("sizes", [(0,), (5, 0, 70), (100, 3), (64, 65, 56)])
+def test_frames_of_any_length_are_read_one_at_a_time(sizes: tuple[int, ...]) -> None:
+    reading, writing = os.pipe()
+    turns = Turns(reading, 64)
+    for size in sizes:
+        payload = os.urandom(size)
+        write_frame(writing, payload)
+        assert bytes(turns.read()) == payload
+    os.close(writing)
+    with pytest.raises(EOFError):
+        turns.read()
+    os.close(reading)
+
+
+def test_files_are_emptied_of_what_was_done_to_them() -> None:
+    files = _files.Files()
+    _, stdout, result = files.case
+    os.write(stdout, b"said")
+    os.write(result, b"returned")
+    fcntl.fcntl(stdout, fcntl.F_SETFL, os.O_APPEND | os.O_NONBLOCK)
+    assert files.output() == (b"said", b"returned")
+    files.empty()
+    assert files.output() == (b"", b"")
+    assert not fcntl.fcntl(stdout, fcntl.F_GETFL) & (os.O_APPEND | os.O_NONBLOCK)
+    assert os.lseek(result, 0, os.SEEK_CUR) == 0
+    for fd in files.in_order():
+        os.close(fd)
+
+
+def test_settling_keeps_little() -> None:
+    before = len(_warmth._kept)
+    _warmth.settle()
+    sizes = [sys.getsizeof(thing) for thing in _warmth._kept[before:]]
+    assert sum(sizes) < 3 << 20
+    del _warmth._kept[before:]
