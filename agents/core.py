@@ -8,7 +8,7 @@ every program of a batch starts at the same column.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -86,7 +86,10 @@ State = TypeVar("State")
 
 @runtime_checkable
 class Policy(Protocol[State]):
-    """A transformer that writes programs."""
+    """A transformer that writes programs.
+
+    One that reads a batch without its padding may say so by an attribute `packs`, true.
+    """
 
     model: nn.Module
     tokenizer: Any  # a transformers tokenizer
@@ -109,7 +112,7 @@ class Policy(Protocol[State]):
         ...
 
     def logits(self, batch: Batch) -> Tensor:
-        """(B, T, V): the logits from which each token of the programs was, or would have been, drawn."""
+        """(B, T, V): the logits from which each token of the programs was drawn; anything finite where there is no token."""
         ...
 
     def read(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -122,6 +125,12 @@ class Policy(Protocol[State]):
     def save(self, folder: Path) -> None:
         """Writes a plain transformers folder."""
         ...
+
+
+class Done(Protocol):
+    """Is told of completion `k` of prompt `i`."""
+
+    def __call__(self, i: int, k: int, completion: Completion, /) -> None: ...
 
 
 @runtime_checkable
@@ -137,12 +146,12 @@ class Decoder(Protocol):
         repeats: int,
         max_tokens: int,
         generator: torch.Generator,
-        done: Callable[[int, Sequence[Completion]], None] | None = None,
+        done: Done | None = None,
     ) -> list[list[Completion]]:
         """`repeats` completions for each prompt, of at most `max_tokens` tokens, the given ones included.
 
         Args:
-            done: told of the next completions of prompt i, in their order, as soon as they are written.
+            done: told of each completion as soon as it is written, in whatever order they end.
         """
         ...
 

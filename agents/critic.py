@@ -91,9 +91,9 @@ class Critic:
         return self.head(states.masked_fill(~data.token_mask[..., None], -torch.inf).amax(1))
 
     def _states(self, data: Batch) -> Tensor:
-        """(B, T, D): state t has read token t, too. A column of padding at the end, which nothing reads, gives the last one."""
+        """(B, T, D): state t has read token t, too. One token more after each program, which nothing reads, gives the last one."""
         tokens = F.pad(data.tokens, (0, 1), value=self.policy.pad_id)
-        wider = replace(data, tokens=tokens, token_mask=F.pad(data.token_mask, (0, 1), value=False))
+        wider = replace(data, tokens=tokens, token_mask=F.pad(data.token_mask, (1, 0), value=True))
         if self.trunk == "own":
             return self.policy.read(wider)[1][:, 1:]
         with torch.no_grad():

@@ -77,6 +77,7 @@ class Learner:
             lr=config.lr,
             betas=(config.beta1, config.beta2),
             weight_decay=config.weight_decay,
+            fused=True,
         )
         self.updates = 0
 
@@ -121,7 +122,10 @@ class Learner:
         self.optimiser.step()
         self.updates += 1
         shown = {name: float(item) for name, item in logged.items()}
-        return {**shown, "grad_norm": float(norm), "lr": lr, "padding": padding([part for part, _ in parts])}
+        return {**shown, "grad_norm": float(norm), "lr": lr, "padding": self._padding([part for part, _ in parts])}
+
+    def _padding(self, parts: Sequence[Sequence[Sample]]) -> float:
+        return 0.0 if getattr(self.policy, "packs", False) else padding(parts)
 
     def state_dict(self) -> dict[str, Any]:
         """Parts, optimiser, number of updates."""

@@ -33,12 +33,12 @@ class Written:
     prompts: list[IntArray]
     version: int
     journal: Journal
-    groups: list[list[tuple[Completion, Program, Future[Judgement]]]]
+    groups: list[dict[int, tuple[Completion, Program, Future[Judgement]]]]  # by number; they end in any order
 
     def judged(self) -> list[list[Episode]]:
         """The episodes, when the judge has done with the last of them; the journal is told how long that took."""
         with self.journal.timed("judge"):
-            return [[self._episode(i, *each) for each in group] for i, group in enumerate(self.groups)]
+            return [[self._episode(i, *group[k]) for k in sorted(group)] for i, group in enumerate(self.groups)]
 
     def _episode(self, i: int, completion: Completion, program: Program, judgement: Future[Judgement]) -> Episode:
         verdict, feedback = judgement.result()
@@ -64,7 +64,7 @@ def write(
     journal = journal or Journal()
     prompts = [env.encode_prompt(problem) for problem in problems]
     given = [env.encode_prefix(problem) for problem in problems]
-    written = Written(problems, prompts, version, journal, [[] for _ in problems])
+    written = Written(problems, prompts, version, journal, [{} for _ in problems])
     decode = inform(
         decoder,
         problems,
@@ -73,11 +73,11 @@ def write(
         judge=lambda pairs: (judgement.verdict for judgement in env.judge_many(pairs)),
     )
 
-    def hand_over(i: int, completions: Sequence[Completion]) -> None:
-        programs = [_program(env, completion) for completion in completions]
+    def hand_over(i: int, k: int, completion: Completion) -> None:
+        program = _program(env, completion)
         with journal.timed("judge"):
-            judgements = [env.submit(problems[i], program) for program in programs]
-        written.groups[i] += zip(completions, programs, judgements, strict=True)
+            judgement = env.submit(problems[i], program)
+        written.groups[i][k] = (completion, program, judgement)
 
     waited = journal.seconds.get("judge", 0.0)
     with journal.timed("generate"):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from agents.core import Completion
+from agents.core import Completion, Done
 from rltf_env.core import Outcome, Verdict
 
 
@@ -27,11 +27,10 @@ def best(group: Sequence[Completion], verdicts: Sequence[Verdict | None]) -> Com
     return group[max(range(len(group)), key=lambda i: keys[i])]
 
 
-def handed_in(
-    groups: list[list[Completion]], done: Callable[[int, Sequence[Completion]], None] | None
-) -> list[list[Completion]]:
+def handed_in(groups: list[list[Completion]], done: Done | None) -> list[list[Completion]]:
     """The groups, of which `done` is told: what is chosen is known when all is written."""
     if done:
         for i, group in enumerate(groups):
-            done(i, group)
+            for k, completion in enumerate(group):
+                done(i, k, completion)
     return groups

@@ -16,7 +16,7 @@ that of each token when it was written. Problems without public examples are ref
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from agents import functional
-from agents.core import Completion, Decoder, Policy
+from agents.core import Completion, Decoder, Done, Policy
 from agents.critic import Critic
 from agents.decoding._choosing import best, handed_in, passes
 from agents.decoding.sampling import Sampling
@@ -81,7 +81,7 @@ class CriticSampling:
         repeats: int,
         max_tokens: int,
         generator: torch.Generator,
-        done: Callable[[int, Sequence[Completion]], None] | None = None,
+        done: Done | None = None,
     ) -> list[list[Completion]]:
         if self.critic.policy.tokenizer.get_vocab() != policy.tokenizer.get_vocab():
             raise UsageError("Expected the critic to have the policy's tokenizer, got another one.")

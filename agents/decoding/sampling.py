@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from agents.core import Completion, Policy
+from agents.core import Completion, Done, Policy
 from agents.decoding._stopping import Stops
 from rltf_env.core import IntArray
 from rltf_env.errors import UsageError
@@ -63,7 +64,7 @@ class Sampling:
         repeats: int = 1,
         max_tokens: int,
         generator: torch.Generator,
-        done: Callable[[int, Sequence[Completion]], None] | None = None,
+        done: Done | None = None,
     ) -> list[list[Completion]]:
         if repeats < 1:
             raise UsageError(f"Expected at least 1 program for each prompt, got repeats={repeats}.")
@@ -78,12 +79,10 @@ class Sampling:
             for chunk in (order[i : i + per_call] for i in range(0, len(order), per_call)):
                 asked, starts = [prompts[i] for i in chunk], [given[i] for i in chunk]
                 for part in parts:
-                    rows = self._write(policy, asked, starts, part, max_tokens, generator)
+                    ended = partial(_tell, done, chunk, part, len(answers[chunk[0]]))
+                    rows = self._write(policy, asked, starts, part, max_tokens, generator, ended)
                     for n, i in enumerate(chunk):
-                        new = rows[n * part : (n + 1) * part]
-                        answers[i] += new
-                        if done:
-                            done(int(i), new)
+                        answers[i] += rows[n * part : (n + 1) * part]
         finally:
             policy.model.train(was_training)
         return answers
@@ -96,7 +95,9 @@ class Sampling:
         repeats: int,
         max_tokens: int,
         generator: torch.Generator,
+        ended: Callable[[int, Completion], None],
     ) -> list[Completion]:
+        """`ended` is told of the completion of each row at the next look after its end."""
         room = [max_tokens - len(g) for g in given for _ in range(repeats)]
         if min(room) < 1:
             raise UsageError(
@@ -105,34 +106,46 @@ class Sampling:
         stops = Stops(policy.tokenizer, self.stop) if self.stop else None
         state, logits = policy.begin(prompts, given, repeats)
         count = len(room)
-        tokens = torch.full((count, max(room)), policy.eos_id, dtype=torch.long, device=logits.device)
-        logprobs = torch.zeros(count, max(room), device=logits.device)
-        behaviour = torch.zeros_like(logprobs)
+        rows = torch.arange(
+            count, device=logits.device
+        )  # which program each row of `state`, and of all that follows, writes
+        tokens = torch.empty(count, max(room), dtype=torch.long, device=logits.device)
+        logprobs, behaviour = (torch.empty(tokens.shape, device=logits.device) for _ in range(2))
         lengths = torch.zeros(count, dtype=torch.long, device=logits.device)
         limits = torch.tensor(room, device=logits.device)
-        rows = torch.arange(count, device=logits.device)  # which program each row of `state` writes
         alive = torch.ones(count, dtype=torch.bool, device=logits.device)
+        written: dict[int, Completion] = {}
+
+        def finish(ends: Tensor) -> None:
+            columns = [c[ends].cpu().numpy() for c in (tokens, logprobs, behaviour, lengths)]
+            for i, *row in zip(rows[ends].tolist(), *columns, strict=True):
+                if i not in written:
+                    written[i] = _completion(given[i // repeats], policy.eos_id, stops, *row)
+                    ended(i, written[i])
+
         for t in range(max(room)):
-            token, own, drawn = self._draw(logits, generator)
-            tokens[rows, t] = torch.where(alive, token, policy.eos_id)
-            logprobs[rows, t], behaviour[rows, t] = own * alive, drawn * alive
-            lengths[rows] += alive
-            alive = alive & (token != policy.eos_id) & (lengths[rows] < limits[rows])
+            token, logprobs[:, t], behaviour[:, t] = self._draw(logits, generator)
+            tokens[:, t] = token  # those of rows that have ended are beyond their length
+            lengths += alive
+            alive = alive & (token != policy.eos_id) & (lengths < limits)
             if t % SYNC_EVERY == SYNC_EVERY - 1:
                 if stops:
-                    tails = tokens[rows, max(0, t + 1 - SYNC_EVERY - stops.margin) : t + 1].tolist()
+                    tails = tokens[:, max(0, t + 1 - SYNC_EVERY - stops.margin) : t + 1].tolist()
                     alive = alive & ~torch.tensor(stops.seen(tails), device=alive.device)
+                finish(~alive)
                 left = int(alive.sum())
                 if left == 0:
                     break
                 if left <= 0.75 * len(rows):
                     chosen = alive.nonzero()[:, 0]
                     policy.keep(state, chosen)
-                    rows, alive, token = rows[chosen], alive[chosen], token[chosen]
+                    rows, alive, token, tokens, logprobs, behaviour, lengths, limits = (
+                        x[chosen] for x in (rows, alive, token, tokens, logprobs, behaviour, lengths, limits)
+                    )
             if t + 1 < max(room):
                 logits = policy.extend(state, token)
-        columns = (tokens.cpu().numpy(), logprobs.cpu().numpy(), behaviour.cpu().numpy(), lengths.cpu().numpy())
-        return [_completion(given[i // repeats], policy.eos_id, stops, *(c[i] for c in columns)) for i in range(count)]
+        finish(torch.ones_like(alive))
+        return [written[i] for i in range(count)]
 
     def _draw(self, logits: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Next tokens (B,), their log-probability under the policy (B,), and under what was drawn from (B,)."""
@@ -142,8 +155,26 @@ class Sampling:
             own = logp.gather(1, token[:, None])[:, 0]
             return token, own, torch.zeros_like(own)
         warped = warp(logp, self.temperature, self.top_p, self.top_k, self.min_p)
-        token = torch.multinomial(warped.exp(), 1, generator=generator)
+        token = drawn(warped, generator)
         return token[:, 0], logp.gather(1, token)[:, 0], warped.gather(1, token)[:, 0]
+
+
+def drawn(logp: Tensor, generator: torch.Generator) -> Tensor:
+    """A token (B, 1) of each distribution (B, V): where its cumulated probability passes a uniform number.
+
+    One random number a row; `torch.multinomial` draws one for each token of the vocabulary. In double precision, so that a token
+    has its probability wherever in the vocabulary it stands; one of probability 0 is never drawn.
+    """
+    kind = torch.float32 if logp.device.type == "mps" else torch.float64  # which has no doubles
+    passed = logp.exp().cumsum(-1, dtype=kind)
+    uniform = torch.rand(len(logp), 1, dtype=kind, device=logp.device, generator=generator)
+    return torch.searchsorted(passed, uniform * passed[:, -1:], right=True)
+
+
+def _tell(done: Done | None, prompts: IntArray, part: int, before: int, row: int, completion: Completion) -> None:
+    """Tells `done` of a row, where each of `prompts` has `part` rows and had `before` completions."""
+    if done:
+        done(int(prompts[row // part]), before + row % part, completion)
 
 
 def warp(logp: Tensor, temperature: float = 1.0, top_p: float = 1.0, top_k: int = 0, min_p: float = 0.0) -> Tensor:

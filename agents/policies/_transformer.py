@@ -49,6 +49,13 @@ class Transformer:
         self.tokenizer.save_pretrained(folder)
 
 
+def checkpointed(model: Any) -> list[Any]:
+    """The layers of a model with gradient checkpointing."""
+    from transformers.modeling_layers import GradientCheckpointingLayer
+
+    return [m for m in model.modules() if isinstance(m, GradientCheckpointingLayer) and m.gradient_checkpointing]
+
+
 @contextmanager
 def checkpointing(model: Any) -> Iterator[bool]:
     """Lets the layers of a model with gradient checkpointing drop their activations here; tells whether they do.
@@ -57,10 +64,7 @@ def checkpointing(model: Any) -> Iterator[bool]:
     So the layers themselves are switched, not what they consist of; what dropout they do by themselves is 0
     (`_loading.prepare`).
     """
-    from transformers.modeling_layers import GradientCheckpointingLayer
-
-    layers = [m for m in model.modules() if isinstance(m, GradientCheckpointingLayer) and m.gradient_checkpointing]
-    layers = layers if torch.is_grad_enabled() else []
+    layers = checkpointed(model) if torch.is_grad_enabled() else []
     before = [layer.training for layer in layers]
     try:
         for layer in layers:

@@ -1,12 +1,14 @@
 """Causal (decoder-only) transformers as policies: any `AutoModelForCausalLM`, from a hub id, a local folder or a GGUF file.
 
-The prompt is read once per problem, whatever the number of samples; programs then grow by one token a step on a key-value
-cache. Rows are padded on the left with masked positions, so that a row's log-probabilities do not depend on its neighbours.
+There are two ways to the same numbers. The plain one works for every model: rows padded on the left with masked positions, the
+keys and values of a prompt copied to each of its programs. Where a model's attention can be chosen (`packs`), prompts are read
+once and no layer sees padding: `agents.policies._attention`. Either way a row's log-probabilities do not depend on its neighbours.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,7 +19,11 @@ from torch import Tensor
 
 from agents.core import Batch
 from agents.policies import _loading
+from agents.policies._attention import Counted, Layout, by_layout, fits
 from agents.policies._cache import is_plain, roomy
+from agents.policies._linear import Reordered
+from agents.policies._packed import Packed
+from agents.policies._shared import Shared
 from agents.policies._transformer import Transformer, checkpointing
 from rltf_env.core import IntArray
 from rltf_env.errors import UsageError
@@ -30,6 +36,7 @@ class CausalState:
     cache: Any
     mask: Tensor
     position: Tensor
+    linear: Reordered | None = None
 
 
 class CausalPolicy(Transformer):
@@ -49,6 +56,8 @@ class CausalPolicy(Transformer):
             )
         ids, mask = pad_left(rows, self.pad_id)
         ids, mask = ids.to(self.device), mask.to(self.device)
+        if self.packs:
+            return self._begin_shared(ids, mask, repeats)
         out = self.model(
             input_ids=ids,
             attention_mask=mask.long(),
@@ -61,8 +70,39 @@ class CausalPolicy(Transformer):
         logits = out.logits[:, -1, : self.vocab_size].repeat_interleave(repeats, 0)
         return CausalState(cache, mask, mask.sum(1)), logits
 
-    @torch.no_grad()
+    def _begin_shared(self, ids: Tensor, mask: Tensor, repeats: int) -> tuple[CausalState, Tensor]:
+        """Prompts in a line; rows of a group share their prompt's keys and values."""
+        every, one = torch.arange(len(ids), device=ids.device), torch.ones_like(mask[:, :1])
+        nothing = torch.zeros_like(one, dtype=torch.float32)
+        packed = Packed.of(Batch(ids, mask, one.long(), one, one, nothing, nothing), every, every)
+        assert packed, "no prompt is empty here"
+        linear = Reordered.of(self.model, len(ids) * repeats)
+        with linear or nullcontext():
+            out = self._in_a_line(packed, packed, use_cache=True)
+        cache = Shared(packed.prompts, out.past_key_values, repeats)
+        logits = out.logits[0, :, : self.vocab_size].repeat_interleave(repeats, 0)
+        return CausalState(cache, mask, mask.sum(1).repeat_interleave(repeats), linear), logits
+
     def extend(self, state: CausalState, tokens: Tensor) -> Tensor:
+        if isinstance(state.cache, Shared):
+            return self._extend_shared(state, state.cache, tokens)
+        with torch.no_grad():
+            return self._extend(state, tokens)
+
+    @torch.no_grad()
+    def _extend_shared(self, state: CausalState, cache: Shared, tokens: Tensor) -> Tensor:
+        with by_layout(self.model), state.linear or nullcontext():
+            out = self.model(
+                input_ids=tokens[:, None],
+                position_ids=state.position[:, None],
+                past_key_values=cache,
+                use_cache=True,
+                layout=cache,
+            )
+        state.position = state.position + 1
+        return out.logits[:, -1, : self.vocab_size]
+
+    def _extend(self, state: CausalState, tokens: Tensor) -> Tensor:
         state.mask = torch.cat([state.mask, state.mask.new_ones(len(tokens), 1)], 1)
         out = self.model(
             input_ids=tokens[:, None],
@@ -76,6 +116,9 @@ class CausalPolicy(Transformer):
 
     def keep(self, state: CausalState, rows: Tensor) -> None:
         state.cache.batch_select_indices(rows)
+        if isinstance(state.cache, Shared):
+            state.position = state.position[rows]
+            return
         state.mask, state.position = state.mask[rows], state.position[rows]
 
     # ------------------------------------------------------------------------------------------------------ learning
@@ -92,10 +135,29 @@ class CausalPolicy(Transformer):
         A prompt that several rows share is read once, up to its last token, which predicts the first one of the program.
         """
         with checkpointing(self.model) as no_cache:
+            packed = pack(batch) if self.packs else None
+            if packed:
+                return self._packed(packed, packed, options)
             shared = None if no_cache or not self._differentiable else distinct(batch.prompt, batch.prompt_mask)
             out = self._alone(batch, options) if shared is None else self._together(batch, *shared, options)
         states = out.hidden_states[-1][:, -batch.tokens.shape[1] :] if options else None
         return out.logits[..., : self.vocab_size], states
+
+    def _packed(self, packed: Packed, layout: Layout, options: dict[str, bool]) -> Any:
+        """All tokens in one row, none of them padding."""
+        out = self._in_a_line(packed, layout, use_cache=False, **options)
+        states = packed.predicted.spread(out.hidden_states[-1][0, packed.predicting]) if options else None
+        return packed.predicted.spread(out.logits[0])[..., : self.vocab_size], states
+
+    def _in_a_line(self, packed: Packed, layout: Layout, **options: Any) -> Any:
+        with by_layout(self.model):
+            return self.model(
+                input_ids=packed.ids[None],
+                position_ids=packed.positions[None],
+                logits_to_keep=packed.predicting,
+                layout=layout,
+                **options,
+            )
 
     def _alone(self, batch: Batch, options: dict[str, bool]) -> Any:
         """Each row with a prompt of its own."""
@@ -132,9 +194,46 @@ class CausalPolicy(Transformer):
             **options,
         )
 
+    @property
+    def packs(self) -> bool:
+        """Whether prompts that programs share are read once and padding is left out, by a layout of our own: see `_attention`."""
+        return fits(self.model) and self._answers
+
+    @cached_property
+    @torch.no_grad()
+    def _answers(self) -> bool:
+        """Whether the model says by a layout what it says without: tried once, for that is no promise of transformers.
+
+        Some models ask for more than plain attention, do not pass on what they are given, or have layers of another kind.
+        """
+        ids = torch.arange(12, device=self.device).view(2, 6) % self.vocab_size
+        real = torch.ones_like(ids, dtype=torch.bool)
+        real[0, 0] = False
+        none = torch.zeros(2, 3, device=self.device)
+        batch = Batch(ids[:, :3], real[:, :3], ids[:, 3:], real[:, 3:], real[:, 3:], none, none)
+        packed = pack(batch)
+        assert packed
+        counted = Counted(packed)
+        try:
+            read, _ = self._packed(packed, counted, {})
+            state, first = self._begin_shared(ids[:, :3], real[:, :3], 1)
+            written = torch.stack([first, self.extend(state, ids[:, 3]), self.extend(state, ids[:, 4])], 1)
+        except (NotImplementedError, TypeError):  # refused, or the layout was not passed on
+            return False
+        alone = self._alone(batch, {}).logits[..., : self.vocab_size]
+        near = alone.std() * (1e-3 if alone.dtype in (torch.float32, torch.float64) else 0.1)
+        same = all(bool((said - alone).abs().max() <= near) for said in (read, written))
+        return same and counted.calls == self.model.config.num_hidden_layers
+
     @cached_property
     def _differentiable(self) -> bool:
         return is_plain(self.model.config)
+
+
+def pack(batch: Batch) -> Packed | None:
+    """The batch in a line, each prompt once; None where no row has a prompt."""
+    every = torch.arange(len(batch.prompt), device=batch.prompt.device)
+    return Packed.of(batch, *(distinct(batch.prompt, batch.prompt_mask) or (every, every)))
 
 
 def distinct(prompt: Tensor, mask: Tensor) -> tuple[Tensor, Tensor] | None:

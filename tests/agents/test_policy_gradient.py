@@ -67,7 +67,7 @@ def written(agent: PolicyGradient) -> list[Sample]:
 def test_what_a_program_weighs(
     policy: CausalPolicy, make_env: MakeEnv, name: str, expected: tuple[float, float]
 ) -> None:
-    env = make_env(answers(True, False), reward=paid)
+    env = make_env(answers(True, False), reward=paid, max_program_tokens=8)
     samples = written(FAMILY[name].load(policy, env, seed=0, **SMALL, **options_without_length(name)))
     for sample, want in zip(samples, expected, strict=True):
         np.testing.assert_allclose(sample.weights, np.full(len(sample.tokens), want), atol=1e-4)
@@ -80,7 +80,7 @@ def options_without_length(name: str) -> dict[str, Any]:
 def test_token_level_credit_stands_on_its_token_beside_the_groups_advantage(
     policy: CausalPolicy, make_env: MakeEnv
 ) -> None:
-    env = make_env(answers(True, False), reward=paid)
+    env = make_env(answers(True, False), reward=paid, max_program_tokens=8)
     for sample, want in zip(written(rloo.load(policy, env, seed=0, credit="token", **SMALL)), (2.0, -2.0), strict=True):
         expected = np.full(len(sample.tokens), want)
         expected[0] -= 0.25

@@ -114,7 +114,10 @@ def test_a_ratio_compares_with_the_policy_or_with_what_was_drawn_from(
 
 
 def answers(*sequence: int | Outcome) -> Callable[[str, Problem], Verdict]:
-    """A rule that gives these verdicts one after the other: cases passed of four, or an outcome for all."""
+    """A rule that gives these verdicts one after the other: cases passed of four, or an outcome for all.
+
+    Programs are judged as they end; those of at most 8 tokens (`SYNC_EVERY`), in their order.
+    """
     left: Iterator[int | Outcome] = iter(sequence)
 
     def rule(source: str, problem: Problem) -> Verdict:
@@ -142,7 +145,7 @@ def test_what_a_refresh_is_measured_against(
     policy: CausalPolicy, make_env: MakeEnv, problems: list[Problem], baseline: str, expected: list[tuple[float, ...]]
 ) -> None:
     rule = answers(*(answer for refresh in STORY for answer in refresh))
-    env = make_env(rule, problems=problems[:1], reward=rewards.load("rltf", **RELEASED_CODE))
+    env = make_env(rule, problems=problems[:1], reward=rewards.load("rltf", **RELEASED_CODE), max_program_tokens=8)
     agent = rltf.load(policy, env, seed=0, baseline=baseline, **SMALL)
     for want in expected:
         agent.refresh(2)
@@ -154,7 +157,8 @@ def test_a_problem_drawn_twice_in_one_refresh_remembers_its_first_group(
     policy: CausalPolicy, make_env: MakeEnv, problems: list[Problem]
 ) -> None:
     # Both groups are sampled first, then both greedy programs. The first group passes once; the second is measured with it.
-    env = make_env(answers(4, 0, 0, 0, 1, 1), problems=problems[:1], reward=rewards.load("rltf", **RELEASED_CODE))
+    rule, reward = answers(4, 0, 0, 0, 1, 1), rewards.load("rltf", **RELEASED_CODE)
+    env = make_env(rule, problems=problems[:1], reward=reward, max_program_tokens=8)
     agent = rltf.load(policy, env, seed=0, **SMALL)
     agent.refresh(4)
     found = [float(s.weights[0]) for s in agent.buffer._samples]
@@ -222,7 +226,7 @@ def test_programs_of_groups_that_earned_the_same_can_be_left_out(
     policy: CausalPolicy, make_env: MakeEnv, story: tuple[int, ...], kept: int
 ) -> None:
     options = SMALL | {"baseline": "group_mean", "keep": "weighted", "fill": 6, "supervised": 0}
-    agent = rltf.load(policy, make_env(answers(*story)), seed=0, **options)
+    agent = rltf.load(policy, make_env(answers(*story), max_program_tokens=8), seed=0, **options)
     line = agent.update()
     assert len(agent.buffer) == line["buffer"] == kept
     assert line["weighted"] == pytest.approx(kept % 6 / 6)
@@ -274,7 +278,7 @@ def test_rl_updates_move_towards_what_passed(policy: CausalPolicy, make_env: Mak
     options = SMALL | {"buffer": 32, "fill": 32, "refresh": 32, "refresh_every": 1, "samples_per_problem": 16}
     options |= {"batch_size": 32, "optimiser": {"lr": 3e-2, "warmup": 1, "weight_decay": 0.0}}
     agent = rltf.load(policy, env, seed=0, supervised=0, baseline="group_mean", **options)
-    lines = [agent.update() for _ in range(15)]
+    lines = [agent.update() for _ in range(20)]
     assert lines[0]["outcome/passed"] < 0.7
     assert lines[-1]["outcome/passed"] > 0.9
 
