@@ -150,6 +150,25 @@ def read(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     return build(Recipe, content, file.name)
 
 
+def finished(run: Path, device: str = "") -> Recipe:
+    """The recipe of a finished run, with the policy that it trained in the place of the one that it began with.
+
+    Raises:
+        MissingData: there is no such policy.
+    """
+    if not (run / "policy" / "config.json").is_file():
+        raise MissingData(
+            f"Expected the policy of a finished run in {str(run / 'policy')!r}, got none. Run the training to its end."
+        )
+    recipe = read(run / "recipe.toml")
+    kinds = {"tiny": "causal", "tiny_seq2seq": "seq2seq"}  # saved, they are ones like others
+    kept = {key: recipe.policy[key] for key in ("eos", "dtype") if key in recipe.policy}
+    kind = kinds.get(recipe.policy["kind"], recipe.policy["kind"])
+    where = {"device": device} if device else {}
+    policy = {"kind": kind, "path": str(run / "policy"), **kept, **where}
+    return dataclasses.replace(recipe, policy=policy)
+
+
 def _override(content: dict[str, Any], text: str) -> None:
     key, equals, value = text.partition("=")
     if not equals or not key.strip():

@@ -15,14 +15,14 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 
-from agents.config import Recipe, read
+from agents.config import finished
 from agents.core import Episode, Policy, generators
 from agents.critic import Critic
 from agents.decoding.sampling import Sampling
@@ -33,7 +33,7 @@ from agents.supervised import draw_pairs, reference_source
 from agents.train import make_env, make_policy, quiet_libraries
 from rltf_env.core import Outcome
 from rltf_env.env import UnitTestEnv
-from rltf_env.errors import MissingData, RLTFError, UsageError
+from rltf_env.errors import RLTFError, UsageError
 
 CHUNK = 64  # problems written for at a time
 TOLD = 20  # updates between lines of progress
@@ -135,20 +135,6 @@ def _sample(e: Episode) -> Sample:
 
 
 # ------------------------------------------------------------------------------------------------------------- command
-
-
-def finished(run: Path, device: str = "") -> Recipe:
-    """The recipe of a finished run, with the policy that it trained in the place of the one that it began with."""
-    if not (run / "policy" / "config.json").is_file():
-        raise MissingData(
-            f"Expected the policy of a finished run in {str(run / 'policy')!r}, got none. Run the training to its end."
-        )
-    recipe = read(run / "recipe.toml")
-    kinds = {"tiny": "causal", "tiny_seq2seq": "seq2seq"}  # saved, they are ones like others
-    kept = {key: recipe.policy[key] for key in ("eos", "dtype") if key in recipe.policy}
-    kind = kinds.get(recipe.policy["kind"], recipe.policy["kind"])
-    where = {"device": device} if device else {}
-    return replace(recipe, policy={"kind": kind, "path": str(run / "policy"), **kept, **where})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

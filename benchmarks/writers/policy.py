@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from agents.config import read
+from agents.config import finished, read
 from agents.core import Completion, Policy, generators
 from agents.policies import causal
 from agents.public import Informed, inform
@@ -30,7 +30,7 @@ from benchmarks.suites import Suite
 from benchmarks.writers import cut, spelled
 from rltf_env import plugins, prompts, tokenizers
 from rltf_env.core import IntArray, Problem, Program, Sandbox, Verdict
-from rltf_env.errors import MissingData, UnknownName, UsageError
+from rltf_env.errors import UnknownName, UsageError
 from rltf_env.tokenizers import HuggingFace
 
 FENCE = "```"
@@ -237,19 +237,15 @@ Found = tuple[str, Policy[Any], Any, dict[str, Any]]
 
 def _run(folder: Path, device: str) -> Found:
     """The policy that a run of agents.train has saved, asked as its recipe asked it."""
-    if not (folder / "policy" / "config.json").is_file():
-        raise MissingData(
-            f"Expected the policy of a finished run in {folder / 'policy'}, got none. Run the training to its end."
-        )
-    recipe = read(folder / "recipe.toml")
-    kind = (
-        "causal" if recipe.policy.get("kind") == "tiny" else recipe.policy.get("kind")
-    )  # saved, it is one like others
-    ended = {key: recipe.policy[key] for key in ("eos", "dtype") if key in recipe.policy}
-    saved = {"kind": kind, "path": str(folder / "policy"), "device": device, **ended}
-    policy = make_policy(type(recipe)(recipe.run, recipe.env, saved, recipe.agent, recipe.eval))
+    recipe = finished(folder, device)
+    policy = make_policy(recipe)
     style, opening = recipe.env.get("prompt_style"), recipe.env.get("chat_opening", "")
-    told = {"run": recipe.run.name, "recipe": recipe.digest, "format": style or "default", "opening": opening}
+    told = {
+        "run": recipe.run.name,
+        "recipe": read(folder / "recipe.toml").digest,
+        "format": style or "default",
+        "opening": opening,
+    }
     if style == "chat":
         style = partial(prompts.chat, apply_chat_template=policy.tokenizer.apply_chat_template, opening=opening)
     return folder.resolve().name, policy, style, told
