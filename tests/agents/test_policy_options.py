@@ -283,5 +283,6 @@ def test_layers_of_another_kind_stay_what_they_are() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")  # torch's compiler uses what torch gives up
 def test_a_compiled_policy_keeps_the_contract() -> None:
     check_policy(tiny.load(**SMALL, compile=True))
