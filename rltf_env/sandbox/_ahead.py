@@ -1,12 +1,14 @@
 """Compiles programs before their turn, in a process that runs none of them and knows no answers. Standard library only; Linux.
 
 In a fork of the warm parent a compilation copies some eighty pages of memory, which takes longer than the compilation. Here it
-happens while other programs run, and the fork gets code. Whatever goes wrong (it is no Python, it takes too long, the
-compiler dies of it) there is no code, and the fork compiles the program itself: what it dies of has its name, and its line.
+happens while other programs run, and the fork gets code; what is no Python needs no fork. Whatever goes wrong (it takes too
+long or too much memory, the compiler dies of it) nothing is known of it, and the fork compiles the program itself: what it
+dies of has its name.
 """
 
 from __future__ import annotations
 
+import json
 import marshal
 import os
 import resource
@@ -14,7 +16,7 @@ import select
 import signal
 from collections import deque
 from contextlib import suppress
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from rltf_env.sandbox import harness, isolation
 from rltf_env.sandbox._frames import read_frame, write_frame
@@ -48,7 +50,7 @@ class Compiler:
         self._poll = select.poll()
         self._poll.register(self._from, select.POLLIN)
         self._asked: deque[str] = deque()  # in the order in which answers come
-        self._last: tuple[str, bytes] = "", b""
+        self._last: tuple[str, bytes | dict[str, Any]] = "", b""
         self._waiting = 0  # bytes in the pipe, at most
         self._good = True
 
@@ -65,8 +67,8 @@ class Compiler:
         self._asked.append(source)
         self._waiting += size
 
-    def code(self, source: str) -> bytes:
-        """The code of a program that was asked for, as marshal has it. Empty if there is none."""
+    def answer(self, source: str) -> bytes | dict[str, Any]:
+        """The code of a program that was asked for, as marshal has it, or what makes it no Python. Empty if neither is known."""
         if self._last[0] == source:
             return self._last[1]
         while self._good and source in self._asked:
@@ -79,13 +81,13 @@ class Compiler:
                 break
             asked = self._asked.popleft()
             self._waiting -= len(asked)
-            seal, code = reply[:_SEAL], reply[_SEAL:]
-            if code and seal != _seal(asked, code):  # it was killed in the midst of a message
+            seal, said = reply[:_SEAL], reply[_SEAL:]
+            if said and seal != _seal(asked, said):  # it was killed in the midst of a message
                 self.close()
                 break
             if asked == source:
-                self._last = source, code
-                return code
+                self._last = source, json.loads(said) if said.startswith(b"{") else said
+                return self._last[1]
         return b""
 
     def close(self) -> None:
@@ -98,9 +100,9 @@ class Compiler:
             os.waitpid(self._pid, 0)
 
 
-def _seal(source: str, code: bytes) -> bytes:
-    """Tells code that belongs to a source from what is left of a message. Processes with a common ancestor agree on it."""
-    return (hash((source, code)) & (1 << 64) - 1).to_bytes(_SEAL, "little")
+def _seal(source: str, said: bytes) -> bytes:
+    """Tells what belongs to a source from what is left of a message. Processes with a common ancestor agree on it."""
+    return (hash((source, said)) & (1 << 64) - 1).to_bytes(_SEAL, "little")
 
 
 def _keep_serving(requests: int, replies: int) -> NoReturn:
@@ -136,5 +138,10 @@ def _serve(requests: int, replies: int) -> NoReturn:
         signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
         compiled = harness.compile_program(source)
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        code = b"" if isinstance(compiled, dict) else marshal.dumps(compiled)
-        write_frame(replies, _seal(source, code) + code)
+        if not isinstance(compiled, dict):
+            said = marshal.dumps(compiled)
+        elif "SyntaxError" in (compiled["kind"], *compiled["bases"]):
+            said = json.dumps(compiled).encode()
+        else:  # it may be this process that has no memory, or no stack, for it
+            said = b""
+        write_frame(replies, _seal(source, said) + said)

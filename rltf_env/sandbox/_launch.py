@@ -62,9 +62,11 @@ def _forks(options: dict[str, Any], alert: Alert) -> tuple[Any, Any, list[str]]:
         atexit.register(_folders.remove, folder)
 
     def run(source: str, cases: bytes, count: int, isolated: bool = False) -> Any:
+        compiled = compiler.answer(source)
+        if isinstance(compiled, dict):
+            return compiled, [], [] if options["trace"] else None
         files.empty()
-        program = b"" if options["trace"] else compiler.code(source)
-        request = marshal.dumps((program or source, cases, isolated))
+        request = marshal.dumps((source if options["trace"] else compiled or source, cases, isolated))
         write_frame(to_cage, count.to_bytes(4, "little") + request)
         alert.wait(from_cage)
         record = json.loads(read_frame(from_cage))

@@ -38,34 +38,79 @@ def compiler() -> Iterator[_ahead.Compiler]:
     made.close()
 
 
+def _constant(compiler: _ahead.Compiler, source: str) -> object:
+    code = compiler.answer(source)
+    assert isinstance(code, bytes)
+    return marshal.loads(code).co_consts[0]
+
+
 def test_code_comes_in_any_order_of_asking(compiler: _ahead.Compiler) -> None:
     sources = [f"x = {i}" for i in range(5)]
     for source in sources:
         compiler.ask(source)
-    assert marshal.loads(compiler.code(sources[1])).co_consts[0] == 1
-    assert compiler.code(sources[0]) == b"", "it was passed over, and is compiled in the cage"
-    assert marshal.loads(compiler.code(sources[4])).co_consts[0] == 4
-    assert marshal.loads(compiler.code(sources[4])).co_consts[0] == 4, "a program may be run more than once"
+    assert _constant(compiler, sources[1]) == 1
+    assert compiler.answer(sources[0]) == b"", "it was passed over, and is compiled in the cage"
+    assert _constant(compiler, sources[4]) == 4
+    assert _constant(compiler, sources[4]) == 4, "a program may be run more than once"
 
 
-@pytest.mark.parametrize("source", ["x = (", "x = 'ä'", "# " + "x" * _ahead.LONGEST])
+@pytest.mark.parametrize("source", ["-" * 8000 + "1", "x = 'ä'", "# " + "x" * _ahead.LONGEST])
 def test_what_cannot_be_compiled_ahead_has_no_code(compiler: _ahead.Compiler, source: str) -> None:
     compiler.ask(source)
-    assert compiler.code(source) == b""
+    assert compiler.answer(source) == b""
     compiler.ask("y = 1")
-    assert compiler.code("y = 1")
+    assert compiler.answer("y = 1")
+
+
+def test_what_is_no_python_is_described(compiler: _ahead.Compiler) -> None:
+    compiler.ask("x = 1\nx = (")
+    assert compiler.answer("x = 1\nx = (") == harness.compile_program("x = 1\nx = (")
+
+
+NO_PYTHON = [
+    "def add(a, b:\n",
+    "x = 1\n  y = 2\n",
+    "if 1:\n\tx = 1\n        y = 2\n",
+    "x = (\n\n1,\n",
+    'x = 1\ny = """abc\n',
+    "(" * 300 + ")" * 300,
+    "break",
+    "return 1",
+    "\ufeffx = =",
+    "nonlocal x",
+    "x = 1\0",
+    "x = '\ud800'",
+    "x = f'{'",
+    "def f(a, a): pass",
+    "",
+]
+
+
+@pytest.mark.parametrize("trace", [False, True])
+def test_what_is_no_python_is_called_the_same_wherever_it_is_compiled(trace: bool) -> None:
+    two = Problem("add", "", [CallCase((1, 2), 3), CallCase((2, 2), 4)], "add")
+    for problem in (ADD, two):
+        jobs = [(source, problem) for source in NO_PYTHON]
+        with (
+            sandbox.load("forkserver", workers=1, trace=trace) as ahead,
+            sandbox.load("subprocess", workers=1) as apart,
+        ):
+            for one, other in zip(ahead.map(jobs), apart.map(jobs), strict=True):
+                assert [r.failure for r in one.results] == [r.failure for r in other.results]
+                assert one.outcome is other.outcome
+                assert one.outcome is Outcome.SYNTAX_ERROR or one.failure.kind == Kind.MISSING_ENTRY_POINT
 
 
 def test_what_was_not_asked_for_has_no_code(compiler: _ahead.Compiler) -> None:
-    assert compiler.code("x = 1") == b""
+    assert compiler.answer("x = 1") == b""
 
 
 def test_more_is_not_asked_for_than_a_pipe_holds(compiler: _ahead.Compiler) -> None:
     sources = [f"x = {i}  # {'x' * 4000}" for i in range(40)]
     for source in sources:
         compiler.ask(source)
-    assert compiler.code(sources[0])
-    assert compiler.code(sources[-1]) == b""
+    assert compiler.answer(sources[0])
+    assert compiler.answer(sources[-1]) == b""
 
 
 def test_a_program_that_the_compiler_dies_of_has_no_code_and_the_next_one_has(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,7 +121,7 @@ def test_a_program_that_the_compiler_dies_of_has_no_code_and_the_next_one_has(mo
     compiler = _ahead.Compiler()
     for source in ("x = 1", "deadly", "deadly = 2", "x = 2"):
         compiler.ask(source)
-    assert [bool(compiler.code(source)) for source in ("x = 1", "deadly", "deadly = 2", "x = 2")] == [1, 0, 0, 1]
+    assert [bool(compiler.answer(source)) for source in ("x = 1", "deadly", "deadly = 2", "x = 2")] == [1, 0, 0, 1]
     compiler.close()
 
 
@@ -84,15 +129,15 @@ def test_code_that_is_not_of_the_program_is_not_run(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(_ahead, "_seal", lambda source, code: os.urandom(8))
     compiler = _ahead.Compiler()
     compiler.ask("x = 1")
-    assert compiler.code("x = 1") == b""
+    assert compiler.answer("x = 1") == b""
     compiler.ask("x = 2")
-    assert compiler.code("x = 2") == b"", "nothing that it says can be relied on any more"
+    assert compiler.answer("x = 2") == b"", "nothing that it says can be relied on any more"
 
 
 def test_without_a_compiler_nothing_changes_but_the_time(compiler: _ahead.Compiler) -> None:
     compiler.close()
     compiler.ask("x = 1")
-    assert compiler.code("x = 1") == b""
+    assert compiler.answer("x = 1") == b""
 
 
 def test_a_program_is_judged_alike_compiled_ahead_or_in_its_cage() -> None:
