@@ -279,9 +279,11 @@ def _threads(count: int) -> Iterator[None]:
 
 def quiet_libraries() -> None:
     """Keeps transformers' own progress bars out of ours."""
+    from transformers import modeling_gguf_pytorch_utils as gguf
     from transformers.utils import logging
 
     logging.disable_progress_bar()
+    gguf.__dict__["tqdm"] = lambda tensors, **_: tensors  # the one bar that cannot be told
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -186,11 +186,13 @@ def test_weights_inside_an_installed_package_are_found(
     assert causal.load(package="carries_weights").vocab_size == policy.vocab_size
 
 
-def test_gguf_weights_load(policy: CausalPolicy, tmp_path: Path) -> None:
-    """A tiny model written as GGUF gives the logits of the original, whose attention it holds permuted."""
+def test_gguf_weights_load(policy: CausalPolicy, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A tiny model written as GGUF gives the logits of the original, whose attention it holds permuted; quietly."""
     gguf = pytest.importorskip("gguf")
     write_gguf(gguf, policy, tmp_path / "tiny.gguf")
+    capfd.readouterr()
     again = causal.load(str(tmp_path))
+    assert "de-quantizing" not in capfd.readouterr().err
     assert again.eos_id == policy.eos_id
     data = batch(learning_samples(), policy.pad_id)
     with torch.no_grad():
