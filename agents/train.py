@@ -73,6 +73,7 @@ def train(recipe: Recipe, console: Console | None = None) -> dict[str, Any]:
             console.print(f"Continuing [bold]{escape(str(out))}[/] after update {done}.")
         stack.enter_context(scale.generators(recipe, agent, out))
         measure = Measure(recipe, policy, env)
+        _check_prompts(env, measure.problems)
         run = recipe.run
         tracked = stack.enter_context(trackers.opened(run.trackers, out, run.name, recipe.to_dict(), done))
         folder = stack.enter_context(folders.opened(out, done, tracked))
@@ -82,6 +83,13 @@ def train(recipe: Recipe, console: Console | None = None) -> dict[str, Any]:
         save_policy(policy, out / "policy")
         folders.write_text(out / "summary.json", json.dumps(summary, indent=1))
     return summary
+
+
+def _check_prompts(env: UnitTestEnv, measured: Sequence[Problem]) -> None:
+    """A prompt that is too long ends the run before it begins, not when its turn comes."""
+    if env.on_long_prompt == "error":
+        for problem in (*getattr(env.source, "problems", ()), *measured):
+            env.encode_prompt(problem)
 
 
 def _loop(

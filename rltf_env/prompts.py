@@ -170,10 +170,11 @@ def fit(
 
     Args:
         on_long: what to do with a longer prompt. `"error"`, or `"truncate"`: as CodeRL and RLTF do, the statement loses its
-            end, so that what comes after it (tests, format, ANSWER) survives.
+            end, so that what comes after it (tests, format, ANSWER) survives. If that is too long by itself, as many of the
+            examples go, from the last one on, as have to.
 
     Raises:
-        UsageError: the prompt is longer than `limit`; or it would be even without a statement.
+        UsageError: the prompt is longer than `limit`; or it would be even without a statement and examples.
         UnknownName: no such style, or another value of `on_long`.
     """
     if on_long not in ("error", "truncate"):
@@ -184,7 +185,8 @@ def fit(
     if on_long == "error":
         raise UsageError(
             f"Expected a prompt of at most {limit} tokens, got {len(tokens)} for problem {problem.id!r}. "
-            'Raise the limit, leave the problem out, or cut its statement with on_long="truncate".'
+            'Raise the limit, leave the problem out, or cut its statement with on_long="truncate" (in an environment, '
+            'on_long_prompt="truncate").'
         )
     return _longest(problem, tokenizer, limit, default_style(problem) if style is None else style)
 
@@ -193,13 +195,18 @@ def _longest(problem: Problem, tokenizer: Tokenizer, limit: int, style: Style) -
     """The prompt with as much of the statement as `limit` allows: a binary search, since tokens of texts do not add up."""
 
     def tokens(kept: int) -> list[int]:
-        return tokenizer.encode(render(replace(problem, statement=problem.statement[:kept]), style))
+        shorter = replace(problem, statement=problem.statement[:kept], examples=problem.examples[:examples])
+        return tokenizer.encode(render(shorter, style))
 
+    examples = len(problem.examples)
     best = tokens(0)
+    while len(best) > limit and examples:
+        examples -= 1
+        best = tokens(0)
     if len(best) > limit:
         raise UsageError(
-            f"Expected a prompt of at most {limit} tokens, got {len(best)} for problem {problem.id!r} without any statement. "
-            "Raise the limit or leave the problem out."
+            f"Expected a prompt of at most {limit} tokens, got {len(best)} for problem {problem.id!r} without any statement and "
+            "examples. Raise the limit or leave the problem out."
         )
     low, high = 0, len(problem.statement)  # `low` characters fit, `high` do not
     while high - low > 1:

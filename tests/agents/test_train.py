@@ -408,6 +408,17 @@ def test_wrong_recipes_say_so(recipe: MakeRecipe, override: str, error: type[Exc
         train.train(recipe("supervised", "run", override))
 
 
+def test_a_prompt_too_long_to_be_measured_ends_the_run_before_it_begins(recipe: MakeRecipe, tmp_path: Path) -> None:
+    made = recipe("supervised", "run")
+    policy = train.make_policy(made)
+    with train.make_env(made, policy) as env:
+        drawn = max(len(env.encode_prompt(problem)) for problem in train.Measure(made, policy, env).problems)
+    short = recipe("supervised", "run", f"env.max_prompt_tokens={drawn - 1}", "run.updates=0")
+    with pytest.raises(UsageError, match=f"at most {drawn - 1} tokens"):
+        train.train(short)
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
 @pytest.mark.parametrize("table", ["policy", "agent", "env"])
 def test_a_table_without_a_kind_says_so_on_the_terminal(
     recipe: MakeRecipe, tmp_path: Path, capsys: pytest.CaptureFixture[str], table: str

@@ -218,7 +218,7 @@ def test_truncation_cuts_the_end_of_the_statement_and_keeps_what_follows(limit: 
 
 
 def test_truncation_that_cannot_help_is_an_error():
-    with pytest.raises(UsageError, match=r"at most 20 tokens, got 25 for problem 'l' without any statement"):
+    with pytest.raises(UsageError, match=r"at most 20 tokens, got 25 for problem 'l' without any statement and"):
         prompts.fit(LONG, Pairs(), 20, on_long="truncate")
 
 
@@ -226,6 +226,15 @@ def test_truncation_keeps_the_asserts():
     problem = Problem("a", "long " * 50, SCRIPT.cases, "add", SCRIPT.examples)
     text = words(problem, 60, on_long="truncate")
     assert text.endswith("\nYour code should satisfy these tests:\nassert add(1, 2) == 3\n")
+
+
+def test_truncation_drops_examples_that_are_too_long_by_themselves():
+    tests = [ScriptCase("assert f(1) == 1"), ScriptCase(f"assert f(2) == '{'2' * 400}'")]
+    problem = Problem("a", "long " * 50, tests, "f", tests)
+    text = words(problem, 80, on_long="truncate")
+    assert text.startswith("long long long")
+    assert len(text) in (159, 160)
+    assert text.endswith("\nYour code should satisfy these tests:\nassert f(1) == 1\n")
 
 
 def test_truncation_works_inside_a_chat():
