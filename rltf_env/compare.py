@@ -82,12 +82,14 @@ def _close(expected: float, got: float) -> bool:
 
 
 def value_matches(expected: Any, got: Any, *, any_order: bool = False) -> bool:
-    """True if the plain value `got` is right where `expected` is. Raises nothing: what cannot be compared is different."""
+    """True if the plain value `got` is right where `expected` is. What cannot be compared, as a signalling NaN, is different."""
     try:
         if any_order and isinstance(expected, list) and isinstance(got, (list, tuple)):
             return len(expected) == len(got) and _pair_up(expected, list(got), _value_matches)
         return _value_matches(expected, got)
-    except (RecursionError, OverflowError):
+    except MemoryError:
+        raise
+    except Exception:  # the value is to blame: a number too long to print, a decimal that raises, too many levels
         return False
 
 

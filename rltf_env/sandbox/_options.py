@@ -32,7 +32,8 @@ class Options:
             for each process of the program and no more in its loops; before, by tracing, a loop takes about six times as long.
         isolate: run every case in a process of its own, even where the cases of a program could not notice each other
             (`harness.pure`); the verdicts are the same, it takes longer.
-        check_seconds: CPU time that the comparison of one case, or its assertion script, may take on the trusted side.
+        check_seconds: CPU time that comparing a program's values, or running assertion scripts on them, may take on the trusted
+            side, all cases together.
         pending: programs that may wait; beyond that `submit` blocks.
         packages: third-party packages that programs may import, if they are installed.
         cache: verdicts that are remembered, by program and problem; 0 judges everything anew.

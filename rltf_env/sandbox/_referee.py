@@ -27,7 +27,7 @@ from rltf_env.sandbox.harness import FILENAME, MESSAGE, Unrepresentable, decode
 
 SYNTAX_ERROR, RUNTIME_ERROR, WRONG_ANSWER, PASSED = range(4)  # core.Outcome
 LONGEST_NAME = 100  # of an exception's class
-MOST_RUNS = 200  # of one program on one script, until the script's operations are known
+MOST_RUNS = 200  # of one program on one script, whose operations may depend on what earlier ones came to
 RESERVED = frozenset(
     "WrongAnswer Timeout MemoryLimit OutputLimit FileLimit ProcessLimit ForbiddenCall Killed Exited MissingEntryPoint "
     "Unrepresentable NotRun Passed".split()
@@ -35,6 +35,7 @@ RESERVED = frozenset(
 _BOUNDARY = re.compile(
     rb'^{"case": (\d{1,6}), "out": (\d{1,12}), "cpu": (\d{1,6}\.\d{6}), "status": (-?\d{1,12})}\n', re.MULTILINE
 )
+_NO_MEMORY = b'"kind": "MemoryError"'
 _FRAME = re.compile(rb'^  File "' + re.escape(FILENAME).encode() + rb'", line (\d+) in', re.MULTILINE)
 
 Report = tuple[dict[str, Any], bytes, bytes]  # how a case ended, what it printed, what it returned
@@ -105,6 +106,7 @@ class Referee:
 
     def __init__(self, runner: Runner, options: dict[str, Any]) -> None:
         self.runner, self.options = runner, options
+        self.deadline = _Deadline(0.0)  # what comparing the values of the present program may still take
 
     def judge(self, source: str, problem: Problem, *, alone: bool = False) -> dict[str, Any]:
         """The results of all cases and the lines that ran; or that it has to be judged again, with nothing beside it.
@@ -112,6 +114,7 @@ class Referee:
         A program that came to its end, but took longer than it may, may have been slowed down by what ran beside it.
         """
         count = len(problem.cases)
+        self.deadline = _Deadline(self.options["check_seconds"])
         if problem.request is None:
             problem.request = marshal.dumps([self._plan(problem, index) for index in range(count)])
         said, reports, lines = self._run(source, problem, count)
@@ -147,7 +150,10 @@ class Referee:
         return said, done + reports, lines if lines is None else sorted({*lines, *(more or ())})
 
     def _split(self, report: Report, count: int) -> list[Report]:
-        """The cases that a process came to the end of, one after the other. None if together they took longer than one may."""
+        """The cases that a process came to the end of, one after the other. None if together they took longer than one may.
+
+        One that ran out of memory may have done so for what those before it left: from there on, each is to have its own process.
+        """
         record, stdout, data = report
         done: list[Report] = []
         if not record["end"] and record["seconds"] > self.options["case_seconds"]:
@@ -156,6 +162,8 @@ class Referee:
         for match in _BOUNDARY.finditer(data):
             number, size, cpu, status = int(match[1]), int(match[2]), float(match[3]), int(match[4])
             if number != len(done) or number >= count or not at <= size <= len(stdout):
+                break
+            if number and data.find(_NO_MEMORY, start, match.start()) >= 0:
                 break
             own = {**record, "status": (status & 0xFF) << 8, "seconds": min(cpu, record["seconds"]), "end": ""}
             done.append((own, stdout[at:size], data[start : match.start()]))
@@ -176,9 +184,8 @@ class Referee:
         script = problem.script(index)
         plan = script.plan
         if plan is None:
-            with _deadline(self.options["check_seconds"]):
-                plan = script.guess([], [])
-            script.adopt(plan)
+            with _Deadline(self.options["check_seconds"]):
+                plan = script.plan = script.guess([], [])
         return _operations(plan)
 
     # ------------------------------------------------------------------------------------------------- one case
@@ -188,7 +195,7 @@ class Referee:
         try:
             if kind == "script":
                 return self._script_case(source, problem, index, report)
-            with _deadline(self.options["check_seconds"]):
+            with self.deadline:
                 found = self._stdin(problem, index, report) if kind == "stdin" else self._call(problem, index, report)
         except Stuck:
             found = RUNTIME_ERROR, failure("Timeout", "took too long to compare", None, "check")
@@ -214,9 +221,8 @@ class Referee:
         _, given, expected = problem.cases[index]
         got = stdout.decode("utf-8", "backslashreplace")
         if problem.checker:
-            right = _ask(problem.checker, given, expected, got)
-        else:
-            right = text_matches(expected, got, any_order=problem.any_order)
+            return _asked(problem.checker, given, expected, got)
+        right = text_matches(expected, got, any_order=problem.any_order)
         return (PASSED, None) if right else (WRONG_ANSWER, failure("WrongAnswer", _contrast(expected, got)))
 
     def _call(self, problem: Problem, index: int, report: Any) -> tuple[int, Any]:
@@ -242,9 +248,8 @@ class Referee:
         expected = problem.answer(index)
         if problem.checker:
             given = tuple(decode(json.loads(text)) for text in problem.cases[index][1:3])
-            right = _ask(problem.checker, given, expected, got)
-        else:
-            right = value_matches(expected, got, any_order=problem.any_order)
+            return _asked(problem.checker, given, expected, got)
+        right = value_matches(expected, got, any_order=problem.any_order)
         return (PASSED, None) if right else (WRONG_ANSWER, failure("WrongAnswer", _contrast(expected, got)))
 
     def _script_case(self, source: str, problem: Problem, index: int, report: Any) -> tuple[Result, set[int]]:
@@ -260,24 +265,27 @@ class Referee:
                 replay = self._replay(script, plan, report)
                 if isinstance(replay, list):
                     return self._result((RUNTIME_ERROR, replay), report), ran
-                with _deadline(self.options["check_seconds"]):
+                with self.deadline:
                     said = (*replay.run(), len(replay.made))
                 script.remember(plan, data, said)
             if replay is None or said[0] != "miss" or seconds > self.options["program_seconds"] or runs >= MOST_RUNS:
                 break
-            with _deadline(self.options["check_seconds"]):
+            with self.deadline:
                 plan = script.guess(replay.made, replay.results[: len(replay.made) - 1])
-            if len(plan) >= len(script.plan or ()):
-                script.adopt(plan)
-                problem.request = None
             _, (report,), more = self.runner(source, marshal.dumps([_operations(plan)]), 1, True)
             ran |= set(more or ())
+        if said[0] == "impossible" and self._crosses(script):
+            said = ("unrepresentable", "the program's values nest too deeply", said[2])
         return self._result(self._script_outcome(said, report, len(plan)), report), ran
+
+    def _crosses(self, script: Script) -> bool:
+        with self.deadline:
+            return script.crosses()
 
     def _replay(self, script: Script, plan: list[str], report: Any) -> Replay | list[Any]:
         """The script against a program's results, or the failure of one that left none."""
         record, stdout, data = report
-        with _deadline(self.options["check_seconds"]):
+        with self.deadline:
             lines = _results(data, len(plan) + 1)
         if lines and "ok" in lines[0]:
             return Replay(script, plan, lines[1:], guess=False)
@@ -424,29 +432,41 @@ def _short(value: Any) -> str:
     return text if len(text) <= 200 else text[:200] + "..."
 
 
-def _ask(checker: Any, given: Any, expected: Any, got: Any) -> bool:
-    return checker(given, expected, got) is True
+def _asked(checker: Any, given: Any, expected: Any, got: Any) -> tuple[int, Any]:
+    """The checker's verdict. Where it raises, it did not expect such an answer: that is not a right one."""
+    why = _contrast(expected, got)
+    try:
+        if checker(given, expected, got) is True:
+            return PASSED, None
+    except MemoryError:
+        raise
+    except Exception as error:
+        why += f"; the checker raised {type(error).__name__}"
+    return WRONG_ANSWER, failure("WrongAnswer", why)
 
 
-class _deadline:
+class _Deadline:
     """Limits what the trusted side does with values that a program made, in CPU time: what else the machine does is not counted.
 
-    After `seconds` `Stuck` is raised. Where that is not heard, since a single C function runs on and on, a signal ends this
-    process two seconds later: the caller knows by it that the program is to blame (`_pool.STUCK`).
+    After `seconds`, all blocks together, `Stuck` is raised. Where that is not heard, since a single C function runs on and on, a
+    signal ends this process two seconds later: the caller knows by it that the program is to blame (`_pool.STUCK`).
     """
 
     def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
+        self.left = seconds
 
     def __enter__(self) -> None:
         if hasattr(signal, "setitimer"):
-            signal.setitimer(signal.ITIMER_VIRTUAL, self.seconds)
-            signal.setitimer(signal.ITIMER_PROF, self.seconds + 2)
+            if self.left <= 0:
+                raise Stuck
+            signal.setitimer(signal.ITIMER_VIRTUAL, self.left)
+            signal.setitimer(signal.ITIMER_PROF, self.left + 2)
+            self.left = 0.0
 
     def __exit__(self, *exc: object) -> None:
         if hasattr(signal, "setitimer"):
-            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-            signal.setitimer(signal.ITIMER_PROF, 0)
+            signal.setitimer(signal.ITIMER_PROF, 0)  # first: Stuck may be raised here
+            self.left, _ = signal.setitimer(signal.ITIMER_VIRTUAL, 0)
 
 
 def prepare(output_bytes: int) -> None:

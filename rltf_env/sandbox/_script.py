@@ -5,7 +5,8 @@ A *plan* is the list of operations that a script makes. The program performs a p
 then the script is *replayed* here against those results. If it makes an operation that is not next in the plan, the plan is
 cut there, the operation appended, and the program run afresh. The verdict is thus always that of one run in which script and
 program met step by step, but no step costs a round trip. The first plan is guessed: the script runs with wildcards for
-results, which answer every question with yes.
+results, which answer every question with yes. Plans that hold what a program answered are for that program alone: another
+would be told the answer.
 """
 
 from __future__ import annotations
@@ -87,7 +88,8 @@ class _Wildcard:
 class _Remote:
     """Something of the program's that is not plain data: it stays in the program, this names it.
 
-    It can be called, read, written, indexed and passed back, but not compared: the program would decide the comparison.
+    It can be called, read, written, indexed and passed back, but not compared: the program would decide the comparison. Nor can
+    it be asked what it holds, unless the problem's own solutions have classes (or its script a name that looks like one).
     """
 
     def __init__(self, replay: Replay, index: int, kind: str) -> None:
@@ -123,6 +125,8 @@ class _Remote:
         return self._do("next")
 
     def __contains__(self, item: Any) -> Any:
+        if not self._replay.script.has_classes:  # no right answer is an object that could say what it holds
+            self._replay.stop("unrepresentable", self._kind)
         return self._do("in", item)
 
     def __instancecheck__(self, value: Any) -> Any:
@@ -180,7 +184,7 @@ class Replay:
         self.made.append(op)
         if k < len(self.plan) and self.plan[k] == op:
             if k < len(self.results):
-                return self._result(self.results[k], args)
+                return self._result(verb, self.results[k], args)
             if not self.guess:
                 self.stop("died", None)
         if not self.guess:
@@ -216,7 +220,7 @@ class Replay:
         kind = type(value)
         return value.__dict__["_index"] if kind is _Remote or kind is _Wildcard else None
 
-    def _result(self, reply: Any, args: tuple[Any, ...]) -> Any:
+    def _result(self, verb: str, reply: Any, args: tuple[Any, ...]) -> Any:
         if type(reply) is not dict:
             self.stop("unrepresentable", "malformed result")
         if reply.get("a") is not None:
@@ -228,10 +232,10 @@ class Replay:
                 self.stop("unrepresentable", str(error))
         if "h" in reply:
             return _Remote(self, len(self.made) - 1, str(reply.get("kind")))
-        if "m" in reply:
+        if "m" in reply and verb == "name":
             return _MISSING
         if "e" in reply or "x" in reply:
-            raise _remote_error(reply)
+            raise _remote_error(verb, reply)
         return self.stop("unrepresentable", str(reply.get("u", "malformed result")))
 
     def _resolve(self, index: Any) -> Any:
@@ -299,15 +303,20 @@ def _text(error: BaseException) -> str:
         return ""
 
 
-def _remote_error(reply: dict[str, Any]) -> BaseException:
-    """An exception of the program's, to be raised in the script: of the nearest built-in class, carrying the record."""
+def _remote_error(verb: str, reply: dict[str, Any]) -> BaseException:
+    """An exception of the program's, to be raised in the script: of the nearest built-in class, carrying the record.
+
+    What would quietly end a loop of the script's is a RuntimeError, unless it asked for the next item (as PEP 479 has it).
+    """
     record = reply.get("e") if isinstance(reply.get("e"), dict) else reply
     assert record is not None
     names = [record.get("kind")] if record.get("own") else []
     names += [name for name in record.get("bases") or () if isinstance(name, str)]
-    base: type[Exception] = next(
+    base: type[BaseException] = next(
         (b for b in (getattr(builtins, str(n), Exception) for n in names) if _is_error(b)), Exception
     )
+    if issubclass(base, StopIteration | StopAsyncIteration | GeneratorExit) and verb != "next":
+        base = RuntimeError
     made = type(base.__name__, (base,), {"__init__": lambda self, message: None, "__str__": lambda self: self.args[0]})
     error: Any = made(str(record.get("message", "")))
     error._rltf_record = reply
@@ -361,13 +370,10 @@ class Script:
         foreign = used - builtin | (builtin & {self.entry_point, *_defined(solutions, builtin)})
         self.names = list(dict.fromkeys(name for code in self.codes for name in _globals_of(code, foreign)))
         self.keeps_things = any(isinstance(node, _KEEPING) for node in nodes)
-        self.plan: list[str] | None = None
+        capital = any(name[:1].isupper() for name in self.names)
+        self.has_classes = any(map(_CLASS.search, solutions)) if solutions else capital
+        self.plan: list[str] | None = None  # which programs are given first
         self._said: dict[bytes, Said] = {}  # by what a program's results, as text, hash to
-
-    def adopt(self, plan: list[str]) -> None:
-        """Makes this the plan that programs are given first."""
-        self.plan = plan
-        self._said.clear()
 
     def remembered(self, plan: list[str], data: bytes) -> Said | None:
         """What this script said before to the same results. Programs that are right mostly return the same."""
@@ -387,6 +393,10 @@ class Script:
             replay = Replay(self, plan, results, guess=True, codes=self._without_asserts())
             replay.run()
         return replay.made
+
+    def crosses(self) -> bool:
+        """True if what the script hands to a program can cross to it, as far as that is the script's."""
+        return Replay(self, [], [], guess=True).run()[0] != "impossible"
 
     def _without_asserts(self) -> list[types.CodeType]:
         """The script with its assertions as plain expressions: it goes on where they do not hold."""
@@ -468,6 +478,7 @@ def _defined(sources: Iterable[str], names: set[str]) -> set[str]:
     return found & names
 
 
+_CLASS = re.compile(r"^\s*class\s", re.MULTILINE)
 _DEFINED = re.compile(r"^\f*(?:def|class)\s+(\w+)", re.MULTILINE)  # and what only looks like it, in a string
 
 

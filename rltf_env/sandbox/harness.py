@@ -30,6 +30,7 @@ FILENAME = "<program>"
 RESULT = 3
 DEEPEST = 200  # levels of nesting that a value may have on its way out
 MESSAGE = 500  # characters of an exception's message that are kept
+DEPTH = 1000  # frames that a program may have, as at Python's start, wherever it is compiled and run
 
 # ------------------------------------------------------------------------------------------------- plain data as JSON
 
@@ -231,7 +232,9 @@ _BUILTIN = {
 def compile_program(source: str) -> Any:
     """The program's code, or a dictionary that describes why it has none."""
     text = source[1:] if source.startswith("\ufeff") else source
+    limit = sys.getrecursionlimit()
     try:
+        sys.setrecursionlimit(DEPTH + _depth())
         return compile(text, FILENAME, "exec", dont_inherit=True, optimize=0)
     except SyntaxError as error:
         record = describe(error)
@@ -240,7 +243,17 @@ def compile_program(source: str) -> Any:
         record = describe(error)
         bad = next((i for i, c in enumerate(text) if c == "\0" or "\ud800" <= c <= "\udfff"), None)
         record.update(line=None if bad is None else text.count("\n", 0, bad) + 1, offset=None)
+    finally:
+        sys.setrecursionlimit(limit)
     return record
+
+
+def _depth() -> int:
+    """Frames below the caller's."""
+    frame, depth = sys._getframe(1).f_back, 0
+    while frame is not None:
+        frame, depth = frame.f_back, depth + 1
+    return depth
 
 
 def code_of(program: str | bytes) -> Any:
@@ -441,6 +454,7 @@ def _run(code: Any, ops: Any, emit: Any) -> int:
     module = ModuleType(name)
     module.__dict__.update(__builtins__=__builtins__, __file__="program.py")
     sys.modules[name] = module
+    sys.setrecursionlimit(DEPTH + _depth() + 3)  # between here and a function that a test calls
     status = 0
     try:
         exec(code, module.__dict__)
@@ -526,7 +540,7 @@ def run_batch(code: Any, cases: Any, budget: float, seen: Any = None) -> NoRetur
         os.dup2,
     )  # a process's clock is coarse under RLIMIT_CPU
     stdin, stdout = os.dup(0), os.dup(1)
-    path, limit = list(sys.path), sys.getrecursionlimit()
+    path = list(sys.path)
     if seen is not None:
         _trace_lines(seen)
     before = clock()
@@ -537,10 +551,11 @@ def run_batch(code: Any, cases: Any, budget: float, seen: Any = None) -> NoRetur
             sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
             sys.stdout = sys.__stdout__ = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
             sys.path[:], sys.argv[:] = path, ["program.py"]
-            sys.setrecursionlimit(limit)
             seed()
         give(text)
         status = _run(code, ops, emit)
+        if ops is not None:
+            sys.modules.pop("program").__dict__.clear()  # functions and the names around them hold each other
         after = clock()
         size = fstat(1).st_size
         emit(f'{{"case": {number}, "out": {size}, "cpu": {after - before:.6f}, "status": {status}}}')

@@ -185,15 +185,14 @@ def test_few_outcomes_of_a_script_are_remembered(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(_script, "REMEMBERED", 2)
     made = _script.Script("", "assert f(1) == 1\n", "f", "", [])
     plan = made.guess([], [])
-    made.adopt(plan)
+    made.plan = plan
     for data in (b"a", b"b", b"c"):
         made.remember(plan, data, ("passed", None, 2))
     assert made.remembered(plan, b"a") is None
     assert made.remembered(plan, b"c") == ("passed", None, 2)
     made.remember(plan, b"d", ("miss", None, 2))
     assert made.remembered(plan, b"d") is None, "what the program was not asked is asked of the next one, too"
-    made.adopt(list(plan))
-    assert made.remembered(plan, b"c") is None, "another plan, other results"
+    assert made.remembered(list(plan), b"c") is None, "another plan, other results"
 
 
 def test_a_guess_goes_on_where_an_assertion_does_not_hold() -> None:
