@@ -17,7 +17,7 @@ weight is fixed when its sample enters the buffer.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -166,7 +166,7 @@ class RLTF:
         c = self.config
         problems = [self.env.source.draw(self.rng) for _ in range(-(-programs // c.samples_per_problem))]
         written = self._write(problems, c.sampling, c.samples_per_problem)  # judged while the greedy ones are written
-        greedy = self._write(problems, Sampling(0.0, rows=c.sampling.rows), 1) if self._needs_greedy else None
+        greedy = self._write(problems, replace(c.sampling, temperature=0.0), 1) if self._needs_greedy else None
         groups, best = written.judged(), greedy.judged() if greedy else None
         samples: list[Sample] = []
         for i, (problem, group) in enumerate(zip(problems, groups, strict=True)):

@@ -1,9 +1,11 @@
-"""`python -m benchmarks.generation [MODEL ...]`: how fast programs are written, by our decoder and by transformers' own engines.
+"""`python -m benchmarks.generation [MODEL ...]`: how fast programs are written, by our decoder, by transformers' own engines and by
+vLLM where it is installed.
 
 All write as many programs after the same prompts with the same weights, at temperature 1 with nothing cut off, in one process,
 taking turns; the first turn of each is not counted. A program ends with its end token or at the limit, and only its tokens count.
 Ours also says two log-probabilities of each token, and stops writing rows that have ended; transformers' dynamic and static caches
-write a batch until its last row has ended; its continuous batching schedules rows on a paged cache. Quote ratios.
+write a batch until its last row has ended; its continuous batching schedules rows on a paged cache. With vLLM our policy reads the
+programs once more, to say its own log-probabilities (`agents.decoding._vllm`). Quote ratios.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +41,7 @@ Engine = Callable[[Any, Sequence[IntArray], Job], int]  # writes, and says how m
 
 def ours(policy: Any, prompts: Sequence[IntArray], job: Job) -> int:
     """`agents.decoding.sampling` on `agents.policies._cache`: the prompt is read once for all of its programs."""
-    given = [np.array([], np.int64)] * len(prompts)
-    groups = Sampling(rows=job.batch)(
-        policy, prompts, given, repeats=job.samples, max_tokens=job.tokens,
-        generator=torch.Generator().manual_seed(0),
-    )  # fmt: skip
-    return sum(len(completion.tokens) for group in groups for completion in group)
+    return _written(Sampling(rows=job.batch), policy, prompts, job)
 
 
 def dynamic(policy: Any, prompts: Sequence[IntArray], job: Job) -> int:
@@ -79,6 +77,21 @@ def continuous(policy: Any, prompts: Sequence[IntArray], job: Job) -> int:
     return sum(_length(answer.generated_tokens, policy.eos_id) for answer in answers.values())
 
 
+def vllm(policy: Any, prompts: Sequence[IntArray], job: Job) -> int:
+    """`agents.decoding._vllm`, which the first turn starts. On a CPU it takes the threads that torch has, and binds none."""
+    os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
+    longest = max(map(len, prompts)) + job.tokens
+    options = {"max_num_seqs": job.batch, "max_model_len": longest, "gpu_memory_utilization": 0.3}
+    return _written(Sampling(engine="vllm", engine_options=options), policy, prompts, job)
+
+
+def _written(sampling: Sampling, policy: Any, prompts: Sequence[IntArray], job: Job) -> int:
+    given = [np.array([], np.int64)] * len(prompts)
+    generator = torch.Generator().manual_seed(0)
+    groups = sampling(policy, prompts, given, repeats=job.samples, max_tokens=job.tokens, generator=generator)
+    return sum(len(completion.tokens) for group in groups for completion in group)
+
+
 def _options(policy: Any, job: Job, **more: Any) -> Any:
     from transformers import GenerationConfig
 
@@ -102,6 +115,8 @@ def _length(tokens: Sequence[int], eos: int) -> int:
 
 
 ENGINES: dict[str, Engine] = {"ours": ours, "dynamic": dynamic, "static": static, "continuous": continuous}
+if find_spec("vllm"):
+    ENGINES["vllm"] = vllm
 
 
 def race(job: Job) -> dict[str, dict[str, float]]:

