@@ -7,7 +7,7 @@ A completion says both what the policy itself thought of each token (`logprobs`)
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
@@ -22,6 +22,7 @@ from rltf_env.core import IntArray
 from rltf_env.errors import UnknownName, UsageError
 
 ENGINES = ("own", "vllm")
+WASTE = 1 << 13  # tokens
 SYNC_EVERY = 8  # tokens between looks at who has finished: each look makes the host wait for the device
 
 
@@ -103,12 +104,10 @@ class Sampling:
         generator: torch.Generator,
         done: Done | None,
     ) -> list[list[Completion]]:
-        per_call = max(1, self.rows // repeats)
         parts = [min(self.rows, repeats - done) for done in range(0, repeats, self.rows)]
-        # Prompts of like length share a call, so that little is padded; answers return in the order of the questions.
-        order = np.argsort([len(p) + len(g) for p, g in zip(prompts, given, strict=True)], kind="stable")
         answers: list[list[Completion]] = [[] for _ in prompts]
-        for chunk in (order[i : i + per_call] for i in range(0, len(order), per_call)):
+        sizes = [len(p) + len(g) for p, g in zip(prompts, given, strict=True)]
+        for chunk in alike(sizes, max(1, self.rows // repeats)):  # answers return in the order of the questions
             asked, starts = [prompts[i] for i in chunk], [given[i] for i in chunk]
             for part in parts:
                 ended = partial(_tell, done, chunk, part, len(answers[chunk[0]]))
@@ -183,6 +182,25 @@ class Sampling:
         warped = warp(logp, self.temperature, self.top_p, self.top_k, self.min_p)
         token = drawn(warped, generator)
         return token[:, 0], logp.gather(1, token)[:, 0], warped.gather(1, token)[:, 0]
+
+
+def alike(sizes: Sequence[int], most: int) -> Iterator[IntArray]:
+    """Which rows to write together, at most so many: those of like size, so that little is padded.
+
+    Rows whose rectangle would be more than half padding, and that by more than `WASTE` tokens, do not share one: every token that
+    is written looks at all of it.
+    """
+    chunk: list[int] = []
+    used = 0
+    for i in np.argsort(sizes, kind="stable"):
+        area = sizes[i] * (len(chunk) + 1)
+        if len(chunk) == most or area > max(2 * (used + sizes[i]), used + sizes[i] + WASTE):
+            yield np.array(chunk)
+            chunk, used = [], 0
+        chunk.append(int(i))
+        used += sizes[i]
+    if chunk:
+        yield np.array(chunk)
 
 
 def drawn(logp: Tensor, generator: torch.Generator) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from agents.core import Completion, Policy
-from agents.decoding.sampling import Sampling, load, warp
+from agents.decoding.sampling import WASTE, Sampling, alike, load, warp
 from agents.policies.causal import CausalPolicy
 from rltf_env.errors import UsageError
 
@@ -286,3 +286,25 @@ def test_impossible_options_are_refused(options: dict[str, Any]) -> None:
 def test_no_programs_at_all_are_refused(policy: CausalPolicy) -> None:
     with pytest.raises(UsageError, match="repeats=0"):
         write(cast(Policy[Any], policy), [ids(40)], repeats=0)
+
+
+# --------------------------------------------------------------------------------------------- what is written together
+
+
+def test_rows_of_like_size_share_a_call() -> None:
+    assert [c.tolist() for c in alike([5, 1, 4, 2, 3], 2)] == [[1, 3], [4, 2], [0]]
+    assert [c.tolist() for c in alike([5, 1, 4, 2, 3], 9)] == [[1, 3, 4, 2, 0]], "what little is padded costs nothing"
+    assert list(alike([], 3)) == []
+
+
+def test_one_long_prompt_is_not_what_all_others_are_padded_to() -> None:
+    sizes = [200 + i for i in range(50)]
+    assert [len(c) for c in alike([*sizes, 4000, *sizes], 64)] == [64, 36, 1]
+    assert [len(c) for c in alike([*sizes, 220 + WASTE // 64], 64)] == [51], "as long as it is not much"
+
+
+def test_the_order_of_answers_is_that_of_the_questions() -> None:
+    long, short = np.full(WASTE, 9), ids(9)
+    answers = write(Scripted(), [long, *[short] * 9, long], temperature=0.0, max_tokens=3)
+    assert [len(a) for a in answers] == [1] * 11
+    assert all((a[0].tokens == ids(8, 7, 6)).all() for a in answers)
