@@ -36,6 +36,9 @@ class Outcome(IntEnum):
     WRONG_ANSWER = 2
     PASSED = 3
 
+    def __str__(self) -> str:
+        return self.name
+
 
 # ---------------------------------------------------------------------------------------------------------- problems
 

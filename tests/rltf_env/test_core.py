@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import copy
 import dataclasses
+import json
 import pickle
 from itertools import pairwise
 from typing import Any
@@ -297,3 +298,9 @@ def test_the_protocols_tell_their_own() -> None:
     assert isinstance(rewards.load("coarse"), core.ComparativeReward)
     assert not isinstance(len, core.ComparativeReward)
     assert not isinstance(3, core.Reward)
+
+
+def test_an_outcome_is_a_number_that_prints_as_its_name():
+    assert f"{Outcome.PASSED}" == str(Outcome.PASSED) == "PASSED"
+    assert json.dumps([Outcome.PASSED]) == "[3]"
+    assert Outcome.PASSED > Outcome.WRONG_ANSWER
