@@ -24,8 +24,8 @@ What crosses, for a cluster. A program of P prompt and T program tokens is 8P + 
 the former's size or less. At 10 updates of 1 s between pushes, ten readers of 770M are 1.5 GB/s, more than 10 Gbit/s carries:
 push less often, or as a tree. Before that the generators saturate, since a program costs T forward passes one after the other
 where an update reads it once: add them until `seconds/wait` is near 0, more only waste. The seam is narrow on purpose: two
-streams and a file. Ray's actors would hold `agents.generator.lot` and take the weights as an object reference, vLLM would be
-another `Policy`-free `lot`; accelerate's or FSDP's learner gathers its parameters where `save_weights` reads them. None of that is
+streams and a file. A generator may write with vLLM (`sampling.engine`). Ray's actors would hold `agents.generator.lot` and take the
+weights as an object reference; accelerate's or FSDP's learner gathers its parameters where `save_weights` reads them. Neither is
 implemented here.
 """
 
