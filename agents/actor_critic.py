@@ -128,7 +128,7 @@ class ActorCritic:
         problems = [self.env.source.draw(self.rng) for _ in range(-(-programs // c.samples_per_problem))]
         groups = collect(
             self.policy, self.env, problems, c.sampling, repeats=c.samples_per_problem, generator=self.generator,
-            version=self.learner.updates, journal=self.journal,
+            version=self.learner.updates, journal=self.journal, observe=self.env.source.observe,
         )  # fmt: skip
         episodes = [e for group in groups for e in group]
         self.buffer.extend(self._sample(e) for e in episodes)

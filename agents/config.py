@@ -65,7 +65,10 @@ class Run:
 
 @dataclass(frozen=True)
 class Eval:
-    """How a policy is measured: `samples` programs for each of the first `size` problems (0: all) of `split`."""
+    """How a policy is measured: `samples` programs for each of `size` problems of `split`, evenly spaced in it (0: all).
+
+    Programs end where those of the training do: `sampling` without `stop` strings has the agent's.
+    """
 
     split: str = "test"
     size: int = 0
@@ -161,12 +164,17 @@ def finished(run: Path, device: str = "") -> Recipe:
             f"Expected the policy of a finished run in {str(run / 'policy')!r}, got none. Run the training to its end."
         )
     recipe = read(run / "recipe.toml")
-    kinds = {"tiny": "causal", "tiny_seq2seq": "seq2seq"}  # saved, they are ones like others
-    kept = {key: recipe.policy[key] for key in ("eos", "dtype") if key in recipe.policy}
-    kind = kinds.get(recipe.policy["kind"], recipe.policy["kind"])
+    saved = json.loads((run / "policy" / "config.json").read_text(encoding="utf-8"))
+    kind = "seq2seq" if saved.get("is_encoder_decoder") else "causal"  # whatever it was made of
+    kept = {key: recipe.policy[key] for key in ("eos", "dtype", "device") if key in recipe.policy}
     where = {"device": device} if device else {}
     policy = {"kind": kind, "path": str(run / "policy"), **kept, **where}
     return dataclasses.replace(recipe, policy=policy)
+
+
+def trained_with(recipe: Recipe) -> Sampling:
+    """How a run's programs are sampled."""
+    return build(Sampling, recipe.agent.get("sampling", {}), "agent.sampling")
 
 
 def _override(content: dict[str, Any], text: str) -> None:
@@ -214,7 +222,8 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
             raise UnknownName(f"value of {where}", str(value), map(str, args))
         return value
     if origin in (typing.Union, types.UnionType):
-        return value
+        table = next((kind for kind in args if dataclasses.is_dataclass(kind)), None)
+        return _convert(table, value, where) if table and isinstance(value, Mapping) else value
     kind: Any = origin or hint
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -178,20 +178,24 @@ class CriticConfig:
     Args:
         mode: "off"; "frozen": the critic in `path`, as it is (RLTF's released code); "online": it learns from every refresh.
         path: a folder that `Critic.save` wrote. Online, without one: a new head on the actor's own states.
-        updates, batch_size, optimiser: of an online critic, for each refresh.
+        updates, batch_size, optimiser: of an online critic, for each refresh. The rate is by default that of a new head, or with
+            `path`, where a whole transformer learns, 2e-5.
     """
 
     mode: Literal["off", "frozen", "online"] = "off"
     path: str = ""
     updates: int = 16
     batch_size: int = 32
-    optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(lr=1e-3, warmup=0, weight_decay=0.0))
+    optimiser: OptimiserConfig | None = None
 
     def __post_init__(self) -> None:
         if self.updates < 1 or self.batch_size < 1:
             raise UsageError(f"Expected [agent.critic] updates and batch_size >= 1, got {self}.")
         if self.mode == "frozen" and not self.path:
             raise UsageError('Expected agent.critic.path, the folder of a critic, for mode = "frozen", got none.')
+        if self.optimiser is None:
+            lr = 2e-5 if self.path else 1e-3
+            object.__setattr__(self, "optimiser", OptimiserConfig(lr=lr, warmup=0, weight_decay=0.0))
 
 
 class Weighting:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from agents.core import Batch, Policy
 from agents.functional import Reduction
 from agents.rollout import Sample, batch
-from rltf_env.errors import UsageError
+from rltf_env.errors import NotFinite, UsageError
 
 # (batch, what was read of it: by default the logits (B, T, V)) -> (scalar, things to log)
 Loss = Callable[[Batch, Any], tuple[Tensor, dict[str, Tensor]]]
@@ -99,7 +99,7 @@ class Learner:
             read: what `loss` is given of a batch, if not the policy's logits.
 
         Raises:
-            FloatingPointError: the loss or the gradient is not finite; the policy is left as it was.
+            NotFinite: the loss or the gradient is not finite; the policy is left as it was.
         """
         self.policy.model.eval()  # dropout would draw from the global generator, and no ratio to the sampled would be 1
         self.optimiser.zero_grad(set_to_none=True)
@@ -113,8 +113,9 @@ class Learner:
                 logged[name] = logged.get(name, torch.zeros_like(item)) + item.detach() * share
         norm = torch.nn.utils.clip_grad_norm_(list(self._parameters()), self.config.clip_norm or torch.inf)
         if not torch.isfinite(norm):
-            raise FloatingPointError(
-                f"Gradient norm is {float(norm)} at update {self.updates}: lower lr, or clip the weights."
+            raise NotFinite(
+                f"Expected a finite gradient at update {self.updates + 1}, got one of norm {float(norm)}. The same run would come "
+                "to it again: start another (run.out) with a lower lr, a clipped ratio, or smaller rewards."
             )
         lr = self.config.rate(self.updates)
         for group in self.optimiser.param_groups:

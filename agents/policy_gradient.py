@@ -29,7 +29,7 @@ from agents.decoding.sampling import Sampling
 from agents.journal import Journal
 from agents.learner import Learner, OptimiserConfig
 from agents.reference import Reference
-from agents.rollout import Sample, collect, summary
+from agents.rollout import NOTHING, Sample, collect, summary
 from agents.rounds import Round
 from rltf_env.core import Problem
 from rltf_env.env import UnitTestEnv
@@ -172,7 +172,7 @@ class PolicyGradient:
             problems = [self.env.source.draw(self.rng) for _ in range(c.problems - len(kept))]
             groups = collect(
                 self.policy, self.env, problems, c.sampling, repeats=c.samples_per_problem, generator=self.generator,
-                version=self.learner.updates, journal=self.journal,
+                version=self.learner.updates, journal=self.journal, observe=self.env.source.observe,
             )  # fmt: skip
             new = list(zip(problems, groups, strict=True))
             drawn += new
@@ -186,7 +186,7 @@ class PolicyGradient:
         if self.config.credit == "program":
             return len({round(e.feedback.total, 6) for e in group}) > 1
         return len({round(e.feedback.sequence, 6) for e in group}) > 1 or any(
-            e.feedback.token_rewards[e.feedback.learn].any() for e in group
+            (np.abs(e.feedback.token_rewards[e.feedback.learn]) > NOTHING).any() for e in group
         )
 
     def _returns(self, episodes: Sequence[Episode], samples: Sequence[Sample]) -> Tensor:

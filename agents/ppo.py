@@ -126,7 +126,7 @@ class PPO:
         problems = [self.env.source.draw(self.rng) for _ in range(c.problems)]
         groups = collect(
             self.policy, self.env, problems, c.sampling, repeats=c.samples_per_problem, generator=self.generator,
-            version=self.learner.updates, journal=self.journal,
+            version=self.learner.updates, journal=self.journal, observe=self.env.source.observe,
         )  # fmt: skip
         episodes = [e for group in groups for e in group]
         samples = [bare_sample(e, c.overlong) for e in episodes]

@@ -32,13 +32,11 @@ from agents.decoding.sampling import Sampling
 from agents.journal import Journal
 from agents.learner import Learner, OptimiserConfig
 from agents.replay import ReplayBuffer
-from agents.rollout import Sample, Written, summary, write
+from agents.rollout import NOTHING, Sample, Written, summary, write
 from agents.supervised import draw_pairs, reference_source, supervised_loss
 from rltf_env.core import Attempt, CaseResult, ComparativeReward, Failure, Feedback, Outcome, Problem, Verdict
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import UsageError
-
-NOTHING = 1e-6  # a weight below this is what rounding leaves of 0
 
 Baseline = Literal["best_so_far", "greedy", "group_mean", "none"]
 Ratio = Literal["policy", "behaviour"]
@@ -207,7 +205,7 @@ class RLTF:
     def _write(self, problems: Sequence[Problem], decoder: Sampling, repeats: int) -> Written:
         return write(
             self.policy, self.env, problems, decoder, repeats=repeats, generator=self.generator,
-            version=self.learner.updates, journal=self.journal,
+            version=self.learner.updates, journal=self.journal, observe=self.env.source.observe,
         )  # fmt: skip
 
     def _baseline(self, problem: Problem, greedy: Episode | None) -> Verdict | None:

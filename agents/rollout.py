@@ -7,7 +7,7 @@ environment proves it) and judges what has been written while the next programs 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -21,8 +21,10 @@ from agents.journal import Journal
 from agents.policies.causal import pad_left
 from agents.public import AnyDecoder, inform
 from rltf_env import prompts as wording
-from rltf_env.core import BoolArray, FloatArray, IntArray, Judgement, Outcome, Problem, Program
+from rltf_env.core import Attempt, BoolArray, FloatArray, IntArray, Judgement, Outcome, Problem, Program
 from rltf_env.env import UnitTestEnv
+
+Observe = Callable[[Attempt], None]
 
 
 @dataclass
@@ -34,6 +36,7 @@ class Written:
     version: int
     journal: Journal
     groups: list[dict[int, tuple[Completion, Program, Future[Judgement]]]]  # by number; they end in any order
+    observe: Observe | None = None
 
     def judged(self) -> list[list[Episode]]:
         """The episodes, when the judge has done with the last of them; the journal is told how long that took."""
@@ -42,6 +45,8 @@ class Written:
 
     def _episode(self, i: int, completion: Completion, program: Program, judgement: Future[Judgement]) -> Episode:
         verdict, feedback = judgement.result()
+        if self.observe:
+            self.observe(Attempt(self.problems[i], program, verdict))
         said = (completion.logprobs, completion.behaviour, verdict, feedback)
         return Episode(self.problems[i].id, self.prompts[i], program, *said, self.version)
 
@@ -56,15 +61,17 @@ def write(
     generator: torch.Generator,
     version: int = 0,
     journal: Journal | None = None,
+    observe: Observe | None = None,
 ) -> Written:
     """`repeats` programs for each problem, in order, each handed to the judge as soon as it is written.
 
-    `journal` is told how long writing took, less what the judge made it wait when too much was pending.
+    `journal` is told how long writing took, less what the judge made it wait when too much was pending; `observe`, which may be
+    that of the problems' source, of each attempt.
     """
     journal = journal or Journal()
     prompts = [env.encode_prompt(problem) for problem in problems]
     given = [env.encode_prefix(problem) for problem in problems]
-    written = Written(problems, prompts, version, journal, [{} for _ in problems])
+    written = Written(problems, prompts, version, journal, [{} for _ in problems], observe)
     decode = inform(
         decoder,
         problems,
@@ -100,11 +107,13 @@ def collect(
     generator: torch.Generator,
     version: int = 0,
     journal: Journal | None = None,
+    observe: Observe | None = None,
 ) -> list[list[Episode]]:
     """`repeats` judged programs for each problem, grouped by problem, in order: `write`, and wait for the judge."""
     return write(
-        policy, env, problems, decoder, repeats=repeats, generator=generator, version=version, journal=journal
-    ).judged()
+        policy, env, problems, decoder, repeats=repeats, generator=generator, version=version, journal=journal,
+        observe=observe,
+    ).judged()  # fmt: skip
 
 
 def _program(env: UnitTestEnv, completion: Completion) -> Program:
@@ -114,6 +123,9 @@ def _program(env: UnitTestEnv, completion: Completion) -> Program:
         return program
     starts = np.minimum(program.starts, completion.kept)
     return replace(program, text=program.text[: completion.kept], starts=starts)
+
+
+NOTHING = 1e-6  # a weight below this is what rounding leaves of 0
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,6 +8,7 @@ off, from its last checkpoint, to the same numbers as if it had not been. `pytho
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
 import time
@@ -27,7 +28,7 @@ from rich.markup import escape
 from rich.progress import Progress
 
 from agents import checkpoint, folders, scale, trackers
-from agents.config import Recipe, read
+from agents.config import Recipe, read, trained_with
 from agents.core import Agent, Policy
 from agents.evaluation import Evaluation, evaluate
 from agents.folders import Folder
@@ -69,6 +70,8 @@ def train(recipe: Recipe, console: Console | None = None) -> dict[str, Any]:
         done, evaluations = 0, {}
         if saved:
             agent.load_state_dict(saved["agent"])
+            if saved.get("source") is not None:
+                _source(env).set_state(saved["source"])
             done, evaluations = saved["step"], saved["evaluations"]
             console.print(f"Continuing [bold]{escape(str(out))}[/] after update {done}.")
         stack.enter_context(scale.generators(recipe, agent, out))
@@ -83,6 +86,11 @@ def train(recipe: Recipe, console: Console | None = None) -> dict[str, Any]:
         save_policy(policy, out / "policy")
         folders.write_text(out / "summary.json", json.dumps(summary, indent=1))
     return summary
+
+
+def _source(env: UnitTestEnv) -> Any:
+    """Where problems come from; what moves on as it is drawn from has `get_state` and `set_state` (`rltf_env.sources`)."""
+    return env.source
 
 
 def _check_prompts(env: UnitTestEnv, measured: Sequence[Problem]) -> None:
@@ -128,6 +136,7 @@ def _loop(
         if (run.checkpoint_every and step % run.checkpoint_every == 0) or last:
             folder.flush()
             state = {"digest": recipe.digest, "step": step, "evaluations": evaluations, "agent": agent.state_dict()}
+            state["source"] = _source(measure.env).get_state() if hasattr(measure.env.source, "get_state") else None
             checkpoint.save(folder.out / "checkpoints", step, state)
     if not run.updates:
         look(0)
@@ -212,19 +221,22 @@ class Measure:
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """The problems of [eval], the first `size` of its split."""
+        """The problems of [eval]: `size` of its split, evenly spaced, since some are ordered by difficulty."""
         if not self._problems:
             c = self.recipe.eval
             found = datasets.load(self.env.dataset_name, split=c.split, root=self.recipe.env.get("root"), **c.options)
-            self._problems = tuple(found)[: c.size or None]
+            size = min(c.size or len(found), len(found))
+            self._problems = tuple(found[i * len(found) // size] for i in range(size))
         return self._problems
 
     def __call__(self, bars: Progress | None = None) -> Evaluation:
         c = self.recipe.eval
         task = bars.add_task("evaluate", total=len(self.problems)) if bars else None
         advance = (lambda n: bars.advance(task, n)) if bars and task is not None else None
+        stop = c.sampling.stop or trained_with(self.recipe).stop
+        sampling = dataclasses.replace(c.sampling, stop=stop)
         result = evaluate(
-            self.policy, self.env, self.problems, c.sampling, samples=c.samples, seed=c.seed, advance=advance
+            self.policy, self.env, self.problems, sampling, samples=c.samples, seed=c.seed, advance=advance
         )
         if bars and task is not None:
             bars.remove_task(task)

@@ -3,8 +3,8 @@
     RUN's policy --programs for problems of its environment--> judge --outcomes--> Critic.learn --> RUN/critic
 
 The critic begins as a copy of the policy, with a head. It learns from programs sampled from the policy and, as in CodeRL, from
-reference programs, which count as passed. How well it does is measured on sampled programs for problems that it has not learnt
-from, beside what always naming the most frequent outcome would score: `critic_training.json` in the folder says both.
+reference programs, which count as passed. How well it does is measured on sampled programs for problems of which it has learnt
+neither, beside what always naming the most frequent outcome would score: `critic_training.json` in the folder says both.
 
 Two classes (passed or not) are what `agents/decoding/critic_sampling.py` asks for; four weigh tokens (`[agent.critic] path`).
 """
@@ -14,24 +14,24 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 
-from agents.config import finished
+from agents.config import finished, trained_with
 from agents.core import Episode, Policy, generators
 from agents.critic import Critic
 from agents.decoding.sampling import Sampling
 from agents.folders import write_text
 from agents.learner import OptimiserConfig
 from agents.rollout import Sample, collect
-from agents.supervised import draw_pairs, reference_source
+from agents.supervised import PATIENCE, draw_pairs, reference_source
 from agents.train import make_env, make_policy, quiet_libraries
-from rltf_env.core import Outcome
+from rltf_env.core import Attempt, Outcome, Problem, Source
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import RLTFError, UsageError
 
@@ -89,7 +89,7 @@ def train_critic(
     if not taught[0]:
         raise UsageError(f"Expected more than {len(held)} different problems to learn from, got no others.")
     before = accuracy(critic, *unseen)
-    _learn(critic, env, taught, settings, rng, console)
+    _learn(critic, env, taught, held, settings, rng, console)
     return {
         "settings": vars(settings),
         "env": env.spec.id if env.spec else "",
@@ -99,9 +99,38 @@ def train_critic(
     }
 
 
-def _learn(critic: Critic, env: UnitTestEnv, taught: Judged, settings: Settings, rng: Any, console: Console) -> None:
+@dataclass(frozen=True)
+class Without:
+    """Another source's problems, but these."""
+
+    source: Source
+    held: Container[str]
+
+    def draw(self, rng: np.random.Generator) -> Problem:
+        for _ in range(PATIENCE):
+            problem = self.source.draw(rng)
+            if problem.id not in self.held:
+                return problem
+        raise UsageError(f"Expected problems besides those held out, got none in {PATIENCE} draws. Lower `unseen`.")
+
+    def find(self, id: str) -> Problem:
+        return self.source.find(id)
+
+    def observe(self, attempt: Attempt) -> None:
+        self.source.observe(attempt)
+
+
+def _learn(
+    critic: Critic,
+    env: UnitTestEnv,
+    taught: Judged,
+    held: Container[str],
+    settings: Settings,
+    rng: Any,
+    console: Console,
+) -> None:
     of_references = round(settings.references * settings.batch_size)
-    source = reference_source(env, {})
+    source = Without(reference_source(env, {}), held)
     for step in range(1, settings.updates + 1):
         chosen = rng.integers(len(taught[0]), size=settings.batch_size - of_references)
         samples, outcomes = [taught[0][i] for i in chosen], [taught[1][i] for i in chosen]
@@ -156,7 +185,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         optimiser = OptimiserConfig(lr=settings.lr, warmup=min(20, settings.updates))
         critic = Critic(trunk, classes=settings.classes, optimiser=optimiser)
         with make_env(recipe, policy) as env:
-            sampling = Sampling(temperature=asked.temperature)
+            sampling = replace(trained_with(recipe), temperature=asked.temperature)
             said = train_critic(policy, critic, env, settings, sampling, console)
         critic.save(out)
         said |= {"recipe": recipe.digest, "temperature": asked.temperature}

@@ -54,5 +54,9 @@ class MissingData(DataError, FileNotFoundError):
     """Data that must be fetched or pointed to first."""
 
 
+class NotFinite(RLTFError, FloatingPointError):
+    """An update that cannot be made: its gradient is infinite, or no number."""
+
+
 class SandboxError(RLTFError, RuntimeError):
     """The judge itself failed. Says nothing about the program: must never become a reward."""

@@ -30,7 +30,8 @@ from agents.core import Completion, Done, Policy
 from agents.decoding._stopping import Stops
 from agents.decoding.sampling import Sampling, completed
 from agents.policies import _lora
-from agents.rollout import Sample, batch
+from agents.reference import read_each
+from agents.rollout import Sample
 from rltf_env.core import FloatArray, IntArray
 from rltf_env.errors import UsageError
 
@@ -173,14 +174,11 @@ def write(
     return written
 
 
-@torch.no_grad()
 def _own(policy: Policy[Any], prompts: Sequence[IntArray], programs: Sequence[IntArray]) -> list[FloatArray]:
     """What the policy itself thinks of each token of each program: float32 (T,) each."""
     nothing = [np.zeros(len(tokens), np.float32) for tokens in programs]
     samples = [Sample(p, t, zeros > -1, zeros, zeros) for p, t, zeros in zip(prompts, programs, nothing, strict=True)]
-    data = batch(samples, policy.pad_id).to(policy.device)
-    said = functional.token_logprobs(policy.logits(data), data.tokens).cpu().numpy()
-    return [row[: len(tokens)] for row, tokens in zip(said, programs, strict=True)]
+    return read_each(policy, samples, READ, lambda data: functional.token_logprobs(policy.logits(data), data.tokens))
 
 
 @contextmanager

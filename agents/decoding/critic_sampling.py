@@ -35,6 +35,7 @@ from agents.rollout import Sample
 from rltf_env import prompts as wording
 from rltf_env.core import FloatArray, IntArray, Problem, Verdict
 from rltf_env.errors import UsageError
+from rltf_env.tokenizers import HuggingFace
 
 
 @dataclass(frozen=True)
@@ -110,9 +111,16 @@ class CriticSampling:
 
     def _refine(self, i: int, prompt: IntArray, seeds: Sequence[Completion], count: int) -> list[Task]:
         passed = [p[:, -1] for p in self.critic.probabilities([_sample(prompt, c) for c in seeds])]
-        starts = [c.tokens[: kept(p, c.given)] for c, p in zip(seeds, passed, strict=True)]
+        starts = [c.tokens[: min(kept(p, c.given), self._before_stop(c))] for c, p in zip(seeds, passed, strict=True)]
         each = zip(seeds, starts, shares(count, len(seeds)), strict=True)
         return [Task(i, prompt, start, c, True) for c, start, share in each for _ in range(share)]
+
+    def _before_stop(self, c: Completion) -> int:
+        """How many of a program's tokens stand before its stop string, if it ends in one: what is kept may not begin it."""
+        if c.kept is None:
+            return len(c.tokens)
+        starts = HuggingFace(self.critic.policy.tokenizer).program(c.tokens).starts
+        return max(int(np.searchsorted(starts, c.kept, "left")), c.given)
 
     def _repair(
         self,
@@ -133,7 +141,10 @@ class CriticSampling:
             assert verdict is not None
             text = public.spell(problem, group[at]).text
             asked = _repair_prompt(public, problem, text, verdict, room)
-            tasks += [Task(i, asked, given, group[at], False)] * share
+            if asked is None:
+                tasks += self._refine(i, prompt, [group[at]], share)
+            else:
+                tasks += [Task(i, asked, given, group[at], False)] * share
         return tasks
 
     def _joined(
@@ -213,8 +224,11 @@ def _context(policy: Policy[Any]) -> float:
     return float("inf") if most is None else most
 
 
-def _repair_prompt(public: Public, problem: Problem, text: str, verdict: Verdict, room: float) -> IntArray:
-    """The prompt of a repair; a program too long for the model's context is shown without its last lines."""
+def _repair_prompt(public: Public, problem: Problem, text: str, verdict: Verdict, room: float) -> IntArray | None:
+    """The prompt of a repair; a program too long for the model's context is shown without its last lines.
+
+    None where the problem alone leaves no room for it: then a program can only be refined.
+    """
     lines = text.splitlines(keepends=True)
     while True:
         tokens = public.encode(wording.repair(problem, "".join(lines), verdict))
@@ -226,10 +240,7 @@ def _repair_prompt(public: Public, problem: Problem, text: str, verdict: Verdict
         if len(tokens) <= room:
             return tokens
         if not lines:
-            raise UsageError(
-                f"Expected room for the prompt of a repair ({len(tokens)} tokens) in the model's context beside the program, "
-                f"got {room:.0f}, for problem {problem.id!r}. Let programs be shorter, or take a model with a longer context."
-            )
+            return None
         lines.pop()
 
 

@@ -45,7 +45,10 @@ class Transformer:
 
     def save(self, folder: Path) -> None:
         """Writes a plain transformers folder; LoRA's adapters are merged into a copy of the weights."""
-        _lora.merged(self.model).save_pretrained(folder)
+        model = _lora.merged(self.model)
+        if getattr(model, "generation_config", None) is not None:
+            model.generation_config.eos_token_id = self.eos_id  # others' `generate` ends there, too
+        model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
 
 

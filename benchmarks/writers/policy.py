@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from agents.config import finished, read
+from agents.config import finished, read, trained_with
 from agents.core import Completion, Policy, generators
 from agents.policies import causal
 from agents.public import Informed, inform
@@ -130,7 +130,7 @@ class PolicyWriter:
         ends = np.flatnonzero(np.isin(chosen, list(self.ends)))
         chosen = chosen[: ends[0]] if ends.size else chosen
         program = self.tokenizer.program(np.concatenate([tokens[:given], chosen]), given=given)
-        keep = self._stopped(problem, program.text)
+        keep = min(self._stopped(problem, program.text), completion.kept or len(program.text))
         kept = int((program.starts < keep).sum())
         if kept < len(program):  # the text of the last kept token may reach beyond the stop: cut by characters
             program = self.tokenizer.program(program.tokens[:kept], given=min(given, kept))
@@ -222,7 +222,7 @@ def load(
     if decoder == "sampling":
         options.setdefault("rows", rows)
         if not anew:
-            options.setdefault("stop", suite.stop)  # what stands behind it is cut off anyway
+            options.setdefault("stop", (*suite.stop, *told.get("stop", ())))  # what stands behind it is cut off anyway
     try:
         made = plugins.find("decoding", decoder, package="agents")(**options)
     except TypeError as error:
@@ -246,6 +246,8 @@ def _run(folder: Path, device: str) -> Found:
         "format": style or "default",
         "opening": opening,
     }
+    stop = trained_with(recipe).stop
+    told |= {"stop": list(stop)} if stop else {}
     if style == "chat":
         style = partial(prompts.chat, apply_chat_template=policy.tokenizer.apply_chat_template, opening=opening)
     return folder.resolve().name, policy, style, told

@@ -181,3 +181,9 @@ def test_rltf_weighs_what_enters_the_buffer(policy: CausalPolicy, make_env: Call
     for a, b in zip(plain.buffer._samples, weighed.buffer._samples, strict=True):
         np.testing.assert_allclose(a.weights / 4, b.weights, atol=1e-6)
     assert weighed.sampled["critic_weight"] == pytest.approx(0.25)
+
+
+def test_the_rate_of_an_online_critic_is_that_of_what_learns() -> None:
+    assert CriticConfig(mode="online").optimiser.lr == 1e-3  # type: ignore[union-attr]
+    assert CriticConfig(mode="online", path="critic").optimiser.lr == 2e-5  # type: ignore[union-attr]
+    assert CriticConfig(mode="online", optimiser=OptimiserConfig(lr=0.5)).optimiser.lr == 0.5  # type: ignore[union-attr]

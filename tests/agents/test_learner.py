@@ -16,7 +16,7 @@ from agents.core import Batch
 from agents.learner import Decay, Learner, OptimiserConfig, micro_batches, padding, positions_read
 from agents.policies.causal import CausalPolicy
 from agents.rollout import Sample
-from rltf_env.errors import UsageError
+from rltf_env.errors import NotFinite, RLTFError, UsageError
 
 
 def samples(scale: float = 1.0) -> list[Sample]:
@@ -203,3 +203,8 @@ def test_what_is_not_finite_leaves_the_policy_as_it_was(policy: CausalPolicy) ->
 def test_impossible_options_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         OptimiserConfig(**options)
+
+
+def test_a_gradient_that_is_not_finite_is_an_error_of_ours() -> None:
+    assert issubclass(NotFinite, RLTFError)
+    assert issubclass(NotFinite, FloatingPointError)

@@ -295,3 +295,9 @@ def test_unknown_dtype_device_and_end_are_refused(folder: Path) -> None:
         causal.load(str(folder), device="cudaa")
     with pytest.raises(UsageError, match="one token"):
         causal.load(str(folder), eos="two words")
+
+
+def test_saved_policies_end_where_they_did_for_others_too(policy: CausalPolicy, tmp_path: Path) -> None:
+    policy.eos_id = 7
+    policy.save(tmp_path)
+    assert json.loads((tmp_path / "generation_config.json").read_text())["eos_token_id"] == 7

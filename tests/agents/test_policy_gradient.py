@@ -326,3 +326,16 @@ def test_episodes_of_a_group_share_their_problem(policy: CausalPolicy, make_env:
     for problem, group in groups:
         assert [e.problem for e in group] == [problem.id] * 2
         assert isinstance(group[0], Episode)
+
+
+def test_what_rounding_leaves_of_a_token_s_reward_tells_nothing(policy: CausalPolicy, make_env: MakeEnv) -> None:
+    def third(attempt: Attempt) -> Feedback:
+        tokens = np.full(len(attempt.program), 0.0, np.float32)
+        return Feedback.build(attempt.program, "third", sequence=1 / 3) + Feedback.build(
+            attempt.program, "tenth", sequence=0.1, tokens=tokens
+        )
+
+    options = {**SMALL, "overlong": "judge", "credit": "token"}
+    agent = dapo.load(policy, make_env(answers(True), reward=third), seed=0, **options)
+    written(agent)
+    assert agent.sampled["groups_drawn"] == 4, "none told anything"

@@ -272,10 +272,31 @@ def test_a_program_too_long_to_be_shown_loses_its_last_lines(policy: CausalPolic
 
     asked, text = problem("a"), "x = 1\n" * 50
     short = critic_sampling._repair_prompt(Side(), asked, text, FAILED, 100)  # type: ignore[arg-type]
+    assert short is not None
     assert len(short) <= 100
     assert env.tokenizer.program(short).text.count("x = 1") > 3
-    with pytest.raises(UsageError, match="room for the prompt of a repair"):
-        critic_sampling._repair_prompt(Side(), asked, text, FAILED, 5)  # type: ignore[arg-type]
+    assert critic_sampling._repair_prompt(Side(), asked, text, FAILED, 5) is None  # type: ignore[arg-type]
+
+
+def test_where_a_repair_has_no_room_a_draft_is_refined(
+    policy: CausalPolicy, env: UnitTestEnv, critic: Critic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env.sandbox.rules = lambda source, problem: False  # type: ignore[attr-defined]
+    monkeypatch.setattr(critic_sampling, "_context", lambda policy: env.max_program_tokens + 1)
+    tasks: list[critic_sampling.Task] = []
+    joined = CriticSampling._joined
+    monkeypatch.setattr(CriticSampling, "_joined", lambda self, *a: (tasks.extend(a[2]), joined(self, *a))[1])
+    run(policy, env, CriticSampling(critic, 2))
+    assert tasks
+    assert all(task.refines for task in tasks)
+
+
+def test_what_is_kept_of_a_draft_does_not_begin_its_stop_string(policy: CausalPolicy, critic: Critic) -> None:
+    tokens = np.array(policy.tokenizer.encode("x = 1\n##"), np.int64)
+    nothing = np.zeros(len(tokens), np.float32)
+    draft = Completion(tokens, nothing, nothing, 0, False, kept=len("x = 1\n"))
+    assert policy.tokenizer.decode(tokens[: CriticSampling(critic, 2)._before_stop(draft)]) == "x = 1\n"
+    assert CriticSampling(critic, 2)._before_stop(replace(draft, kept=None)) == len(tokens)
 
 
 def test_real_judge_tries_examples(policy: CausalPolicy, make_env: Any) -> None:

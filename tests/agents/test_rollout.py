@@ -12,7 +12,7 @@ from agents.core import generators
 from agents.decoding.sampling import Sampling
 from agents.policies.causal import CausalPolicy
 from agents.rollout import Sample, batch, collect
-from rltf_env.core import Problem
+from rltf_env.core import Attempt, Problem
 from rltf_env.env import UnitTestEnv
 
 MakeEnv = Callable[..., UnitTestEnv]
@@ -108,3 +108,13 @@ def test_host_and_device_generators_are_of_the_seed(seed: int) -> None:
     assert first[0].random() == second[0].random()
     assert torch.equal(first[1].get_state(), second[1].get_state())
     assert not torch.equal(first[1].get_state(), generators(seed + 1, torch.device("cpu"))[1].get_state())
+
+
+def test_whoever_observes_is_told_of_every_attempt(
+    policy: CausalPolicy, make_env: MakeEnv, problems: list[Problem]
+) -> None:
+    seen: list[Attempt] = []
+    generator = generators(0, policy.device)[1]
+    groups = collect(policy, make_env(), problems[:2], Sampling(), repeats=3, generator=generator, observe=seen.append)
+    told = [(attempt.problem.id, attempt.verdict, attempt.program.text) for attempt in seen]
+    assert told == [(e.problem, e.verdict, e.program.text) for group in groups for e in group]

@@ -22,7 +22,10 @@ from torch import Tensor
 from agents import checkpoint, folders, train
 from agents.config import Recipe, read
 from agents.policies import causal
+from rltf_env import datasets
+from rltf_env.core import Problem
 from rltf_env.errors import DataError, MissingData, UnknownName, UsageError
+from rltf_env.sources import Cycle
 
 COMMON = """
 [run]
@@ -417,6 +420,47 @@ def test_a_prompt_too_long_to_be_measured_ends_the_run_before_it_begins(recipe: 
     with pytest.raises(UsageError, match=f"at most {drawn - 1} tokens"):
         train.train(short)
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
+def test_problems_to_be_measured_are_evenly_spaced_and_programs_end_as_in_training(recipe: MakeRecipe) -> None:
+    made = recipe("rltf", "run", "eval.size=3", 'agent.sampling={stop=["#"]}', "eval.options={size=10}")
+    policy = train.make_policy(made)
+    with train.make_env(made, policy) as env:
+        all_of_them = datasets.load("procedural", split="test", size=10)
+        measure = train.Measure(made, policy, env)
+        assert [p.id for p in measure.problems] == [all_of_them[i].id for i in (0, 3, 6)]
+        asked: list[Any] = []
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(train, "evaluate", lambda *a, **b: asked.append(a[3]))
+            measure()
+    assert asked[0].stop == ("#",)
+    assert asked[0].temperature == 1.0
+
+
+def test_a_source_that_moves_on_goes_on_where_it_was(
+    recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through the API only: no recipe names a source yet."""
+    make, drawn = train.make_env, []
+
+    class Told(Cycle):
+        def draw(self, rng: Any) -> Problem:
+            drawn.append(super().draw(rng))
+            return drawn[-1]
+
+    @contextmanager
+    def cycled(*args: Any) -> Iterator[Any]:
+        with make(*args) as env:
+            env.source = Told(datasets.load("procedural", depths=[1], size=50))
+            yield env
+
+    monkeypatch.setattr(train, "make_env", cycled)
+    for updates in (4, 8):
+        train.train(recipe("reinforce", "run", f"run.updates={updates}", "run.eval_every=0"))
+    twice = [p.id for p in drawn]
+    drawn.clear()
+    train.train(recipe("reinforce", "whole", "run.eval_every=0"))
+    assert twice == [p.id for p in drawn]
 
 
 @pytest.mark.parametrize("table", ["policy", "agent", "env"])

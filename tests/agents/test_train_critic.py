@@ -13,6 +13,7 @@ import torch
 from rich.console import Console
 
 from agents import train_critic
+from agents.config import trained_with
 from agents.critic import Critic
 from agents.decoding.sampling import Sampling
 from agents.learner import OptimiserConfig
@@ -118,3 +119,24 @@ def test_unfinished_run_says_so(tmp_path: Path, capsys: Any) -> None:
         train_critic.finished(tmp_path)
     assert train_critic.main([str(tmp_path)]) == 2
     assert "finished run" in capsys.readouterr().err
+
+
+def test_references_of_problems_that_are_held_out_are_not_taught(make_env: Callable[..., UnitTestEnv]) -> None:
+    source = make_env().source
+    held = {f"p{i}" for i in range(4)}
+    rng = np.random.default_rng(0)
+    drawn = {train_critic.Without(source, held).draw(rng).id for _ in range(50)}
+    assert drawn == {"p4", "given"}
+    with pytest.raises(UsageError, match="besides those held out"):
+        train_critic.Without(source, held | drawn).draw(rng)
+
+
+def test_a_run_of_any_kind_of_policy_can_be_used_afterwards(tmp_path: Path, policy: CausalPolicy) -> None:
+    (tmp_path / "recipe.toml").write_text(
+        RECIPE.replace('kind = "tiny"', 'kind = "shape"\nshape = "codegen_350m"\ndevice = "cpu"')
+        + 'sampling = { stop = ["#"], top_p = 0.9 }\n'
+    )
+    policy.save(tmp_path / "policy")
+    recipe = train_critic.finished(tmp_path)
+    assert recipe.policy == {"kind": "causal", "path": str(tmp_path / "policy"), "device": "cpu"}
+    assert trained_with(recipe) == Sampling(stop=("#",), top_p=0.9)

@@ -304,3 +304,10 @@ def test_an_outcome_is_a_number_that_prints_as_its_name():
     assert f"{Outcome.PASSED}" == str(Outcome.PASSED) == "PASSED"
     assert json.dumps([Outcome.PASSED]) == "[3]"
     assert Outcome.PASSED > Outcome.WRONG_ANSWER
+
+
+def test_feedback_keeps_plain_numbers_whatever_a_reward_computes_with() -> None:
+    """What logs and checkpoints can hold: NumPy's scalars are refused by both."""
+    feedback = Feedback(np.zeros(2, np.float32), np.ones(2, bool), {"mean": np.mean([1.0, 2.0])}, np.float32(0.5))
+    assert type(feedback.parts["mean"]) is type(feedback.sequence) is float
+    assert type((feedback + feedback).parts["mean"]) is float
