@@ -290,6 +290,33 @@ def test_packages_below_tmp_cost_no_wall(tmp_path: Path, monkeypatch: pytest.Mon
         assert opened.run(source + "\n", problem).outcome is Outcome.PASSED
 
 
+def test_folders_are_emptied_however_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    renamed: list[str] = []
+    rename = os.rename
+    monkeypatch.setattr(os, "rename", lambda *names, **more: (renamed.append(names[0]), rename(*names, **more)))
+    for outer in range(20):
+        for inner in range(20):
+            (tmp_path / f"{outer}" / f"{inner}").mkdir(parents=True)
+            (tmp_path / f"{outer}" / f"{inner}" / "x").touch()
+    before = len(os.listdir("/proc/self/fd")) if sys.platform == "linux" else 0
+    _folders.empty(tmp_path)
+    assert os.listdir(tmp_path) == []
+    assert not renamed, "only what is too deep is moved: on some file systems that takes long"
+    assert not before or len(os.listdir("/proc/self/fd")) == before
+
+
+def test_what_a_link_leads_to_is_not_emptied(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "kept").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "mine")
+    with pytest.raises(NotADirectoryError):
+        _folders.empty(tmp_path / "link")
+    (tmp_path / "top").mkdir()
+    (tmp_path / "top" / "link").symlink_to(tmp_path / "mine")
+    _folders.empty(tmp_path / "top")
+    assert os.listdir(tmp_path / "mine") == ["kept"]
+
+
 def test_folders_are_emptied_however_deep_and_whatever_their_names(tmp_path: Path) -> None:
     here, top = os.getcwd(), tmp_path / "top"
     top.mkdir()
