@@ -29,10 +29,25 @@ except ImportError:  # not on Windows
     resource = None  # type: ignore[assignment]
 
 from rltf_env.sandbox import _folders, _warmth, harness, isolation
-from rltf_env.sandbox._files import BATCH, CASE, LINES, REPORT, RESULT, STDOUT, content, empty
+from rltf_env.sandbox._files import (
+    BATCH,
+    CASE,
+    LINES,
+    MODE,
+    REPORT,
+    RESULT,
+    STDERR,
+    STDOUT,
+    content,
+    empty,
+    release,
+    restore,
+)
 from rltf_env.sandbox._frames import Turns, pack, pack_text, write_all, write_frame
 
 REQUESTS, REPLIES = LINES + 1, LINES + 2  # pipes
+FOLDERS = REPLIES + 1  # the first of the private folders
+LAST = FOLDERS + 8  # no program has a descriptor from REPORT to this one
 
 
 def _numbers(names: str) -> tuple[int, ...]:
@@ -59,10 +74,11 @@ class Cage:
         self.cpu = float(options["case_seconds"])
         self.hard = self.cpu + max(0.25 * self.cpu, 0.1)  # killed here; between the two it is run once more, alone
         self.limits = harness.limits(options)
-        here = os.getcwd()
-        self.keep = set(os.listdir(here))
-        self.folders = [here, *(os.path.join(here, name) for name in self.keep if name == isolation.SHARED)]
+        self.home, self.keep = os.getcwd(), set(os.listdir())
+        self.folders = isolation.folders()
+        self.fds = tuple(range(FOLDERS, FOLDERS + len(self.folders)))
         self.clean = [os.listdir(folder) for folder in self.folders]
+        self.restores, self.restores_files = restore(self.fds, 0o700), restore(CASE, MODE)
         self.lost = False
         self.own = resident("self")
         self.shown = os.readlink("/proc/self") if os.path.exists("/proc/self") else ""  # its number in there
@@ -82,8 +98,9 @@ class Cage:
             record = self._watch(pid, longest, GUARD * longest, several=True)
         try:
             self._tidy()
-        except OSError:  # what it left behind cannot be removed: this cage has judged its last
+        except OSError as error:  # what it left behind cannot be removed: this cage has judged its last
             self.lost = True
+            return json.dumps({"unclean": str(error)}).encode()
         return (_RECORD % record).encode()
 
     # ----------------------------------------------------------------------------------------------- in the child
@@ -133,6 +150,9 @@ class Cage:
         spent, passed, size, records, outputs = 0.0, 0.0, 0, [], []
         for case in cases:
             empty(CASE)
+            release(STDERR)
+            if self.restores_files:
+                restore(CASE, MODE)
             pid = os.fork()
             if not pid:
                 _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
@@ -157,7 +177,7 @@ class Cage:
         _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
         self._limit()
         seen = harness.map_lines(LINES) if self.options["trace"] else None
-        os.closerange(REPORT, LINES + 1)
+        os.closerange(REPORT, LAST + 1)
         self.on_entry()
         harness.run_batch(code, cases, self.cpu / 4, seen)
 
@@ -172,7 +192,7 @@ class Cage:
             if stdin:
                 harness.give(stdin)
             seen = harness.map_lines(LINES) if self.options["trace"] else None
-            os.closerange(REPORT, LINES + 1)
+            os.closerange(REPORT, LAST + 1)  # with what `map_lines` opened
             self.on_entry()
             harness.run_case(code, ops, seen)
         finally:
@@ -281,19 +301,23 @@ class Cage:
         return True
 
     def _tidy(self) -> None:
-        """Empties the private folders, if there is anything in them."""
+        """Takes back what a program set on the private folders, and empties them, if there is anything in them."""
+        if self.restores:
+            restore(self.fds, 0o700)
         try:
-            os.chdir(self.folders[0])  # it may be a new one under the old name, even one that a child of ours has made
-        except FileNotFoundError:
-            os.makedirs(self.folders[0], 0o700)
-            os.chdir(self.folders[0])
+            os.getcwd()
+        except FileNotFoundError:  # removed, which a program can where there are no walls around files
+            self.home += "+"
+            os.makedirs(self.home, 0o700)
+            os.chdir(self.home)
+            hold(self.folders)
         for folder, names in zip(self.folders, self.clean, strict=True):
             if os.listdir(folder) != names:  # times are too coarse to tell
                 break
         else:
             return
         for folder in self.folders:
-            _folders.empty(folder, self.keep if folder == self.folders[0] else set())
+            _folders.empty(folder, self.keep if folder == "." else ())
         self.clean = [os.listdir(folder) for folder in self.folders]
 
 
@@ -301,6 +325,15 @@ def _packed(records: list[dict[str, Any]], outputs: list[tuple[bytes, bytes]]) -
     """The answer for a program of several cases. The JSON is written by hand: an encoder touches, and so copies, forty pages."""
     texts = ", ".join([_RECORD % record for record in records])
     return pack_text(f"[null, [{texts}]]", [piece for pair in outputs for piece in pair])
+
+
+def hold(folders: list[str]) -> None:
+    """Opens the private folders: a program could lock their paths."""
+    for fd, folder in enumerate(folders, FOLDERS):
+        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        if opened != fd:
+            os.dup2(opened, fd)
+            os.close(opened)
 
 
 _RECORD = '{"status": %(status)d, "seconds": %(seconds)r, "wall": %(wall)r, "end": "%(end)s"}'

@@ -99,7 +99,8 @@ class Spawner:
             with process.stderr or contextlib.nullcontext():
                 said = _said(process)
             most = max(self.options["output_bytes"], self.options["file_bytes"]) + 4096
-            output, results, lines = (_read(files[name], most) for name in ("stdout", "result", "lines"))
+            output, results = _read(files["stdout"], most), _read(files["result"], most)
+            lines = _read(files["lines"], source.count("\n") + source.count("\r") + 2)
         if "layers" not in said:
             raise OSError(f"a process for a program could not be started, or ended with {record}")
         self.layers = said["layers"]

@@ -403,6 +403,20 @@ def test_a_program_s_processes_share_its_memory(backend: str, without: tuple[str
     assert failure(verdict).kind == Kind.MEMORY_LIMIT
 
 
+def test_lines_that_a_program_says_have_run_are_lines_that_it_has() -> None:
+    source = (
+        "import os\nfor fd in range(4, 30):\n    try:\n        os.ftruncate(fd, 1 << 18)\n        os.pwrite(fd, b'\\1' * (1 << 18), 0)\n"
+        "    except OSError:\n        pass\ndef add(a, b):\n    return a + b\nif 0:\n    x = 1\n"
+    )
+    for backend in ("forkserver", "subprocess"):
+        with sandbox.load(backend, workers=1, trace=True) as opened:
+            verdict = opened.run(source, ADD)
+            assert verdict.outcome is Outcome.PASSED
+            assert verdict.executed is not None
+            assert verdict.executed <= set(range(1, 11)), "the last did not run, and where would it be said to have?"
+            assert opened.run("x = 1\r\ny = 2\rdef add(a, b):\r\n    return a + b", ADD).executed == {1, 2, 3, 4}
+
+
 def test_a_program_s_cases_share_its_time() -> None:
     source = "import time\nwhile time.process_time() < 0.3: pass\nprint(int(input()) ** 2)"
     problem = Problem("many", "", [StdinCase(f"{i}\n", f"{i * i}\n") for i in range(6)])
