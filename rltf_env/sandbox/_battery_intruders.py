@@ -729,7 +729,12 @@ def add(a, b):
             os.chdir(f"{outer}.{a}")
             open("x", "w").close()
     return a + b
-=== own_files | add | Passed/PermissionError | locks, copies and marks files of its own, as far as nothing else is marked so
+=== null_device | square | Passed | throws something away
+import os
+with open(os.devnull, "w") as out:
+    print("x", file=out)
+print(int(input()) ** 2)
+=== own_files | add | Passed | locks, copies and marks files of its own
 import fcntl, os, shutil, sys
 def add(a, b):
     with open("one", "w") as file:

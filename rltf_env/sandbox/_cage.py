@@ -40,6 +40,7 @@ from rltf_env.sandbox._files import (
     STDOUT,
     content,
     empty,
+    may_restore,
     release,
     restore,
 )
@@ -78,7 +79,7 @@ class Cage:
         self.folders = isolation.folders()
         self.fds = tuple(range(FOLDERS, FOLDERS + len(self.folders)))
         self.clean = [os.listdir(folder) for folder in self.folders]
-        self.restores, self.restores_files = restore(self.fds, 0o700), restore(CASE, MODE)
+        self.restores, self.restores_files = may_restore(self.fds, 0o700), may_restore(CASE, MODE)
         self.lost = False
         self.own = resident("self")
         self.shown = os.readlink("/proc/self") if os.path.exists("/proc/self") else ""  # its number in there

@@ -6,7 +6,6 @@ between two forks is copied at the next one. Standard library only; Linux.
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 
@@ -30,14 +29,20 @@ def release(fd: int) -> None:
     fcntl.flock(fd, fcntl.LOCK_UN)
 
 
-def restore(fds: tuple[int, ...], mode: int) -> bool:
-    """Takes back the modes and times that an owner may have set. False if this process may not, nor then may a program."""
-    with contextlib.suppress(PermissionError):
-        for fd in fds:
-            os.fchmod(fd, mode)
-            os.utime(fd)
-        return True
-    return False
+def restore(fds: tuple[int, ...], mode: int) -> None:
+    """Takes back the modes and times that an owner may have set."""
+    for fd in fds:
+        os.fchmod(fd, mode)
+        os.utime(fd)
+
+
+def may_restore(fds: tuple[int, ...], mode: int) -> bool:
+    """False if this process may not do that. Then no program may set them either."""
+    try:
+        restore(fds, mode)
+    except PermissionError:
+        return False
+    return True
 
 
 def content(fd: int) -> bytes:

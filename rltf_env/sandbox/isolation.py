@@ -415,11 +415,12 @@ def _program(own_pid: int | None, marks: bool) -> list[tuple[int, int, int, int]
     load, equal, any_bit, leave = 0x20, 0x15, 0x45, 0x06
     refuse, fatal = (leave, 0, 0, _ERRNO | errno.EPERM), (leave, 0, 0, _TRAP)
     unsupported, missing = (leave, 0, 0, _ERRNO | errno.ENOTSUP), (leave, 0, 0, _ERRNO | errno.ENOSYS)
+    done = (leave, 0, 0, _ERRNO)  # it returns 0, and that is all
     lines = [(load, 0, 0, 4), (equal, 1, 0, _ARCH), fatal, (load, 0, 0, 0)]
     if _COLUMN == 0:
         lines += [(0x35, 0, 1, 0x40000000), fatal]  # the x32 numbers
-    refused = REFUSED if marks else REFUSED + MARKS
-    for names, answer in ((FATAL, fatal), (refused, refuse), (UNSUPPORTED, unsupported), (("clone3",), missing)):
+    kinds = [(FATAL, fatal), (REFUSED, refuse), (UNSUPPORTED, unsupported), (("clone3",), missing)]
+    for names, answer in kinds if marks else [*kinds, (MARKS, done)]:
         for name in names:
             if name in _NUMBERS:
                 lines += [(equal, 0, 1, _NUMBERS[name]), answer]
@@ -442,7 +443,7 @@ def seccomp(own_pid: int | None = None, marks: bool = True) -> None:
     Args:
         own_pid: the only process it may signal.
         marks: it may set modes, owners and times of the files it owns. Landlock lets it do so to files that it may not even
-            read: where they are the caller's, all of that is refused.
+            read: where they are the caller's, nothing comes of it, on the program's own files either.
     """
     if _machine() not in _MACHINES:
         raise OSError(errno.ENOSYS, f"no table of system calls for {_machine()}")
@@ -475,7 +476,7 @@ def confine(options: dict[str, Any], layers: list[str], packages: list[str], use
         ("root", lambda: private_root(packages, 4 * options["file_bytes"], "pid" in layers)),
         ("rlimits", lambda: _common_limits(options)),
         ("uid", lambda: drop_user(user)),
-        ("landlock", lambda: landlock(below, folders())),
+        ("landlock", lambda: landlock(below, [*folders(), os.devnull])),
         ("seccomp", lambda: seccomp(_only(options, layers), not {"root", "uid"}.isdisjoint(layers))),
     ]
     for name, apply in steps:
