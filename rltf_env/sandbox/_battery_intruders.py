@@ -537,6 +537,214 @@ def add(a, b):
         while time.process_time() < end:
             pass
         time.sleep(0.01)
+=== keeps_locked_folder | add | Passed | locks its folder: whoever empties it must be able to enter
+import os
+open("kept", "w").close()
+def add(a, b):
+    try:
+        os.chmod(".", 0)
+    except OSError:
+        pass
+    return a + b
+=== keeps_readonly_folder | add | Passed | lets nobody write into its folder any more, its next call neither
+import os
+open("kept", "w").close()
+os.unlink("kept")
+def add(a, b):
+    try:
+        os.chmod(".", 0o555)
+    except OSError:
+        pass
+    return a + b
+=== keeps_default_rights | add | Passed | its next call's files are to have no rights, by a list in an attribute of the folder
+import os, struct
+with open("kept", "w") as file:
+    file.write("x")
+assert open("kept").read() == "x"
+def add(a, b):
+    nobody = b"".join(struct.pack("<HHI", tag, 0, 0xFFFFFFFF) for tag in (1, 4, 0x20))
+    try:
+        os.setxattr(".", "system.posix_acl_default", struct.pack("<I", 2) + nobody)
+    except OSError:
+        pass
+    return a + b
+=== keeps_attributes | add | Passed | fills its folder's file system with attributes of the folder, which no file shows
+import os
+with open("kept", "w") as file:
+    file.write("x")
+os.unlink("kept")
+def add(a, b):
+    number = 0
+    for size in (60000, 6000, 600, 60, 1):
+        try:
+            while number < 100_000:
+                os.setxattr(".", f"user.{number}", b"x" * size)
+                number += 1
+        except OSError:
+            pass
+    return a + b
+=== keeps_count | square | Passed | counts its runs in an attribute of its standard input
+import os
+try:
+    runs = int(os.getxattr(0, "user.runs"))
+except OSError:
+    runs = 0
+try:
+    os.setxattr(0, "user.runs", str(runs + 1).encode())
+except OSError:
+    pass
+print(int(input()) ** 2 if runs == 0 else 0)
+=== keeps_mode | square | Passed | locks its standard input, which the next run opens by name
+import os
+print(int(open("/dev/stdin").read()) ** 2)
+try:
+    os.fchmod(0, 0)
+except OSError:
+    pass
+=== keeps_time | square | Passed | sets a time on what it shares
+import os
+future = 9999999999
+seen = [time for fd in (0, 1, ".") for time in (os.stat(fd).st_atime, os.stat(fd).st_mtime)]
+for fd in (0, 1, "."):
+    try:
+        os.utime(fd, (future, future))
+    except OSError:
+        pass
+print(int(input()) ** 2 if future not in seen else 0)
+=== keeps_flock | square | Passed | a lock on standard output that whoever has the descriptor holds on to
+import fcntl, os
+try:
+    fd = os.open("/dev/stdout", os.O_RDWR)
+    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(fd)
+    fcntl.flock(1, fcntl.LOCK_EX | fcntl.LOCK_NB)
+except BlockingIOError:
+    raise
+except OSError:
+    pass
+print(int(input()) ** 2)
+=== keeps_null_lock | square | Passed | and one on the null device that is its standard error
+import fcntl, os
+fd = os.open("/dev/null", os.O_RDONLY)
+fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+os.close(fd)
+fcntl.flock(2, fcntl.LOCK_EX | fcntl.LOCK_NB)
+print(int(input()) ** 2)
+=== keeps_range_lock | square | Passed | the same for a range of bytes
+import fcntl, os, struct
+lock = struct.pack("hhlli4x", fcntl.F_WRLCK, 0, 42, 1, 0)
+try:
+    fd = os.open("/dev/stdout", os.O_RDWR)
+    fcntl.fcntl(fd, 37, lock)
+    os.close(fd)
+    fcntl.fcntl(1, 37, lock)
+except BlockingIOError:
+    raise
+except OSError:
+    pass
+print(int(input()) ** 2)
+=== keeps_lease | square | Passed | a lease on standard output: who opens it by name has to wait
+import fcntl
+try:
+    with open("/dev/stdout", "w") as out:
+        out.write(str(int(input()) ** 2))
+except PermissionError:  # where it is a file in a folder out of reach
+    print(int(input()) ** 2)
+try:
+    fcntl.fcntl(1, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+except OSError:
+    pass
+=== keeps_hint | square | Passed | a hint on how long data will live, which is a number that a file keeps
+import fcntl, struct
+hint = 0
+try:
+    hint = struct.unpack("Q", fcntl.fcntl(0, 1035, bytes(8)))[0]
+    fcntl.fcntl(0, 1036, struct.pack("Q", 3))
+except OSError:
+    pass
+print(int(input()) ** 2 if hint == 0 else 0)
+=== keeps_flags | add | Passed | flags of the folder that make every file in it one that is not dumped
+import fcntl, os, struct
+def add(a, b):
+    flags = 0
+    fd = os.open(".", os.O_RDONLY)
+    try:
+        flags = struct.unpack("i", fcntl.ioctl(fd, 0x80086601, bytes(4)))[0]
+        fcntl.ioctl(fd, 0x40086602, struct.pack("i", flags | 0x40))
+    except OSError:
+        pass
+    return 0 if flags & 0x40 else a + b
+=== keeps_niceness | square | Passed | makes what shares its session the last to be served
+nice = ""
+try:
+    nice = open("/proc/self/autogroup").read()
+    open("/proc/self/autogroup", "w").write("19")
+except OSError:
+    pass
+print(int(input()) ** 2 if "nice 19" not in nice else 0)
+=== keeps_file_beside | square | Passed | leaves a file beside its folder
+import os
+found = os.path.exists("../left")
+try:
+    open("../left", "w").close()
+except OSError:
+    pass
+print(int(input()) ** 2 if not found else 0)
+=== keeps_file_as_folder | add | Passed | a file in the place of its folder
+import os
+here = os.getcwd()
+def add(a, b):
+    try:
+        os.chdir("/")
+        os.rmdir(here)
+        open(here, "w").close()
+    except OSError:
+        pass
+    return a + b
+=== keeps_other_shm | add | Passed | another folder in the place of the one that is shared memory
+import os
+try:
+    open("/dev/shm/x", "w").close()
+    os.unlink("/dev/shm/x")
+except FileNotFoundError:
+    raise
+except OSError:
+    pass
+def add(a, b):
+    for folder in ("/tmp/.shm", "/dev/shm"):
+        try:
+            os.rmdir(folder)
+            os.mkdir(folder)
+        except OSError:
+            pass
+    return a + b
+=== keeps_many_folders | add | Passed | folders without number, in each other and beside
+import os
+home = os.getcwd()
+def add(a, b):
+    for outer in range(4):
+        os.chdir(home)
+        for inner in range(60):
+            os.mkdir(f"{outer}.{a}")
+            os.chdir(f"{outer}.{a}")
+            open("x", "w").close()
+    return a + b
+=== null_device | square | Passed | throws something away
+import os
+with open(os.devnull, "w") as out:
+    print("x", file=out)
+print(int(input()) ** 2)
+=== own_files | add | Passed | locks, copies and marks files of its own
+import fcntl, os, shutil, sys
+def add(a, b):
+    with open("one", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        fcntl.lockf(file, fcntl.LOCK_EX)
+        file.write(str(a + b))
+    assert not sys.stdin.isatty()
+    shutil.copy2("one", "two")
+    os.chmod("two", 0o600)
+    return int(open("two").read())
 === busy_children | add | Timeout/ProcessLimit/fail | lets others compute, and only waits
 import os
 def add(a, b):

@@ -13,6 +13,7 @@ Descriptors: 0 standard input, 1 standard output, 2 null, 3 results. A program h
 from __future__ import annotations
 
 import _signal  # pyright: ignore[reportMissingImports]
+import contextlib
 import faulthandler
 import gc
 import json
@@ -28,10 +29,26 @@ except ImportError:  # not on Windows
     resource = None  # type: ignore[assignment]
 
 from rltf_env.sandbox import _folders, _warmth, harness, isolation
-from rltf_env.sandbox._files import BATCH, CASE, LINES, REPORT, RESULT, STDOUT, content, empty
+from rltf_env.sandbox._files import (
+    BATCH,
+    CASE,
+    LINES,
+    MODE,
+    REPORT,
+    RESULT,
+    STDERR,
+    STDOUT,
+    content,
+    empty,
+    may_restore,
+    release,
+    restore,
+)
 from rltf_env.sandbox._frames import Turns, pack, pack_text, write_all, write_frame
 
 REQUESTS, REPLIES = LINES + 1, LINES + 2  # pipes
+FOLDERS = REPLIES + 1  # the first of the private folders
+LAST = FOLDERS + 8  # no program has a descriptor from REPORT to this one
 
 
 def _numbers(names: str) -> tuple[int, ...]:
@@ -58,14 +75,15 @@ class Cage:
         self.cpu = float(options["case_seconds"])
         self.hard = self.cpu + max(0.25 * self.cpu, 0.1)  # killed here; between the two it is run once more, alone
         self.limits = harness.limits(options)
-        here = os.getcwd()
-        self.keep = set(os.listdir(here))
-        self.folders = [here, *(os.path.join(here, name) for name in self.keep if name == isolation.SHARED)]
+        self.home, self.keep = os.getcwd(), set(os.listdir())
+        self.folders = isolation.folders()
+        self.fds = tuple(range(FOLDERS, FOLDERS + len(self.folders)))
         self.clean = [os.listdir(folder) for folder in self.folders]
+        self.restores, self.restores_files = may_restore(self.fds, 0o700), may_restore(CASE, MODE)
         self.lost = False
         self.own = resident("self")
-        self.own_proc = alone and os.path.isdir("/proc/1") and os.stat("/proc/1").st_ino == os.stat("/proc/self").st_ino
-        self.sees = self.own_proc or not alone  # numbers in /proc are those that this process knows
+        self.shown = os.readlink("/proc/self") if os.path.exists("/proc/self") else ""  # its number in there
+        self.own_proc = alone and self.shown == str(os.getpid())
 
     # ----------------------------------------------------------------------------------------------- in the parent
 
@@ -81,8 +99,9 @@ class Cage:
             record = self._watch(pid, longest, GUARD * longest, several=True)
         try:
             self._tidy()
-        except OSError:  # what it left behind cannot be removed: this cage has judged its last
+        except OSError as error:  # what it left behind cannot be removed: this cage has judged its last
             self.lost = True
+            return json.dumps({"unclean": str(error)}).encode()
         return (_RECORD % record).encode()
 
     # ----------------------------------------------------------------------------------------------- in the child
@@ -132,6 +151,9 @@ class Cage:
         spent, passed, size, records, outputs = 0.0, 0.0, 0, [], []
         for case in cases:
             empty(CASE)
+            release(STDERR)
+            if self.restores_files:
+                restore(CASE, MODE)
             pid = os.fork()
             if not pid:
                 _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
@@ -156,7 +178,7 @@ class Cage:
         _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
         self._limit()
         seen = harness.map_lines(LINES) if self.options["trace"] else None
-        os.closerange(REPORT, LINES + 1)
+        os.closerange(REPORT, LAST + 1)
         self.on_entry()
         harness.run_batch(code, cases, self.cpu / 4, seen)
 
@@ -171,7 +193,7 @@ class Cage:
             if stdin:
                 harness.give(stdin)
             seen = harness.map_lines(LINES) if self.options["trace"] else None
-            os.closerange(REPORT, LINES + 1)
+            os.closerange(REPORT, LAST + 1)  # with what `map_lines` opened
             self.on_entry()
             harness.run_case(code, ops, seen)
         finally:
@@ -187,7 +209,7 @@ class Cage:
             found, status, usage = self._reap(pid, os.WNOHANG | (os.WUNTRACED if several else 0))
             if found and not os.WIFSTOPPED(status):
                 break
-            clock = clock or Clock(pid, self.sees, start)  # most have ended by now, and need none
+            clock = clock or Clock(pid, self._shown(pid), start)  # most have ended by now, and need none
             if several and os.fstat(REPORT).st_size == len(BATCH):  # it runs all cases itself
                 several, limit, longest = False, self.hard, self.options["wall_seconds"]
             if several and found:  # it runs nothing of the program, so only the program can have stopped it
@@ -211,14 +233,23 @@ class Cage:
             return "cpu"
         if clock.cpu + clock.idle >= longest or clock.passed >= GUARD * longest:
             return "wall"
-        return "memory" if not several and self._held(clock.pid) > self.options["memory_mb"] << 20 else ""
+        return "memory" if not several and self._held() > self.options["memory_mb"] << 20 else ""
 
-    def _held(self, pid: int) -> int:
+    def _held(self) -> int:
         """Bytes of memory that all processes of the program hold, what each shares with the warm parent aside."""
-        if not self.sees:
-            return 0
-        pids = [name for name in os.listdir("/proc") if name.isdigit() and name != "1"] if self.own_proc else [str(pid)]
-        return sum(max(resident(each) - self.own, 0) for each in pids)
+        everybody = [name for name in os.listdir("/proc") if name.isdigit()] if self.own_proc else below(self.shown)
+        return sum(max(resident(each) - self.own, 0) for each in everybody if each != self.shown)
+
+    def _shown(self, pid: int) -> str:
+        """The number of a child in `/proc`, which may be that of another PID namespace."""
+        if not self.alone or self.own_proc:
+            return str(pid)
+        with contextlib.suppress(OSError):
+            for shown in below("self"):
+                with open(f"/proc/{shown}/status") as file:
+                    if f"\t{pid}\n" in next((line for line in file if line.startswith("NSpid:")), ""):
+                        return shown
+        return ""
 
     def _stop(self, pid: int) -> Any:
         """Ends a child that is over its limit: an abort first, on which it leaves its stack, then a kill."""
@@ -271,19 +302,23 @@ class Cage:
         return True
 
     def _tidy(self) -> None:
-        """Empties the private folders, if there is anything in them."""
+        """Takes back what a program set on the private folders, and empties them, if there is anything in them."""
+        if self.restores:
+            restore(self.fds, 0o700)
         try:
-            os.chdir(self.folders[0])  # it may be a new one under the old name, even one that a child of ours has made
-        except FileNotFoundError:
-            os.makedirs(self.folders[0], 0o700)
-            os.chdir(self.folders[0])
+            os.getcwd()
+        except FileNotFoundError:  # removed, which a program can where there are no walls around files
+            self.home += "+"
+            os.makedirs(self.home, 0o700)
+            os.chdir(self.home)
+            hold(self.folders)
         for folder, names in zip(self.folders, self.clean, strict=True):
             if os.listdir(folder) != names:  # times are too coarse to tell
                 break
         else:
             return
         for folder in self.folders:
-            _folders.empty(folder, self.keep if folder == self.folders[0] else set())
+            _folders.empty(folder, self.keep if folder == "." else ())
         self.clean = [os.listdir(folder) for folder in self.folders]
 
 
@@ -291,6 +326,15 @@ def _packed(records: list[dict[str, Any]], outputs: list[tuple[bytes, bytes]]) -
     """The answer for a program of several cases. The JSON is written by hand: an encoder touches, and so copies, forty pages."""
     texts = ", ".join([_RECORD % record for record in records])
     return pack_text(f"[null, [{texts}]]", [piece for pair in outputs for piece in pair])
+
+
+def hold(folders: list[str]) -> None:
+    """Opens the private folders: a program could lock their paths."""
+    for fd, folder in enumerate(folders, FOLDERS):
+        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        if opened != fd:
+            os.dup2(opened, fd)
+            os.close(opened)
 
 
 _RECORD = '{"status": %(status)d, "seconds": %(seconds)r, "wall": %(wall)r, "end": "%(end)s"}'
@@ -344,6 +388,20 @@ def resident(pid: str) -> int:
         return 0
 
 
+def below(pid: str) -> list[str]:
+    """The processes that come from one, by their numbers in `/proc`, as far as they are shown there."""
+    found, todo = [], [pid]
+    while todo:
+        with contextlib.suppress(OSError):  # it has ended
+            parent = todo.pop()
+            for thread in os.listdir(f"/proc/{parent}/task"):
+                with open(f"/proc/{parent}/task/{thread}/children") as file:
+                    children = file.read().split()
+                found += children
+                todo += children
+    return found
+
+
 def cpu_seconds(pid: int) -> float:
     """CPU time of a process, of all its threads: the clock that clock_getcpuclockid(3) names."""
     try:
@@ -356,14 +414,17 @@ class Clock:
     """What became of a process's time: computing (`cpu`), or nothing (`idle`). Seconds; `look` brings them up to date.
 
     The rest it was ready to run and did not get a processor. That depends on the machine's load and is no fault of the
-    program, so no verdict may depend on it.
+    program, so no verdict may depend on it. The kernel counts such a wait when it is over. So what passed while a program that
+    is ready now (R) did not compute is in doubt until the next look, and no longer if it has run since: else a program that
+    sleeps between the looks would only have to be awake for each.
     """
 
-    def __init__(self, pid: int, sees: bool = True, start: float | None = None) -> None:
-        self.pid, self.sees = pid, sees
+    def __init__(self, pid: int, shown: str, start: float | None = None) -> None:
+        self.pid, self.shown = pid, shown  # its number for this process, and in /proc; empty if it has none there
         self.start = time.monotonic() if start is None else start
-        self.cpu = self.idle = self.passed = self._seen = self._waited = 0.0
+        self.cpu = self.idle = self.passed = self._seen = self._waited = self._doubt = 0.0
         self.states = ""  # of its threads: R runs or is ready to, S sleeps, T is stopped, ...
+        self._ready: dict[str, int] = {}
 
     def due(self) -> bool:
         """True if it is time to look: not for what ends at once."""
@@ -371,28 +432,54 @@ class Clock:
         return self.passed - self._seen >= LOOK / 20 and self.passed >= LOOK / 2
 
     def look(self) -> None:
-        states, waited = threads(self.pid) if self.sees else ("", 0.0)
-        self.note(time.monotonic() - self.start, cpu_seconds(self.pid), waited, states)
+        states, waited, ready = threads(self.shown) if self.shown else ("", None, {})
+        starved = any(self._ready.get(thread) == ran for thread, ran in ready.items())
+        self._ready = ready
+        self.note(time.monotonic() - self.start, cpu_seconds(self.pid), waited, states, starved)
 
-    def note(self, passed: float, cpu: float, waited: float, states: str) -> None:
-        """Takes down what is known now: seconds since the start, computed, waited for a processor; the threads' states."""
-        if "R" not in states:
-            self.idle += max(passed - self._seen - (cpu - self.cpu) - max(waited - self._waited, 0.0), 0.0)
-        self.states, self._seen, self.cpu, self._waited = states, passed, cpu, waited
+    def note(self, passed: float, cpu: float, waited: float | None, states: str, starved: bool = False) -> None:
+        """Takes down what is known now.
+
+        Args:
+            passed: seconds since the start.
+            cpu: seconds that it computed.
+            waited: seconds that it waited for a processor, as far as the kernel has counted them. None: it does not say.
+            states: of its threads.
+            starved: a thread is ready, was so at the last look, and has not run in between.
+        """
+        length, ran = passed - self._seen, cpu - self.cpu
+        lost = max(self._doubt + length - ran - max((waited or 0.0) - self._waited, 0.0), 0.0)
+        self._doubt = 0.0
+        if "R" in states and waited is None:
+            lost = 0.0
+        elif "R" in states:
+            self._doubt = lost if starved or not ran else min(lost, length)
+        self.idle += lost - self._doubt
+        self.states, self._seen, self.cpu, self._waited = states, passed, cpu, waited or 0.0
 
 
-def threads(pid: int) -> tuple[str, float]:
-    """The states of a process's threads, and the seconds that they were ready to run and did not get a processor."""
-    states, waited = "", 0.0
+def threads(pid: str) -> tuple[str, float | None, dict[str, int]]:
+    """What the threads of a process do.
+
+    Returns:
+        their states; the seconds that they were ready to run and did not get a processor, if the kernel counts them; how long,
+        in nanoseconds, those that are ready now have run.
+    """
+    states, waited, total, ready = "", 0.0, 0, {}
     try:
         for thread in os.listdir(f"/proc/{pid}/task"):
             with open(f"/proc/{pid}/task/{thread}/stat", "rb") as file:
-                states += chr(file.read().rpartition(b")")[2][1])
+                state = chr(file.read().rpartition(b")")[2][1])
+            states += state
             with open(f"/proc/{pid}/task/{thread}/schedstat", "rb") as file:
-                waited += int(file.read().split()[1]) / 1e9
-    except (OSError, ValueError, IndexError):  # it ends, or the kernel keeps no such statistics
+                ran, delayed, _ = map(int, file.read().split())
+            waited += delayed / 1e9
+            total += ran
+            if state == "R":
+                ready[thread] = ran
+    except (OSError, ValueError):  # it ends, or the kernel keeps no such statistics
         pass
-    return states, waited
+    return states, waited if total else None, ready
 
 
 # -------------------------------------------------------------------------------------------------------- the process

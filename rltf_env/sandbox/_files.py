@@ -11,6 +11,7 @@ import os
 
 STDIN, STDOUT, STDERR, RESULT, REPORT, LINES = range(6)  # their descriptors in the cage
 CASE = (STDIN, STDOUT, RESULT)  # used anew for every case
+MODE = 0o777  # of a memory file
 BATCH = b"batch"  # in the report: the process that compiled the program runs all of its cases
 
 
@@ -19,7 +20,29 @@ def empty(fds: tuple[int, ...]) -> None:
     for fd in fds:
         os.ftruncate(fd, 0)
         os.lseek(fd, 0, os.SEEK_SET)
-        fcntl.fcntl(fd, fcntl.F_SETFL, 0)
+        release(fd)
+
+
+def release(fd: int) -> None:
+    """Takes back flags and locks, which belong to a descriptor that programs share, and so outlive them."""
+    fcntl.fcntl(fd, fcntl.F_SETFL, 0)
+    fcntl.flock(fd, fcntl.LOCK_UN)
+
+
+def restore(fds: tuple[int, ...], mode: int) -> None:
+    """Takes back the modes and times that an owner may have set."""
+    for fd in fds:
+        os.fchmod(fd, mode)
+        os.utime(fd)
+
+
+def may_restore(fds: tuple[int, ...], mode: int) -> bool:
+    """False if this process may not do that. Then no program may set them either."""
+    try:
+        restore(fds, mode)
+    except PermissionError:
+        return False
+    return True
 
 
 def content(fd: int) -> bytes:
@@ -41,12 +64,20 @@ class Files:
         return [stdin, stdout, self.null, result, self.report, self.lines]
 
     def empty(self) -> None:
-        empty((*self.case, self.report, self.lines))
+        files = (*self.case, self.report, self.lines)
+        empty(files)
+        restore(files, MODE)
+        release(self.null)
 
     def output(self) -> tuple[bytes, bytes]:
         """What the program printed, and what it returned."""
         return content(self.case[1]), content(self.case[2])
 
-    def ran(self) -> list[int]:
-        """The lines that ran, if they were to be traced."""
-        return [line for line, seen in enumerate(content(self.lines)) if seen]
+    def ran(self, source: str) -> list[int]:
+        """The lines of the program that ran, if they were to be traced."""
+        return [line for line, seen in enumerate(os.pread(self.lines, lines_in(source) + 1, 0)) if seen]
+
+
+def lines_in(source: str) -> int:
+    """At least as many lines as a program has, whatever ends them."""
+    return source.count("\n") + source.count("\r") + 1

@@ -14,6 +14,10 @@ from rltf_env.sandbox._files import BATCH, Files, content
 from rltf_env.sandbox._frames import Alert, read_frame, unpack, write_frame
 
 
+class Unclean(Exception):
+    """A program left its folder so that it cannot be emptied: no other can be run in its cage."""
+
+
 def runner(options: dict[str, Any], alert: Alert) -> tuple[Any, Any, list[str]]:
     """The runner that `options["backend"]` asks for, what to tell the programs that are to come, the layers in force."""
     if options["backend"] == "subprocess":
@@ -72,7 +76,9 @@ def _forks(options: dict[str, Any], alert: Alert) -> tuple[Any, Any, list[str]]:
         record = json.loads(read_frame(from_cage))
         if "error" in record:
             raise EOFError(f"the cage failed: {record['error']}")
-        lines = files.ran() if options["trace"] else None
+        if "unclean" in record:
+            raise Unclean(record["unclean"])
+        lines = files.ran(source) if options["trace"] else None
         said = content(files.report)
         if not said or said == BATCH:  # only programs of several cases, and those without code, are reported on
             return "batch" if said else None, [(record, *files.output())], lines
@@ -93,16 +99,29 @@ def _become_cage(options: dict[str, Any], fds: list[int], layers: list[str], use
     os.chdir(os.path.join(folder, "work"))
     layers = isolation.confine(options, layers, packages, user)
     isolation.die_with_parent()
+    _cage.hold(isolation.folders())
     write_frame(_cage.REPLIES, json.dumps({"layers": layers}).encode())
     on_entry, adopt, alone = isolation.dumpable(), isolation.adopt_orphans, "pid" in layers
     if not alone:
         adopt()
         on_entry = _first(on_entry, os.setsid, "seccomp" in layers)
+    elif {"root", "landlock"}.isdisjoint(layers):
+        on_entry = _in_session(on_entry)
     for name in [name for name in sys.modules if name.startswith("rltf_env")]:
         del sys.modules[name]
     sys.modules["__main__"].__dict__.clear()
     sys.argv[:] = ["program.py"]
     _cage.serve(options, alone=alone, on_entry=on_entry, adopt=adopt)
+
+
+def _in_session(dumpable: Any) -> Any:
+    """What it does first where it may write to `/proc`: by way of its session it could take the judge's processor away."""
+
+    def on_entry() -> None:
+        os.setsid()
+        dumpable()
+
+    return on_entry
 
 
 def _first(dumpable: Any, setsid: Any, filtered: bool) -> Any:

@@ -304,6 +304,8 @@ class _Worker:
             )
         else:
             self._finish(job, self._verdict(job, reply))
+        if "last" in reply:  # the program has spoilt the worker: no other has to do with that
+            self._hand_back()
 
     def _verdict(self, job: Job, reply: dict[str, Any]) -> Verdict | SandboxError:
         try:
@@ -502,13 +504,7 @@ class _Worker:
     def _lost(self, error: Exception) -> None:
         """The worker died: what it held is judged again, by its successor or another's."""
         status = self._stop()
-        with self.changed:
-            held, self.held = list(self.held.values()), OrderedDict()
-        self._release(len(held))
-        if self.ending:
-            for job in held:
-                self._finish(job, SandboxError("The sandbox was closed before this program was judged."))
-            return
+        held = self._take_back()
         if held and status == STUCK:
             job = held.pop(0)
             self._finish(job, _stuck(job, self.judge))
@@ -518,6 +514,23 @@ class _Worker:
                 self._finish(job, SandboxError(f"The judge failed {job.tries} times on {job.problem.id!r}: {error!r}"))
             else:
                 self._requeue(job)
+
+    def _hand_back(self) -> None:
+        """The worker judges no more: what it held is for others, or its successor."""
+        for job in reversed(self._take_back()):
+            self._requeue(job)
+        self._stop()
+
+    def _take_back(self) -> list[Job]:
+        """The jobs that a worker held, which it will not judge."""
+        with self.changed:
+            held, self.held = list(self.held.values()), OrderedDict()
+        self._release(len(held))
+        if self.ending:
+            for job in held:
+                self._finish(job, SandboxError("The sandbox was closed before this program was judged."))
+            return []
+        return held
 
     def _refuse(self, error: Exception) -> None:
         """No worker can be started: whoever waits is told, now and from now on."""

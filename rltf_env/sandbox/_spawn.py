@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 LOOK = 0.1  # seconds between looks at a process that is still running
+INTERPRETER = 32 << 20  # bytes of memory that Python takes
 LINUX = sys.platform.startswith("linux")
 FILES = (("stdin", "w+b"), ("stdout", "w+b"), ("result", "w+b"), ("lines", "r+b"))  # in the folder of a case
 
@@ -98,7 +99,8 @@ class Spawner:
             with process.stderr or contextlib.nullcontext():
                 said = _said(process)
             most = max(self.options["output_bytes"], self.options["file_bytes"]) + 4096
-            output, results, lines = (_read(files[name], most) for name in ("stdout", "result", "lines"))
+            output, results = _read(files["stdout"], most), _read(files["result"], most)
+            lines = _read(files["lines"], source.count("\n") + source.count("\r") + 2)
         if "layers" not in said:
             raise OSError(f"a process for a program could not be started, or ended with {record}")
         self.layers = said["layers"]
@@ -107,7 +109,7 @@ class Spawner:
     def _watch(self, process: subprocess.Popen[bytes]) -> dict[str, Any]:
         from rltf_env.sandbox import _cage
 
-        end, usage, clock = "", None, _cage.Clock(process.pid, LINUX)
+        end, usage, clock = "", None, _cage.Clock(process.pid, str(process.pid) if LINUX else "")
         longest = self.options["wall_seconds"] + 0.3  # the interpreter's own start
         while usage is None and not end:
             usage = _reap(process, LOOK)
@@ -119,7 +121,7 @@ class Spawner:
                 end = "cpu"
             elif clock.cpu + clock.idle >= longest or clock.passed >= _cage.GUARD * longest:
                 end = "wall"
-            elif LINUX and _cage.resident(str(process.pid)) > self.options["memory_mb"] + 32 << 20:
+            elif LINUX and self._held() > self.options["memory_mb"] << 20:
                 end = "memory"
         if usage is None:
             process.send_signal(getattr(signal, "SIGABRT", signal.SIGTERM))
@@ -129,6 +131,12 @@ class Spawner:
         _kill_group(process.pid)
         status, seconds = usage or (signal.SIGTERM, 0.0)
         return {"status": status, "seconds": seconds, "wall": seconds + clock.idle, "end": end}
+
+    def _held(self) -> int:
+        """Bytes of memory that all processes of the program hold, some for each interpreter aside."""
+        from rltf_env.sandbox import _cage
+
+        return sum(max(_cage.resident(pid) - INTERPRETER, 0) for pid in _cage.below("self"))
 
 
 def runner(options: dict[str, Any]) -> tuple[Any, list[str]]:

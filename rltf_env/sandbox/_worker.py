@@ -78,6 +78,8 @@ def _judge(options: dict[str, Any], runner: Any, announce: Any, alert: Any, inbo
             write_frame(outbox, json.dumps({"lost": str(error)}).encode())
             return
         write_frame(outbox, json.dumps({"number": job["number"], **answer}).encode())
+        if "last" in answer:
+            return
 
 
 def _receive(inbox: int, alert: Any, announce: Any, waiting: deque[dict[str, Any]], problems: dict[int, Any]) -> None:
@@ -109,7 +111,8 @@ def _leave(number: int, frame: Any) -> None:
 
 
 def _answer(referee: Any, problems: dict[int, Any], job: dict[str, Any]) -> dict[str, Any]:
-    from rltf_env.sandbox._referee import BadProblem, Pending, Problem
+    from rltf_env.sandbox._launch import Unclean
+    from rltf_env.sandbox._referee import RUNTIME_ERROR, BadProblem, Pending, Problem, failure
 
     try:
         problem = problems[job["key"]]
@@ -118,6 +121,11 @@ def _answer(referee: Any, problems: dict[int, Any], job: dict[str, Any]) -> dict
         return referee.judge(job["source"], problem, alone=job["alone"])
     except (EOFError, BrokenPipeError):
         raise
+    except Unclean as error:  # only the program can have done it, in whichever of its runs
+        blame = failure("ForbiddenCall", f"left its folder so that it cannot be emptied: {error}")
+        count = len(problems[job["key"]].cases)
+        lines = [] if referee.options["trace"] else None
+        return {"results": [[RUNTIME_ERROR, blame, 0.0, ""]] * count, "lines": lines, "last": True}
     except BadProblem as error:
         return {"invalid": str(error)}
     except Exception as error:

@@ -2,7 +2,8 @@
 
     namespaces  user (when not root), PID, network, IPC, UTS: no network, nothing outside to see, to signal or to leave behind
     root        a file system of its own: the interpreter read-only, a small private /tmp, nothing else
-    uid         a user of its own that owns nothing (when root), or no capabilities (when not)
+    uid         a user of its own that owns nothing (when root)
+    caps        else the caller's user, without capabilities: no wall around files, which `root` or `landlock` have to be
     landlock    the same view of files enforced again, by the kernel's own sandbox; alone where there is no private root
     seccomp     system calls that no program needs: fatal, or refused
     rlimits     memory, CPU time, file size, processes, no core files
@@ -30,7 +31,7 @@ except ImportError:  # not on Windows; only `level` is asked for there
     pass
 
 LEVELS = ("none", "limits", "filtered", "contained", "full")
-LAYERS = ("user", "pid", "net", "ipc", "uts", "root", "rlimits", "uid", "landlock", "seccomp")
+LAYERS = ("user", "pid", "net", "ipc", "uts", "root", "rlimits", "uid", "caps", "landlock", "seccomp")
 NAMESPACES = {"pid": 0x20000000, "net": 0x40000000, "ipc": 0x08000000, "uts": 0x04000000}
 NEWUSER, NEWNS = 0x10000000, 0x00020000
 NO_NEW_PRIVS, SET_PDEATHSIG, SET_DUMPABLE, SET_SECCOMP, SET_SUBREAPER = 38, 1, 4, 22, 36
@@ -45,19 +46,20 @@ MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVA
     1 << 18,
 )
 QUOTA_INODES = 4096
-SHARED = ".shm"  # in the private /tmp: what /dev/shm shows
 
 
 def level(layers: Iterable[str]) -> str:
     """The level that these layers add up to: the strongest of LEVELS of which nothing is missing."""
     have = set(layers)
-    if have & {"root", "landlock"} or "uid" in have:
+    if have & {"root", "landlock", "uid"}:
         have.add("own files")
+    if have & {"uid", "caps"}:
+        have.add("no rights")
     steps = (
         ("limits", {"rlimits"}),
         ("filtered", {"seccomp", "own files"}),
         ("contained", {"pid", "net", "ipc"}),
-        ("full", {"root", "uid"}),
+        ("full", {"root", "no rights"}),
     )
     reached = "none"
     for name, needs in steps:
@@ -157,7 +159,7 @@ def private_root(packages: list[str], quota: int, own_processes: bool) -> None:
 
     Args:
         packages: files and folders of third-party packages that programs may import.
-        quota: bytes that fit into the private /tmp.
+        quota: bytes that fit into the private /tmp and /dev/shm together.
         own_processes: there is a PID namespace, whose /proc may be seen whole; else this process sees itself in it alone.
     """
     libc = _Libc()
@@ -169,13 +171,13 @@ def private_root(packages: list[str], quota: int, own_processes: bool) -> None:
     _devices(libc, root, quota)
     for path in [*shown, *packages, "/etc/localtime"]:
         if os.path.exists(path):
-            _show(libc, path, root)
+            _show(libc, path, root + path)
     _hide_packages(libc, shown, packages, root)
     for name in {path.split(os.sep)[2] for path in (*shown, *packages) if _covers("/tmp", [path])}:
         _seal(libc, f"{root}/tmp/{name}")
     os.makedirs(root + "/proc/self" if not own_processes else root + "/proc")
     if not own_processes:
-        libc.mount(f"/proc/{os.getpid()}", root + "/proc/self", flags=MS_BIND)
+        _show(libc, f"/proc/{os.getpid()}", root + "/proc/self")
     os.chdir(root)
     os.mkdir("old")
     libc.syscall(_NUMBERS["pivot_root"], b".", b"old")  # pyright: ignore[reportArgumentType]
@@ -183,7 +185,7 @@ def private_root(packages: list[str], quota: int, own_processes: bool) -> None:
     if own_processes:
         for options in ("subset=pid", ""):
             with contextlib.suppress(OSError):  # a container may forbid it; programs then do without /proc
-                libc.mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, options)
+                libc.mount("proc", "/proc", "proc", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, options)
                 break
     libc.call("umount2", b"/old", 2)
     os.rmdir("/old")
@@ -195,9 +197,8 @@ def _covers(folder: str, paths: list[str]) -> bool:
     return any(path == folder or path.startswith(folder + os.sep) for path in paths)
 
 
-def _show(libc: _Libc, path: str, root: str) -> None:
-    """Binds `path` read-only at the same place under `root`."""
-    target = root + path
+def _show(libc: _Libc, path: str, target: str) -> None:
+    """Binds `path` read-only at `target`."""
     if os.path.isdir(path):
         os.makedirs(target, exist_ok=True)
     else:
@@ -224,7 +225,7 @@ def _hide_packages(libc: _Libc, shown: list[str], packages: list[str], root: str
                 libc.mount("tmpfs", root + inner, "tmpfs", MS_NOSUID | MS_NODEV, "size=1m,mode=755")
                 for path in packages:
                     if path.startswith(inner + os.sep):
-                        _show(libc, path, root)
+                        _show(libc, path, root + path)
 
 
 def _devices(libc: _Libc, root: str, quota: int) -> None:
@@ -236,26 +237,33 @@ def _devices(libc: _Libc, root: str, quota: int) -> None:
         os.symlink(f"/proc/self/fd{target}", f"{root}/dev/{name}")
     os.mkdir(root + "/tmp")
     os.mkdir(root + "/dev/shm")
-    options = f"size={quota},nr_inodes={QUOTA_INODES},mode=1777"
-    libc.mount("tmpfs", root + "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, options)
-    os.mkdir(f"{root}/tmp/{SHARED}", 0o1777)
-    os.chmod(f"{root}/tmp/{SHARED}", 0o1777)
-    libc.mount(f"{root}/tmp/{SHARED}", root + "/dev/shm", flags=MS_BIND)
+    for folder, size in (("/tmp", quota * 3 // 4), ("/dev/shm", quota // 4)):  # mounts: a program cannot remove them
+        options = f"size={size},nr_inodes={QUOTA_INODES},mode=700"
+        libc.mount("tmpfs", root + folder, "tmpfs", MS_NOSUID | MS_NODEV, options)
 
 
 # ---------------------------------------------------------------------------------------------------- user, capabilities
 
 
-def drop_user(number: int) -> None:
-    """Becomes a user that owns nothing (when root), and gives every capability away."""
+def folders() -> list[str]:
+    """The folders that are the program's own. All else is out of its reach, the folder around them too."""
+    return [".", "/dev/shm"] if os.getcwd() == "/tmp" else ["."]
+
+
+def drop_user(number: int) -> str:
+    """Becomes a user that owns nothing (when root), and gives every capability away; returns the layer that this makes."""
+    layer = "caps"
     if os.getuid() == 0 and may_administer() and _maps(number):
-        os.chown(".", number, number)  # the private folder
+        for folder in folders():
+            os.chown(folder, number, number)
         if os.getcwd() != "/tmp":
-            os.chown("..", number, number)
+            os.chmod("..", 0o711)  # to be passed through
         os.setgroups([])
         os.setresgid(number, number, number)
         os.setresuid(number, number, number)
+        layer = "uid"
     drop_capabilities()
+    return layer
 
 
 def _maps(number: int) -> bool:
@@ -341,6 +349,11 @@ _CALLS: dict[str, tuple[int | None, int]] = {
     "clock_settime": (227, 112), "clock_adjtime": (305, 266), "adjtimex": (159, 171), "sethostname": (170, 161),
     "setdomainname": (171, 162), "syslog": (103, 116), "vhangup": (153, 58), "name_to_handle_at": (303, 264),
     "open_by_handle_at": (304, 265), "fanotify_init": (300, 262), "iopl": (172, None), "ioperm": (173, None),
+    "open_tree_attr": (467, 467), "setxattr": (188, 5), "lsetxattr": (189, 6), "fsetxattr": (190, 7), "setxattrat": (463, 463),
+    "removexattr": (197, 14), "lremovexattr": (198, 15), "fremovexattr": (199, 16), "removexattrat": (466, 466),
+    "file_setattr": (469, 469), "chmod": (90, None), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452),
+    "chown": (92, None), "fchown": (93, 55), "lchown": (94, None), "fchownat": (260, 54), "utime": (132, None),
+    "utimes": (235, None), "futimesat": (261, None), "utimensat": (280, 88),
 }  # type: ignore[dict-item]  # fmt: skip
 
 
@@ -361,44 +374,80 @@ FATAL = (
     "move_mount fsopen fsconfig fsmount fspick mount_setattr setns unshare bpf perf_event_open userfaultfd keyctl add_key "
     "request_key io_uring_setup io_uring_enter io_uring_register kexec_load kexec_file_load init_module finit_module "
     "delete_module reboot swapon swapoff acct quotactl settimeofday clock_settime clock_adjtime adjtimex sethostname "
-    "setdomainname syslog vhangup name_to_handle_at open_by_handle_at fanotify_init iopl ioperm"
+    "setdomainname syslog vhangup name_to_handle_at open_by_handle_at fanotify_init iopl ioperm "
+    "open_tree_attr"
 ).split()  # no program does these by accident: SIGSYS
+UNSUPPORTED = (
+    "setxattr lsetxattr fsetxattr setxattrat removexattr lremovexattr fremovexattr removexattrat file_setattr"
+).split()  # answered as by a file system that has no such thing: what they set, emptying a file or a folder does not undo
+MARKS = "chmod fchmod fchmodat fchmodat2 chown fchown lchown fchownat utime utimes futimesat utimensat".split()
 _ALLOW, _TRAP, _ERRNO = 0x7FFF0000, 0x00030000, 0x00050000
-_OWNERS_FCNTL, _OWNERS_IOCTL = (8, 15), (0x8901, 0x8902)  # F_SETOWN, F_SETOWN_EX; FIOSETOWN, SIOCSPGRP
+# Orders to descriptors that programs need. The others leave locks, leases, owners and attributes behind on files they share.
+_ORDERS: dict[str, tuple[int, ...]] = {
+    "fcntl": (
+        0,
+        1,
+        2,
+        3,
+        4,
+        5,
+        6,
+        7,
+        1030,
+        1031,
+        1032,
+        1034,
+    ),  # DUPFD, GETFD ... SETLKW, DUPFD_CLOEXEC, SETPIPE_SZ, ...
+    "ioctl": (
+        0x5401,
+        0x5413,
+        0x541B,
+        0x5421,
+        0x5450,
+        0x5451,
+    ),  # TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX
+}
 _NEW_NAMESPACES = 0x7E020080  # flags of clone(2), CLONE_NEWTIME included
 
 
-def _program(own_pid: int | None) -> list[tuple[int, int, int, int]]:
+def _program(own_pid: int | None, marks: bool) -> list[tuple[int, int, int, int]]:
     """The filter as BPF instructions (code, jump if true, jump if false, constant)."""
     load, equal, any_bit, leave = 0x20, 0x15, 0x45, 0x06
-    refuse = (leave, 0, 0, _ERRNO | errno.EPERM)
-    fatal = (leave, 0, 0, _TRAP)
+    refuse, fatal = (leave, 0, 0, _ERRNO | errno.EPERM), (leave, 0, 0, _TRAP)
+    unsupported, missing = (leave, 0, 0, _ERRNO | errno.ENOTSUP), (leave, 0, 0, _ERRNO | errno.ENOSYS)
+    done = (leave, 0, 0, _ERRNO)  # it returns 0, and that is all
     lines = [(load, 0, 0, 4), (equal, 1, 0, _ARCH), fatal, (load, 0, 0, 0)]
     if _COLUMN == 0:
         lines += [(0x35, 0, 1, 0x40000000), fatal]  # the x32 numbers
-    for names, answer in ((FATAL, fatal), (REFUSED, refuse), (("clone3",), (leave, 0, 0, _ERRNO | errno.ENOSYS))):
+    kinds = [(FATAL, fatal), (REFUSED, refuse), (UNSUPPORTED, unsupported), (("clone3",), missing)]
+    for names, answer in kinds if marks else [*kinds, (MARKS, done)]:
         for name in names:
             if name in _NUMBERS:
                 lines += [(equal, 0, 1, _NUMBERS[name]), answer]
     argument = (load, 0, 0, 16)
     lines += [(equal, 0, 4, _NUMBERS["clone"]), argument, (any_bit, 0, 1, _NEW_NAMESPACES), refuse, (load, 0, 0, 0)]
     lines += [(equal, 0, 4, _NUMBERS["prlimit64"]), argument, (equal, 1, 0, 0), refuse, (load, 0, 0, 0)]
-    if own_pid is not None:  # without a PID namespace: signals to itself only, and none by way of a file's owner
-        second = (load, 0, 0, 24)
-        for name, orders in (("fcntl", _OWNERS_FCNTL), ("ioctl", _OWNERS_IOCTL)):
-            lines += [(equal, 0, 2 + 2 * len(orders), _NUMBERS[name]), second]
-            lines += [line for order in orders for line in ((equal, 0, 1, order), refuse)]
-            lines += [(load, 0, 0, 0)]
+    for name, orders in _ORDERS.items():
+        answer = refuse if name == "fcntl" else (leave, 0, 0, _ERRNO | errno.ENOTTY)
+        known = [(equal, len(orders) - at, 0, order) for at, order in enumerate(orders)]
+        lines += [(equal, 0, len(orders) + 3, _NUMBERS[name]), (load, 0, 0, 24), *known, answer, (load, 0, 0, 0)]
+    if own_pid is not None:  # without a PID namespace: signals to itself only
         for name in ("kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo"):
             lines += [(equal, 0, 4, _NUMBERS[name]), argument, (equal, 1, 0, own_pid), refuse, (load, 0, 0, 0)]
     return [*lines, (leave, 0, 0, _ALLOW)]
 
 
-def seccomp(own_pid: int | None = None) -> None:
-    """Filters the system calls of this process and of all that come from it. `own_pid`: the only process it may signal."""
+def seccomp(own_pid: int | None = None, marks: bool = True) -> None:
+    """Filters the system calls of this process and of all that come from it.
+
+    Args:
+        own_pid: the only process it may signal.
+        marks: it may set modes, owners and times of the files it owns. Landlock lets it do so to files that it may not even
+            read: where they are the caller's, nothing comes of it, on the program's own files either.
+    """
     if _machine() not in _MACHINES:
         raise OSError(errno.ENOSYS, f"no table of system calls for {_machine()}")
-    code = b"".join(struct.pack("=HBBI", *line) for line in _program(own_pid))
+    code = b"".join(struct.pack("=HBBI", *line) for line in _program(own_pid, marks))
     buffer = ctypes.create_string_buffer(code, len(code))
     program = struct.pack(
         "@HxxxxxxQ" if struct.calcsize("P") == 8 else "@HxxI", len(code) // 8, ctypes.addressof(buffer)
@@ -423,28 +472,24 @@ def confine(options: dict[str, Any], layers: list[str], packages: list[str], use
     """
     layers, shown = list(layers), readable()
     below = [*shown, *packages, "/proc", "/dev", "/etc/localtime"]
-    steps: list[tuple[str, Callable[[], None]]] = [
+    steps: list[tuple[str, Callable[[], str | None]]] = [
         ("root", lambda: private_root(packages, 4 * options["file_bytes"], "pid" in layers)),
         ("rlimits", lambda: _common_limits(options)),
         ("uid", lambda: drop_user(user)),
-        ("landlock", lambda: landlock(below, _writable(layers))),
-        ("seccomp", lambda: seccomp(_only(options, layers))),
+        ("landlock", lambda: landlock(below, [*folders(), os.devnull])),
+        ("seccomp", lambda: seccomp(_only(options, layers), not {"root", "uid"}.isdisjoint(layers))),
     ]
     for name, apply in steps:
-        if name in options["without"] or not _sensible(name, layers, shown, options["backend"]):
+        left_out = name in options["without"] or (name == "uid" and "caps" in options["without"])
+        if left_out or not _sensible(name, layers, shown, options["backend"]):
             if name == "uid":
                 drop_capabilities()
             continue
         with contextlib.suppress(OSError):
-            apply()
-            layers.append(name)
+            layers.append(apply() or name)
     with contextlib.suppress(OSError):
         _Libc().prctl(SET_DUMPABLE, 0)
     return layers
-
-
-def _writable(layers: list[str]) -> list[str]:
-    return ["/tmp", "/dev/shm"] if "root" in layers else [os.path.dirname(os.getcwd())]
 
 
 def _only(options: dict[str, Any], layers: list[str]) -> int | None:

@@ -19,7 +19,7 @@ def test_the_doctor_says_what_is_missing_and_how_to_get_it() -> None:
     assert "seccomp   in force" in text
     assert "landlock  MISSING: needs Linux 5.13" in text
     assert text.endswith("sound")
-    assert set(doctor.REMEDIES) | {"user"} == set(isolation.LAYERS)
+    assert set(doctor.REMEDIES) | {"user", "caps"} == set(isolation.LAYERS)
 
 
 def test_a_weak_level_or_a_broken_contract_is_not_sound() -> None:

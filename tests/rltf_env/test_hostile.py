@@ -71,6 +71,18 @@ def test_a_parent_that_is_stopped_is_noticed_where_proc_tells_nothing_of_it() ->
     assert not any(complaints), "\n".join(filter(None, complaints))
 
 
+NO_NAMESPACES = ("user", "pid", "net", "ipc", "uts", "root")
+
+
+@pytest.mark.parametrize("without", [("root",), NO_NAMESPACES], ids=["contained", "filtered"])
+def test_what_a_program_sets_on_what_it_shares_ends_with_it(without: tuple[str, ...]) -> None:
+    trials = [trial for trial in _battery.trials() if trial.name.startswith(("keeps_", "own_files", "null_device"))]
+    with sandbox.load("forkserver", **LIMITS, without=without, cache=0) as judge:
+        complaints = [trial.complaint(judge.run(trial.source, p)) for trial in trials for p in trial.problems]
+    assert len(complaints) > 20
+    assert not any(complaints), "\n".join(filter(None, complaints))
+
+
 CAGED = frozenset(  # programs whose verdict depends on a layer that is missing on purpose
     [
         "parent_environment",
@@ -101,6 +113,13 @@ CAGED = frozenset(  # programs whose verdict depends on a layer that is missing 
         "shared_memory",
         "remove_folder",
         "poison_folder",
+        "keeps_default_rights",
+        "keeps_attributes",
+        "keeps_count",
+        "keeps_range_lock",
+        "keeps_lease",
+        "keeps_hint",
+        "keeps_flags",
         "environment",
     ]
 )

@@ -15,6 +15,7 @@ from rltf_env.sandbox._pool import PoolSandbox
 
 ADD = Problem("add", "", [CallCase((1, 2), 3), CallCase((5, 5), 10)], "add")
 SQUARE = Problem("square", "", [StdinCase("3\n", "9\n"), StdinCase("4\n", "16\n")])
+NO_WALLS = ("user", "pid", "net", "ipc", "uts", "root")
 GOOD = "def add(a, b):\n    return a + b\n"
 
 
@@ -370,16 +371,50 @@ CLOCKS = [  # (seconds since the start, computed, waited for a processor, thread
     ("threads that waited side by side", [(1.0, 0.1, 3.0, "SS")], 0.0),
     ("a thread that waited has ended", [(1.0, 0.1, 0.9, "SS"), (2.0, 0.1, 0.2, "S")], 1.0),
     ("is stopped", [(0.4, 0.1, 0.0, "T")], 0.3),
+    ("is awake at every look, and sleeps between", [(0.1, 0.01, 0.0, "R"), (0.2, 0.02, 0.0, "R"), (0.3, 0.03, 0.0, "R")], 0.17),
+    ("was awake at a look, and slept before", [(0.1, 0.01, 0.0, "R"), (0.2, 0.02, 0.0, "S")], 0.18),
+    ("runs a little between waits", [(0.1, 0.01, 0.0, "R"), (0.2, 0.02, 0.08, "R"), (0.3, 0.03, 0.27, "S")], 0.0),
+    ("another thread runs", [(0.1, 0.05, 0.0, "R"), (0.3, 0.06, 0.0, "SR", True), (0.5, 0.07, 0.4, "SS")], 0.03),
+    ("the kernel says nothing of waits", [(0.1, 0.01, None, "R"), (0.2, 0.02, None, "R"), (0.3, 0.03, None, "S")], 0.09),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("what", "seen", "idle"), CLOCKS, ids=[what for what, _, _ in CLOCKS])
 def test_time_that_a_program_waits_for_a_processor_is_not_its_own(what: str, seen: list, idle: float) -> None:
-    clock = _cage.Clock(1)
+    clock = _cage.Clock(1, "1")
     for now in seen:
         clock.note(*now)
     assert clock.idle == pytest.approx(idle)
     assert clock.cpu == seen[-1][1]
+
+
+@pytest.mark.parametrize(
+    ("backend", "without"),
+    [("forkserver", ()), ("forkserver", ("root",)), ("forkserver", NO_WALLS), ("subprocess", ())],
+)
+def test_a_program_s_processes_share_its_memory(backend: str, without: tuple[str, ...]) -> None:
+    source = (
+        "import os, time\ndef add(a, b):\n    for _ in range(6):\n        if not os.fork():\n"
+        "            if os.fork():\n                os._exit(0)\n            x = b'x' * (100 << 20)\n            time.sleep(10)\n"
+        "    time.sleep(1)\n    return a + b"
+    )
+    with sandbox.load(backend, workers=1, memory_mb=120, case_seconds=2, without=without) as opened:
+        verdict = opened.run(source, Problem("add", "", ADD.cases[:1], "add"))
+    assert failure(verdict).kind == Kind.MEMORY_LIMIT
+
+
+def test_lines_that_a_program_says_have_run_are_lines_that_it_has() -> None:
+    source = (
+        "import os\nfor fd in range(4, 30):\n    try:\n        os.ftruncate(fd, 1 << 18)\n        os.pwrite(fd, b'\\1' * (1 << 18), 0)\n"
+        "    except OSError:\n        pass\ndef add(a, b):\n    return a + b\nif 0:\n    x = 1\n"
+    )
+    for backend in ("forkserver", "subprocess"):
+        with sandbox.load(backend, workers=1, trace=True) as opened:
+            verdict = opened.run(source, ADD)
+            assert verdict.outcome is Outcome.PASSED
+            assert verdict.executed is not None
+            assert verdict.executed <= set(range(1, 11)), "the last did not run, and where would it be said to have?"
+            assert opened.run("x = 1\r\ny = 2\rdef add(a, b):\r\n    return a + b", ADD).executed == {1, 2, 3, 4}
 
 
 def test_a_program_s_cases_share_its_time() -> None:

@@ -92,6 +92,49 @@ def test_a_cage_that_is_killed_loses_no_verdict(judge: PoolSandbox) -> None:
     assert all(future.result(60).outcome is Outcome.PASSED for future in futures)
 
 
+NO_FILES = (
+    *isolation.NAMESPACES,
+    "user",
+    "root",
+    "uid",
+    "landlock",
+    "seccomp",
+)  # no walls around files: a folder can be spoilt
+SPOILS = """
+import os
+def add(a, b):
+    here = os.getcwd()
+    os.chdir("/")
+    os.rmdir(here)
+    os.chmod(os.path.dirname(here), 0)
+    return a + b
+# {}
+"""
+
+
+@linux
+def test_a_program_that_spoils_its_cage_is_blamed_and_no_other() -> None:
+    two = Problem("add", "", [CallCase((1, 2), 3), CallCase((5, 2), 7)], "add")
+    jobs = [(SPOILS.format(i) if i % 2 else program(i), (ADD, two)[i % 4 // 2]) for i in range(16)]
+    with sandbox.load("forkserver", workers=2, cache=0, case_seconds=1, without=NO_FILES) as opened:
+        for (source, problem), verdict in zip(jobs, opened.map(jobs), strict=True):
+            kinds = {result.failure.kind if result.failure else "Passed" for result in verdict.results}
+            assert kinds == {"ForbiddenCall" if "rmdir" in source else "Passed"}
+            assert len(verdict.results) == len(problem.cases)
+
+
+@linux
+def test_a_folder_that_is_removed_is_made_anew() -> None:
+    source = "import os\ndef add(a, b):\n    os.rmdir(os.getcwd())\n    return a + b"
+    with sandbox.load("forkserver", workers=1, cache=0, without=NO_FILES) as opened:
+        worker = opened._workers[0]
+        opened.level()
+        before = worker.process
+        assert [opened.run(source, ADD).outcome for _ in range(3)] == [Outcome.PASSED] * 3
+        assert opened.run("def add(a, b):\n    open('x', 'w').close()\n    return a + b", ADD).outcome is Outcome.PASSED
+        assert worker.process is before
+
+
 @linux
 def test_closing_leaves_no_process_descriptor_or_thread() -> None:
     before, threads = set(os.listdir("/proc/self/fd")), threading.active_count()
@@ -290,6 +333,33 @@ def test_packages_below_tmp_cost_no_wall(tmp_path: Path, monkeypatch: pytest.Mon
         assert opened.run(source + "\n", problem).outcome is Outcome.PASSED
 
 
+def test_folders_are_emptied_however_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    renamed: list[str] = []
+    rename = os.rename
+    monkeypatch.setattr(os, "rename", lambda *names, **more: (renamed.append(names[0]), rename(*names, **more)))
+    for outer in range(20):
+        for inner in range(20):
+            (tmp_path / f"{outer}" / f"{inner}").mkdir(parents=True)
+            (tmp_path / f"{outer}" / f"{inner}" / "x").touch()
+    before = len(os.listdir("/proc/self/fd")) if sys.platform == "linux" else 0
+    _folders.empty(tmp_path)
+    assert os.listdir(tmp_path) == []
+    assert not renamed, "only what is too deep is moved: on some file systems that takes long"
+    assert not before or len(os.listdir("/proc/self/fd")) == before
+
+
+def test_what_a_link_leads_to_is_not_emptied(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "kept").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "mine")
+    with pytest.raises(NotADirectoryError):
+        _folders.empty(tmp_path / "link")
+    (tmp_path / "top").mkdir()
+    (tmp_path / "top" / "link").symlink_to(tmp_path / "mine")
+    _folders.empty(tmp_path / "top")
+    assert os.listdir(tmp_path / "mine") == ["kept"]
+
+
 def test_folders_are_emptied_however_deep_and_whatever_their_names(tmp_path: Path) -> None:
     here, top = os.getcwd(), tmp_path / "top"
     top.mkdir()
@@ -357,6 +427,10 @@ LEVELS = [
     (("rlimits", "seccomp"), "limits"),
     (("rlimits", "seccomp", "landlock"), "filtered"),
     (("rlimits", "seccomp", "root", "uid"), "filtered"),
+    (("rlimits", "seccomp", "pid", "net", "ipc", "caps"), "limits"),  # the caller's own user, and all of its files
+    (("rlimits", "seccomp", "pid", "net", "ipc", "caps", "landlock"), "contained"),
+    (("rlimits", "seccomp", "pid", "net", "ipc", "caps", "root"), "full"),
+    (("rlimits", "seccomp", "pid", "net", "ipc", "root"), "contained"),
     (("rlimits", "seccomp", "pid", "net", "ipc", "landlock"), "contained"),
     (("rlimits", "seccomp", "pid", "net", "ipc", "root", "uid"), "full"),
     (("seccomp", "pid", "net", "ipc", "root", "uid"), "none"),
@@ -366,6 +440,22 @@ LEVELS = [
 @pytest.mark.parametrize(("layers", "level"), LEVELS)
 def test_a_level_is_reached_when_none_of_its_layers_is_missing(layers: tuple[str, ...], level: str) -> None:
     assert isolation.level(layers) == level
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.getuid() == 0, reason="for an ordinary user")
+def test_no_wall_around_files_is_claimed_where_a_program_is_the_caller_s_own_user(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("secret")
+    source = f"def add(a, b):\n    open({str(tmp_path / 'mine')!r}, 'w').close()\n    return a + b"
+    for without in (("landlock", "root"), (*isolation.NAMESPACES, "user", "root", "landlock")):
+        with sandbox.load("forkserver", workers=1, without=without) as opened:
+            assert opened.level().startswith("forkserver/limits:")
+            assert opened.run(source, ADD).outcome is Outcome.PASSED
+    with sandbox.load("forkserver", workers=1, without=("root",)) as opened:
+        if "landlock" in opened.level():
+            mode = f"import os\ndef add(a, b):\n    os.chmod({str(tmp_path / 'mine')!r}, 0)\n    return a + b"
+            assert opened.run(source, ADD).outcome is Outcome.RUNTIME_ERROR
+            assert opened.run(mode, ADD).outcome is Outcome.PASSED
+            assert (tmp_path / "mine").stat().st_mode & 0o777
 
 
 @linux

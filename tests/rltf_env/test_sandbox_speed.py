@@ -226,11 +226,21 @@ def test_files_are_emptied_of_what_was_done_to_them() -> None:
     os.write(stdout, b"said")
     os.write(result, b"returned")
     fcntl.fcntl(stdout, fcntl.F_SETFL, os.O_APPEND | os.O_NONBLOCK)
+    for fd in (stdout, files.null):
+        fcntl.flock(fd, fcntl.LOCK_EX)
+    os.fchmod(result, 0o600)
+    os.utime(result, (0, 0))
     assert files.output() == (b"said", b"returned")
     files.empty()
     assert files.output() == (b"", b"")
     assert not fcntl.fcntl(stdout, fcntl.F_GETFL) & (os.O_APPEND | os.O_NONBLOCK)
     assert os.lseek(result, 0, os.SEEK_CUR) == 0
+    assert os.stat(result).st_mode & 0o777 == _files.MODE
+    assert os.stat(result).st_atime > 0
+    for path in (f"/proc/self/fd/{stdout}", os.devnull):
+        again = os.open(path, os.O_RDWR)
+        fcntl.flock(again, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(again)
     for fd in files.in_order():
         os.close(fd)
 
