@@ -382,30 +382,11 @@ UNSUPPORTED = (
 ).split()  # answered as by a file system that has no such thing: what they set, emptying a file or a folder does not undo
 MARKS = "chmod fchmod fchmodat fchmodat2 chown fchown lchown fchownat utime utimes futimesat utimensat".split()
 _ALLOW, _TRAP, _ERRNO = 0x7FFF0000, 0x00030000, 0x00050000
-# Orders to descriptors that programs need. The others leave locks, leases, owners and attributes behind on files they share.
+# Orders to descriptors that programs need: DUPFD, GETFD ... SETLKW, DUPFD_CLOEXEC, SETPIPE_SZ and its like; TCGETS, TIOCGWINSZ,
+# FIONREAD, FIONBIO, FIONCLEX, FIOCLEX. The others leave locks, leases, owners and attributes behind on files they share.
 _ORDERS: dict[str, tuple[int, ...]] = {
-    "fcntl": (
-        0,
-        1,
-        2,
-        3,
-        4,
-        5,
-        6,
-        7,
-        1030,
-        1031,
-        1032,
-        1034,
-    ),  # DUPFD, GETFD ... SETLKW, DUPFD_CLOEXEC, SETPIPE_SZ, ...
-    "ioctl": (
-        0x5401,
-        0x5413,
-        0x541B,
-        0x5421,
-        0x5450,
-        0x5451,
-    ),  # TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX
+    "fcntl": (0, 1, 2, 3, 4, 5, 6, 7, 1030, 1031, 1032, 1034),
+    "ioctl": (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451),
 }
 _NEW_NAMESPACES = 0x7E020080  # flags of clone(2), CLONE_NEWTIME included
 
