@@ -321,3 +321,39 @@ def test_the_command_writes_the_page_and_says_what_is_missing(
 )
 def test_ticks_are_round_and_hold_the_values(low: float, high: float, expected: list[float]) -> None:
     assert _svg.ticks(low, high) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [0.05] * 700,  # the means of slices differ in the last bit
+        [0.7] * 4000,
+        [0.3, 0.1 + 0.2],
+        [1e-13, 2e-13, 1.5e-13],
+        [1e-13],
+        [5e-324, 0.0],
+        [1e-310, 2e-310],
+        [1e-300, 1.1e-300],
+        [1.7e308, -1.7e308],
+        [1.7e308] * 700,
+        [-1.7976931348623157e308],
+        [1e16, 1e16 + 2],
+    ],
+)
+def test_what_spans_almost_nothing_or_all_there_is_has_an_axis(values: list[float]) -> None:
+    for half in ([], [abs(v) for v in values]):
+        assert "nan" not in _svg.chart("t", [_svg.Curve("x", range(len(values)), values, half)])
+    ticks = _svg.ticks(min(values), max(values))
+    assert 2 <= len(ticks) <= 8
+    assert ticks == sorted(set(ticks))
+
+
+def test_a_run_whose_coefficient_never_moves_has_a_page(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    lines = [{"step": i, "kl_coefficient": 0.05, "rl_loss": (-1) ** i * 1.7e308} for i in range(1, 701)]
+    (tmp_path / folders.METRICS).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert "<figcaption>KL coefficient</figcaption>" in report.page(tmp_path)
+
+
+def test_shares_above_one_have_an_axis() -> None:
+    assert _svg.chart("t", [_svg.Curve("x", [1, 2], [1.5, 1.6])], percent=True)
