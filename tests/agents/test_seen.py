@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import io
 import json
+import math
 import re
 import sys
 from html.parser import HTMLParser
@@ -129,6 +130,43 @@ def test_the_panel_says_where_the_run_is_and_where_its_time_goes() -> None:
     assert re.search(r"learning +25.0% of the time", text)
 
 
+def test_with_generators_the_panel_says_what_the_learner_waited_and_not_what_they_spent() -> None:
+    made, file = screen(terminal=True)
+    with made:
+        made.update({**LINE, "seconds/generate": 11.0, "seconds/judge": 9.0, "seconds/wait": 1.0})
+        made.update({**LINE, "step": 3, "seconds": 6.0, "seconds/generate": 0.0, "seconds/judge": 0.0})
+    text = file.getvalue()
+    assert re.search(r"waiting for generators +10.0% of the time", text)
+    assert re.search(r"learning +90.0% of the time", text)
+    assert not re.search(r"writing +-?\d", text)
+
+
+def test_numbers_that_are_not_finite_end_no_panel() -> None:
+    made, file = screen(terminal=True)
+    with made:
+        for value in (math.inf, math.nan, 1.0):
+            made.update({**LINE, "grad_norm": value, "rl_loss": math.nan})
+            made.panel()
+    assert re.search("rl_loss +nan", file.getvalue())
+
+
+def test_the_panel_can_be_drawn_while_a_metric_is_taken_in() -> None:
+    made, _ = screen(terminal=True)
+
+    class Line(dict[str, float]):
+        """Draws whenever an update reads it."""
+
+        def items(self) -> Any:
+            for item in super().items():
+                draw()
+                yield item
+
+    def draw() -> None:
+        made.console.print(made.panel())
+
+    made.update(Line(LINE))
+
+
 def test_a_hostile_program_reaches_no_terminal_raw_and_its_line_is_marked() -> None:
     made, file = screen(terminal=True)
     made.console.print(live.programs(7, [shown()]))
@@ -148,7 +186,16 @@ def test_a_long_program_is_shown_around_its_guilty_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "expected"), [([0.0, 7.0], "▁█"), ([3.0, 3.0], "▁▁"), ([0.0, 1.0, 2.0], "▁▅█"), ([5.0], "▁")]
+    ("values", "expected"),
+    [
+        ([0.0, 7.0], "▁█"),
+        ([3.0, 3.0], "▁▁"),
+        ([0.0, 1.0, 2.0], "▁▅█"),
+        ([5.0], "▁"),
+        ([0.0, math.inf, 7.0, math.nan], "▁█"),
+        ([math.nan], ""),
+        ([1.7e308, -1.7e308], "▁▁"),
+    ],
 )
 def test_sparkline(values: list[float], expected: str) -> None:
     assert live.sparkline(values) == expected
