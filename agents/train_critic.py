@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 
 from agents.config import finished
 from agents.core import Episode, Policy, generators
@@ -162,7 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         said |= {"recipe": recipe.digest, "temperature": asked.temperature}
         write_text(out / "critic_training.json", json.dumps(said, indent=1))
     except RLTFError as error:
-        Console(stderr=True).print(f"[red]{type(error).__name__}:[/] {error}", highlight=False)
+        Console(stderr=True).print(f"[red]{type(error).__name__}:[/] {escape(str(error))}", highlight=False)
         return 2
     u = said["unseen"]
     console.print(
@@ -170,7 +171,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"(always the most frequent outcome: {u['most_frequent']:.1%}).",
         highlight=False,
     )
-    console.print(f"Critic: {out}", highlight=False)
+    console.print(f"Critic: {escape(str(out))}", highlight=False)
     return 0
 
 
