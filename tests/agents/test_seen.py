@@ -216,16 +216,28 @@ def finish(): calls.append(("finish",))
 """
 
 
+def scalars(out: Path, name: str) -> list[tuple[int, float]]:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    found = EventAccumulator(str(out / "tensorboard"))
+    found.Reload()
+    return [(e.step, e.value) for e in found.Scalars(name)]
+
+
 def test_tensorboard_holds_the_numbers_and_forgets_what_came_after_the_checkpoint(tmp_path: Path) -> None:
     for done, value in ((0, 1.0), (1, 2.0)):
         with trackers.opened([], tmp_path, "run", {}, done) as (board,):
             for step in range(done + 1, 4):
                 board.log(step, {"reward/fine": value})
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    assert scalars(tmp_path, "reward/fine") == [(1, 1.0), (2, 2.0), (3, 2.0)]
 
-    found = EventAccumulator(str(tmp_path / "tensorboard"))
-    found.Reload()
-    assert [(e.step, e.value) for e in found.Scalars("reward/fine")] == [(1, 1.0), (2, 2.0), (3, 2.0)]
+
+def test_tensorboard_forgets_a_run_that_was_killed_before_its_first_checkpoint(tmp_path: Path) -> None:
+    for value in (1.0, 2.0):
+        with trackers.opened([], tmp_path, "run", {}, 0) as (board,):
+            for step in range(3):  # 0: an evaluation
+                board.log(step, {"reward": value})
+    assert scalars(tmp_path, "reward") == [(0, 2.0), (1, 2.0), (2, 2.0)]
 
 
 @pytest.mark.parametrize("name", ["wandb", "trackio"])
