@@ -8,7 +8,6 @@ off, from its last checkpoint, to the same numbers as if it had not been. `pytho
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 import warnings
@@ -81,7 +80,7 @@ def train(recipe: Recipe, console: Console | None = None) -> dict[str, Any]:
         _loop(recipe, agent, measure, folder, done, evaluations, screen)
         summary = _summary(recipe, env, evaluations)
         save_policy(policy, out / "policy")
-        folders.write_text(out / "summary.json", json.dumps(summary, indent=1))
+        folders.write_text(out / "summary.json", folders.to_json(summary, indent=1))
     return summary
 
 

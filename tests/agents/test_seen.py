@@ -93,6 +93,34 @@ def test_what_a_killed_writer_left_half_done_is_dropped(tmp_path: Path) -> None:
     assert folders.records(tmp_path / folders.SAMPLES) == [{"step": 1}, {"step": 2}]
 
 
+def no_constants(text: str) -> Any:
+    """JSON as others read it, who know no NaN."""
+    return json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+
+
+def test_what_is_not_finite_is_null_in_every_file_and_the_report_reads_it(tmp_path: Path) -> None:
+    write_run(tmp_path, updates=2)
+    each = Shown(**{**shown().to_dict(), "reward": math.nan, "parts": {"fine": math.inf}})
+    each.weights[:2] = [math.inf, math.nan]
+    e = {"pass@1": 0.5, "pass_ratio": 0.75, "problems": 1, "samples": 2, "program_tokens": 2.0}
+    older = '{"step": 1, "rl_loss": 1.0}\n{"step": 2, "rl_loss": NaN}\n'
+    (tmp_path / folders.METRICS).write_text(older)
+    with folders.opened(tmp_path, 2, ()) as folder:
+        folder.updated(3, {"step": 3, "rl_loss": math.nan, "grad_norm": math.inf})
+        folder.evaluated(3, {"0": {**e, "standard_error": math.nan}, "3": {**e, "standard_error": None}})
+        folder.sampled(3, [each])
+    written = [(tmp_path / name).read_text().splitlines() for name in (folders.METRICS, folders.SAMPLES)]
+    metrics, samples = ([*map(no_constants, lines)] for lines in written)
+    assert [line.get("rl_loss") for line in metrics] == [1.0, None, None]
+    assert samples[-1]["program"]["weights"][:3] == [None, None, each.weights[2]]
+    assert no_constants((tmp_path / folders.EVALUATIONS).read_text())["0"]["standard_error"] is None
+    page = report.page(tmp_path)
+    assert "reward +nan = fine +nan" in page
+    assert page.count("one problem") == 2
+    assert "<figcaption>pass@1 (95 % over problems)</figcaption>" in page
+    assert "Norm of the gradient" not in page
+
+
 # ------------------------------------------------------------------------------------------------------------ terminal
 
 
@@ -342,6 +370,15 @@ def test_every_metric_has_a_curve_and_evaluations_have_intervals(read_page: tupl
     assert "30.4% to 69.6%" in page  # 0.5 +- 1.96 * 0.1
     assert "75.4% to 100.0%" in page
     assert reader.tags.count("polyline") == 6
+
+
+def test_evaluations_of_one_problem_as_older_runs_wrote_them_are_read(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    path = tmp_path / folders.EVALUATIONS
+    path.write_text(path.read_text().replace('"standard_error": 0.1', '"standard_error": NaN'))
+    page = report.page(tmp_path)
+    assert page.count("one problem") == 2
+    assert "<figcaption>pass@1 (95 % over problems)</figcaption>" in page
 
 
 def test_a_run_without_an_update_and_without_programs_is_a_page(tmp_path: Path) -> None:
