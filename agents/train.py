@@ -248,15 +248,14 @@ def _open(out: Path, recipe: Recipe) -> dict[str, Any] | None:
         )
     out.mkdir(parents=True, exist_ok=True)
     for leftover in out.glob(".*.tmp"):  # of a killed writer
-        leftover.unlink()
+        checkpoint.remove(leftover)
     folders.write_text(out / "recipe.toml", tomli_w.dumps(recipe.to_dict()))
     return saved
 
 
 def save_policy(policy: Policy[Any], folder: Path) -> None:
-    """A plain transformers folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    policy.save(folder)
+    """A plain transformers folder, whole or not there: what is there counts as a finished run's (`agents.config.finished`)."""
+    checkpoint.write_folder(folder, policy.save)
 
 
 def _summary(recipe: Recipe, env: UnitTestEnv, evaluations: dict[str, Any]) -> dict[str, Any]:

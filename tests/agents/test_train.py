@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from agents import checkpoint, folders, train
-from agents.config import Recipe, read
+from agents.config import Recipe, finished, read
 from agents.policies import causal
 from rltf_env.errors import DataError, MissingData, UnknownName, UsageError
 
@@ -254,6 +254,8 @@ def test_a_killed_run_continues_to_the_same_end(recipe: MakeRecipe, tmp_path: Pa
     with open(out / "metrics.jsonl", "a") as file:
         file.write('{"step": 99, "half a li')
     (out / ".summary.json.1.tmp").write_text("half")
+    (out / ".policy.tmp").mkdir()
+    (out / ".policy.tmp" / "config.json").write_text("half")
     (out / "checkpoints" / ".step-000024.pt.1.tmp").write_text("half")
     train.train(killed)
     assert_same_run(tmp_path / "whole", out)
@@ -320,6 +322,23 @@ def test_what_a_run_folder_holds(recipe: MakeRecipe, tmp_path: Path) -> None:
     again = read(out / "recipe.toml")
     assert again == made
     assert train.train(again) == summary  # the resolved recipe continues the run that wrote it
+
+
+def test_a_policy_half_saved_is_not_that_of_a_finished_run(
+    recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut_off(self: causal.CausalPolicy, folder: Path) -> None:
+        (folder / "config.json").write_text("{}")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(causal.CausalPolicy, "save", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            train.train(recipe("supervised", "run", "run.updates=2"))
+    with pytest.raises(MissingData, match="finished run"):
+        finished(tmp_path / "run")
+    train.train(recipe("supervised", "run", "run.updates=2"))
+    assert finished(tmp_path / "run").policy["kind"] == "causal"
 
 
 def test_a_folder_of_another_recipe_is_left_alone(recipe: MakeRecipe, tmp_path: Path) -> None:
