@@ -4,6 +4,7 @@
     evaluations.json    step -> what `agents.evaluation` counted
     samples.jsonl       {"step": ..., "program": {...}}: a few programs now and then, at most `RECORDS` times a run
     tensorboard/        the same numbers, as event files
+    .lock               empty; locked while a process writes here
 
 A number that is not finite is null there: JSON has no other word for it. A run that goes on from a checkpoint takes back what was
 written after it.
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -22,9 +24,44 @@ from agents import checkpoint
 from agents.config import Run
 from agents.journal import Shown
 from agents.trackers import Tracker
+from rltf_env.errors import UsageError
 
+LOCK = ".lock"
 METRICS, EVALUATIONS, SAMPLES = "metrics.jsonl", "evaluations.json", "samples.jsonl"
 RECORDS = 256
+
+
+@contextmanager
+def alone(out: Path) -> Iterator[None]:
+    """Makes the folder `out` and keeps other processes that ask for it out of it, for as long as this block or this process lives.
+
+    The lock is the kernel's, so that one killed leaves none behind. Children do not inherit the file it hangs on (Python opens all
+    files so). Where neither platform nor file system knows such locks, there is none.
+
+    Raises:
+        UsageError: a run is writing there.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    file = os.open(out / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        _lock(file, out)
+        yield
+    finally:
+        os.close(file)
+
+
+def _lock(file: int, out: Path) -> None:
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UsageError(
+            f"Expected {out} to be written to by one run, got a second one while the first is at it. Wait for that one or end it, "
+            "or choose another folder with run.out=FOLDER."
+        ) from None
+    except (ImportError, OSError):
+        pass
 
 
 class Folder:

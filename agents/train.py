@@ -55,10 +55,15 @@ class Telling(Protocol):
 
 
 def train(recipe: Recipe, console: Console | None = None) -> dict[str, Any]:
-    """Runs (or continues) a recipe; returns what `summary.json` holds. `console=None` is silent."""
+    """Runs (or continues) a recipe; returns what `summary.json` holds. `console=None` is silent.
+
+    Raises:
+        UsageError: what the recipe says cannot be, or another run is writing into its folder.
+        DataError: the folder holds another recipe's run, or the disk is full.
+    """
     console = console or Console(quiet=True)
     out = Path(recipe.run.out or f"runs/{recipe.run.name}")
-    with checkpoint.room(out), ExitStack() as stack:
+    with checkpoint.room(out), folders.alone(out), ExitStack() as stack:
         if recipe.run.threads:
             stack.enter_context(_threads(recipe.run.threads))
         saved = _open(out, recipe)
@@ -234,7 +239,7 @@ class Measure:
 
 
 def _open(out: Path, recipe: Recipe) -> dict[str, Any] | None:
-    """Makes the run folder, or finds the checkpoint in it that this recipe may continue."""
+    """Prepares the run folder; the checkpoint in it that this recipe may continue, if there is one."""
     saved = checkpoint.latest(out / "checkpoints")
     if saved and saved["digest"] != recipe.digest:
         raise DataError(
@@ -246,7 +251,6 @@ def _open(out: Path, recipe: Recipe) -> dict[str, Any] | None:
             f"Expected {out} to hold at most run.updates={recipe.run.updates} updates, got {saved['step']}. Raise "
             "run.updates, or choose another folder."
         )
-    out.mkdir(parents=True, exist_ok=True)
     for leftover in out.glob(".*.tmp"):  # of a killed writer
         checkpoint.remove(leftover)
     folders.write_text(out / "recipe.toml", tomli_w.dumps(recipe.to_dict()))

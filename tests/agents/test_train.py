@@ -311,7 +311,7 @@ def test_what_a_run_folder_holds(recipe: MakeRecipe, tmp_path: Path) -> None:
     summary = train.train(made)
     out = tmp_path / "run"
     names = {"recipe.toml", "metrics.jsonl", "evaluations.json", "samples.jsonl", "tensorboard"}
-    names |= {"checkpoints", "policy", "summary.json"}
+    names |= {"checkpoints", "policy", "summary.json", ".lock"}
     assert {p.name for p in out.iterdir()} == names
     assert json.loads((out / "summary.json").read_text()) == summary
     assert list(summary["evaluations"]) == ["0", "4", "8"]
@@ -355,6 +355,50 @@ def test_fewer_updates_than_were_done_are_refused(recipe: MakeRecipe) -> None:
     train.train(recipe("supervised", "run", "run.updates=4"))
     with pytest.raises(DataError, match=r"at most run\.updates=2 updates, got 4"):
         train.train(recipe("supervised", "run", "run.updates=2"))
+
+
+def test_two_runs_do_not_write_into_one_folder(recipe: MakeRecipe, tmp_path: Path) -> None:
+    made, out = recipe("supervised", "run", "run.updates=1"), tmp_path / "run"
+    with folders.alone(out):
+        (out / ".recipe.toml.1.tmp").write_text("being written")
+        with pytest.raises(UsageError, match=r"one run, got a second .*run\.out=FOLDER"):
+            train.train(made)
+        assert {p.name for p in out.iterdir()} == {".lock", ".recipe.toml.1.tmp"}
+    train.train(made)
+
+
+HOLDER = """
+import subprocess, sys
+from pathlib import Path
+from agents import folders
+with folders.alone(Path(sys.argv[1])):
+    child = [sys.executable, "-c", "import time; time.sleep(600)"]
+    print(subprocess.Popen(child, stdout=subprocess.DEVNULL, close_fds=False).pid, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_killed_run_leaves_no_lock_nor_do_its_children_keep_it(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", HOLDER, str(tmp_path)]
+    pipe, where = subprocess.PIPE, Path(__file__).parents[2]
+    with subprocess.Popen(command, cwd=where, stdin=pipe, stdout=pipe) as process:
+        assert process.stdout
+        child = int(process.stdout.readline())
+        try:
+            with pytest.raises(UsageError, match="one run"), folders.alone(tmp_path):
+                pass
+            process.kill()
+            process.wait(timeout=60)
+            with folders.alone(tmp_path):
+                assert is_alive(child)
+        finally:
+            os.kill(child, signal.SIGKILL)
+
+
+def test_without_locks_a_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    with folders.alone(tmp_path), folders.alone(tmp_path):
+        assert (tmp_path / folders.LOCK).exists()
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
