@@ -11,6 +11,8 @@ WIDTH, HEIGHT = 460, 240
 LEFT, RIGHT, TOP, BOTTOM = 52, 10, 10, 26
 POINTS = 300  # of a curve; longer ones are drawn as the means of as many slices
 COLOURS = 8  # classes c0 ... c7 of the page's style sheet
+FLAT = 1e-9  # a span below this share of the values is what rounding makes of a constant
+TINY, HUGE = 1e-300, 1e300  # axes begin at 0 below the one and end at the other: beyond, a span is 0 or infinite
 
 
 @dataclass(frozen=True)
@@ -42,15 +44,18 @@ def chart(title: str, curves: Sequence[Curve], *, percent: bool = False) -> str:
 
 
 def ticks(low: float, high: float, count: int = 4) -> list[float]:
-    """Round numbers, about `count` steps of them, from at most `low` to at least `high`."""
-    if not high > low:
-        pad = abs(low) * 0.1 or 1.0
-        low, high = (low - pad if low else 0.0), high + pad
+    """Round numbers, about `count` steps of them, from at most `low` to at least `high`, within `HUGE`."""
+    low, high = (0.0 if abs(v) < TINY else min(max(v, -HUGE), HUGE) for v in (low, high))
+    if high - low <= FLAT * max(abs(low), abs(high)):
+        middle = (low + high) / 2
+        pad = abs(middle) * 0.1 or 1.0
+        low, high = (middle - pad if middle else 0.0), middle + pad
     raw = (high - low) / count
-    unit = 10.0 ** math.floor(math.log10(raw))
+    exponent = math.floor(math.log10(raw))
+    unit = 10.0**exponent
     step = next(m * unit for m in (1, 2, 2.5, 5, 10) if m * unit >= raw * 0.999)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(i * step, 12) for i in range(first, last + 1)]
+    return [round(i * step, 2 - exponent) for i in range(first, last + 1)]
 
 
 def number(value: float, percent: bool = False) -> str:
@@ -75,7 +80,8 @@ class _Scale:
 
     def y(self, value: float) -> float:
         value = min(max(value, self.y0), self.y1)
-        return round(HEIGHT - BOTTOM - (value - self.y0) / (self.y1 - self.y0) * (HEIGHT - TOP - BOTTOM), 1)
+        share = (value - self.y0) / (self.y1 - self.y0) if self.y1 > self.y0 else 0.5
+        return round(HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM), 1)
 
 
 def _grid(scale: _Scale, xs: Sequence[float], ys: Sequence[float], percent: bool) -> str:

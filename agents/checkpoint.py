@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,6 +38,42 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
         if _disk_full(error):
             raise full(path) from error
         raise
+
+
+def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
+    """Makes the folder `path`, or another in its place, by way of a neighbour: there is never half of one under its name.
+
+    Raises:
+        DataError: the disk is full; what was there before is still there.
+    """
+    aside, old = path.with_name(f".{path.name}.tmp"), path.with_name(f".{path.name}.old.tmp")
+    for leftover in (aside, old):
+        remove(leftover)
+    try:
+        aside.mkdir(parents=True)
+        fill(aside)
+        for file in (p for p in aside.rglob("*") if p.is_file()):
+            with open(file, "rb") as written:
+                os.fsync(written.fileno())
+        if path.exists():  # a folder cannot be renamed over another
+            os.replace(path, old)
+        os.replace(aside, path)
+    except BaseException as error:
+        if old.exists() and not path.exists():
+            os.replace(old, path)
+        remove(aside)
+        if _disk_full(error):
+            raise full(path) from error
+        raise
+    remove(old)
+
+
+def remove(path: Path) -> None:
+    """Removes a file, or a folder with all that is in it, if there is one."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import tomllib
 import types
 import typing
@@ -193,7 +194,7 @@ def _override(content: dict[str, Any], text: str) -> None:
 
 
 def build(cls: type[T], options: Mapping[str, Any], where: str) -> T:
-    """A dataclass from plain data; unknown keys, missing keys and wrong types say so, with `where` they stand."""
+    """A dataclass from plain data; unknown and missing keys, wrong types, NaN and inf say so, with `where` they stand."""
     if dataclasses.is_dataclass(options) and isinstance(options, cls):
         return options
     if not isinstance(options, Mapping):
@@ -216,6 +217,8 @@ def build(cls: type[T], options: Mapping[str, Any], where: str) -> T:
 def _convert(hint: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return build(hint, value, where)
+    if isinstance(value, float) and not math.isfinite(value):  # NaN passes every `value < 0`
+        raise UsageError(f"{where}: expected a finite number, got {value}.")
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin is typing.Literal:
         if value not in args:

@@ -47,14 +47,14 @@ class Gap:
 
     @property
     def standard_error(self) -> float:
-        """Of `value`, over problems."""
+        """Of `value`, over problems; NaN for one problem."""
         return _standard_error((self.trained_on - self.held_out) / self.samples)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, for summaries."""
+        """Plain data, for summaries; a standard error that there is not is None."""
         return {
             "gap": self.value,
-            "standard_error": self.standard_error,
+            "standard_error": _known(self.standard_error),
             "pass@1": float(np.mean(self.held_out / self.samples)),
             "problems": len(self.problems),
             "passed": self.held_out.tolist(),
@@ -81,14 +81,14 @@ class Evaluation:
 
     @property
     def standard_error(self) -> float:
-        """Of `pass_at_1`, over problems."""
+        """Of `pass_at_1`, over problems; NaN for one problem."""
         return _standard_error(self.passed / self.samples)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, for summaries."""
+        """Plain data, for summaries; a standard error that there is not is None."""
         return {
             "pass@1": self.pass_at_1,
-            "standard_error": self.standard_error,
+            "standard_error": _known(self.standard_error),
             "problems": len(self.problems),
             "samples": self.samples,
             "passed": self.passed.tolist(),
@@ -101,6 +101,10 @@ class Evaluation:
 
 def _standard_error(rates: np.ndarray) -> float:
     return float(rates.std(ddof=1) / np.sqrt(len(rates))) if len(rates) > 1 else float("nan")
+
+
+def _known(number: float) -> float | None:
+    return None if np.isnan(number) else number
 
 
 def evaluate(

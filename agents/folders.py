@@ -4,13 +4,17 @@
     evaluations.json    step -> what `agents.evaluation` counted
     samples.jsonl       {"step": ..., "program": {...}}: a few programs now and then, at most `RECORDS` times a run
     tensorboard/        the same numbers, as event files
+    .lock               empty; locked while a process writes here
 
-A run that goes on from a checkpoint takes back what was written after it.
+A number that is not finite is null there: JSON has no other word for it. A run that goes on from a checkpoint takes back what was
+written after it.
 """
 
 from __future__ import annotations
 
 import json
+import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -20,9 +24,44 @@ from agents import checkpoint
 from agents.config import Run
 from agents.journal import Shown
 from agents.trackers import Tracker
+from rltf_env.errors import UsageError
 
+LOCK = ".lock"
 METRICS, EVALUATIONS, SAMPLES = "metrics.jsonl", "evaluations.json", "samples.jsonl"
 RECORDS = 256
+
+
+@contextmanager
+def alone(out: Path) -> Iterator[None]:
+    """Makes the folder `out` and keeps other processes that ask for it out of it, for as long as this block or this process lives.
+
+    The lock is the kernel's, so that one killed leaves none behind. Children do not inherit the file it hangs on (Python opens all
+    files so). Where neither platform nor file system knows such locks, there is none.
+
+    Raises:
+        UsageError: a run is writing there.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    file = os.open(out / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        _lock(file, out)
+        yield
+    finally:
+        os.close(file)
+
+
+def _lock(file: int, out: Path) -> None:
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UsageError(
+            f"Expected {out} to be written to by one run, got a second one while the first is at it. Wait for that one or end it, "
+            "or choose another folder with run.out=FOLDER."
+        ) from None
+    except (ImportError, OSError):
+        pass
 
 
 class Folder:
@@ -34,12 +73,12 @@ class Folder:
 
     def updated(self, step: int, line: Mapping[str, float]) -> None:
         """Writes the line of an update."""
-        self._metrics.write(json.dumps(line) + "\n")
+        self._metrics.write(to_json(line) + "\n")
         self._tell(step, {name: value for name, value in line.items() if name != "step"})
 
     def evaluated(self, step: int, evaluations: Mapping[str, Mapping[str, Any]]) -> None:
         """Writes all evaluations so far; that of `step` is new."""
-        write_text(self.out / EVALUATIONS, json.dumps(evaluations))
+        write_text(self.out / EVALUATIONS, to_json(evaluations))
         new = evaluations[str(step)]
         self._tell(step, {f"eval/{name}": new[name] for name in ("pass@1", "pass_ratio", "program_tokens")})
 
@@ -52,7 +91,7 @@ class Folder:
         """Writes sample programs."""
         self._last = step
         for each in programs:
-            self._samples.write(json.dumps({"step": step, "program": each.to_dict()}) + "\n")
+            self._samples.write(to_json({"step": step, "program": each.to_dict()}) + "\n")
 
     def flush(self) -> None:
         """Hands everything to the operating system."""
@@ -77,7 +116,7 @@ def opened(out: Path, done: int, trackers: Sequence[Tracker]) -> Iterator[Folder
 def _log(path: Path, done: int) -> Iterator[TextIO]:
     """The file, open for appending; a line is there when its update is done."""
     kept = [record for record in records(path) if record["step"] <= done]
-    write_text(path, "".join(json.dumps(record) + "\n" for record in kept))
+    write_text(path, "".join(to_json(record) + "\n" for record in kept))
     with open(path, "a", encoding="utf-8", buffering=1) as file:
         yield file
 
@@ -96,3 +135,16 @@ def records(path: Path) -> list[dict[str, Any]]:
 def write_text(path: Path, text: str) -> None:
     """The file as a whole, or not at all."""
     checkpoint.write_atomically(path, lambda file: cast(None, file.write(text.encode())))
+
+
+def to_json(value: Any, indent: int | None = None) -> str:
+    """JSON that every reader takes: null for what is not a finite number."""
+    return json.dumps(_finite(value), indent=indent, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

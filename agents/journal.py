@@ -7,9 +7,10 @@ learnt, so nothing of it is in a checkpoint.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from math import nan
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,16 @@ class Shown:
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for a file."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Shown:
+        """What `to_dict` gave, also by way of a file, where a number that is not finite became null: NaN."""
+        weights, parts = map(_number, data["weights"]), {name: _number(x) for name, x in data["parts"].items()}
+        return cls(**{**data, "weights": list(weights), "reward": _number(data["reward"]), "parts": parts})
+
+
+def _number(value: float | None) -> float:
+    return nan if value is None else value
 
 
 @dataclass

@@ -7,6 +7,7 @@ Screen.programs(step, shown)     sample programs with the guilty line marked, in
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -57,7 +58,7 @@ class Screen:
         self._history: dict[str, deque[float]] = {}
         self._last: dict[str, float] = {}
         self._began, self._first = time.monotonic(), done
-        self._spent = {"generate": 0.0, "judge": 0.0, "all": 0.0}
+        self._spent = {"generate": 0.0, "judge": 0.0, "wait": 0.0, "all": 0.0}
         self._live = Live(get_renderable=self.panel, console=console, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> Screen:
@@ -77,11 +78,12 @@ class Screen:
 
     def update(self, line: Mapping[str, float]) -> None:
         """Takes in the line of an update; prints it where no panel lives."""
-        self.step, self._last = int(line["step"]), {**self._last, **line}
         for name, value in line.items():
             self._history.setdefault(name, deque(maxlen=HISTORY)).append(float(value))
+        self.step, self._last = int(line["step"]), {**self._last, **line}  # last: the panel's thread may look any time
         self._spent["all"] += line["seconds"]
-        for part in ("generate", "judge"):
+        # With generators, what they wrote and judged is no time of this process, which waited for it.
+        for part in ("wait",) if "seconds/wait" in line else ("generate", "judge"):
             self._spent[part] += line.get(f"seconds/{part}", 0.0)
         if not self.console.is_terminal and self.log_every and self.step % self.log_every == 0:
             self.console.print(one_line(line), highlight=False)
@@ -136,21 +138,19 @@ class Screen:
         if "tokens_per_second" in self._last:
             table.add_row("tokens a second", f"{self._last['tokens_per_second']:,.0f} while writing")
         if spent["all"]:
-            learn = spent["all"] - spent["generate"] - spent["judge"]
-            for label, seconds in (
-                ("writing", spent["generate"]),
-                ("waiting for the judge", spent["judge"]),
-                ("learning", learn),
-            ):
+            waited = {"waiting for generators": spent["wait"]} if spent["wait"] else {}
+            own = {"writing": spent["generate"], "waiting for the judge": spent["judge"]}
+            shown = waited or own
+            for label, seconds in {**shown, "learning": spent["all"] - sum(shown.values())}.items():
                 table.add_row(label, f"{seconds / spent['all']:.1%} of the time")
         return table
 
 
 def sparkline(values: Sequence[float] | deque[float]) -> str:
-    """The values as a row of blocks between their least and their largest."""
-    points = list(values)[-WIDTH:]
-    low, high = min(points), max(points)
-    if not high > low:
+    """The values as a row of blocks between their least and their largest; what is not finite is left out."""
+    points = [p for p in list(values)[-WIDTH:] if math.isfinite(p)]
+    low, high = min(points, default=0.0), max(points, default=0.0)
+    if not 0 < high - low < math.inf:
         return TICKS[0] * len(points)
     return "".join(TICKS[min(7, int((p - low) / (high - low) * 8))] for p in points)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -100,7 +101,7 @@ def page(out: Path) -> str:
         recipe = tomllib.loads((out / "recipe.toml").read_text(encoding="utf-8"))
         lines = records(out / METRICS)
         evaluations = json.loads((out / EVALUATIONS).read_text()) if (out / EVALUATIONS).exists() else {}
-        samples = [(r["step"], Shown(**r["program"])) for r in records(out / SAMPLES)]
+        samples = [(r["step"], Shown.from_dict(r["program"])) for r in records(out / SAMPLES)]
         title, body = str(recipe["run"]["name"]), _body(recipe, lines, evaluations, samples)
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"Expected the files of a run of this version in {out}, got: {error!r}.") from error
@@ -136,9 +137,7 @@ def _evaluations(evaluations: Mapping[str, Any]) -> str:
     steps = sorted(evaluations, key=int)
     rows = "".join(_evaluation(step, evaluations[step]) for step in steps)
     found = [evaluations[step] for step in steps]
-    curve = Curve(
-        "pass@1", [int(s) for s in steps], [e["pass@1"] for e in found], [Z * e["standard_error"] for e in found]
-    )
+    curve = Curve("pass@1", [int(s) for s in steps], [e["pass@1"] for e in found], [_half(e) or 0.0 for e in found])
     table = (
         "<table><tr><th>update</th><th>pass@1</th><th>95 % interval</th><th>cases passed</th><th>problems</th>"
         f"<th>programs each</th></tr>{rows}</table>"
@@ -149,11 +148,17 @@ def _evaluations(evaluations: Mapping[str, Any]) -> str:
 
 
 def _evaluation(step: str, e: Mapping[str, Any]) -> str:
-    half = Z * e["standard_error"]
-    low, high = max(0.0, e["pass@1"] - half), min(1.0, e["pass@1"] + half)
-    interval = f"{low:.1%} to {high:.1%}" if half == half else "one problem"
+    half = _half(e)
+    ends = () if half is None else (max(0.0, e["pass@1"] - half), min(1.0, e["pass@1"] + half))
+    interval = " to ".join(f"{end:.1%}" for end in ends) or "one problem"
     cells = (step, f"{e['pass@1']:.1%}", interval, f"{e['pass_ratio']:.1%}", e["problems"], e["samples"])
     return f"<tr>{''.join(f'<td>{escape(str(cell))}</td>' for cell in cells)}</tr>"
+
+
+def _half(e: Mapping[str, Any]) -> float | None:
+    """Half the width of a 95 % interval; None for one problem, of which older runs say NaN."""
+    error = e["standard_error"]
+    return None if error is None or math.isnan(error) else Z * error
 
 
 def _curves(lines: Lines) -> str:
@@ -173,7 +178,7 @@ def _matching(names: Mapping[str, None], wanted: Sequence[str]) -> list[str]:
 
 
 def _curve(lines: Lines, name: str) -> Curve:
-    points = [(line["step"], line[name]) for line in lines if name in line]
+    points = [(line["step"], line[name]) for line in lines if line.get(name) is not None]
     label, colour = name.rpartition("/")[2].replace("_", " "), COLOURS.get(name, -1)
     return Curve(label, [x for x, _ in points], [y for _, y in points], colour=colour)
 
@@ -209,7 +214,7 @@ def _program(step: int, shown: Shown) -> str:
 
 def _rows(shown: Shown) -> Iterator[str]:
     """Each line of the program, its tokens on a background of their weight."""
-    largest = max(map(abs, shown.weights), default=0.0) or 1.0
+    largest = max((abs(w) for w in shown.weights if math.isfinite(w)), default=0.0) or 1.0
     ends = [*shown.starts[1:], len(shown.text)]
     tokens = list(zip(shown.starts, ends, shown.weights, range(len(ends)), strict=False))
     for number, (start, line) in enumerate(shown.lines(), 1):
@@ -226,7 +231,7 @@ def _token(text: str, weight: float, largest: float, *, given: bool) -> str:
     if given:
         return f'<span class="given" title="given">{_safe(text)}</span>'
     colour = WARM if weight > 0 else COLD
-    share = round(6 + 40 * abs(weight) / largest) if weight else 0
+    share = round(6 + 40 * abs(weight) / largest) if weight and math.isfinite(weight) else 0
     return f'<span title="{weight:+.3g}" style="background:color-mix(in srgb,{colour} {share}%,transparent)">{_safe(text)}</span>'
 
 

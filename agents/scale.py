@@ -11,7 +11,8 @@ Each generator (`agents.generator`) is a fresh process that builds policy and en
 the version of the weights that wrote them. **The learner waits** when it is ahead: it does no update before as many programs
 have come as it would have written by itself by then (`fill`, then `refresh` every `refresh_every` updates), or when fewer
 than a batch are within `max_staleness`. **Generators wait** when `queue` lots do. What is older than `max_staleness` is dropped.
-A generator that dies is replaced once. Generators end with the learner, however it ends: their input does.
+A generator that dies, or whose answers cannot be read, is replaced once. Generators end with the learner, however it ends: their
+input does.
 
 Which programs have come by an update depends on the machine: with generators, equal seeds do not give equal runs, and a
 continued run is not the uninterrupted one (buffer and learner are; what was in the queue is written anew). Two more
@@ -102,8 +103,10 @@ class Generators:
         self.weights = folder / "weights.pt"
         self.lots: queue.Queue[dict[str, Any] | _Process] = queue.Queue(recipe.scale.queue)  # a process: it has ended
         self.processes: list[_Process] = []
-        self.first = self.pushed = agent.learner.updates
-        self.fill = 0 if len(agent.buffer) else agent.config.fill
+        first = self.pushed = agent.learner.updates
+        # A refresh comes before its update: of a continued run, that of `first` has yet to come.
+        self.fill, last = (0, first - 1) if len(agent.buffer) else (agent.config.fill, first)
+        self.refreshes = last // agent.config.refresh_every  # that came before
         self.received = self.dropped = 0
 
     def start(self) -> None:
@@ -136,8 +139,8 @@ class Generators:
 
     def _owed(self, step: int) -> int:
         """Programs that an agent without generators would have written before this update, since the run was begun or resumed."""
-        every = self.agent.config.refresh_every
-        return self.fill + self.agent.config.refresh * (step // every - self.first // every)
+        c = self.agent.config
+        return self.fill + c.refresh * (step // c.refresh_every - self.refreshes)
 
     def _push(self, step: int) -> None:
         with self.agent.journal.timed("push"):
@@ -201,6 +204,7 @@ class _Process:
             )  # fmt: skip
         self.orders, self.answers = cast(BinaryIO, self.popen.stdin), cast(BinaryIO, self.popen.stdout)
         self.over = threading.Event()
+        self.broken = ""  # what was wrong with its answers, if anything was
         self.thread = threading.Thread(target=self._read, daemon=True)
         self.thread.start()
         with suppress(BrokenPipeError):
@@ -212,9 +216,13 @@ class _Process:
             frames.send_bytes(self.orders, frames.LENGTH.pack(version))
 
     def _read(self) -> None:
-        while (lot := frames.receive(self.answers)) is not None:
-            self._put(lot)
-        self._put(self)
+        try:
+            while (lot := frames.receive(self.answers)) is not None:
+                self._put(lot)
+        except Exception as error:  # whatever it was, the learner must not wait for more
+            self.broken = f"an answer that cannot be read ({error!r}), then "
+        finally:
+            self._put(self)
 
     def _put(self, item: dict[str, Any] | _Process) -> None:
         while not self.over.is_set():
@@ -239,7 +247,7 @@ class _Process:
         self.thread.join()
         self.answers.close()
         last = self.log.read_text(errors="replace").strip().rpartition("\n")[2]
-        return f"signal {-code}" if code < 0 else f"status {code}: {last}"
+        return self.broken + (f"signal {-code}" if code < 0 else f"status {code}: {last}")
 
 
 def instructions(recipe: Recipe, agent: RLTF, who: tuple[int, int, int], weights: Path) -> dict[str, Any]:

@@ -27,12 +27,14 @@ class Tracker(Protocol):
 
 
 class TensorBoard:
-    """Event files in `out/tensorboard`; of a run that goes on, what was written after its checkpoint is taken back."""
+    """Event files in `out/tensorboard`; what a run that was cut off wrote after its checkpoint, if it had one, is taken back."""
 
     def __init__(self, out: Path, done: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer = SummaryWriter(str(out / "tensorboard"), purge_step=done + 1 if done else None)
+        folder = out / "tensorboard"
+        first = done + 1 if done else 0  # an evaluation before the first update counts as step 0, and is made again
+        self._writer = SummaryWriter(str(folder), purge_step=first if any(folder.glob("events.*")) else None)
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         for name, value in metrics.items():

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import sys
 import time
 import warnings
@@ -57,10 +56,15 @@ class Telling(Protocol):
 
 
 def train(recipe: Recipe, console: Console | None = None) -> dict[str, Any]:
-    """Runs (or continues) a recipe; returns what `summary.json` holds. `console=None` is silent."""
+    """Runs (or continues) a recipe; returns what `summary.json` holds. `console=None` is silent.
+
+    Raises:
+        UsageError: what the recipe says cannot be, or another run is writing into its folder.
+        DataError: the folder holds another recipe's run, or the disk is full.
+    """
     console = console or Console(quiet=True)
     out = Path(recipe.run.out or f"runs/{recipe.run.name}")
-    with checkpoint.room(out), ExitStack() as stack:
+    with checkpoint.room(out), folders.alone(out), ExitStack() as stack:
         if recipe.run.threads:
             stack.enter_context(_threads(recipe.run.threads))
         saved = _open(out, recipe)
@@ -84,7 +88,7 @@ def train(recipe: Recipe, console: Console | None = None) -> dict[str, Any]:
         _loop(recipe, agent, measure, folder, done, evaluations, screen)
         summary = _summary(recipe, env, evaluations)
         save_policy(policy, out / "policy")
-        folders.write_text(out / "summary.json", json.dumps(summary, indent=1))
+        folders.write_text(out / "summary.json", folders.to_json(summary, indent=1))
     return summary
 
 
@@ -247,7 +251,7 @@ class Measure:
 
 
 def _open(out: Path, recipe: Recipe) -> dict[str, Any] | None:
-    """Makes the run folder, or finds the checkpoint in it that this recipe may continue."""
+    """Prepares the run folder; the checkpoint in it that this recipe may continue, if there is one."""
     saved = checkpoint.latest(out / "checkpoints")
     if saved and saved["digest"] != recipe.digest:
         raise DataError(
@@ -259,17 +263,15 @@ def _open(out: Path, recipe: Recipe) -> dict[str, Any] | None:
             f"Expected {out} to hold at most run.updates={recipe.run.updates} updates, got {saved['step']}. Raise "
             "run.updates, or choose another folder."
         )
-    out.mkdir(parents=True, exist_ok=True)
     for leftover in out.glob(".*.tmp"):  # of a killed writer
-        leftover.unlink()
+        checkpoint.remove(leftover)
     folders.write_text(out / "recipe.toml", tomli_w.dumps(recipe.to_dict()))
     return saved
 
 
 def save_policy(policy: Policy[Any], folder: Path) -> None:
-    """A plain transformers folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    policy.save(folder)
+    """A plain transformers folder, whole or not there: what is there counts as a finished run's (`agents.config.finished`)."""
+    checkpoint.write_folder(folder, policy.save)
 
 
 def _summary(recipe: Recipe, env: UnitTestEnv, evaluations: dict[str, Any]) -> dict[str, Any]:

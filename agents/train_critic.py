@@ -12,7 +12,6 @@ Two classes (passed or not) are what `agents/decoding/critic_sampling.py` asks f
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
@@ -21,12 +20,13 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 
 from agents.config import finished, trained_with
 from agents.core import Episode, Policy, generators
 from agents.critic import Critic
 from agents.decoding.sampling import Sampling
-from agents.folders import write_text
+from agents.folders import to_json, write_text
 from agents.learner import OptimiserConfig
 from agents.rollout import Sample, collect
 from agents.supervised import PATIENCE, draw_pairs, reference_source
@@ -189,9 +189,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             said = train_critic(policy, critic, env, settings, sampling, console)
         critic.save(out)
         said |= {"recipe": recipe.digest, "temperature": asked.temperature}
-        write_text(out / "critic_training.json", json.dumps(said, indent=1))
+        write_text(out / "critic_training.json", to_json(said, indent=1))
     except RLTFError as error:
-        Console(stderr=True).print(f"[red]{type(error).__name__}:[/] {error}", highlight=False)
+        Console(stderr=True).print(f"[red]{type(error).__name__}:[/] {escape(str(error))}", highlight=False)
         return 2
     u = said["unseen"]
     console.print(
@@ -199,7 +199,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"(always the most frequent outcome: {u['most_frequent']:.1%}).",
         highlight=False,
     )
-    console.print(f"Critic: {out}", highlight=False)
+    console.print(f"Critic: {escape(str(out))}", highlight=False)
     return 0
 
 

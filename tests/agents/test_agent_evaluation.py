@@ -97,7 +97,12 @@ def test_an_evaluation_reports_the_gap_where_cases_are_held_out(
 
 
 def test_one_problem_has_no_standard_error() -> None:
-    assert math.isnan(count([[episode("a", "")]], 1).standard_error)
+    one = count([[episode("a", "")]], 1)
+    assert math.isnan(one.standard_error)
+    assert one.to_dict()["standard_error"] is None
+    only = gap([[episode("a", "")]], [[episode("a", "").verdict]], 1)
+    assert only is not None
+    assert only.to_dict()["standard_error"] is None
 
 
 def same(a: Evaluation, b: Evaluation) -> bool:

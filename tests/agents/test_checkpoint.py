@@ -110,3 +110,37 @@ def test_other_errors_stay_what_they_are(tmp_path: Path) -> None:
     with pytest.raises(PermissionError):
         checkpoint.write_atomically(tmp_path / "x", lambda file: (_ for _ in ()).throw(PermissionError()))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:
+    path = tmp_path / "policy"
+    for name in ("old", "new"):
+        checkpoint.write_folder(path, lambda folder, name=name: (folder / name).write_text(name) and None)
+    assert [p.name for p in tmp_path.rglob("*")] == ["policy", "new"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "full")])
+@pytest.mark.parametrize("before", [True, False])
+def test_a_folder_that_was_cut_off_leaves_the_old_one(tmp_path: Path, before: bool, error: BaseException) -> None:
+    path = tmp_path / "policy"
+    if before:
+        path.mkdir()
+        (path / "config.json").write_text("old")
+
+    def save(folder: Path) -> None:
+        (folder / "config.json").write_text("new")
+        assert path.exists() == before
+        raise error
+
+    with pytest.raises((KeyboardInterrupt, DataError)):
+        checkpoint.write_folder(path, save)
+    assert [p.name for p in tmp_path.rglob("*")] == ["policy", "config.json"] * before
+    assert not before or (path / "config.json").read_text() == "old"
+
+
+def test_leftovers_of_a_killed_writer_are_no_hindrance(tmp_path: Path) -> None:
+    for name in (".policy.tmp", ".policy.old.tmp"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "half").write_text("half")
+    checkpoint.write_folder(tmp_path / "policy", lambda folder: (folder / "new").write_text("new") and None)
+    assert [p.name for p in tmp_path.rglob("*")] == ["policy", "new"]

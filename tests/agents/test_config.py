@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -233,11 +233,27 @@ def test_build_by_hand() -> None:
         ({"name": "n", "inner": {"x": "2"}}, "here.inner.x: expected float, got '2'"),
         ({"name": "n", "inner": {"x": True}}, "here.inner.x: expected float, got True"),
         ({"name": "n", "sizes": 3}, "here.sizes: expected list, got 3"),
+        ({"name": "n", "inner": {"x": float("nan")}}, "here.inner.x: expected a finite number, got nan"),
+        ({"name": "n", "anything": float("-inf")}, "here.anything: expected a finite number, got -inf"),
     ],
 )
 def test_build_refuses(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=re.escape(message)):
         build(Outer, options, "here")
+
+
+AGENTS = ("rltf", "supervised", "actor_critic", "ppo", "grpo", "dr_grpo", "rloo", "reinforce", "dapo")
+
+
+@pytest.mark.parametrize("kind", AGENTS)
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_no_number_of_an_agent_is_other_than_finite(kind: str, value: float) -> None:
+    cls = importlib.import_module(f"agents.{kind}").Config
+    floats = [f.name for f in fields(cls) if f.type == "float"]
+    tables = [{name: value} for name in floats] + [{"optimiser": {"clip_norm": value}}]
+    for table in tables:
+        with pytest.raises(UsageError, match=r"agent\.\S+: expected a finite number"):
+            build(cls, table, "agent")
 
 
 def test_a_recipe_is_a_dataclass_all_through(recipe: Path) -> None:

@@ -225,6 +225,51 @@ def test_a_generator_has_its_own_seed_and_the_learners_frozen_weights(recipe: Ma
     assert told[0]["recipe"]["scale"] == {"generators": 0, "push_every": 10, "programs": 0, "queue": 2}
 
 
+BABBLE = """
+import sys
+sys.stdin.buffer.read(8)  # the learner is there
+sys.stdout.buffer.write(BYTES)
+sys.stdout.flush()
+sys.stdin.buffer.read()
+"""
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("said", [(5).to_bytes(8, "little") + b"hello", b"\xff" * 8])
+def test_an_answer_that_cannot_be_read_ends_its_generator_and_not_the_learners_patience(
+    recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: bytes
+) -> None:
+    (tmp_path / "babble.py").write_text(BABBLE.replace("BYTES", repr(said)))
+    (tmp_path / "python").write_text(f"#!/bin/sh\nexec {sys.executable} {tmp_path / 'babble.py'}\n")
+    (tmp_path / "python").chmod(0o755)
+    monkeypatch.setattr(scale.sys, "executable", str(tmp_path / "python"))
+    with fed(recipe("scale.generators=1"), tmp_path / "run") as (agent, feed):
+        with pytest.raises(scale.GeneratorError, match=r"an answer that cannot be read \(.+\), then status 0"):
+            agent.update()
+        assert not feed.processes
+
+
+@pytest.mark.parametrize("every", [1, 3, 50])
+def test_a_continued_run_waits_for_the_programs_that_an_uninterrupted_one_waits_for(
+    recipe: MakeRecipe, tmp_path: Path, every: int
+) -> None:
+    made = recipe(f"agent.refresh_every={every}")
+    policy = train.make_policy(made)
+    with train.make_env(made, policy) as env:
+        agent = train.make_agent(made, policy, env)
+        assert isinstance(agent, RLTF)
+        whole = scale.Generators(made, agent, tmp_path)
+        c = agent.config
+        alone = [c.fill + c.refresh * sum(s % every == 0 for s in range(1, step + 1)) for step in range(120)]
+        assert [whole._owed(step) for step in range(120)] == alone  # as an agent that writes by itself
+        agent.refresh(c.fill)
+        for first in (1, 2, 49, 50, 51, 99, 100):
+            agent.learner.updates = first
+            again = scale.Generators(made, agent, tmp_path)
+            for step in range(first, 120):
+                assert again._owed(step) == whole._owed(step) - whole._owed(first - 1)
+
+
 def test_pushed_weights_are_the_learners(policy: CausalPolicy, tmp_path: Path) -> None:
     generator.save_weights(tmp_path / "weights.pt", policy, 7)
     other = tiny.load(

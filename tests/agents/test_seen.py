@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import io
 import json
+import math
 import re
 import sys
 from html.parser import HTMLParser
@@ -92,6 +93,34 @@ def test_what_a_killed_writer_left_half_done_is_dropped(tmp_path: Path) -> None:
     assert folders.records(tmp_path / folders.SAMPLES) == [{"step": 1}, {"step": 2}]
 
 
+def no_constants(text: str) -> Any:
+    """JSON as others read it, who know no NaN."""
+    return json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+
+
+def test_what_is_not_finite_is_null_in_every_file_and_the_report_reads_it(tmp_path: Path) -> None:
+    write_run(tmp_path, updates=2)
+    each = Shown(**{**shown().to_dict(), "reward": math.nan, "parts": {"fine": math.inf}})
+    each.weights[:2] = [math.inf, math.nan]
+    e = {"pass@1": 0.5, "pass_ratio": 0.75, "problems": 1, "samples": 2, "program_tokens": 2.0}
+    older = '{"step": 1, "rl_loss": 1.0}\n{"step": 2, "rl_loss": NaN}\n'
+    (tmp_path / folders.METRICS).write_text(older)
+    with folders.opened(tmp_path, 2, ()) as folder:
+        folder.updated(3, {"step": 3, "rl_loss": math.nan, "grad_norm": math.inf})
+        folder.evaluated(3, {"0": {**e, "standard_error": math.nan}, "3": {**e, "standard_error": None}})
+        folder.sampled(3, [each])
+    written = [(tmp_path / name).read_text().splitlines() for name in (folders.METRICS, folders.SAMPLES)]
+    metrics, samples = ([*map(no_constants, lines)] for lines in written)
+    assert [line.get("rl_loss") for line in metrics] == [1.0, None, None]
+    assert samples[-1]["program"]["weights"][:3] == [None, None, each.weights[2]]
+    assert no_constants((tmp_path / folders.EVALUATIONS).read_text())["0"]["standard_error"] is None
+    page = report.page(tmp_path)
+    assert "reward +nan = fine +nan" in page
+    assert page.count("one problem") == 2
+    assert "<figcaption>pass@1 (95 % over problems)</figcaption>" in page
+    assert "Norm of the gradient" not in page
+
+
 # ------------------------------------------------------------------------------------------------------------ terminal
 
 
@@ -129,6 +158,43 @@ def test_the_panel_says_where_the_run_is_and_where_its_time_goes() -> None:
     assert re.search(r"learning +25.0% of the time", text)
 
 
+def test_with_generators_the_panel_says_what_the_learner_waited_and_not_what_they_spent() -> None:
+    made, file = screen(terminal=True)
+    with made:
+        made.update({**LINE, "seconds/generate": 11.0, "seconds/judge": 9.0, "seconds/wait": 1.0})
+        made.update({**LINE, "step": 3, "seconds": 6.0, "seconds/generate": 0.0, "seconds/judge": 0.0})
+    text = file.getvalue()
+    assert re.search(r"waiting for generators +10.0% of the time", text)
+    assert re.search(r"learning +90.0% of the time", text)
+    assert not re.search(r"writing +-?\d", text)
+
+
+def test_numbers_that_are_not_finite_end_no_panel() -> None:
+    made, file = screen(terminal=True)
+    with made:
+        for value in (math.inf, math.nan, 1.0):
+            made.update({**LINE, "grad_norm": value, "rl_loss": math.nan})
+            made.panel()
+    assert re.search("rl_loss +nan", file.getvalue())
+
+
+def test_the_panel_can_be_drawn_while_a_metric_is_taken_in() -> None:
+    made, _ = screen(terminal=True)
+
+    class Line(dict[str, float]):
+        """Draws whenever an update reads it."""
+
+        def items(self) -> Any:
+            for item in super().items():
+                draw()
+                yield item
+
+    def draw() -> None:
+        made.console.print(made.panel())
+
+    made.update(Line(LINE))
+
+
 def test_a_hostile_program_reaches_no_terminal_raw_and_its_line_is_marked() -> None:
     made, file = screen(terminal=True)
     made.console.print(live.programs(7, [shown()]))
@@ -148,7 +214,16 @@ def test_a_long_program_is_shown_around_its_guilty_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "expected"), [([0.0, 7.0], "▁█"), ([3.0, 3.0], "▁▁"), ([0.0, 1.0, 2.0], "▁▅█"), ([5.0], "▁")]
+    ("values", "expected"),
+    [
+        ([0.0, 7.0], "▁█"),
+        ([3.0, 3.0], "▁▁"),
+        ([0.0, 1.0, 2.0], "▁▅█"),
+        ([5.0], "▁"),
+        ([0.0, math.inf, 7.0, math.nan], "▁█"),
+        ([math.nan], ""),
+        ([1.7e308, -1.7e308], "▁▁"),
+    ],
 )
 def test_sparkline(values: list[float], expected: str) -> None:
     assert live.sparkline(values) == expected
@@ -169,16 +244,28 @@ def finish(): calls.append(("finish",))
 """
 
 
+def scalars(out: Path, name: str) -> list[tuple[int, float]]:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    found = EventAccumulator(str(out / "tensorboard"))
+    found.Reload()
+    return [(e.step, e.value) for e in found.Scalars(name)]
+
+
 def test_tensorboard_holds_the_numbers_and_forgets_what_came_after_the_checkpoint(tmp_path: Path) -> None:
     for done, value in ((0, 1.0), (1, 2.0)):
         with trackers.opened([], tmp_path, "run", {}, done) as (board,):
             for step in range(done + 1, 4):
                 board.log(step, {"reward/fine": value})
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    assert scalars(tmp_path, "reward/fine") == [(1, 1.0), (2, 2.0), (3, 2.0)]
 
-    found = EventAccumulator(str(tmp_path / "tensorboard"))
-    found.Reload()
-    assert [(e.step, e.value) for e in found.Scalars("reward/fine")] == [(1, 1.0), (2, 2.0), (3, 2.0)]
+
+def test_tensorboard_forgets_a_run_that_was_killed_before_its_first_checkpoint(tmp_path: Path) -> None:
+    for value in (1.0, 2.0):
+        with trackers.opened([], tmp_path, "run", {}, 0) as (board,):
+            for step in range(3):  # 0: an evaluation
+                board.log(step, {"reward": value})
+    assert scalars(tmp_path, "reward") == [(0, 2.0), (1, 2.0), (2, 2.0)]
 
 
 @pytest.mark.parametrize("name", ["wandb", "trackio"])
@@ -285,6 +372,15 @@ def test_every_metric_has_a_curve_and_evaluations_have_intervals(read_page: tupl
     assert reader.tags.count("polyline") == 6
 
 
+def test_evaluations_of_one_problem_as_older_runs_wrote_them_are_read(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    path = tmp_path / folders.EVALUATIONS
+    path.write_text(path.read_text().replace('"standard_error": 0.1', '"standard_error": NaN'))
+    page = report.page(tmp_path)
+    assert page.count("one problem") == 2
+    assert "<figcaption>pass@1 (95 % over problems)</figcaption>" in page
+
+
 def test_a_run_without_an_update_and_without_programs_is_a_page(tmp_path: Path) -> None:
     write_run(tmp_path, updates=0)
     (tmp_path / folders.EVALUATIONS).unlink()
@@ -321,3 +417,39 @@ def test_the_command_writes_the_page_and_says_what_is_missing(
 )
 def test_ticks_are_round_and_hold_the_values(low: float, high: float, expected: list[float]) -> None:
     assert _svg.ticks(low, high) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [0.05] * 700,  # the means of slices differ in the last bit
+        [0.7] * 4000,
+        [0.3, 0.1 + 0.2],
+        [1e-13, 2e-13, 1.5e-13],
+        [1e-13],
+        [5e-324, 0.0],
+        [1e-310, 2e-310],
+        [1e-300, 1.1e-300],
+        [1.7e308, -1.7e308],
+        [1.7e308] * 700,
+        [-1.7976931348623157e308],
+        [1e16, 1e16 + 2],
+    ],
+)
+def test_what_spans_almost_nothing_or_all_there_is_has_an_axis(values: list[float]) -> None:
+    for half in ([], [abs(v) for v in values]):
+        assert "nan" not in _svg.chart("t", [_svg.Curve("x", range(len(values)), values, half)])
+    ticks = _svg.ticks(min(values), max(values))
+    assert 2 <= len(ticks) <= 8
+    assert ticks == sorted(set(ticks))
+
+
+def test_a_run_whose_coefficient_never_moves_has_a_page(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    lines = [{"step": i, "kl_coefficient": 0.05, "rl_loss": (-1) ** i * 1.7e308} for i in range(1, 701)]
+    (tmp_path / folders.METRICS).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert "<figcaption>KL coefficient</figcaption>" in report.page(tmp_path)
+
+
+def test_shares_above_one_have_an_axis() -> None:
+    assert _svg.chart("t", [_svg.Curve("x", [1, 2], [1.5, 1.6])], percent=True)

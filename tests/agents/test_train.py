@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from agents import checkpoint, folders, train
-from agents.config import Recipe, read
+from agents.config import Recipe, finished, read
 from agents.policies import causal
 from rltf_env import datasets
 from rltf_env.core import Problem
@@ -257,6 +257,8 @@ def test_a_killed_run_continues_to_the_same_end(recipe: MakeRecipe, tmp_path: Pa
     with open(out / "metrics.jsonl", "a") as file:
         file.write('{"step": 99, "half a li')
     (out / ".summary.json.1.tmp").write_text("half")
+    (out / ".policy.tmp").mkdir()
+    (out / ".policy.tmp" / "config.json").write_text("half")
     (out / "checkpoints" / ".step-000024.pt.1.tmp").write_text("half")
     train.train(killed)
     assert_same_run(tmp_path / "whole", out)
@@ -312,7 +314,7 @@ def test_what_a_run_folder_holds(recipe: MakeRecipe, tmp_path: Path) -> None:
     summary = train.train(made)
     out = tmp_path / "run"
     names = {"recipe.toml", "metrics.jsonl", "evaluations.json", "samples.jsonl", "tensorboard"}
-    names |= {"checkpoints", "policy", "summary.json"}
+    names |= {"checkpoints", "policy", "summary.json", ".lock"}
     assert {p.name for p in out.iterdir()} == names
     assert json.loads((out / "summary.json").read_text()) == summary
     assert list(summary["evaluations"]) == ["0", "4", "8"]
@@ -323,6 +325,23 @@ def test_what_a_run_folder_holds(recipe: MakeRecipe, tmp_path: Path) -> None:
     again = read(out / "recipe.toml")
     assert again == made
     assert train.train(again) == summary  # the resolved recipe continues the run that wrote it
+
+
+def test_a_policy_half_saved_is_not_that_of_a_finished_run(
+    recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut_off(self: causal.CausalPolicy, folder: Path) -> None:
+        (folder / "config.json").write_text("{}")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(causal.CausalPolicy, "save", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            train.train(recipe("supervised", "run", "run.updates=2"))
+    with pytest.raises(MissingData, match="finished run"):
+        finished(tmp_path / "run")
+    train.train(recipe("supervised", "run", "run.updates=2"))
+    assert finished(tmp_path / "run").policy["kind"] == "causal"
 
 
 def test_a_folder_of_another_recipe_is_left_alone(recipe: MakeRecipe, tmp_path: Path) -> None:
@@ -339,6 +358,50 @@ def test_fewer_updates_than_were_done_are_refused(recipe: MakeRecipe) -> None:
     train.train(recipe("supervised", "run", "run.updates=4"))
     with pytest.raises(DataError, match=r"at most run\.updates=2 updates, got 4"):
         train.train(recipe("supervised", "run", "run.updates=2"))
+
+
+def test_two_runs_do_not_write_into_one_folder(recipe: MakeRecipe, tmp_path: Path) -> None:
+    made, out = recipe("supervised", "run", "run.updates=1"), tmp_path / "run"
+    with folders.alone(out):
+        (out / ".recipe.toml.1.tmp").write_text("being written")
+        with pytest.raises(UsageError, match=r"one run, got a second .*run\.out=FOLDER"):
+            train.train(made)
+        assert {p.name for p in out.iterdir()} == {".lock", ".recipe.toml.1.tmp"}
+    train.train(made)
+
+
+HOLDER = """
+import subprocess, sys
+from pathlib import Path
+from agents import folders
+with folders.alone(Path(sys.argv[1])):
+    child = [sys.executable, "-c", "import time; time.sleep(600)"]
+    print(subprocess.Popen(child, stdout=subprocess.DEVNULL, close_fds=False).pid, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_killed_run_leaves_no_lock_nor_do_its_children_keep_it(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", HOLDER, str(tmp_path)]
+    pipe, where = subprocess.PIPE, Path(__file__).parents[2]
+    with subprocess.Popen(command, cwd=where, stdin=pipe, stdout=pipe) as process:
+        assert process.stdout
+        child = int(process.stdout.readline())
+        try:
+            with pytest.raises(UsageError, match="one run"), folders.alone(tmp_path):
+                pass
+            process.kill()
+            process.wait(timeout=60)
+            with folders.alone(tmp_path):
+                assert is_alive(child)
+        finally:
+            os.kill(child, signal.SIGKILL)
+
+
+def test_without_locks_a_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    with folders.alone(tmp_path), folders.alone(tmp_path):
+        assert (tmp_path / folders.LOCK).exists()
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")

@@ -106,12 +106,15 @@ def test_command_makes_a_critic_that_can_be_loaded(policy: CausalPolicy, tmp_pat
     policy.save(tmp_path / "policy")
     (tmp_path / "recipe.toml").write_text(RECIPE)
     arguments = [str(tmp_path), "--problems", "4", "--samples", "2", "--updates", "2", "--batch-size", "4"]
-    assert train_critic.main([*arguments, "--references", "0"]) == 0
-    said = json.loads((tmp_path / "critic" / "critic_training.json").read_text())
+    out = tmp_path / "[red]critic[" / "x]"  # no markup, but the name of a folder
+    assert train_critic.main([*arguments, "--references", "0", "--out", str(out)]) == 0
+    said = json.loads((out / "critic_training.json").read_text())
     assert said["settings"]["problems"] == 4
     assert said["outcomes"]["PASSED"] + sum(said["outcomes"].values()) >= 8
-    assert Critic.load(tmp_path / "critic", device="cpu").classes == 2
-    assert "right" in capsys.readouterr().out
+    assert Critic.load(out, device="cpu").classes == 2
+    shown = capsys.readouterr().out
+    assert "right" in shown
+    assert f"Critic: {out}" in shown.replace("\n", "")
 
 
 def test_unfinished_run_says_so(tmp_path: Path, capsys: Any) -> None:
@@ -140,3 +143,16 @@ def test_a_run_of_any_kind_of_policy_can_be_used_afterwards(tmp_path: Path, poli
     recipe = train_critic.finished(tmp_path)
     assert recipe.policy == {"kind": "causal", "path": str(tmp_path / "policy"), "device": "cpu"}
     assert trained_with(recipe) == Sampling(stop=("#",), top_p=0.9)
+
+
+@pytest.mark.parametrize("name", ["[red]x", "[/red]x"])
+def test_a_path_is_printed_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    assert train_critic.main([str(tmp_path / name)]) == 2
+    assert name in capsys.readouterr().err.replace("\n", "")
+
+
+def test_a_message_names_its_table(policy: CausalPolicy, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    policy.save(tmp_path / "policy")
+    (tmp_path / "recipe.toml").write_text(RECIPE.replace('id = "RLTF-Procedural-v0"', ""))
+    assert train_critic.main([str(tmp_path)]) == 2
+    assert "[env]: expected id" in capsys.readouterr().err
