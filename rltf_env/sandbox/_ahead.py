@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 from rltf_env.sandbox import harness, isolation
 from rltf_env.sandbox._frames import read_frame, write_frame
 
-LONGEST = 1 << 13  # characters of a program: a longer one, or one with others than ASCII's, is not compiled ahead
+LONGEST = 1 << 13  # bytes of a program: a longer one is not compiled ahead
 OUTSTANDING = 40 << 10  # bytes that may wait in its pipe: less than a pipe holds, so that asking never blocks
 SECONDS = 0.1  # of CPU time that a compilation may take
 PATIENCE = 5.0  # seconds without an answer after which nothing is compiled ahead any more
@@ -49,29 +49,34 @@ class Compiler:
         os.close(replies)
         self._poll = select.poll()
         self._poll.register(self._from, select.POLLIN)
-        self._asked: deque[str] = deque()  # in the order in which answers come
+        self._asked: deque[tuple[str, int]] = deque()  # with their bytes, in the order in which answers come
         self._last: tuple[str, bytes | dict[str, Any]] = "", b""
         self._waiting = 0  # bytes in the pipe, at most
         self._good = True
 
     def ask(self, source: str) -> None:
         """Has a program compiled, if there is room."""
-        size = len(source)
-        if not self._good or size > LONGEST or self._waiting + size > OUTSTANDING or not source.isascii():
+        if not self._good or len(source) > LONGEST:
             return
         try:
-            write_frame(self._to, source.encode())
+            data = source.encode()
+        except UnicodeEncodeError:  # a lone surrogate: no version of Python reads it
+            return
+        if len(data) > LONGEST or self._waiting + len(data) > OUTSTANDING:
+            return
+        try:
+            write_frame(self._to, data)
         except OSError:
             self.close()
             return
-        self._asked.append(source)
-        self._waiting += size
+        self._asked.append((source, len(data)))
+        self._waiting += len(data)
 
     def answer(self, source: str) -> bytes | dict[str, Any]:
         """The code of a program that was asked for, as marshal has it, or what makes it no Python. Empty if neither is known."""
         if self._last[0] == source:
             return self._last[1]
-        while self._good and source in self._asked:
+        while self._good and any(asked == source for asked, _ in self._asked):
             try:
                 if not self._poll.poll(1000 * PATIENCE):
                     raise EOFError
@@ -79,8 +84,8 @@ class Compiler:
             except EOFError:
                 self.close()
                 break
-            asked = self._asked.popleft()
-            self._waiting -= len(asked)
+            asked, size = self._asked.popleft()
+            self._waiting -= size
             seal, said = reply[:_SEAL], reply[_SEAL:]
             if said and seal != _seal(asked, said):  # it was killed in the midst of a message
                 self.close()
