@@ -81,7 +81,7 @@ def vllm(policy: Any, prompts: Sequence[IntArray], job: Job) -> int:
     """`agents.decoding._vllm`, which the first turn starts. On a CPU it takes the threads that torch has, and binds none."""
     os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
     longest = max(map(len, prompts)) + job.tokens
-    options = {"max_num_seqs": job.batch, "max_model_len": longest, "gpu_memory_utilization": 0.3}
+    options = {"max_num_seqs": job.batch, "max_model_len": longest, "kv_cache_memory_bytes": 1 << 30}
     return _written(Sampling(engine="vllm", engine_options=options), policy, prompts, job)
 
 

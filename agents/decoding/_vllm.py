@@ -67,10 +67,11 @@ class Engine:
                 "generation_config": "vllm",
                 "logprobs_mode": "processed_logprobs",
                 "disable_log_stats": True,
-                **options,
             }
+            if model.device.type == "cpu":
+                told["enable_chunked_prefill"] = False  # which breaks on seeds there, in 0.32
             try:
-                self._llm = vllm.LLM(folder, **told)
+                self._llm = vllm.LLM(folder, **{**told, **options})
             except (TypeError, ValueError, NotImplementedError) as error:
                 raise UsageError(
                     f"Expected a model and sampling.engine_options that vLLM takes, got: {error}"
