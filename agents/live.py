@@ -90,7 +90,8 @@ class Screen:
 
     def evaluated(self, step: int, result: Evaluation) -> None:
         """Says how good the policy is."""
-        score = f"pass@1 {result.pass_at_1:.1%} +- {result.standard_error:.1%} (s.e.)"
+        spread = f" +- {result.standard_error:.1%} (s.e.)" if len(result.problems) > 1 else ""
+        score = f"pass@1 {result.pass_at_1:.1%}{spread}"
         self.console.print(f"{escape(self.name)}: {score} after {step} updates")
 
     def programs(self, step: int, shown: Sequence[Shown]) -> None:
