@@ -186,8 +186,10 @@ def _own(policy: Policy[Any], prompts: Sequence[IntArray], programs: Sequence[In
 def _same_randomness() -> Iterator[None]:
     """vLLM seeds every generator of the process at its start; here they go on as before."""
     before = random.getstate(), np.random.get_state()  # noqa: NPY002
-    with torch.random.fork_rng(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what vLLM's own parts complain of to each other
-        yield
-    random.setstate(before[0])
-    np.random.set_state(before[1])  # noqa: NPY002
+    try:
+        with torch.random.fork_rng(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what vLLM's own parts complain of to each other
+            yield
+    finally:
+        random.setstate(before[0])
+        np.random.set_state(before[1])  # noqa: NPY002
