@@ -468,7 +468,8 @@ def test_a_thousand_deaths_leave_nothing(backend: str) -> None:
     ]  # fmt: skip
     spare = [Path(folder) for folder in ("/tmp", "/dev/shm") if os.path.isdir(folder)]
     with sandbox.load(backend, workers=2, cache=0) as opened:
-        opened.level()
+        for _ in opened.map((f"x = {i}", WAIT) for i in range(40)):  # both have imported all that they will
+            pass
         own = [p for w in opened._workers if w.process for p in (w.process.pid, *descendants(w.process.pid))]
         descriptors = {pid: len(os.listdir(f"/proc/{pid}/fd")) for pid in own if alive(pid)}
         files = {path for folder in spare for path in folder.glob(f"rltf-{os.getpid()}-*")}
