@@ -33,7 +33,7 @@ from agents.evaluation import Evaluation, evaluate
 from agents.folders import Folder
 from agents.journal import Journal
 from agents.live import Screen
-from rltf_env import datasets, plugins, prompts
+from rltf_env import datasets, plugins, prompts, sources
 from rltf_env.core import Problem
 from rltf_env.env import MissingDataWarning, UnitTestEnv
 from rltf_env.errors import DataError, MissingData, RLTFError, UnknownName, UsageError
@@ -75,7 +75,7 @@ def train(recipe: Recipe, console: Console | None = None) -> dict[str, Any]:
         if saved:
             agent.load_state_dict(saved["agent"])
             if saved.get("source") is not None:
-                _source(env).set_state(saved["source"])
+                sources.restore(env.source, saved["source"])
             done, evaluations = saved["step"], saved["evaluations"]
             console.print(f"Continuing [bold]{escape(str(out))}[/] after update {done}.")
         stack.enter_context(scale.generators(recipe, agent, out))
@@ -90,11 +90,6 @@ def train(recipe: Recipe, console: Console | None = None) -> dict[str, Any]:
         save_policy(policy, out / "policy")
         folders.write_text(out / "summary.json", folders.to_json(summary, indent=1))
     return summary
-
-
-def _source(env: UnitTestEnv) -> Any:
-    """Where problems come from; what moves on as it is drawn from has `get_state` and `set_state` (`rltf_env.sources`)."""
-    return env.source
 
 
 def _check_prompts(env: UnitTestEnv, measured: Sequence[Problem]) -> None:
@@ -140,7 +135,7 @@ def _loop(
         if (run.checkpoint_every and step % run.checkpoint_every == 0) or last:
             folder.flush()
             state = {"digest": recipe.digest, "step": step, "evaluations": evaluations, "agent": agent.state_dict()}
-            state["source"] = _source(measure.env).get_state() if hasattr(measure.env.source, "get_state") else None
+            state["source"] = sources.state_of(measure.env.source)
             checkpoint.save(folder.out / "checkpoints", step, state)
     if not run.updates:
         look(0)

@@ -98,9 +98,19 @@ class Mapped:
 
     def get_state(self) -> Any:
         """The other's state; None if it does not change as it goes."""
-        return self.source.get_state() if hasattr(self.source, "get_state") else None  # type: ignore[attr-defined]
+        return state_of(self.source)
 
     def set_state(self, saved: Any) -> None:
         """Takes the other back to a state of it."""
-        if hasattr(self.source, "set_state"):
-            self.source.set_state(saved)  # type: ignore[attr-defined]
+        restore(self.source, saved)
+
+
+def state_of(source: Source) -> Any:
+    """The state of a source that changes as it goes; None for others."""
+    return source.get_state() if hasattr(source, "get_state") else None  # type: ignore[attr-defined]
+
+
+def restore(source: Source, saved: Any) -> None:
+    """Takes a source back to what `state_of` said, if it has a state."""
+    if hasattr(source, "set_state"):
+        source.set_state(saved)  # type: ignore[attr-defined]

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from rltf_env import sources
 from rltf_env.core import Problem, Source
 from rltf_env.errors import UnknownName, UsageError
 
@@ -21,11 +22,10 @@ COMMON = ("problem", "prefix", "source", "random")
 
 def of(problem: Problem, source: Source, rng: np.random.Generator) -> dict[str, Any]:
     """What every environment saves."""
-    learned = source.get_state() if hasattr(source, "get_state") else None  # type: ignore[attr-defined]
     return {
         "problem": problem.id,
         "prefix": problem.prefix,
-        "source": learned,
+        "source": sources.state_of(source),
         "random": copy.deepcopy(rng.bit_generator.state),
     }
 
@@ -69,5 +69,4 @@ def restore(saved: Mapping[str, Any], source: Source, rng: np.random.Generator) 
     if kind != type(rng.bit_generator).__name__:
         raise UsageError(f"Expected a state of a {type(rng.bit_generator).__name__} generator, got one of {kind}.")
     rng.bit_generator.state = saved["random"]
-    if hasattr(source, "set_state"):
-        source.set_state(saved["source"])  # type: ignore[attr-defined]
+    sources.restore(source, saved["source"])
