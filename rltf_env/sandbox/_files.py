@@ -9,6 +9,8 @@ from __future__ import annotations
 import fcntl
 import os
 
+from rltf_env.sandbox import harness
+
 STDIN, STDOUT, STDERR, RESULT, REPORT, LINES = range(6)  # their descriptors in the cage
 CASE = (STDIN, STDOUT, RESULT)  # used anew for every case
 MODE = 0o777  # of a memory file
@@ -75,9 +77,4 @@ class Files:
 
     def ran(self, source: str) -> list[int]:
         """The lines of the program that ran, if they were to be traced."""
-        return [line for line, seen in enumerate(os.pread(self.lines, lines_in(source) + 1, 0)) if seen]
-
-
-def lines_in(source: str) -> int:
-    """At least as many lines as a program has, whatever ends them."""
-    return source.count("\n") + source.count("\r") + 1
+        return [line for line, seen in enumerate(os.pread(self.lines, harness.lines_in(source) + 1, 0)) if seen]

@@ -82,6 +82,8 @@ class Spawner:
 
     def _run_cases(self, folder: Path, source: str, cases: list[Any]) -> Any:
         """Starts the process. All that it leaves is read from files that were open before: its own folder may be the program's."""
+        from rltf_env.sandbox.harness import lines_in
+
         (folder / "request").write_bytes(marshal.dumps((source, cases, self.options, self.user)))
         (folder / "lines").write_bytes(bytes(len(source) + 2) if self.options["trace"] else b"")
         (folder / "work").mkdir()
@@ -100,7 +102,7 @@ class Spawner:
                 said = _said(process)
             most = max(self.options["output_bytes"], self.options["file_bytes"]) + 4096
             output, results = _read(files["stdout"], most), _read(files["result"], most)
-            lines = _read(files["lines"], source.count("\n") + source.count("\r") + 2)
+            lines = _read(files["lines"], lines_in(source) + 1)
         if "layers" not in said:
             raise OSError(f"a process for a program could not be started, or ended with {record}")
         self.layers = said["layers"]
