@@ -24,11 +24,8 @@ class Reference:
 
     def marked(self, samples: Sequence[Sample]) -> list[Sample]:
         """The samples, each with the reference's log-probabilities as `extra["reference"]` (T,)."""
-        found = read_each(self.policy, samples, self.micro_batch, self._logprobs)
+        found = logprobs(self.policy, samples, self.micro_batch)
         return [replace(s, extra={**s.extra, "reference": row}) for s, row in zip(samples, found, strict=True)]
-
-    def _logprobs(self, data: Any) -> torch.Tensor:
-        return functional.token_logprobs(self.policy.logits(data), data.tokens)
 
     def state_dict(self) -> dict[str, Any]:
         """The copy's weights: a run that continues is held to the same policy, whatever its recipe's path holds by then."""
@@ -51,3 +48,12 @@ def read_each(policy: Policy[Any], samples: Sequence[Sample], size: int, of: Any
         for j, row in zip(part, values, strict=True):
             rows[j] = row[: len(samples[j].tokens)].copy()
     return rows
+
+
+def logprobs(policy: Policy[Any], samples: Sequence[Sample], size: int) -> list[np.ndarray]:
+    """float32 (T,) for each sample: its tokens' log-probabilities under the policy, after its prompt."""
+    was_training = policy.model.training
+    try:
+        return read_each(policy, samples, size, lambda d: functional.token_logprobs(policy.logits(d), d.tokens))
+    finally:
+        policy.model.train(was_training)

@@ -25,12 +25,11 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 
-from agents import functional
 from agents.core import Completion, Done, Policy
 from agents.decoding._stopping import Stops
 from agents.decoding.sampling import Sampling, completed
 from agents.policies import _lora
-from agents.reference import read_each
+from agents.reference import logprobs
 from agents.rollout import Sample
 from rltf_env.core import FloatArray, IntArray
 from rltf_env.errors import UsageError
@@ -179,7 +178,7 @@ def _own(policy: Policy[Any], prompts: Sequence[IntArray], programs: Sequence[In
     """What the policy itself thinks of each token of each program: float32 (T,) each."""
     nothing = [np.zeros(len(tokens), np.float32) for tokens in programs]
     samples = [Sample(p, t, zeros > -1, zeros, zeros) for p, t, zeros in zip(prompts, programs, nothing, strict=True)]
-    return read_each(policy, samples, READ, lambda data: functional.token_logprobs(policy.logits(data), data.tokens))
+    return logprobs(policy, samples, READ)
 
 
 @contextmanager

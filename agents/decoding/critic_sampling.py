@@ -24,13 +24,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from agents import functional
 from agents.core import Completion, Decoder, Done, Policy
 from agents.critic import Critic
 from agents.decoding._choosing import best, handed_in, passes
 from agents.decoding.sampling import Sampling
 from agents.public import Public
-from agents.reference import read_each
+from agents.reference import logprobs
 from agents.rollout import Sample
 from rltf_env import prompts as wording
 from rltf_env.core import FloatArray, IntArray, Problem, Verdict
@@ -190,15 +189,6 @@ def kept(passed: FloatArray, given: int = 0) -> int:
 def shares(count: int, seeds: int) -> list[int]:
     """`count` dealt to `seeds` as evenly as can be; the first get what is left over."""
     return [count // seeds + (i < count % seeds) for i in range(seeds)]
-
-
-def logprobs(policy: Policy[Any], samples: Sequence[Sample], size: int) -> list[np.ndarray]:
-    """float32 (T,) for each program: its tokens' log-probabilities under the policy, after its prompt."""
-    was_training = policy.model.training
-    try:
-        return read_each(policy, samples, size, lambda d: functional.token_logprobs(policy.logits(d), d.tokens))
-    finally:
-        policy.model.train(was_training)
 
 
 def _choose(
