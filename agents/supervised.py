@@ -5,7 +5,7 @@ RLTF's updates that keeps it from forgetting.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,24 +76,28 @@ def reference_source(env: UnitTestEnv, options: Mapping[str, Any]) -> Source:
     )
 
 
-def draw_pairs(env: UnitTestEnv, source: Source, rng: np.random.Generator, count: int) -> list[Sample]:
+def draw_pairs(
+    env: UnitTestEnv, source: Source, rng: np.random.Generator, count: int, without: Container[str] = ()
+) -> list[Sample]:
     """`count` random (problem, reference) pairs from `source`, as samples.
 
     Problems without a reference, and references that do not fit the program's token limit, are passed over: a cut-off
-    target would teach never to end.
+    target would teach never to end. So are the problems whose ids are in `without`.
     """
     pairs: list[Sample] = []
     missed = 0
     while len(pairs) < count:
         problem = source.draw(rng)
-        sample = reference(env, problem, int(rng.integers(len(problem.solutions)))) if problem.solutions else None
+        usable = problem.solutions and problem.id not in without
+        sample = reference(env, problem, int(rng.integers(len(problem.solutions)))) if usable else None
         missed = 0 if sample else missed + 1
         if sample:
             pairs.append(sample)
         elif missed == PATIENCE:
             raise UsageError(
-                f"Expected problems with a reference of at most {env.max_program_tokens} tokens, got none in "
-                f"{PATIENCE} draws. Raise env.max_program_tokens, or train without supervised updates."
+                f"Expected problems with a reference of at most {env.max_program_tokens} tokens"
+                f"{', besides those held out' if without else ''}, got none in {PATIENCE} draws. Raise "
+                "env.max_program_tokens, or train without supervised updates."
             )
     return pairs
 

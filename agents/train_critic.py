@@ -29,9 +29,9 @@ from agents.decoding.sampling import Sampling
 from agents.folders import to_json, write_text
 from agents.learner import OptimiserConfig
 from agents.rollout import Sample, collect
-from agents.supervised import PATIENCE, draw_pairs, reference_source
+from agents.supervised import draw_pairs, reference_source
 from agents.train import make_env, make_policy, quiet_libraries
-from rltf_env.core import Attempt, Outcome, Problem, Source
+from rltf_env.core import Outcome
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import RLTFError, UsageError
 
@@ -99,27 +99,6 @@ def train_critic(
     }
 
 
-@dataclass(frozen=True)
-class Without:
-    """Another source's problems, but these."""
-
-    source: Source
-    held: Container[str]
-
-    def draw(self, rng: np.random.Generator) -> Problem:
-        for _ in range(PATIENCE):
-            problem = self.source.draw(rng)
-            if problem.id not in self.held:
-                return problem
-        raise UsageError(f"Expected problems besides those held out, got none in {PATIENCE} draws. Lower `unseen`.")
-
-    def find(self, id: str) -> Problem:
-        return self.source.find(id)
-
-    def observe(self, attempt: Attempt) -> None:
-        self.source.observe(attempt)
-
-
 def _learn(
     critic: Critic,
     env: UnitTestEnv,
@@ -130,12 +109,12 @@ def _learn(
     console: Console,
 ) -> None:
     of_references = round(settings.references * settings.batch_size)
-    source = Without(reference_source(env, {}), held)
+    source = reference_source(env, {})
     for step in range(1, settings.updates + 1):
         chosen = rng.integers(len(taught[0]), size=settings.batch_size - of_references)
         samples, outcomes = [taught[0][i] for i in chosen], [taught[1][i] for i in chosen]
         if of_references:
-            samples += draw_pairs(env, source, rng, of_references)
+            samples += draw_pairs(env, source, rng, of_references, held)
             outcomes += [Outcome.PASSED] * of_references
         said = critic.learn(samples, outcomes)
         if step % TOLD == 0 or step == settings.updates:

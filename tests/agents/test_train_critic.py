@@ -20,6 +20,7 @@ from agents.learner import OptimiserConfig
 from agents.policies import tiny
 from agents.policies.causal import CausalPolicy
 from agents.rollout import Sample
+from agents.supervised import draw_pairs
 from agents.train_critic import Settings
 from rltf_env.core import CallCase, Outcome, Problem
 from rltf_env.env import UnitTestEnv
@@ -125,13 +126,14 @@ def test_unfinished_run_says_so(tmp_path: Path, capsys: Any) -> None:
 
 
 def test_references_of_problems_that_are_held_out_are_not_taught(make_env: Callable[..., UnitTestEnv]) -> None:
-    source = make_env().source
+    env = make_env()
     held = {f"p{i}" for i in range(4)}
-    rng = np.random.default_rng(0)
-    drawn = {train_critic.Without(source, held).draw(rng).id for _ in range(50)}
+    prompts = {tuple(env.encode_prompt(env.source.find(id))): id for id in (*held, "p4", "given")}
+    pairs = draw_pairs(env, env.source, np.random.default_rng(0), 50, held)
+    drawn = {prompts[tuple(sample.prompt)] for sample in pairs}
     assert drawn == {"p4", "given"}
     with pytest.raises(UsageError, match="besides those held out"):
-        train_critic.Without(source, held | drawn).draw(rng)
+        draw_pairs(env, env.source, np.random.default_rng(0), 1, held | drawn)
 
 
 def test_a_run_of_any_kind_of_policy_can_be_used_afterwards(tmp_path: Path, policy: CausalPolicy) -> None:
