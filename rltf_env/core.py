@@ -331,9 +331,8 @@ class Feedback:
                 f"Expected rewards and learn of one shape (T,), got {self.rewards.shape}, {self.learn.shape}."
             )
         if type(self.sequence) is not float or any(type(value) is not float for value in self.parts.values()):
-            object.__setattr__(
-                self, "sequence", float(self.sequence)
-            )  # NumPy's numbers are not for logs and checkpoints
+            # NumPy's numbers are not for logs and checkpoints.
+            object.__setattr__(self, "sequence", float(self.sequence))
             object.__setattr__(self, "parts", {name: float(value) for name, value in self.parts.items()})
 
     @classmethod
