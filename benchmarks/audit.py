@@ -29,7 +29,7 @@ from benchmarks.throughput import TAME, Settings
 from rltf_env import datasets, sandbox
 from rltf_env.core import CallCase, Outcome, Problem, ScriptCase, Verdict
 from rltf_env.errors import MissingData, RLTFError, UnknownName
-from rltf_env.sandbox import _battery
+from rltf_env.sandbox.battery import trials as battery
 
 DATASETS: dict[str, dict[str, Any]] = {
     "humaneval": {"split": "test"},
@@ -60,7 +60,7 @@ class Finding:
 
 def exploits(settings: Settings) -> dict[str, list[str]]:
     """For each grader, the hostile programs that it passes. Ours faces the whole battery, under its own name "judge"."""
-    hostile = [trial for trial in _battery.trials() if "Passed" not in trial.right]
+    hostile = [trial for trial in battery.trials() if "Passed" not in trial.right]
     pairs = [(trial, problem) for trial in hostile for problem in trial.problems]
     with sandbox.load(workers=settings.workers, case_seconds=0.5, memory_mb=256) as judge:
         said = judge.map((trial.source, problem) for trial, problem in pairs)
@@ -213,7 +213,7 @@ def exploit_table(found: dict[str, list[str]]) -> Table:
     table = Table(title="hostile programs that are paid", title_justify="left")
     for column in ("grader", "paid", "which"):
         table.add_column(column, justify="right" if column == "paid" else "left")
-    whole = sum("Passed" not in trial.right for trial in _battery.trials())
+    whole = sum("Passed" not in trial.right for trial in battery.trials())
     for grader, names in found.items():
         table.add_row(
             grader, f"{len(names)} of {whole if grader == 'judge' else len(TAME)}", ", ".join(names) or "none"

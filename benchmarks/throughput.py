@@ -43,10 +43,10 @@ from rltf_env import sandbox
 from rltf_env.core import CallCase, Outcome, Problem, Sandbox, StdinCase
 from rltf_env.datasets import humaneval
 from rltf_env.errors import MissingData, RLTFError
-from rltf_env.sandbox import _battery
-from rltf_env.sandbox._pool import PoolSandbox
-from rltf_env.sandbox._script import Script
-from rltf_env.sandbox.harness import decode
+from rltf_env.sandbox.battery import trials as battery
+from rltf_env.sandbox.pool.pool import PoolSandbox
+from rltf_env.sandbox.referee.script import Script
+from rltf_env.sandbox.values import decode
 
 PASSES = 3  # of HumanEval in a round: one alone takes a quarter of a second, and its longest program half of that
 DRIVER = Path(__file__).with_name("_graders.py")
@@ -280,14 +280,14 @@ TAME = frozenset(  # hostile, but safe to run in graders that have no cage
 
 def paid(settings: Settings) -> list[Row]:
     """Hostile programs that earn a pass. Ours faces the whole battery, the others what is safe without a cage."""
-    hostile = [trial for trial in _battery.trials() if "Passed" not in trial.right]
+    hostile = [trial for trial in battery.trials() if "Passed" not in trial.right]
     rows = []
     with sandbox.load(workers=settings.workers, case_seconds=0.5, memory_mb=256) as opened:
         pairs = [(trial.source, problem) for trial in hostile for problem in trial.problems]
         won = sum(verdict.outcome is Outcome.PASSED for verdict in opened.map(pairs))
         rows.append(Row("judge, whole battery", 0.0, 0.0, won, len(pairs)))
         tame = [trial for trial in hostile if trial.name in TAME]
-        won = sum(opened.run(trial.source, _battery.ADD).outcome is Outcome.PASSED for trial in tame)
+        won = sum(opened.run(trial.source, battery.ADD).outcome is Outcome.PASSED for trial in tame)
         rows.append(Row("judge", 0.0, 0.0, won, len(tame)))
     for name in sorted(settings.installed):
         if not pays(settings, name, "def add(a, b):\n    return a + b\n"):
@@ -298,7 +298,7 @@ def paid(settings: Settings) -> list[Row]:
     return rows
 
 
-def _paid_by(settings: Settings, name: str, trials: Sequence[_battery.Trial]) -> int:
+def _paid_by(settings: Settings, name: str, trials: Sequence[battery.Trial]) -> int:
     """How many of these a grader passes: all in one process, or one in each where it does not live through that."""
     jobs = [_add_job(name, trial.source) for trial in trials]
     try:
@@ -320,7 +320,7 @@ _BROKEN = (RLTFError, subprocess.TimeoutExpired, json.JSONDecodeError, IndexErro
 
 def _add_job(name: str, source: str) -> dict[str, Any]:
     """A program for the problem `add` of the battery, in the form that a grader takes."""
-    cases = [case for case in _battery.ADD.cases if isinstance(case, CallCase)]
+    cases = [case for case in battery.ADD.cases if isinstance(case, CallCase)]
     if name in ("verl", "skyrl-gym"):
         inputs = ["\n".join(map(str, case.args)) for case in cases]
         return {"program": source, "fn_name": "add", "inputs": inputs, "outputs": [str(c.expected) for c in cases]}

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from rltf_env import sandbox
 from rltf_env.core import CallCase, Problem, Sandbox
 from rltf_env.errors import SandboxError
-from rltf_env.sandbox import isolation
+from rltf_env.sandbox.cage import isolation
 from rltf_env.testing import check_sandbox
 
 NAMESPACES = (

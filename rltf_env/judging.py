@@ -36,8 +36,8 @@ from rltf_env.core import (
     Verdict,
 )
 from rltf_env.errors import MissingData, SandboxError, UnknownName, UsageError
-from rltf_env.sandbox import _shared
 from rltf_env.sandbox import find as find_sandbox
+from rltf_env.sandbox.pool import leases
 
 AnyProgram = Program | Sequence[int] | IntArray | str
 
@@ -89,7 +89,7 @@ class Judging:
         if isinstance(sandbox, str):
             find_sandbox(sandbox)  # it is opened when it is needed, but an unknown one is told now
         self._judge, self._judge_options = sandbox, dict(sandbox_options or {})
-        self._lease: _shared.Lease | None = None
+        self._lease: leases.Lease | None = None
         self.split, self.root = split, root
         self.source, self.dataset_name, self.dataset_options = _find_source(
             dataset, split, root, dict(dataset_options or {}), source
@@ -273,8 +273,8 @@ class Judging:
         if not isinstance(self._judge, str):
             return self._judge
         if self._lease is None or not self._lease.good:
-            with _shared.lock():  # `judge` may be called from several threads
-                self._lease = _shared.lease(self._judge, self._judge_options, self._lease)
+            with leases.lock():  # `judge` may be called from several threads
+                self._lease = leases.lease(self._judge, self._judge_options, self._lease)
         return self._lease.sandbox
 
     def close(self) -> None:

@@ -35,7 +35,7 @@ from rltf_env.core import (
     Verdict,
 )
 from rltf_env.errors import UnknownName
-from rltf_env.sandbox import _battery
+from rltf_env.sandbox.battery import trials as _battery
 
 # -------------------------------------------------------------------------------------------------- datasets, sources
 
@@ -230,7 +230,7 @@ def check_sandbox(sandbox: Sandbox, *, battery: bool = False) -> None:
     not closed. Programs here are hostile: limits of a second or less keep this short.
 
     Args:
-        battery: also run the whole public battery (`sandbox/_battery.py`, more than 200 programs): none may be judged wrongly.
+        battery: also run the whole public battery (`sandbox/battery/`, more than 200 programs): none may be judged wrongly.
     """
     assert isinstance(sandbox, Sandbox), (
         f"Expected run, submit, map and close, got {type(sandbox).__name__} without one."

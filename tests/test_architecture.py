@@ -35,14 +35,12 @@ class May:
     lazy: tuple[str, ...] | None = ()  # and inside functions
 
 
-INSIDE = (
-    *("_worker", "_launch", "_frames", "_files", "_folders", "_warmth", "_ahead", "_cage", "_spawn"),
-    *("_referee", "_script", "isolation", "harness"),
-)
-# The processes of the judge's own run these: they start quickly and do without NumPy, hence without the core.
-JUDGE = ("rltf_env.compare", *(f"rltf_env.sandbox.{name}" for name in INSIDE))
+# Whoever runs in the judge's own processes starts quickly and does without NumPy, hence without the core: a rule about folders.
+VALUES = ("rltf_env.sandbox.values", "rltf_env.sandbox.frames")
+CAGE = ("rltf_env.sandbox.cage", *VALUES)
+REFEREE = ("rltf_env.sandbox.referee", "rltf_env.compare", *CAGE)
 VOCABULARY = ("rltf_env.core", "rltf_env.errors", "rltf_env.plugins")
-WALLS = {name: May(JUDGE) for name in JUDGE} | {  # the longest name that fits a module rules it
+WALLS = {  # the longest name that fits a module rules it
     "rltf_env": May(("rltf_env",), ("numpy", "gymnasium"), OPTIONAL),
     "rltf_env.errors": May((), ("numpy",)),
     "rltf_env.core": May(("rltf_env.errors",), ("numpy",)),
@@ -53,16 +51,21 @@ WALLS = {name: May(JUDGE) for name in JUDGE} | {  # the longest name that fits a
     "rltf_env.datasets.__main__": May(("rltf_env",), ("numpy",), OPTIONAL),  # a command: it opens a judge too
     "rltf_env.rewards": May((*VOCABULARY, "rltf_env.rewards"), ("numpy",)),
     "rltf_env.sandbox": May((*VOCABULARY, "rltf_env.sandbox", "rltf_env.compare"), ("numpy",), OPTIONAL),
-    "rltf_env.sandbox.harness": May(()),  # runs beside untrusted code
+    "rltf_env.sandbox.pool": May((*VOCABULARY, "rltf_env.sandbox"), ("numpy",)),  # the caller's process
+    "rltf_env.sandbox.referee": May(REFEREE),  # knows the answers
+    "rltf_env.sandbox.cage": May(CAGE),  # around and beside a program
+    "rltf_env.sandbox.values": May(()),
+    "rltf_env.sandbox.frames": May(()),
     "rltf_env.compare": May(()),
     "agents": May(("agents", "rltf_env"), ANY, ANY),
     "agents.functional": May((), ("torch",), ("torch",)),
     "benchmarks": May(PACKAGES, ANY, ANY),
 }
 MAY_RUN = {
-    "rltf_env.sandbox.harness",  # the cage: the only place where what a program wrote is compiled and run
-    "rltf_env.sandbox._referee",  # the problem's own checker, and
-    "rltf_env.sandbox._script",  # its own assertions, in a process that never runs a line of the program
+    "rltf_env.sandbox.cage.program",  # the only place where what a program wrote is compiled and run
+    "rltf_env.sandbox.referee.judge",  # the problem's own checker, and
+    "rltf_env.sandbox.referee.script",  # (compiled here)
+    "rltf_env.sandbox.referee.replay",  # its own assertions, in a process that never runs a line of the program
     "rltf_env.datasets._procedural_ops",  # references that it generated itself, to know their results
     "rltf_env.testing",  # unpickles what it has just pickled
     "benchmarks._graders",  # other people's graders and the bare loop they are compared with, in a process of its own
@@ -78,7 +81,7 @@ PEERS = {
     "vllm",
 }  # used, measured or shown beside us where installed, never needed
 MAY_SEED = {
-    "rltf_env.sandbox.harness",  # in the judge's own processes, so that a program is judged the same every time
+    "rltf_env.sandbox.cage.program",  # in the judge's own processes, so that a program is judged the same every time
     "agents.decoding._vllm",  # gives back what vLLM took
 }
 MAKERS = (
@@ -345,10 +348,10 @@ def test_tests_are_no_package_that_could_shadow_the_real_one() -> None:
         ("rltf_env.rewards.fine", "from ..sandbox import load", "may not import rltf_env.sandbox"),
         ("rltf_env.rewards.fine", "import rltf_env", "may not import rltf_env"),
         ("rltf_env.datasets.apps", "import rltf_env.compare", "may not import rltf_env.compare"),
-        ("rltf_env.sandbox.harness", "import numpy", "may not import numpy"),
-        ("rltf_env.sandbox._worker", "from rltf_env import core", "may not import rltf_env.core"),
+        ("rltf_env.sandbox.cage.program", "import numpy", "may not import numpy"),
+        ("rltf_env.sandbox.referee.process", "from rltf_env import core", "may not import rltf_env.core"),
         ("rltf_env.sandbox.subprocess", "def f(out):\n    exec(out)", "exec outside the cage"),
-        ("rltf_env.sandbox.harness", "from rltf_env.errors import SandboxError", "may not import rltf_env.errors"),
+        ("rltf_env.sandbox.cage.program", "from rltf_env.errors import SandboxError", "may not import rltf_env.errors"),
         ("agents.functional", "import numpy as np", "may not import numpy"),
         ("agents.functional", "from agents.core import Batch", "may not import agents.core"),
         ("agents.rltf", "from benchmarks.metrics import pass_at_k", "may not import benchmarks.metrics"),
@@ -381,7 +384,7 @@ def test_checker_refuses(module: str, source: str, expected: str) -> None:
         ("rltf_env.rewards.fine", "from rltf_env.rewards._options import number\nfrom rltf_env.core import Feedback"),
         ("rltf_env.rewards.fine", "from . import _options\nfrom ..core import Feedback"),
         ("rltf_env.sandbox.subprocess", "from rltf_env.compare import same"),
-        ("rltf_env.sandbox.harness", "def f(code):\n    exec(compile(code, 'x', 'exec'))"),
+        ("rltf_env.sandbox.cage.program", "def f(code):\n    exec(compile(code, 'x', 'exec'))"),
         ("benchmarks.evaluate", "from agents.core import Policy\nfrom rltf_env import core"),
         ("agents.functional", "import math\nimport torch.nn.functional as F"),
         ("agents.rltf", "import numpy as np\ndef f(seed):\n    return np.random.default_rng(seed).random()"),

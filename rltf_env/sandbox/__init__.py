@@ -3,8 +3,10 @@
     with sandbox.load() as judge:
         verdict = judge.run(source, problem)
 
-One file = one backend: `forkserver` (Linux), `subprocess` (portable), `scripted` (runs nothing, for tests). Programs run in
-`harness.py`, in a cage that `isolation.py` makes; answers stay with the referee (`_referee.py`), in another process.
+One file = one backend: `forkserver` (Linux), `subprocess` (portable), `scripted` (runs nothing, for tests). The first two share
+three rooms, one for each kind of process: `pool/` is the caller's; `referee/` knows the answers and runs no line of a
+program; `cage/` is around and beside a program and knows no answers. `values.py` and `frames.py` are what crosses between them,
+`battery/` the hostile, odd and honest programs that every judge is tried on.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ def load(name: str = "auto", **options: Any) -> Any:
 
     Args:
         name: a file of this folder, `"module:attr"`, or `"auto"`: `forkserver` on Linux, `subprocess` elsewhere.
-        options: the backend's own, checked by it; `_options.Options` lists those of both judges.
+        options: the backend's own, checked by it; `pool.options.Options` lists those of both judges.
 
     Raises:
         UnknownName: no such sandbox, or no such option.

@@ -6,12 +6,12 @@ import sys
 from typing import Any
 
 from rltf_env.errors import UsageError
-from rltf_env.sandbox._options import Options
-from rltf_env.sandbox._pool import PoolSandbox
+from rltf_env.sandbox.pool.options import Options
+from rltf_env.sandbox.pool.pool import PoolSandbox
 
 
 def load(**options: Any) -> PoolSandbox:
-    """A judge with forked programs. Options: see `_options.Options`.
+    """A judge with forked programs. Options: see `pool.options.Options`.
 
     Raises:
         UnknownName, UsageError: an option that there is not, or of no use; or not on Linux.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from rltf_env.sandbox._options import Options
-from rltf_env.sandbox._pool import PoolSandbox
+from rltf_env.sandbox.pool.options import Options
+from rltf_env.sandbox.pool.pool import PoolSandbox
 
 
 def load(**options: Any) -> PoolSandbox:
-    """A judge that starts a process for every case. Options: see `_options.Options`.
+    """A judge that starts a process for every case. Options: see `pool.options.Options`.
 
     Raises:
         UnknownName, UsageError: an option that there is not, or of no use.

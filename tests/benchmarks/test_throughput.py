@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks import throughput
 from benchmarks.throughput import Row, Run, Settings
-from rltf_env.sandbox import _battery
+from rltf_env.sandbox.battery import trials as battery
 
 SMALL = Settings(workers=1, repeat=1, programs=3, soak=20)
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
@@ -107,7 +107,7 @@ def test_answers_for_evalplus_are_the_canonical_solution_s() -> None:
 
 
 def test_tame_programs_are_hostile_ones_of_the_battery() -> None:
-    hostile = {trial.name for trial in _battery.trials() if "Passed" not in trial.right}
+    hostile = {trial.name for trial in battery.trials() if "Passed" not in trial.right}
     assert hostile >= throughput.TAME
 
 

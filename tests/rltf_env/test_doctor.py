@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from rltf_env import doctor
-from rltf_env.sandbox import isolation
+from rltf_env.sandbox.cage import isolation
 
 HEALTH = doctor.Health("forkserver/filtered:rlimits+seccomp", "filtered", ("rlimits", "seccomp"), "", 500.0, 0.1)
 

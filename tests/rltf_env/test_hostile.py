@@ -13,7 +13,8 @@ import pytest
 
 from rltf_env import sandbox
 from rltf_env.core import CallCase, Outcome, Problem, ScriptCase, StdinCase
-from rltf_env.sandbox import _battery, isolation
+from rltf_env.sandbox.battery import trials as battery
+from rltf_env.sandbox.cage import isolation
 from rltf_env.testing import check_sandbox
 
 LIMITS: dict[str, Any] = {
@@ -32,7 +33,7 @@ def left_behind() -> set[str]:
 
 
 def test_the_battery_is_large_and_says_why() -> None:
-    trials = _battery.trials()
+    trials = battery.trials()
     assert len(trials) >= 300
     assert len({trial.name for trial in trials}) == len(trials)
     assert all(trial.why and trial.right for trial in trials)
@@ -42,7 +43,7 @@ def test_the_battery_is_large_and_says_why() -> None:
 
 def test_the_battery_cannot_be_passed_by_saying_yes() -> None:
     with sandbox.load("scripted", default=True) as fake:
-        wrong = [t for t in _battery.trials() for p in t.problems if t.complaint(fake.run(t.source, p))]
+        wrong = [t for t in battery.trials() for p in t.problems if t.complaint(fake.run(t.source, p))]
     assert len(wrong) > 150
 
 
@@ -65,7 +66,7 @@ def test_subprocess_judges_the_battery_rightly() -> None:
 
 def test_a_parent_that_is_stopped_is_noticed_where_proc_tells_nothing_of_it() -> None:
     with sandbox.load("forkserver", **LIMITS, without=["root"]) as judge:
-        trials = [trial for trial in _battery.trials() if trial.name.startswith("stop_")]
+        trials = [trial for trial in battery.trials() if trial.name.startswith("stop_")]
         complaints = [trial.complaint(judge.run(trial.source, p)) for trial in trials for p in trial.problems]
     assert len(complaints) >= 5
     assert not any(complaints), "\n".join(filter(None, complaints))
@@ -76,7 +77,7 @@ NO_NAMESPACES = ("user", "pid", "net", "ipc", "uts", "root")
 
 @pytest.mark.parametrize("without", [("root",), NO_NAMESPACES], ids=["contained", "filtered"])
 def test_what_a_program_sets_on_what_it_shares_ends_with_it(without: tuple[str, ...]) -> None:
-    trials = [trial for trial in _battery.trials() if trial.name.startswith(("keeps_", "own_files", "null_device"))]
+    trials = [trial for trial in battery.trials() if trial.name.startswith(("keeps_", "own_files", "null_device"))]
     with sandbox.load("forkserver", **LIMITS, without=without, cache=0) as judge:
         complaints = [trial.complaint(judge.run(trial.source, p)) for trial in trials for p in trial.problems]
     assert len(complaints) > 20
@@ -130,7 +131,7 @@ CAGED = frozenset(  # programs whose verdict depends on a layer that is missing 
 @pytest.mark.parametrize("without", WEAKER, ids="+".join)
 def test_no_program_is_paid_where_a_layer_is_missing(without: tuple[str, ...]) -> None:
     with sandbox.load("forkserver", **LIMITS, without=without) as judge:
-        trials = [trial for trial in _battery.trials() if trial.name not in CAGED]
+        trials = [trial for trial in battery.trials() if trial.name not in CAGED]
         jobs = [(trial, problem) for trial in trials for problem in trial.problems]
         verdicts = judge.map((trial.source, problem) for trial, problem in jobs)
         complaints = [trial.complaint(verdict) for (trial, _), verdict in zip(jobs, verdicts, strict=True)]

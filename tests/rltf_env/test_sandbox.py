@@ -10,8 +10,10 @@ import pytest
 from rltf_env import sandbox
 from rltf_env.core import CallCase, Failure, Kind, Outcome, Problem, ScriptCase, StdinCase, Verdict
 from rltf_env.errors import InvalidProblem, SandboxError, UnknownName, UsageError
-from rltf_env.sandbox import _cage, _referee, harness
-from rltf_env.sandbox._pool import PoolSandbox
+from rltf_env.sandbox.cage import clock as clocks
+from rltf_env.sandbox.cage import purity
+from rltf_env.sandbox.pool.pool import PoolSandbox
+from rltf_env.sandbox.referee import failures
 
 ADD = Problem("add", "", [CallCase((1, 2), 3), CallCase((5, 5), 10)], "add")
 SQUARE = Problem("square", "", [StdinCase("3\n", "9\n"), StdinCase("4\n", "16\n")])
@@ -252,7 +254,7 @@ def test_lines_are_not_recorded_unless_asked(fork: PoolSandbox) -> None:
 
 
 def test_what_a_program_says_of_itself_is_short_and_fit_for_a_terminal() -> None:
-    kind, message, line, _, bases = _referee._raised(
+    kind, message, line, _, bases = failures.raised(
         {
             "e": {
                 "kind": "K" * 9999,
@@ -267,14 +269,14 @@ def test_what_a_program_says_of_itself_is_short_and_fit_for_a_terminal() -> None
     assert message.startswith("\\x1b[2J\\udc80é\n")
     message.encode()
     assert len(message) < 10_000
-    assert _referee._raised({"x": [1]})[3] == "1"
+    assert failures.raised({"x": [1]})[3] == "1"
 
 
 def test_no_more_results_are_read_than_were_asked_for() -> None:
     data = b'{"ok": 1}\n' + b'{"v": 1}\n' * 100
-    assert _referee._results(data, 3) == [{"ok": 1}, {"v": 1}, {"v": 1}]
-    assert _referee._results(b'{"ok": 1}\n{"v": [' + b"[" * 100_000 + b"\n", 3) == [{"ok": 1}]
-    assert _referee._results(b"[1]\n{}\n", 3) == []
+    assert failures.results_of(data, 3) == [{"ok": 1}, {"v": 1}, {"v": 1}]
+    assert failures.results_of(b'{"ok": 1}\n{"v": [' + b"[" * 100_000 + b"\n", 3) == [{"ok": 1}]
+    assert failures.results_of(b"[1]\n{}\n", 3) == []
 
 
 def test_values_that_are_slow_to_read_cost_one_limit_not_one_for_each_case() -> None:
@@ -326,7 +328,7 @@ def test_cases_that_share_a_process_are_judged_as_if_they_did_not() -> None:
 
 def test_only_programs_that_leave_nothing_behind_share_a_process() -> None:
     def pure(source: str) -> bool:
-        return harness.pure(compile(source, "", "exec"), {"numpy": []})
+        return purity.pure(compile(source, "", "exec"), {"numpy": []})
 
     assert pure(
         "import sys, math\nfrom collections import deque\nclass A:\n    def f(self): self.x = sys.maxsize\nprint(A)"
@@ -381,7 +383,7 @@ CLOCKS = [  # (seconds since the start, computed, waited for a processor, thread
 
 @pytest.mark.parametrize(("what", "seen", "idle"), CLOCKS, ids=[what for what, _, _ in CLOCKS])
 def test_time_that_a_program_waits_for_a_processor_is_not_its_own(what: str, seen: list, idle: float) -> None:
-    clock = _cage.Clock(1, "1")
+    clock = clocks.Clock(1, "1")
     for now in seen:
         clock.note(*now)
     assert clock.idle == pytest.approx(idle)

@@ -18,8 +18,9 @@ import pytest
 from rltf_env import sandbox
 from rltf_env.core import CallCase, Outcome, Problem, StdinCase
 from rltf_env.errors import InvalidProblem, SandboxError, UsageError
-from rltf_env.sandbox import _folders, _pool, isolation
-from rltf_env.sandbox._pool import PoolSandbox
+from rltf_env.sandbox.cage import folders, isolation
+from rltf_env.sandbox.pool import scheduler
+from rltf_env.sandbox.pool.pool import PoolSandbox
 
 ADD = Problem("add", "", [CallCase((1, 2), 3)], "add")
 WAIT = Problem("wait", "", [StdinCase("", "x")])
@@ -74,7 +75,7 @@ def test_workers_that_are_killed_lose_no_verdict(judge: PoolSandbox) -> None:
     futures = [judge.submit(program(i), ADD) for i in range(300)]
     for round in range(3):
         futures[40 * (round + 1)].result(60)
-        for worker in judge._workers:
+        for worker in judge.workers:
             process = worker.process
             if process is not None:
                 process.kill()
@@ -85,7 +86,7 @@ def test_workers_that_are_killed_lose_no_verdict(judge: PoolSandbox) -> None:
 def test_a_cage_that_is_killed_loses_no_verdict(judge: PoolSandbox) -> None:
     futures = [judge.submit(program(i), ADD) for i in range(100)]
     futures[20].result(60)
-    for worker in judge._workers:
+    for worker in judge.workers:
         process = worker.process
         for pid in descendants(process.pid) if process else ():
             os.kill(pid, signal.SIGKILL)
@@ -127,7 +128,7 @@ def test_a_program_that_spoils_its_cage_is_blamed_and_no_other() -> None:
 def test_a_folder_that_is_removed_is_made_anew() -> None:
     source = "import os\ndef add(a, b):\n    os.rmdir(os.getcwd())\n    return a + b"
     with sandbox.load("forkserver", workers=1, cache=0, without=NO_FILES) as opened:
-        worker = opened._workers[0]
+        worker = opened.workers[0]
         opened.level()
         before = worker.process
         assert [opened.run(source, ADD).outcome for _ in range(3)] == [Outcome.PASSED] * 3
@@ -142,7 +143,7 @@ def test_closing_leaves_no_process_descriptor_or_thread() -> None:
     opened = sandbox.load("forkserver", workers=2, case_seconds=5)
     opened.level()
     stuck = [opened.submit("import time\ntime.sleep(100)", WAIT), opened.submit("while True: pass", WAIT)]
-    workers = [worker.process.pid for worker in opened._workers if worker.process]
+    workers = [worker.process.pid for worker in opened.workers if worker.process]
     assert wait_until(
         lambda: [len(descendants(pid)) for pid in workers] == [4, 4]
     )  # cage, program, compiler, who starts it anew
@@ -159,7 +160,7 @@ def test_closing_leaves_no_process_descriptor_or_thread() -> None:
 def test_a_sandbox_that_is_forgotten_ends_all_the_same() -> None:
     opened = sandbox.load("forkserver", workers=1)
     assert opened.run(program(0), ADD).outcome is Outcome.PASSED
-    below = descendants(opened._workers[0].process.pid) | {opened._workers[0].process.pid}
+    below = descendants(opened.workers[0].process.pid) | {opened.workers[0].process.pid}
     del opened
     assert wait_until(lambda: not any(map(alive, below)))
 
@@ -226,7 +227,7 @@ def test_submit_waits_while_too_many_programs_are_pending() -> None:
         most = 0
         for i in range(60):
             opened.submit(program(i), ADD)
-            most = max(most, len(opened.jobs))
+            most = max(most, len(opened.scheduler.jobs))
         assert most <= 4
         assert opened.run(program(61), ADD).outcome is Outcome.PASSED
 
@@ -240,27 +241,27 @@ def test_programs_on_problems_never_seen_before_are_sent_ahead_too() -> None:
         opened.level()
         first = opened.submit("import time\ntime.sleep(1)\nprint('x')", WAIT)
         later = [opened.submit("def add(x): return x + 1", adding(i)) for i in range(5)]
-        assert wait_until(lambda: len(opened._workers[0].held) == 6)
+        assert wait_until(lambda: len(opened.workers[0].seat.held) == 6)
         assert not first.done()
         assert all(future.result(30).outcome is Outcome.PASSED for future in later)
 
 
 @pytest.mark.parametrize("known", [3, 256])
 def test_a_worker_that_forgets_problems_is_told_of_them_again(known: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_pool, "KNOWN", known)
-    monkeypatch.setattr(_pool, "AHEAD", 2)  # fewer than are remembered: what was sent must still be known
+    monkeypatch.setattr(scheduler, "KNOWN", known)
+    monkeypatch.setattr(scheduler, "AHEAD", 2)  # fewer than are remembered: what was sent must still be known
     problems = [adding(i) for i in range(8)]
     with sandbox.load("forkserver", workers=1, cache=0, case_seconds=1) as opened:
         for _ in range(2):
             right = opened.map(("def add(x): return x + 1", problem) for problem in problems)
             assert [verdict.outcome for verdict in right] == [Outcome.PASSED] * 8
-        assert len(opened._workers[0].known) == min(known, 8)
+        assert len(opened.workers[0].seat.known) == min(known, 8)
         by_heart = [opened.run("def add(x): return 5", problem).outcome for problem in problems]
     assert by_heart == [Outcome.PASSED if i == 4 else Outcome.WRONG_ANSWER for i in range(8)]
 
 
 def test_a_problem_too_long_to_be_sent_ahead_is_judged_like_any_other() -> None:
-    long, short = "x" * (2 * _pool.PIPE), adding(1)
+    long, short = "x" * (2 * scheduler.PIPE), adding(1)
     problem = Problem("long", "", [CallCase((long,), len(long))], "f")
     jobs = [(f"def f(x): return len(x)  # {i}", problem) for i in range(4)] + [("def add(x): return x + 1", short)]
     with sandbox.load("forkserver", workers=1, cache=0, case_seconds=1) as opened:
@@ -342,7 +343,7 @@ def test_folders_are_emptied_however_many(tmp_path: Path, monkeypatch: pytest.Mo
             (tmp_path / f"{outer}" / f"{inner}").mkdir(parents=True)
             (tmp_path / f"{outer}" / f"{inner}" / "x").touch()
     before = len(os.listdir("/proc/self/fd")) if sys.platform == "linux" else 0
-    _folders.empty(tmp_path)
+    folders.empty(tmp_path)
     assert os.listdir(tmp_path) == []
     assert not renamed, "only what is too deep is moved: on some file systems that takes long"
     assert not before or len(os.listdir("/proc/self/fd")) == before
@@ -353,10 +354,10 @@ def test_what_a_link_leads_to_is_not_emptied(tmp_path: Path) -> None:
     (tmp_path / "mine" / "kept").touch()
     (tmp_path / "link").symlink_to(tmp_path / "mine")
     with pytest.raises(NotADirectoryError):
-        _folders.empty(tmp_path / "link")
+        folders.empty(tmp_path / "link")
     (tmp_path / "top").mkdir()
     (tmp_path / "top" / "link").symlink_to(tmp_path / "mine")
-    _folders.empty(tmp_path / "top")
+    folders.empty(tmp_path / "top")
     assert os.listdir(tmp_path / "mine") == ["kept"]
 
 
@@ -376,11 +377,11 @@ def test_folders_are_emptied_however_deep_and_whatever_their_names(tmp_path: Pat
     (top / os.fsdecode(b"\xff")).write_text("x")
     (top / "locked" / "in").mkdir(parents=True)
     (top / "locked").chmod(0)
-    _folders.empty(top, {"kept"})
+    folders.empty(top, {"kept"})
     assert os.listdir(top) == ["kept"]
-    _folders.remove(top)
+    folders.remove(top)
     assert not top.exists()
-    _folders.remove(top)  # what is gone is gone
+    folders.remove(top)  # what is gone is gone
 
 
 PLACES = """
@@ -470,12 +471,12 @@ def test_a_thousand_deaths_leave_nothing(backend: str) -> None:
     with sandbox.load(backend, workers=2, cache=0) as opened:
         for _ in opened.map((f"x = {i}", WAIT) for i in range(40)):  # both have imported all that they will
             pass
-        own = [p for w in opened._workers if w.process for p in (w.process.pid, *descendants(w.process.pid))]
+        own = [p for w in opened.workers if w.process for p in (w.process.pid, *descendants(w.process.pid))]
         descriptors = {pid: len(os.listdir(f"/proc/{pid}/fd")) for pid in own if alive(pid)}
         files = {path for folder in spare for path in folder.glob(f"rltf-{os.getpid()}-*")}
         for _ in opened.map((f"{sources[i % len(sources)]}\n# {i}", WAIT) for i in range(count)):
             pass
-        workers = [worker.process.pid for worker in opened._workers if worker.process]
+        workers = [worker.process.pid for worker in opened.workers if worker.process]
         each = 3 if backend == "forkserver" else 0  # the cage, the compiler, who starts it anew
         assert wait_until(lambda: [len(set(filter(alive, descendants(pid)))) for pid in workers] == [each, each])
         assert {pid: len(os.listdir(f"/proc/{pid}/fd")) for pid in descriptors} == descriptors

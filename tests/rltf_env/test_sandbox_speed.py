@@ -11,15 +11,17 @@ import pytest
 
 from rltf_env import sandbox
 from rltf_env.core import CallCase, Kind, Outcome, Problem, ScriptCase
-from rltf_env.sandbox import _script, harness
-from rltf_env.sandbox._frames import Turns, write_frame
+from rltf_env.sandbox.cage import program
+from rltf_env.sandbox.frames import Turns, write_frame
+from rltf_env.sandbox.referee import script
 
 if sys.platform != "linux":
     pytest.skip("forks", allow_module_level=True)
 
 import fcntl
 
-from rltf_env.sandbox import _ahead, _files, _warmth
+from rltf_env.sandbox.cage import files, warmup
+from rltf_env.sandbox.referee import precompile
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*multi-threaded:DeprecationWarning"
@@ -32,19 +34,19 @@ ADD = Problem("add", "", [CallCase((1, 2), 3)], "add")
 
 
 @pytest.fixture
-def compiler() -> Iterator[_ahead.Compiler]:
-    made = _ahead.Compiler()
+def compiler() -> Iterator[precompile.Compiler]:
+    made = precompile.Compiler()
     yield made
     made.close()
 
 
-def _constant(compiler: _ahead.Compiler, source: str) -> object:
+def _constant(compiler: precompile.Compiler, source: str) -> object:
     code = compiler.answer(source)
     assert isinstance(code, bytes)
     return marshal.loads(code).co_consts[0]
 
 
-def test_code_comes_in_any_order_of_asking(compiler: _ahead.Compiler) -> None:
+def test_code_comes_in_any_order_of_asking(compiler: precompile.Compiler) -> None:
     sources = [f"x = {i}" for i in range(5)]
     for source in sources:
         compiler.ask(source)
@@ -54,17 +56,17 @@ def test_code_comes_in_any_order_of_asking(compiler: _ahead.Compiler) -> None:
     assert _constant(compiler, sources[4]) == 4, "a program may be run more than once"
 
 
-@pytest.mark.parametrize("source", ["-" * 8000 + "1", "x = '\udc80'", "# " + "x" * _ahead.LONGEST])
-def test_what_cannot_be_compiled_ahead_has_no_code(compiler: _ahead.Compiler, source: str) -> None:
+@pytest.mark.parametrize("source", ["-" * 8000 + "1", "x = '\udc80'", "# " + "x" * precompile.LONGEST])
+def test_what_cannot_be_compiled_ahead_has_no_code(compiler: precompile.Compiler, source: str) -> None:
     compiler.ask(source)
     assert compiler.answer(source) == b""
     compiler.ask("y = 1")
     assert compiler.answer("y = 1")
 
 
-def test_what_is_no_python_is_described(compiler: _ahead.Compiler) -> None:
+def test_what_is_no_python_is_described(compiler: precompile.Compiler) -> None:
     compiler.ask("x = 1\nx = (")
-    assert compiler.answer("x = 1\nx = (") == harness.compile_program("x = 1\nx = (")
+    assert compiler.answer("x = 1\nx = (") == program.compile_program("x = 1\nx = (")
 
 
 NO_PYTHON = [
@@ -103,11 +105,11 @@ def test_what_is_no_python_is_called_the_same_wherever_it_is_compiled(trace: boo
                 assert one.outcome is Outcome.SYNTAX_ERROR or one.failure.kind == Kind.MISSING_ENTRY_POINT
 
 
-def test_what_was_not_asked_for_has_no_code(compiler: _ahead.Compiler) -> None:
+def test_what_was_not_asked_for_has_no_code(compiler: precompile.Compiler) -> None:
     assert compiler.answer("x = 1") == b""
 
 
-def test_more_is_not_asked_for_than_a_pipe_holds(compiler: _ahead.Compiler) -> None:
+def test_more_is_not_asked_for_than_a_pipe_holds(compiler: precompile.Compiler) -> None:
     sources = [f"x = {i}  # {'x' * 4000}" for i in range(40)]
     for source in sources:
         compiler.ask(source)
@@ -119,8 +121,8 @@ def test_a_program_that_the_compiler_dies_of_has_no_code_and_the_next_one_has(mo
     def deadly(source: str) -> object:
         return os.kill(os.getpid(), 9) if "deadly" in source else compile(source, "", "exec")
 
-    monkeypatch.setattr(harness, "compile_program", deadly)
-    compiler = _ahead.Compiler()
+    monkeypatch.setattr(program, "compile_program", deadly)
+    compiler = precompile.Compiler()
     for source in ("x = 1", "deadly", "deadly = 2", "x = 2"):
         compiler.ask(source)
     assert [bool(compiler.answer(source)) for source in ("x = 1", "deadly", "deadly = 2", "x = 2")] == [1, 0, 0, 1]
@@ -128,15 +130,15 @@ def test_a_program_that_the_compiler_dies_of_has_no_code_and_the_next_one_has(mo
 
 
 def test_code_that_is_not_of_the_program_is_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_ahead, "_seal", lambda source, code: os.urandom(8))
-    compiler = _ahead.Compiler()
+    monkeypatch.setattr(precompile, "_seal", lambda source, code: os.urandom(8))
+    compiler = precompile.Compiler()
     compiler.ask("x = 1")
     assert compiler.answer("x = 1") == b""
     compiler.ask("x = 2")
     assert compiler.answer("x = 2") == b"", "nothing that it says can be relied on any more"
 
 
-def test_without_a_compiler_nothing_changes_but_the_time(compiler: _ahead.Compiler) -> None:
+def test_without_a_compiler_nothing_changes_but_the_time(compiler: precompile.Compiler) -> None:
     compiler.close()
     compiler.ask("x = 1")
     assert compiler.answer("x = 1") == b""
@@ -146,7 +148,7 @@ def test_a_program_is_judged_alike_compiled_ahead_or_in_its_cage() -> None:
     sources = [GOOD, "def add(a, b):\n    return a * b\n", "def add(a, b):\n    raise KeyError(a)\n", "def add(a, b:\n"]
     with sandbox.load("forkserver", workers=1, cache=0) as opened:
         ahead = list(opened.map((source, ADD) for source in sources))
-        apart = [opened.run(source + "#" * _ahead.LONGEST, ADD) for source in sources]
+        apart = [opened.run(source + "#" * precompile.LONGEST, ADD) for source in sources]
     assert [v.outcome for v in ahead] == [
         Outcome.PASSED,
         Outcome.WRONG_ANSWER,
@@ -184,8 +186,8 @@ def test_what_a_program_dies_of_is_not_remembered_for_another() -> None:
 
 
 def test_few_outcomes_of_a_script_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_script, "REMEMBERED", 2)
-    made = _script.Script("", "assert f(1) == 1\n", "f", "", [])
+    monkeypatch.setattr(script, "REMEMBERED", 2)
+    made = script.Script("", "assert f(1) == 1\n", "f", "", [])
     plan = made.guess([], [])
     made.plan = plan
     for data in (b"a", b"b", b"c"):
@@ -198,7 +200,7 @@ def test_few_outcomes_of_a_script_are_remembered(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_guess_goes_on_where_an_assertion_does_not_hold() -> None:
-    made = _script.Script("", "assert not f(1)\nassert f(2), f(3)\n", "f", "", [])
+    made = script.Script("", "assert not f(1)\nassert f(2), f(3)\n", "f", "", [])
     assert [op for op in made.guess([], []) if '"call"' in op] == [
         '["call", 0, [[1], {"d": []}], 0]',
         '["call", 0, [[2], {"d": []}], 0]',
@@ -223,33 +225,33 @@ def test_frames_of_any_length_are_read_one_at_a_time(sizes: tuple[int, ...]) -> 
 
 
 def test_files_are_emptied_of_what_was_done_to_them() -> None:
-    files = _files.Files()
-    _, stdout, result = files.case
+    made = files.Files()
+    _, stdout, result = made.case
     os.write(stdout, b"said")
     os.write(result, b"returned")
     fcntl.fcntl(stdout, fcntl.F_SETFL, os.O_APPEND | os.O_NONBLOCK)
-    for fd in (stdout, files.null):
+    for fd in (stdout, made.null):
         fcntl.flock(fd, fcntl.LOCK_EX)
     os.fchmod(result, 0o600)
     os.utime(result, (0, 0))
-    assert files.output() == (b"said", b"returned")
-    files.empty()
-    assert files.output() == (b"", b"")
+    assert made.output() == (b"said", b"returned")
+    made.empty()
+    assert made.output() == (b"", b"")
     assert not fcntl.fcntl(stdout, fcntl.F_GETFL) & (os.O_APPEND | os.O_NONBLOCK)
     assert os.lseek(result, 0, os.SEEK_CUR) == 0
-    assert os.stat(result).st_mode & 0o777 == _files.MODE
+    assert os.stat(result).st_mode & 0o777 == files.MODE
     assert os.stat(result).st_atime > 0
     for path in (f"/proc/self/fd/{stdout}", os.devnull):
         again = os.open(path, os.O_RDWR)
         fcntl.flock(again, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.close(again)
-    for fd in files.in_order():
+    for fd in made.in_order():
         os.close(fd)
 
 
 def test_settling_keeps_little() -> None:
-    before = len(_warmth._kept)
-    _warmth.settle()
-    sizes = [sys.getsizeof(thing) for thing in _warmth._kept[before:]]
+    before = len(warmup._kept)
+    warmup.settle()
+    sizes = [sys.getsizeof(thing) for thing in warmup._kept[before:]]
     assert sum(sizes) < 3 << 20
-    del _warmth._kept[before:]
+    del warmup._kept[before:]

@@ -9,7 +9,7 @@ import pytest
 
 from rltf_env import sandbox
 from rltf_env.core import CallCase, Kind, Outcome, Problem, ScriptCase, StdinCase
-from rltf_env.sandbox._pool import PoolSandbox
+from rltf_env.sandbox.pool.pool import PoolSandbox
 
 ADD = Problem("add", "", [CallCase((1, 2), 3), CallCase((5, 5), 10)], "add")
 

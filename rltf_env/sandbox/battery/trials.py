@@ -1,7 +1,7 @@
 """The public battery: hostile, odd and honest programs, each with the verdict that a right judge gives, and why.
 
-`rltf_env.testing.check_sandbox` runs it against any sandbox. The programs are in `_battery_programs.py` (honest, odd, wrong,
-endless, greedy, cheating) and `_battery_intruders.py` (those that turn on the judge itself). One entry is
+`rltf_env.testing.check_sandbox` runs it against any sandbox. The programs are in `programs.txt` (honest, odd, wrong,
+endless, greedy, cheating) and `intruders.txt` (those that turn on the judge itself). One entry is
 
     === name | problem | verdict | what it does, and why that is the verdict
     the program
@@ -14,11 +14,12 @@ The programs are for cages: do not run them elsewhere.
 from __future__ import annotations
 
 import re
+from importlib import resources
 from typing import NamedTuple
 
 from rltf_env.core import CallCase, Problem, ScriptCase, StdinCase, Verdict
-from rltf_env.sandbox import _battery_intruders, _battery_programs
 
+FILES = ("programs.txt", "intruders.txt")
 ADD = Problem(
     "add", "Write add(a, b).", [CallCase((1, 2), 3), CallCase((-4, 1004), 1000)], "add", solutions=["def add(a, b): return a + b"]
 )  # fmt: skip
@@ -59,7 +60,8 @@ class Trial(NamedTuple):
 
 def trials() -> tuple[Trial, ...]:
     """All of them, those that a text cannot hold included."""
-    text = _battery_programs.PROGRAMS + _battery_intruders.PROGRAMS
+    folder = resources.files(__name__.rpartition(".")[0])
+    text = "".join((folder / name).read_text("utf-8") for name in FILES)
     entries = re.split(r"^=== ", text, flags=re.MULTILINE)[1:]
     found = [_trial(*entry.split("\n", 1)) for entry in entries]
     return (*found, *(_trial(head, source) for head, source in SPECIAL))

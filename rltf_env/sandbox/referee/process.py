@@ -1,4 +1,4 @@
-"""The worker process: `python _worker.py OPTIONS`, started by `_pool.py`, which it talks to over its standard streams.
+"""The worker process: `python process.py OPTIONS`, started by `pool/worker.py`, which it talks to over its standard streams.
 
 It is the referee. Before it knows any answer, and before it imports what only a referee needs, it makes the cage: the process
 in which programs run. Every import up to there is paid for again at every fork.
@@ -14,12 +14,12 @@ import sys
 from collections import deque
 from typing import Any
 
-_folder = os.path.dirname(os.path.abspath(__file__))
+_sandbox = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def _borrow() -> None:
     """Makes the few modules of the judge importable without the packages around them, which import numpy and more."""
-    for name, path in (("rltf_env", os.path.dirname(_folder)), ("rltf_env.sandbox", _folder)):
+    for name, path in (("rltf_env", os.path.dirname(_sandbox)), ("rltf_env.sandbox", _sandbox)):
         package = type(sys)(name)
         package.__path__ = [path]
         sys.modules[name] = package
@@ -37,16 +37,16 @@ def main() -> None:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), _leave)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, who closes us
-    from rltf_env.sandbox import _launch
-    from rltf_env.sandbox._frames import Alert, write_frame
+    from rltf_env.sandbox.frames import Alert, write_frame
+    from rltf_env.sandbox.referee import launch
 
     alert = Alert()
     try:
-        runner, announce, layers = _launch.runner(options, alert)
+        runner, announce, layers = launch.runner(options, alert)
     except OSError as error:
         write_frame(outbox, json.dumps({"error": str(error)}).encode())
         return
-    from rltf_env.sandbox import isolation
+    from rltf_env.sandbox.cage import isolation
 
     if sys.platform.startswith("linux"):
         isolation.die_with_parent(signal.SIGTERM)
@@ -57,11 +57,11 @@ def main() -> None:
 
 
 def _judge(options: dict[str, Any], runner: Any, announce: Any, alert: Any, inbox: int, outbox: int) -> None:
-    from rltf_env.sandbox import _referee
-    from rltf_env.sandbox._frames import write_frame
+    from rltf_env.sandbox.frames import write_frame
+    from rltf_env.sandbox.referee import judge
 
-    _referee.prepare(options["output_bytes"])
-    referee = _referee.Referee(runner, options)
+    judge.prepare(options["output_bytes"])
+    referee = judge.Referee(runner, options)
     problems: dict[int, Any] = {}
     waiting: deque[dict[str, Any]] = deque()
     while True:
@@ -84,8 +84,8 @@ def _judge(options: dict[str, Any], runner: Any, announce: Any, alert: Any, inbo
 
 def _receive(inbox: int, alert: Any, announce: Any, waiting: deque[dict[str, Any]], problems: dict[int, Any]) -> None:
     """Takes in all messages that have come, at least one if nothing waits: jobs, and jobs taken back."""
-    from rltf_env.sandbox._frames import read_frame
-    from rltf_env.sandbox._referee import Pending
+    from rltf_env.sandbox.frames import read_frame
+    from rltf_env.sandbox.referee.judge import Pending
 
     while not waiting or (os.name == "posix" and select.select([inbox], [], [], 0)[0]):
         alert.wait(inbox)
@@ -111,8 +111,9 @@ def _leave(number: int, frame: Any) -> None:
 
 
 def _answer(referee: Any, problems: dict[int, Any], job: dict[str, Any]) -> dict[str, Any]:
-    from rltf_env.sandbox._launch import Unclean
-    from rltf_env.sandbox._referee import RUNTIME_ERROR, BadProblem, Pending, Problem, failure
+    from rltf_env.sandbox.referee.failures import RUNTIME_ERROR, failure
+    from rltf_env.sandbox.referee.judge import BadProblem, Pending, Problem
+    from rltf_env.sandbox.referee.launch import Unclean
 
     try:
         problem = problems[job["key"]]

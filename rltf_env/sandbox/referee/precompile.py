@@ -18,8 +18,8 @@ from collections import deque
 from contextlib import suppress
 from typing import Any, NoReturn
 
-from rltf_env.sandbox import harness, isolation
-from rltf_env.sandbox._frames import read_frame, write_frame
+from rltf_env.sandbox.cage import isolation, program
+from rltf_env.sandbox.frames import read_frame, write_frame
 
 LONGEST = 1 << 13  # bytes of a program: a longer one is not compiled ahead
 OUTSTANDING = 40 << 10  # bytes that may wait in its pipe: less than a pipe holds, so that asking never blocks
@@ -141,7 +141,7 @@ def _serve(requests: int, replies: int) -> NoReturn:
         except EOFError:
             os._exit(0)
         signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
-        compiled = harness.compile_program(source)
+        compiled = program.compile_program(source)
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         if not isinstance(compiled, dict):
             said = marshal.dumps(compiled)

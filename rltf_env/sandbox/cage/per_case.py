@@ -1,6 +1,6 @@
 """Runs each case of a program in a Python process of its own: the portable runner, behind `subprocess`.
 
-The worker starts `python _spawn.py FOLDER`; the folder holds the request and receives output and results, and goes away with
+The worker starts `python per_case.py FOLDER`; the folder holds the request and receives output and results, and goes away with
 the case. What the process says of itself, before the program begins, comes over its standard error. On Linux it shuts itself
 in (`isolation.py`) before the program runs. Standard library only.
 """
@@ -42,7 +42,7 @@ class Spawner:
 
         The first process runs all cases if the program is pure, else the first one; then each has a process of its own.
         """
-        from rltf_env.sandbox.harness import unpacked
+        from rltf_env.sandbox.cage.program import unpacked
 
         todo = unpacked(cases)
         reports: list[Any] = []
@@ -73,16 +73,16 @@ class Spawner:
             return self._run_cases(folder, source, cases)
         finally:
             if LINUX:
-                from rltf_env.sandbox import _cage
+                from rltf_env.sandbox.cage import clock
 
-                _cage.end_children()
-            from rltf_env.sandbox import _folders
+                clock.end_children()
+            from rltf_env.sandbox.cage import folders
 
-            _folders.remove(folder)
+            folders.remove(folder)
 
     def _run_cases(self, folder: Path, source: str, cases: list[Any]) -> Any:
         """Starts the process. All that it leaves is read from files that were open before: its own folder may be the program's."""
-        from rltf_env.sandbox.harness import lines_in
+        from rltf_env.sandbox.cage.trace import lines_in
 
         (folder / "request").write_bytes(marshal.dumps((source, cases, self.options, self.user)))
         (folder / "lines").write_bytes(bytes(len(source) + 2) if self.options["trace"] else b"")
@@ -109,9 +109,9 @@ class Spawner:
         return said, (record, output, results), {line for line, seen in enumerate(lines) if seen}
 
     def _watch(self, process: subprocess.Popen[bytes]) -> dict[str, Any]:
-        from rltf_env.sandbox import _cage
+        from rltf_env.sandbox.cage.clock import GUARD, Clock
 
-        end, usage, clock = "", None, _cage.Clock(process.pid, str(process.pid) if LINUX else "")
+        end, usage, clock = "", None, Clock(process.pid, str(process.pid) if LINUX else "")
         longest = self.options["wall_seconds"] + 0.3  # the interpreter's own start
         while usage is None and not end:
             usage = _reap(process, LOOK)
@@ -121,7 +121,7 @@ class Spawner:
             clock.look()
             if clock.cpu >= self.hard:
                 end = "cpu"
-            elif clock.cpu + clock.idle >= longest or clock.passed >= _cage.GUARD * longest:
+            elif clock.cpu + clock.idle >= longest or clock.passed >= GUARD * longest:
                 end = "wall"
             elif LINUX and self._held() > self.options["memory_mb"] << 20:
                 end = "memory"
@@ -136,22 +136,22 @@ class Spawner:
 
     def _held(self) -> int:
         """Bytes of memory that all processes of the program hold, some for each interpreter aside."""
-        from rltf_env.sandbox import _cage
+        from rltf_env.sandbox.cage.clock import below, resident
 
-        return sum(max(_cage.resident(pid) - INTERPRETER, 0) for pid in _cage.below("self"))
+        return sum(max(resident(pid) - INTERPRETER, 0) for pid in below("self"))
 
 
 def runner(options: dict[str, Any]) -> tuple[Any, list[str]]:
     """The runner, and the layers of isolation that a first program found."""
-    from rltf_env.sandbox import _folders
+    from rltf_env.sandbox.cage import folders
 
     if LINUX:
-        from rltf_env.sandbox import _cage, isolation
+        from rltf_env.sandbox.cage import clock, isolation
 
         isolation.adopt_orphans()
-        atexit.register(_cage.end_children)
+        atexit.register(clock.end_children)
     os.mkdir(options["folder"], 0o700)
-    atexit.register(_folders.remove, options["folder"])
+    atexit.register(folders.remove, options["folder"])
     spawner = Spawner(options)
     spawner.run("pass", marshal.dumps([("", None)]), 1)
     return spawner.run, spawner.layers
@@ -204,37 +204,38 @@ def _kill_group(pid: int) -> None:
 
 def _main(folder: Path) -> None:
     """Reads the request, shuts this process in, and runs the case."""
-    for name, path in (("rltf_env", Path(__file__).parent.parent), ("rltf_env.sandbox", Path(__file__).parent)):
+    sandbox = Path(__file__).parents[1]
+    for name, path in (("rltf_env", sandbox.parent), ("rltf_env.sandbox", sandbox)):
         package = types.ModuleType(name)
         package.__path__ = [str(path)]
         sys.modules[name] = package
-    from rltf_env.sandbox import _cage, harness
+    from rltf_env.sandbox.cage import entry, program, purity, trace
 
-    source, cases, options, user = harness.unpacked((folder / "request").read_bytes())
+    source, cases, options, user = program.unpacked((folder / "request").read_bytes())
     result = os.open(folder / "result", os.O_WRONLY | os.O_APPEND)
     said = os.dup(2)
     os.dup2(os.open(os.devnull, os.O_RDWR), 2)
-    seen = harness.map_lines(os.open(folder / "lines", os.O_RDWR)) if options["trace"] else None
+    seen = trace.map_lines(os.open(folder / "lines", os.O_RDWR)) if options["trace"] else None
     os.chdir(folder / "work")
     if LINUX:  # so that /dev/stdin can be opened where the folder cannot
         os.dup2(os.memfd_create("stdin", 0), 0)
-    harness.warm_up()
+    program.warm_up()
     layers = _shut_in(options, user)
     os.write(said, json.dumps({"layers": layers}).encode() + b"\n")
-    _cage.limit(options)
-    code = harness.compile_program(source)
+    entry.limit(options)
+    code = program.compile_program(source)
     failed = code if isinstance(code, dict) else None
-    batch = failed is None and len(cases) > 1 and harness.pure(code, options["packages"])
+    batch = failed is None and len(cases) > 1 and purity.pure(code, options["packages"])
     os.write(said, json.dumps({"code": failed, "batch": batch}).encode() + b"\n")
     os.close(said)
     if failed is not None:
         return
     try:
-        _cage.become_program(result, options)
+        entry.become_program(result, options)
         if batch:
-            harness.run_batch(code, cases, options["case_seconds"] / 4 + time.thread_time(), seen)
-        harness.give(cases[0][0])
-        harness.run_case(code, cases[0][1], seen)
+            program.run_batch(code, cases, options["case_seconds"] / 4 + time.thread_time(), seen)
+        program.give(cases[0][0])
+        program.run_case(code, cases[0][1], seen)
     finally:
         os._exit(70)
 
@@ -242,7 +243,7 @@ def _main(folder: Path) -> None:
 def _shut_in(options: dict[str, Any], user: int) -> list[str]:
     if not LINUX:
         return ["rlimits"] if os.name == "posix" else []
-    from rltf_env.sandbox import isolation
+    from rltf_env.sandbox.cage import isolation
 
     packages = [path for paths in options["packages"].values() for path in paths]
     layers = isolation.enter_namespaces([*options["without"], "pid"])

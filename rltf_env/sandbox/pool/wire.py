@@ -6,7 +6,7 @@ from typing import Any
 
 from rltf_env.core import CallCase, Case, CaseResult, Failure, Outcome, Problem, ScriptCase, StdinCase, Verdict
 from rltf_env.errors import InvalidProblem, UsageError
-from rltf_env.sandbox.harness import Unrepresentable, dump
+from rltf_env.sandbox.values import Unrepresentable, dump
 
 
 def problem(given: Problem) -> dict[str, Any]:

@@ -1,12 +1,11 @@
 """The trusted side: turns what became of a program into the result of each case. Runs in the worker, never a program.
 
-`Referee.judge` asks a runner (see `_launch.py`) to run the program on inputs and operations, and compares what comes back:
-`compare.py` for texts and values, `_script.py` for assertions.
+`Referee.judge` asks a runner (see `launch.py`) to run the program on inputs and operations, and compares what comes back:
+`compare.py` for texts and values, `script.py` and `replay.py` for assertions.
 """
 
 from __future__ import annotations
 
-import builtins
 import json
 import marshal
 import os
@@ -22,37 +21,32 @@ except ImportError:  # not on Windows
     resource = None  # type: ignore[assignment]
 
 from rltf_env.compare import text_matches, value_matches
-from rltf_env.sandbox._script import Replay, Said, Script, Stuck
-from rltf_env.sandbox.harness import FILENAME, MESSAGE, Unrepresentable, decode
-
-SYNTAX_ERROR, RUNTIME_ERROR, WRONG_ANSWER, PASSED = range(4)  # core.Outcome
-LONGEST_NAME = 100  # of an exception's class
-MOST_RUNS = 200  # of one program on one script, whose operations may depend on what earlier ones came to
-RESERVED = frozenset(
-    "WrongAnswer Timeout MemoryLimit OutputLimit FileLimit ProcessLimit ForbiddenCall Killed Exited MissingEntryPoint "
-    "Unrepresentable NotRun Passed".split()
+from rltf_env.sandbox.referee.failures import (
+    PASSED,
+    RUNTIME_ERROR,
+    SYNTAX_ERROR,
+    WRONG_ANSWER,
+    BadProblem,
+    failure,
+    raised,
+    results_of,
+    stuck_line,
+    syntax_failure,
+    unfinished,
 )
+from rltf_env.sandbox.referee.replay import Replay, Said, Stuck
+from rltf_env.sandbox.referee.script import Script
+from rltf_env.sandbox.values import Unrepresentable, decode
+
+MOST_RUNS = 200  # of one program on one script, whose operations may depend on what earlier ones came to
 _BOUNDARY = re.compile(
     rb'^{"case": (\d{1,6}), "out": (\d{1,12}), "cpu": (\d{1,6}\.\d{6}), "status": (-?\d{1,12})}\n', re.MULTILINE
 )
 _NO_MEMORY = b'"kind": "MemoryError"'
-_FRAME = re.compile(rb'^  File "' + re.escape(FILENAME).encode() + rb'", line (\d+) in', re.MULTILINE)
 
 Report = tuple[dict[str, Any], bytes, bytes]  # how a case ended, what it printed, what it returned
 Runner = Callable[[str, bytes, int, bool], tuple[Any, list[Report], Any]]  # program, cases, their number, isolated?
 Result = list[Any]  # outcome, failure (kind, message, line, detail, bases) or None, seconds, stdout
-
-
-class BadProblem(Exception):
-    """No program can be judged on this problem."""
-
-
-def failure(kind: str, message: str = "", line: int | None = None, detail: str = "", bases: Any = ()) -> list[Any]:
-    """A failure as the caller gets it. The message may be the program's: of limited length, and fit for a terminal."""
-    message = message[:MESSAGE]
-    if not message.isprintable():
-        message = "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in message)
-    return [kind, message, line, detail, list(bases)]
 
 
 class Pending(NamedTuple):
@@ -102,7 +96,7 @@ def _checker(source: str | None) -> Any:
 
 
 class Referee:
-    """Judges programs with a runner. Options as in `_options.Options`."""
+    """Judges programs with a runner. Options as in `pool/options.py`."""
 
     def __init__(self, runner: Runner, options: dict[str, Any]) -> None:
         self.runner, self.options = runner, options
@@ -119,7 +113,7 @@ class Referee:
             problem.request = marshal.dumps([self._plan(problem, index) for index in range(count)])
         said, reports, lines = self._run(source, problem, count)
         if said is not None:
-            failed = _syntax_failure(said, source)
+            failed = syntax_failure(said, source)
             return {"results": [[SYNTAX_ERROR, failed, 0.0, ""]] * count, "lines": None if lines is None else []}
         if not alone and any(self._late(record) for record, _, _ in reports):
             return {"again": True}
@@ -210,10 +204,10 @@ class Referee:
     def _stdin(self, problem: Problem, index: int, report: Any) -> tuple[int, Any]:
         record, stdout, data = report
         death = self._death(record, stdout, data)
-        lines = _results(data, 4)
-        raised = next((line for line in lines if "e" in line or "x" in line), None)
-        if death is None and raised is not None:
-            death = _raised(raised) if "e" in raised or raised.get("x") else None
+        lines = results_of(data, 4)
+        error = next((line for line in lines if "e" in line or "x" in line), None)
+        if death is None and error is not None:
+            death = raised(error) if "e" in error or error.get("x") else None
         if death is None and record["status"] != 0:
             death = failure("Exited", "ended with a status", None, str(os.waitstatus_to_exitcode(record["status"])))
         if death is not None:
@@ -227,8 +221,8 @@ class Referee:
 
     def _call(self, problem: Problem, index: int, report: Any) -> tuple[int, Any]:
         record, stdout, data = report
-        lines = _results(data, 3)
-        death = self._death(record, stdout, data) or _unfinished(lines, 3, record)
+        lines = results_of(data, 3)
+        death = self._death(record, stdout, data) or unfinished(lines, 3, record)
         if death is not None:
             return RUNTIME_ERROR, death
         reply = lines[2]
@@ -236,9 +230,9 @@ class Referee:
             name = problem.data["entry_point"]
             return RUNTIME_ERROR, failure("MissingEntryPoint", f"the program defines no {name!r}")
         if "e" in lines[1]:
-            return RUNTIME_ERROR, _raised(lines[1])
+            return RUNTIME_ERROR, raised(lines[1])
         if "e" in reply or "x" in reply:
-            return RUNTIME_ERROR, _raised(reply)
+            return RUNTIME_ERROR, raised(reply)
         try:
             if "v" not in reply:
                 raise Unrepresentable(f"the result, of type {reply.get('kind', '?')}, is not plain data")
@@ -286,10 +280,10 @@ class Referee:
         """The script against a program's results, or the failure of one that left none."""
         record, stdout, data = report
         with self.deadline:
-            lines = _results(data, len(plan) + 1)
+            lines = results_of(data, len(plan) + 1)
         if lines and "ok" in lines[0]:
             return Replay(script, plan, lines[1:], guess=False)
-        death = self._death(record, stdout, data) or _unfinished(lines, 2, record)
+        death = self._death(record, stdout, data) or unfinished(lines, 2, record)
         return death or failure("Exited", "left no result")
 
     def _script_outcome(self, said: Said, report: Any, planned: int) -> tuple[int, Any]:
@@ -300,13 +294,13 @@ class Referee:
         if what == "failed":
             return WRONG_ANSWER, failure("WrongAnswer", detail)
         if what == "raised":
-            return RUNTIME_ERROR, _raised(detail)
+            return RUNTIME_ERROR, raised(detail)
         if what == "missing":
             return RUNTIME_ERROR, failure("MissingEntryPoint", f"the program defines no {detail!r}")
         if what == "unrepresentable":
             return WRONG_ANSWER, failure("Unrepresentable", str(detail))
         if what == "died":
-            death = self._death(record, stdout, data) or _unfinished(_results(data, planned + 1), planned + 1, record)
+            death = self._death(record, stdout, data) or unfinished(results_of(data, planned + 1), planned + 1, record)
             return RUNTIME_ERROR, death or failure("Exited", "ended before the test did")
         if what in ("miss", "long"):
             return RUNTIME_ERROR, failure("Timeout", "the test and the program never came to an end", None, "check")
@@ -316,7 +310,7 @@ class Referee:
 
     def _death(self, record: dict[str, Any], stdout: bytes, data: bytes) -> list[Any] | None:
         """How the process was ended from outside, or None if it went by itself."""
-        line = _stuck_line(data)
+        line = stuck_line(data)
         if record["end"] == "memory":
             return failure("MemoryLimit", "its processes together held too much memory", line, bases=("MemoryError",))
         if record["end"] == "stopped":
@@ -357,67 +351,6 @@ def _operation(op: Any) -> Any:
         return verb, target, True, values, watch
     except (Unrepresentable, ValueError):  # references, or values that marshal has no name for
         return verb, target, False, trees, watch
-
-
-def _unfinished(lines: list[Any], wanted: int, record: dict[str, Any]) -> list[Any] | None:
-    """Why there are fewer than `wanted` results: the program raised or left."""
-    first = lines[0] if lines else {}
-    if "e" in first or "x" in first:
-        return _raised(first)
-    if len(lines) >= wanted:
-        return None
-    return failure("Exited", "ended before it was asked", None, str(os.waitstatus_to_exitcode(record["status"])))
-
-
-def _raised(reply: dict[str, Any]) -> list[Any]:
-    """The failure of an operation. All of it may be forged, so nothing is believed to be of the right type, or short."""
-    if "x" in reply:
-        status = reply["x"] if type(reply["x"]) is int else 1
-        return failure("Exited", "left with exit()", _line(reply), str(status & 0xFF))
-    record = reply["e"] if isinstance(reply.get("e"), dict) else {}
-    bases = [base for base in _listed(record.get("bases")) if _is_exception(base)]
-    kind, message = str(record.get("kind")), str(record.get("message") or "")
-    if record.get("limit") == "processes":
-        return failure("ProcessLimit", message, _line(record), bases=(kind, *bases))
-    if kind == "MemoryError" and record.get("own"):
-        return failure("MemoryLimit", message, _line(record), bases=(kind, *bases))
-    own = record.get("own") and _is_exception(kind)
-    if not own and (kind in RESERVED or hasattr(builtins, kind) or len(kind) > LONGEST_NAME or not kind.isidentifier()):
-        kind = bases[0] if bases else "Exception"
-    return failure(kind, message, _line(record), bases=bases)
-
-
-def _listed(value: Any) -> list[Any]:
-    return value[:50] if isinstance(value, list) else []
-
-
-def _is_exception(name: Any) -> bool:
-    found = getattr(builtins, name, None) if isinstance(name, str) else None
-    return isinstance(found, type) and issubclass(found, BaseException)
-
-
-def _line(record: dict[str, Any]) -> int | None:
-    line = record.get("line")
-    return line if type(line) is int and 0 < line < 1 << 31 else None
-
-
-def _stuck_line(data: bytes) -> int | None:
-    """The line that a killed process was in, from the stack that it left behind its results, innermost frame first."""
-    found = _FRAME.search(data, max(data.rfind(b"(most recent call first)"), 0))
-    return int(found[1]) if found and len(found[1]) < 9 else None
-
-
-def _results(data: bytes, most: int) -> list[dict[str, Any]]:
-    """The first lines of what a program's operations came to, at most so many; those behind them are forged, or none."""
-    lines = []
-    for line in data.split(b"\n", most)[:most]:
-        if not line.startswith(b"{"):
-            break
-        try:
-            lines.append(json.loads(line))
-        except (ValueError, RecursionError):
-            break
-    return lines
 
 
 def _contrast(expected: Any, got: Any) -> str:
@@ -483,31 +416,3 @@ def prepare(output_bytes: int) -> None:
 
 def _on_alarm(*args: Any) -> None:
     raise Stuck
-
-
-# ------------------------------------------------------------------------------------------------------ syntax errors
-
-_OPENING = re.compile(r"[rRbBuUfFtT]{0,3}(\"\"\"|''')")
-
-
-def _syntax_failure(record: dict[str, Any], source: str) -> list[Any]:
-    line, kind = record.get("line"), str(record.get("kind"))
-    if kind in ("ValueError", "UnicodeEncodeError"):  # a NUL or a lone surrogate: no version of Python reads it
-        kind, record["bases"] = "SyntaxError", ["Exception", "BaseException"]
-    detail = "triple_quote" if kind == "SyntaxError" and _opens_triple_quote(source, line, record.get("offset")) else ""
-    line = max(line, 1) if type(line) is int else None
-    return failure(kind, str(record.get("message")), line, detail, record.get("bases") or ())
-
-
-def _opens_triple_quote(source: str, line: Any, offset: Any) -> bool:
-    """True if at this position a triple-quoted string begins that nothing ends. Looks at the program, not at the message."""
-    if type(line) is not int or type(offset) is not int or offset < 1:
-        return False
-    text = source.removeprefix("\ufeff")
-    starts = [0, *(match.end() for match in re.finditer(r"\r\n|\r|\n", text))]
-    if not 1 <= line <= len(starts):
-        return False
-    opening = _OPENING.match(text, starts[line - 1] + offset - 1)
-    if opening is None:
-        return False
-    return re.compile(rf"(?s)(?:\\.|(?!{opening[1]})[^\\])*+{opening[1]}").match(text, opening.end()) is None

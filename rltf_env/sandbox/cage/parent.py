@@ -20,7 +20,6 @@ import json
 import os
 import sys
 import time
-from importlib.util import spec_from_file_location
 from typing import Any, NoReturn
 
 try:
@@ -28,8 +27,10 @@ try:
 except ImportError:  # not on Windows
     resource = None  # type: ignore[assignment]
 
-from rltf_env.sandbox import _folders, _warmth, harness, isolation
-from rltf_env.sandbox._files import (
+from rltf_env.sandbox.cage import folders, isolation, program, purity, trace, warmup
+from rltf_env.sandbox.cage.clock import GUARD, LOOK, Clock, below, children, resident
+from rltf_env.sandbox.cage.entry import DUMPING, Packages, numbers
+from rltf_env.sandbox.cage.files import (
     BATCH,
     CASE,
     LINES,
@@ -44,21 +45,14 @@ from rltf_env.sandbox._files import (
     release,
     restore,
 )
-from rltf_env.sandbox._frames import Turns, pack, pack_text, write_all, write_frame
+from rltf_env.sandbox.frames import Turns, pack, pack_text, write_all, write_frame
 
 REQUESTS, REPLIES = LINES + 1, LINES + 2  # pipes
 FOLDERS = REPLIES + 1  # the first of the private folders
 LAST = FOLDERS + 8  # no program has a descriptor from REPORT to this one
 
 
-def _numbers(names: str) -> tuple[int, ...]:
-    return tuple(getattr(_signal, name) for name in names.split() if hasattr(_signal, name))
-
-
-LOOK = 0.1  # seconds between looks at a program that takes its time
-GUARD = 60  # times its limit, after which a program is ended though it never got a processor
-_DUMPING = _numbers("SIGXFSZ SIGXCPU SIGSYS")  # on these, too, a program leaves its stack behind
-_HIDDEN = (*_numbers("SIGCHLD SIGABRT SIGSEGV SIGBUS SIGFPE SIGILL"), *_DUMPING)
+_HIDDEN = (*numbers("SIGCHLD SIGABRT SIGSEGV SIGBUS SIGFPE SIGILL"), *DUMPING)
 Report = tuple[dict[str, Any], bytes, bytes]
 
 
@@ -74,7 +68,7 @@ class Cage:
         self.options, self.alone, self.on_entry, self.adopt = options, alone, on_entry, adopt
         self.cpu = float(options["case_seconds"])
         self.hard = self.cpu + max(0.25 * self.cpu, 0.1)  # killed here; between the two it is run once more, alone
-        self.limits = harness.limits(options)
+        self.limits = program.limits(options)
         self.home, self.keep = os.getcwd(), set(os.listdir())
         self.folders = isolation.folders()
         self.fds = tuple(range(FOLDERS, FOLDERS + len(self.folders)))
@@ -109,35 +103,35 @@ class Cage:
     def _child(self, payload: bytes | memoryview) -> NoReturn:
         try:
             os.closerange(REQUESTS, REPLIES + 1)
-            program, packed, isolated = harness.unpacked(payload)
-            cases = harness.unpacked(packed)
+            source, packed, isolated = program.unpacked(payload)
+            cases = program.unpacked(packed)
             if self.options["trace"]:
-                os.ftruncate(LINES, len(program) + 2)
+                os.ftruncate(LINES, len(source) + 2)
             if len(cases) == 1:
                 _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
                 self._limit()
-                code = harness.code_of(program)
+                code = program.code_of(source)
             else:
-                code = self._compile_within_limits(program)
+                code = self._compile_within_limits(source)
             if isinstance(code, dict):
                 write_all(REPORT, pack([code, []], []))
                 os._exit(0)
             if len(cases) == 1:
                 self._enter(code, cases[0])
-            if not isolated and harness.pure(code, self.options["packages"]):
+            if not isolated and purity.pure(code, self.options["packages"]):
                 self._batch(code, cases)
             self._each(code, cases)
         finally:
             os._exit(70)
 
-    def _compile_within_limits(self, program: str | bytes) -> Any:
+    def _compile_within_limits(self, source: str | bytes) -> Any:
         kinds = (resource.RLIMIT_AS, resource.RLIMIT_CPU)
         before = [resource.getrlimit(kind) for kind in kinds]
         for kind, limit in self.limits:
             if kind in kinds:
                 resource.setrlimit(kind, (limit[0], resource.getrlimit(kind)[1]))
         _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (_signal.SIGXCPU,))
-        code = harness.code_of(program)
+        code = program.code_of(source)
         _signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGXCPU,))
         for kind, limit in zip(kinds, before, strict=True):
             resource.setrlimit(kind, limit)
@@ -177,10 +171,10 @@ class Cage:
         write_all(REPORT, BATCH)
         _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
         self._limit()
-        seen = harness.map_lines(LINES) if self.options["trace"] else None
+        seen = trace.map_lines(LINES) if self.options["trace"] else None
         os.closerange(REPORT, LAST + 1)
         self.on_entry()
-        harness.run_batch(code, cases, self.cpu / 4, seen)
+        program.run_batch(code, cases, self.cpu / 4, seen)
 
     def _limit(self) -> None:
         for what, limits in self.limits:
@@ -191,11 +185,11 @@ class Cage:
         try:
             stdin, ops = case
             if stdin:
-                harness.give(stdin)
-            seen = harness.map_lines(LINES) if self.options["trace"] else None
+                program.give(stdin)
+            seen = trace.map_lines(LINES) if self.options["trace"] else None
             os.closerange(REPORT, LAST + 1)  # with what `map_lines` opened
             self.on_entry()
-            harness.run_case(code, ops, seen)
+            program.run_case(code, ops, seen)
         finally:
             os._exit(70)
 
@@ -287,7 +281,7 @@ class Cage:
         if self.alone:
             os.kill(-1, _signal.SIGKILL)  # a child may be one that the program has foisted on us
         else:
-            for child in _children():
+            for child in children():
                 os.kill(child, _signal.SIGKILL)
         return True
 
@@ -318,7 +312,7 @@ class Cage:
         else:
             return
         for folder in self.folders:
-            _folders.empty(folder, self.keep if folder == "." else ())
+            folders.empty(folder, self.keep if folder == "." else ())
         self.clean = [os.listdir(folder) for folder in self.folders]
 
 
@@ -340,164 +334,7 @@ def hold(folders: list[str]) -> None:
 _RECORD = '{"status": %(status)d, "seconds": %(seconds)r, "wall": %(wall)r, "end": "%(end)s"}'
 
 
-def end_children() -> None:
-    """Kills every child of this process, and what becomes one when its parent dies, until there are none."""
-    while True:
-        try:
-            while os.wait4(-1, os.WNOHANG)[0]:
-                pass
-        except ChildProcessError:
-            return
-        for child in _children():
-            os.kill(child, _signal.SIGKILL)
-        time.sleep(0.001)
-
-
-def become_program(result: int, options: dict[str, Any]) -> None:
-    """Makes a process that was started for one case ready for it: descriptors, a stack left behind on death."""
-    os.dup2(result, RESULT)
-    os.closerange(RESULT + 1, 256)
-    faulthandler.enable(RESULT, all_threads=False)
-    if hasattr(faulthandler, "register"):
-        for signal in _DUMPING:
-            _signal.signal(signal, _signal.SIG_DFL)
-            faulthandler.register(signal, RESULT, all_threads=False, chain=True)
-    sys.meta_path.append(Packages(options["packages"]))  # type: ignore[arg-type]
-    harness.seed()
-    sys.argv[:] = ["program.py"]
-
-
-def limit(options: dict[str, Any]) -> None:
-    """Limits this process, where the system has limits."""
-    if resource is not None:
-        for what, pair in harness.limits(options):
-            resource.setrlimit(what, pair)
-
-
-def _children() -> list[int]:
-    with open(f"/proc/self/task/{os.getpid()}/children") as file:
-        return [int(pid) for pid in file.read().split()]
-
-
-def resident(pid: str) -> int:
-    """Bytes of memory that a process has in use."""
-    try:
-        with open(f"/proc/{pid}/statm") as file:
-            return int(file.read().split()[1]) * resource.getpagesize()
-    except (OSError, IndexError):
-        return 0
-
-
-def below(pid: str) -> list[str]:
-    """The processes that come from one, by their numbers in `/proc`, as far as they are shown there."""
-    found, todo = [], [pid]
-    while todo:
-        with contextlib.suppress(OSError):  # it has ended
-            parent = todo.pop()
-            for thread in os.listdir(f"/proc/{parent}/task"):
-                with open(f"/proc/{parent}/task/{thread}/children") as file:
-                    children = file.read().split()
-                found += children
-                todo += children
-    return found
-
-
-def cpu_seconds(pid: int) -> float:
-    """CPU time of a process, of all its threads: the clock that clock_getcpuclockid(3) names."""
-    try:
-        return time.clock_gettime((~pid << 3) | 2)
-    except OSError:
-        return 0.0
-
-
-class Clock:
-    """What became of a process's time: computing (`cpu`), or nothing (`idle`). Seconds; `look` brings them up to date.
-
-    The rest it was ready to run and did not get a processor. That depends on the machine's load and is no fault of the
-    program, so no verdict may depend on it. The kernel counts such a wait when it is over. So what passed while a program that
-    is ready now (R) did not compute is in doubt until the next look, and no longer if it has run since: else a program that
-    sleeps between the looks would only have to be awake for each.
-    """
-
-    def __init__(self, pid: int, shown: str, start: float | None = None) -> None:
-        self.pid, self.shown = pid, shown  # its number for this process, and in /proc; empty if it has none there
-        self.start = time.monotonic() if start is None else start
-        self.cpu = self.idle = self.passed = self._seen = self._waited = self._doubt = 0.0
-        self.states = ""  # of its threads: R runs or is ready to, S sleeps, T is stopped, ...
-        self._ready: dict[str, int] = {}
-
-    def due(self) -> bool:
-        """True if it is time to look: not for what ends at once."""
-        self.passed = time.monotonic() - self.start
-        return self.passed - self._seen >= LOOK / 20 and self.passed >= LOOK / 2
-
-    def look(self) -> None:
-        states, waited, ready = threads(self.shown) if self.shown else ("", None, {})
-        starved = any(self._ready.get(thread) == ran for thread, ran in ready.items())
-        self._ready = ready
-        self.note(time.monotonic() - self.start, cpu_seconds(self.pid), waited, states, starved)
-
-    def note(self, passed: float, cpu: float, waited: float | None, states: str, starved: bool = False) -> None:
-        """Takes down what is known now.
-
-        Args:
-            passed: seconds since the start.
-            cpu: seconds that it computed.
-            waited: seconds that it waited for a processor, as far as the kernel has counted them. None: it does not say.
-            states: of its threads.
-            starved: a thread is ready, was so at the last look, and has not run in between.
-        """
-        length, ran = passed - self._seen, cpu - self.cpu
-        lost = max(self._doubt + length - ran - max((waited or 0.0) - self._waited, 0.0), 0.0)
-        self._doubt = 0.0
-        if "R" in states and waited is None:
-            lost = 0.0
-        elif "R" in states:
-            self._doubt = lost if starved or not ran else min(lost, length)
-        self.idle += lost - self._doubt
-        self.states, self._seen, self.cpu, self._waited = states, passed, cpu, waited or 0.0
-
-
-def threads(pid: str) -> tuple[str, float | None, dict[str, int]]:
-    """What the threads of a process do.
-
-    Returns:
-        their states; the seconds that they were ready to run and did not get a processor, if the kernel counts them; how long,
-        in nanoseconds, those that are ready now have run.
-    """
-    states, waited, total, ready = "", 0.0, 0, {}
-    try:
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{thread}/stat", "rb") as file:
-                state = chr(file.read().rpartition(b")")[2][1])
-            states += state
-            with open(f"/proc/{pid}/task/{thread}/schedstat", "rb") as file:
-                ran, delayed, _ = map(int, file.read().split())
-            waited += delayed / 1e9
-            total += ran
-            if state == "R":
-                ready[thread] = ran
-    except (OSError, ValueError):  # it ends, or the kernel keeps no such statistics
-        pass
-    return states, waited if total else None, ready
-
-
 # -------------------------------------------------------------------------------------------------------- the process
-
-
-class Packages:
-    """Finds the third-party packages that programs may import, and no others."""
-
-    def __init__(self, files: dict[str, list[str]]) -> None:
-        self.files = files
-
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        if name not in self.files:
-            return None
-        place = self.files[name][0]  # the folder around it may not be listed
-        if not os.path.isdir(place):
-            return spec_from_file_location(name, place)
-        return spec_from_file_location(name, os.path.join(place, "__init__.py"), submodule_search_locations=[place])
 
 
 def serve(options: dict[str, Any], *, alone: bool, on_entry: Any, adopt: Any) -> NoReturn:
@@ -507,14 +344,14 @@ def serve(options: dict[str, Any], *, alone: bool, on_entry: Any, adopt: Any) ->
     faulthandler.enable(RESULT, all_threads=False)
     _signal.set_wakeup_fd(-1)
     _signal.pthread_sigmask(_signal.SIG_BLOCK, _HIDDEN)
-    for signal in (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, *_DUMPING):
+    for signal in (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, *DUMPING):
         _signal.signal(signal, _signal.SIG_DFL)
-    for signal in _DUMPING:
+    for signal in DUMPING:
         faulthandler.register(signal, RESULT, all_threads=False, chain=True)
     sys.meta_path.append(Packages(options["packages"]))  # type: ignore[arg-type]
-    harness.seed()
+    program.seed()
     gc.collect()
-    _warmth.settle()
+    warmup.settle()
     gc.freeze()
     while True:
         try:

@@ -9,7 +9,7 @@ from multiprocessing import current_process
 from typing import Any
 
 from rltf_env.errors import UnknownName, UsageError
-from rltf_env.sandbox.isolation import LAYERS, LEVELS
+from rltf_env.sandbox.cage.isolation import LAYERS, LEVELS
 
 
 @dataclass(frozen=True)

@@ -9,193 +9,25 @@ dead; whatever a program does to this code, it can only harm its own results.
 # (modules that some platforms lack are used only where the layers that need them are)
 from __future__ import annotations
 
-import collections
 import errno
 import json
 import marshal
 import os
 import sys
 import time
-from opcode import opmap as _opmap
-from opcode import opname as _opname
 from types import ModuleType
 from typing import Any, NoReturn
 
 try:
     import resource
-except ImportError:  # not on Windows, where `_spawn` does without
+except ImportError:  # not on Windows, where `per_case` does without
     resource = None  # type: ignore[assignment]
 
-FILENAME = "<program>"
+from rltf_env.sandbox.cage.trace import trace_lines
+from rltf_env.sandbox.values import FILENAME, MESSAGE, Unrepresentable, decode, dump, quote, type_name
+
 RESULT = 3
-DEEPEST = 200  # levels of nesting that a value may have on its way out
-MESSAGE = 500  # characters of an exception's message that are kept
 DEPTH = 1000  # frames that a program may have, as at Python's start, wherever it is compiled and run
-
-# ------------------------------------------------------------------------------------------------- plain data as JSON
-
-_SCALARS = frozenset({int, float, str, bool, type(None)})
-_BIG = 1 << 4096  # above this an int would meet Python's limit on digits
-_CLASSES = {kind.__name__: kind for kind in (int, float, str, bool, list, tuple, dict, set, frozenset, bytes, complex)}
-_CLASSES |= {"object": object, "type": type, "bytearray": bytearray, "NoneType": type(None)}
-_NAMES = {kind: name for name, kind in _CLASSES.items()}
-_quote = json.encoder.encode_basestring_ascii
-
-
-class Unrepresentable(Exception):
-    """A value that is not plain data."""
-
-
-def dump(v: Any, refs: Any = None, depth: int = 0, type: Any = type, len: Any = len) -> str:
-    """JSON text of a plain value: exact types, none of the value's own code is run. `decode(json.loads(text))` gives it back.
-
-    An instance of a subclass of a plain type leaves as its plain base value; numpy's scalars and arrays as Python's. `refs`
-    may turn anything else into a reference (a number); without it, it is Unrepresentable.
-    """
-    kind = type(v)
-    if kind is int:
-        return int.__repr__(v) if -_BIG < v < _BIG else f'{{"i": "{v:x}"}}'
-    if kind is str:
-        return _quote(v)
-    if kind is bool:
-        return "true" if v else "false"
-    if v is None:
-        return "null"
-    if kind is float:
-        return float.__repr__(v) if -_INFINITY < v < _INFINITY else _ODD[float.__repr__(v)]
-    if depth > DEEPEST:
-        raise Unrepresentable("nested too deeply")
-    depth += 1
-    if kind is list:
-        return _dump_list(v, refs, depth)
-    if kind is tuple:
-        return f'{{"t": [{", ".join([dump(item, refs, depth) for item in v])}]}}'
-    if kind is dict:
-        return _dump_pairs("d", v.items(), refs, depth)
-    if kind is set or kind is frozenset:
-        return f'{{"{"s" if kind is set else "f"}": [{", ".join([dump(item, refs, depth) for item in v])}]}}'
-    return _dump_other(v, kind, refs, depth)
-
-
-_INFINITY = float("inf")
-_ODD = {"inf": "Infinity", "-inf": "-Infinity", "nan": "NaN"}
-
-
-def _dump_list(v: list[Any], refs: Any, depth: int) -> str:
-    if len(v) > 64:
-        kinds = set(map(type, v))
-        if kinds <= _SCALARS and (int not in kinds or (len(kinds) == 1 and min(v) > -_BIG and max(v) < _BIG)):
-            return json.dumps(v)
-    return f"[{', '.join([dump(item, refs, depth) for item in v])}]"
-
-
-def _dump_pairs(tag: str, pairs: Any, refs: Any, depth: int) -> str:
-    texts = [f"[{dump(key, refs, depth)}, {dump(item, refs, depth)}]" for key, item in pairs]
-    return f'{{"{tag}": [{", ".join(texts)}]}}'
-
-
-def _dump_other(v: Any, kind: Any, refs: Any, depth: int) -> str:
-    if refs is not None:
-        found = refs(v)
-        if found is not None:
-            return f'{{"x": {found}}}'
-    if kind is bytes or kind is bytearray:
-        return f'{{"{"b" if kind is bytes else "B"}": "{v.hex()}"}}'
-    if kind is complex:
-        return f'{{"c": [{dump(v.real)}, {dump(v.imag)}]}}'
-    if kind is range:
-        return f'{{"r": [{dump(v.start)}, {dump(v.stop)}, {dump(v.step)}]}}'
-    if kind is collections.deque:
-        return f'{{"q": [{", ".join([dump(item, refs, depth) for item in v])}]}}'
-    if kind is collections.OrderedDict:
-        return _dump_pairs("o", [(key, v[key]) for key in v], refs, depth)
-    if kind is type and v in _NAMES:
-        return f'{{"n": "{_NAMES[v]}"}}'
-    if v is NotImplemented or v is Ellipsis:
-        return f'{{"n": "{v!r}"}}'
-    return _dump_base(v, kind, refs, depth)
-
-
-_BASES: tuple[tuple[Any, Any], ...] = (
-    (int, int.__int__),
-    (float, float.__float__),
-    (str, str.__str__),
-    (complex, complex.__complex__),
-    (list, lambda v: list.__getitem__(v, slice(None))),
-    (tuple, lambda v: tuple.__getitem__(v, slice(None))),
-    (dict, lambda v: {key: dict.__getitem__(v, key) for key in dict.keys(v)}),
-    (set, lambda v: set(set.__iter__(v))),
-    (frozenset, lambda v: frozenset(frozenset.__iter__(v))),
-    (bytes, lambda v: bytes.__getitem__(v, slice(None))),
-    (bytearray, lambda v: bytearray.__getitem__(v, slice(None))),
-)
-
-
-def _dump_base(v: Any, kind: Any, refs: Any, depth: int, mro: Any = type.__dict__["__mro__"].__get__) -> str:
-    bases = mro(kind)
-    for base, plain in _BASES:
-        if base in bases:
-            return dump(plain(v), refs, depth)
-    fraction, decimal = sys.modules.get("fractions"), sys.modules.get("decimal")
-    if decimal and kind is decimal.Decimal:
-        return f'{{"D": {_quote(str(v))}}}'
-    if fraction and kind is fraction.Fraction:
-        return f'{{"F": [{dump(v.numerator)}, {dump(v.denominator)}]}}'
-    numpy = sys.modules.get("numpy")
-    if numpy and (numpy.generic in bases or numpy.ndarray in bases) and v.dtype.kind in "biufcUS":
-        return dump(v.tolist(), refs, depth)
-    raise Unrepresentable(f"{type_name(kind)} is not plain data")
-
-
-def decode(tree: Any, refs: Any = None) -> Any:
-    """The value whose `dump` reads as the JSON `tree`: plain types only. Raises Unrepresentable on anything else."""
-    if type(tree) is list:
-        if set(map(type, tree)) <= _SCALARS:
-            return tree
-        return [decode(item, refs) for item in tree]
-    if type(tree) is not dict:
-        return tree
-    try:
-        ((tag, body),) = tree.items()
-        return refs(body) if tag == "x" and refs else _DECODERS[tag](body, refs)
-    except Unrepresentable:
-        raise
-    except Exception as error:  # a forged result may be anything
-        raise Unrepresentable("malformed value") from error
-
-
-def _decimal(text: str, refs: Any) -> Any:
-    from decimal import Decimal
-
-    return Decimal(text)
-
-
-def _fraction(pair: Any, refs: Any) -> Any:
-    from fractions import Fraction
-
-    return Fraction(decode(pair[0]), decode(pair[1]))
-
-
-_DECODERS: dict[str, Any] = {
-    "i": lambda body, refs: int(body, 16),
-    "t": lambda body, refs: tuple(decode(item, refs) for item in body),
-    "d": lambda body, refs: {decode(k, refs): decode(v, refs) for k, v in body},
-    "o": lambda body, refs: collections.OrderedDict((decode(k, refs), decode(v, refs)) for k, v in body),
-    "s": lambda body, refs: {decode(item, refs) for item in body},
-    "f": lambda body, refs: frozenset(decode(item, refs) for item in body),
-    "q": lambda body, refs: collections.deque(decode(item, refs) for item in body),
-    "b": lambda body, refs: bytes.fromhex(body),
-    "B": lambda body, refs: bytearray.fromhex(body),
-    "c": lambda body, refs: complex(*body),
-    "r": lambda body, refs: range(*(decode(n) for n in body)),
-    "n": lambda body, refs: {"NotImplemented": NotImplemented, "Ellipsis": ...}.get(body) or _CLASSES[body],
-    "D": _decimal,
-    "F": _fraction,
-}
-
-# ------------------------------------------------------------------------------------------------- inside the program
-
-type_name = type.__dict__["__name__"].__get__
 
 
 def describe(error: BaseException, _type=type, mro=type.__dict__["__mro__"].__get__) -> dict[str, Any]:
@@ -322,7 +154,7 @@ class _Session:
         try:
             return f'{{"v": {dump(value, self._ref)}{after}}}'
         except Unrepresentable:
-            kind = _quote(str(type_name(type(value))))
+            kind = quote(str(type_name(type(value))))
             return f'{{"h": {len(self.held) - 1}, "kind": {kind}{after}}}'
         except RecursionError:
             return '{"u": "nested too deeply"}'
@@ -444,7 +276,7 @@ def run_case(code: Any, ops: Any, seen: Any = None) -> NoReturn:
     """
     emit, exit = _emit, os._exit
     if seen is not None:
-        _trace_lines(seen)
+        trace_lines(seen)
     exit(_run(code, ops, emit) & 0xFF)
 
 
@@ -473,60 +305,6 @@ def _run(code: Any, ops: Any, emit: Any) -> int:
     return _finish(module, emit) or status
 
 
-# ------------------------------------------------------------------------------------------------------ pure programs
-
-_HARMLESS = frozenset(
-    "math cmath collections itertools functools heapq bisect string typing re operator copy sys fractions statistics array abc "
-    "enum random datetime numbers dataclasses __future__".split()
-)
-_TELLING = frozenset(
-    "exec eval compile globals locals vars setattr delattr open breakpoint help memoryview modules meta_path path_hooks "
-    "settrace setprofile setswitchinterval set_int_max_str_digits set_asyncgen_hooks set_coroutine_origin_tracking_depth "
-    "addaudithook _getframe _current_frames displayhook excepthook unraisablehook register f_back f_globals f_locals f_builtins "
-    "tb_frame gi_frame cr_frame ag_frame __builtins__ __import__ __loader__ __spec__ __globals__ __code__ __dict__ __class__ "
-    "__bases__ __base__ __mro__ __subclasses__ __getattribute__ __reduce__ __reduce_ex__ __del__ __stdin__ __stdout__".split()
-)
-_IMPURE = _TELLING | (sys.stdlib_module_names - _HARMLESS)
-
-
-def pure(code: Any, packages: Any) -> bool:
-    """True if running this code leaves nothing behind in its process that another run of it could notice.
-
-    Judged by the names that it uses anywhere: none of a module with a state, none that leads to the interpreter's own. And it
-    sets attributes of local names only (`self.x = 1`): what is global may be a module or a class of the library. A program
-    that gets around this earns nothing: it still has to give the right answer to every input.
-    """
-    todo = [code]
-    while todo:
-        code = todo.pop()
-        for name in code.co_names:
-            if name in _IMPURE or name in packages or ("." in name and name != "collections.abc"):
-                return False
-        if not _SETTERS.isdisjoint(code.co_code[::2]) and not _sets_own(code):
-            return False
-        todo += [constant for constant in code.co_consts if type(constant) is _CodeType]
-    return True
-
-
-def _sets_own(code: Any) -> bool:
-    """True if every attribute that this code sets or deletes is one of a local name, or a standard stream."""
-    raw = code.co_code
-    for at in range(2, len(raw), 2):
-        if raw[at] not in _SETTERS:
-            continue
-        before, number = _opname[raw[at - 2]], raw[at + 1]
-        if before == "EXTENDED_ARG":  # more than 256 names: rare, and not worth reading on
-            return False
-        stream = _opname[raw[at]] == "STORE_ATTR" and code.co_names[number] in ("stdin", "stdout")
-        if not stream and "LOAD_FAST" not in before and before != "LOAD_DEREF":
-            return False
-    return True
-
-
-_SETTERS = frozenset(number for name, number in _opmap.items() if name in ("STORE_ATTR", "DELETE_ATTR"))
-_CodeType = type((lambda: 0).__code__)
-
-
 def run_batch(code: Any, cases: Any, budget: float, seen: Any = None) -> NoReturn:
     """Runs all cases of a pure program in this process, each in a namespace of its own, until `budget` seconds are used up.
 
@@ -542,7 +320,7 @@ def run_batch(code: Any, cases: Any, budget: float, seen: Any = None) -> NoRetur
     stdin, stdout = os.dup(0), os.dup(1)
     path = list(sys.path)
     if seen is not None:
-        _trace_lines(seen)
+        trace_lines(seen)
     before = clock()
     for number, (text, ops) in enumerate(cases):
         if number:
@@ -603,48 +381,6 @@ def _finish(module: ModuleType, emit: Any) -> int:
         pass
     _flush()
     return status
-
-
-def lines_in(source: str) -> int:
-    """At least as many lines as a program has, whatever ends them."""
-    return source.count("\n") + source.count("\r") + 1
-
-
-def map_lines(fd: int) -> Any:
-    """The shared memory file of lines, a byte each."""
-    import mmap
-
-    return mmap.mmap(fd, os.fstat(fd).st_size)
-
-
-def _trace_lines(seen: Any) -> None:
-    """Marks every line of the program that runs in `seen`, a shared memory file that outlives a killed process."""
-    size = len(seen)
-    monitoring = getattr(sys, "monitoring", None)
-    if monitoring is not None:
-
-        def on_line(code: Any, line: int, filename: str = FILENAME, size: int = size) -> Any:
-            if code.co_filename == filename and line < size:
-                seen[line] = 1
-            return monitoring.DISABLE
-
-        monitoring.use_tool_id(monitoring.COVERAGE_ID, "rltf")
-        monitoring.register_callback(monitoring.COVERAGE_ID, monitoring.events.LINE, on_line)
-        monitoring.set_events(monitoring.COVERAGE_ID, monitoring.events.LINE)
-        return
-
-    def local(frame: Any, event: str, arg: Any, size: int = size) -> Any:
-        if event == "line" and frame.f_lineno < size:
-            seen[frame.f_lineno] = 1
-        return local
-
-    def on_call(frame: Any, event: str, arg: Any, filename: str = FILENAME) -> Any:
-        return local if frame.f_code.co_filename == filename else None
-
-    import threading
-
-    sys.settrace(on_call)
-    threading.settrace(on_call)
 
 
 # ------------------------------------------------------------------------------------------------------------ limits

@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 
-from rltf_env.sandbox import harness
+from rltf_env.sandbox.cage import trace
 
 STDIN, STDOUT, STDERR, RESULT, REPORT, LINES = range(6)  # their descriptors in the cage
 CASE = (STDIN, STDOUT, RESULT)  # used anew for every case
@@ -77,4 +77,4 @@ class Files:
 
     def ran(self, source: str) -> list[int]:
         """The lines of the program that ran, if they were to be traced."""
-        return [line for line, seen in enumerate(os.pread(self.lines, harness.lines_in(source) + 1, 0)) if seen]
+        return [line for line, seen in enumerate(os.pread(self.lines, trace.lines_in(source) + 1, 0)) if seen]

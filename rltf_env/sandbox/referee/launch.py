@@ -9,9 +9,9 @@ import os
 import sys
 from typing import Any
 
-from rltf_env.sandbox import _folders, isolation
-from rltf_env.sandbox._files import BATCH, Files, content
-from rltf_env.sandbox._frames import Alert, read_frame, unpack, write_frame
+from rltf_env.sandbox.cage import folders, isolation
+from rltf_env.sandbox.cage.files import BATCH, Files, content
+from rltf_env.sandbox.frames import Alert, read_frame, unpack, write_frame
 
 
 class Unclean(Exception):
@@ -21,20 +21,21 @@ class Unclean(Exception):
 def runner(options: dict[str, Any], alert: Alert) -> tuple[Any, Any, list[str]]:
     """The runner that `options["backend"]` asks for, what to tell the programs that are to come, the layers in force."""
     if options["backend"] == "subprocess":
-        from rltf_env.sandbox import _spawn
+        from rltf_env.sandbox.cage import per_case
 
-        run, layers = _spawn.runner(options)
+        run, layers = per_case.runner(options)
         return run, lambda source: None, layers
     return _forks(options, alert)
 
 
 def _forks(options: dict[str, Any], alert: Alert) -> tuple[Any, Any, list[str]]:
-    from rltf_env.sandbox import _ahead, _cage, _warmth, harness
+    from rltf_env.sandbox.cage import parent, program, warmup
+    from rltf_env.sandbox.referee import precompile
 
-    _warmth.load()
-    harness.warm_up()
-    harness.rehearse(40)
-    compiler = _ahead.Compiler()
+    warmup.load()
+    program.warm_up()
+    program.rehearse(40)
+    compiler = precompile.Compiler()
     files = Files()
     requests, to_cage = os.pipe()
     from_cage, replies = os.pipe()
@@ -48,9 +49,9 @@ def _forks(options: dict[str, Any], alert: Alert) -> tuple[Any, Any, list[str]]:
             os.close(from_cage)
             _become_cage(options, [*files.in_order(), requests, replies], layers, user, folder)
         except BaseException as error:
-            moved = os.fstat(_cage.REPLIES).st_ino == inode
+            moved = os.fstat(parent.REPLIES).st_ino == inode
             write_frame(
-                _cage.REPLIES if moved else replies, json.dumps({"error": f"{type(error).__name__}: {error}"}).encode()
+                parent.REPLIES if moved else replies, json.dumps({"error": f"{type(error).__name__}: {error}"}).encode()
             )
         finally:
             os._exit(70)
@@ -61,9 +62,9 @@ def _forks(options: dict[str, Any], alert: Alert) -> tuple[Any, Any, list[str]]:
     if "error" in hello:
         raise OSError(f"the cage could not be made: {hello['error']}")
     if "root" in hello["layers"]:
-        _folders.remove(folder)
+        folders.remove(folder)
     else:
-        atexit.register(_folders.remove, folder)
+        atexit.register(folders.remove, folder)
 
     def run(source: str, cases: bytes, count: int, isolated: bool = False) -> Any:
         compiled = compiler.answer(source)
@@ -89,7 +90,7 @@ def _forks(options: dict[str, Any], alert: Alert) -> tuple[Any, Any, list[str]]:
 
 
 def _become_cage(options: dict[str, Any], fds: list[int], layers: list[str], user: int, folder: str) -> None:
-    from rltf_env.sandbox import _cage
+    from rltf_env.sandbox.cage import parent
 
     for number, fd in enumerate([os.dup2(fd, 100 + number) for number, fd in enumerate(fds)]):
         os.dup2(fd, number)
@@ -99,8 +100,8 @@ def _become_cage(options: dict[str, Any], fds: list[int], layers: list[str], use
     os.chdir(os.path.join(folder, "work"))
     layers = isolation.confine(options, layers, packages, user)
     isolation.die_with_parent()
-    _cage.hold(isolation.folders())
-    write_frame(_cage.REPLIES, json.dumps({"layers": layers}).encode())
+    parent.hold(isolation.folders())
+    write_frame(parent.REPLIES, json.dumps({"layers": layers}).encode())
     on_entry, adopt, alone = isolation.dumpable(), isolation.adopt_orphans, "pid" in layers
     if not alone:
         adopt()
@@ -111,7 +112,7 @@ def _become_cage(options: dict[str, Any], fds: list[int], layers: list[str], use
         del sys.modules[name]
     sys.modules["__main__"].__dict__.clear()
     sys.argv[:] = ["program.py"]
-    _cage.serve(options, alone=alone, on_entry=on_entry, adopt=adopt)
+    parent.serve(options, alone=alone, on_entry=on_entry, adopt=adopt)
 
 
 def _in_session(dumpable: Any) -> Any:

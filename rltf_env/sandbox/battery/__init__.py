@@ -1,0 +1,1 @@
+"""Hostile, odd and honest programs that every judge is tried on."""

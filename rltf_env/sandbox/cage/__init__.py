@@ -1,0 +1,1 @@
+"""The processes beside and around a program: they know no answers."""

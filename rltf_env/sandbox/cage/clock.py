@@ -1,0 +1,139 @@
+"""What the processes of a program use: time, memory, and which processes there are. Standard library only."""
+
+# pyright: reportOptionalMemberAccess=false
+from __future__ import annotations
+
+import _signal  # pyright: ignore[reportMissingImports]
+import contextlib
+import os
+import time
+
+try:
+    import resource
+except ImportError:  # not on Windows
+    resource = None  # type: ignore[assignment]
+
+
+LOOK = 0.1  # seconds between looks at a program that takes its time
+GUARD = 60  # times its limit, after which a program is ended though it never got a processor
+
+
+def children() -> list[int]:
+    with open(f"/proc/self/task/{os.getpid()}/children") as file:
+        return [int(pid) for pid in file.read().split()]
+
+
+def resident(pid: str) -> int:
+    """Bytes of memory that a process has in use."""
+    try:
+        with open(f"/proc/{pid}/statm") as file:
+            return int(file.read().split()[1]) * resource.getpagesize()
+    except (OSError, IndexError):
+        return 0
+
+
+def below(pid: str) -> list[str]:
+    """The processes that come from one, by their numbers in `/proc`, as far as they are shown there."""
+    found, todo = [], [pid]
+    while todo:
+        with contextlib.suppress(OSError):  # it has ended
+            parent = todo.pop()
+            for thread in os.listdir(f"/proc/{parent}/task"):
+                with open(f"/proc/{parent}/task/{thread}/children") as file:
+                    children = file.read().split()
+                found += children
+                todo += children
+    return found
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time of a process, of all its threads: the clock that clock_getcpuclockid(3) names."""
+    try:
+        return time.clock_gettime((~pid << 3) | 2)
+    except OSError:
+        return 0.0
+
+
+class Clock:
+    """What became of a process's time: computing (`cpu`), or nothing (`idle`). Seconds; `look` brings them up to date.
+
+    The rest it was ready to run and did not get a processor. That depends on the machine's load and is no fault of the
+    program, so no verdict may depend on it. The kernel counts such a wait when it is over. So what passed while a program that
+    is ready now (R) did not compute is in doubt until the next look, and no longer if it has run since: else a program that
+    sleeps between the looks would only have to be awake for each.
+    """
+
+    def __init__(self, pid: int, shown: str, start: float | None = None) -> None:
+        self.pid, self.shown = pid, shown  # its number for this process, and in /proc; empty if it has none there
+        self.start = time.monotonic() if start is None else start
+        self.cpu = self.idle = self.passed = self._seen = self._waited = self._doubt = 0.0
+        self.states = ""  # of its threads: R runs or is ready to, S sleeps, T is stopped, ...
+        self._ready: dict[str, int] = {}
+
+    def due(self) -> bool:
+        """True if it is time to look: not for what ends at once."""
+        self.passed = time.monotonic() - self.start
+        return self.passed - self._seen >= LOOK / 20 and self.passed >= LOOK / 2
+
+    def look(self) -> None:
+        states, waited, ready = threads(self.shown) if self.shown else ("", None, {})
+        starved = any(self._ready.get(thread) == ran for thread, ran in ready.items())
+        self._ready = ready
+        self.note(time.monotonic() - self.start, cpu_seconds(self.pid), waited, states, starved)
+
+    def note(self, passed: float, cpu: float, waited: float | None, states: str, starved: bool = False) -> None:
+        """Takes down what is known now.
+
+        Args:
+            passed: seconds since the start.
+            cpu: seconds that it computed.
+            waited: seconds that it waited for a processor, as far as the kernel has counted them. None: it does not say.
+            states: of its threads.
+            starved: a thread is ready, was so at the last look, and has not run in between.
+        """
+        length, ran = passed - self._seen, cpu - self.cpu
+        lost = max(self._doubt + length - ran - max((waited or 0.0) - self._waited, 0.0), 0.0)
+        self._doubt = 0.0
+        if "R" in states and waited is None:
+            lost = 0.0
+        elif "R" in states:
+            self._doubt = lost if starved or not ran else min(lost, length)
+        self.idle += lost - self._doubt
+        self.states, self._seen, self.cpu, self._waited = states, passed, cpu, waited or 0.0
+
+
+def threads(pid: str) -> tuple[str, float | None, dict[str, int]]:
+    """What the threads of a process do.
+
+    Returns:
+        their states; the seconds that they were ready to run and did not get a processor, if the kernel counts them; how long,
+        in nanoseconds, those that are ready now have run.
+    """
+    states, waited, total, ready = "", 0.0, 0, {}
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/stat", "rb") as file:
+                state = chr(file.read().rpartition(b")")[2][1])
+            states += state
+            with open(f"/proc/{pid}/task/{thread}/schedstat", "rb") as file:
+                ran, delayed, _ = map(int, file.read().split())
+            waited += delayed / 1e9
+            total += ran
+            if state == "R":
+                ready[thread] = ran
+    except (OSError, ValueError):  # it ends, or the kernel keeps no such statistics
+        pass
+    return states, waited if total else None, ready
+
+
+def end_children() -> None:
+    """Kills every child of this process, and what becomes one when its parent dies, until there are none."""
+    while True:
+        try:
+            while os.wait4(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return
+        for child in children():
+            os.kill(child, _signal.SIGKILL)
+        time.sleep(0.001)

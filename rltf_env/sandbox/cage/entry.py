@@ -1,0 +1,84 @@
+"""The last trusted steps of a process before it is a program's: limits, packages, descriptors, what it leaves on its death."""
+
+from __future__ import annotations
+
+import _signal  # pyright: ignore[reportMissingImports]
+import faulthandler
+import os
+import sys
+from importlib.util import spec_from_file_location
+from typing import Any
+
+from rltf_env.sandbox.cage import program
+
+try:
+    import resource
+except ImportError:  # not on Windows
+    resource = None  # type: ignore[assignment]
+
+
+def numbers(names: str) -> tuple[int, ...]:
+    return tuple(getattr(_signal, name) for name in names.split() if hasattr(_signal, name))
+
+
+DUMPING = numbers("SIGXFSZ SIGXCPU SIGSYS")  # on these, too, a program leaves its stack behind
+
+
+try:
+    import resource
+except ImportError:  # not on Windows
+    resource = None  # type: ignore[assignment]
+
+
+def become_program(result: int, options: dict[str, Any]) -> None:
+    """Makes a process that was started for one case ready for it: descriptors, a stack left behind on death."""
+    os.dup2(result, program.RESULT)
+    os.closerange(program.RESULT + 1, 256)
+    faulthandler.enable(program.RESULT, all_threads=False)
+    if hasattr(faulthandler, "register"):
+        for signal in DUMPING:
+            _signal.signal(signal, _signal.SIG_DFL)
+            faulthandler.register(signal, program.RESULT, all_threads=False, chain=True)
+    sys.meta_path.append(Packages(options["packages"]))  # type: ignore[arg-type]
+    program.seed()
+    sys.argv[:] = ["program.py"]
+
+
+try:
+    import resource
+except ImportError:  # not on Windows
+    resource = None  # type: ignore[assignment]
+
+
+def limit(options: dict[str, Any]) -> None:
+    """Limits this process, where the system has limits."""
+    if resource is not None:
+        for what, pair in program.limits(options):
+            resource.setrlimit(what, pair)
+
+
+try:
+    import resource
+except ImportError:  # not on Windows
+    resource = None  # type: ignore[assignment]
+
+
+class Packages:
+    """Finds the third-party packages that programs may import, and no others."""
+
+    def __init__(self, files: dict[str, list[str]]) -> None:
+        self.files = files
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        if name not in self.files:
+            return None
+        place = self.files[name][0]  # the folder around it may not be listed
+        if not os.path.isdir(place):
+            return spec_from_file_location(name, place)
+        return spec_from_file_location(name, os.path.join(place, "__init__.py"), submodule_search_locations=[place])
+
+
+try:
+    import resource
+except ImportError:  # not on Windows
+    resource = None  # type: ignore[assignment]

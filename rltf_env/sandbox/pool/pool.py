@@ -1,0 +1,103 @@
+"""The judge's end in the caller's process: `PoolSandbox`, with a thread and a process for each worker.
+
+`Scheduler` decides which worker judges which program; a `Worker` looks after one process of the referee. The process is a
+fresh interpreter, never a fork of the caller.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
+
+from rltf_env.core import Problem, Verdict
+from rltf_env.sandbox.pool import wire
+from rltf_env.sandbox.pool.options import Options
+from rltf_env.sandbox.pool.scheduler import Scheduler, check_open
+from rltf_env.sandbox.pool.worker import Worker
+
+
+class PoolSandbox:
+    """A `core.Sandbox` that judges in worker processes. Safe to use from threads; close it, or use it with `with`.
+
+    A program that is submitted while the same one is being judged on the same problem is judged once, and a verdict is
+    remembered (option `cache`).
+    """
+
+    def __init__(self, backend: str, options: Options) -> None:
+        self.backend, self.options = backend, options
+        self.scheduler = Scheduler(options.pending, options.cache)
+        self._pid = os.getpid()
+        self.workers = [Worker(self.scheduler, backend, options) for _ in range(options.workers)]
+        self._finalizer = weakref.finalize(self, _end, self.scheduler, self.workers)
+        for worker in self.workers:
+            worker.thread.start()
+        if options.require != "none":
+            self.level()
+
+    @property
+    def closed(self) -> bool:
+        """True after `close`."""
+        return self.scheduler.closed
+
+    def run(self, source: str, problem: Problem) -> Verdict:
+        """The verdict on `source`. Raises SandboxError if the judge itself failed, again and again."""
+        return self.submit(source, problem).result()
+
+    def submit(self, source: str, problem: Problem) -> Future[Verdict]:
+        """Has `source` judged in the background; waits while too many programs are pending."""
+        wire.check_job(source, problem)
+        return self.scheduler.submit(source, problem, self._check_open)
+
+    def map(self, jobs: Iterable[tuple[str, Problem]]) -> Iterator[Verdict]:
+        """Verdicts in the order of `jobs`, which may be endless: a bounded number is taken ahead of need."""
+        window: deque[Future[Verdict]] = deque()
+        most = max(min(self.options.pending, 128 * self.options.workers), 1)
+        try:
+            for source, problem in jobs:
+                window.append(self.submit(source, problem))
+                if len(window) >= most:
+                    yield window.popleft().result()
+            while window:
+                yield window.popleft().result()
+        finally:
+            for future in window:
+                future.cancel()
+
+    def level(self) -> str:
+        """Backend, isolation level and layers, as `Verdict.judge` has them. Starts the judge if it has not started yet."""
+        for worker in self.workers:
+            worker.ready.wait()
+        failed = next((worker.broken for worker in self.workers if worker.broken), None)
+        if failed:
+            self.close()
+            raise failed
+        return self.workers[0].judge
+
+    def close(self) -> None:
+        """Ends the workers; what was not judged yet is cancelled. May be called again."""
+        self.scheduler.close()
+        if os.getpid() == self._pid:
+            self._finalizer()
+
+    def __enter__(self) -> PoolSandbox:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _check_open(self) -> None:
+        check_open(self.closed, os.getpid() == self._pid)
+
+
+def _end(scheduler: Scheduler, workers: list[Worker]) -> None:
+    """Ends the workers of a sandbox that was closed, or forgotten."""
+    scheduler.close()
+    for worker in workers:
+        worker.end()
+    for worker in workers:
+        if worker.thread.is_alive() and threading.current_thread() is not worker.thread:
+            worker.thread.join(10)

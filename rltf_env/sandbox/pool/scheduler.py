@@ -1,0 +1,314 @@
+"""Who judges which program next: the queue, what each worker holds, and who waits for a verdict.
+
+No process and no pipe is touched here, so all of it can be tested without any. Workers come for jobs in threads of their own;
+one condition, `Scheduler.changed`, guards everything in this file. A worker without work takes over what waits behind
+another's slow program. A job that has to be judged with nothing beside it waits until all workers are idle.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from concurrent.futures import Future
+
+from rltf_env.core import Problem, Verdict
+from rltf_env.errors import SandboxError, UsageError
+from rltf_env.sandbox.pool import wire
+
+AHEAD = 16  # jobs that a worker may hold
+PIPE = 48 << 10  # bytes of jobs that may wait in its pipe: less than a pipe holds, so that sending never blocks
+KNOWN = 256  # problems that a worker remembers
+SLOW = 0.05  # seconds after which what waits behind a program may be taken over
+Key = tuple[int, str]
+
+
+class Job:
+    """A program to be judged, and everybody who waits for the verdict."""
+
+    __slots__ = ("alone", "futures", "key", "number", "problem", "size", "source", "started", "tries")
+
+    def __init__(self, source: str, problem: Problem) -> None:
+        self.source, self.problem = source, problem
+        self.key: Key = (id(problem), source)
+        self.futures: list[Future[Verdict]] = []
+        self.tries, self.alone, self.started = 0, False, False
+        self.number = self.size = 0  # set when it is sent
+
+    def claim(self) -> bool:
+        """True if anybody still wants the verdict. From then on its futures cannot be cancelled."""
+        if not self.started:
+            self.futures = [future for future in self.futures if future.set_running_or_notify_cancel()]
+            self.started = bool(self.futures)
+        return self.started
+
+
+class Seat:
+    """What the scheduler knows of one worker.
+
+    Args:
+        cancel: called, under the lock, with the numbers of jobs that the worker need not judge any more.
+    """
+
+    def __init__(self, cancel: Callable[[list[int]], None]) -> None:
+        self.cancel = cancel
+        self.held: OrderedDict[int, Job] = OrderedDict()  # by number, oldest first
+        self.since = 0.0  # when the worker began with the oldest
+        self.known: OrderedDict[int, Problem] = OrderedDict()  # the problems that it has been sent
+        self.forget: list[int] = []  # those that it may drop
+        self.running = self.broken = False
+
+    def learn(self, problem: Problem) -> bool:
+        """Marks a problem as known to the worker. False if it was known already."""
+        key, new = id(problem), id(problem) not in self.known
+        self.known[key] = problem
+        self.known.move_to_end(key)
+        while len(self.known) > KNOWN:
+            self.forget.append(self.known.popitem(last=False)[0])
+        return new
+
+
+class Scheduler:
+    """The jobs of all workers.
+
+    Args:
+        pending: jobs that may wait; beyond that `submit` blocks.
+        cache: verdicts that are remembered.
+    """
+
+    def __init__(self, pending: int, cache: int) -> None:
+        self.changed = threading.Condition()
+        self.jobs: deque[Job] = deque()
+        self.open: dict[Key, Job] = {}  # being judged, or waiting for it
+        self.seats: list[Seat] = []
+        self.busy = 0  # jobs that workers hold
+        self.solo = False  # one of them has to be alone
+        self.closed = False
+        self._pending, self._most = pending, cache
+        self._cache: OrderedDict[Key, tuple[Problem, Verdict]] = OrderedDict()
+        self._numbers = itertools.count(1)
+        self._texts: OrderedDict[int, tuple[Problem, str | None]] = OrderedDict()
+
+    # ---------------------------------------------------------------------------------------------- for callers
+
+    def submit(self, source: str, problem: Problem, check: Callable[[], None]) -> Future[Verdict]:
+        """A future of the verdict; waits while too many jobs are pending. `check` raises if that has become senseless."""
+        future: Future[Verdict] = Future()
+        with self.changed:
+            check()
+            key = (id(problem), source)
+            if key in self._cache:
+                self._cache.move_to_end(key)
+                future.set_running_or_notify_cancel()
+                future.set_result(self._cache[key][1])
+                return future
+            while len(self.jobs) >= self._pending:
+                self.changed.wait()
+                check()
+            job = self.open.get(key)
+            if job is None or not self._most:
+                job = Job(source, problem)
+                self.open[key] = job
+                self.jobs.append(job)
+                self.changed.notify_all()
+            job.futures.append(future)
+            if job.started:
+                future.set_running_or_notify_cancel()
+        return future
+
+    def close(self) -> None:
+        """Drops what waits; its futures are cancelled, or get SandboxError if they cannot be."""
+        with self.changed:
+            self.closed = True
+            jobs = list(self.jobs)
+            self.jobs.clear()
+            self.open.clear()
+            self.changed.notify_all()
+        for job in jobs:
+            for future in job.futures:
+                if not future.cancel():
+                    _settle(future, closed())
+
+    # ---------------------------------------------------------------------------------------------- for workers
+
+    def next_for(self, seat: Seat) -> Job | None:
+        """The job to send now. None if it is time to read, or to end: then the scheduler is closed."""
+        with self.changed:
+            while not self.closed:
+                job = self._choice(seat) if self.jobs and not self.solo else None
+                if job is not None and self._may_take(seat, job):
+                    self.jobs.remove(job)
+                    if not job.claim():
+                        self.open.pop(job.key, None)
+                        continue
+                    return self._hand_out(seat, job)
+                if seat.held:
+                    return None
+                waiting = self._take_over()
+                if waiting is not None:
+                    self.changed.wait(SLOW if waiting else None)
+        return None
+
+    def _hand_out(self, seat: Seat, job: Job) -> Job:
+        self.busy += 1
+        self.solo = job.alone
+        job.number = next(self._numbers)
+        if not seat.held:
+            seat.since = time.monotonic()
+        seat.held[job.number] = job
+        self.changed.notify_all()
+        return job
+
+    def _choice(self, seat: Seat) -> Job:
+        """The first job; rather than one whose problem only others know, one close behind it: preparing a problem takes time."""
+        first = self.jobs[0]
+        if first.alone or not self._others_know(seat, first):
+            return first
+        for job in itertools.islice(self.jobs, 1, AHEAD):
+            if job.alone:
+                break
+            if not self._others_know(seat, job):
+                return job
+        return first
+
+    def _others_know(self, seat: Seat, job: Job) -> bool:
+        key = id(job.problem)
+        return key not in seat.known and any(key in other.known for other in self.seats)
+
+    def _may_take(self, seat: Seat, job: Job) -> bool:
+        """True if this worker should have the job now: there is room, and no other that has nothing to do."""
+        if job.alone:
+            return self.busy == 0
+        if not seat.held:
+            return True
+        idle = sum(not other.held and not other.broken for other in self.seats)
+        return len(self.jobs) > idle and self._room(seat, job)
+
+    def _room(self, seat: Seat, job: Job) -> bool:
+        if len(seat.held) >= AHEAD:
+            return False
+        size = sum(held.size for held in seat.held.values()) + 6 * len(job.source) + 200
+        if id(job.problem) not in seat.known:
+            text = self.text(job.problem)
+            size += PIPE if text is None else len(text)
+        return size < PIPE
+
+    def _take_over(self) -> bool | None:
+        """Puts back into the queue what waits behind a slow program.
+
+        Returns:
+            None if jobs were put back; True if that may soon be possible; False if there is nothing to take over.
+        """
+        behind = [other for other in self.seats if len(other.held) > 1]
+        if self.jobs or not behind:
+            return bool(behind)
+        other = min(behind, key=lambda other: other.since)
+        if time.monotonic() - other.since < SLOW or not other.running:
+            return True
+        numbers = list(other.held)[1:]
+        jobs = [other.held.pop(number) for number in numbers]
+        self.busy -= len(jobs)
+        self.jobs.extendleft(reversed(jobs))
+        other.cancel(numbers)
+        self.changed.notify_all()
+        return None
+
+    def judged(self, seat: Seat, number: int) -> Job | None:
+        """The job that a worker has answered. None if another took it over in the meantime."""
+        with self.changed:
+            job = seat.held.pop(number, None)
+            seat.since = time.monotonic()
+            if job is not None:
+                self._release(1)
+        return job
+
+    def drop(self, seat: Seat, job: Job) -> None:
+        """Takes back a job that could not be sent."""
+        with self.changed:
+            del seat.held[job.number]
+            self._release(1)
+
+    def take_back(self, seat: Seat) -> list[Job]:
+        """The jobs that a worker held and will not judge; oldest first."""
+        with self.changed:
+            held, seat.held = list(seat.held.values()), OrderedDict()
+            self._release(len(held))
+        return held
+
+    def _release(self, count: int) -> None:
+        self.busy -= count
+        self.solo = False
+        self.changed.notify_all()
+
+    def requeue(self, job: Job) -> None:
+        """Has a job judged again, before all others."""
+        with self.changed:
+            if not self.closed:
+                self.jobs.appendleft(job)
+                self.changed.notify_all()
+                return
+        self.finish(job, closed())
+
+    def finish(self, job: Job, result: Verdict | Exception) -> None:
+        """Gives everybody who waits for a job its verdict, or what went wrong."""
+        with self.changed:
+            if self.open.get(job.key) is job:
+                del self.open[job.key]
+            if isinstance(result, Verdict) and self._most and not self.closed:
+                self._cache[job.key] = (job.problem, result)
+                while len(self._cache) > self._most:
+                    self._cache.popitem(last=False)
+            futures = list(job.futures)
+        for future in futures:
+            _settle(future, result)
+
+    def refuse(self, error: Exception) -> None:
+        """Answers every job with an error, now and from now on, until the scheduler is closed: no worker can be started."""
+        with self.changed:
+            while not self.closed:
+                jobs = list(self.jobs)
+                self.jobs.clear()
+                for job in jobs:
+                    job.claim()
+                    self.finish(job, error)
+                self.changed.wait()
+
+    def text(self, problem: Problem) -> str | None:
+        """A problem as JSON text, which is made once. None if it is too long to be sent ahead of need, or cannot be made."""
+        with self.changed:
+            key = id(problem)
+            if key not in self._texts:
+                try:
+                    text = json.dumps(wire.problem(problem))
+                except Exception:  # whoever sends it makes it again, and reports why it cannot be made
+                    text = ""
+                self._texts[key] = problem, text if 0 < len(text) < PIPE else None
+                while len(self._texts) > KNOWN:
+                    self._texts.popitem(last=False)
+            self._texts.move_to_end(key)
+            return self._texts[key][1]
+
+
+def closed() -> SandboxError:
+    """What those get whose program was not judged before the end."""
+    return SandboxError("The sandbox was closed before this program was judged.")
+
+
+def check_open(is_closed: bool, same_process: bool) -> None:
+    """Raises UsageError where nothing can be judged any more."""
+    if is_closed:
+        raise UsageError("Expected an open sandbox, got one that was closed. Load another.")
+    if not same_process:
+        raise UsageError("Expected the process that loaded this sandbox, got a fork of it. Load one in each process.")
+
+
+def _settle(future: Future[Verdict], result: Verdict | Exception) -> None:
+    if future.cancelled() or future.done():
+        return
+    if isinstance(result, Exception):
+        future.set_exception(result)
+    else:
+        future.set_result(result)

@@ -1,0 +1,122 @@
+"""How a failure is told: from what a program reported of itself, all of which may be forged, and from how its process ended."""
+
+from __future__ import annotations
+
+import builtins
+import json
+import os
+import re
+from typing import Any
+
+from rltf_env.sandbox.values import FILENAME, MESSAGE
+
+SYNTAX_ERROR, RUNTIME_ERROR, WRONG_ANSWER, PASSED = range(4)  # core.Outcome
+
+
+LONGEST_NAME = 100  # of an exception's class
+RESERVED = frozenset(
+    "WrongAnswer Timeout MemoryLimit OutputLimit FileLimit ProcessLimit ForbiddenCall Killed Exited MissingEntryPoint "
+    "Unrepresentable NotRun Passed".split()
+)
+_FRAME = re.compile(rb'^  File "' + re.escape(FILENAME).encode() + rb'", line (\d+) in', re.MULTILINE)
+
+
+class BadProblem(Exception):
+    """No program can be judged on this problem."""
+
+
+def failure(kind: str, message: str = "", line: int | None = None, detail: str = "", bases: Any = ()) -> list[Any]:
+    """A failure as the caller gets it. The message may be the program's: of limited length, and fit for a terminal."""
+    message = message[:MESSAGE]
+    if not message.isprintable():
+        message = "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in message)
+    return [kind, message, line, detail, list(bases)]
+
+
+def unfinished(lines: list[Any], wanted: int, record: dict[str, Any]) -> list[Any] | None:
+    """Why there are fewer than `wanted` results: the program raised or left."""
+    first = lines[0] if lines else {}
+    if "e" in first or "x" in first:
+        return raised(first)
+    if len(lines) >= wanted:
+        return None
+    return failure("Exited", "ended before it was asked", None, str(os.waitstatus_to_exitcode(record["status"])))
+
+
+def raised(reply: dict[str, Any]) -> list[Any]:
+    """The failure of an operation. All of it may be forged, so nothing is believed to be of the right type, or short."""
+    if "x" in reply:
+        status = reply["x"] if type(reply["x"]) is int else 1
+        return failure("Exited", "left with exit()", _line(reply), str(status & 0xFF))
+    record = reply["e"] if isinstance(reply.get("e"), dict) else {}
+    bases = [base for base in _listed(record.get("bases")) if _is_exception(base)]
+    kind, message = str(record.get("kind")), str(record.get("message") or "")
+    if record.get("limit") == "processes":
+        return failure("ProcessLimit", message, _line(record), bases=(kind, *bases))
+    if kind == "MemoryError" and record.get("own"):
+        return failure("MemoryLimit", message, _line(record), bases=(kind, *bases))
+    own = record.get("own") and _is_exception(kind)
+    if not own and (kind in RESERVED or hasattr(builtins, kind) or len(kind) > LONGEST_NAME or not kind.isidentifier()):
+        kind = bases[0] if bases else "Exception"
+    return failure(kind, message, _line(record), bases=bases)
+
+
+def _listed(value: Any) -> list[Any]:
+    return value[:50] if isinstance(value, list) else []
+
+
+def _is_exception(name: Any) -> bool:
+    found = getattr(builtins, name, None) if isinstance(name, str) else None
+    return isinstance(found, type) and issubclass(found, BaseException)
+
+
+def _line(record: dict[str, Any]) -> int | None:
+    line = record.get("line")
+    return line if type(line) is int and 0 < line < 1 << 31 else None
+
+
+def stuck_line(data: bytes) -> int | None:
+    """The line that a killed process was in, from the stack that it left behind its results, innermost frame first."""
+    found = _FRAME.search(data, max(data.rfind(b"(most recent call first)"), 0))
+    return int(found[1]) if found and len(found[1]) < 9 else None
+
+
+def results_of(data: bytes, most: int) -> list[dict[str, Any]]:
+    """The first lines of what a program's operations came to, at most so many; those behind them are forged, or none."""
+    lines = []
+    for line in data.split(b"\n", most)[:most]:
+        if not line.startswith(b"{"):
+            break
+        try:
+            lines.append(json.loads(line))
+        except (ValueError, RecursionError):
+            break
+    return lines
+
+
+# ------------------------------------------------------------------------------------------------------ syntax errors
+
+_OPENING = re.compile(r"[rRbBuUfFtT]{0,3}(\"\"\"|''')")
+
+
+def syntax_failure(record: dict[str, Any], source: str) -> list[Any]:
+    line, kind = record.get("line"), str(record.get("kind"))
+    if kind in ("ValueError", "UnicodeEncodeError"):  # a NUL or a lone surrogate: no version of Python reads it
+        kind, record["bases"] = "SyntaxError", ["Exception", "BaseException"]
+    detail = "triple_quote" if kind == "SyntaxError" and _opens_triple_quote(source, line, record.get("offset")) else ""
+    line = max(line, 1) if type(line) is int else None
+    return failure(kind, str(record.get("message")), line, detail, record.get("bases") or ())
+
+
+def _opens_triple_quote(source: str, line: Any, offset: Any) -> bool:
+    """True if at this position a triple-quoted string begins that nothing ends. Looks at the program, not at the message."""
+    if type(line) is not int or type(offset) is not int or offset < 1:
+        return False
+    text = source.removeprefix("\ufeff")
+    starts = [0, *(match.end() for match in re.finditer(r"\r\n|\r|\n", text))]
+    if not 1 <= line <= len(starts):
+        return False
+    opening = _OPENING.match(text, starts[line - 1] + offset - 1)
+    if opening is None:
+        return False
+    return re.compile(rf"(?s)(?:\\.|(?!{opening[1]})[^\\])*+{opening[1]}").match(text, opening.end()) is None

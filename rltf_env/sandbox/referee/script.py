@@ -1,0 +1,170 @@
+"""An assertion script, compiled and read: which names it takes from a program, which operations it makes."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import contextlib
+import hashlib
+import re
+import types
+from collections.abc import Iterable
+from typing import Any
+
+from rltf_env.sandbox.referee.replay import Replay, Said
+
+REMEMBERED = 256  # outcomes of a script
+
+
+class Script:
+    """A ScriptCase, compiled. Raises SyntaxError or ValueError if it is not Python.
+
+    Args:
+        given: code that the problem gives for free; its complete functions other than the entry point belong to the test.
+    """
+
+    def __init__(self, setup: str, script: str, entry_point: str | None, given: str, solutions: list[str]) -> None:
+        self._texts = [text for text in (setup, script) if text.strip()]
+        self.codes = [compile(text, "<test>", "exec", dont_inherit=True) for text in self._texts]
+        self.entry_point = (entry_point or "").partition(".")[0]
+        own, self.given = _given(given, self.entry_point)
+        nodes = [node for text in self._texts for node in _walk(ast.parse(text))]
+        bound = _bound(nodes) | own
+        used = {node.id for node in nodes if isinstance(node, ast.Name)} - bound
+        builtin = {name for name in used if hasattr(builtins, name)}
+        foreign = used - builtin | (builtin & {self.entry_point, *_defined(solutions, builtin)})
+        self.names = list(dict.fromkeys(name for code in self.codes for name in _globals_of(code, foreign)))
+        self.keeps_things = any(isinstance(node, _KEEPING) for node in nodes)
+        capital = any(name[:1].isupper() for name in self.names)
+        self.has_classes = any(map(_CLASS.search, solutions)) if solutions else capital
+        self.plan: list[str] | None = None  # which programs are given first
+        self._said: dict[bytes, Said] = {}  # by what a program's results, as text, hash to
+
+    def remembered(self, plan: list[str], data: bytes) -> Said | None:
+        """What this script said before to the same results. Programs that are right mostly return the same."""
+        return self._said.get(_digest(data)) if plan is self.plan and self._said else None
+
+    def remember(self, plan: list[str], data: bytes, said: Said) -> None:
+        """Keeps what this script said to these results of the plan that programs are given first."""
+        if plan is self.plan and said[0] != "miss":
+            if len(self._said) >= REMEMBERED:
+                self._said.clear()
+            self._said[_digest(data)] = said
+
+    def guess(self, plan: list[str], results: list[Any]) -> list[str]:
+        """The plan, as far as it can be told from what is known: `results` of the first operations of `plan`."""
+        replay = Replay(self, plan, results, guess=True)
+        if replay.run()[0] == "failed":  # as it may: what is not known yet is said to be true
+            replay = Replay(self, plan, results, guess=True, codes=self._without_asserts())
+            replay.run()
+        return replay.made
+
+    def crosses(self) -> bool:
+        """True if what the script hands to a program can cross to it, as far as that is the script's."""
+        return Replay(self, [], [], guess=True).run()[0] != "impossible"
+
+    def _without_asserts(self) -> list[types.CodeType]:
+        """The script with its assertions as plain expressions: it goes on where they do not hold."""
+        trees = [ast.parse(text) for text in self._texts]
+        for tree in trees:
+            for node in _walk(tree):
+                _unassert(node)
+        return [compile(tree, "<test>", "exec", dont_inherit=True) for tree in trees]
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=32).digest()
+
+
+_KEEPING = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.For, ast.NamedExpr, ast.With, ast.comprehension)
+
+
+def _unassert(node: ast.AST) -> None:
+    """Makes the asserts right below a node plain expressions: a guess goes through the whole script."""
+    for name in ("body", "orelse", "finalbody"):
+        block = getattr(node, name, None)
+        if isinstance(block, list):  # a lambda's body, and both sides of a conditional expression, are no blocks
+            block[:] = [ast.copy_location(ast.Expr(s.test), s) if isinstance(s, ast.Assert) else s for s in block]
+
+
+def _globals_of(code: types.CodeType, among: set[str]) -> list[str]:
+    """Which of these names the code looks up among its globals, in the order in which it does.
+
+    Most code has none of them: it need not be read instruction by instruction.
+    """
+    names: list[str] = []
+    if not among.isdisjoint(code.co_names):
+        import dis
+
+        names += [i.argval for i in dis.get_instructions(code) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")]
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            names += _globals_of(constant, among)
+    return [name for name in names if name in among]
+
+
+def _walk(tree: ast.AST) -> list[ast.AST]:
+    """The tree's nodes, parents first; `ast.walk` takes twice as long."""
+    nodes: list[ast.AST] = [tree]
+    for node in nodes:  # which grows
+        for name in node._fields:
+            value = getattr(node, name, None)
+            if isinstance(value, list):
+                nodes += [item for item in value if isinstance(item, ast.AST)]
+            elif isinstance(value, ast.AST) and not isinstance(value, ast.expr_context):
+                nodes.append(value)
+    return nodes
+
+
+def _bound(nodes: Iterable[ast.AST]) -> set[str]:
+    """Names that the script itself gives a value."""
+    names = set()
+    for node in nodes:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.AsyncFunctionDef)):
+            names.add(node.name)
+        elif isinstance(node, ast.Name):
+            if isinstance(node.ctx, ast.Store):
+                names.add(node.id)
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            names.update((alias.asname or alias.name).partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ExceptHandler) and node.name:
+            names.add(node.name)
+    return names
+
+
+def _defined(sources: Iterable[str], names: set[str]) -> set[str]:
+    """Which of these names some source gives a function or a class."""
+    found = set()
+    for source in sources:
+        if not names.isdisjoint(_DEFINED.findall(source)):
+            with contextlib.suppress(SyntaxError, ValueError, RecursionError):
+                body = ast.parse(source).body
+                found |= {node.name for node in body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+    return found & names
+
+
+_CLASS = re.compile(r"^\s*class\s", re.MULTILINE)
+_DEFINED = re.compile(r"^\f*(?:def|class)\s+(\w+)", re.MULTILINE)  # and what only looks like it, in a string
+
+
+def _given(source: str, entry_point: str) -> tuple[set[str], types.CodeType | None]:
+    """Helper functions that come with the problem: the test uses its own copy of them, not what the program made of them."""
+    if set(_DEFINED.findall(source)) <= {entry_point}:
+        return set(), None
+    try:
+        body = ast.parse(source).body
+    except (SyntaxError, ValueError, RecursionError):
+        return set(), None
+    helpers = [n for n in body if isinstance(n, ast.FunctionDef) and n.name != entry_point and not _is_stub(n)]
+    if not helpers:
+        return set(), None
+    imports = [n for n in body if isinstance(n, (ast.Import, ast.ImportFrom))]
+    code = compile(ast.Module([*imports, *helpers], []), "<given>", "exec")
+    return {helper.name for helper in helpers}, code
+
+
+def _is_stub(node: ast.FunctionDef) -> bool:
+    return all(
+        isinstance(part, ast.Pass) or (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant))
+        for part in node.body
+    )

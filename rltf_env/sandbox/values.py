@@ -1,0 +1,174 @@
+"""Plain values as JSON text: what may cross between the judge's processes. Standard library only."""
+
+from __future__ import annotations
+
+import collections
+import json
+import sys
+from typing import Any
+
+FILENAME = "<program>"
+DEEPEST = 200  # levels of nesting that a value may have on its way out
+MESSAGE = 500  # characters of an exception's message that are kept
+
+
+_SCALARS = frozenset({int, float, str, bool, type(None)})
+_BIG = 1 << 4096  # above this an int would meet Python's limit on digits
+_CLASSES = {kind.__name__: kind for kind in (int, float, str, bool, list, tuple, dict, set, frozenset, bytes, complex)}
+_CLASSES |= {"object": object, "type": type, "bytearray": bytearray, "NoneType": type(None)}
+_NAMES = {kind: name for name, kind in _CLASSES.items()}
+quote = json.encoder.encode_basestring_ascii
+
+
+class Unrepresentable(Exception):
+    """A value that is not plain data."""
+
+
+def dump(v: Any, refs: Any = None, depth: int = 0, type: Any = type, len: Any = len) -> str:
+    """JSON text of a plain value: exact types, none of the value's own code is run. `decode(json.loads(text))` gives it back.
+
+    An instance of a subclass of a plain type leaves as its plain base value; numpy's scalars and arrays as Python's. `refs`
+    may turn anything else into a reference (a number); without it, it is Unrepresentable.
+    """
+    kind = type(v)
+    if kind is int:
+        return int.__repr__(v) if -_BIG < v < _BIG else f'{{"i": "{v:x}"}}'
+    if kind is str:
+        return quote(v)
+    if kind is bool:
+        return "true" if v else "false"
+    if v is None:
+        return "null"
+    if kind is float:
+        return float.__repr__(v) if -_INFINITY < v < _INFINITY else _ODD[float.__repr__(v)]
+    if depth > DEEPEST:
+        raise Unrepresentable("nested too deeply")
+    depth += 1
+    if kind is list:
+        return _dump_list(v, refs, depth)
+    if kind is tuple:
+        return f'{{"t": [{", ".join([dump(item, refs, depth) for item in v])}]}}'
+    if kind is dict:
+        return _dump_pairs("d", v.items(), refs, depth)
+    if kind is set or kind is frozenset:
+        return f'{{"{"s" if kind is set else "f"}": [{", ".join([dump(item, refs, depth) for item in v])}]}}'
+    return _dump_other(v, kind, refs, depth)
+
+
+_INFINITY = float("inf")
+_ODD = {"inf": "Infinity", "-inf": "-Infinity", "nan": "NaN"}
+
+
+def _dump_list(v: list[Any], refs: Any, depth: int) -> str:
+    if len(v) > 64:
+        kinds = set(map(type, v))
+        if kinds <= _SCALARS and (int not in kinds or (len(kinds) == 1 and min(v) > -_BIG and max(v) < _BIG)):
+            return json.dumps(v)
+    return f"[{', '.join([dump(item, refs, depth) for item in v])}]"
+
+
+def _dump_pairs(tag: str, pairs: Any, refs: Any, depth: int) -> str:
+    texts = [f"[{dump(key, refs, depth)}, {dump(item, refs, depth)}]" for key, item in pairs]
+    return f'{{"{tag}": [{", ".join(texts)}]}}'
+
+
+def _dump_other(v: Any, kind: Any, refs: Any, depth: int) -> str:
+    if refs is not None:
+        found = refs(v)
+        if found is not None:
+            return f'{{"x": {found}}}'
+    if kind is bytes or kind is bytearray:
+        return f'{{"{"b" if kind is bytes else "B"}": "{v.hex()}"}}'
+    if kind is complex:
+        return f'{{"c": [{dump(v.real)}, {dump(v.imag)}]}}'
+    if kind is range:
+        return f'{{"r": [{dump(v.start)}, {dump(v.stop)}, {dump(v.step)}]}}'
+    if kind is collections.deque:
+        return f'{{"q": [{", ".join([dump(item, refs, depth) for item in v])}]}}'
+    if kind is collections.OrderedDict:
+        return _dump_pairs("o", [(key, v[key]) for key in v], refs, depth)
+    if kind is type and v in _NAMES:
+        return f'{{"n": "{_NAMES[v]}"}}'
+    if v is NotImplemented or v is Ellipsis:
+        return f'{{"n": "{v!r}"}}'
+    return _dump_base(v, kind, refs, depth)
+
+
+_BASES: tuple[tuple[Any, Any], ...] = (
+    (int, int.__int__),
+    (float, float.__float__),
+    (str, str.__str__),
+    (complex, complex.__complex__),
+    (list, lambda v: list.__getitem__(v, slice(None))),
+    (tuple, lambda v: tuple.__getitem__(v, slice(None))),
+    (dict, lambda v: {key: dict.__getitem__(v, key) for key in dict.keys(v)}),
+    (set, lambda v: set(set.__iter__(v))),
+    (frozenset, lambda v: frozenset(frozenset.__iter__(v))),
+    (bytes, lambda v: bytes.__getitem__(v, slice(None))),
+    (bytearray, lambda v: bytearray.__getitem__(v, slice(None))),
+)
+
+
+def _dump_base(v: Any, kind: Any, refs: Any, depth: int, mro: Any = type.__dict__["__mro__"].__get__) -> str:
+    bases = mro(kind)
+    for base, plain in _BASES:
+        if base in bases:
+            return dump(plain(v), refs, depth)
+    fraction, decimal = sys.modules.get("fractions"), sys.modules.get("decimal")
+    if decimal and kind is decimal.Decimal:
+        return f'{{"D": {quote(str(v))}}}'
+    if fraction and kind is fraction.Fraction:
+        return f'{{"F": [{dump(v.numerator)}, {dump(v.denominator)}]}}'
+    numpy = sys.modules.get("numpy")
+    if numpy and (numpy.generic in bases or numpy.ndarray in bases) and v.dtype.kind in "biufcUS":
+        return dump(v.tolist(), refs, depth)
+    raise Unrepresentable(f"{type_name(kind)} is not plain data")
+
+
+def decode(tree: Any, refs: Any = None) -> Any:
+    """The value whose `dump` reads as the JSON `tree`: plain types only. Raises Unrepresentable on anything else."""
+    if type(tree) is list:
+        if set(map(type, tree)) <= _SCALARS:
+            return tree
+        return [decode(item, refs) for item in tree]
+    if type(tree) is not dict:
+        return tree
+    try:
+        ((tag, body),) = tree.items()
+        return refs(body) if tag == "x" and refs else _DECODERS[tag](body, refs)
+    except Unrepresentable:
+        raise
+    except Exception as error:  # a forged result may be anything
+        raise Unrepresentable("malformed value") from error
+
+
+def _decimal(text: str, refs: Any) -> Any:
+    from decimal import Decimal
+
+    return Decimal(text)
+
+
+def _fraction(pair: Any, refs: Any) -> Any:
+    from fractions import Fraction
+
+    return Fraction(decode(pair[0]), decode(pair[1]))
+
+
+_DECODERS: dict[str, Any] = {
+    "i": lambda body, refs: int(body, 16),
+    "t": lambda body, refs: tuple(decode(item, refs) for item in body),
+    "d": lambda body, refs: {decode(k, refs): decode(v, refs) for k, v in body},
+    "o": lambda body, refs: collections.OrderedDict((decode(k, refs), decode(v, refs)) for k, v in body),
+    "s": lambda body, refs: {decode(item, refs) for item in body},
+    "f": lambda body, refs: frozenset(decode(item, refs) for item in body),
+    "q": lambda body, refs: collections.deque(decode(item, refs) for item in body),
+    "b": lambda body, refs: bytes.fromhex(body),
+    "B": lambda body, refs: bytearray.fromhex(body),
+    "c": lambda body, refs: complex(*body),
+    "r": lambda body, refs: range(*(decode(n) for n in body)),
+    "n": lambda body, refs: {"NotImplemented": NotImplemented, "Ellipsis": ...}.get(body) or _CLASSES[body],
+    "D": _decimal,
+    "F": _fraction,
+}
+
+type_name = type.__dict__["__name__"].__get__
