@@ -45,6 +45,7 @@ WALLS = {  # the longest name that fits a module rules it
     "rltf_env.errors": May((), ("numpy",)),
     "rltf_env.core": May(("rltf_env.errors",), ("numpy",)),
     "rltf_env.plugins": May(("rltf_env.errors",)),
+    "rltf_env._moved": May(()),
     "rltf_env.hub": May((), (), ("huggingface_hub",)),
     "rltf_env.datasets": May((*VOCABULARY, "rltf_env.hub", "rltf_env.datasets"), ("numpy",), OPTIONAL),
     "rltf_env.datasets.__init__": May((*VOCABULARY, "rltf_env.datasets", "rltf_env.sources"), ("numpy",)),  # the door
@@ -105,7 +106,10 @@ DRAWS = {f"torch.{name}" for name in ("rand", "randn", "randint", "randperm", "m
 UNPICKLERS = {
     f"{module}.{call}" for module in ("pickle", "marshal", "cloudpickle", "dill") for call in ("load", "loads")
 }
-REGISTER = {"gymnasium.register", "gymnasium.envs.registration.register", "rltf_env.registration.register"}
+REGISTER = {  # what may run at import: ids for Gymnasium, and old import paths
+    "gymnasium.register", "gymnasium.envs.registration.register", "rltf_env.registration.register",
+    "rltf_env._moved.redirect",
+}  # fmt: skip
 
 
 class Checker(ast.NodeVisitor):
