@@ -2,5 +2,24 @@
 
 from importlib.util import find_spec
 
+from rltf_env._moved import redirect
+
 if find_spec("rich") is None:
     raise ModuleNotFoundError("benchmarks needs rich, and got none: pip install 'rltf[agents]'.", name="rich")
+
+redirect(
+    __name__,
+    {
+        "ablation": "studies.ablation",
+        "audit": "studies.audit",
+        "generation": "speed.writing",
+        "masks": "speed.masks",
+        "mutants": "studies.mutants",
+        "page": "records.page",
+        "report": "records.report",
+        "throughput": "speed.judge",
+        "throughput_env": "speed.env",
+        "training": "speed.training",
+        "writers": "solvers",
+    },
+)

@@ -19,7 +19,7 @@ from rich.table import Table
 
 from benchmarks import records
 from benchmarks.metrics import Comparison, paired_permutation
-from benchmarks.report import SEED, by_problem, scores
+from benchmarks.records.report import SEED, by_problem, scores
 from rltf_env.errors import RLTFError, UsageError
 
 

@@ -1,7 +1,7 @@
 """`python -m benchmarks.evaluate SUITE --agent X`: programs for the problems of a suite, judged as they come, kept as a record.
 
 X is a run folder of agents.train, a hub id or a local transformers folder, `package:NAME`, the URL of a server that speaks OpenAI's
-protocol, a file of completions, or `module:function` (see `benchmarks.writers`). Stop it however you like: the same command
+protocol, a file of completions, or `module:function` (see `benchmarks.solvers`). Stop it however you like: the same command
 goes on where it was. `--verify FOLDER` judges a record again; `--list` shows the suites.
 """
 
@@ -27,11 +27,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks import records, suites, writers
+from benchmarks import records, solvers, suites
 from benchmarks.core import Answer, Borrower, Key, Sample, Writer, judged
-from benchmarks.report import report
+from benchmarks.records.report import report
+from benchmarks.solvers.completions import Completions
 from benchmarks.suites import Suite
-from benchmarks.writers.completions import Completions
 from rltf_env import sandbox
 from rltf_env.core import Outcome, Problem, Sandbox, Verdict
 from rltf_env.errors import RLTFError, SandboxError, UsageError
@@ -363,7 +363,7 @@ def listing() -> Table:
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="python -m benchmarks.evaluate", description=(__doc__ or "").split("\n\n")[0])
     made.add_argument("suite", nargs="?", help=f"one of {', '.join(suites.SUITES)}")
-    made.add_argument("--agent", help="who writes: see the head of benchmarks/writers")
+    made.add_argument("--agent", help="who writes: see the head of benchmarks/solvers")
     made.add_argument("--name", default="", help="what the leaderboard calls it")
     made.add_argument("--model", help="short for --option model=NAME (of a server)")
     made.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="of the writer; TOML values")
@@ -424,7 +424,7 @@ def start(asked: argparse.Namespace, console: Console) -> records.Record:
     given = options(asked.option) | ({"model": asked.model} if asked.model else {})
     given |= {"decoder": asked.decoder} if asked.decoder else {}
     given |= {"decoder_options": options(asked.decoder_option)} if asked.decoder_option else {}
-    writer = writers.find(asked.agent, suite, given)
+    writer = solvers.find(asked.agent, suite, given)
     chosen, departures = choose(asked, suite, found, writer)
     name = asked.name or writer.name
     folder = asked.out or Path("runs/evaluations") / suite.name / re.sub(r"[^\w.-]+", "-", name)

@@ -21,10 +21,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from benchmarks import page, records, suites
+from benchmarks import records, suites
 from benchmarks.compare import common, compared
 from benchmarks.metrics import Comparison, holm
-from benchmarks.report import report
+from benchmarks.records import page
+from benchmarks.records.report import report
 from rltf_env.errors import MissingData, RLTFError
 
 COUNTS = ("problems", "samples", "passed", "outcomes", "kinds")  # of a report: what resampling has no part in

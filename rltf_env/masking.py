@@ -8,7 +8,7 @@ Trying every token of a vocabulary in every state would cost a second at 49,000 
 2. The *grammar* is asked once for each class, some hundreds, and remembers the events that it has seen.
 3. Equal prefixes (`prefix.Prefix`) have equal masks, and each statement ends where it began: most are asked for again.
 
-    python -m benchmarks.masks      what it costs, on three vocabularies
+    python -m benchmarks.speed.masks      what it costs, on three vocabularies
 """
 
 from __future__ import annotations

@@ -69,8 +69,8 @@ MAY_RUN = {
     "rltf_env.sandbox.referee.replay",  # its own assertions, in a process that never runs a line of the program
     "rltf_env.datasets._procedural_ops",  # references that it generated itself, to know their results
     "rltf_env.testing",  # unpickles what it has just pickled
-    "benchmarks._graders",  # other people's graders and the bare loop they are compared with, in a process of its own
-    "benchmarks.throughput",  # canonical solutions, to know what other graders have to be told
+    "benchmarks.speed.peers.graders",  # other people's graders and the bare loop they are compared with, in a process of its own
+    "benchmarks.speed.judge",  # canonical solutions, to know what other graders have to be told
 }
 PEERS = {
     "datasets",
@@ -318,9 +318,12 @@ def distribution_name(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def test_every_package_on_disk_is_installed() -> None:
-    on_disk = {".".join(path.parent.relative_to(ROOT).parts) for path in sources() if path.name == "__init__.py"}
-    assert on_disk == set(project()["tool"]["setuptools"]["packages"])
+def test_every_folder_with_sources_is_installed() -> None:
+    found = project()["tool"]["setuptools"]["packages"]["find"]
+    assert found["include"] == [f"{package}*" for package in PACKAGES]
+    assert not found["namespaces"]  # folders of data are no packages
+    bare = {path.parent.relative_to(ROOT) for path in sources() if not path.with_name("__init__.py").is_file()}
+    assert not bare, f"folders with sources and no __init__.py, which would not be installed: {sorted(map(str, bare))}"
 
 
 def test_tests_are_no_package_that_could_shadow_the_real_one() -> None:

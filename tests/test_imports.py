@@ -6,12 +6,18 @@ in seconds, so that a busy machine changes nothing.
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from rltf_env._moved import Redirect
+
+ROOT = Path(__file__).parents[1]
 HEAVY = (
     "torch",
     "transformers",
@@ -112,3 +118,15 @@ import rltf_env, rltf_env.env, rltf_env.sandbox
 assert state() == before
 """
     modules_after(code)
+
+
+@pytest.mark.parametrize("package", ["rltf_env", "benchmarks"])
+def test_old_paths_lead_to_modules_that_are_there_and_hide_none(package: str) -> None:
+    importlib.import_module(package)
+    places = {old: new for each in sys.meta_path if isinstance(each, Redirect) for old, new in each.places.items()}
+    for old, new in places.items():
+        if old.startswith(f"{package}."):
+            assert importlib.util.find_spec(new), f"{old} leads to {new}, which is not there"
+            path = ROOT.joinpath(*old.split("."))
+            assert not path.with_suffix(".py").exists(), f"the redirection of {old} hides a module of that name"
+            assert not (path / "__init__.py").exists(), f"the redirection of {old} hides a package of that name"

@@ -19,8 +19,8 @@ import pytest
 from rich.console import Console
 
 from benchmarks import evaluate, records, suites
+from benchmarks.solvers.function import Function
 from benchmarks.suites import Suite
-from benchmarks.writers.function import Function
 from rltf_env import datasets, sandbox
 from rltf_env.core import Problem
 

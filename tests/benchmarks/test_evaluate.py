@@ -12,7 +12,7 @@ from rich.console import Console
 
 from benchmarks import evaluate, records, suites
 from benchmarks.core import Answer, Key
-from benchmarks.writers.function import Function
+from benchmarks.solvers.function import Function
 from rltf_env import sandbox
 from rltf_env.core import Kind, Outcome, Problem
 from rltf_env.errors import SandboxError, UsageError

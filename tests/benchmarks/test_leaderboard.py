@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks import leaderboard, page, records
+from benchmarks import leaderboard, records
 from benchmarks.core import Answer, Key, Sample
+from benchmarks.records import page
 from rltf_env.core import CaseResult, Failure, Outcome, Verdict
 
 HOSTILE = "'</script><script>document.title = \"taken\"</script><img src=x onerror=\"document.title='taken'\">'"

@@ -14,8 +14,8 @@ from agents.core import Completion
 from agents.critic import Critic
 from agents.policies import tiny
 from agents.policies.causal import CausalPolicy
-from benchmarks import suites, writers
-from benchmarks.writers.policy import PolicyWriter, weights
+from benchmarks import solvers, suites
+from benchmarks.solvers.policy import PolicyWriter, weights
 from rltf_env import sandbox
 from rltf_env.core import CallCase, Problem
 from rltf_env.errors import MissingData, UnknownName, UsageError
@@ -61,7 +61,7 @@ def run(policy: CausalPolicy, tmp_path: Path) -> Path:
 
 
 def find(spec: Path | str, **options: Any) -> Any:
-    return writers.find(str(spec), SUITE, {"device": "cpu", **options})
+    return solvers.find(str(spec), SUITE, {"device": "cpu", **options})
 
 
 def test_run_folder_is_asked_as_its_recipe_asked(run: Path, policy: CausalPolicy) -> None:

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks import suites, writers
+from benchmarks import solvers, suites
 from benchmarks.core import Answer
-from benchmarks.writers import cut, endpoint, fenced, spelled
+from benchmarks.solvers import cut, endpoint, fenced, spelled
 from rltf_env.core import Problem, ScriptCase
 from rltf_env.errors import DataError, MissingData, UnknownName, UsageError
 from rltf_env.tokenizers import Bytes
@@ -58,14 +58,14 @@ LINES = "\n".join(map(json.dumps, ROWS))
     ],
 )
 def test_every_format_of_completions_gives_the_same_programs(name: str, content: str, tmp_path: Path) -> None:
-    writer = writers.find(write(tmp_path / name, content), SUITE, {})
+    writer = solvers.find(write(tmp_path / name, content), SUITE, {})
     assert writer.answered(PROBLEMS) == PROBLEMS  # type: ignore[attr-defined]
     assert texts(writer.write(PROBLEMS, 2, 0)) == WHOLE
     assert texts(writer.write(PROBLEMS, 1, 0)) == [[group[0]] for group in WHOLE]
 
 
 def test_file_with_too_few_programs_says_how_many_there_are(tmp_path: Path) -> None:
-    writer = writers.find(write(tmp_path / "a.jsonl", LINES), SUITE, {})
+    writer = solvers.find(write(tmp_path / "a.jsonl", LINES), SUITE, {})
     with pytest.raises(UsageError, match=r"Expected 3 programs for 'HumanEval/0' in a.jsonl, got 2. Pass --samples 2"):
         writer.write(PROBLEMS, 3, 0)
     with pytest.raises(UsageError, match="--answered"):
@@ -73,7 +73,7 @@ def test_file_with_too_few_programs_says_how_many_there_are(tmp_path: Path) -> N
 
 
 def test_answered_problems_are_those_of_the_file(tmp_path: Path) -> None:
-    writer = writers.find(write(tmp_path / "a.jsonl", json.dumps(ROWS[0])), SUITE, {})
+    writer = solvers.find(write(tmp_path / "a.jsonl", json.dumps(ROWS[0])), SUITE, {})
     assert writer.answered(PROBLEMS) == PROBLEMS[:1]  # type: ignore[attr-defined]
 
 
@@ -88,19 +88,19 @@ def test_answered_problems_are_those_of_the_file(tmp_path: Path) -> None:
 )
 def test_file_that_is_none_names_the_line(content: str, error: type, message: str, tmp_path: Path) -> None:
     with pytest.raises(error, match=message):
-        writers.find(write(tmp_path / "a.jsonl", content), SUITE, {})
+        solvers.find(write(tmp_path / "a.jsonl", content), SUITE, {})
 
 
 def test_file_for_other_problems_names_the_nearest(tmp_path: Path) -> None:
     row = {"task_id": "HumanEval/00", "completion": ""}
-    writer = writers.find(write(tmp_path / "a.jsonl", json.dumps(row)), SUITE, {})
+    writer = solvers.find(write(tmp_path / "a.jsonl", json.dumps(row)), SUITE, {})
     with pytest.raises(UnknownName, match="Did you mean 'humaneval/0'"):
         writer.answered(PROBLEMS)  # type: ignore[attr-defined]
 
 
 def test_missing_file_is_missing_data(tmp_path: Path) -> None:
     with pytest.raises(MissingData, match="no file"):
-        writers.find(str(tmp_path / "none.jsonl"), SUITE, {})
+        solvers.find(str(tmp_path / "none.jsonl"), SUITE, {})
 
 
 # ----------------------------------------------------------------------------------------------- words into programs
@@ -147,21 +147,21 @@ def wrong(problem: Problem, samples: int, seed: int) -> list[Any]:
 
 def test_function_is_asked_problem_by_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(Path(__file__).parent)
-    writer = writers.find("test_writers:echo", SUITE, {})
+    writer = solvers.find("test_solvers:echo", SUITE, {})
     assert texts(writer.write(PROBLEMS, 2, 5)) == [
         ["HumanEval/0 5 0", "HumanEval/0 5 1"],
         ["mbpp/11 5 0", "mbpp/11 5 1"],
     ]
-    (answer,) = writers.find("test_writers:with_tokens", SUITE, {}).write(PROBLEMS[:1], 1, 0)[0]
+    (answer,) = solvers.find("test_solvers:with_tokens", SUITE, {}).write(PROBLEMS[:1], 1, 0)[0]
     assert (answer.text, answer.lengths, answer.tokens) == ("x=é", (1, 1, 0, 1, 0), 5)
     assert answer.program().starts.tolist() == Bytes().program([120, 61, 195, 169, 256]).starts.tolist()
     with pytest.raises(UsageError, match="Expected 1 programs"):
-        writers.find("test_writers:wrong", SUITE, {}).write(PROBLEMS[:1], 1, 0)
+        solvers.find("test_solvers:wrong", SUITE, {}).write(PROBLEMS[:1], 1, 0)
 
 
 def test_unknown_option_of_a_writer_names_the_nearest() -> None:
     with pytest.raises(UnknownName, match="Did you mean 'timeout'"):
-        writers.find("http://127.0.0.1:1/v1", SUITE, {"timeot": 3})
+        solvers.find("http://127.0.0.1:1/v1", SUITE, {"timeot": 3})
 
 
 # ---------------------------------------------------------------------------------------------------------- endpoint

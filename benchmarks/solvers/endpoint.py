@@ -23,8 +23,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from benchmarks.core import Answer
+from benchmarks.solvers import cut, fenced, spelled
 from benchmarks.suites import Suite
-from benchmarks.writers import cut, fenced, spelled
 from rltf_env import prompts
 from rltf_env.core import Problem
 from rltf_env.errors import DataError, RLTFError, UnknownName, UsageError

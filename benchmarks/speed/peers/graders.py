@@ -1,6 +1,6 @@
-"""Other people's graders behind one function each: `python _graders.py GRADER WORKERS JOBS` prints what they said, as JSON.
+"""Other people's graders behind one function each: `python graders.py GRADER WORKERS JOBS` prints what they said, as JSON.
 
-Run by `throughput.py` with whatever interpreter has them installed; so it imports nothing of this project. A job is a dictionary:
+Run by `speed/judge.py` with whatever interpreter has them installed; so it imports nothing of this project. A job is a dictionary:
 `program`, and for HumanEval `task_id`, `prompt`, `test`, `entry_point`, `calls` (the text of a pair: lists of
 arguments, and of results), or for cases `inputs`, `outputs` and
 perhaps `fn_name`.

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import ablation, demo
-from benchmarks.ablation import ARMS
+from benchmarks import demo
+from benchmarks.studies import ablation
+from benchmarks.studies.ablation import ARMS
 from rltf_env import rewards
 from rltf_env.core import Attempt, CallCase, CaseResult, Failure, Outcome, Problem, Program, Verdict
 from rltf_env.errors import UsageError

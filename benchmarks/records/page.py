@@ -24,7 +24,7 @@ import numpy as np
 
 from benchmarks import suites
 from benchmarks.core import Sample
-from benchmarks.report import by_problem
+from benchmarks.records.report import by_problem
 from rltf_env import rewards
 from rltf_env.core import Attempt, Outcome, Problem, Reward, StdinCase
 from rltf_env.datasets._files import Root

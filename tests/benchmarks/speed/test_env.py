@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import throughput_env
-from benchmarks.throughput_env import Reencoding, Row, main, race, solution, ten_cases
+from benchmarks.speed.env import TEXT, Reencoding, Round, Row, _rate, main, race, solution, ten_cases
 from rltf_env import datasets, sandbox
 from rltf_env.core import Outcome
 from rltf_env.env import UnitTestEnv
@@ -21,7 +20,7 @@ def test_the_baseline_observes_what_the_environment_observes() -> None:
     env, baseline = UnitTestEnv([problem], prompt_style=lambda p: p.statement), Reencoding(problem)
     first, _ = env.reset()
     assert np.array_equal(baseline.reset(0)["prompt"], first["prompt"])
-    for token in throughput_env.TEXT[:40]:
+    for token in TEXT[:40]:
         one, other = env.step(token)[0], baseline.step(token)[0]
         assert np.array_equal(one["program"], other["program"])
 
@@ -37,7 +36,7 @@ def test_ways_take_turns_and_the_median_counts() -> None:
     seen: list[str] = []
     rates = iter([[1.0, 9.0], [2.0], [3.0], [4.0]])
 
-    def way(name: str) -> throughput_env.Round:
+    def way(name: str) -> Round:
         return lambda: (seen.append(name), next(rates))[1]
 
     assert race({"a": way("a"), "b": way("b")}, 2) == [Row("a", 3.0), Row("b", 3.0)]
@@ -46,7 +45,7 @@ def test_ways_take_turns_and_the_median_counts() -> None:
 
 def test_work_that_is_not_done_is_not_timed() -> None:
     with pytest.raises(RLTFError, match="Expected 3 right programs"):
-        throughput_env._rate(lambda: 2.0, 3)
+        _rate(lambda: 2.0, 3)
 
 
 def test_the_command_prints_and_keeps_its_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""What action masks cost: `python -m benchmarks.masks` writes reference solutions token by token and asks for a mask at each.
+"""What action masks cost: `python -m benchmarks.speed.masks` writes reference solutions token by token and asks for a mask at each.
 
 Three vocabularies: 256 bytes, a byte-level BPE of 512 and, where its package is installed, SmolLM2's 49,152 tokens. The first
 round begins with nothing remembered, as a process does; the second finds what the first has left. A mask that

@@ -1,9 +1,11 @@
-"""`python -m benchmarks.ablation [--seeds N] [--updates K]`: which part of RLTF's feedback does what, on the procedural problems.
+"""`python -m benchmarks.studies.ablation [--seeds N] [--updates K]`: which part of RLTF's feedback does what.
 
-RLTF's Tables 4 and 5 (arXiv 2307.04349) with the demo's small transformer: from one warm start for each seed, supervised learning
-alone, + coarse, + coarse and fine, + coarse, fine and adaptive feedback; and the first and the last of these three offline, from
-a buffer that the warm start fills once. All arms have as many updates, all with feedback judge as many programs. They differ in
-options of the demo's recipes, listed in `ARMS`, and in nothing else.
+The arms are RLTF's Tables 4 and 5 (arXiv 2307.04349) on the procedural problems, with the demo's
+small transformer. From one warm start for each seed, they are supervised learning alone, + coarse,
++ coarse and fine, + coarse, fine and adaptive feedback; and the first and the last of these three
+offline, from a buffer that the warm start fills once. All arms have as many updates, and all with
+feedback judge as many programs. They differ in options of the demo's recipes, listed in `ARMS`, and
+in nothing else.
 
 Two kinds of evidence stand side by side: over problems, for these very runs (means over seeds, paired permutation, Holm's
 adjustment over all comparisons), and over seeds, for runs like them (Student's interval). A difference should show in both.
@@ -27,7 +29,7 @@ from agents.config import Recipe
 from agents.train import quiet_libraries, train
 from benchmarks import demo
 from benchmarks.metrics import bootstrap_interval, holm, over_runs, paired_permutation
-from benchmarks.records import write_json
+from benchmarks.records.record import write_json
 from rltf_env.errors import RLTFError, UsageError
 
 SPLITS = {
@@ -210,7 +212,9 @@ def draw(figures: Mapping[str, Any], path: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.ablation", description=(__doc__ or "").split("\n\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.studies.ablation", description=(__doc__ or "").split("\n\n")[0]
+    )
     parser.add_argument("--seeds", type=int, default=5, help="seeds 0 to N - 1 (default: 5)")
     parser.add_argument(
         "--updates", type=int, default=0, help="of each arm after the warm start (default: the recipes')"

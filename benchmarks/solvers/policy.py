@@ -26,8 +26,8 @@ from agents.policies import causal
 from agents.public import Informed, inform
 from agents.train import make_policy, quiet_libraries
 from benchmarks.core import Answer
+from benchmarks.solvers import cut, spelled
 from benchmarks.suites import Suite
-from benchmarks.writers import cut, spelled
 from rltf_env import plugins, prompts, tokenizers
 from rltf_env.core import IntArray, Problem, Program, Sandbox, Verdict
 from rltf_env.errors import UnknownName, UsageError

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from benchmarks import _trainers, training
-from benchmarks.training import JOBS, Job, Result, Worker, race, summary, table
+from benchmarks.speed import training
+from benchmarks.speed.peers import trainers
+from benchmarks.speed.training import JOBS, Job, Result, Worker, race, summary, table
 from rltf_env.errors import RLTFError
 
 SMALL = Job("tiny", batch=4, samples=2, tokens=8, rounds=2)
@@ -50,7 +51,7 @@ def test_table_shows_ratios_to_the_last_row_and_the_judges_share() -> None:
 
 def test_ours_takes_a_step_when_it_is_asked() -> None:
     asked, told = io.StringIO("step\nstep\n"), io.StringIO()
-    _trainers.main("ours", asdict(SMALL), asked, told)
+    trainers.main("ours", asdict(SMALL), asked, told)
     answers = [json.loads(line) for line in told.getvalue().splitlines()]
     assert len(answers) == 2
     for said in answers:
@@ -92,6 +93,6 @@ def test_trainers_take_turns_and_the_record_says_what_was_compared(
     record = json.loads((tmp_path / "out.json").read_text())
     assert (
         record["command"]
-        == f"python -m benchmarks.training tiny --rounds 2 --without-trl --json {tmp_path / 'out.json'}"
+        == f"python -m benchmarks.speed.training tiny --rounds 2 --without-trl --json {tmp_path / 'out.json'}"
     )
     assert record["models"]["tiny"]["results"][0]["tokens_per_second"] > 0

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.training [MODEL ...]`: a whole step (write, judge, update), ours and TRL's, side by side in one run.
+"""`python -m benchmarks.speed.training [MODEL ...]`: a whole step (write, judge, update), ours and TRL's, side by side in one run.
 
 Both trainers start from the same weights, write the same number of programs for the same problems at temperature 1, have them
 judged by the same sandbox, and update once on all of them, in float32 without gradient checkpointing. TRL's is GRPOTrainer with
@@ -78,12 +78,12 @@ class Result:
 
 
 class Worker:
-    """A trainer in a process of its own; see `benchmarks._trainers`."""
+    """A trainer in a process of its own; see `benchmarks.speed.peers.trainers`."""
 
     def __init__(self, name: str, job: Job) -> None:
         self.name, self.errors = name, tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed with the worker)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks._trainers", name, json.dumps(asdict(job))],
+            [sys.executable, "-m", "benchmarks.speed.peers.trainers", name, json.dumps(asdict(job))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.errors,
@@ -209,7 +209,9 @@ def versions() -> dict[str, str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description=(__doc__ or "").split("\n\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.speed.training", description=(__doc__ or "").split("\n\n")[0]
+    )
     parser.add_argument("model", nargs="*", help=f"which of: {', '.join(JOBS)} (default: all)")
     parser.add_argument("--rounds", type=int, default=4, help="steps of each, the first of which is not counted")
     parser.add_argument("--threads", type=int, default=1, help="torch's threads in each process")
@@ -224,7 +226,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     made = versions()
     words = sys.argv[1:] if arguments is None else arguments
     said: dict[str, Any] = {
-        "command": " ".join(["python -m benchmarks.training", *words]),
+        "command": " ".join(["python -m benchmarks.speed.training", *words]),
         "versions": made,
         "models": {},
     }

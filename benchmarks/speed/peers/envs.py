@@ -1,6 +1,6 @@
-"""Other people's environments behind one function each: `python _peer_envs.py MODULE WORK` prints seconds and right programs.
+"""Other people's environments behind one function each: `python envs.py MODULE WORK` prints seconds and right programs.
 
-Run by `throughput_env.py` with whatever interpreter has them installed; so it imports nothing of this project. WORK is a JSON
+Run by `speed/env.py` with whatever interpreter has them installed; so it imports nothing of this project. WORK is a JSON
 file of `inputs`, `outputs` (ten cases of standard input) and `programs`; each program is an episode.
 """
 

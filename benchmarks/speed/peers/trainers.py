@@ -1,4 +1,6 @@
-"""Trainers, each in a process of its own: `python -m benchmarks._trainers NAME JOB`. Part of `benchmarks.training`.
+"""Trainers, each in a process of its own: `python -m benchmarks.speed.peers.trainers NAME JOB`.
+
+Part of `benchmarks.speed.training`.
 
 A trainer gets ready, then takes one step (write programs, judge them, update) for each line "step" on standard input, and
 answers with a line of JSON: seconds of the step and of its parts, tokens written, and the peak of the process's memory.

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.throughput_env [SECTION ...] [--peers PYTHON]`: how fast the environment is, side by side in one run.
+"""`python -m benchmarks.speed.env [SECTION ...] [--peers PYTHON]`: how fast the environment is, side by side in one run.
 
 Sections:
 
@@ -40,7 +40,7 @@ from rltf_env.errors import RLTFError
 from rltf_env.text import TextEnv
 from rltf_env.tokenizers import Bytes
 
-DRIVER = Path(__file__).with_name("_peer_envs.py")
+DRIVER = Path(__file__).parent / "peers" / "envs.py"
 MODULES = {"GEM": "gem", "SkyRL-Gym": "skyrl_gym"}
 TEXT = b"def f(x):\n    y = sorted(x)\n    return y[0]\n" * 12  # what is written, token by token
 CHUNK = 20  # tokens that are timed together, or one step of many rows: too few to be interrupted much by what else runs
@@ -199,7 +199,7 @@ def installed(python: str) -> set[str]:
 
 
 def _peer(python: str, name: str, inputs: list[str], outputs: list[str], count: int = 16) -> list[float]:
-    """Episodes a second of another's environment, as `_peer_envs.py` measures them."""
+    """Episodes a second of another's environment, as `peers/envs.py` measures them."""
     work = {"inputs": inputs, "outputs": outputs, "programs": [solution(number) for number in range(count)]}
     path = os.pathsep.join([str(Path(python).parent), os.environ.get("PATH", "")])  # GEM starts whatever `python` is
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
@@ -235,7 +235,7 @@ def table(name: str, rows: Sequence[Row]) -> Table:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Returns the exit status."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.throughput_env", description=(__doc__ or "").split("\n\n")[0]
+        prog="python -m benchmarks.speed.env", description=(__doc__ or "").split("\n\n")[0]
     )
     parser.add_argument("section", nargs="*", help=f"which of: {', '.join(SECTIONS)} (default: all)")
     parser.add_argument("--peers", default=sys.executable, help="the interpreter that has other environments installed")

@@ -131,7 +131,7 @@ def moved(source, target):
     if (kind, number) == ("after", str(seen["file"])):
         die()
 
-records.Journal.append, records.os.replace = torn, moved
+records.Journal.append, os.replace = torn, moved
 sys.exit(evaluate.main(sys.argv[1:]))
 """
 # A kill in each stage: writing, torn answers and verdicts, and the steps of the end (each of three files; the journal).
@@ -142,7 +142,7 @@ KILLS = ["call 2", "append 3", "append 9", "before 1", "before 2", "after 3"]
 def test_killed_at_any_point_it_goes_on_and_judges_nothing_twice(tmp_path: Path) -> None:
     (tmp_path / "killed_agent.py").write_text(AGENT)
     (tmp_path / "runner.py").write_text(RUNNER)
-    root = str(Path(records.__file__).parents[1])
+    root = str(Path(records.__file__).parents[2])
 
     def run(out: str, kill: str = "") -> int:
         arguments = ["five", "--agent", "killed_agent:write", "--workers", "1"]

@@ -1,4 +1,6 @@
-"""`python -m benchmarks.audit`: which exploits pay in which grader, which tests accept wrong programs, which reject right ones.
+"""`python -m benchmarks.studies.audit`: what graders and tests let pass.
+
+Which exploits pay in which grader, which tests accept wrong programs, which reject right ones.
 
 Three questions. Exploits: hostile programs of the public battery, as far as they are safe without a cage, in our judge and
 in every other grader that `--peers` has installed. References: does each problem accept its own? Mutants: small seeded changes
@@ -23,9 +25,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from benchmarks import records, throughput
-from benchmarks.mutants import Mutant, mutants
-from benchmarks.throughput import TAME, Settings
+from benchmarks import records
+from benchmarks.speed.judge import TAME, Settings, grade, humaneval_jobs, installed, pays, with_answers
+from benchmarks.studies.mutants import Mutant, mutants
 from rltf_env import datasets, sandbox
 from rltf_env.core import CallCase, Outcome, Problem, ScriptCase, Verdict
 from rltf_env.errors import MissingData, RLTFError, UnknownName
@@ -68,11 +70,11 @@ def exploits(settings: Settings) -> dict[str, list[str]]:
     found = {"judge": sorted(ours)}
     tame = [trial for trial in hostile if trial.name in TAME]
     for name in sorted(settings.installed):
-        if not throughput.pays(settings, name, "def add(a, b):\n    return a + b\n"):
+        if not pays(settings, name, "def add(a, b):\n    return a + b\n"):
             raise RLTFError(
                 f"Expected {name!r} to pass a right program; it did not, so what else it refuses says nothing."
             )
-        found[name] = sorted(trial.name for trial in tame if throughput.pays(settings, name, trial.source))
+        found[name] = sorted(trial.name for trial in tame if pays(settings, name, trial.source))
     return found
 
 
@@ -136,7 +138,7 @@ def theirs(settings: Settings, name: str, works: Sequence[Work], tame: set[tuple
         return None
     limit = 600.0 + 5 * len(jobs)
     try:
-        said = throughput.grade(settings.peers, name, settings.workers, jobs, jobs[:1], limit)["passed"]
+        said = grade(settings.peers, name, settings.workers, jobs, jobs[:1], limit)["passed"]
     except subprocess.TimeoutExpired as error:
         raise RLTFError(
             f"Expected {name!r} to grade {len(jobs)} programs within {limit:.0f} s, it did not. Pass a --limit."
@@ -151,7 +153,7 @@ def theirs(settings: Settings, name: str, works: Sequence[Work], tame: set[tuple
 
 
 def job(name: str, problem: Problem, program: str, calls: dict[str, str]) -> dict[str, Any] | None:
-    """A problem in the words of a grader (`_graders.py`); None where it has none for it."""
+    """A problem in the words of a grader (`speed/peers/graders.py`); None where it has none for it."""
     cases = list(problem.cases)
     told: dict[str, Any] = {"program": program, "task_id": problem.id, "entry_point": problem.entry_point}
     only_calls = all(isinstance(case, CallCase) and not case.kwargs for case in cases)
@@ -191,7 +193,7 @@ def _test(problem: Problem) -> str | None:
 def _humaneval_calls() -> dict[str, str]:
     """The calls that HumanEval's tests make, with the reference's results, as EvalPlus wants them."""
     try:
-        return {told["task_id"]: told["calls"] for told in throughput.with_answers(throughput.humaneval_jobs()[1])}
+        return {told["task_id"]: told["calls"] for told in with_answers(humaneval_jobs()[1])}
     except MissingData:
         return {}
 
@@ -249,7 +251,9 @@ def weakest(findings: Sequence[Finding], most: int = 8) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.audit", description=(__doc__ or "").split("\n\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.studies.audit", description=(__doc__ or "").split("\n\n")[0]
+    )
     parser.add_argument("dataset", nargs="*", help=f"which of: {', '.join(DATASETS)} (default: all that are there)")
     parser.add_argument("--limit", type=int, help="only the first problems of each")
     parser.add_argument("--mutants", type=int, default=5, help="for each problem")
@@ -264,7 +268,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in asked.dataset:
             if name not in DATASETS:
                 raise UnknownName("dataset", name, DATASETS)
-        settings = Settings(asked.peers, asked.workers, installed=throughput.installed(asked.peers))
+        settings = Settings(asked.peers, asked.workers, installed=installed(asked.peers))
         if not asked.no_exploits:
             out["exploits"] = exploits(settings)
             console.print(exploit_table(out["exploits"]))

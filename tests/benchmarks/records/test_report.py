@@ -12,7 +12,7 @@ import pytest
 from benchmarks import compare
 from benchmarks.core import Answer, Key, Sample
 from benchmarks.metrics import holm
-from benchmarks.report import interval, report
+from benchmarks.records.report import interval, report
 from rltf_env.core import CaseResult, Failure, Outcome, Verdict
 from rltf_env.errors import UsageError
 
