@@ -8,7 +8,7 @@ Imports neither torch nor transformers: judging a file of completions must not n
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -146,6 +146,15 @@ def verdict(row: Mapping[str, Any]) -> Verdict:
             kind, message, line, detail, bases = row["failures"][next(reasons)]
             results.append(CaseResult(outcome, Failure(kind, message, line, detail, tuple(bases))))
     return Verdict(tuple(results))
+
+
+def examples_apart(problems: Sequence[Problem]) -> dict[str, Problem]:
+    """By problem id: the problem that the public examples make, where they are not among the cases anyway."""
+    return {
+        problem.id: replace(problem, cases=tuple(problem.examples))
+        for problem in problems
+        if problem.examples and not all(example in problem.cases for example in problem.examples)
+    }
 
 
 @runtime_checkable

@@ -8,16 +8,11 @@ goes on where it was. `--verify FOLDER` judges a record again; `--list` shows th
 from __future__ import annotations
 
 import argparse
-import queue
 import re
 import sys
-import threading
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,195 +22,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks import records, solvers, suites
-from benchmarks.core import Answer, Borrower, Key, Sample, Writer, judged
-from benchmarks.records.report import report
+from benchmarks import evaluation, records, solvers, suites
+from benchmarks.core import Borrower, Writer
+from benchmarks.records.verify import suite_of, verify
 from benchmarks.solvers.completions import Completions
 from benchmarks.suites import Suite
 from rltf_env import sandbox
-from rltf_env.core import Outcome, Problem, Sandbox, Verdict
-from rltf_env.errors import RLTFError, SandboxError, UsageError
+from rltf_env.core import Problem
+from rltf_env.errors import RLTFError, UsageError
 
-AHEAD = 4  # batches that may be written and not yet taken, beside those in the making
-
-
-# ---------------------------------------------------------------------------------------------------------- the judge
-
-
-class Examples:
-    """The problem that a problem's public examples make, where they are not among its cases anyway."""
-
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        self.of = {
-            problem.id: replace(problem, cases=tuple(problem.examples))
-            for problem in problems
-            if problem.examples and not all(example in problem.cases for example in problem.examples)
-        }
-
-
-@dataclass(frozen=True)
-class Judged:
-    """A verdict on its way to the journal."""
-
-    key: Key
-    verdict: Verdict
-    visible: tuple[Outcome, ...]
-
-    def row(self) -> dict[str, Any]:
-        seconds = round(sum(result.seconds for result in self.verdict.results), 4)
-        return {**self.key._asdict(), **judged(self.verdict, self.visible), "judge_seconds": seconds}
-
-
-class Bench:
-    """Submits programs to a judge and puts what comes back, a `Judged` or an exception, into a queue."""
-
-    def __init__(self, judge: Sandbox, problems: Sequence[Problem], out: queue.SimpleQueue[Any]) -> None:
-        self.judge, self.out = judge, out
-        self.problems = {problem.id: problem for problem in problems}
-        self.examples = Examples(problems).of
-
-    def submit(self, key: Key, text: str) -> None:
-        """Has a program judged on the cases and on the public examples, each a second time if the judge fails."""
-        asked = [self.problems[key.problem], *([self.examples[key.problem]] if key.problem in self.examples else [])]
-        found: dict[int, Verdict] = {}
-        lock = threading.Lock()
-
-        def done(index: int, future: Future[Verdict], last: bool) -> None:
-            error = None if future.cancelled() else future.exception()
-            if isinstance(error, SandboxError) and not last:
-                threading.Thread(target=ask, args=(index, True), daemon=True).start()  # not in the judge's own thread
-            elif error is not None:
-                self.out.put(error)
-            elif not future.cancelled():
-                with lock:
-                    found[index] = future.result()
-                    whole = len(found) == len(asked)
-                if whole:
-                    visible = tuple(result.outcome for result in found[1].results) if len(asked) > 1 else ()
-                    self.out.put(Judged(key, found[0], visible))
-
-        def ask(index: int, last: bool = False) -> None:
-            future = self.judge.submit(text, asked[index])
-            future.add_done_callback(lambda future: done(index, future, last))
-
-        for index in range(len(asked)):
-            ask(index)
-
-
-# --------------------------------------------------------------------------------------------------------- the writer
-
-
-@dataclass(frozen=True)
-class Written:
-    """A batch of answers, on its way to the journal."""
-
-    problems: Sequence[Problem]
-    groups: list[list[Answer]]
-
-
-class Desk:
-    """Threads that have batches written, one after the other, and put them, or what went wrong, into a queue."""
-
-    def __init__(self, writer: Writer, batches: Sequence[Sequence[Problem]], suite: Suite, out: Any) -> None:
-        self.writer, self.suite, self.out = writer, suite, out
-        self.left = iter(batches)
-        self.lock, self.stopped = threading.Lock(), threading.Event()
-        self.room = threading.Semaphore(writer.side_by_side + AHEAD)
-        for _ in range(writer.side_by_side):
-            threading.Thread(target=self._work, daemon=True, name="rltf-writer").start()
-
-    def _work(self) -> None:
-        while not self.stopped.is_set():
-            self.room.acquire()
-            with self.lock:
-                batch = next(self.left, None)
-            if batch is None or self.stopped.is_set():
-                return
-            try:
-                groups = self.writer.write(batch, self.suite.samples, self.suite.seed)
-            except BaseException as error:
-                self.out.put(error)
-                return
-            self.out.put(Written(batch, groups))
-
-    def taken(self) -> None:
-        """A batch has been taken from the queue."""
-        self.room.release()
-
-    def stop(self) -> None:
-        self.stopped.set()
-        for _ in range(self.writer.side_by_side):
-            self.room.release()
-
-
-# -------------------------------------------------------------------------------------------------------------- a run
-
-
-def evaluate(
-    suite: Suite, writer: Writer, problems: Sequence[Problem], folder: Path, judge: Sandbox, console: Console
-) -> list[Sample]:
-    """All samples, judged; `folder` has the journal, which is read first and only ever added to."""
-    order = [Key(problem.id, sample) for problem in problems for sample in range(suite.samples)]
-    journal = records.Journal(folder / records.JOURNAL)
-    try:
-        _fill(journal, suite, writer, problems, judge, console, len(order))
-        return list(journal.samples(order, {problem.id: problem.difficulty for problem in problems}))
-    finally:
-        journal.close()
-
-
-def _fill(
-    journal: records.Journal,
-    suite: Suite,
-    writer: Writer,
-    problems: Sequence[Problem],
-    judge: Sandbox,
-    console: Console,
-    total: int,
-) -> None:
-    """Writes and judges what the journal has not."""
-    events: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    bench = Bench(judge, problems, events)
-    batches = [problems[i : i + writer.batch] for i in range(0, len(problems), writer.batch)]  # always the same
-    missing = [batch for batch in batches if any(_missing(journal, problem, suite.samples) for problem in batch)]
-    with _progress(console, suite.name, len(journal.verdicts), total) as bar:
-        for key, answer in journal.answers.items():
-            if key not in journal.verdicts:
-                bench.submit(key, answer.text)
-        desk = Desk(writer, missing, suite, events)
-        try:
-            while len(journal.verdicts) < total:
-                event = events.get()
-                if isinstance(event, BaseException):
-                    raise event
-                if isinstance(event, Written):
-                    desk.taken()
-                    _take(journal, event, bench)
-                else:
-                    row = event.row()
-                    journal.append([row])
-                    journal.verdicts[event.key] = row
-                bar(len(journal.answers), len(journal.verdicts))
-        finally:
-            desk.stop()
-
-
-def _missing(journal: records.Journal, problem: Problem, samples: int) -> bool:
-    return any(Key(problem.id, sample) not in journal.answers for sample in range(samples))
-
-
-def _take(journal: records.Journal, written: Written, bench: Bench) -> None:
-    """Answers into the journal first, then to the judge: what was paid for is not lost."""
-    fresh = {
-        Key(problem.id, sample): answer
-        for problem, group in zip(written.problems, written.groups, strict=True)
-        for sample, answer in enumerate(group)
-    }
-    fresh = {key: answer for key, answer in fresh.items() if key not in journal.answers}
-    journal.append([{**key._asdict(), **answer.to_dict()} for key, answer in fresh.items()])
-    journal.answers.update(fresh)
-    for key, answer in fresh.items():
-        bench.submit(key, answer.text)
+# ---------------------------------------------------------------------------------------------------------- terminal
 
 
 class _Rate(ProgressColumn):
@@ -226,98 +42,20 @@ class _Rate(ProgressColumn):
 
 
 @contextmanager
-def _progress(console: Console, name: str, done: int, total: int) -> Iterator[Any]:
+def _progress(console: Console, name: str, total: int) -> Iterator[evaluation.Progress]:
     """What was judged, how fast, time left, and how far the writing is ahead; nothing where there is no terminal."""
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TextColumn("left"),
         TimeRemainingColumn(), TextColumn("written {task.fields[written]}"),
     )  # fmt: skip
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
-        task = bars.add_task(name, total=total, completed=done, written=0)
-        yield lambda written, judged: bars.update(task, completed=judged, written=written)
 
+        def show(written: int, judged: int) -> None:
+            if not bars.tasks:  # what an earlier run has judged is no part of the rate
+                bars.add_task(name, total=total, completed=judged, written=written)
+            bars.update(bars.tasks[0].id, completed=judged, written=written)
 
-def header(
-    suite: Suite, status: str, departures: Sequence[str], digest: str, count: int, writer: Writer, judge: str, name: str
-) -> dict[str, Any]:
-    """What a record says of itself."""
-    described = writer.describe()
-    packages = ("torch", "transformers") if described["kind"] == "policy" else ()
-    return {
-        "format": records.FORMAT,
-        "suite": suite.protocol(),
-        "status": status if not departures else "custom",
-        "departures": list(departures),
-        "data": digest,
-        "problems": count,
-        "agent": {"name": name or writer.name, **described},
-        "judge": judge,
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        **records.provenance(packages),
-    }
-
-
-def complete(folder: Path, samples: Sequence[Sample], head: Mapping[str, Any]) -> records.Record:
-    """Writes the final files of a record, and reads them."""
-    suite = head["suite"]
-    seconds = {
-        "writing": round(sum(sample.answer.seconds for sample in samples), 3),
-        "judging": round(sum(sample.seconds for sample in samples), 3),
-    }
-    finished = {**head, "finished": datetime.now(UTC).isoformat(timespec="seconds"), "seconds": seconds}
-    records.finish(folder, finished, samples, report(samples, suite["samples"], suite["ks"]))
-    return records.read(folder)
-
-
-# ------------------------------------------------------------------------------------------------------------- verify
-
-
-def verify(record: records.Record, judge: Sandbox, root: str | None = None) -> dict[str, Any]:
-    """Judges every program of a record again; what changed. Messages and times may differ, outcome, kind and line may not."""
-    if record.samples is None:
-        raise UsageError(f"Expected the completions of {record.folder.name}, got a record that only counts them.")
-    suite = suite_of(record)
-    found, digest, _ = suites.problems(suite, root, unfrozen=True)
-    if digest != record.header["data"]:
-        raise UsageError(
-            f"Expected the data that the record was made with ({record.header['data']}), got others ({digest})."
-        )
-    by_id = {problem.id: problem for problem in found}
-    examples = Examples(found).of
-    changed = []
-    jobs = [(sample.answer.text, by_id[sample.key.problem]) for sample in record.samples]
-    seen = [sample for sample in record.samples if sample.visible]
-    visible = judge.map((sample.answer.text, examples[sample.key.problem]) for sample in seen)
-    again = {sample.key: tuple(r.outcome for r in v.results) for sample, v in zip(seen, visible, strict=True)}
-    for sample, now in zip(record.samples, judge.map(jobs), strict=True):
-        was, is_now = _essence(sample.verdict, sample.visible), _essence(now, again.get(sample.key, ()))
-        if was != is_now:
-            changed.append({**sample.key._asdict(), "was": was, "now": is_now})
-    return {
-        "samples_sha256": record.header["samples_sha256"],
-        "programs": len(record.samples),
-        "changed": changed,
-        "altered": record.altered,
-        "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        **records.provenance(),
-    }
-
-
-def _essence(verdict: Verdict, visible: Sequence[Outcome]) -> list[Any]:
-    failures = [[r.failure.kind, r.failure.line] if r.failure else None for r in verdict.results]
-    return [[int(result.outcome) for result in verdict.results], failures, [int(outcome) for outcome in visible]]
-
-
-def suite_of(record: records.Record) -> Suite:
-    """The protocol that a record was made by."""
-    plain = record.header["suite"]
-    try:
-        return Suite(**{**plain, "ks": tuple(plain["ks"]), "stop": tuple(plain["stop"]), "about": ""})
-    except TypeError as error:
-        raise UsageError(f"Expected the protocol of a suite in {record.folder}, got {error}.") from error
-
-
-# ------------------------------------------------------------------------------------------------------------ terminal
+        yield show
 
 
 def summary(record: records.Record) -> Table:
@@ -357,7 +95,7 @@ def listing() -> Table:
     return table
 
 
-# ------------------------------------------------------------------------------------------------------------- command
+# ----------------------------------------------------------------------------------------------------------- command
 
 
 def parser() -> argparse.ArgumentParser:
@@ -430,14 +168,15 @@ def start(asked: argparse.Namespace, console: Console) -> records.Record:
     folder = asked.out or Path("runs/evaluations") / suite.name / re.sub(r"[^\w.-]+", "-", name)
     with sandbox.load(workers=asked.workers, require=asked.require, **suite.judge) as judge:
         departures += writer.borrow(judge, chosen) if isinstance(writer, Borrower) else []
-        head = header(suite, status, departures, digest, len(chosen), writer, judge.level(), name)
+        head = evaluation.header(suite, status, departures, digest, len(chosen), writer, judge.level(), name)
         head = records.begin(folder, head)
         if "samples_sha256" in head:
             console.print(f"{escape(str(folder))} is finished.", highlight=False)
             (folder / records.JOURNAL).unlink(missing_ok=True)
             return records.read(folder)
-        samples = evaluate(suite, writer, chosen, folder, judge, console)
-    return complete(folder, samples, head)
+        with _progress(console, suite.name, len(chosen) * suite.samples) as progress:
+            samples = evaluation.evaluate(suite, writer, chosen, folder, judge, progress)
+    return evaluation.complete(folder, samples, head)
 
 
 def check(asked: argparse.Namespace, console: Console) -> int:

@@ -13,7 +13,6 @@ import csv
 import io
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,147 +20,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from benchmarks import records, suites
-from benchmarks.compare import common, compared
-from benchmarks.metrics import Comparison, holm
+from benchmarks import records
 from benchmarks.records import page
-from benchmarks.records.report import report
+from benchmarks.records.boards import Board, Entry, boards, load
 from rltf_env.errors import MissingData, RLTFError
-
-COUNTS = ("problems", "samples", "passed", "outcomes", "kinds")  # of a report: what resampling has no part in
-
-
-@dataclass
-class Entry:
-    """A record on the leaderboard. `reasons` not to rank it; `rank` (1 is best) and `behind` the best if it is ranked."""
-
-    record: records.Record
-    figures: dict[str, Any]
-    reasons: list[str]
-    rank: int = 0
-    behind: Comparison | None = None
-    adjusted: float = 1.0
-
-    @property
-    def checked(self) -> str:
-        """What a verification says: "verified", or that there was none."""
-        return "verified" if self.record.verified else "not verified"
-
-    @property
-    def first(self) -> str:
-        """The k that ranks."""
-        return str(self.record.header["suite"]["ks"][0])
-
-    @property
-    def score(self) -> float:
-        return self.figures["pass@k"][self.first]["value"]
-
-
-@dataclass
-class Board:
-    """The entries of one suite and version: ranked, best first, and apart."""
-
-    suite: str
-    about: str
-    ranked: list[Entry] = field(default_factory=list)
-    apart: list[Entry] = field(default_factory=list)
-
-    @property
-    def entries(self) -> list[Entry]:
-        return [*self.ranked, *self.apart]
-
-
-# ------------------------------------------------------------------------------------------------------------- ranking
-
-
-def entry(record: records.Record) -> Entry:
-    """A record with its figures, computed anew where its completions are there, and the reasons not to rank it."""
-    head = record.header
-    reasons = list(head["departures"])
-    if head["suite"]["name"] not in suites.SUITES:
-        return Entry(record, record.report, [*reasons, f"no suite {head['suite']['name']!r} here"])
-    suite = suites.get(head["suite"]["name"])
-    if head["suite"]["version"] != suite.version:
-        reasons.append(f"version {head['suite']['version']} of the suite; it is at {suite.version}")
-    elif _plain(head["suite"]) != _plain(suite.protocol()) and not reasons:
-        reasons.append("another protocol than the suite's")
-    if not suite.digest:
-        reasons.append("the suite's data are not frozen yet")
-    elif head["data"] != suite.digest:
-        reasons.append(f"other data: digest {head['data'][:12]}, expected {suite.digest[:12]}")
-    figures = record.report
-    if record.samples is None:
-        reasons.append("completions not handed in, only counted")
-    else:
-        figures = report(record.samples, head["suite"]["samples"], head["suite"]["ks"])
-        reasons += _doubts(record, figures)
-    return Entry(record, figures, reasons)
-
-
-def _plain(protocol: dict[str, Any]) -> dict[str, Any]:
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in protocol.items()}
-
-
-def _doubts(record: records.Record, figures: dict[str, Any]) -> list[str]:
-    """What speaks against a record that has its completions."""
-    found, doubts = record.verified, []
-    if record.altered:
-        doubts.append("completions are not those that the header names")
-    if len(figures["problems"]) != record.header["problems"]:
-        doubts.append(f"{len(figures['problems'])} problems, though the header says {record.header['problems']}")
-    if any(figures[name] != record.report.get(name) for name in COUNTS):
-        doubts.append("its report does not follow from its completions")
-    if found and found["samples_sha256"] != record.header["samples_sha256"]:
-        doubts.append("verified before it was changed")
-    elif found and (found["changed"] or found["altered"]):
-        doubts.append(f"verification failed: {len(found['changed'])} of {found['programs']} verdicts changed")
-    return doubts
-
-
-def boards(entries: Sequence[Entry]) -> list[Board]:
-    """The entries by suite and version, suites in their own order."""
-    found: dict[str, Board] = {}
-    order = list(suites.SUITES)
-
-    def place(each: Entry) -> tuple[int, str]:
-        name = each.record.header["suite"]["name"]
-        return (order.index(name) if name in order else len(order), each.record.suite)
-
-    for each in sorted(entries, key=place):
-        suite = suites.SUITES.get(each.record.header["suite"]["name"])
-        board = found.setdefault(each.record.suite, Board(each.record.suite, suite.about if suite else ""))
-        (board.apart if each.reasons else board.ranked).append(each)
-    for board in found.values():
-        _rank(board)
-    return list(found.values())
-
-
-def _rank(board: Board) -> None:
-    for some in (board.ranked, board.apart):
-        some.sort(key=lambda each: (-each.score, each.record.name))
-    if not board.ranked:
-        return
-    best, *others = board.ranked
-    best.rank = 1
-    for each in others:
-        each.rank = 1 + sum(other.score > each.score for other in board.ranked)
-        common(each.record, best.record)
-        each.behind = compared(each.record, best.record)[f"pass@{each.first}"]
-    for each, adjusted in zip(others, holm([each.behind.p_value for each in others if each.behind]), strict=True):
-        each.adjusted = adjusted
-
-
-def load(folder: Path) -> tuple[list[Entry], list[tuple[Path, str]]]:
-    """The entries below a folder, and what could not be read, with the reason."""
-    found, broken = [], []
-    for path in records.find(folder):
-        try:
-            found.append(entry(records.read(path)))
-        except (RLTFError, KeyError, TypeError, IndexError) as error:
-            why = str(error).replace(str(path), "this folder")  # the page may go anywhere
-            broken.append((path.relative_to(folder), f"{type(error).__name__}: {why}"))
-    return found, broken
-
 
 # -------------------------------------------------------------------------------------------------------------- output
 

@@ -18,20 +18,18 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from benchmarks import suites
 from benchmarks.core import Sample
+from benchmarks.records.boards import Board, Entry
 from benchmarks.records.report import by_problem
 from rltf_env import rewards
 from rltf_env.core import Attempt, Outcome, Problem, Reward, StdinCase
 from rltf_env.datasets._files import Root
 from rltf_env.errors import DataError
-
-if TYPE_CHECKING:
-    from benchmarks.leaderboard import Board, Entry
 
 FRAME = Path(__file__).with_name("page.html")
 PROGRAMS, LONGEST = 3, 6000  # different programs a problem, and characters of each

@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
-from benchmarks import evaluate, records, suites
+from benchmarks import evaluation, records, suites
 from benchmarks.solvers.function import Function
 from benchmarks.suites import Suite
 from rltf_env import datasets, sandbox
@@ -46,11 +45,11 @@ def record(
     """A finished record of what `write` answers, judged by rules (`rltf_env.sandbox.scripted`), with changes to its header."""
     problems, digest, status = suites.problems(suite)
     writer = Function("here:write", write)
-    made = evaluate.header(suite, status, suite.departures(), digest, len(problems), writer, "scripted", name)
+    made = evaluation.header(suite, status, suite.departures(), digest, len(problems), writer, "scripted", name)
     records.begin(folder, {**made, **head})
     with sandbox.load("scripted", rules=rules) as judge:
-        samples = evaluate.evaluate(suite, writer, problems, folder, judge, Console(quiet=True))
-    return evaluate.complete(folder, samples, {**made, **head})
+        samples = evaluation.evaluate(suite, writer, problems, folder, judge)
+    return evaluation.complete(folder, samples, {**made, **head})
 
 
 @pytest.fixture

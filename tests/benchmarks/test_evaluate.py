@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
-from benchmarks import evaluate, records, suites
+from benchmarks import evaluate, evaluation, records, suites
 from benchmarks.core import Answer, Key
+from benchmarks.records.verify import verify
 from benchmarks.solvers.function import Function
 from rltf_env import sandbox
 from rltf_env.core import Kind, Outcome, Problem
@@ -52,9 +52,9 @@ def test_verification_reports_every_verdict_that_changes(
     make_record(tmp_path, suite, lambda p, n, s: [p.solutions[0], "def f(x): return 1/0 # 1"], rules)
     record = records.read(tmp_path)
     with sandbox.load("scripted", rules=rules) as same:
-        assert evaluate.verify(record, same)["changed"] == []
+        assert verify(record, same)["changed"] == []
     with sandbox.load("scripted", rules=lambda source, problem: "/" not in source) as other:
-        changed = evaluate.verify(record, other)["changed"]
+        changed = verify(record, other)["changed"]
     assert [each["sample"] for each in changed] == [1] * 6
     assert changed[0]["was"][1][0] == ["ZeroDivisionError", None]
     assert changed[0]["now"][1][0] == [Kind.WRONG_ANSWER, None]
@@ -187,7 +187,7 @@ def test_writers_batches_are_the_same_whatever_was_there(suite: Any, tmp_path: P
     journal.append([{**Key(problems[i].id, s)._asdict(), "text": "x"} for i in (0, 1) for s in (0, 1)])
     journal.close()
     with sandbox.load("scripted") as judge:
-        samples = evaluate.evaluate(suite, Two("a:b", good), problems, tmp_path, judge, Console(quiet=True))
+        samples = evaluation.evaluate(suite, Two("a:b", good), problems, tmp_path, judge)
     assert batches == [[p.id for p in problems[2:4]], [p.id for p in problems[4:]]]
     assert samples[4].answer.text == "x"  # what was there is kept
     assert all(sample.verdict.outcome is Outcome.WRONG_ANSWER for sample in samples)

@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks import leaderboard, records
 from benchmarks.core import Answer, Key, Sample
-from benchmarks.records import page
+from benchmarks.records import boards, page
 from rltf_env.core import CaseResult, Failure, Outcome, Verdict
 
 HOSTILE = "'</script><script>document.title = \"taken\"</script><img src=x onerror=\"document.title='taken'\">'"
@@ -41,10 +41,10 @@ def folder(suite: Any, tmp_path: Path, make_record: Any) -> Path:
     return tmp_path
 
 
-def load(folder: Path) -> leaderboard.Board:
-    entries, broken = leaderboard.load(folder)
+def load(folder: Path) -> boards.Board:
+    entries, broken = boards.load(folder)
     assert not broken
-    (board,) = leaderboard.boards(entries)
+    (board,) = boards.boards(entries)
     return board
 
 
@@ -82,7 +82,7 @@ def edit(path: Path, **changes: Any) -> None:
 )
 def test_record_that_does_not_hold_is_shown_apart(folder: Path, spoil: Any, reason: str) -> None:
     spoil(folder / "r6")
-    found = [board for board in leaderboard.boards(leaderboard.load(folder)[0]) if board.apart]
+    found = [board for board in boards.boards(boards.load(folder)[0]) if board.apart]
     (each,) = found[0].apart
     assert reason in "; ".join(each.reasons)
     assert each.rank == 0
@@ -116,7 +116,7 @@ def test_verified_record_says_so(folder: Path) -> None:
 def test_what_cannot_be_read_is_named_with_the_reason(folder: Path) -> None:
     (folder / "r6" / "samples.jsonl.gz").write_bytes(b"junk")
     (folder / "r5" / "report.json").unlink()
-    _, broken = leaderboard.load(folder)
+    _, broken = boards.load(folder)
     assert {str(path): why.split(":")[0] for path, why in broken} == {"r6": "DataError", "r5": "MissingData"}
     assert not any(str(folder) in why for _, why in broken)
 

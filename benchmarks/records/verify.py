@@ -1,0 +1,59 @@
+"""A record judged again: which verdicts change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from benchmarks import suites
+from benchmarks.core import examples_apart
+from benchmarks.records.record import Record, provenance
+from benchmarks.suites import Suite
+from rltf_env.core import Outcome, Sandbox, Verdict
+from rltf_env.errors import UsageError
+
+
+def verify(record: Record, judge: Sandbox, root: str | None = None) -> dict[str, Any]:
+    """Judges every program of a record again; what changed. Messages and times may differ, outcome, kind and line may not."""
+    if record.samples is None:
+        raise UsageError(f"Expected the completions of {record.folder.name}, got a record that only counts them.")
+    suite = suite_of(record)
+    found, digest, _ = suites.problems(suite, root, unfrozen=True)
+    if digest != record.header["data"]:
+        raise UsageError(
+            f"Expected the data that the record was made with ({record.header['data']}), got others ({digest})."
+        )
+    by_id = {problem.id: problem for problem in found}
+    examples = examples_apart(found)
+    changed = []
+    jobs = [(sample.answer.text, by_id[sample.key.problem]) for sample in record.samples]
+    seen = [sample for sample in record.samples if sample.visible]
+    visible = judge.map((sample.answer.text, examples[sample.key.problem]) for sample in seen)
+    again = {sample.key: tuple(r.outcome for r in v.results) for sample, v in zip(seen, visible, strict=True)}
+    for sample, now in zip(record.samples, judge.map(jobs), strict=True):
+        was, is_now = _essence(sample.verdict, sample.visible), _essence(now, again.get(sample.key, ()))
+        if was != is_now:
+            changed.append({**sample.key._asdict(), "was": was, "now": is_now})
+    return {
+        "samples_sha256": record.header["samples_sha256"],
+        "programs": len(record.samples),
+        "changed": changed,
+        "altered": record.altered,
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        **provenance(),
+    }
+
+
+def _essence(verdict: Verdict, visible: Sequence[Outcome]) -> list[Any]:
+    failures = [[r.failure.kind, r.failure.line] if r.failure else None for r in verdict.results]
+    return [[int(result.outcome) for result in verdict.results], failures, [int(outcome) for outcome in visible]]
+
+
+def suite_of(record: Record) -> Suite:
+    """The protocol that a record was made by."""
+    plain = record.header["suite"]
+    try:
+        return Suite(**{**plain, "ks": tuple(plain["ks"]), "stop": tuple(plain["stop"]), "about": ""})
+    except TypeError as error:
+        raise UsageError(f"Expected the protocol of a suite in {record.folder}, got {error}.") from error
