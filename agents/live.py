@@ -23,8 +23,8 @@ from rich.text import Text
 
 from agents.evaluation import Evaluation
 from agents.journal import Shown
-from rltf_env import render
 from rltf_env.core import Outcome
+from rltf_env.view import ansi
 
 SHOWN = ("supervised_loss", "rl_loss", "reward", "outcome/passed", "entropy", "kl_behaviour", "staleness", "grad_norm")
 # Of the panel: what is followed through time. The reward's parts come after the reward, whatever their names.
@@ -174,7 +174,7 @@ def programs(step: int, shown: Sequence[Shown]) -> Table:
             where = f" on line {each.line}" if each.line else ""
             words += f"\n{each.kind}{where}\n{each.message}"
         style = COLOURS[Outcome[each.outcome]]
-        safe = "\n".join(render.shown(part) for part in [each.problem, *words.split("\n")])
+        safe = "\n".join(ansi.shown(part) for part in [each.problem, *words.split("\n")])
         table.add_row(Text(safe, style=style), code(each))
     return table
 
@@ -187,7 +187,7 @@ def code(shown: Shown) -> Text:
     for number, (_, line) in enumerate(lines[first : first + CODE_LINES], first + 1):
         guilty = number == shown.line
         mark = ">" if guilty else " "
-        text.append(f"{mark}{number:4} | {render.shown(line)}\n", style="bold red" if guilty else "")
+        text.append(f"{mark}{number:4} | {ansi.shown(line)}\n", style="bold red" if guilty else "")
     return text
 
 

@@ -22,8 +22,8 @@ from rich.markup import escape as markup
 from agents._svg import Curve, chart
 from agents.folders import EVALUATIONS, METRICS, SAMPLES, records, write_text
 from agents.journal import Shown
-from rltf_env import render
 from rltf_env.errors import DataError, MissingData, RLTFError
+from rltf_env.view import ansi
 
 Lines = Sequence[Mapping[str, float]]
 
@@ -236,7 +236,7 @@ def _token(text: str, weight: float, largest: float, *, given: bool) -> str:
 
 
 def _safe(text: str) -> str:
-    return escape(render.shown(text))
+    return escape(ansi.shown(text))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from rltf_env._moved import redirect
 from rltf_env.errors import DataError, InvalidProblem, MissingData, RLTFError, SandboxError, UnknownName, UsageError
 from rltf_env.registration import register
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
         core,
         datasets,
         errors,
-        html,
         plugins,
         prompts,
         rewards,
@@ -47,7 +47,6 @@ __all__ = [
     "core",
     "datasets",
     "errors",
-    "html",
     "plugins",
     "prompts",
     "rewards",
@@ -58,20 +57,33 @@ __all__ = [
 ]
 
 _CLASSES = {
-    "MissingDataWarning": "rltf_env.judging",
+    "MissingDataWarning": "rltf_env.base",
     "TextEnv": "rltf_env.text",
     "UnitTestEnv": "rltf_env.env",
     "UnitTestVectorEnv": "rltf_env.vector",
 }
 
 register()
+redirect(
+    __name__,
+    {
+        "html": "view.html",
+        "hub": "datasets.hub",
+        "judging": "base",
+        "masking": "wrappers.action_mask",
+        "render": "view.ansi",
+        "screen": "view.screen",
+        "shaping": "wrappers.prefix_reward",
+        "syntax": "view.syntax",
+    },
+)
 
 
 def __getattr__(name: str) -> Any:
     """The public classes and modules, imported at first use."""
     if name in _CLASSES:
         return getattr(importlib.import_module(_CLASSES[name]), name)
-    if name in __all__:
+    if name in __all__ or name == "html":  # html: for one version, with the warning that it has moved
         return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

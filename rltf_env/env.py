@@ -18,9 +18,10 @@ import numpy as np
 from gymnasium.error import InvalidAction, ResetNeeded
 from gymnasium.spaces import Box, Dict, Discrete
 
-from rltf_env import _gym, render, screen, state
+from rltf_env import _gym, state
+from rltf_env.base import Judging, MissingDataWarning, rendering
 from rltf_env.core import Attempt, IntArray, Judgement, Problem
-from rltf_env.judging import Judging, MissingDataWarning, rendering
+from rltf_env.view import ansi, screen
 
 __all__ = ["MissingDataWarning", "UnitTestEnv"]
 
@@ -212,10 +213,10 @@ class UnitTestEnv(Judging, gymnasium.Env[Any, Any]):  # pyright: ignore[reportIn
         return self._observation()
 
     def render(self) -> str | None:  # type: ignore[override]
-        """The program so far, and after the end the verdict, the failing line and the heat of each token (`render.ansi`)."""
+        """The program so far, and after the end the verdict, the failing line and the heat of each token (`ansi.ansi`)."""
         if self.render_mode is None:
             gymnasium.logger.warn('render() needs a mode: gymnasium.make(..., render_mode="ansi").')
             return None
         program = self.tokenizer.program(self._program[: self._length], given=self._given)
-        frame = render.ansi(self.problem, program, self.max_program_tokens, self._judgement)
+        frame = ansi.ansi(self.problem, program, self.max_program_tokens, self._judgement)
         return screen.present(self.render_mode, frame, last=self._judgement is not None)

@@ -25,11 +25,12 @@ from typing import Any, TextIO
 
 import gymnasium
 
-from rltf_env import html, plugins, render, screen
+from rltf_env import plugins
 from rltf_env.core import Attempt, Feedback
 from rltf_env.env import Observation, UnitTestEnv
 from rltf_env.errors import RLTFError, UsageError
 from rltf_env.tokenizers import opening
+from rltf_env.view import ansi, html, screen
 
 Policy = Callable[[UnitTestEnv, Observation], Iterable[int]]
 COMMANDS = ("step", "prompt", "reference", "next", "quit")
@@ -67,10 +68,10 @@ class Session:
 
     def introduce(self) -> None:
         """The problem, and the code that is given."""
-        self.say(f"\n{render.BOLD}{render.shown(self.env.problem.id)}{render.RESET}")
-        self.say(render.shown(self.prompt, keep="\t\n"))
+        self.say(f"\n{ansi.BOLD}{ansi.shown(self.env.problem.id)}{ansi.RESET}")
+        self.say(ansi.shown(self.prompt, keep="\t\n"))
         if self.env.problem.prefix:
-            self.say("The program begins with:\n" + render.shown(self.env.problem.prefix, keep="\t\n"))
+            self.say("The program begins with:\n" + ansi.shown(self.env.problem.prefix, keep="\t\n"))
 
     def emit(self, tokens: Iterable[int], *, frames: bool, pause: float = 0.0) -> bool:
         """Steps through `tokens`; True if the episode ended with one of them. Draws each of the `frames`, or the last alone."""

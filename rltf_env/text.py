@@ -15,11 +15,12 @@ import gymnasium
 import numpy as np
 from gymnasium.error import InvalidAction, ResetNeeded
 
-from rltf_env import _gym, prompts, render, screen, state
+from rltf_env import _gym, prompts, state
+from rltf_env.base import Judging, positive, rendering
 from rltf_env.core import Attempt, CaseResult, Judgement, Outcome, Problem, Program, Verdict
-from rltf_env.judging import Judging, positive, rendering
 from rltf_env.spaces import Unicode, encodable
 from rltf_env.tokenizers import Bytes
+from rltf_env.view import ansi, screen
 
 RENDER_MODES = ("ansi", "human")
 CHARACTERS = 64  # that a token is taken to spell at most, where it may be more than a byte: for the sizes of the spaces
@@ -167,14 +168,14 @@ class TextEnv(Judging, gymnasium.Env[str, str]):  # pyright: ignore[reportIncomp
         return self._observation()
 
     def render(self) -> str | None:  # type: ignore[override]
-        """The latest program, and after the end its verdict, failing line and heat (`render.ansi`)."""
+        """The latest program, and after the end its verdict, failing line and heat (`ansi.ansi`)."""
         if self.render_mode is None:
             gymnasium.logger.warn('render() needs a mode: gymnasium.make(..., render_mode="ansi").')
             return None
         problem = self.problem
         given = self.tokenizer.program(np.array(self._given, np.int64), given=len(self._given))
         program, judgement = self._final or (self._attempts[-1][0] if self._attempts else given, None)
-        frame = render.ansi(problem, program, self.max_program_tokens, judgement)
+        frame = ansi.ansi(problem, program, self.max_program_tokens, judgement)
         return screen.present(self.render_mode, frame, last=self._final is not None)
 
     def _draw(self) -> None:

@@ -21,11 +21,11 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from rltf_env import render
+from rltf_env.base import Judging, positive, rendering
 from rltf_env.core import Attempt, BoolArray, IntArray, Judgement, Problem, Program
 from rltf_env.env import Observation
 from rltf_env.errors import SandboxError, UnknownName, UsageError
-from rltf_env.judging import Judging, positive, rendering
+from rltf_env.view import ansi
 
 Seeds = int | Sequence[int | None] | None
 Step = tuple[Observation, npt.NDArray[np.float64], BoolArray, BoolArray, dict[str, Any]]
@@ -341,7 +341,7 @@ class UnitTestVectorEnv(Judging, VectorEnv[Any, Any, Any]):  # pyright: ignore[r
     def _frame(self, index: int) -> str:
         row, tokens = self._rows[index], self._program[index]
         program = row.program or self.tokenizer.program(tokens[tokens != self.pad_id], given=row.given)
-        return render.ansi(self._problem(index), program, self.max_program_tokens, row.judgement)
+        return ansi.ansi(self._problem(index), program, self.max_program_tokens, row.judgement)
 
     def close(self, **kwargs: Any) -> None:
         """Gives back the judge. What is still being judged is forgotten."""

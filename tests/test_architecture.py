@@ -46,8 +46,15 @@ WALLS = {  # the longest name that fits a module rules it
     "rltf_env.core": May(("rltf_env.errors",), ("numpy",)),
     "rltf_env.plugins": May(("rltf_env.errors",)),
     "rltf_env._moved": May(()),
-    "rltf_env.hub": May((), (), ("huggingface_hub",)),
-    "rltf_env.datasets": May((*VOCABULARY, "rltf_env.hub", "rltf_env.datasets"), ("numpy",), OPTIONAL),
+    "rltf_env.datasets.hub": May((), (), ("huggingface_hub",)),
+    "rltf_env.sources": May((*VOCABULARY, "rltf_env.sources"), ("numpy",)),
+    "rltf_env.tokenizers": May((*VOCABULARY, "rltf_env.tokenizers", "rltf_env.datasets.hub"), ("numpy",), OPTIONAL),
+    "rltf_env.wrappers": May(
+        (*VOCABULARY, "rltf_env.wrappers", "rltf_env.prefix"),
+        ("numpy", "gymnasium"),
+    ),
+    "rltf_env.view": May((*VOCABULARY, "rltf_env.view", "rltf_env.prompts"), ("numpy",), OPTIONAL),
+    "rltf_env.datasets": May((*VOCABULARY, "rltf_env.datasets"), ("numpy",), OPTIONAL),
     "rltf_env.datasets.__init__": May((*VOCABULARY, "rltf_env.datasets", "rltf_env.sources"), ("numpy",)),  # the door
     "rltf_env.datasets.__main__": May(("rltf_env",), ("numpy",), OPTIONAL),  # a command: it opens a judge too
     "rltf_env.rewards": May((*VOCABULARY, "rltf_env.rewards"), ("numpy",)),

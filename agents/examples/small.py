@@ -22,8 +22,8 @@ from rltf_env import sandbox
 from rltf_env.core import Attempt, Feedback, Outcome, Problem, Sandbox, Verdict
 from rltf_env.datasets import procedural
 from rltf_env.env import UnitTestEnv
-from rltf_env.masking import ActionMask
 from rltf_env.tokenizers import Words
+from rltf_env.wrappers.action_mask import ActionMask
 
 GIVEN = "def f(x):\n    return x"
 CHOSEN = 2  # tokens

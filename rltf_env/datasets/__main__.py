@@ -17,10 +17,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from rltf_env import audit, datasets, plugins, render, sandbox
+from rltf_env import audit, datasets, plugins, sandbox
 from rltf_env.core import Problems
 from rltf_env.datasets import _quarantine
 from rltf_env.errors import RLTFError, SandboxError
+from rltf_env.view import ansi
 
 ROWS = 50  # problems that are told on the screen
 
@@ -113,13 +114,13 @@ def _report(problems: Problems, total: int, faulty: Sequence[audit.Examined]) ->
         lines.append(f"{len(problems) - total} without a reference could not be checked")
     if problems.skipped:
         lines.append(
-            f"{len(problems.skipped)} were left out by the loader, such as {render.shown(': '.join(problems.skipped[0]))}"
+            f"{len(problems.skipped)} were left out by the loader, such as {ansi.shown(': '.join(problems.skipped[0]))}"
         )
     return "\n".join(lines)
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    rows = [[render.shown(cell, keep="") for cell in row] for row in rows]
+    rows = [[ansi.shown(cell, keep="") for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 

@@ -27,9 +27,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rltf_env import hub, plugins
+from rltf_env import plugins
 from rltf_env.core import Case, Problem, Problems, ScriptCase, StdinCase
-from rltf_env.datasets import _apps_cases, _jsonl
+from rltf_env.datasets import _apps_cases, _jsonl, hub
 from rltf_env.datasets._files import parse
 from rltf_env.errors import DataError, MissingData, UnknownName, UsageError
 

@@ -16,8 +16,8 @@ import tomli_w
 from agents import rltf
 from agents.config import Recipe, build, read
 from rltf_env import plugins, prompts, rewards
+from rltf_env.base import Judging
 from rltf_env.errors import DataError, MissingData, UnknownName, UsageError
-from rltf_env.judging import Judging
 from rltf_env.rewards.rltf import RELEASED_CODE
 
 TEXT = """

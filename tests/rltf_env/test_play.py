@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from rltf_env import play, screen
+from rltf_env import play
 from rltf_env.tokenizers import Bytes
+from rltf_env.view import screen
 
 Play = Callable[..., str]
 

@@ -14,7 +14,7 @@ import pytest
 from gymnasium.error import InvalidAction, ResetNeeded
 from gymnasium.spaces.utils import flatten, flatten_space, unflatten
 
-from rltf_env import sandbox, screen
+from rltf_env import sandbox
 from rltf_env.core import Attempt, CallCase, Outcome, Problem, ScriptCase, StdinCase
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import SandboxError, UnknownName, UsageError
@@ -22,6 +22,7 @@ from rltf_env.sandbox.scripted import ScriptedSandbox
 from rltf_env.sources import Uniform
 from rltf_env.spaces import Unicode
 from rltf_env.text import TextEnv
+from rltf_env.view import screen
 
 EOS = 256
 DOUBLE = Problem(

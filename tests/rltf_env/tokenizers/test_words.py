@@ -11,8 +11,8 @@ from agents.policies import tiny
 from rltf_env import datasets, prompts, tokenizers
 from rltf_env.core import Tokenizer, line_starts
 from rltf_env.errors import UnknownName, UsageError
-from rltf_env.masking import spellings
 from rltf_env.tokenizers import Bytes, HuggingFace, Words
+from rltf_env.wrappers.action_mask import spellings
 
 PROBLEMS = datasets.load("procedural", size=40)
 TEXTS = [text for problem in PROBLEMS for text in (prompts.render(problem), *problem.solutions)]

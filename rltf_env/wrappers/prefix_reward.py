@@ -26,8 +26,8 @@ import numpy as np
 
 from rltf_env.core import IntArray
 from rltf_env.errors import UsageError
-from rltf_env.masking import Follower
 from rltf_env.prefix import Prefix
+from rltf_env.wrappers.action_mask import Follower
 
 Potential = Callable[[Prefix], float]
 

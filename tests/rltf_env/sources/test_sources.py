@@ -8,8 +8,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from rltf_env import datasets
-from rltf_env.core import Problem, StdinCase
+from rltf_env import datasets, plugins, sources
+from rltf_env.core import Problem, Problems, StdinCase
 from rltf_env.errors import UnknownName, UsageError
 from rltf_env.sources import Cycle, Uniform
 from rltf_env.testing import check_source
@@ -17,9 +17,9 @@ from rltf_env.testing import check_source
 PROBLEMS = [Problem(f"p/{number}", "Echo.", (StdinCase("x", "x"),)) for number in range(5)]
 
 
-@pytest.mark.parametrize("kind", [Uniform, Cycle])
-def test_finite_sources_keep_the_contract(kind: type):
-    check_source(kind(PROBLEMS))
+@pytest.mark.parametrize("name", plugins.names("sources"))
+def test_finite_sources_keep_the_contract(name: str):
+    check_source(sources.load(name, Problems(PROBLEMS)))
 
 
 @pytest.mark.parametrize("name", datasets.names())
@@ -105,3 +105,19 @@ class Forgetful(Uniform):
 def test_check_source_tells_a_bad_one(kind: type, message: str):
     with pytest.raises(AssertionError, match=message):
         check_source(kind(PROBLEMS))
+
+
+def test_a_source_is_found_by_the_name_of_its_file() -> None:
+    assert [type(sources.load(name, Problems(PROBLEMS))) for name in ("uniform", "cycle")] == [Uniform, Cycle]
+    with pytest.raises(UnknownName, match="Did you mean 'cycle'"):
+        sources.load("cycel", Problems(PROBLEMS))
+
+
+def test_options_that_a_source_does_not_take_are_named() -> None:
+    with pytest.raises(UsageError, match=r"Source 'cycle': .*'pace'"):
+        sources.load("cycle", Problems(PROBLEMS), pace=2)
+
+
+def test_what_makes_no_source_is_refused() -> None:
+    with pytest.raises(UsageError, match="to be a function that makes a source"):
+        sources.load("builtins:list", Problems(PROBLEMS))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from rltf_env import syntax
 from rltf_env.core import (
     Failure,
     Feedback,
@@ -21,6 +20,7 @@ from rltf_env.core import (
     Verdict,
     line_starts,
 )
+from rltf_env.view import syntax
 
 RESET, BOLD, DIM, RED, GREEN = "\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[31m", "\x1b[32m"
 _REDS, _GREENS = (52, 88, 124, 160), (22, 28, 34, 40)  # backgrounds of the 256-colour table, weak to strong

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rltf_env import html
 from rltf_env.core import Attempt, CallCase, CaseResult, Failure, Feedback, Outcome, Problem, Program, Verdict
 from rltf_env.tokenizers import Bytes
+from rltf_env.view import html
 
 PROBLEM = Problem("double", "Return twice x.", (CallCase((2,), 4), CallCase((3,), 6)), "f")
 FAILED = Verdict(

@@ -17,8 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from rltf_env import prompts, render, syntax
+from rltf_env import prompts
 from rltf_env.core import Attempt, CaseResult, Feedback, Outcome, Program, Verdict, line_starts
+from rltf_env.view import ansi, syntax
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1c1e21; --paper: #fff; --faint: #6b7280; --edge: #d8dbe0; --bad: 214, 40, 40;
@@ -83,7 +84,7 @@ def fragment(attempt: Attempt, feedback: Feedback) -> str:
     return (
         f'<section class="rltf">\n<h2>{_text(problem.id)}</h2>\n'
         f'<p class="statement">{_text(prompts.render(problem).strip())}</p>\n'
-        f'<p><b class="{state}">{verdict.outcome.name}</b> {_text(render.told(verdict))}</p>\n'
+        f'<p><b class="{state}">{verdict.outcome.name}</b> {_text(ansi.told(verdict))}</p>\n'
         f'<pre class="code">{lines}</pre>\n{_parts(feedback)}\n{_cases(verdict)}\n</section>'
     )
 
@@ -158,7 +159,7 @@ def _cases(verdict: Verdict) -> str:
 
 def _case(number: int, result: CaseResult) -> str:
     state = "passed" if result.outcome is Outcome.PASSED else "failed"
-    why = render.sentence(result.failure) if result.failure else ""
+    why = ansi.sentence(result.failure) if result.failure else ""
     return (
         f'<tr><td class="n">{number}</td><td class="{state}">{result.outcome.name}</td><td>{_text(why)}</td>'
         f'<td class="n">{result.seconds:.3f}</td></tr>'
@@ -167,4 +168,4 @@ def _case(number: int, result: CaseResult) -> str:
 
 def _text(text: str) -> str:
     """`text` as text in HTML, also inside an attribute; control characters as their pictures."""
-    return escape(render.shown(text, keep="\t\n"), quote=True)
+    return escape(ansi.shown(text, keep="\t\n"), quote=True)

@@ -14,7 +14,7 @@ from rltf_env.core import CallCase, Outcome, Problem
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import UsageError
 from rltf_env.prefix import Prefix
-from rltf_env.shaping import Dead, PrefixReward, shaping
+from rltf_env.wrappers.prefix_reward import Dead, PrefixReward, shaping
 
 EOS = 256
 DOUBLE = Problem("double", "Return twice x.", (CallCase((2,), 4),), entry_point="f")

@@ -18,9 +18,9 @@ from rltf_env import datasets, sandbox
 from rltf_env.core import CallCase, Outcome, Problem, Program, Tokenizer
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import UsageError
-from rltf_env.masking import ActionMask, Follower, TokenMasks, masks_of, spellings
 from rltf_env.prefix import DEAD, Prefix
 from rltf_env.tokenizers import Bytes, HuggingFace, Words
+from rltf_env.wrappers.action_mask import ActionMask, Follower, TokenMasks, masks_of, spellings
 
 EOS = 256
 PROBLEMS = datasets.load("procedural", size=24)

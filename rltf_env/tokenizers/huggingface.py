@@ -1,0 +1,113 @@
+"""Tokenizers of the transformers library, with offsets that are exact for sampled ids (`_offsets.py`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rltf_env.core import IntArray, Program
+from rltf_env.errors import MissingData, UsageError
+from rltf_env.tokenizers import _offsets
+from rltf_env.tokenizers._ids import checked
+
+
+class HuggingFace:
+    """A tokenizer of the transformers library.
+
+    Args:
+        tokenizer: a tokenizer object, the path of a folder that holds one, or a hub id.
+
+    Raises:
+        UsageError: the tokenizer has no end-of-sequence token, or transformers is not installed.
+        MissingData: there is no such folder or hub id within reach.
+    """
+
+    joins = True  # see `tokenizers.opening`
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = _from_name(tokenizer) if isinstance(tokenizer, (str, Path)) else tokenizer
+        for needed in ("encode", "decode", "eos_token_id", "__len__"):
+            if not hasattr(self.tokenizer, needed):
+                raise UsageError(
+                    f"Expected a transformers tokenizer, a folder or a hub id, got {tokenizer!r}, without {needed!r}."
+                )
+        if self.tokenizer.eos_token_id is None:
+            raise UsageError(
+                f"Expected a tokenizer with an end-of-sequence token, got {_name(self.tokenizer)} without one. "
+                'Name one of its tokens: tokenizer.eos_token = "<|endoftext|>", then HuggingFace(tokenizer).'
+            )
+        self._offsets = _offsets.Offsets(self.tokenizer)
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of token ids, added tokens included."""
+        return len(self.tokenizer)
+
+    @property
+    def eos_id(self) -> int:
+        return int(self.tokenizer.eos_token_id)
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of `text`; none is added in front or behind, but the text's own special tokens are recognised."""
+        return list(self.tokenizer.encode(text, add_special_tokens=False))
+
+    def program(self, tokens: Sequence[int] | IntArray, *, given: int = 0, truncated: bool = False) -> Program:
+        """The program that `tokens` (T,) spell: exactly what the tokenizer decodes without special tokens.
+
+        Args:
+            tokens: sampled ids, with the end token as the last one if it was emitted. Special tokens spell nothing.
+            given: the number of leading tokens that the agent did not choose.
+            truncated: cut off at the length limit, hence without an end token.
+
+        Raises:
+            UsageError: an id outside the vocabulary; a token after the end token; an end token on a truncated program.
+        """
+        ids = checked(tokens, self.vocab_size, self.eos_id, truncated)
+        ended = bool(len(ids)) and ids[-1] == self.eos_id
+        text, starts = self._offsets(ids[: len(ids) - ended].tolist())
+        if ended:
+            starts = np.append(starts, len(text))
+        return Program(ids, text, starts, given, truncated)
+
+    def spellings(self) -> tuple[bytes, ...]:
+        """The bytes of each token (V); none for special tokens.
+
+        Raises:
+            UsageError: a tokenizer that is not byte-level: there, what a token spells depends on its neighbours.
+        """
+        found = self._offsets.spellings(self.vocab_size)
+        if found is None:
+            raise UsageError(f"Expected a byte-level tokenizer, whose tokens are bytes, got {self!r}.")
+        return tuple(b"" if id == self.eos_id else spelling for id, spelling in enumerate(found))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return HuggingFace, (self.tokenizer,)
+
+    def __repr__(self) -> str:
+        return f"HuggingFace({_name(self.tokenizer)})"
+
+
+def _from_name(name: str | Path) -> Any:
+    try:
+        from transformers import AutoTokenizer
+    except ImportError as error:
+        raise UsageError(
+            f"The tokenizer {str(name)!r} needs the transformers library: pip install 'rltf[agents]'. "
+            'Without it there is tokenizer="bytes".'
+        ) from error
+    from rltf_env.datasets import hub
+
+    silent = "" if Path(name).exists() else hub.unreachable()
+    try:
+        return AutoTokenizer.from_pretrained(str(name), local_files_only=bool(silent))
+    except (OSError, ValueError) as error:
+        raise MissingData(
+            f"Expected {str(name)!r} to be a folder with a tokenizer or a hub id within reach: {silent or error}"
+        ) from error
+
+
+def _name(tokenizer: Any) -> str:
+    return getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__
