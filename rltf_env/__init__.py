@@ -72,6 +72,8 @@ redirect(
         "judging": "base",
         "masking": "wrappers.action_mask",
         "render": "view.ansi",
+        "sandbox.harness": "sandbox.cage.program",
+        "sandbox.isolation": "sandbox.cage.isolation",
         "screen": "view.screen",
         "shaping": "wrappers.prefix_reward",
         "syntax": "view.syntax",

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
-from rltf_env import _gym, datasets, prompts, rewards, tokenizers
+from rltf_env import _gym, datasets, prompts, rewards, sources, tokenizers
 from rltf_env.core import (
     Attempt,
     IntArray,
@@ -61,7 +61,8 @@ class Judging:
         split: str | None = None,
         root: str | None = None,
         dataset_options: Mapping[str, Any] | None = None,
-        source: Source | None = None,
+        source: str | Source | None = None,
+        source_options: Mapping[str, Any] | None = None,
         reward: str | Reward = "rltf",
         reward_options: Mapping[str, Any] | None = None,
         sandbox: str | Sandbox = "auto",
@@ -92,7 +93,7 @@ class Judging:
         self._lease: leases.Lease | None = None
         self.split, self.root = split, root
         self.source, self.dataset_name, self.dataset_options = _find_source(
-            dataset, split, root, dict(dataset_options or {}), source
+            dataset, split, root, dict(dataset_options or {}), source, dict(source_options or {})
         )
         self.pad_id: int = self.tokenizer.vocab_size
         self._eos = self.tokenizer.eos_id
@@ -325,17 +326,21 @@ def _find_source(
     split: str | None,
     root: str | None,
     options: dict[str, Any],
-    source: Source | None,
+    source: str | Source | None,
+    source_options: dict[str, Any],
 ) -> tuple[Source, str, dict[str, Any]]:
     """The source, the name of the data that it draws from (`"custom"` unless they were asked for by name), and their options."""
-    if source is not None:
+    if source_options and not isinstance(source, str):
+        raise UsageError(f"Expected source_options with the name of a source, got them with source={source!r}.")
+    if source is not None and not isinstance(source, str):
         if options:
             raise UsageError(f"Expected dataset_options with a dataset, got them with source={source!r}.")
         return datasets.source(source), "custom", {}
+    draw = partial(_named_source, source, source_options) if isinstance(source, str) else datasets.source
     if not isinstance(dataset, str):
-        return datasets.source(dataset, split, root, **options), "custom", options
+        return draw(dataset, split, root, **options), "custom", options
     try:
-        return datasets.source(dataset, split, root, **options), dataset, options
+        return draw(dataset, split, root, **options), dataset, options
     except MissingData as error:
         if dataset not in datasets.names():  # a path or a hub id is somebody's own: nothing can stand in for it
             raise
@@ -348,4 +353,13 @@ def _find_source(
             stacklevel=4,  # whoever made the environment
         )
     known = split if split in ("train", "validation", "test") else None
-    return datasets.source("procedural", known, **kept), "procedural", kept
+    return draw("procedural", known, **kept), "procedural", kept
+
+
+def _named_source(name: str, own: dict[str, Any], dataset: Any, *where: Any, **options: Any) -> Source:
+    """The source `name`, with options of its own, over the problems of a dataset."""
+    if isinstance(dataset, Source):
+        raise UsageError(
+            f"Expected problems to draw from by source={name!r}, got {dataset!r}, which is a source itself."
+        )
+    return sources.load(name, datasets.load(dataset, *where, **options), **own)

@@ -49,7 +49,8 @@ class UnitTestEnv(Judging, gymnasium.Env[Any, Any]):  # pyright: ignore[reportIn
     Args:
         dataset: what `datasets.load` takes: a name, a file or folder, `"hub:owner/name"`, `"module:attr"`, or the problems.
         split, root, dataset_options: passed on to it (filters, held-out cases, ...); None stands for its own defaults.
-        source: decides which problem comes next, in place of drawing uniformly from `dataset`.
+        source, source_options: what decides which problem comes next, in place of drawing uniformly: the name of a file of
+            `rltf_env/sources`, over the problems of `dataset`, and its options; or a `core.Source` with problems of its own.
         reward, reward_options: name of a reward and its options, or a `core.Reward`.
         sandbox, sandbox_options: name of a judge and its options, or a `core.Sandbox`. A named one is opened at the first
             judgement, shared by all environments of the process that name it with equal options, and closed when the last of

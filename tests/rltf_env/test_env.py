@@ -325,6 +325,14 @@ def test_the_source_is_told_of_every_finished_attempt_and_of_no_other(make: Any)
     ]
 
 
+def test_a_named_source_draws_from_the_dataset(make: Any) -> None:
+    env = make(THREE, source="cycle")
+    assert [env.reset(seed=7)[1]["problem"] for _ in range(4)] == [*(each.id for each in THREE), THREE[0].id]
+    small = make("procedural", source="cycle", dataset_options={"size": 3, "seed": 1})
+    assert small.dataset_name == "procedural"
+    assert len(small.source) == 3
+
+
 def test_a_source_decides_what_comes(make: Any) -> None:
     env = make(source=Cycle(THREE))
     assert [env.reset()[1]["problem"] for _ in range(4)] == ["one", "two", "three", "one"]
@@ -399,6 +407,9 @@ def test_unknown_names_are_said_at_once(kwargs: dict[str, Any], message: str) ->
         ({"max_program_tokens": True}, "got True"),
         ({"reward": rewards.load("coarse"), "reward_options": {"passed": 2}}, "reward and no options"),
         ({"source": Cycle(THREE), "dataset_options": {"depths": [2]}}, "dataset_options"),
+        ({"source": Cycle(THREE), "source_options": {"pace": 2}}, "with the name of a source"),
+        ({"source": "cycle", "source_options": {"pace": 2}}, "Source 'cycle'"),
+        ({"source": "cycel"}, "Did you mean 'cycle'"),
         ({"dataset": (), "split": None}, "at least one problem"),
     ],
 )
