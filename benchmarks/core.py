@@ -14,7 +14,8 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from rltf_env.core import CaseResult, Failure, Outcome, Problem, Program, Sandbox, Verdict, line_starts
+from rltf_env import plain
+from rltf_env.core import Outcome, Problem, Program, Sandbox, Verdict, line_starts
 from rltf_env.errors import DataError
 
 MESSAGE = 300  # characters of a failure's message that a record keeps
@@ -107,45 +108,16 @@ class Sample:
             key = Key(str(row["problem"]), int(row["sample"]))
             visible = tuple(Outcome(int(digit)) for digit in row.get("visible", ""))
             difficulty = str(row.get("difficulty", ""))
-            return cls(key, Answer.from_dict(row), verdict(row), visible, difficulty, row.get("judge_seconds", 0.0))
+            verdict = plain.expand_verdict(row, where)
+            return cls(key, Answer.from_dict(row), verdict, visible, difficulty, row.get("judge_seconds", 0.0))
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise DataError(f"{where}: expected a judged sample, got a line that is none ({error!r}).") from error
 
 
 def judged(verdict: Verdict, visible: Sequence[Outcome] = ()) -> dict[str, Any]:
-    """A verdict as plain data: an outcome's digit for each case, the distinct failures, and which case has which."""
-    failures: list[list[Any]] = []
-    why: list[int] = []
-    for result in verdict.results:
-        if result.failure is not None:
-            plain = _plain(result.failure)
-            if plain not in failures:
-                failures.append(plain)
-            why.append(failures.index(plain))
-    row: dict[str, Any] = {"outcomes": "".join(str(int(result.outcome)) for result in verdict.results)}
-    if failures:
-        row |= {"failures": failures, "why": why}
-    if visible:
-        row["visible"] = "".join(str(int(outcome)) for outcome in visible)
-    return row
-
-
-def _plain(failure: Failure) -> list[Any]:
-    return [failure.kind, failure.message[:MESSAGE], failure.line, failure.detail, list(failure.bases)]
-
-
-def verdict(row: Mapping[str, Any]) -> Verdict:
-    """The verdict of a record's line; times and outputs are not kept."""
-    reasons = iter(row.get("why", ()))
-    results = []
-    for digit in row["outcomes"]:
-        outcome = Outcome(int(digit))
-        if outcome is Outcome.PASSED:
-            results.append(CaseResult(outcome))
-        else:
-            kind, message, line, detail, bases = row["failures"][next(reasons)]
-            results.append(CaseResult(outcome, Failure(kind, message, line, detail, tuple(bases))))
-    return Verdict(tuple(results))
+    """What a record keeps of a verdict, and the outcome of each public example."""
+    row = plain.compact_verdict(verdict, message=MESSAGE)
+    return row | ({"visible": "".join(str(int(outcome)) for outcome in visible)} if visible else {})
 
 
 def examples_apart(problems: Sequence[Problem]) -> dict[str, Problem]:

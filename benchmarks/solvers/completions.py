@@ -20,8 +20,9 @@ from typing import Any
 from benchmarks.core import Answer
 from benchmarks.suites import Suite
 from rltf_env.core import Problem
-from rltf_env.datasets._files import parse, strings
+from rltf_env.datasets._files import parse
 from rltf_env.errors import DataError, MissingData, UnknownName, UsageError
+from rltf_env.plain import strings
 
 FIELDS = ("completion", "solution")
 Row = tuple[str, str]  # field, text

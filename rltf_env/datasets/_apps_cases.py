@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, SupportsIndex, overload
 
 from rltf_env.core import CallCase, Case, StdinCase
-from rltf_env.datasets._files import as_object, field, parse, read_text
+from rltf_env.datasets._files import parse, read_text
 from rltf_env.errors import DataError
+from rltf_env.plain import as_object, field
 
 LARGE = 1 << 20  # bytes; tests above this size are read at first use
 

@@ -14,11 +14,11 @@ import warnings
 import zlib
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from rltf_env.errors import DataError, MissingData, UnknownName
+from rltf_env.plain import as_object
 
-T = TypeVar("T")
 Root = str | os.PathLike[str] | None
 VARIABLE = "RLTF_DATA"
 
@@ -114,32 +114,3 @@ def parse_python(text: str, what: str) -> ast.Module:
             return ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise DataError(f"{what}: expected Python, got {error}.") from error
-
-
-def as_object(value: Any, where: str) -> dict[str, Any]:
-    """`value`, which must be a JSON object."""
-    if not isinstance(value, dict):
-        raise DataError(f"{where}: expected a JSON object, got {_describe(value)}.")
-    return value
-
-
-def field(row: dict[str, Any], name: str, kind: type[T], where: str) -> T:
-    """`row[name]`, which must be there and of type `kind`."""
-    if name not in row:
-        raise DataError(f"{where}: expected a field {name!r}, got only {', '.join(map(repr, row)) or 'none'}.")
-    value = row[name]
-    if type(value) is not kind:  # exactly: true is no number
-        raise DataError(f"{where}: expected {name!r} to be of type {kind.__name__}, got {_describe(value)}.")
-    return value
-
-
-def strings(value: Any, where: str) -> tuple[str, ...]:
-    """`value`, which must be a list of strings."""
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise DataError(f"{where}: expected a list of strings, got {_describe(value)}.")
-    return tuple(value)
-
-
-def _describe(value: Any) -> str:
-    text = json.dumps(value, default=str)[:60] if not isinstance(value, int) else "a number"
-    return f"{type(value).__name__} {text}"

@@ -27,9 +27,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rltf_env import plugins
+from rltf_env import plain, plugins
 from rltf_env.core import Case, Problem, Problems, ScriptCase, StdinCase
-from rltf_env.datasets import _apps_cases, _jsonl, hub
+from rltf_env.datasets import _apps_cases, hub
 from rltf_env.datasets._files import parse
 from rltf_env.errors import DataError, MissingData, UnknownName, UsageError
 
@@ -222,7 +222,7 @@ def _own(value: Any, where: str) -> tuple[Case, ...]:
     value = parse(value, where) if isinstance(value, str) else value
     if not isinstance(value, list):
         raise DataError(f"{where}: expected a list of cases, got {type(value).__name__}.")
-    return tuple(_jsonl.read_case(_without_none(item), f"{where}, cases[{i}]") for i, item in enumerate(value))
+    return tuple(plain.decode_case(_without_none(item), f"{where}, cases[{i}]") for i, item in enumerate(value))
 
 
 def _without_none(item: Any) -> Any:

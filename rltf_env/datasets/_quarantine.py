@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 
 from rltf_env.core import Problem, Problems
 from rltf_env.datasets._digest import digest
-from rltf_env.datasets._files import as_object, field, parse, read_text
+from rltf_env.datasets._files import parse, read_text
 from rltf_env.datasets._jsonl import write_whole
 from rltf_env.errors import DataError
+from rltf_env.plain import as_object, field
 
 FORMAT = 1
 

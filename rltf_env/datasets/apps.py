@@ -20,18 +20,9 @@ from typing import Any, NamedTuple
 from rltf_env.core import Problem, Problems
 from rltf_env.datasets._apps_cases import Decoded, Place, entry_point_of, from_file, from_text
 from rltf_env.datasets._apps_examples import examples
-from rltf_env.datasets._files import (
-    Root,
-    as_object,
-    check_split,
-    field,
-    locate,
-    parse,
-    read_rows,
-    read_text,
-    strings,
-)
+from rltf_env.datasets._files import Root, check_split, locate, parse, read_rows, read_text
 from rltf_env.errors import DataError, MissingData, UnknownName
+from rltf_env.plain import as_object, field, strings
 
 SPLITS = ("train", "test")
 DIFFICULTIES = ("introductory", "interview", "competition")

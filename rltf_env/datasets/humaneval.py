@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rltf_env.core import CallCase, Problem, Problems, ScriptCase
-from rltf_env.datasets._files import VARIABLE, Root, Row, check_split, field, locate, parse_python, read_rows
+from rltf_env.datasets._files import VARIABLE, Root, Row, check_split, locate, parse_python, read_rows
 from rltf_env.errors import DataError, MissingData
+from rltf_env.plain import field
 
 SPLITS = ("test",)
 FILES = ("humaneval/HumanEval.jsonl.gz", "humaneval/HumanEval.jsonl", "HumanEval.jsonl.gz", "HumanEval.jsonl")

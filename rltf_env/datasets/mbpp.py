@@ -14,8 +14,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from rltf_env.core import Problem, Problems, ScriptCase
-from rltf_env.datasets._files import Root, Row, check_split, field, locate, parse_python, read_rows, strings
+from rltf_env.datasets._files import Root, Row, check_split, locate, parse_python, read_rows
 from rltf_env.errors import DataError
+from rltf_env.plain import field, strings
 
 SPLITS = {
     "prompt": range(1, 11),

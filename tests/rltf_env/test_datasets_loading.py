@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rltf_env import datasets
+from rltf_env import datasets, plain
 from rltf_env.core import CallCase, Problem, Problems, ScriptCase, Source, StdinCase
 from rltf_env.datasets import _files
 from rltf_env.errors import DataError, MissingData, UnknownName, UsageError
@@ -265,11 +265,11 @@ def test_damaged_gzip_names_the_file(tmp_path: Path):
 
 def test_wrong_type_of_a_field_says_both():
     with pytest.raises(DataError, match="f:1: expected 'n' to be of type int, got str"):
-        _files.field({"n": "1"}, "n", int, "f:1")
+        plain.field({"n": "1"}, "n", int, "f:1")
     with pytest.raises(DataError, match="expected 'n' to be of type int, got bool"):
-        _files.field({"n": True}, "n", int, "f:1")
+        plain.field({"n": True}, "n", int, "f:1")
     with pytest.raises(DataError, match="expected a field 'n', got only 'm'"):
-        _files.field({"m": 1}, "n", int, "f:1")
+        plain.field({"m": 1}, "n", int, "f:1")
 
 
 def test_text_that_is_not_utf8_names_the_file(tmp_path: Path):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from rltf_env.core import CallCase, Case, CaseResult, Failure, Outcome, Problem, ScriptCase, StdinCase, Verdict
+from rltf_env import plain
+from rltf_env.core import CallCase, Case, Problem, ScriptCase, StdinCase, Verdict
 from rltf_env.errors import InvalidProblem, UsageError
 from rltf_env.sandbox.values import Unrepresentable, dump
 
@@ -47,17 +48,8 @@ def _case(given: Problem, index: int, case: Case) -> list[Any]:
 
 
 def verdict(reply: dict[str, Any], judge: str) -> Verdict:
-    results = tuple(
-        CaseResult(Outcome(outcome), None if failed is None else _failure(failed), seconds, stdout)
-        for outcome, failed, seconds, stdout in reply["results"]
-    )
-    lines = reply["lines"]
-    return Verdict(results, None if lines is None else frozenset(lines), judge)
-
-
-def _failure(failed: list[Any]) -> Failure:
-    kind, message, line, detail, bases = failed
-    return Failure(kind, message, line, detail, tuple(bases))
+    """The verdict of a reply, whose `results` and `lines` are those of `plain.encode_verdict`. Raises DataError."""
+    return plain.decode_verdict({**reply, "judge": judge}, "the reply")
 
 
 def check_job(source: Any, given: Any) -> None:

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from benchmarks import records
-from benchmarks.core import Answer, Key, Sample, judged, verdict
+from benchmarks.core import Answer, Key, Sample, judged
+from rltf_env import plain
 from rltf_env.core import CaseResult, Failure, Outcome, Verdict
 from rltf_env.errors import DataError, MissingData
 
@@ -26,7 +27,7 @@ def test_verdict_comes_back_from_its_line() -> None:
     given = Verdict((PASS, ERROR, WRONG, ERROR))
     row = judged(given, (Outcome.PASSED, Outcome.WRONG_ANSWER))
     assert (row["outcomes"], row["why"], row["visible"], len(row["failures"])) == ("3121", [0, 1, 0], "32", 2)
-    assert verdict(json.loads(json.dumps(row))).same(given)
+    assert plain.expand_verdict(json.loads(json.dumps(row)), "here").same(given)
 
 
 def test_sample_comes_back_from_its_line() -> None:
