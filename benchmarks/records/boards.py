@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import records, suites
-from benchmarks.compare import common, compared
 from benchmarks.metrics import Comparison, holm
+from benchmarks.records.paired import common, compared
 from benchmarks.records.report import report
 from rltf_env.errors import RLTFError
 

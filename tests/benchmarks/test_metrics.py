@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks import metrics
-from benchmarks.metrics import bootstrap_interval, over_runs, paired_permutation, pass_at_k, wilson_interval
+from benchmarks.metrics import bootstrap_interval, holm, over_runs, paired_permutation, pass_at_k, wilson_interval
 from rltf_env.core import CaseResult, Failure, Outcome, Verdict
 from rltf_env.errors import UsageError
 
@@ -255,3 +255,9 @@ def test_p_value_over_runs_by_hand() -> None:
 def test_one_run_does_not_say_how_runs_differ() -> None:
     with pytest.raises(UsageError, match="at least two runs"):
         over_runs([0.1])
+
+
+def test_holm_by_hand() -> None:
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([]) == []

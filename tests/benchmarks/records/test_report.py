@@ -1,17 +1,14 @@
-"""Figures of a record, worked by hand; comparisons are paired; Holm's adjustment; pass@k against all draws of k."""
+"""Figures of a record, worked by hand; pass@k against all draws of k."""
 
 from __future__ import annotations
 
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from benchmarks import compare
 from benchmarks.core import Answer, Key, Sample
-from benchmarks.metrics import holm
 from benchmarks.records.report import interval, report
 from rltf_env.core import CaseResult, Failure, Outcome, Verdict
 from rltf_env.errors import UsageError
@@ -72,45 +69,3 @@ def test_interval_of_problems_that_agree_is_not_empty() -> None:
     assert interval(np.ones(10)).low < 0.8
     half = interval(np.array([0.5, 0.5]))
     assert (half.low, half.high) == (0.5, 0.5)
-
-
-def test_holm_by_hand() -> None:
-    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert holm([0.9, 0.8]) == [1.0, 1.0]
-    assert holm([]) == []
-
-
-def test_comparison_is_paired_by_problem_and_turns_round(suite: Any, tmp_path: Path, make_record: Any) -> None:
-    def first(problem: Any, samples: int, seed: int) -> list[str]:
-        return ["good", "bad"]
-
-    def second(problem: Any, samples: int, seed: int) -> list[str]:
-        return ["good", "good"]
-
-    a = make_record(tmp_path / "a", suite, first, {"good": True})
-    b = make_record(tmp_path / "b", suite, second, {"good": True})
-    there, back = compare.compared(a, b), compare.compared(b, a)
-    assert there["pass@1"].difference == -0.5
-    assert (there["pass@1"].low, there["pass@1"].high) == (-0.5, -0.5)
-    assert there["pass@1"].p_value == pytest.approx(2 / 2**6)
-    assert back["pass@1"].difference == 0.5
-    assert there["pass@2"].difference == 0
-    assert there["pass@2"].p_value == 1
-    assert compare.alone(a, b, compare.common(a, b)) == (0, 0)
-
-
-def test_records_of_other_problems_are_compared_on_request_alone(
-    suite: Any, tmp_path: Path, make_record: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
-    a = make_record(tmp_path / "a", suite, lambda p, n, s: ["x"] * n)
-    b = make_record(tmp_path / "b", suite, lambda p, n, s: ["x"] * n, data="0" * 64)
-    with pytest.raises(UsageError, match="on the same data"):
-        compare.compared(a, b)
-    b.header["data"] = a.header["data"]
-    b.report["problems"], b.report["passed"] = b.report["problems"][:2], b.report["passed"][:2]
-    with pytest.raises(UsageError, match=r"of which 2 are shared\. Pass --shared"):
-        compare.compared(a, b)
-    assert compare.compared(a, b, shared=True)["pass@1"].difference == 0
-    assert compare.main([str(tmp_path / "a"), str(tmp_path / "a")]) == 0
-    assert "+0.0%" in capsys.readouterr().out
-    assert compare.main([str(tmp_path / "a"), str(tmp_path / "none")]) == 2
