@@ -12,16 +12,18 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks import evaluation, records, suites
+from benchmarks.records import boards
 from benchmarks.solvers.function import Function
 from benchmarks.suites import Suite
 from rltf_env import datasets, sandbox
-from rltf_env.core import Problem
+from rltf_env.core import Failure, Problem
 
 OPTIONS = {"size": 6, "seed": 1, "depths": [2]}
 
@@ -56,6 +58,61 @@ def record(
 def make_record() -> Callable[..., records.Record]:
     """The function `record`."""
     return record
+
+
+# -------------------------------------------------------------------------------------------------- ranked records
+
+HOSTILE = "'</script><script>document.title = \"taken\"</script><img src=x onerror=\"document.title='taken'\">'"
+NAME = '<b>evil</b> | "quoted" `x`'
+BAD = f"def f(x):\n    {HOSTILE}\n    return x / 0\n"
+
+
+def writer(passes: int) -> Any:
+    """Solves the first `passes` problems that it is asked, and fails the others in a hostile way."""
+    asked: list[str] = []
+
+    def write(problem: Any, samples: int, seed: int) -> list[str]:
+        asked.append(problem.id)
+        return [problem.solutions[0] if len(asked) <= passes else BAD] * samples
+
+    return write
+
+
+def rules(source: str, problem: Any) -> Any:
+    return Failure("ZeroDivisionError", HOSTILE, 3, "", ("ArithmeticError",)) if source == BAD else True
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A folder with three records, of which one has a hostile name and hostile programs."""
+
+    folder: Path
+    name: str = NAME
+    hostile: str = HOSTILE
+
+    def board(self) -> boards.Board:
+        """The one board, all of whose records can be read."""
+        entries, broken = boards.load(self.folder)
+        assert not broken
+        (board,) = boards.boards(entries)
+        return board
+
+    def edit(self, path: str, **changes: Any) -> None:
+        """Changes fields of a JSON file below the folder."""
+        records.write_json(self.folder / path, {**records.read_json(self.folder / path), **changes})
+
+    def protocol(self, record: str, **changes: Any) -> None:
+        """Changes the protocol that a record's header names."""
+        header = f"{record}/header.json"
+        self.edit(header, suite={**records.read_json(self.folder / header)["suite"], **changes})
+
+
+@pytest.fixture
+def ranked(suite: Suite, tmp_path: Path) -> Ranked:
+    """Records `r6` (good), `r5` (middling) and `r1` (the hostile one)."""
+    for name, passes in (("good", 6), ("middling", 5), (NAME, 1)):
+        record(tmp_path / f"r{passes}", suite, writer(passes), rules, name)
+    return Ranked(tmp_path)
 
 
 # ------------------------------------------------------------------------------------------------------------ browser
