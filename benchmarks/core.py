@@ -1,6 +1,6 @@
-"""The dictionary of measurement: what an agent answers, what a record keeps of it, and the seam Writer.
+"""The dictionary of measurement: what an agent answers, what a record keeps of it, and the seam Solver.
 
-    Suite --problems--> Writer --Answer--> Sandbox --Verdict--> Sample --> a record's folder --> a report, a leaderboard
+    Suite --problems--> Solver --Answer--> Sandbox --Verdict--> JudgedAnswer --> a record's folder --> a report, a leaderboard
 
 Imports neither torch nor transformers: judging a file of completions must not need them.
 """
@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 
 from rltf_env import plain
+from rltf_env._moved import renamed
 from rltf_env.core import Outcome, Problem, Program, Sandbox, Verdict, line_starts
 from rltf_env.errors import DataError
 
@@ -34,7 +35,7 @@ class Answer:
 
     Args:
         text: the whole program, the problem's prefix included: what is judged.
-        lengths: characters that each token adds to `text`, or None if the writer had no tokenizer; their sum is len(text).
+        lengths: characters that each token adds to `text`, or None if the solver had no tokenizer; their sum is len(text).
         given: leading tokens that were not chosen.
         tokens: how many tokens were chosen, if that is known.
         truncated: cut off at the length limit.
@@ -77,7 +78,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Sample:
+class JudgedAnswer:
     """A judged answer.
 
     `visible` has the outcome of each public example, where the problem has examples that are not among its cases.
@@ -102,7 +103,7 @@ class Sample:
         return {**self.key._asdict(), **difficulty, **answer, **judged(self.verdict, self.visible)}
 
     @classmethod
-    def from_dict(cls, row: Mapping[str, Any], where: str = "") -> Sample:
+    def from_dict(cls, row: Mapping[str, Any], where: str = "") -> JudgedAnswer:
         """The sample of a record's line. Raises DataError."""
         try:
             key = Key(str(row["problem"]), int(row["sample"]))
@@ -130,7 +131,7 @@ def examples_apart(problems: Sequence[Problem]) -> dict[str, Problem]:
 
 
 @runtime_checkable
-class Writer(Protocol):
+class Solver(Protocol):
     """Whoever answers: a policy, an endpoint, a file, a function. Called from several threads if `side_by_side` > 1."""
 
     name: str  # what the leaderboard calls it
@@ -147,13 +148,16 @@ class Writer(Protocol):
 
 
 @runtime_checkable
-class Borrower(Protocol):
-    """A writer that may have programs judged while it writes: on public examples, and on nothing else."""
+class UsesSandbox(Protocol):
+    """A solver that may have programs judged while it writes: on public examples, and on nothing else."""
 
-    def borrow(self, judge: Sandbox, problems: Sequence[Problem]) -> list[str]:
-        """Lends it the judge, before anything is written; how its use departs from a suite's protocol, in words.
+    def attach(self, judge: Sandbox, problems: Sequence[Problem]) -> list[str]:
+        """Gets the judge before anything is written; returns how its use departs from a suite's protocol, in words.
 
         Raises:
             UsageError: it can't write for these problems.
         """
         ...
+
+
+__getattr__ = renamed(__name__, {"Borrower": "UsesSandbox", "Sample": "JudgedAnswer", "Writer": "Solver"})

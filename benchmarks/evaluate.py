@@ -23,7 +23,7 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmarks import evaluation, records, solvers, suites
-from benchmarks.core import Borrower, Writer
+from benchmarks.core import Solver, UsesSandbox
 from benchmarks.records.verify import suite_of, verify
 from benchmarks.solvers.completions import Completions
 from benchmarks.suites import Suite
@@ -104,7 +104,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--agent", help="who writes: see the head of benchmarks/solvers")
     made.add_argument("--name", default="", help="what the leaderboard calls it")
     made.add_argument("--model", help="short for --option model=NAME (of a server)")
-    made.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="of the writer; TOML values")
+    made.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="of the solver; TOML values")
     made.add_argument("--decoder", help="a file of agents.decoding, or module:attr")
     made.add_argument("--decoder-option", action="append", default=[], metavar="KEY=VALUE")
     made.add_argument("--out", type=Path, help="the record's folder (default: runs/evaluations/SUITE/NAME)")
@@ -137,11 +137,11 @@ def options(pairs: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def choose(asked: argparse.Namespace, suite: Suite, found: Sequence[Problem], writer: Writer) -> tuple[Any, list[str]]:
+def choose(asked: argparse.Namespace, suite: Suite, found: Sequence[Problem], solver: Solver) -> tuple[Any, list[str]]:
     """The problems that are asked for, and where that departs from the suite, in words."""
     chosen, departures = list(found), suite.departures()
-    if isinstance(writer, Completions):
-        answered = writer.answered(found)
+    if isinstance(solver, Completions):
+        answered = solver.answered(found)
         if asked.answered:
             chosen = answered
     elif asked.answered:
@@ -162,20 +162,20 @@ def start(asked: argparse.Namespace, console: Console) -> records.Record:
     given = options(asked.option) | ({"model": asked.model} if asked.model else {})
     given |= {"decoder": asked.decoder} if asked.decoder else {}
     given |= {"decoder_options": options(asked.decoder_option)} if asked.decoder_option else {}
-    writer = solvers.find(asked.agent, suite, given)
-    chosen, departures = choose(asked, suite, found, writer)
-    name = asked.name or writer.name
+    solver = solvers.find(asked.agent, suite, given)
+    chosen, departures = choose(asked, suite, found, solver)
+    name = asked.name or solver.name
     folder = asked.out or Path("runs/evaluations") / suite.name / re.sub(r"[^\w.-]+", "-", name)
     with sandbox.load(workers=asked.workers, require=asked.require, **suite.judge) as judge:
-        departures += writer.borrow(judge, chosen) if isinstance(writer, Borrower) else []
-        head = evaluation.header(suite, status, departures, digest, len(chosen), writer, judge.level(), name)
+        departures += solver.attach(judge, chosen) if isinstance(solver, UsesSandbox) else []
+        head = evaluation.header(suite, status, departures, digest, len(chosen), solver, judge.level(), name)
         head = records.begin(folder, head)
         if "samples_sha256" in head:
             console.print(f"{escape(str(folder))} is finished.", highlight=False)
             (folder / records.JOURNAL).unlink(missing_ok=True)
             return records.read(folder)
         with _progress(console, suite.name, len(chosen) * suite.samples) as progress:
-            samples = evaluation.evaluate(suite, writer, chosen, folder, judge, progress)
+            samples = evaluation.evaluate(suite, solver, chosen, folder, judge, progress)
     return evaluation.complete(folder, samples, head)
 
 

@@ -1,7 +1,8 @@
 """An evaluation: programs for the problems of a suite, judged as they come, kept in a record's journal.
 
-Threads write batches (`Desk`) and put them into a queue, the judge (`Bench`) puts its verdicts into the same; one loop takes
-from it and writes the journal, so that any kill leaves something to go on from.
+The threads of a `SolverPool` write batches and put them into a queue; a `JudgeQueue` puts the verdicts
+into the same queue. One loop takes from it and writes the journal, so that any kill leaves something
+to go on from.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import records
-from benchmarks.core import Answer, Key, Sample, Writer, examples_apart, judged
+from benchmarks.core import Answer, JudgedAnswer, Key, Solver, examples_apart, judged
 from benchmarks.records.report import report
 from benchmarks.suites import Suite
 from rltf_env.core import Outcome, Problem, Sandbox, Verdict
@@ -42,7 +43,7 @@ class Judged:
         return {**self.key._asdict(), **judged(self.verdict, self.visible), "judge_seconds": seconds}
 
 
-class Bench:
+class JudgeQueue:
     """Submits programs to a judge and puts what comes back, a `Judged` or an exception, into a queue."""
 
     def __init__(self, judge: Sandbox, problems: Sequence[Problem], out: queue.SimpleQueue[Any]) -> None:
@@ -78,27 +79,27 @@ class Bench:
             ask(index)
 
 
-# --------------------------------------------------------------------------------------------------------- the writer
+# --------------------------------------------------------------------------------------------------------- the solver
 
 
 @dataclass(frozen=True)
-class Written:
+class AnswerBatch:
     """A batch of answers, on its way to the journal."""
 
     problems: Sequence[Problem]
     groups: list[list[Answer]]
 
 
-class Desk:
+class SolverPool:
     """Threads that have batches written, one after the other, and put them, or what went wrong, into a queue."""
 
-    def __init__(self, writer: Writer, batches: Sequence[Sequence[Problem]], suite: Suite, out: Any) -> None:
-        self.writer, self.suite, self.out = writer, suite, out
+    def __init__(self, solver: Solver, batches: Sequence[Sequence[Problem]], suite: Suite, out: Any) -> None:
+        self.solver, self.suite, self.out = solver, suite, out
         self.left = iter(batches)
         self.lock, self.stopped = threading.Lock(), threading.Event()
-        self.room = threading.Semaphore(writer.side_by_side + AHEAD)
-        for _ in range(writer.side_by_side):
-            threading.Thread(target=self._work, daemon=True, name="rltf-writer").start()
+        self.room = threading.Semaphore(solver.side_by_side + AHEAD)
+        for _ in range(solver.side_by_side):
+            threading.Thread(target=self._work, daemon=True, name="rltf-solver").start()
 
     def _work(self) -> None:
         while not self.stopped.is_set():
@@ -108,11 +109,11 @@ class Desk:
             if batch is None or self.stopped.is_set():
                 return
             try:
-                groups = self.writer.write(batch, self.suite.samples, self.suite.seed)
+                groups = self.solver.write(batch, self.suite.samples, self.suite.seed)
             except BaseException as error:
                 self.out.put(error)
                 return
-            self.out.put(Written(batch, groups))
+            self.out.put(AnswerBatch(batch, groups))
 
     def taken(self) -> None:
         """A batch has been taken from the queue."""
@@ -120,7 +121,7 @@ class Desk:
 
     def stop(self) -> None:
         self.stopped.set()
-        for _ in range(self.writer.side_by_side):
+        for _ in range(self.solver.side_by_side):
             self.room.release()
 
 
@@ -129,26 +130,26 @@ class Desk:
 
 def evaluate(
     suite: Suite,
-    writer: Writer,
+    solver: Solver,
     problems: Sequence[Problem],
     folder: Path,
     judge: Sandbox,
     progress: Progress = lambda written, judged: None,
-) -> list[Sample]:
+) -> list[JudgedAnswer]:
     """All samples, judged; `folder` has the journal, which is read first and only ever added to."""
     order = [Key(problem.id, sample) for problem in problems for sample in range(suite.samples)]
-    journal = records.Journal(folder / records.JOURNAL)
+    journal = records.RecordJournal(folder / records.JOURNAL)
     try:
-        _fill(journal, suite, writer, problems, judge, progress, len(order))
+        _fill(journal, suite, solver, problems, judge, progress, len(order))
         return list(journal.samples(order, {problem.id: problem.difficulty for problem in problems}))
     finally:
         journal.close()
 
 
 def _fill(
-    journal: records.Journal,
+    journal: records.RecordJournal,
     suite: Suite,
-    writer: Writer,
+    solver: Solver,
     problems: Sequence[Problem],
     judge: Sandbox,
     progress: Progress,
@@ -156,36 +157,36 @@ def _fill(
 ) -> None:
     """Writes and judges what the journal has not."""
     events: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    bench = Bench(judge, problems, events)
-    batches = [problems[i : i + writer.batch] for i in range(0, len(problems), writer.batch)]  # always the same
+    judging = JudgeQueue(judge, problems, events)
+    batches = [problems[i : i + solver.batch] for i in range(0, len(problems), solver.batch)]  # always the same
     missing = [batch for batch in batches if any(_missing(journal, problem, suite.samples) for problem in batch)]
     progress(len(journal.answers), len(journal.verdicts))
     for key, answer in journal.answers.items():
         if key not in journal.verdicts:
-            bench.submit(key, answer.text)
-    desk = Desk(writer, missing, suite, events)
+            judging.submit(key, answer.text)
+    pool = SolverPool(solver, missing, suite, events)
     try:
         while len(journal.verdicts) < total:
             event = events.get()
             if isinstance(event, BaseException):
                 raise event
-            if isinstance(event, Written):
-                desk.taken()
-                _take(journal, event, bench)
+            if isinstance(event, AnswerBatch):
+                pool.taken()
+                _take(journal, event, judging)
             else:
                 row = event.row()
                 journal.append([row])
                 journal.verdicts[event.key] = row
             progress(len(journal.answers), len(journal.verdicts))
     finally:
-        desk.stop()
+        pool.stop()
 
 
-def _missing(journal: records.Journal, problem: Problem, samples: int) -> bool:
+def _missing(journal: records.RecordJournal, problem: Problem, samples: int) -> bool:
     return any(Key(problem.id, sample) not in journal.answers for sample in range(samples))
 
 
-def _take(journal: records.Journal, written: Written, bench: Bench) -> None:
+def _take(journal: records.RecordJournal, written: AnswerBatch, judging: JudgeQueue) -> None:
     """Answers into the journal first, then to the judge: what was paid for is not lost."""
     fresh = {
         Key(problem.id, sample): answer
@@ -196,14 +197,14 @@ def _take(journal: records.Journal, written: Written, bench: Bench) -> None:
     journal.append([{**key._asdict(), **answer.to_dict()} for key, answer in fresh.items()])
     journal.answers.update(fresh)
     for key, answer in fresh.items():
-        bench.submit(key, answer.text)
+        judging.submit(key, answer.text)
 
 
 def header(
-    suite: Suite, status: str, departures: Sequence[str], digest: str, count: int, writer: Writer, judge: str, name: str
+    suite: Suite, status: str, departures: Sequence[str], digest: str, count: int, solver: Solver, judge: str, name: str
 ) -> dict[str, Any]:
     """What a record says of itself."""
-    described = writer.describe()
+    described = solver.describe()
     packages = ("torch", "transformers") if described["kind"] == "policy" else ()
     return {
         "format": records.FORMAT,
@@ -212,14 +213,14 @@ def header(
         "departures": list(departures),
         "data": digest,
         "problems": count,
-        "agent": {"name": name or writer.name, **described},
+        "agent": {"name": name or solver.name, **described},
         "judge": judge,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         **records.provenance(packages),
     }
 
 
-def complete(folder: Path, samples: Sequence[Sample], head: Mapping[str, Any]) -> records.Record:
+def complete(folder: Path, samples: Sequence[JudgedAnswer], head: Mapping[str, Any]) -> records.Record:
     """Writes the final files of a record, and reads them."""
     suite = head["suite"]
     seconds = {

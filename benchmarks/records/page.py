@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import suites
-from benchmarks.core import Sample
+from benchmarks.core import JudgedAnswer
 from benchmarks.records.boards import Board, Entry
 from benchmarks.records.report import by_problem
 from rltf_env import rewards
@@ -34,7 +34,9 @@ from rltf_env.errors import DataError
 FRAME = Path(__file__).with_name("page.html")
 PROGRAMS, LONGEST = 3, 6000  # different programs a problem, and characters of each
 LEVEL = 0.05  # adjusted p-values below this are called a difference
-NOWHERE = Problem("none", "", [StdinCase("", "")])  # rewards look at program and verdict; a problem they must be given
+DUMMY_PROBLEM = Problem(
+    "none", "", [StdinCase("", "")]
+)  # rewards look at program and verdict; a problem they must be given
 NAMES = {
     "PASSED": "passed",
     "WRONG_ANSWER": "wrong answer",
@@ -117,11 +119,11 @@ def _entry(each: Entry, most: int) -> dict[str, Any]:
     }
 
 
-def programs(samples: Iterable[Sample], most: int) -> list[dict[str, Any]]:
+def programs(samples: Iterable[JudgedAnswer], most: int) -> list[dict[str, Any]]:
     """Up to `most` different programs, one of each kind of failure first, with how often each was written."""
     reward = rewards.load("rltf")
     times: dict[str, int] = {}
-    first: dict[str, Sample] = {}
+    first: dict[str, JudgedAnswer] = {}
     for sample in samples:
         times[sample.answer.text] = times.get(sample.answer.text, 0) + 1
         first.setdefault(sample.answer.text, sample)
@@ -135,7 +137,7 @@ def programs(samples: Iterable[Sample], most: int) -> list[dict[str, Any]]:
     return [_program(sample, reward) | {"times": times[sample.answer.text], "of": len(first)} for sample in chosen]
 
 
-def _program(sample: Sample, reward: Reward) -> dict[str, Any]:
+def _program(sample: JudgedAnswer, reward: Reward) -> dict[str, Any]:
     answer, verdict, failure = sample.answer, sample.verdict, sample.verdict.failure
     program = answer.program()
     shown: dict[str, Any] = {
@@ -153,7 +155,7 @@ def _program(sample: Sample, reward: Reward) -> dict[str, Any]:
     if failure is not None:
         shown["failure"] = [failure.kind, failure.message, failure.line]
     if len(program):
-        feedback = reward(Attempt(NOWHERE, program, verdict))
+        feedback = reward(Attempt(DUMMY_PROBLEM, program, verdict))
         heat = feedback.token_rewards
         shown["heat"] = [[int(i), round(float(heat[i]), 4)] for i in np.flatnonzero(np.abs(heat) > 1e-6)]
         shown["parts"] = {name: round(value, 3) for name, value in feedback.parts.items()}

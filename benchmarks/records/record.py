@@ -26,7 +26,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from benchmarks.core import Answer, Key, Sample
+from benchmarks.core import Answer, JudgedAnswer, Key
 from rltf_env.errors import DataError, MissingData, UsageError
 
 FORMAT = 1
@@ -43,7 +43,7 @@ SYNC_LINES, SYNC_SECONDS = 64, 1.0  # a journal is flushed to the disk at least 
 # ----------------------------------------------------------------------------------------------------------- journal
 
 
-class Journal:
+class RecordJournal:
     """The growing part of a record: `answers` and `verdicts` by key, as they were when it was opened, and `append`.
 
     Raises:
@@ -114,13 +114,13 @@ class Journal:
             self.sync()
             self._file.close()
 
-    def samples(self, order: Sequence[Key], difficulty: Mapping[str, str]) -> Iterator[Sample]:
+    def samples(self, order: Sequence[Key], difficulty: Mapping[str, str]) -> Iterator[JudgedAnswer]:
         """The judged answers in this order. Raises UsageError if one is missing."""
         for key in order:
             if key not in self.answers or key not in self.verdicts:
                 raise UsageError(f"Expected {key.problem!r}, sample {key.sample}, to be judged by now; it is not.")
             row = {**self.answers[key].to_dict(), **self.verdicts[key], "difficulty": difficulty[key.problem]}
-            yield Sample.from_dict(row, str(self.path))
+            yield JudgedAnswer.from_dict(row, str(self.path))
 
 
 # ------------------------------------------------------------------------------------------------------------ folders
@@ -153,7 +153,7 @@ def begin(folder: Path, header: Mapping[str, Any]) -> dict[str, Any]:
 IDENTITY = ("format", "suite", "status", "departures", "data", "agent", "decoder", "problems")  # two runs of one record
 
 
-def finish(folder: Path, header: Mapping[str, Any], samples: Sequence[Sample], report: Mapping[str, Any]) -> None:
+def finish(folder: Path, header: Mapping[str, Any], samples: Sequence[JudgedAnswer], report: Mapping[str, Any]) -> None:
     """Turns the journal into the final files; may be killed anywhere and done again."""
     content = pack(samples)
     write_bytes(folder / SAMPLES, content)
@@ -162,7 +162,7 @@ def finish(folder: Path, header: Mapping[str, Any], samples: Sequence[Sample], r
     (folder / JOURNAL).unlink(missing_ok=True)
 
 
-def pack(samples: Sequence[Sample]) -> bytes:
+def pack(samples: Sequence[JudgedAnswer]) -> bytes:
     """`samples.jsonl.gz`: no time, no name in it, so that equal samples are equal bytes."""
     out = io.BytesIO()
     with gzip.GzipFile(fileobj=out, mode="wb", compresslevel=9, mtime=0, filename="") as file:
@@ -178,7 +178,7 @@ class Record:
     folder: Path
     header: dict[str, Any]
     report: dict[str, Any]
-    samples: tuple[Sample, ...] | None
+    samples: tuple[JudgedAnswer, ...] | None
     verified: dict[str, Any] | None
     altered: bool  # the samples are not those that the header names
 
@@ -217,10 +217,10 @@ def read(folder: Path) -> Record:
     return Record(folder, header, read_json(folder / REPORT), samples, verified, altered)
 
 
-def _unpack(content: bytes, where: str) -> Iterator[Sample]:
+def _unpack(content: bytes, where: str) -> Iterator[JudgedAnswer]:
     try:
         for number, line in enumerate(gzip.decompress(content).splitlines(), 1):
-            yield Sample.from_dict(json.loads(line), f"{where}:{number}")
+            yield JudgedAnswer.from_dict(json.loads(line), f"{where}:{number}")
     except (OSError, EOFError, ValueError) as error:
         raise DataError(f"{where}: expected gzipped JSON lines, got {error}.") from error
 

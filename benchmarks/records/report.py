@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.core import Sample
+from benchmarks.core import JudgedAnswer
 from benchmarks.metrics import Floats, Interval, bootstrap_interval, pass_at_k, wilson_interval
 from rltf_env.core import Outcome
 from rltf_env.errors import UsageError
@@ -20,9 +20,9 @@ from rltf_env.errors import UsageError
 SEED = 0  # of the resampling
 
 
-def by_problem(samples: Sequence[Sample]) -> dict[str, list[Sample]]:
+def by_problem(samples: Sequence[JudgedAnswer]) -> dict[str, list[JudgedAnswer]]:
     """The samples of each problem, in order."""
-    groups: dict[str, list[Sample]] = {}
+    groups: dict[str, list[JudgedAnswer]] = {}
     for sample in samples:
         groups.setdefault(sample.key.problem, []).append(sample)
     return groups
@@ -40,7 +40,7 @@ def scores(passed: Sequence[int], samples: int, k: int) -> Floats:
     return pass_at_k([samples] * len(passed), list(passed), k)
 
 
-def report(samples: Sequence[Sample], count: int, ks: Sequence[int]) -> dict[str, Any]:
+def report(samples: Sequence[JudgedAnswer], count: int, ks: Sequence[int]) -> dict[str, Any]:
     """The figures of `count` samples for each problem, as plain data. Raises UsageError if some are missing."""
     groups = by_problem(samples)
     short = [id for id, group in groups.items() if len(group) != count]
@@ -71,7 +71,7 @@ def report(samples: Sequence[Sample], count: int, ks: Sequence[int]) -> dict[str
     }  # fmt: skip
 
 
-def gap(groups: Mapping[str, Sequence[Sample]]) -> dict[str, Any] | None:
+def gap(groups: Mapping[str, Sequence[JudgedAnswer]]) -> dict[str, Any] | None:
     """See the module's head; None where no problem has public examples of its own."""
     shown = [group for group in groups.values() if all(sample.visible for sample in group)]
     if not shown:
@@ -86,19 +86,19 @@ def gap(groups: Mapping[str, Sequence[Sample]]) -> dict[str, Any] | None:
     }
 
 
-def _of(sample: Sample, difficulty: str) -> bool:
+def _of(sample: JudgedAnswer, difficulty: str) -> bool:
     return sample.difficulty == difficulty
 
 
-def _outcome(sample: Sample) -> str:
+def _outcome(sample: JudgedAnswer) -> str:
     return sample.verdict.outcome.name
 
 
-def _kind(sample: Sample) -> str:
+def _kind(sample: JudgedAnswer) -> str:
     return sample.verdict.failure.kind if sample.verdict.failure else ""
 
 
-def _by_difficulty(samples: Sequence[Sample], of: Any) -> dict[str, dict[str, int]]:
+def _by_difficulty(samples: Sequence[JudgedAnswer], of: Any) -> dict[str, dict[str, int]]:
     """Counts of `of(sample)`, "" aside, over all samples and for each difficulty; most frequent first, ties by name."""
     tables: dict[str, Counter[str]] = {"all": Counter()}
     for sample in samples:

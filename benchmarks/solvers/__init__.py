@@ -1,4 +1,4 @@
-"""Who answers: `find(spec, ...)` makes a `core.Writer` of what stands behind `--agent`. One file = one kind.
+"""Who answers: `find(spec, ...)` makes a `core.Solver` of what stands behind `--agent`. One file = one kind.
 
     runs/NAME                  policy.py       the folder of a run of agents.train
     org/model, ./folder        policy.py       a hub id, or a local transformers folder
@@ -7,7 +7,7 @@
     programs.jsonl[.gz]        completions.py  a file of programs written elsewhere
     module:function            function.py     a function of yours
 
-Each file has `load(spec, suite, **options) -> Writer`. Imports of torch wait until a policy is asked for.
+Each file has `load(spec, suite, **options) -> Solver`. Imports of torch wait until a policy is asked for.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.core import Writer
+from benchmarks.core import Solver
 from benchmarks.suites import Suite
 from rltf_env.errors import UnknownName
 
@@ -37,8 +37,8 @@ def kind(spec: str) -> str:
     return "function"
 
 
-def find(spec: str, suite: Suite, options: Mapping[str, Any]) -> Writer:
-    """The writer behind `spec`.
+def find(spec: str, suite: Suite, options: Mapping[str, Any]) -> Solver:
+    """The solver behind `spec`.
 
     Args:
         suite: the protocol by which it is to write.
@@ -52,7 +52,7 @@ def find(spec: str, suite: Suite, options: Mapping[str, Any]) -> Writer:
     known = [name for name in inspect.signature(load).parameters if name not in ("spec", "suite")]
     for name in options:
         if name not in known:
-            raise UnknownName(f"option of a writer of kind {kind(spec)!r}:", name, known)
+            raise UnknownName(f"option of a solver of kind {kind(spec)!r}:", name, known)
     return load(spec, suite, **options)
 
 

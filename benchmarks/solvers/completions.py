@@ -124,7 +124,7 @@ def _unzipped(content: bytes, where: str) -> bytes:
 
 
 def load(spec: str, suite: Suite) -> Completions:
-    """The writer of the file `spec`."""
+    """The solver of the file `spec`."""
     path = Path(spec)
     if not path.is_file():
         raise MissingData(f"Expected a file of completions, got {spec!r}, which is no file.")

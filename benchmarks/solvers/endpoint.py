@@ -177,7 +177,7 @@ def load(
     key_variable: str = "OPENAI_API_KEY",
     extra: Mapping[str, Any] | None = None,
 ) -> Endpoint:
-    """The writer of the server at `spec`, such as http://127.0.0.1:8000/v1.
+    """The solver of the server at `spec`, such as http://127.0.0.1:8000/v1.
 
     Args:
         model: its name there.

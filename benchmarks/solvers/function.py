@@ -45,8 +45,8 @@ class Function:
 
 
 def load(spec: str, suite: Suite) -> Function:
-    """The writer of `"module:function"`."""
-    found: Any = plugins.find("writers", spec)
+    """The solver of `"module:function"`."""
+    found: Any = plugins.find("solvers", spec)
     if not callable(found):
         raise UsageError(f"Expected {spec!r} to be a function, got {type(found).__name__}.")
     function: Any = found

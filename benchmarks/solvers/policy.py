@@ -37,7 +37,7 @@ FENCE = "```"
 FORMATS = ("chat", "completion")
 
 
-class PolicyWriter:
+class PolicySolver:
     """See the module's head. `batch` problems are written at a time, always the same ones: results do not depend on kills.
 
     `anew`: the code that a problem gives for free is not where the answer begins.
@@ -70,8 +70,8 @@ class PolicyWriter:
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
         return {"kind": "policy", **self.told, "weights": weights(self.policy), "device": name}
 
-    def borrow(self, judge: Sandbox, problems: Sequence[Problem]) -> list[str]:
-        """See `benchmarks.core.Borrower`. What was chosen by its examples is not ranked beside what was not."""
+    def attach(self, judge: Sandbox, problems: Sequence[Problem]) -> list[str]:
+        """See `benchmarks.core.UsesSandbox`. What was chosen by its examples is not ranked beside what was not."""
         self.judge = judge
         if not isinstance(self.decoder, Informed):
             return []
@@ -109,7 +109,7 @@ class PolicyWriter:
 
     def _verdicts(self, pairs: Iterable[tuple[Problem, Program]]) -> Iterator[Verdict]:
         if self.judge is None:
-            raise UsageError("Expected a judge for the public examples, got none. Call `borrow` before `write`.")
+            raise UsageError("Expected a judge for the public examples, got none. Call `attach` before `write`.")
         return self.judge.map((program.text, problem) for problem, program in pairs)
 
     def _encode(self, text: str) -> IntArray:
@@ -199,8 +199,8 @@ def load(
     dtype: str = "float32",
     device: str = "auto",
     rows: int = 64,
-) -> PolicyWriter:
-    """The writer of a run folder, a hub id, a local transformers folder or `package:NAME`.
+) -> PolicySolver:
+    """The solver of a run folder, a hub id, a local transformers folder or `package:NAME`.
 
     Args:
         decoder: a file of agents.decoding or "module:attr"; takes the suite's temperature, top_p and top_k.
@@ -229,7 +229,7 @@ def load(
         raise UsageError(f"Decoder {decoder!r}: {error}") from error
     told |= {"decoder": decoder} if decoder != "sampling" else {}
     told |= {"decoder_options": _shareable(decoder_options)} if decoder_options else {}
-    return PolicyWriter(name, policy, suite, style, made, max(1, rows // suite.samples), told, anew)
+    return PolicySolver(name, policy, suite, style, made, max(1, rows // suite.samples), told, anew)
 
 
 Found = tuple[str, Policy[Any], Any, dict[str, Any]]

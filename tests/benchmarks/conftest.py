@@ -46,11 +46,11 @@ def record(
 ) -> records.Record:
     """A finished record of what `write` answers, judged by rules (`rltf_env.sandbox.scripted`), with changes to its header."""
     problems, digest, status = suites.problems(suite)
-    writer = Function("here:write", write)
-    made = evaluation.header(suite, status, suite.departures(), digest, len(problems), writer, "scripted", name)
+    solver = Function("here:write", write)
+    made = evaluation.header(suite, status, suite.departures(), digest, len(problems), solver, "scripted", name)
     records.begin(folder, {**made, **head})
     with sandbox.load("scripted", rules=rules) as judge:
-        samples = evaluation.evaluate(suite, writer, problems, folder, judge)
+        samples = evaluation.evaluate(suite, solver, problems, folder, judge)
     return evaluation.complete(folder, samples, {**made, **head})
 
 
@@ -67,7 +67,7 @@ NAME = '<b>evil</b> | "quoted" `x`'
 BAD = f"def f(x):\n    {HOSTILE}\n    return x / 0\n"
 
 
-def writer(passes: int) -> Any:
+def solver(passes: int) -> Any:
     """Solves the first `passes` problems that it is asked, and fails the others in a hostile way."""
     asked: list[str] = []
 
@@ -111,7 +111,7 @@ class Ranked:
 def ranked(suite: Suite, tmp_path: Path) -> Ranked:
     """Records `r6` (good), `r5` (middling) and `r1` (the hostile one)."""
     for name, passes in (("good", 6), ("middling", 5), (NAME, 1)):
-        record(tmp_path / f"r{passes}", suite, writer(passes), rules, name)
+        record(tmp_path / f"r{passes}", suite, solver(passes), rules, name)
     return Ranked(tmp_path)
 
 

@@ -88,7 +88,7 @@ def test_writers_batches_are_the_same_whatever_was_there(suite: Any, tmp_path: P
             return super().write(problems, samples, seed)
 
     problems = suites.problems(suite)[0]
-    journal = records.Journal(tmp_path / "journal.jsonl")
+    journal = records.RecordJournal(tmp_path / "journal.jsonl")
     journal.append([{**Key(problems[2].id, 0)._asdict(), "text": "x"}])
     journal.append([{**Key(problems[i].id, s)._asdict(), "text": "x"} for i in (0, 1) for s in (0, 1)])
     journal.close()

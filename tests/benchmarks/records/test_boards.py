@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from benchmarks import leaderboard, records
-from benchmarks.core import Sample
+from benchmarks.core import JudgedAnswer
 from benchmarks.records import boards
 
 
@@ -52,7 +52,7 @@ def test_record_that_does_not_hold_is_shown_apart(ranked: Any, spoil: Any, reaso
 def better(folder: Path) -> None:
     """Someone has made a verdict better."""
     content = [
-        Sample.from_dict({**s.to_dict(), "outcomes": s.to_dict()["outcomes"]})
+        JudgedAnswer.from_dict({**s.to_dict(), "outcomes": s.to_dict()["outcomes"]})
         for s in records.read(folder).samples or ()
     ]
     (folder / "samples.jsonl.gz").write_bytes(records.pack(list(reversed(content))))

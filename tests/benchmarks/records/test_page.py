@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from benchmarks import leaderboard
-from benchmarks.core import Answer, Key, Sample
+from benchmarks.core import Answer, JudgedAnswer, Key
 from benchmarks.records import page
 from rltf_env.core import CaseResult, Failure, Outcome, Verdict
 
 
-def sample(number: int, text: str, kind: str = "") -> Sample:
+def sample(number: int, text: str, kind: str = "") -> JudgedAnswer:
     result = CaseResult(Outcome.RUNTIME_ERROR, Failure(kind, line=1)) if kind else CaseResult(Outcome.PASSED)
-    return Sample(Key("p", number), Answer(text), Verdict((result,)))
+    return JudgedAnswer(Key("p", number), Answer(text), Verdict((result,)))
 
 
 def test_page_shows_one_program_of_each_kind_first_and_counts_the_rest() -> None:
@@ -30,7 +30,7 @@ def test_page_tells_what_each_token_earned() -> None:
     failed = Verdict(
         (CaseResult(Outcome.RUNTIME_ERROR, Failure("ZeroDivisionError", line=2, bases=("ArithmeticError",))),)
     )
-    (shown,) = page.programs([Sample(Key("p", 0), answer, failed)], 1)
+    (shown,) = page.programs([JudgedAnswer(Key("p", 0), answer, failed)], 1)
     assert (shown["unit"], shown["starts"]) == ("token", [0, 1, 2, 4, 8])
     assert [token for token, _ in shown["heat"]] == [2, 3]
     assert all(earned < 0 for _, earned in shown["heat"])

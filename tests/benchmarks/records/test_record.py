@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from benchmarks import records
-from benchmarks.core import Answer, Key, Sample, judged
+from benchmarks.core import Answer, JudgedAnswer, Key, judged
 from rltf_env import plain
 from rltf_env.core import CaseResult, Failure, Outcome, Verdict
 from rltf_env.errors import DataError, MissingData
@@ -32,8 +32,8 @@ def test_verdict_comes_back_from_its_line() -> None:
 
 def test_sample_comes_back_from_its_line() -> None:
     answer = Answer("x = 'é\ud800'\n", (2, 2, 5, 0), given=1, tokens=0, truncated=True)
-    given = Sample(Key("p", 3), answer, Verdict((ERROR,)), (Outcome.PASSED,), "hard")
-    assert Sample.from_dict(json.loads(json.dumps(given.to_dict()))) == given
+    given = JudgedAnswer(Key("p", 3), answer, Verdict((ERROR,)), (Outcome.PASSED,), "hard")
+    assert JudgedAnswer.from_dict(json.loads(json.dumps(given.to_dict()))) == given
 
 
 def test_program_without_tokens_has_its_lines_for_them() -> None:
@@ -43,13 +43,13 @@ def test_program_without_tokens_has_its_lines_for_them() -> None:
 
 def test_line_without_its_newline_is_cut_off(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
-    journal = records.Journal(path)
+    journal = records.RecordJournal(path)
     journal.append([{"problem": "p", "sample": 0, "text": "x"}, {"problem": "p", "sample": 0, "outcomes": "3"}])
     journal.close()
     whole = path.read_bytes()
     for torn in (b'{"problem": "p", "sam', b"{", b'{"problem": "q", "sample": 0, "text": "y"}'):
         path.write_bytes(whole + torn)
-        journal = records.Journal(path)
+        journal = records.RecordJournal(path)
         assert [list(journal.answers), list(journal.verdicts)] == [[Key("p", 0)]] * 2
         journal.append([{"problem": "q", "sample": 0, "text": "z"}])
         journal.close()
@@ -61,15 +61,15 @@ def test_line_that_is_none_in_the_middle_is_an_error_that_names_it(tmp_path: Pat
     path = tmp_path / "journal.jsonl"
     path.write_bytes(b'{"problem": "p", "sample": 0, "text": "x"}\nnonsense\n')
     with pytest.raises(DataError, match=r"journal\.jsonl:2"):
-        records.Journal(path)
+        records.RecordJournal(path)
 
 
 def test_two_runs_cannot_write_into_one_record(tmp_path: Path) -> None:
-    first = records.Journal(tmp_path / "journal.jsonl")
+    first = records.RecordJournal(tmp_path / "journal.jsonl")
     with pytest.raises(DataError, match="another process is writing"):
-        records.Journal(tmp_path / "journal.jsonl")
+        records.RecordJournal(tmp_path / "journal.jsonl")
     first.close()
-    records.Journal(tmp_path / "journal.jsonl").close()
+    records.RecordJournal(tmp_path / "journal.jsonl").close()
 
 
 def test_record_of_another_evaluation_is_not_continued(tmp_path: Path, suite: Any, make_record: Any) -> None:
@@ -115,7 +115,7 @@ digest = datasets.digest(datasets.load("procedural", split="test", **options))
 suites.SUITES = {"five": suites.Suite("five", "procedural", "test", "", digest, options=options, samples=3)}
 kind, _, number = os.environ.get("KILL", "").partition(" ")
 die = lambda: os.kill(os.getpid(), signal.SIGKILL)
-append, replace, seen = records.Journal.append, os.replace, {"append": 0, "file": 0}
+append, replace, seen = records.RecordJournal.append, os.replace, {"append": 0, "file": 0}
 
 def torn(self, rows):
     seen["append"] += 1
@@ -132,7 +132,7 @@ def moved(source, target):
     if (kind, number) == ("after", str(seen["file"])):
         die()
 
-records.Journal.append, os.replace = torn, moved
+records.RecordJournal.append, os.replace = torn, moved
 sys.exit(evaluate.main(sys.argv[1:]))
 """
 # A kill in each stage: writing, torn answers and verdicts, and the steps of the end (each of three files; the journal).

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.core import Answer, Key, Sample
+from benchmarks.core import Answer, JudgedAnswer, Key
 from benchmarks.records.report import interval, report
 from rltf_env.core import CaseResult, Failure, Outcome, Verdict
 from rltf_env.errors import UsageError
@@ -18,9 +18,9 @@ WRONG = CaseResult(Outcome.WRONG_ANSWER, Failure("WrongAnswer"))
 ERROR = CaseResult(Outcome.RUNTIME_ERROR, Failure("KeyError"))
 
 
-def sample(problem: str, number: int, *results: CaseResult, **more: Any) -> Sample:
+def sample(problem: str, number: int, *results: CaseResult, **more: Any) -> JudgedAnswer:
     answer = Answer(f"x = {number}", tokens=more.pop("tokens", None), truncated=more.pop("truncated", False))
-    return Sample(Key(problem, number), answer, Verdict(results), **more)
+    return JudgedAnswer(Key(problem, number), answer, Verdict(results), **more)
 
 
 SAMPLES = [

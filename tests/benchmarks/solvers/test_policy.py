@@ -1,4 +1,4 @@
-"""A policy of ours as a writer: run folders are asked as their recipe asked, tokens and what was given are carried along."""
+"""A policy of ours as a solver: run folders are asked as their recipe asked, tokens and what was given are carried along."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from agents.critic import Critic
 from agents.policies import tiny
 from agents.policies.causal import CausalPolicy
 from benchmarks import solvers, suites
-from benchmarks.solvers.policy import PolicyWriter, weights
+from benchmarks.solvers.policy import PolicySolver, weights
 from rltf_env import sandbox
 from rltf_env.core import CallCase, Problem
 from rltf_env.errors import MissingData, UnknownName, UsageError
@@ -65,9 +65,9 @@ def find(spec: Path | str, **options: Any) -> Any:
 
 
 def test_run_folder_is_asked_as_its_recipe_asked(run: Path, policy: CausalPolicy) -> None:
-    writer = find(run)
-    assert (writer.name, writer.style) == ("little-run", "statement")
-    told = writer.describe()
+    solver = find(run)
+    assert (solver.name, solver.style) == ("little-run", "statement")
+    told = solver.describe()
     assert (told["run"], told["format"], told["weights"]) == ("little", "statement", weights(policy))
     assert str(run) not in str(told)
 
@@ -79,8 +79,8 @@ def test_unfinished_run_says_so(run: Path) -> None:
 
 
 def test_answers_have_tokens_that_spell_them_and_know_what_was_given(run: Path) -> None:
-    writer = find(run)
-    for problem, group in zip(PROBLEMS, writer.write(PROBLEMS, 2, 0), strict=True):
+    solver = find(run)
+    for problem, group in zip(PROBLEMS, solver.write(PROBLEMS, 2, 0), strict=True):
         for answer in group:
             assert answer.text.startswith(problem.prefix.rstrip())
             assert sum(answer.lengths) == len(answer.text)
@@ -97,8 +97,8 @@ def test_batch_comes_out_the_same_whatever_was_written_before(run: Path) -> None
 
 
 def test_model_folder_without_a_template_continues_the_prompt(run: Path) -> None:
-    writer = find(run / "policy")
-    assert (writer.name, writer.style, writer.describe()["format"]) == ("policy", None, "completion")
+    solver = find(run / "policy")
+    assert (solver.name, solver.style, solver.describe()["format"]) == ("policy", None, "completion")
     with pytest.raises(UnknownName, match="Did you mean 'chat'"):
         find(run / "policy", format="chatt")
 
@@ -124,12 +124,12 @@ def written(
 ) -> Any:
     """The answer that a decoder's tokens for `text` become."""
     suite = suites.get("humaneval").changed(max_tokens=limit)
-    writer = PolicyWriter("x", policy, suite, None, None, 1, {}, anew)
-    given = writer.tokenizer.encode(prefix) if prefix and not anew else []
-    tokens = np.array([*given, *writer.tokenizer.encode(text), *([policy.eos_id] if ended else [])], np.int64)
+    solver = PolicySolver("x", policy, suite, None, None, 1, {}, anew)
+    given = solver.tokenizer.encode(prefix) if prefix and not anew else []
+    tokens = np.array([*given, *solver.tokenizer.encode(text), *([policy.eos_id] if ended else [])], np.int64)
     zeros = np.zeros(len(tokens), np.float32)
     problem = Problem("p", "", [CallCase((1,), 1)], "f", prefix=prefix)
-    return writer._answer(problem, Completion(tokens, zeros, zeros, len(given), not ended), 0.0)
+    return solver._answer(problem, Completion(tokens, zeros, zeros, len(given), not ended), 0.0)
 
 
 @pytest.mark.parametrize(
@@ -175,25 +175,25 @@ def shown(id: str) -> Problem:
 
 def test_decoder_may_try_public_examples_and_nothing_else(run: Path) -> None:
     problems = [shown("a"), shown("b")]
-    writer = find(run, decoder="best_of_n", decoder_options={"n": 16})  # some of so many are of even length
+    solver = find(run, decoder="best_of_n", decoder_options={"n": 16})  # some of so many are of even length
     with sandbox.load("scripted", rules=lambda source, problem: len(source) % 2 == 0) as judge:
-        assert writer.borrow(judge, problems) == ["decoder best_of_n, which tries public examples"]
-        groups = writer.write(problems, 2, 0)
+        assert solver.attach(judge, problems) == ["decoder best_of_n, which tries public examples"]
+        groups = solver.write(problems, 2, 0)
         assert len(judge.seen) == 2 * 2 * 16
         assert all("hidden" not in repr(problem) for _, problem in judge.seen)
         tried = {source for source, _ in judge.seen}
     texts = [answer.text for group in groups for answer in group]
     assert set(texts) <= tried  # what is handed in is, to the letter, what was tried
     assert all(len(text) % 2 == 0 for text in texts)
-    assert writer.describe()["decoder"] == "best_of_n"
+    assert solver.describe()["decoder"] == "best_of_n"
 
 
 def test_suite_without_public_examples_is_refused_for_such_a_decoder(run: Path) -> None:
     with sandbox.load("scripted") as judge:
         with pytest.raises(UsageError, match="public examples"):
-            find(run, decoder="best_of_n").borrow(judge, PROBLEMS)
-        assert find(run).borrow(judge, PROBLEMS) == []  # others do not look at them
-    with pytest.raises(UsageError, match="Call `borrow`"):
+            find(run, decoder="best_of_n").attach(judge, PROBLEMS)
+        assert find(run).attach(judge, PROBLEMS) == []  # others do not look at them
+    with pytest.raises(UsageError, match="Call `attach`"):
         find(run, decoder="best_of_n").write([shown("a")], 1, 0)
 
 

@@ -58,23 +58,23 @@ LINES = "\n".join(map(json.dumps, ROWS))
     ],
 )
 def test_every_format_of_completions_gives_the_same_programs(name: str, content: str, tmp_path: Path) -> None:
-    writer = solvers.find(write(tmp_path / name, content), SUITE, {})
-    assert writer.answered(PROBLEMS) == PROBLEMS  # type: ignore[attr-defined]
-    assert texts(writer.write(PROBLEMS, 2, 0)) == WHOLE
-    assert texts(writer.write(PROBLEMS, 1, 0)) == [[group[0]] for group in WHOLE]
+    solver = solvers.find(write(tmp_path / name, content), SUITE, {})
+    assert solver.answered(PROBLEMS) == PROBLEMS  # type: ignore[attr-defined]
+    assert texts(solver.write(PROBLEMS, 2, 0)) == WHOLE
+    assert texts(solver.write(PROBLEMS, 1, 0)) == [[group[0]] for group in WHOLE]
 
 
 def test_file_with_too_few_programs_says_how_many_there_are(tmp_path: Path) -> None:
-    writer = solvers.find(write(tmp_path / "a.jsonl", LINES), SUITE, {})
+    solver = solvers.find(write(tmp_path / "a.jsonl", LINES), SUITE, {})
     with pytest.raises(UsageError, match=r"Expected 3 programs for 'HumanEval/0' in a.jsonl, got 2. Pass --samples 2"):
-        writer.write(PROBLEMS, 3, 0)
+        solver.write(PROBLEMS, 3, 0)
     with pytest.raises(UsageError, match="--answered"):
-        writer.write([Problem("HumanEval/1", "", CASE, "f")], 1, 0)
+        solver.write([Problem("HumanEval/1", "", CASE, "f")], 1, 0)
 
 
 def test_answered_problems_are_those_of_the_file(tmp_path: Path) -> None:
-    writer = solvers.find(write(tmp_path / "a.jsonl", json.dumps(ROWS[0])), SUITE, {})
-    assert writer.answered(PROBLEMS) == PROBLEMS[:1]  # type: ignore[attr-defined]
+    solver = solvers.find(write(tmp_path / "a.jsonl", json.dumps(ROWS[0])), SUITE, {})
+    assert solver.answered(PROBLEMS) == PROBLEMS[:1]  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
@@ -93,9 +93,9 @@ def test_file_that_is_none_names_the_line(content: str, error: type, message: st
 
 def test_file_for_other_problems_names_the_nearest(tmp_path: Path) -> None:
     row = {"task_id": "HumanEval/00", "completion": ""}
-    writer = solvers.find(write(tmp_path / "a.jsonl", json.dumps(row)), SUITE, {})
+    solver = solvers.find(write(tmp_path / "a.jsonl", json.dumps(row)), SUITE, {})
     with pytest.raises(UnknownName, match="Did you mean 'humaneval/0'"):
-        writer.answered(PROBLEMS)  # type: ignore[attr-defined]
+        solver.answered(PROBLEMS)  # type: ignore[attr-defined]
 
 
 def test_missing_file_is_missing_data(tmp_path: Path) -> None:
@@ -147,8 +147,8 @@ def wrong(problem: Problem, samples: int, seed: int) -> list[Any]:
 
 def test_function_is_asked_problem_by_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(Path(__file__).parent)
-    writer = solvers.find("test_solvers:echo", SUITE, {})
-    assert texts(writer.write(PROBLEMS, 2, 5)) == [
+    solver = solvers.find("test_solvers:echo", SUITE, {})
+    assert texts(solver.write(PROBLEMS, 2, 5)) == [
         ["HumanEval/0 5 0", "HumanEval/0 5 1"],
         ["mbpp/11 5 0", "mbpp/11 5 1"],
     ]
@@ -290,12 +290,12 @@ def test_key_comes_from_the_environment_and_goes_to_the_server_alone(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MY_KEY", "secret")
-    writer = ask(server, key_variable="MY_KEY")
-    writer.write(PROBLEMS[1:], 1, 0)
+    solver = ask(server, key_variable="MY_KEY")
+    solver.write(PROBLEMS[1:], 1, 0)
     assert server.headers[0]["Authorization"] == "Bearer secret"
-    told = json.dumps(writer.describe()) + repr(writer)
+    told = json.dumps(solver.describe()) + repr(solver)
     assert "secret" not in told
-    assert "127.0.0.1" not in json.dumps(writer.describe())
+    assert "127.0.0.1" not in json.dumps(solver.describe())
 
 
 def test_endpoint_without_a_model_is_refused() -> None:
