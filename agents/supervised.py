@@ -114,7 +114,7 @@ def reference(env: UnitTestEnv, problem: Problem, index: int) -> Sample | None:
         raise UsageError(
             f"Expected solution {index} of {problem.id!r} to begin with the problem's prefix; it does not."
         )
-    rest = env.tokenizer.encode(text[len(tokenizers.opening(env.tokenizer, problem.prefix)) :])
+    rest = env.tokenizer.encode(text[len(tokenizers.fitting_prefix(env.tokenizer, problem.prefix)) :])
     tokens = np.array([*given, *rest, env.tokenizer.eos_id], np.int64)
     if len(tokens) > env.max_program_tokens:
         return None

@@ -23,6 +23,7 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
 from rltf_env import _gym, datasets, prompts, rewards, sources, tokenizers
+from rltf_env._moved import renamed
 from rltf_env.core import (
     Attempt,
     IntArray,
@@ -51,7 +52,7 @@ class MissingDataWarning(UserWarning):
     """The data that were asked for are not there; embedded problems are used in their place."""
 
 
-class Judging:
+class UnitTestEnvBase:
     """Problems, tokenizer, reward and judge of an environment. The arguments are those of `UnitTestEnv`."""
 
     def __init__(
@@ -115,7 +116,7 @@ class Judging:
             )
         return problem if prefix == problem.prefix else replace(problem, prefix=prefix)
 
-    def opening(self, problem: Problem) -> tuple[str, list[int], list[int]]:
+    def initial_state(self, problem: Problem) -> tuple[str, list[int], list[int]]:
         """How an episode begins: the prompt as text and as tokens (<=P,), and the tokens of what is given (<T,).
 
         Raises:
@@ -134,11 +135,11 @@ class Judging:
         return np.asarray(self._fitted(problem)[1], np.int64)
 
     def encode_prefix(self, problem: Problem) -> IntArray:
-        """int64 (<T,): the tokens that `problem` gives for free; see `tokenizers.opening`."""
+        """int64 (<T,): the tokens that `problem` gives for free; see `tokenizers.fitting_prefix`."""
         return np.asarray(self._opening_tokens(problem), np.int64)
 
     def _opening_tokens(self, problem: Problem) -> list[int]:
-        text = tokenizers.opening(self.tokenizer, problem.prefix)
+        text = tokenizers.fitting_prefix(self.tokenizer, problem.prefix)
         return self.tokenizer.encode(text) if text else []
 
     def _fitted(self, problem: Problem) -> tuple[str, list[int]]:
@@ -239,7 +240,7 @@ class Judging:
             return program
         prefix = self._opening_tokens(problem)
         if isinstance(program, str):
-            return self._spelled(program, tokenizers.opening(self.tokenizer, problem.prefix), prefix)
+            return self._spelled(program, tokenizers.fitting_prefix(self.tokenizer, problem.prefix), prefix)
         tokens = self._emitted(program)
         given = len(prefix) if tokens[: len(prefix)].tolist() == prefix else 0
         cut = tokens[-1] != self._eos and len(tokens) >= self.max_program_tokens
@@ -308,7 +309,11 @@ def rendering(mode: str | None, modes: Sequence[str]) -> str | None:
 
 def _arguments(kind: type) -> list[str]:
     """The names of all arguments that an environment of this kind takes."""
-    inits = [vars(base)["__init__"] for base in kind.__mro__ if issubclass(base, Judging) and "__init__" in vars(base)]
+    inits = [
+        vars(base)["__init__"]
+        for base in kind.__mro__
+        if issubclass(base, UnitTestEnvBase) and "__init__" in vars(base)
+    ]
     named = (parameter for init in inits for parameter in signature(init).parameters.values())
     names = [each.name for each in named if each.kind is not Parameter.VAR_KEYWORD and each.name != "self"]
     return list(dict.fromkeys(names))
@@ -363,3 +368,6 @@ def _named_source(name: str, own: dict[str, Any], dataset: Any, *where: Any, **o
             f"Expected problems to draw from by source={name!r}, got {dataset!r}, which is a source itself."
         )
     return sources.load(name, datasets.load(dataset, *where, **options), **own)
+
+
+__getattr__ = renamed(__name__, {"Judging": "UnitTestEnvBase"})

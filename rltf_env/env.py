@@ -19,7 +19,7 @@ from gymnasium.error import InvalidAction, ResetNeeded
 from gymnasium.spaces import Box, Dict, Discrete
 
 from rltf_env import _gym, state
-from rltf_env.base import Judging, MissingDataWarning, rendering
+from rltf_env.base import MissingDataWarning, UnitTestEnvBase, rendering
 from rltf_env.core import Attempt, IntArray, Judgement, Problem
 from rltf_env.view import ansi, screen
 
@@ -29,7 +29,7 @@ Observation = dict[str, IntArray]
 RENDER_MODES = ("ansi", "human")
 
 
-class UnitTestEnv(Judging, gymnasium.Env[Any, Any]):  # pyright: ignore[reportIncompatibleVariableOverride]
+class UnitTestEnv(UnitTestEnvBase, gymnasium.Env[Any, Any]):  # pyright: ignore[reportIncompatibleVariableOverride]
     """Code generation as a reinforcement learning environment: one action is one token, one episode is one program.
 
     *Observation* `Dict(prompt=Box(0, V, (P,), int64), program=Box(0, V, (T,), int64))`: token ids, padded on the right with
@@ -106,7 +106,7 @@ class UnitTestEnv(Judging, gymnasium.Env[Any, Any]):  # pyright: ignore[reportIn
         """
         super().reset(seed=seed)
         problem = self.choose(options or {}, self.np_random)
-        text, prompt, given = self.opening(problem)
+        text, prompt, given = self.initial_state(problem)
         steps = _gym.time_limit(self)
         self._limit = min(self.max_program_tokens, len(given) + (steps or self.max_program_tokens))
         self._begin(problem, prompt, given, len(given))
@@ -214,10 +214,10 @@ class UnitTestEnv(Judging, gymnasium.Env[Any, Any]):  # pyright: ignore[reportIn
         return self._observation()
 
     def render(self) -> str | None:  # type: ignore[override]
-        """The program so far, and after the end the verdict, the failing line and the heat of each token (`ansi.ansi`)."""
+        """The program so far, and after the end the verdict, the failing line and the heat of each token (`ansi.frame`)."""
         if self.render_mode is None:
             gymnasium.logger.warn('render() needs a mode: gymnasium.make(..., render_mode="ansi").')
             return None
         program = self.tokenizer.program(self._program[: self._length], given=self._given)
-        frame = ansi.ansi(self.problem, program, self.max_program_tokens, self._judgement)
+        frame = ansi.frame(self.problem, program, self.max_program_tokens, self._judgement)
         return screen.present(self.render_mode, frame, last=self._judgement is not None)

@@ -29,7 +29,7 @@ from rltf_env import plugins
 from rltf_env.core import Attempt, Feedback
 from rltf_env.env import Observation, UnitTestEnv
 from rltf_env.errors import RLTFError, UsageError
-from rltf_env.tokenizers import opening
+from rltf_env.tokenizers import fitting_prefix
 from rltf_env.view import ansi, html, screen
 
 Policy = Callable[[UnitTestEnv, Observation], Iterable[int]]
@@ -43,7 +43,9 @@ def reference() -> Policy:
     def tokens(env: UnitTestEnv, observation: Observation) -> Iterable[int]:
         if not env.problem.solutions:
             raise UsageError(f"Expected problem {env.problem.id!r} to have a solution, got none.")
-        return env.tokenizer.encode(env.problem.solutions[0].removeprefix(opening(env.tokenizer, env.problem.prefix)))
+        return env.tokenizer.encode(
+            env.problem.solutions[0].removeprefix(fitting_prefix(env.tokenizer, env.problem.prefix))
+        )
 
     return tokens
 

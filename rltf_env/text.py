@@ -16,7 +16,7 @@ import numpy as np
 from gymnasium.error import InvalidAction, ResetNeeded
 
 from rltf_env import _gym, prompts, state
-from rltf_env.base import Judging, positive, rendering
+from rltf_env.base import UnitTestEnvBase, positive, rendering
 from rltf_env.core import Attempt, CaseResult, Judgement, Outcome, Problem, Program, Verdict
 from rltf_env.spaces import Unicode, encodable
 from rltf_env.tokenizers import Bytes
@@ -28,7 +28,7 @@ REPORT = 4000  # characters of what is said of a program; a longer report loses 
 FRAME = 200  # characters of the words around a program and its report, at most
 
 
-class TextEnv(Judging, gymnasium.Env[str, str]):  # pyright: ignore[reportIncompatibleVariableOverride]
+class TextEnv(UnitTestEnvBase, gymnasium.Env[str, str]):  # pyright: ignore[reportIncompatibleVariableOverride]
     """Code generation with programs as actions.
 
     *Observation* a text: the prompt, and behind it the code that is given. *Action* a text: the rest of the program. What is
@@ -77,7 +77,7 @@ class TextEnv(Judging, gymnasium.Env[str, str]):  # pyright: ignore[reportIncomp
         """Begins the next episode; arguments and errors are those of `UnitTestEnv.reset`."""
         super().reset(seed=seed)
         problem = self.choose(options or {}, self.np_random)
-        prompt, _, given = self.opening(problem)
+        prompt, _, given = self.initial_state(problem)
         self._begin(problem, prompt, given, _gym.time_limit(self))
         self._draw()
         return self._observation(), {"problem": problem.id, "prompt": prompt}
@@ -161,21 +161,21 @@ class TextEnv(Judging, gymnasium.Env[str, str]):  # pyright: ignore[reportIncomp
         """Goes to a moment that `get_state` saved, and returns its observation. Errors as in `UnitTestEnv.set_state`."""
         state.check(saved, ("turns", "attempts", "final"))
         problem = state.problem(saved, self.source, self._problem)
-        prompt, _, given = self.opening(problem)
+        prompt, _, given = self.initial_state(problem)
         state.restore(saved, self.source, self.np_random)
         self._begin(problem, prompt, given, saved["turns"])
         self._attempts, self._final = list(saved["attempts"]), saved["final"]
         return self._observation()
 
     def render(self) -> str | None:  # type: ignore[override]
-        """The latest program, and after the end its verdict, failing line and heat (`ansi.ansi`)."""
+        """The latest program, and after the end its verdict, failing line and heat (`ansi.frame`)."""
         if self.render_mode is None:
             gymnasium.logger.warn('render() needs a mode: gymnasium.make(..., render_mode="ansi").')
             return None
         problem = self.problem
         given = self.tokenizer.program(np.array(self._given, np.int64), given=len(self._given))
         program, judgement = self._final or (self._attempts[-1][0] if self._attempts else given, None)
-        frame = ansi.ansi(problem, program, self.max_program_tokens, judgement)
+        frame = ansi.frame(problem, program, self.max_program_tokens, judgement)
         return screen.present(self.render_mode, frame, last=self._final is not None)
 
     def _draw(self) -> None:

@@ -21,7 +21,7 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from rltf_env.base import Judging, positive, rendering
+from rltf_env.base import UnitTestEnvBase, positive, rendering
 from rltf_env.core import Attempt, BoolArray, IntArray, Judgement, Problem, Program
 from rltf_env.env import Observation
 from rltf_env.errors import SandboxError, UnknownName, UsageError
@@ -66,7 +66,7 @@ class _Row:
     judgement: Judgement | None = None  # after the end
 
 
-class UnitTestVectorEnv(Judging, VectorEnv[Any, Any, Any]):  # pyright: ignore[reportIncompatibleVariableOverride]
+class UnitTestVectorEnv(UnitTestEnvBase, VectorEnv[Any, Any, Any]):  # pyright: ignore[reportIncompatibleVariableOverride]
     """N episodes side by side, with the results, infos and seeds that Gymnasium's `SyncVectorEnv` has over N `UnitTestEnv`.
 
     *Observation* `Dict(prompt=Box (N, P), program=Box (N, T))`, int64, padded with V. *Action* `MultiDiscrete([V] * N)`, one
@@ -178,7 +178,7 @@ class UnitTestVectorEnv(Judging, VectorEnv[Any, Any, Any]):  # pyright: ignore[r
         """Starts the next episode of a row; the row is as it was if that fails."""
         row = self._rows[index]
         problem = self.choose(options, self._generator(row))
-        text, prompt, given = self.opening(problem)
+        text, prompt, given = self.initial_state(problem)
         row.problem, row.given = problem, len(given)
         row.program = row.verdict = row.judgement = None
         for array, tokens in ((self._prompt[index], prompt), (self._program[index], given)):
@@ -341,7 +341,7 @@ class UnitTestVectorEnv(Judging, VectorEnv[Any, Any, Any]):  # pyright: ignore[r
     def _frame(self, index: int) -> str:
         row, tokens = self._rows[index], self._program[index]
         program = row.program or self.tokenizer.program(tokens[tokens != self.pad_id], given=row.given)
-        return ansi.ansi(self._problem(index), program, self.max_program_tokens, row.judgement)
+        return ansi.frame(self._problem(index), program, self.max_program_tokens, row.judgement)
 
     def close(self, **kwargs: Any) -> None:
         """Gives back the judge. What is still being judged is forgotten."""
@@ -349,4 +349,4 @@ class UnitTestVectorEnv(Judging, VectorEnv[Any, Any, Any]):  # pyright: ignore[r
 
     def close_extras(self, **kwargs: Any) -> None:
         """What `close` does, once."""
-        Judging.close(self)
+        UnitTestEnvBase.close(self)

@@ -39,7 +39,7 @@ class May:
 VALUES = ("rltf_env.sandbox.values", "rltf_env.sandbox.frames")
 CAGE = ("rltf_env.sandbox.cage", *VALUES)
 REFEREE = ("rltf_env.sandbox.referee", "rltf_env.compare", *CAGE)
-VOCABULARY = ("rltf_env.core", "rltf_env.errors", "rltf_env.plain", "rltf_env.plugins")
+VOCABULARY = ("rltf_env._moved", "rltf_env.core", "rltf_env.errors", "rltf_env.plain", "rltf_env.plugins")
 WALLS = {  # the longest name that fits a module rules it
     "rltf_env": May(("rltf_env",), ("numpy", "gymnasium"), OPTIONAL),
     "rltf_env.errors": May((), ("numpy",)),

@@ -130,3 +130,26 @@ def test_old_paths_lead_to_modules_that_are_there_and_hide_none(package: str) ->
             path = ROOT.joinpath(*old.split("."))
             assert not path.with_suffix(".py").exists(), f"the redirection of {old} hides a module of that name"
             assert not (path / "__init__.py").exists(), f"the redirection of {old} hides a package of that name"
+
+
+@pytest.mark.parametrize(
+    ("module", "old", "new"),
+    [
+        ("benchmarks.core", "Writer", "Solver"),
+        ("rltf_env.base", "Judging", "UnitTestEnvBase"),
+        ("rltf_env.judging", "Judging", "UnitTestEnvBase"),
+        ("rltf_env.masking", "Follower", "PrefixTracker"),
+        ("rltf_env.render", "ansi", "frame"),
+        ("rltf_env.tokenizers", "opening", "fitting_prefix"),
+    ],
+)
+def test_old_names_are_the_new_ones_and_say_so(module: str, old: str, new: str) -> None:
+    code = f"""
+import importlib, warnings
+warnings.simplefilter("ignore")
+module = importlib.import_module({module!r})
+with warnings.catch_warnings(record=True, action="always") as caught:
+    assert getattr(module, {old!r}) is getattr(module, {new!r})
+assert "is now called {new}" in str(caught[0].message)
+"""
+    modules_after(code)

@@ -3,7 +3,8 @@
 A run's recipe tells how its policy was asked (prompt style, chat opening, end token), and it is asked the same way. Otherwise
 a model with a chat template gets one message and begins its answer with a code fence, and one without continues the prompt;
 `--option format=` decides. In a chat, code that a problem gives for free stands in the message, and the answer may say it again
-(`spelled`); a prompt that is continued ends with it, less the white space that belongs to the next token (`tokenizers.opening`).
+(`spelled`); a prompt that is continued ends with it, less the white space that belongs to the next token
+(`tokenizers.fitting_prefix`).
 Tokens are drawn by a decoder of `agents.decoding`, so records know what every token earned.
 """
 
@@ -102,7 +103,7 @@ class PolicySolver:
         return self._encode(prompts.render(problem, self.style))
 
     def _opening(self, problem: Problem) -> str:
-        return tokenizers.opening(self.tokenizer, problem.prefix)
+        return tokenizers.fitting_prefix(self.tokenizer, problem.prefix)
 
     def _program(self, problem: Problem, completion: Completion) -> Program:
         return self._answer(problem, completion, 0.0).program()

@@ -16,7 +16,7 @@ import numpy as np
 from rltf_env import datasets, prompts, tokenizers
 from rltf_env.core import Problem, Tokenizer
 from rltf_env.errors import MissingData
-from rltf_env.wrappers.action_mask import Follower, TokenMasks, spellings
+from rltf_env.wrappers.action_mask import PrefixTracker, TokenMasks, spellings
 
 
 def vocabularies(problems: list[Problem]) -> Iterator[tuple[str, Tokenizer]]:
@@ -38,14 +38,14 @@ def vocabularies(problems: list[Problem]) -> Iterator[tuple[str, Tokenizer]]:
 
 def measure(tokenizer: Tokenizer, problems: list[Problem], rounds: int = 2) -> list[np.ndarray]:
     """Seconds for the mask of each token of the references, a float64 array for each round."""
-    masks, follow = TokenMasks(spellings(tokenizer), tokenizer.eos_id), Follower(tokenizer)
+    masks, follow = TokenMasks(spellings(tokenizer), tokenizer.eos_id), PrefixTracker(tokenizer)
     programs = [[*tokenizer.encode(problem.solutions[0]), tokenizer.eos_id] for problem in problems]
     return [
         np.array([seconds for program in programs for seconds in _one(program, masks, follow)]) for _ in range(rounds)
     ]
 
 
-def _one(program: list[int], masks: TokenMasks, follow: Follower) -> Iterator[float]:
+def _one(program: list[int], masks: TokenMasks, follow: PrefixTracker) -> Iterator[float]:
     tokens = np.array(program)
     for n, token in enumerate(program):
         began = time.perf_counter()

@@ -96,7 +96,7 @@ class Grammar:
         return not self.depth and ended is not None and bool(ended._shifted("END"))
 
 
-Place = tuple[_lexer.State, bytes, bool]  # `Prefix` without its grammar
+LexerState = tuple[_lexer.State, bytes, bool]  # `Prefix` without its grammar
 
 
 def _nothing() -> Grammar:
@@ -160,7 +160,7 @@ class Prefix:
         return prefix
 
     @staticmethod
-    def moved(place: Place, byte: int) -> tuple[Place, Events] | None:
+    def moved(place: LexerState, byte: int) -> tuple[LexerState, Events] | None:
         """One byte further in the tokenizer alone: the place after it and the events, whatever the grammar says to them."""
         lexer, pending, returned = place
         chars, pending = _decoded(pending, byte)
@@ -197,8 +197,12 @@ class Prefix:
         grammar = self.grammar.after(events) if events else self.grammar
         if grammar is None:
             return DEAD
-        hopes = _lexer.hopes(lexer)
-        if hopes is not None and (events or lexer != self.lexer) and not any(map(grammar.allows, hopes)):
+        possible_endings = _lexer.possible_endings(lexer)
+        if (
+            possible_endings is not None
+            and (events or lexer != self.lexer)
+            and not any(map(grammar.allows, possible_endings))
+        ):
             return DEAD
         return Prefix(lexer, grammar, b"", char == "\r")
 

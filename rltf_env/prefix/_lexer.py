@@ -1,7 +1,7 @@
 """Python's tokenizer as an automaton: one character, one step; states are values that can be kept and gone back to.
 
     step(state, char) -> (state, events) or None        None: no Python program has this character here
-    hopes(state)                                        which terminals the unfinished token may still become
+    possible_endings(state)                                        which terminals the unfinished token may still become
 
 Events are terminals of `_grammar.py`, `NEWLINE` for the end of a physical line, and `Indent(column, tabless)` before the first
 token of one. Whether those two mean anything depends on open brackets, which is the caller's business (`__init__.py`).
@@ -102,28 +102,28 @@ def finish(state: State) -> Events | None:
 
 
 @lru_cache(1 << 14)
-def hopes(state: State) -> tuple[tuple[str, ...], ...] | None:
+def possible_endings(state: State) -> tuple[tuple[str, ...], ...] | None:
     """What an unfinished token may begin: sequences of terminals, of which one must be possible. None: nothing is unfinished."""
     mode, data = state.mode, state.data
     if mode == "word":
-        return _word_hopes(*data)
+        return _word_endings(*data)
     if mode == "number":
         return (("NUMBER",),)
     if mode in ("quotes", "string"):
         return ((data[0],),)
     if mode == "operator":
-        return _operator_hopes(data[0], in_field(state))
+        return _operator_endings(data[0], in_field(state))
     return None
 
 
-def _word_hopes(word: str, prefix: str | None) -> tuple[tuple[str, ...], ...]:
+def _word_endings(word: str, prefix: str | None) -> tuple[tuple[str, ...], ...]:
     found = {"NAME"} | {_word_terminal(each) for each in _WORDS if word and each.startswith(word)}
     if prefix is not None:
         found |= {terminal for text, terminal in PREFIXES.items() if text.startswith(prefix)}
     return tuple((terminal,) for terminal in sorted(found))
 
 
-def _operator_hopes(text: str, field: bool) -> tuple[tuple[str, ...], ...]:
+def _operator_endings(text: str, field: bool) -> tuple[tuple[str, ...], ...]:
     found = [(terminal,) for operator, terminal in OPERATORS.items() if operator.startswith(text)]
     if text == ".":
         found.append(("NUMBER",))

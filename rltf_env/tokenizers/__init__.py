@@ -13,12 +13,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from rltf_env import plugins
+from rltf_env._moved import renamed
 from rltf_env.core import Tokenizer
 from rltf_env.tokenizers.bytes import Bytes
 from rltf_env.tokenizers.huggingface import HuggingFace
 from rltf_env.tokenizers.words import Words
 
-__all__ = ["Bytes", "HuggingFace", "Words", "load", "opening"]
+__all__ = ["Bytes", "HuggingFace", "Words", "fitting_prefix", "load"]
 
 
 def load(spec: str | Path | Tokenizer) -> Tokenizer:
@@ -35,10 +36,13 @@ def load(spec: str | Path | Tokenizer) -> Tokenizer:
     return HuggingFace(spec)
 
 
-def opening(tokenizer: Tokenizer, prefix: str) -> str:
+def fitting_prefix(tokenizer: Tokenizer, prefix: str) -> str:
     """What of the code given for free, `prefix`, an agent is given in tokens of this tokenizer.
 
     All of it, but where tokens join characters (`tokenizer.joins`) the white space at its end: a model expects that within the
     next token. One that finds a line break by itself behind a docstring takes the program for finished.
     """
     return prefix.rstrip() if getattr(tokenizer, "joins", False) else prefix
+
+
+__getattr__ = renamed(__name__, {"opening": "fitting_prefix"})

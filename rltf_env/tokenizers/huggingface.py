@@ -25,7 +25,7 @@ class HuggingFace:
         MissingData: there is no such folder or hub id within reach.
     """
 
-    joins = True  # see `tokenizers.opening`
+    joins = True  # see `tokenizers.fitting_prefix`
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = _from_name(tokenizer) if isinstance(tokenizer, (str, Path)) else tokenizer

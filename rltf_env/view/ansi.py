@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from rltf_env._moved import renamed
 from rltf_env.core import (
     Failure,
     Feedback,
@@ -49,7 +50,7 @@ _SENTENCES = {
 }
 
 
-def ansi(problem: Problem, program: Program, limit: int, judgement: Judgement | None = None) -> str:
+def frame(problem: Problem, program: Program, limit: int, judgement: Judgement | None = None) -> str:
     """The frame of one moment.
 
     Args:
@@ -163,3 +164,6 @@ def shown(text: str, keep: str = "\t") -> str:
 
 
 _PICTURES = {code: chr(0x2400 + code) for code in range(32)} | {127: "\u2421"}
+
+
+__getattr__ = renamed(__name__, {"ansi": "frame"})

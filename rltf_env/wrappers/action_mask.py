@@ -23,6 +23,7 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 
+from rltf_env._moved import renamed
 from rltf_env.core import BoolArray, IntArray, Tokenizer
 from rltf_env.errors import UsageError
 from rltf_env.prefix import Prefix, _lexer, kinds
@@ -56,7 +57,7 @@ def spellings(tokenizer: Tokenizer) -> tuple[bytes, ...]:
     return tokenizer.spellings()
 
 
-class Follower:
+class PrefixTracker:
     """From the tokens of a program to its `Prefix`, token by token: what was read before is not read again."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
@@ -78,11 +79,11 @@ class Follower:
 # -------------------------------------------------------------------------------------------------------------- masks
 
 
-class Chance(NamedTuple):
-    """A way to go on: events of the tokenizer, and then what the unfinished token may become (`_lexer.hopes`)."""
+class Continuation(NamedTuple):
+    """A way to go on: events of the tokenizer, and then what the unfinished token may become (`_lexer.possible_endings`)."""
 
     events: Events
-    hopes: tuple[tuple[str, ...], ...] | None
+    possible_endings: tuple[tuple[str, ...], ...] | None
 
 
 def _in_common(a: bytes, b: bytes) -> int:
@@ -90,8 +91,8 @@ def _in_common(a: bytes, b: bytes) -> int:
     return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
 
 
-Place = tuple[State, bytes, bool]  # of a `Prefix`, the part that is not grammar
-Class = frozenset[Chance]
+LexerState = tuple[State, bytes, bool]  # of a `Prefix`, the part that is not grammar
+Class = frozenset[Continuation]
 
 
 class TokenMasks:
@@ -104,7 +105,7 @@ class TokenMasks:
         self._order = [i for i in sorted(range(self._size), key=spellings.__getitem__) if i != eos_id and spellings[i]]
         self._sorted = [spellings[i] for i in self._order]
         self._shared = [_in_common(a, b) for a, b in pairwise([b"", *self._sorted])]
-        self._places: OrderedDict[Place, tuple[list[Class], IntArray]] = OrderedDict()
+        self._places: OrderedDict[LexerState, tuple[list[Class], IntArray]] = OrderedDict()
         self._masks: OrderedDict[Prefix, BoolArray] = OrderedDict()
         self._kept = max(64, min(8192, KEPT_BYTES // self._size))
 
@@ -130,44 +131,48 @@ class TokenMasks:
         mask = np.zeros(self._size, bool)
         if prefix.grammar is not None:
             classes, numbers = self._classes((prefix.lexer, prefix.pending, prefix.returned))
-            after = _Asked(prefix)
-            right = np.array([any(map(after.allows, chances)) for chances in classes])
+            after = _GrammarCache(prefix)
+            right = np.array([any(map(after.allows, continuations)) for continuations in classes])
             mask[self._order] = right[numbers]
             mask[self._eos] = prefix.complete
         mask[self._eos] |= not mask.any()
         mask.flags.writeable = False
         return mask
 
-    def _classes(self, place: Place) -> tuple[list[Class], IntArray]:
+    def _classes(self, place: LexerState) -> tuple[list[Class], IntArray]:
         """The classes of tokens at `place`, and for each token in sorted order the number of its own."""
         found = self._places.get(place)
         if found is None:
-            found = self._places[place] = self._walked(place)
+            found = self._places[place] = self._classify_tokens(place)
             if len(self._places) > KEPT_PLACES:
                 self._places.popitem(last=False)
         else:
             self._places.move_to_end(place)
         return found
 
-    def _walked(self, place: Place) -> tuple[list[Class], IntArray]:
+    def _classify_tokens(self, place: LexerState) -> tuple[list[Class], IntArray]:
+        """The classes of tokens at `place`, and for each token in sorted order the number of its own.
+
+        Tokens are walked as the paths of a trie: a token goes on from where it parts from the one before.
+        """
         numbers: dict[Class, int] = {frozenset(): 0}
-        own = np.zeros(len(self._sorted), np.int64)
-        way: list[tuple[Place, Events] | None] = [(place, ())]  # after 0, 1, ... bytes of the token
-        known: dict[tuple[Place, Events], int] = {}
+        class_of_token = np.zeros(len(self._sorted), np.int64)
+        path: list[tuple[LexerState, Events] | None] = [(place, ())]  # after 0, 1, ... bytes of the token
+        number_at: dict[tuple[LexerState, Events], int] = {}
         for index, (token, shared) in enumerate(zip(self._sorted, self._shared, strict=True)):
-            del way[shared + 1 :]
-            last = way[-1]
-            for byte in token[len(way) - 1 :] if last else b"":
-                last = _walk(last, byte) if last else None
-                way.append(last)
-            if last:
-                if last not in known:
-                    known[last] = numbers.setdefault(_class_of(*last), len(numbers))
-                own[index] = known[last]
-        return list(numbers), own
+            del path[shared + 1 :]
+            end = path[-1]
+            for byte in token[len(path) - 1 :] if end else b"":
+                end = _walk(end, byte) if end else None
+                path.append(end)
+            if end:
+                if end not in number_at:
+                    number_at[end] = numbers.setdefault(_class_of(*end), len(numbers))
+                class_of_token[index] = number_at[end]
+        return list(numbers), class_of_token
 
 
-def _walk(at: tuple[Place, Events], byte: int) -> tuple[Place, Events] | None:
+def _walk(at: tuple[LexerState, Events], byte: int) -> tuple[LexerState, Events] | None:
     place, events = at
     if byte < 0x80 and not place[1] and not place[2] and byte != 0x0D:
         found = _lexer.step(place[0], chr(byte))
@@ -177,29 +182,31 @@ def _walk(at: tuple[Place, Events], byte: int) -> tuple[Place, Events] | None:
 
 
 @lru_cache(1 << 16)
-def _move(place: Place, byte: int) -> tuple[Place, Events] | None:
+def _move(place: LexerState, byte: int) -> tuple[LexerState, Events] | None:
     """One byte further, where it belongs to a longer character or to a line end of two."""
     return Prefix.moved(place, byte)
 
 
-def _class_of(place: Place, events: Events) -> Class:
+def _class_of(place: LexerState, events: Events) -> Class:
     """What the grammar will be asked about tokens that lead here: one of these must be possible."""
     lexer, pending, _ = place
     if not pending:
-        return frozenset((Chance(events, _lexer.hopes(lexer)),))
+        return frozenset((Continuation(events, _lexer.possible_endings(lexer)),))
     steps = (_lexer.step(lexer, kind) for kind in kinds(pending))
-    return frozenset(Chance(events + step[1], _lexer.hopes(step[0])) for step in steps if step)
+    return frozenset(Continuation(events + step[1], _lexer.possible_endings(step[0])) for step in steps if step)
 
 
-class _Asked:
+class _GrammarCache:
     """What may follow a prefix, asked once for each beginning of the events."""
 
     def __init__(self, prefix: Prefix) -> None:
         self._after: dict[Events, Any] = {(): prefix.grammar}
 
-    def allows(self, chance: Chance) -> bool:
-        grammar = self._grammar(chance.events)
-        return grammar is not None and (chance.hopes is None or any(map(grammar.allows, chance.hopes)))
+    def allows(self, continuation: Continuation) -> bool:
+        grammar = self._grammar(continuation.events)
+        return grammar is not None and (
+            continuation.possible_endings is None or any(map(grammar.allows, continuation.possible_endings))
+        )
 
     def _grammar(self, events: Events) -> Any:
         if events not in self._after:
@@ -242,7 +249,7 @@ class ActionMask(gymnasium.Wrapper[Any, Any, Any, Any], gymnasium.utils.RecordCo
         gymnasium.utils.RecordConstructorArgs.__init__(self)
         gymnasium.Wrapper.__init__(self, env)
         tokenizer: Tokenizer = env.unwrapped.tokenizer  # type: ignore[attr-defined]
-        self._masks, self._follow = masks_of(tokenizer), Follower(tokenizer)
+        self._masks, self._follow = masks_of(tokenizer), PrefixTracker(tokenizer)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         observation, info = self.env.reset(seed=seed, options=options)
@@ -258,3 +265,6 @@ class ActionMask(gymnasium.Wrapper[Any, Any, Any, Any], gymnasium.utils.RecordCo
         """int8 (V,): the mask for the next action of the running episode."""
         tokens = self.env.unwrapped.tokens  # type: ignore[attr-defined]
         return self._masks(self._follow(tokens)).astype(np.int8)
+
+
+__getattr__ = renamed(__name__, {"Follower": "PrefixTracker"})

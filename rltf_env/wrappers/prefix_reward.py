@@ -27,7 +27,7 @@ import numpy as np
 from rltf_env.core import IntArray
 from rltf_env.errors import UsageError
 from rltf_env.prefix import Prefix
-from rltf_env.wrappers.action_mask import Follower
+from rltf_env.wrappers.action_mask import PrefixTracker
 
 Potential = Callable[[Prefix], float]
 
@@ -70,7 +70,7 @@ class PrefixReward(gymnasium.Wrapper[Any, Any, Any, Any], gymnasium.utils.Record
         if not 0.0 < gamma <= 1.0:
             raise UsageError(f"Expected gamma in (0, 1], the discount of the agent, got {gamma!r}.")
         self.potential, self.gamma = potential or Dead(), gamma
-        self._follow = Follower(env.unwrapped.tokenizer)  # type: ignore[attr-defined]
+        self._follow = PrefixTracker(env.unwrapped.tokenizer)  # type: ignore[attr-defined]
         self._seen: IntArray = np.zeros(0, np.int64)
         self._before = 0.0
         self._dead_at: int | None = None

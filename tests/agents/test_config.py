@@ -16,7 +16,7 @@ import tomli_w
 from agents import rltf
 from agents.config import Recipe, build, read
 from rltf_env import plugins, prompts, rewards
-from rltf_env.base import Judging
+from rltf_env.base import UnitTestEnvBase
 from rltf_env.errors import DataError, MissingData, UnknownName, UsageError
 from rltf_env.rewards.rltf import RELEASED_CODE
 
@@ -153,7 +153,7 @@ def test_shipped_recipes_are_in_order(path: Path) -> None:
     module = importlib.import_module(f"agents.{kind}")
     build(module.Config, options, "agent")
     assert made.policy["kind"] in plugins.names("policies", package="agents")
-    known = {*inspect.signature(Judging).parameters, "id", "chat_opening"}
+    known = {*inspect.signature(UnitTestEnvBase).parameters, "id", "chat_opening"}
     assert made.env["id"] in gymnasium.registry
     assert set(made.env) <= known
     rewards.load(made.env.get("reward", "rltf"), **made.env.get("reward_options", {}))

@@ -636,8 +636,8 @@ def test_a_decoder_that_does_not_do_as_it_says_is_found_out(monkeypatch: pytest.
 def test_white_space_that_a_token_would_join_with_what_follows_is_not_given(
     build: Callable[[str], HuggingFace], kind: str
 ) -> None:
-    assert tokenizers.opening(build(kind), "def f(x):\n    ") == "def f(x):"
+    assert tokenizers.fitting_prefix(build(kind), "def f(x):\n    ") == "def f(x):"
 
 
 def test_tokens_of_single_bytes_give_all_that_there_is() -> None:
-    assert tokenizers.opening(Bytes(), "def f(x):\n    ") == "def f(x):\n    "
+    assert tokenizers.fitting_prefix(Bytes(), "def f(x):\n    ") == "def f(x):\n    "

@@ -38,16 +38,16 @@ def judged(text: str, rewards: dict[int, float], verdict: Verdict = FAILED, sequ
     tokens = np.zeros(len(program), np.float32)
     tokens[list(rewards)] = list(rewards.values())
     feedback = Feedback.build(program, "fine", tokens=tokens) + Feedback.build(program, "coarse", sequence=sequence)
-    return ansi.ansi(PROBLEM, program, 64, Judgement(verdict, feedback))
+    return ansi.frame(PROBLEM, program, 64, Judgement(verdict, feedback))
 
 
 def test_a_running_episode_shows_the_program_so_far() -> None:
-    frame = ansi.ansi(PROBLEM, Bytes().program(list(b"def f(x):\n\tretu")), 64)
+    frame = ansi.frame(PROBLEM, Bytes().program(list(b"def f(x):\n\tretu")), 64)
     assert plain(frame) == "double  15/64 tokens\n    1 | def f(x):\n    2 | \tretu"
 
 
 def test_an_empty_program_can_be_shown() -> None:
-    assert plain(ansi.ansi(PROBLEM, Bytes().program([]), 64)) == "double  0/64 tokens\n    1 | "
+    assert plain(ansi.frame(PROBLEM, Bytes().program([]), 64)) == "double  0/64 tokens\n    1 | "
 
 
 def test_the_end_says_the_verdict_in_words_and_marks_the_line() -> None:
@@ -84,13 +84,13 @@ def test_the_bytes_of_one_character_add_up() -> None:
     [("\x1b[2J", "\u241b[2J"), ("a\x07\x7f", "a\u2407\u2421"), ("\u202e\x9b", "\ufffd\ufffd"), ("\tü", "\tü")],
 )
 def test_what_a_program_wrote_cannot_reach_the_terminal(text: str, seen: str) -> None:
-    frame = ansi.ansi(PROBLEM, Bytes().program(list(text.encode())), 64)
+    frame = ansi.frame(PROBLEM, Bytes().program(list(text.encode())), 64)
     assert plain(frame).endswith(f"| {seen}")
     assert "\x1b" not in plain(frame)  # but the frame's own colours
 
 
 def test_a_carriage_return_ends_a_line_as_in_python() -> None:
-    frame = plain(ansi.ansi(PROBLEM, Bytes().program(list(b"a\r\nb\rc")), 64))
+    frame = plain(ansi.frame(PROBLEM, Bytes().program(list(b"a\r\nb\rc")), 64))
     assert frame.split("\n")[1:] == ["    1 | a", "    2 | b", "    3 | c"]
 
 
@@ -104,7 +104,7 @@ def test_a_failures_message_cannot_reach_the_terminal() -> None:
 
 def test_python_has_colours_and_a_token_keeps_them_on_its_heat() -> None:
     pytest.importorskip("pygments")
-    frame = ansi.ansi(PROBLEM, Bytes().program(list(b"def f(): # x")), 64)
+    frame = ansi.frame(PROBLEM, Bytes().program(list(b"def f(): # x")), 64)
     assert "\x1b[35mdef\x1b[0m \x1b[34mf\x1b[0m(): \x1b[2m# x\x1b[0m" in frame
     assert "\x1b[35;48;5;160md\x1b[0m\x1b[35mef\x1b[0m" in judged("def f(): # x", {0: -1.0})
 
@@ -120,7 +120,7 @@ def test_without_pygments_and_on_very_long_texts_all_is_plain(monkeypatch: pytes
     assert set(syntax.kinds("if " * syntax.LONGEST)) == {""}
     monkeypatch.setitem(sys.modules, "pygments.lexers.python", None)
     assert syntax.kinds("def") == ["", "", ""]
-    assert plain(ansi.ansi(PROBLEM, Bytes().program(list(b"def")), 64)).endswith("| def")
+    assert plain(ansi.frame(PROBLEM, Bytes().program(list(b"def")), 64)).endswith("| def")
 
 
 def test_every_kind_of_failure_has_a_sentence_of_its_own() -> None:

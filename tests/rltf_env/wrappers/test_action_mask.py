@@ -20,7 +20,7 @@ from rltf_env.env import UnitTestEnv
 from rltf_env.errors import UsageError
 from rltf_env.prefix import DEAD, Prefix
 from rltf_env.tokenizers import Bytes, HuggingFace, Words
-from rltf_env.wrappers.action_mask import ActionMask, Follower, TokenMasks, masks_of, spellings
+from rltf_env.wrappers.action_mask import ActionMask, PrefixTracker, TokenMasks, masks_of, spellings
 
 EOS = 256
 PROBLEMS = datasets.load("procedural", size=24)
@@ -50,7 +50,7 @@ def make(**kwargs: Any) -> UnitTestEnv:
 
 
 def test_a_reference_is_allowed_token_by_token_to_its_end(tokenizer: Tokenizer) -> None:
-    masks, follow = masks_of(tokenizer), Follower(tokenizer)
+    masks, follow = masks_of(tokenizer), PrefixTracker(tokenizer)
     for text in TEXTS:
         tokens = np.array([*tokenizer.encode(text), tokenizer.eos_id])
         for n, token in enumerate(tokens):
