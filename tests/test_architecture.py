@@ -40,6 +40,7 @@ VALUES = ("rltf_env.sandbox.values", "rltf_env.sandbox.frames")
 CAGE = ("rltf_env.sandbox.cage", *VALUES)
 REFEREE = ("rltf_env.sandbox.referee", "rltf_env.compare", *CAGE)
 VOCABULARY = ("rltf_env._moved", "rltf_env.core", "rltf_env.errors", "rltf_env.plain", "rltf_env.plugins")
+MEASURED = ("benchmarks.core", "benchmarks.metrics", "benchmarks.suites", "rltf_env")
 WALLS = {  # the longest name that fits a module rules it
     "rltf_env": May(("rltf_env",), ("numpy", "gymnasium"), OPTIONAL),
     "rltf_env.errors": May((), ("numpy",)),
@@ -69,6 +70,14 @@ WALLS = {  # the longest name that fits a module rules it
     "agents": May(("agents", "rltf_env"), ANY, ANY),
     "agents.functional": May((), ("torch",), ("torch",)),
     "benchmarks": May(PACKAGES, ANY, ANY),
+    "benchmarks.core": May(("rltf_env",), ("numpy",)),
+    "benchmarks.evaluation": May(("benchmarks", "rltf_env")),  # judging a file of completions needs neither torch
+    "benchmarks.records": May((*MEASURED, "benchmarks.records"), ("numpy",)),  # nor transformers
+    "benchmarks.solvers": May((*MEASURED, "benchmarks.solvers"), ("numpy",)),
+    "benchmarks.solvers.policy": May((*MEASURED, "benchmarks.solvers", "agents"), ANY, ANY),
+    "benchmarks.speed": May(("benchmarks.speed", "agents", "rltf_env"), ANY, ANY),
+    "benchmarks.speed.peers.envs": May((), (), ANY),  # run by other interpreters, which need not have this project
+    "benchmarks.speed.peers.graders": May((), (), ANY),
 }
 MAY_RUN = {
     "rltf_env.sandbox.cage.program",  # the only place where what a program wrote is compiled and run
@@ -367,6 +376,14 @@ def test_tests_are_no_package_that_could_shadow_the_real_one() -> None:
         ("rltf_env.sandbox.referee.process", "from rltf_env import core", "may not import rltf_env.core"),
         ("rltf_env.sandbox.subprocess", "def f(out):\n    exec(out)", "exec outside the cage"),
         ("rltf_env.sandbox.cage.program", "from rltf_env.errors import SandboxError", "may not import rltf_env.errors"),
+        ("benchmarks.records.page", "from benchmarks import leaderboard", "may not import benchmarks.leaderboard"),
+        ("benchmarks.records.report", "from agents.core import Policy", "may not import agents.core"),
+        ("benchmarks.solvers.endpoint", "def f():\n    import torch", "may not import torch"),
+        ("benchmarks.speed.peers.graders", "from rltf_env import core", "may not import rltf_env.core"),
+        ("rltf_env.view.html", "from rltf_env import env", "may not import rltf_env.env"),
+        ("rltf_env.sources.cycle", "from rltf_env import datasets", "may not import rltf_env.datasets"),
+        ("rltf_env.tokenizers.bytes", "from rltf_env import datasets", "may not import rltf_env.datasets"),
+        ("rltf_env.plain", "from rltf_env.datasets import _files", "may not import rltf_env.datasets._files"),
         ("agents.functional", "import numpy as np", "may not import numpy"),
         ("agents.functional", "from agents.core import Batch", "may not import agents.core"),
         ("agents.rltf", "from benchmarks.metrics import pass_at_k", "may not import benchmarks.metrics"),
@@ -401,6 +418,7 @@ def test_checker_refuses(module: str, source: str, expected: str) -> None:
         ("rltf_env.sandbox.subprocess", "from rltf_env.compare import same"),
         ("rltf_env.sandbox.cage.program", "def f(code):\n    exec(compile(code, 'x', 'exec'))"),
         ("benchmarks.evaluate", "from agents.core import Policy\nfrom rltf_env import core"),
+        ("benchmarks.solvers.policy", "import torch\nfrom agents.core import Policy"),
         ("agents.functional", "import math\nimport torch.nn.functional as F"),
         ("agents.rltf", "import numpy as np\ndef f(seed):\n    return np.random.default_rng(seed).random()"),
         (
