@@ -1,7 +1,7 @@
 """Every component of the project keeps its contract: found by its file, checked by `rltf_env.testing` or `agents.testing`.
 
-A new file in `datasets/`, `rewards/`, `sandbox/`, `agents/` or `agents/policies/` is tested here with no edit. What needs
-data that are not at hand is skipped, with the loader's own message as the reason.
+A new file in `datasets/`, `sources/`, `rewards/`, `sandbox/`, `agents/` or `agents/policies/` is tested here
+with no edit. What needs data that are not at hand is skipped, with the loader's own message as the reason.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
 from agents.testing import check_agent, check_learning, check_policy
 from agents.train import quiet_libraries
-from rltf_env import datasets, plugins, rewards, sandbox, testing
+from rltf_env import datasets, plugins, rewards, sandbox, sources, testing
 from rltf_env.core import Sandbox
 from rltf_env.env import MissingDataWarning
 from rltf_env.errors import MissingData
@@ -108,6 +108,11 @@ def test_source_keeps_its_contract(name: str, split: str) -> None:
     except MissingData as error:
         pytest.skip(str(error))
     testing.check_source(source)
+
+
+@pytest.mark.parametrize("name", plugins.names("sources"))
+def test_named_source_keeps_its_contract(name: str) -> None:
+    testing.check_source(sources.load(name, datasets.load("procedural", size=5)))
 
 
 @pytest.mark.parametrize("name", plugins.names("rewards"))
