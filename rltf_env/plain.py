@@ -238,10 +238,10 @@ def _integers(values: list[Any], where: str) -> np.ndarray:
 
 
 def encode_verdict(verdict: Verdict) -> dict[str, Any]:
-    """All of a verdict: for each case outcome, failure or None, seconds and output; the lines that ran; and the judge."""
+    """All of a verdict: for each result outcome, failure or None, seconds and output; the lines that ran; judge and way."""
     results = [[int(r.outcome), r.failure and encode_failure(r.failure), r.seconds, r.stdout] for r in verdict.results]
     lines = None if verdict.executed is None else sorted(verdict.executed)
-    return {"results": results, "lines": lines, "judge": verdict.judge}
+    return {"results": results, "lines": lines, "judge": verdict.judge} | _way(verdict)
 
 
 def decode_verdict(row: Mapping[str, Any], where: str) -> Verdict:
@@ -251,7 +251,8 @@ def decode_verdict(row: Mapping[str, Any], where: str) -> Verdict:
             CaseResult(Outcome(outcome), None if failure is None else decode_failure(failure), seconds, stdout)
             for outcome, failure, seconds, stdout in row["results"]
         )
-        return Verdict(results, None if row["lines"] is None else frozenset(row["lines"]), row["judge"])
+        lines = None if row["lines"] is None else frozenset(row["lines"])
+        return Verdict(results, lines, row["judge"], row.get("way", ""), row.get("unguarded", 0))
     except _MALFORMED as error:
         raise DataError(f"{where}: expected a verdict, got one that is none ({error!r}).") from error
 
@@ -272,7 +273,14 @@ def compact_verdict(verdict: Verdict, *, message: int) -> dict[str, Any]:
                 failures.append(plain)
             why.append(failures.index(plain))
     outcomes = "".join(str(int(result.outcome)) for result in verdict.results)
-    return {"outcomes": outcomes} | ({"failures": failures, "why": why} if failures else {})
+    way = _way(verdict) if "together" in verdict.way else {}
+    return {"outcomes": outcomes} | ({"failures": failures, "why": why} if failures else {}) | way
+
+
+def _way(verdict: Verdict) -> dict[str, Any]:
+    """How scripts were run, of a verdict on some."""
+    way: dict[str, Any] = {"way": verdict.way} if verdict.way else {}
+    return way | ({"unguarded": verdict.unguarded} if verdict.unguarded else {})
 
 
 def expand_verdict(row: Mapping[str, Any], where: str) -> Verdict:
@@ -280,10 +288,11 @@ def expand_verdict(row: Mapping[str, Any], where: str) -> Verdict:
     try:
         reasons = iter(row.get("why", ()))
         outcomes = [Outcome(int(digit)) for digit in row["outcomes"]]
-        return Verdict(tuple(
+        results = tuple(
             CaseResult(o, None if o is Outcome.PASSED else decode_failure(row["failures"][next(reasons, None)]))
             for o in outcomes
-        ))  # fmt: skip
+        )
+        return Verdict(results, way=row.get("way", ""), unguarded=row.get("unguarded", 0))
     except _MALFORMED as error:
         raise DataError(f"{where}: expected a verdict, got one that is none ({error!r}).") from error
 

@@ -27,7 +27,7 @@ try:
 except ImportError:  # not on Windows
     resource = None  # type: ignore[assignment]
 
-from rltf_env.sandbox.cage import folders, isolation, program, purity, trace, warmup
+from rltf_env.sandbox.cage import folders, isolation, program, purity, together, trace, warmup
 from rltf_env.sandbox.cage.clock import GUARD, LOOK, Clock, below, children, resident
 from rltf_env.sandbox.cage.entry import DUMPING, Packages, numbers
 from rltf_env.sandbox.cage.files import (
@@ -107,7 +107,8 @@ class Cage:
             cases = program.unpacked(packed)
             if self.options["trace"]:
                 os.ftruncate(LINES, len(source) + 2)
-            if len(cases) == 1:
+            alone = len(cases) == 1 and not together.wanted(cases[0])
+            if alone:
                 _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
                 self._limit()
                 code = program.code_of(source)
@@ -116,7 +117,7 @@ class Cage:
             if isinstance(code, dict):
                 write_all(REPORT, pack([code, []], []))
                 os._exit(0)
-            if len(cases) == 1:
+            if alone:
                 self._enter(code, cases[0])
             if not isolated and purity.pure(code, self.options["packages"]):
                 self._batch(code, cases)
@@ -143,6 +144,8 @@ class Cage:
             self.adopt()
         most = self.options["program_seconds"]
         spent, passed, size, records, outputs = 0.0, 0.0, 0, [], []
+        tests = together.prepare(cases[0])
+        limits = program.limits({**self.options, "case_seconds": self.cpu * tests}) if tests > 1 else self.limits
         for case in cases:
             empty(CASE)
             release(STDERR)
@@ -151,9 +154,9 @@ class Cage:
             pid = os.fork()
             if not pid:
                 _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
-                self._limit()
+                self._limit(limits)
                 self._enter(code, case)
-            record = self._watch(pid, self.hard, self.options["wall_seconds"])
+            record = self._watch(pid, self.hard * tests, self.options["wall_seconds"] * tests)
             self._tidy()
             records.append(record)
             outputs.append((content(STDOUT), content(RESULT)))
@@ -161,7 +164,7 @@ class Cage:
             passed += record["wall"]
             size += len(outputs[-1][0]) + len(outputs[-1][1])
             used_up = spent > most or passed > 2 * most or size > 4 * self.options["output_bytes"]
-            if record["end"] in ("cpu", "wall") or used_up:
+            if (record["end"] in ("cpu", "wall") and not together.wanted(case)) or used_up:
                 break
         write_all(REPORT, _packed(records, outputs))
         os._exit(0)
@@ -176,9 +179,9 @@ class Cage:
         self.on_entry()
         program.run_batch(code, cases, self.cpu / 4, seen)
 
-    def _limit(self) -> None:
-        for what, limits in self.limits:
-            resource.setrlimit(what, limits)
+    def _limit(self, limits: list[Any] | None = None) -> None:
+        for what, pair in limits or self.limits:
+            resource.setrlimit(what, pair)
 
     def _enter(self, code: Any, case: tuple[str, Any]) -> NoReturn:
         """The last trusted step: gives up what the program must not have, then runs it."""
@@ -189,7 +192,7 @@ class Cage:
             seen = trace.map_lines(LINES) if self.options["trace"] else None
             os.closerange(REPORT, LAST + 1)  # with what `map_lines` opened
             self.on_entry()
-            program.run_case(code, ops, seen)
+            (together if together.wanted(case) else program).run_case(code, ops, seen)
         finally:
             os._exit(70)
 

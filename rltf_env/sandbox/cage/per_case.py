@@ -42,6 +42,7 @@ class Spawner:
 
         The first process runs all cases if the program is pure, else the first one; then each has a process of its own.
         """
+        from rltf_env.sandbox.cage import together
         from rltf_env.sandbox.cage.program import unpacked
 
         todo = unpacked(cases)
@@ -57,13 +58,13 @@ class Spawner:
                 return said["code"], [], traced
             if said["batch"]:
                 return "batch", [report], traced
-            todo = todo[1:]
+            case, todo = todo[0], todo[1:]
             reports.append(report)
             spent += report[0]["seconds"]
             passed += report[0]["wall"]
             size += len(report[1]) + len(report[2])
             used_up = spent > most or passed > 2 * most or size > 4 * self.options["output_bytes"]
-            if report[0]["end"] in ("cpu", "wall") or used_up:
+            if (report[0]["end"] in ("cpu", "wall") and not together.wanted(case)) or used_up:
                 break
         return None, reports, sorted(lines) if self.options["trace"] else None
 
@@ -82,6 +83,7 @@ class Spawner:
 
     def _run_cases(self, folder: Path, source: str, cases: list[Any]) -> Any:
         """Starts the process. All that it leaves is read from files that were open before: its own folder may be the program's."""
+        from rltf_env.sandbox.cage import together
         from rltf_env.sandbox.cage.trace import lines_in
 
         (folder / "request").write_bytes(marshal.dumps((source, cases, self.options, self.user)))
@@ -97,7 +99,7 @@ class Spawner:
                 stderr=subprocess.PIPE,
                 start_new_session=os.name == "posix",
             )
-            record = self._watch(process)
+            record = self._watch(process, together.tests_in(cases[0]))
             with process.stderr or contextlib.nullcontext():
                 said = _said(process)
             most = max(self.options["output_bytes"], self.options["file_bytes"]) + 4096
@@ -108,18 +110,18 @@ class Spawner:
         self.layers = said["layers"]
         return said, (record, output, results), {line for line, seen in enumerate(lines) if seen}
 
-    def _watch(self, process: subprocess.Popen[bytes]) -> dict[str, Any]:
+    def _watch(self, process: subprocess.Popen[bytes], tests: int = 1) -> dict[str, Any]:
         from rltf_env.sandbox.cage.clock import GUARD, Clock
 
         end, usage, clock = "", None, Clock(process.pid, str(process.pid) if LINUX else "")
-        longest = self.options["wall_seconds"] + 0.3  # the interpreter's own start
+        longest = self.options["wall_seconds"] * tests + 0.3  # the interpreter's own start
         while usage is None and not end:
             usage = _reap(process, LOOK)
             if usage is not None:
                 break
             clock.due()
             clock.look()
-            if clock.cpu >= self.hard:
+            if clock.cpu >= self.hard * tests:
                 end = "cpu"
             elif clock.cpu + clock.idle >= longest or clock.passed >= GUARD * longest:
                 end = "wall"
@@ -209,7 +211,7 @@ def _main(folder: Path) -> None:
         package = types.ModuleType(name)
         package.__path__ = [str(path)]
         sys.modules[name] = package
-    from rltf_env.sandbox.cage import entry, program, purity, trace
+    from rltf_env.sandbox.cage import entry, program, purity, together, trace
 
     source, cases, options, user = program.unpacked((folder / "request").read_bytes())
     result = os.open(folder / "result", os.O_WRONLY | os.O_APPEND)
@@ -222,7 +224,7 @@ def _main(folder: Path) -> None:
     program.warm_up()
     layers = _shut_in(options, user)
     os.write(said, json.dumps({"layers": layers}).encode() + b"\n")
-    entry.limit(options)
+    entry.limit({**options, "case_seconds": options["case_seconds"] * together.tests_in(cases[0])})
     code = program.compile_program(source)
     failed = code if isinstance(code, dict) else None
     batch = failed is None and len(cases) > 1 and purity.pure(code, options["packages"])
@@ -235,7 +237,7 @@ def _main(folder: Path) -> None:
         if batch:
             program.run_batch(code, cases, options["case_seconds"] / 4 + time.thread_time(), seen)
         program.give(cases[0][0])
-        program.run_case(code, cases[0][1], seen)
+        (together if together.wanted(cases[0]) else program).run_case(code, cases[0][1], seen)
     finally:
         os._exit(70)
 

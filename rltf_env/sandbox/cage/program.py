@@ -66,7 +66,7 @@ def compile_program(source: str) -> Any:
     text = source[1:] if source.startswith("\ufeff") else source
     limit = sys.getrecursionlimit()
     try:
-        sys.setrecursionlimit(DEPTH + _depth())
+        sys.setrecursionlimit(DEPTH + depth())
         return compile(text, FILENAME, "exec", dont_inherit=True, optimize=0)
     except SyntaxError as error:
         record = describe(error)
@@ -80,7 +80,7 @@ def compile_program(source: str) -> Any:
     return record
 
 
-def _depth() -> int:
+def depth() -> int:
     """Frames below the caller's."""
     frame, depth = sys._getframe(1).f_back, 0
     while frame is not None:
@@ -111,7 +111,7 @@ def warm_up() -> None:
     )
     exec(compile_program(source + "assert f'{f(1)}' and (lambda: 0)() == 0\n"), {"__name__": "warm"})
     compile_program("def f(:\n")
-    json.dumps(_failure(ValueError("warm")))
+    json.dumps(failure_record(ValueError("warm")))
     dump({"v": [1, "a", None, 1.5, (2,)]})
 
 
@@ -146,7 +146,7 @@ class _Session:
             return '{"m": 1}'
         except BaseException as error:
             self.held.append(None)
-            return json.dumps(_failure(error))
+            return json.dumps(failure_record(error))
         self.held.append(value)
         if type(value) is _FunctionType and op[0] == "name":  # nearly always: not by way of an exception
             return f'{{"h": {len(self.held) - 1}, "kind": "function"}}'
@@ -193,7 +193,7 @@ class _Missing(Exception):
 _FunctionType = type(lambda: 0)
 
 
-def _failure(error: BaseException) -> dict[str, Any]:
+def failure_record(error: BaseException) -> dict[str, Any]:
     if isinstance(error, SystemExit):
         return {"x": _exit_status(error), **describe(error)}
     record = describe(error)
@@ -248,7 +248,7 @@ _VERBS: dict[str, Any] = {
 }
 
 
-def _emit(text: str, write: Any = os.write) -> None:
+def write_line(text: str, write: Any = os.write) -> None:
     data = text.encode() + b"\n"
     while data:
         data = data[write(RESULT, data) :]
@@ -274,7 +274,7 @@ def run_case(code: Any, ops: Any, seen: Any = None) -> NoReturn:
         ops: what a test asks of the program's names; None for a program that is run for what it prints.
         seen: has a byte for each line, to be set when it runs.
     """
-    emit, exit = _emit, os._exit
+    emit, exit = write_line, os._exit
     if seen is not None:
         trace_lines(seen)
     exit(_run(code, ops, emit) & 0xFF)
@@ -286,7 +286,7 @@ def _run(code: Any, ops: Any, emit: Any) -> int:
     module = ModuleType(name)
     module.__dict__.update(__builtins__=__builtins__, __file__="program.py")
     sys.modules[name] = module
-    sys.setrecursionlimit(DEPTH + _depth() + 3)  # between here and a function that a test calls
+    sys.setrecursionlimit(DEPTH + depth() + 3)  # between here and a function that a test calls
     status = 0
     try:
         exec(code, module.__dict__)
@@ -296,11 +296,11 @@ def _run(code: Any, ops: Any, emit: Any) -> int:
             for op in ops:
                 emit(session.perform(op))
     except BaseException as error:
-        record = _failure(error)
+        record = failure_record(error)
         status = record.get("x", 1)
         emit(json.dumps(record))
     if ops is not None:
-        _flush()
+        flush()
         return 0
     return _finish(module, emit) or status
 
@@ -311,7 +311,7 @@ def run_batch(code: Any, cases: Any, budget: float, seen: Any = None) -> NoRetur
     After each case its number, the length of the output so far, the CPU time and the exit status are added to the results.
     """
     emit, exit, fstat, clock, dup2 = (
-        _emit,
+        write_line,
         os._exit,
         os.fstat,
         time.thread_time,
@@ -353,7 +353,7 @@ def give(text: str) -> None:
     os.lseek(0, 0, 0)
 
 
-def _flush() -> None:
+def flush() -> None:
     for stream in (sys.stdout, sys.__stdout__):
         try:
             stream.flush()  # type: ignore[union-attr]
@@ -372,14 +372,14 @@ def _finish(module: ModuleType, emit: Any) -> int:
         if atexit:
             atexit._run_exitfuncs()
     except BaseException as error:
-        emit(json.dumps(_failure(error)))
+        emit(json.dumps(failure_record(error)))
         status = 1
-    _flush()
+    flush()
     try:
         module.__dict__.clear()
     except BaseException:
         pass
-    _flush()
+    flush()
     return status
 
 

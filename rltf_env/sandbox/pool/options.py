@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
+from importlib import metadata
 from multiprocessing import current_process
 from typing import Any
 
@@ -35,9 +38,11 @@ class Options:
         check_seconds: CPU time that comparing a program's values, or running assertion scripts on them, may take on the trusted
             side, all cases together.
         pending: programs that may wait; beyond that `submit` blocks.
-        packages: third-party packages that programs may import, if they are installed.
+        packages: third-party packages that programs and tests may import, with what these require, if they are installed.
+            Tests with fixtures or parameters need pytest.
         cache: verdicts that are remembered, by program and problem; 0 judges everything anew.
         require: the weakest level of isolation that will do, one of `isolation.LEVELS`; "full" is the strongest.
+        require_apart: refuse, as InvalidProblem, tests that have to run in one process with the program (`referee/ways.py`).
         without: layers of isolation to leave out, to measure or to test what remains.
     """
 
@@ -54,14 +59,15 @@ class Options:
     isolate: bool = False
     check_seconds: float = 5.0
     pending: int = 10_000
-    packages: tuple[str, ...] = ("numpy",)
+    packages: tuple[str, ...] = ("numpy", "pytest")
     cache: int = 4096
     require: str = "none"
+    require_apart: bool = False
     without: tuple[str, ...] = ()
 
     def for_worker(self) -> dict[str, Any]:
         """What a worker process is told: plain data."""
-        files = {name: paths for name in self.packages if (paths := _package_files(name))}
+        files = {name: paths for name in with_requirements(self.packages) if (paths := _package_files(name))}
         return {**asdict(self), "packages": files, "parent": os.getpid()}
 
     @classmethod
@@ -88,6 +94,39 @@ class Options:
                 "wall_seconds": options.case_seconds + 1 if options.wall_seconds is None else options.wall_seconds,
             }
         )
+
+
+def with_requirements(names: Iterable[str]) -> list[str]:
+    """Importable names: these, and those of the distributions that theirs require, as far as they are installed."""
+    importable, todo, seen = list(names), list(names), set()
+    while todo:
+        wanted = _normal(todo.pop())
+        if wanted in seen:
+            continue
+        seen.add(wanted)
+        try:
+            found = metadata.distribution(wanted)
+        except metadata.PackageNotFoundError:
+            continue
+        importable += _top_level(found)
+        todo += [match[0] for line in found.requires or () if "extra ==" not in line and (match := _NAME.match(line))]
+    return list(dict.fromkeys(importable))
+
+
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _top_level(found: metadata.Distribution) -> list[str]:
+    """The names that a distribution can be imported by."""
+    listed = found.read_text("top_level.txt")
+    if listed:
+        return listed.split()
+    tops = {file.parts[0].removesuffix(".py") for file in found.files or () if file.suffix == ".py" and ".." not in file.parts}
+    return sorted(name for name in tops if name.isidentifier())
 
 
 def _package_files(name: str) -> list[str]:

@@ -10,6 +10,9 @@ from rltf_env.errors import InvalidProblem, UsageError
 from rltf_env.sandbox.values import Unrepresentable, dump
 
 
+REFERENCES = 3  # that show how a script is to be judged; more cost time, and the first mostly does
+
+
 def problem(given: Problem) -> dict[str, Any]:
     """What the referee has to know of a problem. Raises InvalidProblem if that cannot leave this process."""
     order, checker = given.meta.get("order", "same"), given.meta.get("checker")
@@ -24,7 +27,7 @@ def problem(given: Problem) -> dict[str, Any]:
         "cases": [_case(given, index, case) for index, case in enumerate(given.cases)],
         "entry_point": given.entry_point,
         "prefix": given.prefix,
-        "solutions": list(given.solutions[:1]) if any(isinstance(c, ScriptCase) for c in given.cases[:1]) else [],
+        "solutions": list(given.solutions[:REFERENCES]) if any(isinstance(c, ScriptCase) for c in given.cases) else [],
         "any_order": order == "any",
         "checker": checker,
     }
@@ -48,7 +51,7 @@ def _case(given: Problem, index: int, case: Case) -> list[Any]:
 
 
 def verdict(reply: dict[str, Any], judge: str) -> Verdict:
-    """The verdict of a reply, whose `results` and `lines` are those of `plain.encode_verdict`. Raises DataError."""
+    """The verdict of a reply, whose fields are those of `plain.encode_verdict`. Raises DataError."""
     return plain.decode_verdict({**reply, "judge": judge}, "the reply")
 
 

@@ -16,7 +16,7 @@ SYNTAX_ERROR, RUNTIME_ERROR, WRONG_ANSWER, PASSED = range(4)  # core.Outcome
 LONGEST_NAME = 100  # of an exception's class
 RESERVED = frozenset(
     "WrongAnswer Timeout MemoryLimit OutputLimit FileLimit ProcessLimit ForbiddenCall Killed Exited MissingEntryPoint "
-    "Unrepresentable NotRun Passed".split()
+    "Unrepresentable NotRun FooledTest Passed".split()
 )
 _FRAME = re.compile(rb'^  File "' + re.escape(FILENAME).encode() + rb'", line (\d+) in', re.MULTILINE)
 

@@ -36,6 +36,7 @@ from rltf_env.sandbox.referee.failures import (
 )
 from rltf_env.sandbox.referee.replay import Replay, Said, Stuck
 from rltf_env.sandbox.referee.script import Script
+from rltf_env.sandbox.referee.ways import Way, Ways
 from rltf_env.sandbox.values import Unrepresentable, decode
 
 MOST_RUNS = 200  # of one program on one script, whose operations may depend on what earlier ones came to
@@ -67,6 +68,28 @@ class Problem:
         self.scripts: dict[int, Script] = {}
         self.request: bytes | None = None  # what a program is asked to do, once that is known
         self.data = data
+        self.ways: Ways | None = None  # of its scripts, once a program is to be judged
+        self.apart: Problem | None = self  # with the cases that need not run together with the program; None: no such case
+
+    def choose(self, options: dict[str, Any]) -> Ways:
+        """How its scripts are judged. Raises BadProblem where that cannot be."""
+        if self.ways is None:
+            self.ways = Ways(self.data, options)
+            self.split()
+        return self.ways
+
+    def split(self) -> None:
+        """Sets the cases aside that run together with the program."""
+        together = self.ways.together if self.ways else {}
+        if together:
+            cases = [case for index, case in enumerate(self.cases) if index not in together]
+            self.apart = Problem({**self.data, "cases": cases}) if cases else None
+
+    @property
+    def width(self) -> int:
+        """How many results a program gets: one for a case, one for each test of a suite."""
+        together = self.ways.together if self.ways else {}
+        return sum(together[index].width if index in together else 1 for index in range(len(self.cases)))
 
     def script(self, index: int) -> Script:
         if index not in self.scripts:
@@ -103,6 +126,53 @@ class Referee:
         self.deadline = _Deadline(0.0)  # what comparing the values of the present program may still take
 
     def judge(self, source: str, problem: Problem, *, alone: bool = False) -> dict[str, Any]:
+        """The results of all cases and the lines that ran, and how scripts were judged; see `_judge_apart` for the rest."""
+        ways = problem.choose(self.options)
+        reply = self._judge_apart(source, problem.apart, alone=alone) if problem.apart else None
+        if reply is not None and "results" not in reply:
+            return reply
+        if reply is not None and ways.unproven and reply["results"][0][0] != SYNTAX_ERROR:
+            self._settle(problem, ways, reply["results"])
+        if ways.together:
+            return self._with_together(source, problem, ways, reply)
+        return {**(reply or {}), "way": Way.APART if "script" in problem.kinds else ""}
+
+    def _settle(self, problem: Problem, ways: Ways, results: list[Result]) -> None:
+        """Asks the references about each script that has just been failed for the first time."""
+        for index in sorted(ways.unproven):
+            if results[index][0] != PASSED and ways.settle(index, lambda s, i=index: self._passes(s, problem, i), self.runner):
+                problem.split()
+
+    def _passes(self, source: str, problem: Problem, index: int) -> bool:
+        """True if a reference passes a script apart."""
+        alone = Problem({**problem.data, "cases": [problem.cases[index]]})
+        try:
+            return self._judge_apart(source, alone, alone=True)["results"][0][0] == PASSED
+        except BadProblem:
+            return False
+
+    def _with_together(self, source: str, problem: Problem, ways: Ways, reply: dict[str, Any] | None) -> dict[str, Any]:
+        """The results of the cases that were judged apart, with those that are judged together in their places."""
+        apart = iter((reply or {"results": []})["results"])
+        ran, results = set((reply or {}).get("lines") or ()), []
+        for index in range(len(problem.cases)):
+            together = ways.together.get(index)
+            if together is None:
+                results.append(next(apart))
+                continue
+            together.prove(self.runner)
+            syntax, rows, lines = together.judge(source, self.runner)
+            if syntax is not None:
+                failed = syntax_failure(syntax, source)
+                return {"results": [[SYNTAX_ERROR, failed, 0.0, ""]] * problem.width, "lines": [] if self.options["trace"] else None}
+            results += rows
+            ran |= lines
+        way = Way.TOGETHER if "script" not in (problem.apart.kinds if problem.apart else []) else f"{Way.APART}+{Way.TOGETHER}"
+        unguarded = sum(len(together.unguarded) for together in ways.together.values())
+        lines = sorted(ran) if self.options["trace"] else None
+        return {"results": results, "lines": lines, "way": way, "unguarded": unguarded}
+
+    def _judge_apart(self, source: str, problem: Problem, *, alone: bool = False) -> dict[str, Any]:
         """The results of all cases and the lines that ran; or that it has to be judged again, with nothing beside it.
 
         A program that came to its end, but took longer than it may, may have been slowed down by what ran beside it.

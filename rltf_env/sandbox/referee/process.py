@@ -124,7 +124,7 @@ def _answer(referee: Any, problems: dict[int, Any], job: dict[str, Any]) -> dict
         raise
     except Unclean as error:  # only the program can have done it, in whichever of its runs
         blame = failure("ForbiddenCall", f"left its folder so that it cannot be emptied: {error}")
-        count = len(problems[job["key"]].cases)
+        count = problems[job["key"]].width
         lines = [] if referee.options["trace"] else None
         return {"results": [[RUNTIME_ERROR, blame, 0.0, ""]] * count, "lines": lines, "last": True}
     except BadProblem as error:

@@ -1,0 +1,374 @@
+"""Runs a program and its test in one process, for tests that need Python's own objects. Standard library only.
+
+The process is one of several for the same program: one runs the test as it is, the others run copies of it in which an
+expectation was falsified (canaries). The compiled tests differ in constants alone, so nothing here can tell which one this
+is; only the referee knows. Results leave in one line, after the last test.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import marshal
+import os
+import signal
+import sys
+from types import FunctionType, ModuleType, TracebackType
+from typing import Any, NoReturn
+
+from rltf_env.sandbox.cage import program
+from rltf_env.sandbox.cage.trace import trace_lines
+from rltf_env.sandbox.values import FILENAME
+
+TEST = "<test>"  # the file name of the test's code
+MODULE = "test_solution"  # the test's module, where it is not the program's own
+NAME = "solution"  # the program's module
+Result = dict[str, Any]  # id, status ("passed", "failed", "error", "skipped"), and for the middle two what was raised
+
+
+class TimeUp(BaseException):
+    """A test took longer than one may. Not an Exception, so that a program's own handlers do not hold it up."""
+
+
+def wanted(case: tuple[str, Any]) -> bool:
+    """True if a case is a test that is to be run together with the program."""
+    return type(case[1]) is dict
+
+
+def tests_in(case: tuple[str, Any]) -> int:
+    """How many times the limits of a case a run may take: once for each test in it."""
+    return case[1]["tests"] if wanted(case) else 1
+
+
+def prepare(case: tuple[str, Any]) -> int:
+    """Imports what a test's runner needs, in the process that runs are forked from: none of the program has run there.
+
+    Returns `tests_in(case)`.
+    """
+    if wanted(case):
+        _import_runner(case[1]["runner"])
+    return tests_in(case)
+
+
+def _import_runner(runner: str) -> None:
+    if runner != "plain":
+        import unittest
+    if runner == "pytest":
+        os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+        import pytest  # noqa: F401
+
+
+def run_case(code: Any, job: dict[str, Any], seen: Any = None) -> NoReturn:
+    """Runs one copy of a test on a compiled program in this process, which it ends.
+
+    Args:
+        code: of the program.
+        job: "codes", the compiled test; "runner", one of plain, unittest and pytest; "names", modules that stand for the
+            program, outermost first; "wanted", names that the test takes from it; "shared", whether both have one
+            namespace; "main", whether the test runs as a script; "seconds", CPU time that each test may take.
+        seen: has a byte for each line of the program, to be set when it runs.
+    """
+    write, exit, dumps = program.write_line, os._exit, json.dumps
+    if seen is not None:
+        trace_lines(seen)
+    sys.setrecursionlimit(program.DEPTH + program.depth() + 60)  # a runner's frames are not the program's
+    module = _program_module(job["names"])
+    try:
+        exec(code, module.__dict__)
+    except BaseException as error:
+        write(dumps(program.failure_record(error)))
+        program.flush()
+        exit(0)
+    write('{"ok": 1}')
+    results, missing = _run_test(module, job)
+    program.flush()
+    write(dumps({"missing": missing, "results": results}))
+    exit(0)
+
+
+def _program_module(names: list[str]) -> ModuleType:
+    """An empty module for the program, found by every name that the test has for it."""
+    module = ModuleType(NAME)
+    module.__dict__.update(__builtins__=__builtins__, __file__="solution.py")
+    sys.modules[NAME] = module
+    for name in names:
+        parent, _, last = name.rpartition(".")
+        while parent and parent not in sys.modules:
+            package = ModuleType(parent)
+            package.__path__ = []
+            sys.modules[parent] = package
+            setattr(package, last, module if sys.modules.get(f"{parent}.{last}") is None else sys.modules[f"{parent}.{last}"])
+            parent, _, last = parent.rpartition(".")
+        sys.modules[name] = module
+    return module
+
+
+def _run_test(module: ModuleType, job: dict[str, Any]) -> tuple[list[Result], list[str]]:
+    """The results of all tests, and which of the names that the test takes the program does not have."""
+    deadline = _Deadline(job["seconds"])
+    missing = [name for name in job["wanted"] if not _has(module, name)]
+    test = _test_module(module, job)
+    before = dict(test.__dict__)
+    program.seed()
+    try:
+        with deadline:
+            for code in map(marshal.loads, job["codes"]):
+                exec(code, test.__dict__)
+    except BaseException as error:
+        if not (job["main"] and isinstance(error, SystemExit) and not error.code):  # a script that leaves in good order
+            return [_result("", error)], missing
+    if job["runner"] == "plain":
+        return [{"id": "", "status": "passed"}], missing
+    run = _by_pytest if job["runner"] == "pytest" else _by_unittest
+    own = {name: value for name, value in test.__dict__.items() if before.get(name) is not value}
+    return run(test, own, deadline), missing
+
+
+def _test_module(module: ModuleType, job: dict[str, Any]) -> ModuleType:
+    """The namespace of the test: the program's own where it takes names from nowhere, as if one file followed the other."""
+    test = module if job["shared"] else ModuleType(MODULE)
+    if test is not module:
+        public = {k: v for k, v in module.__dict__.items() if not k.startswith("__")} if job["seeded"] else {}
+        test.__dict__.update(public, __builtins__=__builtins__, __file__=f"{MODULE}.py")
+    name = "__main__" if job["main"] else MODULE
+    test.__dict__["__name__"] = name
+    sys.modules[name] = test
+    return test
+
+
+def _has(module: ModuleType, name: str) -> bool:
+    """True if the program has it; a method of a class Solution stands in for a missing function, as LeetCode has it."""
+    if name not in module.__dict__ and hasattr(module.__dict__.get("Solution"), name):
+        module.__dict__[name] = getattr(module.__dict__["Solution"](), name)
+    return name in module.__dict__ or hasattr(module, name)
+
+
+class _Deadline:
+    """Raises TimeUp in what runs between `start` and `stop` after so much CPU time, where the system can do that."""
+
+    def __init__(self, seconds: float, setitimer: Any = getattr(signal, "setitimer", None)) -> None:
+        self.seconds, self.setitimer = seconds, setitimer
+
+    def start(self) -> None:
+        if self.setitimer is not None:
+            signal.signal(signal.SIGPROF, self._up)
+            self.setitimer(signal.ITIMER_PROF, self.seconds)
+
+    def stop(self) -> None:
+        if self.setitimer is not None:
+            self.setitimer(signal.ITIMER_PROF, 0)
+
+    def _up(self, *args: Any) -> None:
+        self.setitimer(signal.ITIMER_PROF, 0.2)  # again, for a program that swallowed it
+        raise TimeUp
+
+    def __enter__(self) -> None:
+        self.start()
+
+    def __exit__(self, *exc: object) -> None:
+        self.stop()
+
+
+# ------------------------------------------------------------------------------------------------------------ results
+
+
+def _result(name: str, error: BaseException) -> Result:
+    """What became of a test that raised."""
+    if isinstance(error, TimeUp):
+        return {"id": name, "status": "time"}
+    record = program.failure_record(error)
+    record = record.get("e", record)
+    inner, line = _where(error.__traceback__)
+    is_assertion = isinstance(error, AssertionError) or _is_pytest_failure(error)
+    return {"id": name, "status": "failed" if is_assertion else "error", "in": inner, "at": line, "raised": record}
+
+
+def _is_pytest_failure(error: BaseException) -> bool:
+    outcomes = sys.modules.get("_pytest.outcomes")
+    return outcomes is not None and isinstance(error, outcomes.Failed)
+
+
+def _where(trace: TracebackType | None) -> tuple[str, int | None]:
+    """Whose the innermost frame is that is the program's or the test's, and the line of the test that led there."""
+    inner, line = "", None
+    while trace is not None:
+        name = trace.tb_frame.f_code.co_filename
+        if name == TEST:
+            inner, line = "test", trace.tb_lineno
+        elif name == FILENAME:
+            inner = "program"
+        trace = trace.tb_next
+    return inner, line
+
+
+# ----------------------------------------------------------------------------------------------------------- unittest
+
+
+def _by_unittest(test: ModuleType, own: dict[str, Any], deadline: _Deadline) -> list[Result]:
+    import unittest
+
+    class Recorder(unittest.TestResult):
+        """Keeps what became of each test, by its name."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.rows: dict[str, Result] = {}
+            self.lost: Result = {"status": "error"}  # of the tests that a fixture of their class or module kept from running
+
+        def _note(self, case: Any, error: BaseException) -> None:
+            row = _result(_name(case), error)
+            if not isinstance(case, unittest.TestCase):
+                self.lost = row
+            elif self.rows.get(row["id"], row)["status"] in ("passed", row["status"]):
+                self.rows.setdefault(row["id"], row)
+                if self.rows[row["id"]]["status"] == "passed":
+                    self.rows[row["id"]] = row
+
+        def addSuccess(self, test: Any) -> None:
+            self.rows.setdefault(_name(test), {"id": _name(test), "status": "passed"})
+
+        def addError(self, test: Any, err: Any) -> None:
+            self._note(test, err[1])
+
+        def addFailure(self, test: Any, err: Any) -> None:
+            self._note(test, err[1])
+
+        def addSubTest(self, test: Any, subtest: Any, err: Any) -> None:
+            if err is not None:
+                self._note(test, err[1])
+
+        def addSkip(self, test: Any, reason: str) -> None:
+            self.rows.setdefault(_name(test), {"id": _name(test), "status": "skipped"})
+
+        def addExpectedFailure(self, test: Any, err: Any) -> None:
+            self.addSuccess(test)
+
+        def addUnexpectedSuccess(self, test: Any) -> None:
+            self.rows[_name(test)] = {"id": _name(test), "status": "failed", "in": "test"}
+
+    suite = _suite(test, own)
+    cases = _cases(suite)
+    for case in cases:
+        _limit(case, deadline)
+    names = [_name(case) for case in cases]
+    recorder, stderr = Recorder(), sys.stderr
+    sys.stderr = io.StringIO()  # where unittest complains of coroutines and their kin
+    try:
+        suite.run(recorder)
+    finally:
+        sys.stderr = stderr
+    return [recorder.rows.get(name) or {**recorder.lost, "id": name} for name in names]
+
+
+def _suite(test: ModuleType, own: dict[str, Any]) -> Any:
+    """The tests of a module that are its own, as unittest's loader finds them, and its functions named test..."""
+    import unittest
+
+    loader = unittest.defaultTestLoader
+    if "load_tests" in own:
+        return loader.loadTestsFromModule(test)
+    suite = loader.suiteClass()
+    for name in sorted(own):
+        thing = own[name]
+        if isinstance(thing, type) and issubclass(thing, unittest.TestCase) and thing.__module__ != "unittest.case":
+            suite.addTest(loader.loadTestsFromTestCase(thing))
+        elif name.startswith("test") and isinstance(thing, FunctionType):
+            suite.addTest(unittest.FunctionTestCase(thing))
+    return suite
+
+
+def _cases(suite: Any) -> list[Any]:
+    """The tests of a suite, in order."""
+    return [case for part in suite for case in (_cases(part) if hasattr(part, "__iter__") else [part])]
+
+
+def _name(case: Any) -> str:
+    function = getattr(case, "_testFunc", None)
+    return function.__name__ if function is not None else case.id().partition(".")[2]
+
+
+def _limit(case: Any, deadline: _Deadline) -> None:
+    run = case.run
+
+    def limited(result: Any = None) -> Any:
+        with deadline:
+            return run(result)
+
+    case.run = limited
+
+
+# ------------------------------------------------------------------------------------------------------------- pytest
+
+_OPTIONS = (
+    "-p no:cacheprovider -p no:terminal -p no:faulthandler -p no:unraisableexception -p no:threadexception "
+    "--assert=plain -s --noconftest --rootdir=."
+).split()
+
+
+def _by_pytest(test: ModuleType, own: dict[str, Any], deadline: _Deadline) -> list[Result]:
+    import pytest
+
+    class Loaded(pytest.Module):
+        """The test's module, which has run already."""
+
+        def _getobj(self) -> Any:
+            return test
+
+    class Plugin:
+        """Collects the one module, limits each test, and keeps what became of it."""
+
+        def __init__(self) -> None:
+            self.rows: dict[Any, Result] = {}
+            self.lost = ""
+
+        def pytest_pycollect_makemodule(self, module_path: Any, parent: Any) -> Any:
+            return Loaded.from_parent(parent, path=module_path)
+
+        def pytest_collectreport(self, report: Any) -> None:
+            if report.failed:
+                self.lost = str(report.longrepr)[-300:]
+
+        def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+            items[:] = [item for item in items if _path(item)[0].name.partition("[")[0] in own]
+            for item in items:
+                self.rows[item] = {"id": _item_name(item, self.rows), "status": "error"}
+
+        @pytest.hookimpl(hookwrapper=True)
+        def pytest_runtest_protocol(self, item: Any) -> Any:
+            deadline.start()
+            yield
+            deadline.stop()
+
+        @pytest.hookimpl(hookwrapper=True)
+        def pytest_runtest_makereport(self, item: Any, call: Any) -> Any:
+            outcome = yield
+            report, row = outcome.get_result(), self.rows[item]
+            if report.skipped:
+                row["status"] = "skipped"
+            elif report.failed:
+                self.rows[item] = _result(row["id"], call.excinfo.value if call.excinfo else AssertionError("XPASS"))
+            elif call.when == "call":
+                row["status"] = "passed"
+
+    plugin, path = Plugin(), f"{MODULE}.py"
+    os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+    status = pytest.main([*_OPTIONS, "-c", os.devnull, path], plugins=[plugin])
+    if plugin.rows and status in (0, 1):
+        return list(plugin.rows.values())
+    message = plugin.lost or f"pytest collected {len(plugin.rows)} tests and ended with status {int(status)}"
+    return [{"id": "", "status": "collect", "message": message}]
+
+
+def _item_name(item: Any, rows: dict[Any, Result]) -> str:
+    """The name of a test; that of a set of parameters has its number, for values in it may differ between copies."""
+    name = ".".join([*(node.name for node in _path(item)[:-1]), getattr(item, "originalname", item.name)])
+    if "[" not in item.name:
+        return name
+    count = sum(row["id"].startswith(f"{name}[") for row in rows.values())
+    return f"{name}[{count}]"
+
+
+def _path(item: Any) -> list[Any]:
+    """What a test lies in below its module, and itself."""
+    chain = item.listchain()
+    return chain[next(i for i, node in enumerate(chain) if hasattr(node, "importtestmodule") or node.name == f"{MODULE}.py") + 1 :]

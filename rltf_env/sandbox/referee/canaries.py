@@ -1,0 +1,411 @@
+"""Canaries: copies of a test in which one expectation of each test function is false, so that no right program passes them.
+
+A test that runs beside a program can be fooled there: by objects that equal everything, by assert methods that do nothing, by
+results that the program wrote itself. A program that does so passes a falsified copy as well, and is found out. What is
+falsified is the side of a comparison that does not come from the program, the class of an expected exception, or the
+direction of an assertion. Everything is read from the syntax tree; nothing runs here.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import random
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+from rltf_env.sandbox.referee.suite import Function, Suite
+
+Nodes = list[list[ast.AST]]  # of each tree, in the order of `ast.walk`
+Change = Callable[[Any, random.Random], None]  # makes a node say something else
+
+
+class Target(NamedTuple):
+    """A node that can be falsified.
+
+    Args:
+        tree, node: where it is: the number of the tree, and the node's number in the order of `ast.walk`.
+        sound: no right program passes the copy, which is plain from the text: no reference has to show it.
+        value: it is a value that is compared; else the class of an exception, or an assertion's direction.
+    """
+
+    tree: int
+    node: int
+    change: Change
+    sound: bool
+    value: bool
+
+
+class Canaries:
+    """What can be falsified in a test suite.
+
+    Args:
+        suite: the test.
+        taken: names that come from the program.
+    """
+
+    def __init__(self, suite: Suite, taken: Iterable[str]) -> None:
+        self.trees = suite.trees
+        self.targets: dict[str, list[Target]] = {}
+        index = {id(n): (i, k) for i, tree in enumerate(suite.trees) for k, n in enumerate(ast.walk(tree))}
+        module = _Module(suite.trees, {*taken, *suite.bare, *suite.imported, *(m.partition(".")[0] for m in suite.modules)})
+        for name, scope in _scopes(suite):
+            found = _Finder(module, scope).targets()
+            self.targets[name] = [
+                Target(*index[id(n)], change, sound, value) for n, change, sound, value in found if id(n) in index
+            ]
+
+    def draw(self, rng: random.Random, *, sound: bool = False) -> list[ast.Module]:
+        """A falsified copy of the test: one expectation in each test function, as far as it has one."""
+        trees = [copy.deepcopy(tree) for tree in self.trees]
+        nodes: Nodes = [list(ast.walk(tree)) for tree in trees]
+        changed: set[tuple[int, int]] = set()
+        for targets in self.targets.values():
+            target = _choice([t for t in targets if t.sound or not sound], rng)
+            if target is not None and (target.tree, target.node) not in changed:
+                changed.add((target.tree, target.node))
+                target.change(nodes[target.tree][target.node], rng)
+        for tree in trees:
+            ast.fix_missing_locations(tree)
+        return trees
+
+    def falsifiable(self, *, sound: bool = False) -> set[str]:
+        """The test functions that have something to falsify."""
+        return {name for name, targets in self.targets.items() if any(t.sound or not sound for t in targets)}
+
+
+def _choice(targets: list[Target], rng: random.Random) -> Target | None:
+    """One of them: mostly a value, for what lies about a value need not lie about a direction."""
+    values = [target for target in targets if target.value]
+    others = [target for target in targets if not target.value]
+    if values and others:
+        return rng.choice(values if rng.random() < 0.8 else others)
+    return rng.choice(targets) if targets else None
+
+
+def _scopes(suite: Suite) -> list[tuple[str, list[ast.AST]]]:
+    """The test functions by the names that their results have; of a script that is itself the test, all of it."""
+    if suite.runner == "plain":
+        return [("", [node for tree in suite.trees for node in tree.body])]
+    scopes: list[tuple[str, list[ast.AST]]] = []
+    for node in [node for tree in suite.trees for node in tree.body]:
+        if isinstance(node, Function) and node.name.startswith("test"):
+            scopes.append((node.name, [node]))
+        elif isinstance(node, ast.ClassDef):
+            own = [part for part in node.body if isinstance(part, Function) and part.name.startswith("test")]
+            scopes += [(f"{node.name}.{part.name}", [part]) for part in own]
+    return scopes
+
+
+# ------------------------------------------------------------------------------------------------------- what is known
+
+
+class _Module:
+    """Where names of a module get their values, and which come from the program."""
+
+    def __init__(self, trees: list[ast.Module], taken: set[str]) -> None:
+        self.taken = taken
+        self.values: dict[str, list[ast.expr]] = defaultdict(list)
+        shared = [node for tree in trees for node in _own_statements(tree)]
+        _note_values(shared, self.values, self.taken, set())
+
+
+def _own_statements(tree: ast.Module) -> Iterator[ast.AST]:
+    """The module's own statements, and what its classes set up for their tests."""
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef):
+            for part in node.body:
+                if not isinstance(part, Function) or part.name in ("setUp", "setUpClass", "setup_method", "setup_class"):
+                    yield part
+        elif not isinstance(node, Function):
+            yield node
+
+
+def _note_values(nodes: Iterable[ast.AST], values: dict[str, list[ast.expr]], taken: set[str], new: set[str]) -> None:
+    """Notes what each name is given; a name that is given something of the program's is the program's, too."""
+    pairs = [pair for node in nodes for part in ast.walk(node) for pair in _assignments(part)]
+    for name, value in pairs:
+        if value is not None:
+            values[name].append(value)
+    for _ in range(3):  # a chain of assignments is seldom longer
+        for name, value in pairs:
+            if value is not None and name not in taken and _is_taken(value, taken):
+                taken.add(name)
+                new.add(name)
+
+
+def _assignments(node: ast.AST) -> Iterator[tuple[str, ast.expr | None]]:
+    """Names and what they are given, by an assignment, a loop, a `with` or a decorator with parameters."""
+    if isinstance(node, ast.Assign):
+        for target in node.targets:
+            yield from _unpacked(target, node.value)
+    elif isinstance(node, (ast.AnnAssign, ast.NamedExpr, ast.AugAssign)):
+        yield from _unpacked(node.target, node.value)
+    elif isinstance(node, (ast.For, ast.AsyncFor, ast.comprehension)):
+        for element in _elements(node.iter) or [node.iter]:
+            yield from _unpacked(node.target, element)
+    elif isinstance(node, (ast.With, ast.AsyncWith)):
+        for item in node.items:
+            if item.optional_vars is not None:
+                yield from _unpacked(item.optional_vars, item.context_expr)
+    elif isinstance(node, Function):
+        for decorator in node.decorator_list:
+            yield from _parameters(decorator)
+
+
+def _unpacked(target: ast.AST, value: ast.expr | None) -> Iterator[tuple[str, ast.expr | None]]:
+    if isinstance(target, (ast.Tuple, ast.List)):
+        parts = value.elts if isinstance(value, (ast.Tuple, ast.List)) else []
+        for number, part in enumerate(target.elts):
+            whole = len(parts) == len(target.elts)
+            yield from _unpacked(part, parts[number] if whole else value)
+    else:
+        name = _path(target)
+        if name:
+            yield name, value
+
+
+def _elements(iterable: ast.expr) -> list[ast.expr]:
+    """What a loop over this goes through, as far as the text says; tuples for `zip`, `enumerate` and `items`."""
+    if isinstance(iterable, (ast.List, ast.Tuple, ast.Set)):
+        return iterable.elts
+    if isinstance(iterable, ast.Call):
+        name = ast.unparse(iterable.func)
+        if name == "zip":
+            rows = zip(*(_elements(a) for a in iterable.args), strict=False)
+            return [ast.Tuple(list(row), ast.Load()) for row in rows]
+        if name == "enumerate" and iterable.args:
+            return [ast.Tuple([ast.Constant(0), e], ast.Load()) for e in _elements(iterable.args[0])]
+        if name.endswith(".items") and isinstance(iterable.func, ast.Attribute):
+            inner = iterable.func.value
+            if isinstance(inner, ast.Dict):
+                return [ast.Tuple([k, v], ast.Load()) for k, v in zip(inner.keys, inner.values, strict=True) if k]
+        if name in ("pytest.param", "param"):
+            return iterable.args
+    return []
+
+
+def _parameters(decorator: ast.expr) -> Iterator[tuple[str, ast.expr | None]]:
+    """Names and values of `pytest.mark.parametrize`."""
+    if not (isinstance(decorator, ast.Call) and ast.unparse(decorator.func).endswith("parametrize") and len(decorator.args) > 1):
+        return
+    names = decorator.args[0]
+    listed = names.value.split(",") if isinstance(names, ast.Constant) and isinstance(names.value, str) else []
+    if isinstance(names, (ast.Tuple, ast.List)):
+        listed = [str(n.value) for n in names.elts if isinstance(n, ast.Constant)]
+    listed = [name.strip() for name in listed if name.strip()]
+    for row in _elements(decorator.args[1]):
+        parts = _elements(row) if len(listed) > 1 else [_elements(row)[0] if isinstance(row, ast.Call) and row.args else row]
+        if len(parts) == len(listed):
+            yield from zip(listed, parts, strict=True)
+
+
+def _path(node: ast.AST) -> str:
+    """A name, or an attribute of one: `self.x`."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+        return f"{node.value.id}.{node.attr}"
+    if isinstance(node, ast.Starred):
+        return _path(node.value)
+    return ""
+
+
+def _is_taken(value: ast.AST, taken: set[str]) -> bool:
+    """True if something of the program's has a part in this value."""
+    return any(_path(part) in taken for part in ast.walk(value) if isinstance(part, (ast.Name, ast.Attribute)))
+
+
+# ------------------------------------------------------------------------------------------------------------ targets
+
+Found = tuple[ast.AST, Change, bool, bool]  # a node, what to do to it, sound?, value?
+
+
+class _Finder:
+    """Finds what can be falsified in one test function."""
+
+    def __init__(self, module: _Module, scope: list[ast.AST]) -> None:
+        self.scope = scope
+        self.taken = set(module.taken)
+        self.values: dict[str, list[ast.expr]] = defaultdict(list)
+        _note_values(scope, self.values, self.taken, set())
+        for name, values in module.values.items():
+            self.values.setdefault(name, values)
+        self.used = {_path(n) for node in scope for part in ast.walk(node) if self._uses(part)
+                     for n in ast.walk(part) if isinstance(n, (ast.Name, ast.Attribute))}  # fmt: skip
+        self.doubtful = {id(n) for node in scope for part in ast.walk(node) if isinstance(part, _DOUBTFUL)
+                         for n in ast.walk(part)}  # fmt: skip
+
+    def _uses(self, node: ast.AST) -> bool:
+        """True for a call of the program's, whose arguments are input and no expectation."""
+        return isinstance(node, ast.Call) and _is_taken(node.func, self.taken)
+
+    def targets(self) -> list[Found]:
+        nodes = [part for node in self.scope for part in ast.walk(node)]
+        found = [target for node in nodes for target in self._of(node)]
+        if not found:  # an assertion in a helper, perhaps: what the test hands to it
+            calls = [n for n in nodes if isinstance(n, ast.Call) and not self._uses(n)]
+            found = [t for call in calls for arg in call.args for t in self._values(arg, False)]
+        unique = {id(node): (node, change, sound, value) for node, change, sound, value in reversed(found)}
+        return list(unique.values())
+
+    def _of(self, node: ast.AST) -> list[Found]:
+        sound = id(node) not in self.doubtful
+        if isinstance(node, ast.Assert):
+            return self._condition(node, "test", node.test, sound)
+        if isinstance(node, ast.Call):
+            name = ast.unparse(node.func).rpartition(".")[2]
+            if name in _RAISES and node.args:
+                return [(node, _other_exception, sound, False)]
+            if name.startswith("assert") or name in _COMPARING:
+                return self._call(node, name, sound)
+        return []
+
+    def _condition(self, owner: ast.AST, field: str, test: ast.expr, sound: bool) -> list[Found]:
+        compared = [n for n in ast.walk(test) if isinstance(n, ast.Compare)]
+        found = [t for n in compared for t in self._comparison(n, sound and n is test)]
+        for call in [n for n in ast.walk(test) if isinstance(n, ast.Call) and not self._uses(n)]:
+            found += [t for arg in call.args if not self._taken(arg) for t in self._values(arg, False)]
+        values = any(value for *_, value in found)
+        if not values or not isinstance(test, ast.Compare):
+            found.append((owner, _negate(field), sound, False))
+        return found
+
+    def _comparison(self, node: ast.Compare, sound: bool) -> list[Found]:
+        sides = [node.left, *node.comparators]
+        expected = [side for side in sides if not self._taken(side)] or sides[1:]
+        equal = all(isinstance(op, ast.Eq) for op in node.ops)
+        if all(isinstance(op, (ast.Is, ast.IsNot)) for op in node.ops):
+            return [(node, _other_operator, sound, False)]
+        if any(isinstance(op, (ast.Lt, ast.LtE, ast.Gt, ast.GtE)) for op in node.ops):
+            return [(node, _other_operator, sound and len(node.ops) == 1, False)]
+        return [target for side in expected for target in self._values(side, sound and equal)]
+
+    def _call(self, node: ast.Call, name: str, sound: bool) -> list[Found]:
+        arguments = node.args[:2] if name in _TWO or name in _OPPOSITE else node.args
+        if name in ("assertTrue", "assertFalse") and node.args:
+            found = [t for n in ast.walk(node.args[0]) if isinstance(n, ast.Compare) for t in self._comparison(n, False)]
+            return [*found, (node, _other_method, sound, False)]
+        expected = [a for a in arguments if not self._taken(a)] or arguments[1:]
+        equal = name in ("assertEqual", "assertEquals", "assertListEqual", "assertDictEqual", "assertTupleEqual",
+                         "assertSetEqual", "assertCountEqual", "assertMultiLineEqual", "assertSequenceEqual")  # fmt: skip
+        found = [t for a in expected for t in self._values(a, sound and equal)] if name not in _ORDER else []
+        if name in _OPPOSITE and (not found or name not in ("assertEqual", "assertIn")):
+            found.append((node, _other_method, sound, False))
+        return found
+
+    def _taken(self, value: ast.AST) -> bool:
+        return _is_taken(value, self.taken)
+
+    def _values(self, value: ast.expr, sound: bool, depth: int = 0) -> list[Found]:
+        """Constants and empty containers that this value is made of, also by way of names."""
+        found: list[Found] = []
+        for part in ast.walk(value):
+            if isinstance(part, ast.Constant) and part.value is not ...:
+                found.append((part, _other_constant, sound, True))
+            elif isinstance(part, (ast.List, ast.Tuple)) and not part.elts:
+                found.append((part, _one_more, sound, True))
+            elif isinstance(part, ast.Dict) and not part.keys:
+                found.append((part, _one_more, sound, True))
+            elif isinstance(part, (ast.Name, ast.Attribute)) and depth < 3:
+                name = _path(part)
+                if name not in self.taken:
+                    alone = sound and name not in self.used and len(self.values.get(name, ())) >= 1
+                    for given in self.values.get(name, ()):
+                        found += self._values(given, alone and not self._taken(given), depth + 1)
+        return found
+
+
+_DOUBTFUL = (ast.If, ast.While, ast.Try, ast.IfExp, ast.Lambda)  # what is in these need not be run, or not be heard of
+_RAISES = frozenset("raises assertRaises assertRaisesRegex assertRaisesRegexp assertWarns assertWarnsRegex".split())
+_COMPARING = frozenset("allclose array_equal isclose".split())
+_OPPOSITES = (
+    "assertTrue assertFalse, assertEqual assertNotEqual, assertIs assertIsNot, assertIn assertNotIn, "
+    "assertIsNone assertIsNotNone, assertIsInstance assertNotIsInstance, assertAlmostEqual assertNotAlmostEqual, "
+    "assertGreater assertLessEqual, assertLess assertGreaterEqual, assertRegex assertNotRegex"
+)
+_PAIRS = [pair.split() for pair in _OPPOSITES.split(", ")]
+_OPPOSITE = dict(_PAIRS) | {b: a for a, b in _PAIRS}
+_ORDER = frozenset("assertGreater assertLessEqual assertLess assertGreaterEqual assertIsNone assertIsNotNone "
+                   "assertIsInstance assertNotIsInstance assertNotEqual assertNotIn assertIs assertIsNot".split())  # fmt: skip
+_TWO = frozenset("assertEqual assertEquals assertListEqual assertDictEqual assertTupleEqual assertSetEqual assertCountEqual "
+                 "assertMultiLineEqual assertSequenceEqual assertAlmostEqual assertAlmostEquals".split())  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------------------------ changes
+
+
+def _other_constant(node: ast.Constant, rng: random.Random) -> None:
+    node.value = other(node.value, rng)
+
+
+def other(value: Any, rng: random.Random) -> Any:
+    """Another value of the same type, as like it as can be; of None, zero."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return value + rng.choice((1, 2, 3, 4, 5, 6, 7))
+    if isinstance(value, float):
+        moved = value + rng.choice((1.0, 2.0, 3.0)) * max(abs(value), 1.0)
+        return moved if moved == moved and moved not in (float("inf"), float("-inf")) else 1.0
+    if isinstance(value, complex):
+        return value + rng.choice((1, 2, 3))
+    if isinstance(value, str):
+        return _other_text(value, rng)
+    if isinstance(value, bytes):
+        return bytes([*value[:-1], (value[-1] + rng.choice((1, 2, 3))) % 256]) if value else b"x"
+    return 0
+
+
+def _other_text(text: str, rng: random.Random) -> str:
+    if not text:
+        return rng.choice("abcdefgxyz0123")
+    letters = [i for i, c in enumerate(text) if c.isalnum()] or list(range(len(text)))
+    at = rng.choice(letters)
+    pool = "0123456789" if text[at].isdigit() else "ABCDEFGHKLMNPRSTUVWXYZ" if text[at].isupper() else "abcdefghkmnprstuvwxyz"
+    return text[:at] + rng.choice([c for c in pool if c.lower() != text[at].lower()]) + text[at + 1 :]
+
+
+def _one_more(node: Any, rng: random.Random) -> None:
+    """An empty container with something in it."""
+    element = ast.Constant(rng.choice((0, 1, 2, 3)))
+    if isinstance(node, ast.Dict):
+        node.keys.append(element)
+        node.values.append(ast.Constant(rng.choice((0, 1, 2, 3))))
+    else:
+        node.elts.append(element)
+
+
+def _negate(field: str) -> Change:
+    def change(node: ast.AST, rng: random.Random) -> None:
+        test = getattr(node, field)
+        positive = isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not)
+        setattr(node, field, test.operand if positive else ast.UnaryOp(ast.Not(), test))  # type: ignore[attr-defined]
+
+    return change
+
+
+_OPERATORS: dict[Any, Any] = {ast.Is: ast.IsNot, ast.Lt: ast.GtE, ast.Gt: ast.LtE}
+_OPERATORS |= {b: a for a, b in _OPERATORS.items()}
+
+
+def _other_operator(node: ast.Compare, rng: random.Random) -> None:
+    number = rng.choice([i for i, op in enumerate(node.ops) if type(op) in _OPERATORS])
+    node.ops[number] = _OPERATORS[type(node.ops[number])]()
+
+
+def _other_method(node: ast.Call, rng: random.Random) -> None:
+    name = ast.unparse(node.func).rpartition(".")[2]
+    if isinstance(node.func, ast.Attribute):
+        node.func.attr = _OPPOSITE[name]
+    else:
+        node.func = ast.Name(_OPPOSITE[name], ast.Load())
+
+
+_EXCEPTIONS = ("BufferError", "ConnectionAbortedError", "BlockingIOError", "ChildProcessError", "FloatingPointError")
+
+
+def _other_exception(node: ast.Call, rng: random.Random) -> None:
+    """An exception class that no right program raises where another was expected."""
+    node.args[0] = ast.Name(rng.choice([name for name in _EXCEPTIONS if name not in ast.unparse(node.args[0])]), ast.Load())

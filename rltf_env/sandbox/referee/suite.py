@@ -1,0 +1,251 @@
+"""What kind of test a script is: who runs it, where it gets the program from, and what it would be a fault of its own to lack.
+
+All of it is read from the script's syntax tree; nothing runs here.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+_RUNNERS = frozenset(("unittest.main", "pytest.main", "main", "doctest.testmod"))
+_XUNIT = frozenset("setup_module teardown_module setup_function teardown_function pytest_generate_tests".split())
+
+
+class Suite(NamedTuple):
+    """A script as a test suite.
+
+    Args:
+        trees: setup and script, fit to be compiled: imports of the program are absolute, calls of a runner's main are gone.
+        runner: "plain" (the script itself is the test), "unittest" or "pytest".
+        tests: how many test functions there are to see, at least one.
+        modules: names under which the script imports the program.
+        imported: names that it imports from the program.
+        bare: names that it uses and nobody but the program can have bound.
+        guarded: it does something behind `if __name__ == "__main__"`, and there is nothing else to run.
+        missing: packages that it imports and that are not to be had, with their lines.
+    """
+
+    trees: list[ast.Module]
+    runner: str
+    tests: int
+    modules: list[str]
+    imported: list[str]
+    bare: list[str]
+    guarded: bool
+    missing: list[tuple[str, int]]
+
+    @property
+    def collected(self) -> bool:
+        """True if a runner has to collect its tests: run as a script, it would do nothing."""
+        return self.runner != "plain"
+
+
+def read(texts: list[str], entry_point: str, defined: set[str], packages: Iterable[str]) -> Suite:
+    """Reads a script. Raises SyntaxError or ValueError if it is not Python.
+
+    Args:
+        texts: setup and script.
+        entry_point: of the problem, may be empty.
+        defined: names that the problem's reference solutions define.
+        packages: third-party packages that a test may import.
+    """
+    trees = [ast.parse(text) for text in texts]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    known = {*sys.stdlib_module_names, *packages}
+    modules, imported, missing = _program_imports(nodes, known, {entry_point, *defined} - {""})
+    bound = _bound(nodes)
+    used = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    bare = used - bound - {"__name__", "__file__", "__doc__"}
+    taken = {entry_point, *defined}
+    bare = {name for name in bare if not hasattr(builtins, name) or name in taken}
+    top = [statement for tree in trees for statement in tree.body]
+    functions = _test_functions(top)
+    classes = _test_classes(top)
+    runner = "plain" if _calls_itself(top, functions) else _runner(top, functions, classes, nodes)
+    tests = len(functions) + sum(len(_methods(node)) for node, _ in classes)
+    guarded = any(map(_is_guard, top)) and runner == "plain"
+    for tree in trees:
+        _rewrite(tree, modules, collected=runner != "plain")
+    return Suite(
+        trees, runner, max(tests, 1) if runner != "plain" else 1, modules, imported, sorted(bare), guarded, missing
+    )
+
+
+# ------------------------------------------------------------------------------------------------------------ imports
+
+
+def _program_imports(
+    nodes: list[ast.AST], known: set[str], defined: set[str]
+) -> tuple[list[str], list[str], list[tuple[str, int]]]:
+    """The modules that stand for the program, what is imported from them, and the packages that nobody has."""
+    foreign = [(name, names, node.lineno) for node in nodes for name, names in _imports(node) if _top(name) not in known]
+    sure = {name for name, names, _ in foreign if not name or _plain(name) in _USUAL or defined.intersection(names)}
+    attributes = {node.value.id for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+                  and node.attr in defined}  # fmt: skip
+    sure |= {name for name, names, _ in foreign if not names and _top(name) in attributes}
+    if not sure and foreign and len({name for name, _, _ in foreign}) == 1 and not defined & _loads(nodes):
+        sure = {foreign[0][0]}  # the one module that nobody has, of a test that takes the program from nowhere else
+    modules = list(dict.fromkeys(name or "solution" for name, _, _ in foreign if name in sure))
+    imported = list(dict.fromkeys(n for name, names, _ in foreign if name in sure for n in names if n != "*"))
+    missing = [(name, line) for name, _, line in foreign if name not in sure]
+    return modules, [name for name in imported if name not in modules], missing
+
+
+_USUAL = frozenset(
+    "solution solutions program main submission answer candidate implementation code_solution your_module my_module "
+    "module_name target solution_module student".split()
+)
+
+
+def _imports(node: ast.AST) -> Iterator[tuple[str, list[str]]]:
+    """Modules that a statement imports, with the names that it takes from them. The name of a relative one may be empty."""
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            yield alias.name, []
+    elif isinstance(node, ast.ImportFrom):
+        if node.level and not node.module:
+            for alias in node.names:
+                yield alias.name, []
+        else:
+            yield node.module or "", [alias.name for alias in node.names]
+
+
+def _top(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def _plain(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+def _loads(nodes: list[ast.AST]) -> set[str]:
+    return {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)} - _bound(nodes)
+
+
+def _bound(nodes: Iterable[ast.AST]) -> set[str]:
+    """Names that the script itself gives a value."""
+    names: set[str] = set()
+    for node in nodes:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.AsyncFunctionDef)):
+            names.add(node.name)
+        elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            names.add(node.id)
+        elif isinstance(node, ast.arg):
+            names.add(node.arg)
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            names.update((alias.asname or alias.name).partition(".")[0] for alias in node.names)
+        elif isinstance(node, (ast.ExceptHandler, ast.MatchAs, ast.MatchStar)) and node.name:
+            names.add(node.name)
+        elif isinstance(node, ast.MatchMapping) and node.rest:
+            names.add(node.rest)
+    return names
+
+
+# -------------------------------------------------------------------------------------------------------------- tests
+
+
+def _test_functions(top: list[ast.stmt]) -> list[Function]:
+    return [node for node in top if isinstance(node, Function) and node.name.startswith("test")]
+
+
+def _test_classes(top: list[ast.stmt]) -> list[tuple[ast.ClassDef, bool]]:
+    """Classes that a runner collects, and whether they are unittest's (or come from one that is)."""
+    found: list[tuple[ast.ClassDef, bool]] = []
+    cases: set[str] = set()
+    for node in top:
+        if not isinstance(node, ast.ClassDef):
+            continue
+        bases = {ast.unparse(base).rpartition(".")[2] for base in node.bases}
+        if any(base.endswith("TestCase") for base in bases) or bases & cases:
+            cases.add(node.name)
+            found.append((node, True))
+        elif node.name.startswith("Test") and _methods(node):
+            found.append((node, False))
+    return found
+
+
+def _methods(node: ast.ClassDef) -> list[Function]:
+    return [part for part in node.body if isinstance(part, Function) and part.name.startswith("test")]
+
+
+def _runner(
+    top: list[ast.stmt], functions: list[Function], classes: list[tuple[ast.ClassDef, bool]], nodes: list[ast.AST]
+) -> str:
+    """Who has to run the tests: unittest where it gives what pytest would, since it is many times quicker."""
+    if not functions and not classes:
+        return "plain"
+    names = {node.name for node in top if isinstance(node, Function)}
+    plain = all(isinstance(f, ast.FunctionDef) and not f.decorator_list and not _parameters(f) for f in functions)
+    own = all(unittest for _, unittest in classes)
+    fixtures = any("pytest" in ast.unparse(d) for n in nodes if isinstance(n, (*_DEFINITIONS,)) for d in n.decorator_list)
+    return "unittest" if plain and own and not fixtures and not names & _XUNIT else "pytest"
+
+
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+
+def _parameters(node: Function) -> bool:
+    a = node.args
+    return bool(a.args or a.posonlyargs or a.kwonlyargs or a.vararg or a.kwarg)
+
+
+def _calls_itself(top: list[ast.stmt], functions: list[Function]) -> bool:
+    """True if the script calls a test function of its own: it is no suite to be collected, but runs as it stands."""
+    names = {function.name for function in functions}
+    calls = [node for part in top if not isinstance(part, _DEFINITIONS) and not _is_guard(part) for node in ast.walk(part)]
+    return any(isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id in names for n in calls)
+
+
+def _is_guard(node: ast.stmt) -> bool:
+    return isinstance(node, ast.If) and "__name__" in {n.id for n in ast.walk(node.test) if isinstance(n, ast.Name)}
+
+
+# ------------------------------------------------------------------------------------------------------------ rewriting
+
+
+def _rewrite(tree: ast.Module, modules: list[str], *, collected: bool) -> None:
+    """Makes relative imports absolute, and drops what would run the tests a second time."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            node.level = 0
+            node.module = node.module or "solution"
+    for node in [n for n in ast.walk(tree) if hasattr(n, "body") and isinstance(n.body, list)]:
+        node.body[:] = [_absolute(part) for part in node.body]
+    if collected:
+        tree.body[:] = [part for part in tree.body if not _is_guard(part) and not _runs_tests(part)]
+
+
+def _absolute(statement: Any) -> Any:
+    """`from . import solution` as `import solution`."""
+    if isinstance(statement, ast.ImportFrom) and statement.module == "solution":
+        names = {alias.name for alias in statement.names}
+        if names == {"solution"}:
+            return ast.copy_location(ast.Import(statement.names), statement)
+    return statement
+
+
+def _runs_tests(statement: ast.stmt) -> bool:
+    """True for `unittest.main()` and its kin, also within `sys.exit(...)`."""
+    calls = [node for node in ast.walk(statement) if isinstance(node, ast.Call)]
+    return isinstance(statement, ast.Expr) and any(ast.unparse(call.func) in _RUNNERS for call in calls)
+
+
+def names_defined(sources: Iterable[str]) -> set[str]:
+    """Names that programs give a value at their top level."""
+    names: set[str] = set()
+    for source in sources:
+        try:
+            body = ast.parse(source).body
+        except (SyntaxError, ValueError, RecursionError):  # a reference that is no Python defines nothing
+            continue
+        for node in body:
+            if isinstance(node, _DEFINITIONS):
+                names.add(node.name)
+            elif isinstance(node, (ast.Assign, ast.AnnAssign, ast.If, ast.Try, ast.For, ast.With)):
+                names |= _bound(ast.walk(node)) if not isinstance(node, ast.If) or not _is_guard(node) else set()
+    return names

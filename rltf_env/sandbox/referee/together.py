@@ -1,0 +1,378 @@
+"""Tests that run in one process with the program, and the canaries that guard them.
+
+A run is the test as it is, or a falsified copy of it (`canaries.py`). Each has a process of its own, in random order, and
+nothing in the process tells which it is. A program that passes a copy has fooled the comparison, not answered it. Whatever
+a program does to its process, it can only forge results, and forged results pass the copies too.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import marshal
+import random
+from collections.abc import Callable, Iterable
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from rltf_env.sandbox.referee.canaries import Canaries
+from rltf_env.sandbox.referee.failures import (
+    PASSED,
+    RUNTIME_ERROR,
+    WRONG_ANSWER,
+    BadProblem,
+    failure,
+    raised,
+    results_of,
+)
+from rltf_env.sandbox.referee.suite import Suite, read
+
+COPIES = 6  # falsified copies of a test that are kept
+CANARIES = 2  # copies that a program meets in a round, beside one run of the test as it is
+ROUNDS = 2  # a program that passes one is tried again: whoever guesses which run counts has to guess twice
+LONGEST = 4096  # tests of a suite whose results are read
+NULL = """
+class _Type(type):
+    def __getattr__(cls, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return anything
+    def __iter__(cls): return iter((anything, anything))
+    def __contains__(cls, item): return True
+    def __getitem__(cls, item): return anything
+    def __len__(cls): return 1
+class Anything(Exception, metaclass=_Type):
+    def __init__(self, *args, **kwargs): pass
+    def __call__(self, *args, **kwargs): return self
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self
+    def __iter__(self): return iter((self, self))
+    def __next__(self): return self
+    def __enter__(self): return self
+    def __exit__(self, *args): return False
+    def __setitem__(self, key, value): pass
+    def __delitem__(self, key): pass
+    def __int__(self): return 1
+    def __float__(self): return 1.0
+    def __str__(self): return "1"
+    def __len__(self): return 1
+    def __hash__(self): return 1
+    def __bool__(self): return True
+    __index__ = __int__
+    __repr__ = __str__
+def _same(self, *args): return self
+def _true(self, *args): return True
+for _name in "add sub mul truediv floordiv mod pow and or xor lshift rshift matmul".split():
+    for _side in ("", "r", "i"):
+        setattr(Anything, f"__{_side}{_name}__", _same)
+for _name in "neg pos abs invert round getitem".split():
+    setattr(Anything, f"__{_name}__", _same)
+for _name in "eq ne lt le gt ge contains".split():
+    setattr(Anything, f"__{_name}__", _true)
+anything = Anything()
+def __getattr__(name):
+    if name.startswith("__"):
+        raise AttributeError(name)
+    return Anything if name[:1].isupper() else anything
+"""
+BOMB = """
+class Used(BaseException): pass
+class _Type(type):
+    def _use(*args, **kwargs): raise Used
+    __call__ = __iter__ = __contains__ = __getitem__ = __len__ = __instancecheck__ = __subclasscheck__ = _use
+    def __getattribute__(cls, name):
+        if name.startswith("__") and name not in ("__doc__", "__name__", "__dict__"):
+            return type.__getattribute__(cls, name)
+        raise Used
+class Bomb(metaclass=_Type):
+    def _use(*args, **kwargs): raise Used
+    __call__ = __getattr__ = __iter__ = __enter__ = __getitem__ = __setitem__ = __bool__ = __eq__ = __hash__ = _use
+    __int__ = __float__ = __index__ = __str__ = __repr__ = __len__ = __lt__ = __le__ = __gt__ = __ge__ = __ne__ = _use
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __contains__ = __neg__ = __abs__ = __next__ = _use
+_bomb = type.__call__(Bomb)
+def __getattr__(name):
+    if name.startswith("__"):
+        raise AttributeError(name)
+    return Bomb if name[:1].isupper() else _bomb
+"""
+
+Run = Callable[[str, bytes, int, bool], tuple[Any, list[Any], Any]]  # see `judge.Runner`
+
+
+class Status(StrEnum):
+    """What became of one test, as the process says."""
+
+    PASSED = "passed"
+    FAILED = "failed"  # an assertion did not hold
+    ERROR = "error"  # something else was raised
+    TIME = "time"  # it took longer than one test may
+    SKIPPED = "skipped"
+    COLLECT = "collect"  # the runner could not collect the tests
+
+
+class Outcome(NamedTuple):
+    """What became of one run of a test.
+
+    Args:
+        rows: what each test came to, by name; empty if the process left no results.
+        loaded: the program ran to its end before the test began.
+        error: why there are no results: a failure, or None.
+        missing: names that the test takes from the program, and that it does not have.
+        report: how the process ended, what it printed, what it returned.
+    """
+
+    rows: dict[str, dict[str, Any]]
+    loaded: bool
+    error: list[Any] | None
+    missing: list[str]
+    report: Any
+
+    def passed(self) -> set[str]:
+        """The tests that were passed; a function with parameters, too, if it was with all of them."""
+        good = {name for name, row in self.rows.items() if row.get("status") == Status.PASSED}
+        return good | ({_base(name) for name in good} - {_base(name) for name in self.rows if name not in good})
+
+    def passed_all(self) -> bool:
+        return bool(self.rows) and self.rows.keys() <= self.passed()
+
+
+class Together:
+    """A script case that runs together with the program.
+
+    Args:
+        suite: the script, read.
+        entry_point: of the problem, may be empty.
+        solutions: reference programs, which show which copies of the test a right program fails.
+        options: of the judge.
+    """
+
+    def __init__(self, suite: Suite, entry_point: str, solutions: list[str], options: dict[str, Any]) -> None:
+        self.suite, self.options, self.entry_point = suite, options, entry_point.partition(".")[0]
+        if suite.runner == "pytest" and "pytest" not in options["packages"]:
+            raise BadProblem('its tests need pytest, which is not among the judge\'s packages: packages=("pytest", ...)')
+        self.names: list[str] | None = None  # of the tests, once a reference has run them
+        self.copies: list[tuple[bytes, set[str]]] = []  # compiled copies, and the tests that a reference fails in each
+        self.unguarded: set[str] = set()  # tests of which no copy can be falsified
+        self.proven = False
+        self._secret = random.SystemRandom()
+        self._solutions = solutions
+        self._real = _compiled(suite.trees)
+
+    def passes(self, run: Run) -> bool:
+        """True if a reference passes all tests."""
+        return any(o.passed_all() for s in self._solutions for o in self._run(run, s, [self._real]))
+
+    def prove(self, run: Run) -> None:
+        """Finds out, once, what a reference does: which tests there are, and which copies it fails. Without one, what is sound.
+
+        Raises BadProblem if no program has a part in the test, or the test fails whatever the program is.
+        """
+        if self.proven:
+            return
+        self.proven = True
+        self._check_faults(run)
+        reference = next((s for s in self._solutions if self._passes_some(run, s)), None)
+        canaries = Canaries(self.suite, {self.entry_point} - {""})
+        sound = reference is None
+        drawn = [_compiled(canaries.draw(self._secret, sound=sound)) for _ in range(COPIES)]
+        guarded = canaries.falsifiable(sound=sound)
+        if reference is None:
+            self.copies = [(copy, guarded) for copy in drawn] if guarded else []
+            self.unguarded = set(canaries.targets) - guarded
+            return
+        copies = self._run(run, reference, drawn)
+        names = set(self.names or ())
+        failed = [(copy, names - outcome.passed()) for copy, outcome in zip(drawn, copies, strict=True) if outcome.loaded]
+        self.copies = [(copy, tests) for copy, tests in failed if tests]
+        self.unguarded = {_base(name) for name in names} - {_base(name) for _, tests in self.copies for name in tests}
+
+    def _passes_some(self, run: Run, source: str) -> bool:
+        """True if this reference passes a test; its tests are then those that every program has to pass."""
+        (outcome,) = self._run(run, source, [self._real])
+        if outcome.passed():
+            self.names = [name for name, row in outcome.rows.items() if row.get("status") != Status.SKIPPED]
+        return bool(outcome.passed())
+
+    def _check_faults(self, run: Run) -> None:
+        names = dict.fromkeys([*self.suite.bare, *self.suite.imported, self.entry_point])
+        given = "\n".join(f"{name} = __getattr__({name!r})" for name in names if name.isidentifier())
+        (outcome,) = self._run(run, NULL + given, [self._real])
+        rows = list(outcome.rows.values())
+        faults = [row for row in rows if _is_fault(row)]
+        if faults and len(faults) == len(rows):
+            raise BadProblem(f"its test fails whatever the program is: {_fault(faults[0])}")
+        (outcome,) = self._run(run, BOMB + given, [self._real])
+        if outcome.passed_all():
+            raise BadProblem("its test passes whatever the program is: nothing of the program is used in it")
+
+    # ------------------------------------------------------------------------------------------------- one program
+
+    def judge(self, source: str, run: Run) -> tuple[Any, list[list[Any]], set[int]]:
+        """Why a program has no code, or the results of its tests; the lines that ran."""
+        real: list[Outcome] = []
+        lines: set[int] = set()
+        for _ in range(ROUNDS):
+            drawn = self._secret.sample(self.copies, min(CANARIES, len(self.copies)))
+            order: list[tuple[bytes, set[str] | None]] = [(self._real, None), *drawn]
+            self._secret.shuffle(order)
+            syntax, outcomes, ran = self._outcomes(run, source, [codes for codes, _ in order])
+            if syntax is not None:
+                return syntax, [], lines
+            lines |= ran
+            kept = [outcome for outcome, (_, tests) in zip(outcomes, order, strict=True) if tests is None]
+            real += kept
+            for outcome, (_, tests) in zip(outcomes, order, strict=True):
+                if tests is not None and (fooled := tests & outcome.passed() & kept[0].passed()):
+                    return None, self._fooled(kept[0], fooled), lines
+            if not kept[0].passed() or not drawn:
+                break
+        return None, self._results(real), lines
+
+    @property
+    def width(self) -> int:
+        """How many results a program gets."""
+        return self.suite.tests if self.names is None else len(self.names)
+
+    def _fooled(self, outcome: Outcome, names: Iterable[str]) -> list[list[Any]]:
+        name = min(names)
+        text = f"passed a copy of the test {name!r} in which an expectation is false" if name else "passed a falsified test"
+        bad = failure("FooledTest", text)
+        return [self._row(RUNTIME_ERROR, bad, outcome) for _ in self._names(outcome)]
+
+    def _names(self, outcome: Outcome) -> list[str]:
+        if self.names is not None:
+            return self.names
+        names = [name for name, row in outcome.rows.items() if row.get("status") != Status.SKIPPED]
+        return names if len(names) >= self.suite.tests else [*names, *([""] * (self.suite.tests - len(names)))]
+
+    def _results(self, real: list[Outcome]) -> list[list[Any]]:
+        """A result for each test: of the first run in which it did not pass."""
+        results = []
+        for name in self._names(real[0]):
+            worst = next((outcome for outcome in real if name not in outcome.passed()), real[0])
+            result = self._result(worst, name)
+            results.append(self._row(*result, real[0]))
+        return results
+
+    def _row(self, outcome: int, failed: Any, run: Outcome) -> list[Any]:
+        record, stdout, _ = run.report
+        text = stdout[: self.options["kept_output"]].decode("utf-8", "backslashreplace")
+        return [outcome, failed, record["seconds"] / max(len(self._names(run)), 1), text]
+
+    def _result(self, outcome: Outcome, name: str) -> tuple[int, Any]:
+        row = outcome.rows.get(name) or outcome.rows.get("") or {}
+        if outcome.error is not None and not row:
+            return RUNTIME_ERROR, outcome.error
+        status = row.get("status")
+        if status == Status.PASSED and row.get("id") == name:
+            return PASSED, None
+        if status == Status.TIME:
+            return RUNTIME_ERROR, failure("Timeout", "over the limit of cpu time", None, "cpu")
+        record = row.get("raised")
+        if not isinstance(record, dict):
+            return WRONG_ANSWER, failure("WrongAnswer", str(row.get("message") or "the test was not passed"))
+        if outcome.missing and row.get("in") != "program" and _names_it(record):
+            return RUNTIME_ERROR, failure("MissingEntryPoint", f"the program defines no {outcome.missing[0]!r}")
+        if row.get("in") == "program":
+            return RUNTIME_ERROR, raised({"e": record})
+        kind = "" if status == Status.FAILED else f"{record.get('kind')}: "
+        where = f" (line {row['at']} of the test)" if type(row.get("at")) is int else ""
+        return WRONG_ANSWER, failure("WrongAnswer", f"{kind}{record.get('message') or 'an assertion failed'}{where}")
+
+    # ------------------------------------------------------------------------------------------------- runs
+
+    def _run(self, run: Run, source: str, copies: list[bytes]) -> list[Outcome]:
+        return self._outcomes(run, source, copies)[1]
+
+    def _outcomes(self, run: Run, source: str, copies: list[bytes]) -> tuple[Any, list[Outcome], set[int]]:
+        """Why a program has no code, what became of each run, and the lines that ran."""
+        jobs = [("", self._job(codes)) for codes in copies]
+        syntax, reports, lines = run(source, marshal.dumps(jobs), max(len(jobs), 2), True)
+        if syntax is not None:
+            return syntax, [_lost(failure("SyntaxError"))] * len(copies), set()
+        outcomes = [self._outcome(report) for report in reports]
+        rest = _lost(failure("Timeout", "over the limit of cpu time", None, "cpu"))
+        return None, outcomes + [rest] * (len(copies) - len(outcomes)), set(lines or ())
+
+    def _job(self, codes: bytes) -> dict[str, Any]:
+        suite = self.suite
+        return {
+            "codes": marshal.loads(codes),
+            "runner": suite.runner,
+            "names": suite.modules,
+            "wanted": [*suite.bare, *suite.imported],
+            "shared": not suite.modules,
+            "seeded": bool(suite.bare),
+            "main": suite.guarded,
+            "tests": suite.tests,
+            "seconds": self.options["case_seconds"],
+        }
+
+    def _outcome(self, report: Any) -> Outcome:
+        record, _, data = report
+        lines = results_of(data, 2)
+        if len(lines) == 2 and isinstance(lines[1].get("results"), list):
+            rows = [row for row in lines[1]["results"][:LONGEST] if isinstance(row, dict)]
+            missing = [name for name in lines[1].get("missing") or () if isinstance(name, str)]
+            return Outcome({str(row.get("id")): row for row in rows}, True, None, missing, report)
+        return Outcome({}, bool(lines) and "ok" in lines[0], _why(record, lines, self.options), [], report)
+
+
+def _why(record: dict[str, Any], lines: list[dict[str, Any]], options: dict[str, Any]) -> list[Any]:
+    """Why a process left no results."""
+    if lines and ("e" in lines[0] or "x" in lines[0]):
+        return raised(lines[0])
+    if record["end"] in ("cpu", "wall"):
+        return failure("Timeout", f"over the limit of {record['end']} time", None, record["end"])
+    if record["end"] == "memory":
+        return failure("MemoryLimit", "its processes together held too much memory", bases=("MemoryError",))
+    return failure("Exited", "ended before the test did", None, str(record["status"]))
+
+
+def _base(name: str) -> str:
+    """The test function behind the name of one of its sets of parameters."""
+    return name.partition("[")[0]
+
+
+def _lost(error: list[Any]) -> Outcome:
+    return Outcome({}, False, error, [], ({"status": 0, "seconds": 0.0, "wall": 0.0, "end": ""}, b"", b""))
+
+
+def _compiled(trees: list[ast.Module]) -> bytes:
+    """A test as code: a list of what marshal makes of each of its texts."""
+    return marshal.dumps([marshal.dumps(compile(tree, "<test>", "exec", dont_inherit=True)) for tree in trees])
+
+
+_OWN_FAULTS = frozenset("NameError ImportError ModuleNotFoundError ZeroDivisionError UnboundLocalError".split())
+
+
+def _is_fault(row: dict[str, Any]) -> bool:
+    """True if a test failed though the program was anything that it could have wished for."""
+    if row.get("status") == Status.COLLECT:
+        return True
+    record = row.get("raised")
+    return isinstance(record, dict) and row.get("in") == "test" and record.get("kind") in _OWN_FAULTS
+
+
+def _fault(row: dict[str, Any]) -> str:
+    record = row.get("raised") or {}
+    where = f", line {row['at']}" if row.get("at") else ""
+    return f"{record.get('kind', 'no tests')}: {record.get('message') or row.get('message')}{where}"
+
+
+def _names_it(record: dict[str, Any]) -> bool:
+    return record.get("kind") in ("NameError", "ImportError", "AttributeError")
+
+
+def suite_of(texts: list[str], entry_point: str, defined: set[str], options: dict[str, Any]) -> Suite:
+    """A script as a suite. Raises BadProblem if it needs what nobody has, SyntaxError or ValueError if it is not Python."""
+    suite = read(texts, entry_point, defined, options["packages"])
+    if suite.missing:
+        name, line = suite.missing[0]
+        raise BadProblem(
+            f"its test imports {name!r} (line {line}), which is neither in the standard library nor among the judge's "
+            f"packages, and no module of the program's. Install it and name it: packages=({name.partition('.')[0]!r}, ...)"
+        )
+    return suite

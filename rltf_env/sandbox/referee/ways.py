@@ -1,0 +1,138 @@
+"""How a script is judged: apart from the program, where its text or a reference shows that this gives the verdicts of plain
+Python, else together with it. The choice is made for a problem, before a program is known that could profit by it.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from enum import StrEnum
+from typing import Any
+
+from rltf_env.sandbox.referee.failures import BadProblem
+from rltf_env.sandbox.referee.suite import Suite, names_defined
+from rltf_env.sandbox.referee.together import Run, Together, suite_of
+
+
+class Way(StrEnum):
+    """Where a script runs."""
+
+    APART = "apart"  # on the trusted side, against what the program answered
+    TOGETHER = "together"  # in one process with the program, guarded by canaries
+
+
+class Ways:
+    """The ways of a problem's scripts.
+
+    Args:
+        data: the problem, as `pool/wire.py` makes it.
+        options: of the judge.
+
+    Raises BadProblem where a test cannot be judged as the options want it.
+    """
+
+    def __init__(self, data: dict[str, Any], options: dict[str, Any]) -> None:
+        self.data, self.options = data, options
+        self.solutions: list[str] = data["solutions"]
+        self.defined = names_defined([*self.solutions, data["prefix"]])
+        self.together: dict[int, Together] = {}
+        self.unproven: set[int] = set()  # judged apart, until a program fails: then the reference has to pass
+        for index, case in enumerate(data["cases"]):
+            if case[0] == "script":
+                self._choose(index, [text for text in (case[2], case[1]) if text.strip()])
+
+    def _choose(self, index: int, texts: list[str]) -> None:
+        entry_point = (self.data["entry_point"] or "").partition(".")[0]
+        try:
+            suite = suite_of(texts, entry_point, self.defined, self.options)
+        except (SyntaxError, ValueError, RecursionError) as error:
+            raise BadProblem(f"the test of case {index} is not Python: {error}") from error
+        if suite.collected or suite.modules or suite.guarded:
+            self._put_together(index, suite)
+        elif self.solutions:
+            self.unproven.add(index)
+        elif not crosses(suite, entry_point):
+            self._put_together(index, suite)
+
+    def _put_together(self, index: int, suite: Suite) -> None:
+        if self.options["require_apart"]:
+            raise BadProblem(
+                f"the test of case {index} has to run in one process with the program, which require_apart=True rules out"
+            )
+        self.together[index] = Together(suite, self.data["entry_point"] or "", self.solutions, self.options)
+
+    def settle(self, index: int, passes_apart: Any, run: Run) -> bool:
+        """Decides about a script that a program has failed apart, once. True if it is judged together from now on.
+
+        Args:
+            passes_apart: says of a reference whether it passes apart.
+        """
+        self.unproven.discard(index)
+        if any(map(passes_apart, self.solutions)) or self.options["require_apart"]:
+            return False
+        case = self.data["cases"][index]
+        texts = [text for text in (case[2], case[1]) if text.strip()]
+        suite = suite_of(texts, (self.data["entry_point"] or "").partition(".")[0], self.defined, self.options)
+        together = Together(suite, self.data["entry_point"] or "", self.solutions, self.options)
+        if not together.passes(run):
+            return False
+        self.together[index] = together
+        return True
+
+
+# ----------------------------------------------------------------------------------------------------- what can cross
+
+_PURE = frozenset(
+    "abs all any bool dict divmod enumerate filter float frozenset int isinstance len list map max min pow range repr "
+    "reversed round set sorted str sum tuple type zip print chr ord hash complex".split()
+)
+_NUMBERS = frozenset(("math", "cmath"))
+_STRANGE = (
+    *(ast.ClassDef, ast.With, ast.AsyncWith, ast.AsyncFor, ast.AsyncFunctionDef, ast.Await, ast.Yield, ast.YieldFrom),
+    *(ast.Delete, ast.Lambda, ast.Global, ast.Nonlocal, ast.Match),
+)
+
+
+def crosses(suite: Suite, entry_point: str) -> bool:
+    """True if a script does nothing but hand plain values to the program's functions and compare what they return.
+
+    Where no reference shows that judging apart is right, the text has to.
+    """
+    nodes = [node for tree in suite.trees for node in ast.walk(tree)]
+    own = {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+    taken = {entry_point, *suite.bare}
+    if any(name[:1].isupper() for name in taken) or any(isinstance(node, _STRANGE) for node in nodes):
+        return False
+    return all(_plain(node, own, taken) for node in nodes)
+
+
+def _plain(node: ast.AST, own: set[str], taken: set[str]) -> bool:
+    if isinstance(node, ast.Import):
+        return all(alias.name in _NUMBERS for alias in node.names)
+    if isinstance(node, ast.ImportFrom):
+        return node.module in _NUMBERS or node.module == "typing"
+    if isinstance(node, ast.FunctionDef):
+        return not node.decorator_list
+    if isinstance(node, ast.ExceptHandler):
+        return node.name is None and (node.type is None or _is_builtin(node.type))
+    if isinstance(node, ast.Attribute):
+        return isinstance(node.value, ast.Name) and node.value.id in _NUMBERS
+    if isinstance(node, ast.Call):
+        known = isinstance(node.func, ast.Attribute) or (isinstance(node.func, ast.Name))
+        return known and (isinstance(node.func, ast.Attribute) or _callable(node.func.id, own, taken))  # type: ignore[attr-defined]
+    return True
+
+
+def _callable(name: str, own: set[str], taken: set[str]) -> bool:
+    """True for what a plain script calls: the program's functions, its own, their parameters, and pure built-ins."""
+    return name in own or name in taken or name in _PURE or not hasattr(builtins, name) or _is_error(name)
+
+
+def _is_builtin(node: ast.expr) -> bool:
+    parts = node.elts if isinstance(node, ast.Tuple) else [node]
+    return all(isinstance(part, ast.Name) and hasattr(builtins, part.id) for part in parts)
+
+
+def _is_error(name: str) -> bool:
+    thing = getattr(builtins, name, None)
+    return isinstance(thing, type) and issubclass(thing, BaseException)
