@@ -13,6 +13,7 @@ import copy
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from enum import Enum
 from typing import Any, NamedTuple
 
 from rltf_env.sandbox.referee.suite import Function, Suite
@@ -37,6 +38,14 @@ class Target(NamedTuple):
     value: bool
 
 
+class Where(Enum):
+    """What a copy of a test falsifies."""
+
+    ANY = 0  # values above all
+    DIRECTIONS = 1  # of assertions, and the classes of exceptions
+    HELPERS = 2  # what is asserted in functions that tests call
+
+
 class Canaries:
     """What can be falsified in a test suite.
 
@@ -47,22 +56,26 @@ class Canaries:
 
     def __init__(self, suite: Suite, taken: Iterable[str]) -> None:
         self.trees = suite.trees
-        self.targets: dict[str, list[Target]] = {}
+        self.targets: dict[str, list[Target]] = {}  # by test function
+        self.helpers: list[list[Target]] = []  # of each function that tests call to have something asserted
         index = {id(n): (i, k) for i, tree in enumerate(suite.trees) for k, n in enumerate(ast.walk(tree))}
         module = _Module(suite.trees, {*taken, *suite.bare, *suite.imported, *(m.partition(".")[0] for m in suite.modules)})
-        for name, scope in _scopes(suite):
-            found = _Finder(module, scope).targets()
-            self.targets[name] = [
-                Target(*index[id(n)], change, sound, value) for n, change, sound, value in found if id(n) in index
-            ]
 
-    def draw(self, rng: random.Random, *, sound: bool = False) -> list[ast.Module]:
-        """A falsified copy of the test: one expectation in each test function, as far as it has one."""
+        def targets(scope: list[ast.AST]) -> list[Target]:
+            found = _Finder(module, scope).targets()
+            return [Target(*index[id(n)], change, sound, value) for n, change, sound, value in found if id(n) in index]
+
+        self.targets |= {name: targets(scope) for name, scope in _scopes(suite)}
+        self.helpers += [found for node in _helpers(suite) if (found := targets([node]))]
+
+    def draw(self, rng: random.Random, where: Where = Where.ANY, *, sound: bool = False) -> list[ast.Module]:
+        """A falsified copy of the test: one expectation in each test function, as far as it has one there."""
         trees = [copy.deepcopy(tree) for tree in self.trees]
         nodes: Nodes = [list(ast.walk(tree)) for tree in trees]
         changed: set[tuple[int, int]] = set()
-        for targets in self.targets.values():
-            target = _choice([t for t in targets if t.sound or not sound], rng)
+        for targets in self.helpers if where is Where.HELPERS else self.targets.values():
+            good = [t for t in targets if (t.sound or not sound) and not (t.value and where is Where.DIRECTIONS)]
+            target = _choice(good, rng)
             if target is not None and (target.tree, target.node) not in changed:
                 changed.add((target.tree, target.node))
                 target.change(nodes[target.tree][target.node], rng)
@@ -96,6 +109,15 @@ def _scopes(suite: Suite) -> list[tuple[str, list[ast.AST]]]:
             own = [part for part in node.body if isinstance(part, Function) and part.name.startswith("test")]
             scopes += [(f"{node.name}.{part.name}", [part]) for part in own]
     return scopes
+
+
+def _helpers(suite: Suite) -> list[ast.AST]:
+    """Functions and methods of a test that are no tests themselves."""
+    if suite.runner == "plain":
+        return []
+    places = [tree.body for tree in suite.trees]
+    places += [node.body for body in places for node in body if isinstance(node, ast.ClassDef)]
+    return [node for body in places for node in body if isinstance(node, Function) and not node.name.startswith("test")]
 
 
 # ------------------------------------------------------------------------------------------------------- what is known
@@ -256,7 +278,7 @@ class _Finder:
             return self._condition(node, "test", node.test, sound)
         if isinstance(node, ast.Call):
             name = ast.unparse(node.func).rpartition(".")[2]
-            if name in _RAISES and node.args:
+            if (name in _RAISES or name.startswith("assertRaises")) and node.args:
                 return [(node, _other_exception, sound, False)]
             if name.startswith("assert") or name in _COMPARING:
                 return self._call(node, name, sound)
@@ -267,10 +289,7 @@ class _Finder:
         found = [t for n in compared for t in self._comparison(n, sound and n is test)]
         for call in [n for n in ast.walk(test) if isinstance(n, ast.Call) and not self._uses(n)]:
             found += [t for arg in call.args if not self._taken(arg) for t in self._values(arg, False)]
-        values = any(value for *_, value in found)
-        if not values or not isinstance(test, ast.Compare):
-            found.append((owner, _negate(field), sound, False))
-        return found
+        return [*found, (owner, _negate(field), sound, False)]
 
     def _comparison(self, node: ast.Compare, sound: bool) -> list[Found]:
         sides = [node.left, *node.comparators]
@@ -291,7 +310,7 @@ class _Finder:
         equal = name in ("assertEqual", "assertEquals", "assertListEqual", "assertDictEqual", "assertTupleEqual",
                          "assertSetEqual", "assertCountEqual", "assertMultiLineEqual", "assertSequenceEqual")  # fmt: skip
         found = [t for a in expected for t in self._values(a, sound and equal)] if name not in _ORDER else []
-        if name in _OPPOSITE and (not found or name not in ("assertEqual", "assertIn")):
+        if name in _OPPOSITE:
             found.append((node, _other_method, sound, False))
         return found
 

@@ -85,9 +85,10 @@ def _program_imports(
     """The modules that stand for the program, what is imported from them, and the packages that nobody has."""
     foreign = [(name, names, node.lineno) for node in nodes for name, names in _imports(node) if _top(name) not in known]
     sure = {name for name, names, _ in foreign if not name or _plain(name) in _USUAL or defined.intersection(names)}
-    attributes = {node.value.id for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
-                  and node.attr in defined}  # fmt: skip
-    sure |= {name for name, names, _ in foreign if not names and _top(name) in attributes}
+    bases = {node.value.id for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+             and node.attr in defined}  # fmt: skip
+    aliases = [a for node in nodes if isinstance(node, ast.Import) for a in node.names]
+    sure |= {a.name for a in aliases if _top(a.name) not in known and (a.asname or _top(a.name)) in bases}
     if not sure and foreign and len({name for name, _, _ in foreign}) == 1 and not defined & _loads(nodes):
         sure = {foreign[0][0]}  # the one module that nobody has, of a test that takes the program from nowhere else
     modules = list(dict.fromkeys(name or "solution" for name, _, _ in foreign if name in sure))

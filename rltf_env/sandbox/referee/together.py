@@ -11,11 +11,12 @@ import ast
 import json
 import marshal
 import random
+import sys
 from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from rltf_env.sandbox.referee.canaries import Canaries
+from rltf_env.sandbox.referee.canaries import Canaries, Where
 from rltf_env.sandbox.referee.failures import (
     PASSED,
     RUNTIME_ERROR,
@@ -25,7 +26,7 @@ from rltf_env.sandbox.referee.failures import (
     raised,
     results_of,
 )
-from rltf_env.sandbox.referee.suite import Suite, read
+from rltf_env.sandbox.referee.suite import Suite, names_defined, read
 
 COPIES = 6  # falsified copies of a test that are kept
 CANARIES = 2  # copies that a program meets in a round, beside one run of the test as it is
@@ -152,6 +153,7 @@ class Together:
         self.suite, self.options, self.entry_point = suite, options, entry_point.partition(".")[0]
         if suite.runner == "pytest" and "pytest" not in options["packages"]:
             raise BadProblem('its tests need pytest, which is not among the judge\'s packages: packages=("pytest", ...)')
+        self.defined = names_defined(solutions)
         self.names: list[str] | None = None  # of the tests, once a reference has run them
         self.copies: list[tuple[bytes, set[str]]] = []  # compiled copies, and the tests that a reference fails in each
         self.unguarded: set[str] = set()  # tests of which no copy can be falsified
@@ -172,7 +174,7 @@ class Together:
         if self.proven:
             return
         self.proven = True
-        self._check_faults(run)
+        self.check_faults(run)
         reference = next((s for s in self._solutions if self._passes_some(run, s)), None)
         canaries = Canaries(self.suite, {self.entry_point} - {""})
         sound = reference is None
@@ -182,11 +184,20 @@ class Together:
             self.copies = [(copy, guarded) for copy in drawn] if guarded else []
             self.unguarded = set(canaries.targets) - guarded
             return
-        copies = self._run(run, reference, drawn)
-        names = set(self.names or ())
-        failed = [(copy, names - outcome.passed()) for copy, outcome in zip(drawn, copies, strict=True) if outcome.loaded]
-        self.copies = [(copy, tests) for copy, tests in failed if tests]
-        self.unguarded = {_base(name) for name in names} - {_base(name) for _, tests in self.copies for name in tests}
+        self._keep(run, reference, drawn)
+        for where in (Where.DIRECTIONS, Where.HELPERS):
+            if self.unguarded:
+                self._keep(run, reference, [_compiled(canaries.draw(self._secret, where)) for _ in range(CANARIES)])
+
+    def _keep(self, run: Run, reference: str, drawn: list[bytes]) -> None:
+        """Keeps the copies in which a reference fails some tests, if these had none before or the copies are the first."""
+        names, guarded = set(self.names or ()), {name for _, tests in self.copies for name in tests}
+        for copy, outcome in zip(drawn, self._run(run, reference, drawn), strict=True):
+            tests = names - outcome.passed() if outcome.rows else set()
+            if tests - guarded:
+                self.copies.append((copy, tests))
+        guarded = {_base(name) for _, tests in self.copies for name in tests}
+        self.unguarded = {_base(name) for name in names} - guarded
 
     def _passes_some(self, run: Run, source: str) -> bool:
         """True if this reference passes a test; its tests are then those that every program has to pass."""
@@ -195,8 +206,10 @@ class Together:
             self.names = [name for name, row in outcome.rows.items() if row.get("status") != Status.SKIPPED]
         return bool(outcome.passed())
 
-    def _check_faults(self, run: Run) -> None:
+    def check_faults(self, run: Run) -> None:
+        """Raises BadProblem if the test comes to the same whatever the program is."""
         names = dict.fromkeys([*self.suite.bare, *self.suite.imported, self.entry_point])
+        names = [name for name in names if name in self.defined or name not in sys.stdlib_module_names]
         given = "\n".join(f"{name} = __getattr__({name!r})" for name in names if name.isidentifier())
         (outcome,) = self._run(run, NULL + given, [self._real])
         rows = list(outcome.rows.values())
@@ -221,6 +234,7 @@ class Together:
             if syntax is not None:
                 return syntax, [], lines
             lines |= ran
+            self._check_names(outcomes)
             kept = [outcome for outcome, (_, tests) in zip(outcomes, order, strict=True) if tests is None]
             real += kept
             for outcome, (_, tests) in zip(outcomes, order, strict=True):
@@ -234,6 +248,14 @@ class Together:
     def width(self) -> int:
         """How many results a program gets."""
         return self.suite.tests if self.names is None else len(self.names)
+
+    def _check_names(self, outcomes: list[Outcome]) -> None:
+        """Raises BadProblem for a name that neither test nor program defines, though the program has what was asked for."""
+        missing = next((outcome.missing for outcome in outcomes if outcome.missing), [])
+        unasked = [name for name in missing if name not in self.defined and name != self.entry_point]
+        asked = self.entry_point not in missing if self.entry_point else any(n in sys.stdlib_module_names for n in unasked)
+        if unasked and asked and not self.suite.modules:
+            raise BadProblem(f"its test uses {unasked[0]!r}, which neither the test nor the program defines")
 
     def _fooled(self, outcome: Outcome, names: Iterable[str]) -> list[list[Any]]:
         name = min(names)

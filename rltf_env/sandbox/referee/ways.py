@@ -34,7 +34,7 @@ class Ways:
     def __init__(self, data: dict[str, Any], options: dict[str, Any]) -> None:
         self.data, self.options = data, options
         self.solutions: list[str] = data["solutions"]
-        self.defined = names_defined([*self.solutions, data["prefix"]])
+        self.defined = names_defined([*self.solutions, data["prefix"], data.get("starter", "")])
         self.together: dict[int, Together] = {}
         self.unproven: set[int] = set()  # judged apart, until a program fails: then the reference has to pass
         for index, case in enumerate(data["cases"]):
@@ -49,9 +49,11 @@ class Ways:
             raise BadProblem(f"the test of case {index} is not Python: {error}") from error
         if suite.collected or suite.modules or suite.guarded:
             self._put_together(index, suite)
-        elif self.solutions:
+        elif not suite.bare:
+            raise BadProblem(f"the test of case {index} uses nothing of the program")
+        elif self.solutions or crosses(suite, entry_point):
             self.unproven.add(index)
-        elif not crosses(suite, entry_point):
+        else:
             self._put_together(index, suite)
 
     def _put_together(self, index: int, suite: Suite) -> None:
@@ -64,17 +66,20 @@ class Ways:
     def settle(self, index: int, passes_apart: Any, run: Run) -> bool:
         """Decides about a script that a program has failed apart, once. True if it is judged together from now on.
 
+        Raises BadProblem if the test fails whatever the program is.
+
         Args:
             passes_apart: says of a reference whether it passes apart.
         """
         self.unproven.discard(index)
-        if any(map(passes_apart, self.solutions)) or self.options["require_apart"]:
+        if any(map(passes_apart, self.solutions)):
             return False
         case = self.data["cases"][index]
         texts = [text for text in (case[2], case[1]) if text.strip()]
         suite = suite_of(texts, (self.data["entry_point"] or "").partition(".")[0], self.defined, self.options)
         together = Together(suite, self.data["entry_point"] or "", self.solutions, self.options)
-        if not together.passes(run):
+        together.check_faults(run)
+        if self.options["require_apart"] or not together.passes(run):
             return False
         self.together[index] = together
         return True
@@ -101,6 +106,8 @@ def crosses(suite: Suite, entry_point: str) -> bool:
     nodes = [node for tree in suite.trees for node in ast.walk(tree)]
     own = {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
     taken = {entry_point, *suite.bare}
+    if entry_point and set(suite.bare) - {entry_point}:  # where it comes from is not plain from the text
+        return False
     if any(name[:1].isupper() for name in taken) or any(isinstance(node, _STRANGE) for node in nodes):
         return False
     return all(_plain(node, own, taken) for node in nodes)
