@@ -136,7 +136,9 @@ class Kind:
     EXITED = "Exited"  # ended the process before the case was answered; detail: the status
     MISSING_ENTRY_POINT = "MissingEntryPoint"
     UNREPRESENTABLE = "Unrepresentable"  # the result is not plain data, so it could not be compared
-    FOOLED_TEST = "FooledTest"  # passed a copy of the test in which an expectation is false, so it did not answer the test
+    FOOLED_TEST = (
+        "FooledTest"  # passed a copy of the test in which an expectation is false, so it did not answer the test
+    )
     NOT_RUN = "NotRun"  # an earlier case used up what the program had (one endless loop costs one time limit)
 
 
@@ -183,7 +185,8 @@ class Verdict:
 
     `executed` holds the 1-based lines that ran in at least one case, or None when that was not asked for. `judge` says who
     decided: backend and isolation level. `way` says how assertion scripts were run: `"apart"` from the program, `"together"` with
-    it, or both; `unguarded` how many tests ran together of which no expectation could be falsified. Two verdicts are equal when results and lines agree; times are not compared.
+    it, or `"apart+together"`; `unguarded` how many tests ran together of which no expectation could be falsified. Two verdicts
+    are equal when results and lines agree; times, judge and way are not compared.
     """
 
     results: tuple[CaseResult, ...]

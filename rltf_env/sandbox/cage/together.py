@@ -52,7 +52,7 @@ def prepare(case: tuple[str, Any]) -> int:
 
 def _import_runner(runner: str) -> None:
     if runner != "plain":
-        import unittest
+        pass
     if runner == "pytest":
         os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
         import pytest  # noqa: F401
@@ -97,7 +97,11 @@ def _program_module(names: list[str]) -> ModuleType:
             package = ModuleType(parent)
             package.__path__ = []
             sys.modules[parent] = package
-            setattr(package, last, module if sys.modules.get(f"{parent}.{last}") is None else sys.modules[f"{parent}.{last}"])
+            setattr(
+                package,
+                last,
+                module if sys.modules.get(f"{parent}.{last}") is None else sys.modules[f"{parent}.{last}"],
+            )
             parent, _, last = parent.rpartition(".")
         sys.modules[name] = module
     return module
@@ -146,8 +150,8 @@ def _has(module: ModuleType, name: str) -> bool:
 class _Deadline:
     """Raises TimeUp in what runs between `start` and `stop` after so much CPU time, where the system can do that."""
 
-    def __init__(self, seconds: float, setitimer: Any = getattr(signal, "setitimer", None)) -> None:
-        self.seconds, self.setitimer = seconds, setitimer
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.setitimer = seconds, getattr(signal, "setitimer", None)
 
     def start(self) -> None:
         if self.setitimer is not None:
@@ -159,6 +163,7 @@ class _Deadline:
             self.setitimer(signal.ITIMER_PROF, 0)
 
     def _up(self, *args: Any) -> None:
+        assert self.setitimer is not None
         self.setitimer(signal.ITIMER_PROF, 0.2)  # again, for a program that swallowed it
         raise TimeUp
 
@@ -213,7 +218,9 @@ def _by_unittest(test: ModuleType, own: dict[str, Any], deadline: _Deadline) -> 
         def __init__(self) -> None:
             super().__init__()
             self.rows: dict[str, Result] = {}
-            self.lost: Result = {"status": "error"}  # of the tests that a fixture of their class or module kept from running
+            self.lost: Result = {
+                "status": "error"
+            }  # of the tests that a fixture of their class or module kept from running
 
         def _note(self, case: Any, error: BaseException) -> None:
             row = _result(_name(case), error)
@@ -371,4 +378,7 @@ def _item_name(item: Any, rows: dict[Any, Result]) -> str:
 def _path(item: Any) -> list[Any]:
     """What a test lies in below its module, and itself."""
     chain = item.listchain()
-    return chain[next(i for i, node in enumerate(chain) if hasattr(node, "importtestmodule") or node.name == f"{MODULE}.py") + 1 :]
+    return chain[
+        next(i for i, node in enumerate(chain) if hasattr(node, "importtestmodule") or node.name == f"{MODULE}.py")
+        + 1 :
+    ]

@@ -125,7 +125,11 @@ def _top_level(found: metadata.Distribution) -> list[str]:
     listed = found.read_text("top_level.txt")
     if listed:
         return listed.split()
-    tops = {file.parts[0].removesuffix(".py") for file in found.files or () if file.suffix == ".py" and ".." not in file.parts}
+    tops = {
+        file.parts[0].removesuffix(".py")
+        for file in found.files or ()
+        if file.suffix == ".py" and ".." not in file.parts
+    }
     return sorted(name for name in tops if name.isidentifier())
 
 

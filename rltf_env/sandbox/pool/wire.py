@@ -9,7 +9,6 @@ from rltf_env.core import CallCase, Case, Problem, ScriptCase, StdinCase, Verdic
 from rltf_env.errors import InvalidProblem, UsageError
 from rltf_env.sandbox.values import Unrepresentable, dump
 
-
 REFERENCES = 3  # that show how a script is to be judged; more cost time, and the first mostly does
 
 

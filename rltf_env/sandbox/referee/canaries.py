@@ -59,7 +59,9 @@ class Canaries:
         self.targets: dict[str, list[Target]] = {}  # by test function
         self.helpers: list[list[Target]] = []  # of each function that tests call to have something asserted
         index = {id(n): (i, k) for i, tree in enumerate(suite.trees) for k, n in enumerate(ast.walk(tree))}
-        module = _Module(suite.trees, {*taken, *suite.bare, *suite.imported, *(m.partition(".")[0] for m in suite.modules)})
+        module = _Module(
+            suite.trees, {*taken, *suite.bare, *suite.imported, *(m.partition(".")[0] for m in suite.modules)}
+        )
 
         def targets(scope: list[ast.AST]) -> list[Target]:
             found = _Finder(module, scope).targets()
@@ -138,7 +140,12 @@ def _own_statements(tree: ast.Module) -> Iterator[ast.AST]:
     for node in tree.body:
         if isinstance(node, ast.ClassDef):
             for part in node.body:
-                if not isinstance(part, Function) or part.name in ("setUp", "setUpClass", "setup_method", "setup_class"):
+                if not isinstance(part, Function) or part.name in (
+                    "setUp",
+                    "setUpClass",
+                    "setup_method",
+                    "setup_class",
+                ):
                     yield part
         elif not isinstance(node, Function):
             yield node
@@ -210,7 +217,11 @@ def _elements(iterable: ast.expr) -> list[ast.expr]:
 
 def _parameters(decorator: ast.expr) -> Iterator[tuple[str, ast.expr | None]]:
     """Names and values of `pytest.mark.parametrize`."""
-    if not (isinstance(decorator, ast.Call) and ast.unparse(decorator.func).endswith("parametrize") and len(decorator.args) > 1):
+    if not (
+        isinstance(decorator, ast.Call)
+        and ast.unparse(decorator.func).endswith("parametrize")
+        and len(decorator.args) > 1
+    ):
         return
     names = decorator.args[0]
     listed = names.value.split(",") if isinstance(names, ast.Constant) and isinstance(names.value, str) else []
@@ -218,7 +229,11 @@ def _parameters(decorator: ast.expr) -> Iterator[tuple[str, ast.expr | None]]:
         listed = [str(n.value) for n in names.elts if isinstance(n, ast.Constant)]
     listed = [name.strip() for name in listed if name.strip()]
     for row in _elements(decorator.args[1]):
-        parts = _elements(row) if len(listed) > 1 else [_elements(row)[0] if isinstance(row, ast.Call) and row.args else row]
+        parts = (
+            _elements(row)
+            if len(listed) > 1
+            else [_elements(row)[0] if isinstance(row, ast.Call) and row.args else row]
+        )
         if len(parts) == len(listed):
             yield from zip(listed, parts, strict=True)
 
@@ -304,7 +319,9 @@ class _Finder:
     def _call(self, node: ast.Call, name: str, sound: bool) -> list[Found]:
         arguments = node.args[:2] if name in _TWO or name in _OPPOSITE else node.args
         if name in ("assertTrue", "assertFalse") and node.args:
-            found = [t for n in ast.walk(node.args[0]) if isinstance(n, ast.Compare) for t in self._comparison(n, False)]
+            found = [
+                t for n in ast.walk(node.args[0]) if isinstance(n, ast.Compare) for t in self._comparison(n, False)
+            ]
             return [*found, (node, _other_method, sound, False)]
         expected = [a for a in arguments if not self._taken(a)] or arguments[1:]
         equal = name in ("assertEqual", "assertEquals", "assertListEqual", "assertDictEqual", "assertTupleEqual",
@@ -323,9 +340,7 @@ class _Finder:
         for part in ast.walk(value):
             if isinstance(part, ast.Constant) and part.value is not ...:
                 found.append((part, _other_constant, sound, True))
-            elif isinstance(part, (ast.List, ast.Tuple)) and not part.elts:
-                found.append((part, _one_more, sound, True))
-            elif isinstance(part, ast.Dict) and not part.keys:
+            elif (isinstance(part, (ast.List, ast.Tuple)) and not part.elts) or (isinstance(part, ast.Dict) and not part.keys):
                 found.append((part, _one_more, sound, True))
             elif isinstance(part, (ast.Name, ast.Attribute)) and depth < 3:
                 name = _path(part)
@@ -382,7 +397,13 @@ def _other_text(text: str, rng: random.Random) -> str:
         return rng.choice("abcdefgxyz0123")
     letters = [i for i, c in enumerate(text) if c.isalnum()] or list(range(len(text)))
     at = rng.choice(letters)
-    pool = "0123456789" if text[at].isdigit() else "ABCDEFGHKLMNPRSTUVWXYZ" if text[at].isupper() else "abcdefghkmnprstuvwxyz"
+    pool = (
+        "0123456789"
+        if text[at].isdigit()
+        else "ABCDEFGHKLMNPRSTUVWXYZ"
+        if text[at].isupper()
+        else "abcdefghkmnprstuvwxyz"
+    )
     return text[:at] + rng.choice([c for c in pool if c.lower() != text[at].lower()]) + text[at + 1 :]
 
 
@@ -427,4 +448,6 @@ _EXCEPTIONS = ("BufferError", "ConnectionAbortedError", "BlockingIOError", "Chil
 
 def _other_exception(node: ast.Call, rng: random.Random) -> None:
     """An exception class that no right program raises where another was expected."""
-    node.args[0] = ast.Name(rng.choice([name for name in _EXCEPTIONS if name not in ast.unparse(node.args[0])]), ast.Load())
+    node.args[0] = ast.Name(
+        rng.choice([name for name in _EXCEPTIONS if name not in ast.unparse(node.args[0])]), ast.Load()
+    )

@@ -69,7 +69,9 @@ class Problem:
         self.request: bytes | None = None  # what a program is asked to do, once that is known
         self.data = data
         self.ways: Ways | None = None  # of its scripts, once a program is to be judged
-        self.apart: Problem | None = self  # with the cases that need not run together with the program; None: no such case
+        self.apart: Problem | None = (
+            self  # with the cases that need not run together with the program; None: no such case
+        )
 
     def choose(self, options: dict[str, Any]) -> Ways:
         """How its scripts are judged. Raises BadProblem where that cannot be."""
@@ -140,7 +142,9 @@ class Referee:
     def _settle(self, problem: Problem, ways: Ways, results: list[Result]) -> None:
         """Asks the references about each script that has just been failed for the first time."""
         for index in sorted(ways.unproven):
-            if results[index][0] != PASSED and ways.settle(index, lambda s, i=index: self._passes(s, problem, i), self.runner):
+            if results[index][0] != PASSED and ways.settle(
+                index, lambda s, i=index: self._passes(s, problem, i), self.runner
+            ):
                 problem.split()
 
     def _passes(self, source: str, problem: Problem, index: int) -> bool:
@@ -164,10 +168,17 @@ class Referee:
             syntax, rows, lines = together.judge(source, self.runner)
             if syntax is not None:
                 failed = syntax_failure(syntax, source)
-                return {"results": [[SYNTAX_ERROR, failed, 0.0, ""]] * problem.width, "lines": [] if self.options["trace"] else None}
+                return {
+                    "results": [[SYNTAX_ERROR, failed, 0.0, ""]] * problem.width,
+                    "lines": [] if self.options["trace"] else None,
+                }
             results += rows
             ran |= lines
-        way = Way.TOGETHER if "script" not in (problem.apart.kinds if problem.apart else []) else f"{Way.APART}+{Way.TOGETHER}"
+        way = (
+            Way.TOGETHER
+            if "script" not in (problem.apart.kinds if problem.apart else [])
+            else f"{Way.APART}+{Way.TOGETHER}"
+        )
         unguarded = sum(len(together.unguarded) for together in ways.together.values())
         lines = sorted(ran) if self.options["trace"] else None
         return {"results": results, "lines": lines, "way": way, "unguarded": unguarded}

@@ -83,7 +83,9 @@ def _program_imports(
     nodes: list[ast.AST], known: set[str], defined: set[str]
 ) -> tuple[list[str], list[str], list[tuple[str, int]]]:
     """The modules that stand for the program, what is imported from them, and the packages that nobody has."""
-    foreign = [(name, names, node.lineno) for node in nodes for name, names in _imports(node) if _top(name) not in known]
+    foreign = [
+        (name, names, node.lineno) for node in nodes for name, names in _imports(node) if _top(name) not in known
+    ]
     sure = {name for name, names, _ in foreign if not name or _plain(name) in _USUAL or defined.intersection(names)}
     bases = {node.value.id for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
              and node.attr in defined}  # fmt: skip
@@ -183,7 +185,9 @@ def _runner(
     names = {node.name for node in top if isinstance(node, Function)}
     plain = all(isinstance(f, ast.FunctionDef) and not f.decorator_list and not _parameters(f) for f in functions)
     own = all(unittest for _, unittest in classes)
-    fixtures = any("pytest" in ast.unparse(d) for n in nodes if isinstance(n, (*_DEFINITIONS,)) for d in n.decorator_list)
+    fixtures = any(
+        "pytest" in ast.unparse(d) for n in nodes if isinstance(n, (*_DEFINITIONS,)) for d in n.decorator_list
+    )
     return "unittest" if plain and own and not fixtures and not names & _XUNIT else "pytest"
 
 
@@ -198,7 +202,9 @@ def _parameters(node: Function) -> bool:
 def _calls_itself(top: list[ast.stmt], functions: list[Function]) -> bool:
     """True if the script calls a test function of its own: it is no suite to be collected, but runs as it stands."""
     names = {function.name for function in functions}
-    calls = [node for part in top if not isinstance(part, _DEFINITIONS) and not _is_guard(part) for node in ast.walk(part)]
+    calls = [
+        node for part in top if not isinstance(part, _DEFINITIONS) and not _is_guard(part) for node in ast.walk(part)
+    ]
     return any(isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id in names for n in calls)
 
 

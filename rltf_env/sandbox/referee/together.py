@@ -8,7 +8,6 @@ a program does to its process, it can only forge results, and forged results pas
 from __future__ import annotations
 
 import ast
-import json
 import marshal
 import random
 import sys
@@ -152,7 +151,9 @@ class Together:
     def __init__(self, suite: Suite, entry_point: str, solutions: list[str], options: dict[str, Any]) -> None:
         self.suite, self.options, self.entry_point = suite, options, entry_point.partition(".")[0]
         if suite.runner == "pytest" and "pytest" not in options["packages"]:
-            raise BadProblem('its tests need pytest, which is not among the judge\'s packages: packages=("pytest", ...)')
+            raise BadProblem(
+                'its tests need pytest, which is not among the judge\'s packages: packages=("pytest", ...)'
+            )
         self.defined = names_defined(solutions)
         self.names: list[str] | None = None  # of the tests, once a reference has run them
         self.copies: list[tuple[bytes, set[str]]] = []  # compiled copies, and the tests that a reference fails in each
@@ -253,13 +254,19 @@ class Together:
         """Raises BadProblem for a name that neither test nor program defines, though the program has what was asked for."""
         missing = next((outcome.missing for outcome in outcomes if outcome.missing), [])
         unasked = [name for name in missing if name not in self.defined and name != self.entry_point]
-        asked = self.entry_point not in missing if self.entry_point else any(n in sys.stdlib_module_names for n in unasked)
+        asked = (
+            self.entry_point not in missing if self.entry_point else any(n in sys.stdlib_module_names for n in unasked)
+        )
         if unasked and asked and not self.suite.modules:
             raise BadProblem(f"its test uses {unasked[0]!r}, which neither the test nor the program defines")
 
     def _fooled(self, outcome: Outcome, names: Iterable[str]) -> list[list[Any]]:
         name = min(names)
-        text = f"passed a copy of the test {name!r} in which an expectation is false" if name else "passed a falsified test"
+        text = (
+            f"passed a copy of the test {name!r} in which an expectation is false"
+            if name
+            else "passed a falsified test"
+        )
         bad = failure("FooledTest", text)
         return [self._row(RUNTIME_ERROR, bad, outcome) for _ in self._names(outcome)]
 

@@ -125,8 +125,9 @@ def _plain(node: ast.AST, own: set[str], taken: set[str]) -> bool:
     if isinstance(node, ast.Attribute):
         return isinstance(node.value, ast.Name) and node.value.id in _NUMBERS
     if isinstance(node, ast.Call):
-        known = isinstance(node.func, ast.Attribute) or (isinstance(node.func, ast.Name))
-        return known and (isinstance(node.func, ast.Attribute) or _callable(node.func.id, own, taken))  # type: ignore[attr-defined]
+        if isinstance(node.func, ast.Name):
+            return _callable(node.func.id, own, taken)
+        return isinstance(node.func, ast.Attribute)
     return True
 
 
