@@ -63,7 +63,7 @@ WALLS = {  # the longest name that fits a module rules it
     "rltf_env.sandbox": May((*VOCABULARY, "rltf_env.sandbox", "rltf_env.compare"), ("numpy",), OPTIONAL),
     "rltf_env.sandbox.pool": May((*VOCABULARY, "rltf_env.sandbox"), ("numpy",)),  # the caller's process
     "rltf_env.sandbox.referee": May(REFEREE),  # knows the answers
-    "rltf_env.sandbox.cage": May(CAGE),  # around and beside a program
+    "rltf_env.sandbox.cage": May(CAGE, (), ("pytest",)),  # around and beside a program
     "rltf_env.sandbox.values": May(()),
     "rltf_env.sandbox.frames": May(()),
     "rltf_env.compare": May(()),
@@ -82,6 +82,8 @@ WALLS = {  # the longest name that fits a module rules it
 MAY_RUN = {
     "rltf_env.sandbox.cage.program",  # the only place where what a program wrote is compiled and run
     "rltf_env.sandbox.referee.judge",  # the problem's own checker, and
+    "rltf_env.sandbox.cage.together",  # the program and its test, in one process
+    "rltf_env.sandbox.referee.together",  # compiles tests that run beside a program
     "rltf_env.sandbox.referee.script",  # (compiled here)
     "rltf_env.sandbox.referee.replay",  # its own assertions, in a process that never runs a line of the program
     "rltf_env.datasets._procedural_ops",  # references that it generated itself, to know their results

@@ -132,9 +132,6 @@ SCRIPTS = [
 def test_scripts_mean_what_they_mean_in_one_process(fork: PoolSandbox, text: str, source: str) -> None:
     setup = "import math\nfrom collections import Counter" if "math" in text or "Counter" in text else ""
     verdict = fork.run(source, script(text, setup, "f"))
-    if "push" in text:  # a list subclass leaves as a list: it has no push
-        assert verdict.outcome is not Outcome.PASSED
-        return
     assert verdict.outcome is Outcome.PASSED, verdict.failure
 
 
@@ -174,16 +171,23 @@ def test_helpers_that_the_problem_gives_are_its_own(fork: PoolSandbox) -> None:
     assert fork.run(cheat, problem).outcome is Outcome.WRONG_ANSWER
 
 
-def test_a_script_that_hands_over_code_of_its_own_is_refused_not_passed(fork: PoolSandbox) -> None:
-    with pytest.raises(InvalidProblem, match="cannot cross"):
-        fork.run("def f(g): return g(1)", script("assert f(lambda x: x + 1) == 2", entry_point="f"))
+def test_a_script_that_hands_over_code_of_its_own_runs_together_or_is_refused(fork: PoolSandbox) -> None:
+    problem = script("assert f(lambda x: x + 1) == 2", entry_point="f")
+    assert fork.run("def f(g): return g(1)", problem).way == "together"
+    with (
+        sandbox.load("forkserver", workers=1, require_apart=True) as strict,
+        pytest.raises(InvalidProblem, match="require_apart"),
+    ):
+        strict.run("def f(g): return g(1)", problem)
 
 
 def test_comparing_something_of_the_program_s_own_is_not_left_to_it(fork: PoolSandbox) -> None:
     source = "class A:\n    def __eq__(self, other): return True\ndef f(): return A()\ndef g(): return A"
-    for text in ("assert f() == 3", "assert 3 == f()", "assert f() in (1, 2)", "assert g() == 1", "assert f() > 1"):
+    for text in ("assert f() == 3", "assert 3 == f()", "assert f() in (1, 2)", "assert f() > 1"):
         verdict = fork.run(source, script(text, entry_point="f"))
         assert failure(verdict).kind == Kind.UNREPRESENTABLE, text
+    together = fork.run("def f(): pass\n" + source, script("from solution import f\nassert f() == 3", entry_point="f"))
+    assert failure(together).kind == Kind.FOOLED_TEST
 
 
 def test_values_that_make_the_test_run_on_and_on_are_a_timeout() -> None:

@@ -58,7 +58,8 @@ def test_a_checker_that_raises_did_not_find_the_answer_right(judge: PoolSandbox)
 )
 def test_values_that_cannot_be_handed_on_are_the_program_s_fault(judge: PoolSandbox, answer: str) -> None:
     source = f"def g(x): return 2\ndef f(n):\n{answer}\n"
-    assert kind(judge, source, script("assert g(f(1)) == 2", "f")) == Kind.UNREPRESENTABLE
+    right = "def g(x): return 2\ndef f(n): return n"
+    assert kind(judge, source, script("assert g(f(1)) == 2", "f", right)) == Kind.UNREPRESENTABLE
 
 
 def test_the_time_for_comparing_is_that_of_all_cases_together() -> None:
@@ -100,7 +101,8 @@ def g(x): return x + 1
 
 def test_a_program_is_not_asked_what_only_an_earlier_one_had_to_be(judge: PoolSandbox) -> None:
     texts = ("for x in items(3):\n    assert double(x) == 2 * x", "assert double(4) == 8")
-    problem = Problem("double", "", [ScriptCase(text) for text in texts], "double")
+    right = "def items(n): return list(range(n))\ndef double(x): return 2 * x\n"
+    problem = Problem("double", "", [ScriptCase(text) for text in texts], "double", solutions=[right])
     slow = "def double(x):\n    r = 0\n    for _ in range(x): r += 2\n    return r\n"
     hostile = "def items(n): return [10 ** 10] * 200\ndef double(x): return 2 * x\n"
     assert kind(judge, hostile, problem) is None

@@ -27,7 +27,7 @@ class Script:
         self._texts = [text for text in (setup, script) if text.strip()]
         self.codes = [compile(text, "<test>", "exec", dont_inherit=True) for text in self._texts]
         self.entry_point = (entry_point or "").partition(".")[0]
-        own, self.given = _given(given, self.entry_point)
+        own, self.given = helpers_given(given, self.entry_point)
         nodes = [node for text in self._texts for node in _walk(ast.parse(text))]
         bound = _bound(nodes) | own
         used = {node.id for node in nodes if isinstance(node, ast.Name)} - bound
@@ -147,7 +147,7 @@ _CLASS = re.compile(r"^\s*class\s", re.MULTILINE)
 _DEFINED = re.compile(r"^\f*(?:def|class)\s+(\w+)", re.MULTILINE)  # and what only looks like it, in a string
 
 
-def _given(source: str, entry_point: str) -> tuple[set[str], types.CodeType | None]:
+def helpers_given(source: str, entry_point: str) -> tuple[set[str], types.CodeType | None]:
     """Helper functions that come with the problem: the test uses its own copy of them, not what the program made of them."""
     if set(_DEFINED.findall(source)) <= {entry_point}:
         return set(), None

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from rltf_env.sandbox.referee.failures import BadProblem
+from rltf_env.sandbox.referee.script import helpers_given
 from rltf_env.sandbox.referee.suite import Suite, names_defined
 from rltf_env.sandbox.referee.together import Run, Together, suite_of
 
@@ -51,7 +52,7 @@ class Ways:
             self._put_together(index, suite)
         elif not suite.bare:
             raise BadProblem(f"the test of case {index} uses nothing of the program")
-        elif self.solutions or crosses(suite, entry_point):
+        elif self.solutions or crosses(suite, entry_point, helpers_given(self.data["prefix"], entry_point)[0]):
             self.unproven.add(index)
         else:
             self._put_together(index, suite)
@@ -94,23 +95,30 @@ _PURE = frozenset(
 _NUMBERS = frozenset(("math", "cmath"))
 _STRANGE = (
     *(ast.ClassDef, ast.With, ast.AsyncWith, ast.AsyncFor, ast.AsyncFunctionDef, ast.Await, ast.Yield, ast.YieldFrom),
-    *(ast.Delete, ast.Lambda, ast.Global, ast.Nonlocal, ast.Match),
+    *(ast.Delete, ast.Global, ast.Nonlocal, ast.Match),
 )
 
 
-def crosses(suite: Suite, entry_point: str) -> bool:
+def crosses(suite: Suite, entry_point: str, given: set[str]) -> bool:
     """True if a script does nothing but hand plain values to the program's functions and compare what they return.
 
-    Where no reference shows that judging apart is right, the text has to.
+    Where no reference shows that judging apart is right, the text has to. `given` are helpers that come with the problem.
     """
     nodes = [node for tree in suite.trees for node in ast.walk(tree)]
     own = {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
     taken = {entry_point, *suite.bare}
-    if entry_point and set(suite.bare) - {entry_point}:  # where it comes from is not plain from the text
+    if entry_point and set(suite.bare) - {entry_point, *given}:  # where it comes from is not plain from the text
         return False
     if any(name[:1].isupper() for name in taken) or any(isinstance(node, _STRANGE) for node in nodes):
         return False
+    ours = {id(arg) for node in nodes if isinstance(node, ast.Call) and _name(node.func) in _PURE for arg in node.args}
+    if any(isinstance(node, ast.Lambda) and id(node) not in ours for node in nodes):  # handed to the program, or kept
+        return False
     return all(_plain(node, own, taken) for node in nodes)
+
+
+def _name(node: ast.expr) -> str:
+    return node.id if isinstance(node, ast.Name) else ""
 
 
 def _plain(node: ast.AST, own: set[str], taken: set[str]) -> bool:
