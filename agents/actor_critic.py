@@ -98,27 +98,8 @@ class ActorCritic:
         return {**self.sampled, "rl_loss": metrics.pop("loss"), **metrics, "staleness": float(staleness)}
 
     def _loss(self, data: Batch, read: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        c, (logits, states) = self.config, read
-        values = self.head.values(states.detach())
-        logprobs = functional.token_logprobs(logits, data.tokens)
-        with torch.no_grad():
-            targets, advantages = functional.vtrace(
-                logprobs, data.logprobs, data.weights, values, data.token_mask, c.gamma, c.lam, c.rho
-            )
-        entropy = functional.token_entropy(logits if c.entropy else logits.detach())
-        error = functional.value_loss(values, values, targets, data.learn, 0.0, c.reduction, c.constant)
-        loss = functional.reinforce(logprobs, advantages, data.learn, c.reduction, c.constant)
-        bonus = functional.reduce(entropy, data.learn, c.reduction, c.constant)
-        with torch.no_grad():
-            cut = (logprobs - data.logprobs).exp() > c.rho
-            log = {
-                "value_loss": error.detach(),
-                "value": functional.masked_mean(values, data.learn),
-                "entropy": functional.masked_mean(entropy, data.learn),
-                "kl_behaviour": functional.masked_mean(functional.kl_estimate(data.logprobs, logprobs), data.learn),
-                "clip_fraction": functional.masked_mean(cut.float(), data.learn),
-            }
-        return loss + c.value_weight * error - c.entropy * bonus, log
+        logits, states = read
+        return loss(data, logits, self.head.values(states.detach()), self.config)
 
     # --------------------------------------------------------------------------------------------------------- refresh
 
@@ -160,6 +141,36 @@ class ActorCritic:
         self.rng.bit_generator.state = state["rng"]
         self.generator.set_state(state["generator"])
         self.sampled = dict(state["sampled"])
+
+
+def loss(data: Batch, logits: Tensor, values: Tensor, c: Config) -> tuple[Tensor, dict[str, Tensor]]:
+    """The loss at the head of this file, as assembled: a scalar to descend, and what to log.
+
+    Args:
+        data: `weights` are the rewards of the tokens, `logprobs` what they were really drawn with.
+        logits: (B, T, V), of the policy that learns.
+        values: (B, T), V.
+        c: the weights of the terms.
+    """
+    logprobs = functional.token_logprobs(logits, data.tokens)
+    with torch.no_grad():
+        targets, advantages = functional.vtrace(
+            logprobs, data.logprobs, data.weights, values, data.token_mask, c.gamma, c.lam, c.rho
+        )
+    entropy = functional.token_entropy(logits if c.entropy else logits.detach())
+    error = functional.value_loss(values, values, targets, data.learn, 0.0, c.reduction, c.constant)
+    policy_loss = functional.reinforce(logprobs, advantages, data.learn, c.reduction, c.constant)
+    bonus = functional.reduce(entropy, data.learn, c.reduction, c.constant)
+    with torch.no_grad():
+        cut = (logprobs - data.logprobs).exp() > c.rho
+        log = {
+            "value_loss": error.detach(),
+            "value": functional.masked_mean(values, data.learn),
+            "entropy": functional.masked_mean(entropy, data.learn),
+            "kl_behaviour": functional.masked_mean(functional.kl_estimate(data.logprobs, logprobs), data.learn),
+            "clip_fraction": functional.masked_mean(cut.float(), data.learn),
+        }
+    return policy_loss + c.value_weight * error - c.entropy * bonus, log
 
 
 def load(policy: Policy[Any], env: UnitTestEnv, *, seed: int, **options: Any) -> ActorCritic:

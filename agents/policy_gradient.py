@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -129,22 +130,8 @@ class PolicyGradient:
             self.write()
         samples = self.round.draw()
         staleness = self.learner.updates - np.mean([s.version for s in samples])
-        metrics = self.learner.step(samples, self.config.reduction, self._loss)
+        metrics = self.learner.step(samples, self.config.reduction, partial(loss, c=self.config))
         return {**self.sampled, "rl_loss": metrics.pop("loss"), **metrics, "staleness": float(staleness)}
-
-    def _loss(self, data: Batch, logits: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        c = self.config
-        logprobs = functional.token_logprobs(logits, data.tokens)
-        entropy = functional.token_entropy(logits) if c.entropy else functional.token_entropy(logits.detach())
-        log = {"entropy": functional.masked_mean(entropy.detach(), data.learn)}
-        loss, more = surrogate(logprobs, data, c.clip, c.clip_high, c.reduction, c.constant)
-        if c.kl:
-            kl = functional.kl_estimate(logprobs, data.extra["reference"])
-            loss = loss + c.kl * functional.reduce(kl, data.learn, c.reduction, c.constant)
-            log["kl_reference"] = functional.masked_mean(kl.detach(), data.learn)
-        if c.entropy:
-            loss = loss - c.entropy * functional.reduce(entropy, data.learn, c.reduction, c.constant)
-        return loss, log | more
 
     # ----------------------------------------------------------------------------------------------------------- round
 
@@ -193,28 +180,19 @@ class PolicyGradient:
         """float64 (problems, K): what each program earned, long ones and strayed ones less."""
         c = self.config
         earned = [e.feedback.total if c.credit == "program" else e.feedback.sequence for e in episodes]
-        returns = torch.tensor(earned, dtype=torch.float64)
-        if c.overlong == "punish":
-            limit = float(self.env.max_program_tokens)
-            lengths = torch.tensor([len(e.program) for e in episodes], dtype=torch.float64)
-            returns += c.overlong_weight * functional.soft_overlong(lengths, limit, c.overlong_cache * limit)
-        if c.kl_reward:
-            strayed = [float(((s.logprobs - s.extra["reference"]) * s.learn).sum()) for s in samples]
-            returns -= c.kl_reward * torch.tensor(strayed, dtype=torch.float64)
+        lengths = torch.tensor([len(e.program) for e in episodes], dtype=torch.float64)
+        ratios = [float(token_log_ratios(s).sum()) for s in samples] if c.kl_reward else [0.0 for _ in samples]
+        limit = float(self.env.max_program_tokens)
+        returns = program_returns(
+            torch.tensor(earned, dtype=torch.float64), lengths, torch.tensor(ratios, dtype=torch.float64), limit, c
+        )
         return returns.view(-1, c.samples_per_problem)
 
     def _weights(self, episodes: Sequence[Episode], returns: Tensor) -> list[np.ndarray]:
         """float32 (T,) for each program."""
         c = self.config
-        if c.advantage == "running":
-            advantages = returns - self.baseline
-            self.baseline += RUNNING * (float(returns.mean()) - self.baseline)
-        else:
-            advantages = ADVANTAGES[c.advantage](returns)
-        own = [
-            e.feedback.token_rewards if c.credit == "token" else np.zeros(len(e.program), np.float32) for e in episodes
-        ]
-        return [(t + a).astype(np.float32) for t, a in zip(own, advantages.flatten().tolist(), strict=True)]
+        advantages, self.baseline = program_advantages(returns, self.baseline, c)
+        return [token_weights(e, a, c) for e, a in zip(episodes, advantages.flatten().tolist(), strict=True)]
 
     # ----------------------------------------------------------------------------------------------------------- state
 
@@ -243,6 +221,64 @@ class PolicyGradient:
 RUNNING = 0.1  # the share of a round's mean return in the running mean
 
 
+def loss(data: Batch, logits: Tensor, c: Config) -> tuple[Tensor, dict[str, Tensor]]:
+    """The loss at the head of this file, as assembled: a scalar to descend, and what to log.
+
+    Args:
+        data: `weights` are the advantages A; with `c.kl`, `extra["reference"]` are the reference's log-probabilities.
+        logits: (B, T, V), of the policy that learns.
+        c: the weights of the terms; a term whose weight is 0 is left out.
+    """
+    logprobs = functional.token_logprobs(logits, data.tokens)
+    entropy = functional.token_entropy(logits) if c.entropy else functional.token_entropy(logits.detach())
+    log = {"entropy": functional.masked_mean(entropy.detach(), data.learn)}
+    total, more = surrogate(logprobs, data, c.clip, c.clip_high, c.reduction, c.constant)
+    if c.kl:
+        kl = functional.kl_estimate(logprobs, data.extra["reference"])
+        total = total + c.kl * functional.reduce(kl, data.learn, c.reduction, c.constant)
+        log["kl_reference"] = functional.masked_mean(kl.detach(), data.learn)
+    if c.entropy:
+        total = total - c.entropy * functional.reduce(entropy, data.learn, c.reduction, c.constant)
+    return total, log | more
+
+
+def program_returns(earned: Tensor, lengths: Tensor, log_ratios: Tensor, limit: float, c: Config) -> Tensor:
+    """What programs earned, less what long ones and those far from the reference lose: float64 (N,).
+
+    Args:
+        earned: (N,), of the reward.
+        lengths: (N,), in tokens, of at most `limit`.
+        log_ratios: (N,), log(policy / reference) of each whole program, in nats.
+    """
+    returns = earned.clone()
+    if c.overlong == "punish":
+        returns += c.overlong_weight * functional.soft_overlong(lengths, limit, c.overlong_cache * limit)
+    if c.kl_reward:
+        returns -= c.kl_reward * log_ratios
+    return returns
+
+
+def token_log_ratios(sample: Sample) -> np.ndarray:
+    """log(policy / reference) of each token, in nats, 0 where nothing is to be learnt: float32 (T,)."""
+    return (sample.logprobs - sample.extra["reference"]) * sample.learn
+
+
+def token_weights(e: Episode, advantage: float, c: Config) -> np.ndarray:
+    """float32 (T,): the advantage of the program, on each token; with token credit, plus what the token itself earned."""
+    own = e.feedback.token_rewards if c.credit == "token" else np.zeros(len(e.program), np.float32)
+    return (own + advantage).astype(np.float32)
+
+
+def program_advantages(returns: Tensor, baseline: float, c: Config) -> tuple[Tensor, float]:
+    """Advantages (problems, K) of returns (problems, K), and the running mean after them.
+
+    `baseline` is the running mean before; it is moved with `advantage="running"` alone.
+    """
+    if c.advantage != "running":
+        return ADVANTAGES[c.advantage](returns), baseline
+    return returns - baseline, baseline + RUNNING * (float(returns.mean()) - baseline)
+
+
 def surrogate(
     logprobs: Tensor, data: Batch, clip: float, clip_high: float, how: functional.Reduction, constant: float
 ) -> tuple[Tensor, dict[str, Tensor]]:
@@ -257,10 +293,10 @@ def surrogate(
         log["clip_fraction"] = functional.clip_fraction(
             logprobs, data.logprobs, data.weights, data.learn, clip, clip_high=high
         )
-    loss = functional.clipped_surrogate(
+    total = functional.clipped_surrogate(
         logprobs, data.logprobs, data.weights, data.learn, clip, how, constant, clip_high=high
     )
-    return loss, log
+    return total, log
 
 
 def bare_sample(e: Episode, overlong: Overlong = "judge") -> Sample:

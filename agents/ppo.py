@@ -27,7 +27,7 @@ from agents.decoding.sampling import Sampling
 from agents.journal import Journal
 from agents.learner import Learner, OptimiserConfig
 from agents.policies import value_head
-from agents.policy_gradient import Credit, Overlong, bare_sample, surrogate
+from agents.policy_gradient import Credit, Overlong, bare_sample, surrogate, token_log_ratios
 from agents.reference import Reference, read_each
 from agents.rollout import Sample, collect, pad_right, summary
 from agents.rounds import Round
@@ -106,17 +106,10 @@ class PPO:
         return {**self.sampled, "rl_loss": metrics.pop("loss"), **metrics}
 
     def _loss(self, data: Batch, read: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        c, (logits, states) = self.config, read
-        warm = self.learner.updates >= c.value_warmup
+        logits, states = read
+        warm = self.learner.updates >= self.config.value_warmup
         values = self.head.values(states if warm else states.detach())
-        old, returns = data.extra["values"], data.extra["returns"]
-        error = functional.value_loss(values, old, returns, data.learn, c.value_clip)
-        logprobs = functional.token_logprobs(logits if warm else logits.detach(), data.tokens)
-        loss, log = surrogate(logprobs, data, c.clip, c.clip, "token_mean", 1.0)
-        entropy = functional.masked_mean(functional.token_entropy(logits if c.entropy else logits.detach()), data.learn)
-        log |= {"value_loss": error.detach(), "entropy": entropy.detach()}
-        total = loss + c.value_weight * error - c.entropy * entropy
-        return (total if warm else c.value_weight * error), log
+        return loss(data, logits if warm else logits.detach(), values, self.config, head_alone=not warm)
 
     # ----------------------------------------------------------------------------------------------------------- round
 
@@ -131,7 +124,8 @@ class PPO:
         episodes = [e for group in groups for e in group]
         samples = [bare_sample(e, c.overlong) for e in episodes]
         samples, strayed = self._strayed(samples)
-        rewards = [self._rewards(e) - self.kl * s for e, s in zip(episodes, strayed, strict=True)]
+        limit = float(self.env.max_program_tokens)
+        rewards = [token_rewards(e, s, self.kl, limit, c) for e, s in zip(episodes, strayed, strict=True)]
         values = read_each(self.policy, samples, c.optimiser.micro_batch, self._values)
         samples = advantages(samples, rewards, values, c.gamma, c.lam)
         self.round.start(samples, c.epochs, c.batch_size, self.rng)
@@ -145,7 +139,7 @@ class PPO:
         if self.reference is None:
             return samples, [np.zeros(len(s.tokens), np.float32) for s in samples]
         marked = self.reference.marked(samples)
-        return samples, [(s.logprobs - s.extra["reference"]) * s.learn for s in marked]
+        return samples, [token_log_ratios(s) for s in marked]
 
     def _steer(self, strayed: Sequence[np.ndarray]) -> dict[str, float]:
         """Moves the KL coefficient by what the round's programs strayed, and says both."""
@@ -155,18 +149,6 @@ class PPO:
         if self.config.kl_target:
             self.kl = functional.adaptive_kl(self.kl, measured, self.config.kl_target, self.config.kl_rate)
         return {"kl_reference": measured, "kl_coefficient": used}
-
-    def _rewards(self, e: Episode) -> np.ndarray:
-        """float32 (T,): what each token earned, where it earned it or at the end."""
-        c, limit = self.config, float(self.env.max_program_tokens)
-        rewards = e.feedback.rewards.copy()
-        if c.credit == "program":
-            rewards = np.zeros_like(rewards)
-            rewards[-1] = e.feedback.total
-        if c.overlong == "punish":
-            length = torch.tensor(float(len(e.program)))
-            rewards[-1] += c.overlong_weight * float(functional.soft_overlong(length, limit, c.overlong_cache * limit))
-        return rewards
 
     def _values(self, data: Batch) -> Tensor:
         return self.head.values(self.policy.read(data)[1])
@@ -193,6 +175,45 @@ class PPO:
         self.rng.bit_generator.state = state["rng"]
         self.generator.set_state(state["generator"])
         self.sampled = dict(state["sampled"])
+
+
+def loss(
+    data: Batch, logits: Tensor, values: Tensor, c: Config, *, head_alone: bool = False
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The loss at the head of this file, as assembled: a scalar to descend, and what to log.
+
+    Args:
+        data: `weights` are the advantages A, `extra` the values at the time of writing and the returns G.
+        logits: (B, T, V), of the policy that learns.
+        values: (B, T), V.
+        c: the weights of the terms.
+        head_alone: the loss is the value term alone (`value_warmup`).
+    """
+    error = functional.value_loss(values, data.extra["values"], data.extra["returns"], data.learn, c.value_clip)
+    logprobs = functional.token_logprobs(logits, data.tokens)
+    policy_loss, log = surrogate(logprobs, data, c.clip, c.clip, "token_mean", 1.0)
+    entropy = functional.masked_mean(functional.token_entropy(logits if c.entropy else logits.detach()), data.learn)
+    log |= {"value_loss": error.detach(), "entropy": entropy.detach()}
+    total = policy_loss + c.value_weight * error - c.entropy * entropy
+    return (c.value_weight * error if head_alone else total), log
+
+
+def token_rewards(e: Episode, log_ratio: np.ndarray, kl: float, limit: float, c: Config) -> np.ndarray:
+    """float32 (T,): what each token earned, where it earned it or at the end, less the KL term.
+
+    Args:
+        log_ratio: (T,), log(policy / reference) of each token, in nats.
+        kl: weight of the KL term.
+        limit: tokens that a program may have.
+    """
+    rewards = e.feedback.rewards.copy()
+    if c.credit == "program":
+        rewards = np.zeros_like(rewards)
+        rewards[-1] = e.feedback.total
+    if c.overlong == "punish":
+        length = torch.tensor(float(len(e.program)))
+        rewards[-1] += c.overlong_weight * float(functional.soft_overlong(length, limit, c.overlong_cache * limit))
+    return rewards - kl * log_ratio
 
 
 def advantages(

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -131,24 +132,9 @@ class RLTF:
             metrics = self.learner.step(pairs, "token_mean", supervised_loss)
             return {**self.sampled, "supervised_loss": metrics.pop("loss"), **metrics}
         samples = self.buffer.draw_fresh(self.config.batch_size, self.rng, step, self.config.max_staleness)
-        metrics = self.learner.step(samples, self.config.reduction, self._loss)
+        metrics = self.learner.step(samples, self.config.reduction, partial(loss, c=self.config))
         staleness = step - np.mean([s.version for s in samples])
         return {**self.sampled, "rl_loss": metrics.pop("loss"), **metrics, "staleness": float(staleness)}
-
-    def _loss(self, data: Batch, logits: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        c = self.config
-        logprobs = functional.token_logprobs(logits, data.tokens)
-        with torch.no_grad():
-            log = {
-                "entropy": functional.masked_mean(functional.token_entropy(logits), data.learn),
-                "kl_behaviour": functional.masked_mean(functional.kl_estimate(data.logprobs, logprobs), data.learn),
-            }
-        if not c.clip:
-            return functional.reinforce(logprobs, data.weights, data.learn, c.reduction, c.constant), log
-        old = (logprobs, data.logprobs, data.weights, data.learn, c.clip)
-        with torch.no_grad():
-            log["clip_fraction"] = functional.clip_fraction(*old)
-        return functional.clipped_surrogate(*old, c.reduction, c.constant), log
 
     # --------------------------------------------------------------------------------------------------------- refresh
 
@@ -220,13 +206,9 @@ class RLTF:
         if baseline is not None:
             assert isinstance(self.env.reward, ComparativeReward)
             attempts = (Attempt(problem, e.program, e.verdict) for e in group)
-            return [_spread(self.env.reward.relative(attempt, baseline)) for attempt in attempts]
-        weights = [_spread(e.feedback) for e in group]
-        if self.config.baseline == "none":
-            return weights
-        whole = torch.tensor([e.feedback.sequence for e in group], dtype=torch.float64)
-        shift = (functional.leave_one_out(whole) - whole).numpy()
-        return [(w + s).astype(np.float32) for w, s in zip(weights, shift, strict=True)]
+            return [spread(self.env.reward.relative(attempt, baseline)) for attempt in attempts]
+        feedback = [e.feedback for e in group]
+        return list(map(spread, feedback)) if self.config.baseline == "none" else above_the_others(feedback)
 
     def _remember(self, problem: Problem, group: Sequence[Episode]) -> None:
         if self.config.baseline == "best_so_far":
@@ -265,9 +247,38 @@ class RLTF:
         self.sampled = dict(state["sampled"])
 
 
-def _spread(feedback: Feedback) -> np.ndarray:
+def loss(data: Batch, logits: Tensor, c: Config) -> tuple[Tensor, dict[str, Tensor]]:
+    """The loss at the head of this file, as assembled: a scalar to descend, and what to log.
+
+    Args:
+        data: `weights` are those of the tokens, `logprobs` what `c.ratio` compares with.
+        logits: (B, T, V), of the policy that learns.
+        c: how it is reduced and clipped.
+    """
+    logprobs = functional.token_logprobs(logits, data.tokens)
+    with torch.no_grad():
+        log = {
+            "entropy": functional.masked_mean(functional.token_entropy(logits), data.learn),
+            "kl_behaviour": functional.masked_mean(functional.kl_estimate(data.logprobs, logprobs), data.learn),
+        }
+    if not c.clip:
+        return functional.reinforce(logprobs, data.weights, data.learn, c.reduction, c.constant), log
+    old = (logprobs, data.logprobs, data.weights, data.learn, c.clip)
+    with torch.no_grad():
+        log["clip_fraction"] = functional.clip_fraction(*old)
+    return functional.clipped_surrogate(*old, c.reduction, c.constant), log
+
+
+def spread(feedback: Feedback) -> np.ndarray:
     """Whole-program reward on every token, plus each token's own: float32 (T,)."""
     return (feedback.token_rewards + feedback.sequence).astype(np.float32)
+
+
+def above_the_others(group: Sequence[Feedback]) -> list[np.ndarray]:
+    """`spread` of each program, less the mean whole-program reward of the group's others: float32 (T,) each."""
+    whole = torch.tensor([feedback.sequence for feedback in group], dtype=torch.float64)
+    shift = (functional.leave_one_out(whole) - whole).numpy()
+    return [(spread(feedback) + s).astype(np.float32) for feedback, s in zip(group, shift, strict=True)]
 
 
 def _rank(verdict: Verdict) -> tuple[int, float]:

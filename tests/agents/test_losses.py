@@ -1,0 +1,414 @@
+"""Every loss as its page assembles it, term by term, on a table that a reader can check with a pencil.
+
+One batch serves all pages: two programs of two tokens and one, over a vocabulary of two tokens.
+
+    token          p      p when written   ratio    A     p of the reference    log p       entropy
+    1st of 1st     1/2    2/5              5/4      1     1/4                   -0.693147   0.693147
+    2nd of 1st     1/4    1/2              1/2     -2     1/2                   -1.386294   0.562335
+    1st of 2nd     4/5    1/2              8/5      3     2/5                   -0.223144   0.500402
+
+At a token k3 = r - 1 - log r, r being what the other policy gives over what this one gives: with the reference 0.193147,
+0.306853, 0.193147. The slow test turns every sign in the functions of a page around and sees the tables fail.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+from collections.abc import Callable, Iterator
+from functools import partial
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from agents import actor_critic, policy_gradient, ppo, rltf, supervised
+from agents.core import Batch, Episode
+from agents.rollout import Sample
+from rltf_env.core import CaseResult, Feedback, Outcome, Program, Verdict
+
+LOGP = (-0.693147, -1.386294, -0.223144)
+ENTROPY = (0.693147, 0.562335, 0.500402)
+KL = (0.193147, 0.306853, 0.193147)
+
+
+def rows(first: float, second: float, third: float) -> torch.Tensor:
+    """(2, 2): the second program has one token."""
+    return torch.tensor([[first, second], [third, 0.0]])
+
+
+MASK = torch.tensor([[True, True], [True, False]])
+PADDING = torch.tensor([[0, 0], [0, 1 / 2]])  # a probability where there is no token
+PROBABILITIES = rows(1 / 2, 1 / 4, 4 / 5) + PADDING
+
+
+def logits() -> torch.Tensor:
+    """(2, 2, 2), of token 0, which is drawn, and of token 1."""
+    return torch.stack([PROBABILITIES, 1 - PROBABILITIES], -1).log().requires_grad_()
+
+
+def batch(weights: torch.Tensor | None = None, **extra: torch.Tensor) -> Batch:
+    prompt = torch.ones(2, 1, dtype=torch.long)
+    tokens, old = torch.zeros(2, 2, dtype=torch.long), (rows(2 / 5, 1 / 2, 1 / 2) + PADDING).log()
+    weights = rows(1, -2, 3) if weights is None else weights
+    return Batch(prompt, prompt > 0, tokens, MASK, MASK, weights, old, extra)
+
+
+def mean(a: float, b: float, c: float) -> float:
+    return (a + b + c) / 3
+
+
+def seq_sum(a: float, b: float, c: float) -> float:
+    return (a + b + c) / 2
+
+
+def seq_mean(a: float, b: float, c: float) -> float:
+    return ((a + b) / 2 + c) / 2
+
+
+REINFORCE = (1 * -LOGP[0], -2 * -LOGP[1], 3 * -LOGP[2])
+CLIPPED = (-1.2, 1.6, -3.6)  # 1.25 is held at 1.2; at 0.5 the worse of -1 and -1.6; 1.6 is held at 1.2
+CLIPPED_HIGH = (-1.25, 1.6, -4.5)  # held at 1.5 alone
+Table = Iterator[tuple[str, float, float]]  # what it is, what came, what is right
+
+# -------------------------------------------------------------------------------------------------------- the losses
+
+
+def of_policy_gradient(m: Any) -> Table:
+    """- ratio * A, clipped + kl * KL - entropy * H."""
+
+    def loss(**options: Any) -> float:
+        return float(m.loss(batch(reference=REFERENCE.log()), logits(), m.Config(**options))[0].detach())
+
+    yield "REINFORCE", loss(), seq_sum(*REINFORCE)
+    yield "mean over tokens", loss(reduction="token_mean"), mean(*REINFORCE)
+    yield "constant", loss(reduction="constant", constant=4.0), seq_sum(*REINFORCE) / 4
+    yield "clip", loss(clip=0.2), seq_sum(*CLIPPED)
+    yield "clip, constant", loss(clip=0.2, reduction="constant", constant=4.0), seq_sum(*CLIPPED) / 4
+    yield "clip-higher", loss(clip=0.2, clip_high=0.5), seq_sum(*CLIPPED_HIGH)
+    yield "KL", loss(kl=10.0), seq_sum(*REINFORCE) + 10 * seq_sum(*KL)
+    yield (
+        "KL, constant",
+        loss(kl=10.0, reduction="constant", constant=4.0),
+        seq_sum(*REINFORCE) / 4 + 2.5 * seq_sum(*KL),
+    )
+    yield "entropy", loss(entropy=10.0), seq_sum(*REINFORCE) - 10 * seq_sum(*ENTROPY)
+    yield "entropy, mean", loss(entropy=9.0, reduction="token_mean"), mean(*REINFORCE) - 9 * mean(*ENTROPY)
+    yield "GRPO", loss(clip=0.2, kl=10.0, reduction="seq_mean"), seq_mean(*CLIPPED) + 10 * seq_mean(*KL)
+    log = m.loss(batch(reference=REFERENCE.log()), logits(), m.Config(clip=0.2, clip_high=0.5, kl=1.0))[1]
+    yield "logged entropy", float(log["entropy"]), mean(*ENTROPY)
+    yield "logged KL to the reference", float(log["kl_reference"]), mean(*KL)
+    yield "logged KL to the policy that wrote", float(log["kl_behaviour"]), mean(*KL_BEHAVIOUR)
+    yield "logged share that is clipped", float(log["clip_fraction"]), 2 / 3  # the second and the third
+
+
+REFERENCE = rows(1 / 4, 1 / 2, 2 / 5) + PADDING
+KL_BEHAVIOUR = (0.026856, 0.193147, 0.129996)  # k3 of 5/4, 1/2, 8/5
+
+
+def of_policy_gradient_credit(m: Any) -> Table:
+    """What a program's tokens weigh."""
+    earned, lengths, ratios = (torch.tensor(pair, dtype=torch.float64) for pair in ((3, 1), (10, 8), (1, -2)))
+    long = {"overlong": "punish", "overlong_cache": 0.5, "overlong_weight": 0.5}  # -1 and -0.6 of 10 and 8 tokens
+    for what, options, right in (
+        ("return", {}, (3.0, 1.0)),
+        ("return, overlong", long, (2.5, 0.7)),
+        ("return, KL", {"kl_reward": 0.5}, (2.5, 2.0)),
+        ("return, both", {**long, "kl_reward": 0.5}, (2.0, 1.7)),
+    ):
+        yield from each(what, m.program_returns(earned, lengths, ratios, 10.0, m.Config(**options)), right)
+    for how, right in (("leave_one_out", (2, -2)), ("centred", (1, -1)), ("standardised", (1 / 1.0001, -1 / 1.0001))):
+        advantages, baseline = m.program_advantages(earned[None], 5.0, m.Config(advantage=how))
+        yield from each(how, advantages[0], right)
+        yield "the running mean stays", baseline, 5.0
+    advantages, baseline = m.program_advantages(earned[None], 4.0, m.Config(advantage="running"))
+    yield from each("running", advantages[0], (-1.0, -3.0))
+    yield "the running mean moves a tenth of the way", baseline, 3.8
+    yield from each("log-ratio", m.token_log_ratios(sample(0.5, 0.25)), (np.log(2), 0.0))
+    yield from each("program credit", m.token_weights(episode(), 2.0, m.Config()), (2, 2, 2))
+    yield from each("token credit", m.token_weights(episode(), 2.0, m.Config(credit="token")), (2.5, 1.0, 2.0))
+
+
+def of_ppo(m: Any) -> Table:
+    """Clipped ratio * A + value_weight * (V - G)^2 / 2 - entropy * H."""
+    values, old, returns = rows(0.5, 1.0, 2.0), rows(0.2, 1.1, 1.0), rows(1.0, 0.0, 1.0)
+    error, held = mean(0.25, 1, 1) / 2, mean(0.36, 1, 1) / 2  # within 0.2 of the old ones: 0.4, 1.0, 1.2
+
+    def loss(head_alone: bool = False, **options: Any) -> float:
+        c = m.Config(**{"value_weight": 0.0, "value_clip": 0.0, **options})
+        return float(m.loss(batch(values=old, returns=returns), logits(), values, c, head_alone=head_alone)[0].detach())
+
+    yield "clip", loss(), mean(*CLIPPED)
+    yield "a wider clip", loss(clip=0.5), mean(-1.25, 1.0, -4.5)
+    yield "value", loss(value_weight=10.0), mean(*CLIPPED) + 10 * error
+    yield "value, clipped", loss(value_weight=10.0, value_clip=0.2), mean(*CLIPPED) + 10 * held
+    yield "entropy", loss(entropy=10.0), mean(*CLIPPED) - 10 * mean(*ENTROPY)
+    yield "the head alone", loss(True, value_weight=10.0, entropy=10.0), 10 * error
+    log = m.loss(batch(values=old, returns=returns), logits(), values, m.Config(value_clip=0.2))[1]
+    yield "logged value loss", float(log["value_loss"]), held
+    yield "logged entropy", float(log["entropy"]), mean(*ENTROPY)
+
+
+def of_ppo_credit(m: Any) -> Table:
+    """Rewards, advantages and returns of tokens. The episode earned 0.5 and -1 on its tokens, and 2 as a whole."""
+    far = np.array([1.0, -2.0, 4.0], np.float32)
+    yield from each("token credit", m.token_rewards(episode(), far, 0.0, 4.0, m.Config()), (0.5, -1.0, 2.0))
+    yield from each("KL", m.token_rewards(episode(), far, 0.25, 4.0, m.Config()), (0.25, -0.5, 1.0))
+    whole = m.Config(credit="program")
+    yield from each("program credit", m.token_rewards(episode(), far, 0.0, 4.0, whole), (0.0, 0.0, 1.5))
+    long = m.Config(overlong="punish", overlong_cache=0.75, overlong_weight=3.0)  # 2 of the 3 tokens in which it grows
+    yield from each("overlong", m.token_rewards(episode(), far, 0.0, 4.0, long), (0.5, -1.0, 0.0))
+    rewards, values = [np.array([1.0, 0.0], np.float32)], [np.array([0.0, 0.5], np.float32)]
+    (credited,) = m.advantages([sample(0.5, 0.25, learn=(True, True))], rewards, values, 1.0, 1.0)
+    yield from each("advantages, whitened", credited.weights, (1.0, -1.0))  # of 1.0 and -0.5
+    yield from each("returns", credited.extra["returns"], (1.0, 0.0))
+    yield from each("values", credited.extra["values"], (0.0, 0.5))
+
+
+def of_actor_critic(m: Any) -> Table:
+    """- A log p + value_weight * (V - v)^2 / 2 - entropy * H; ratios held at 1: 1, 1/2, 1.
+
+    The first program: delta 1/2 * (2 - 1) and 0 + 1 - 0.5, hence v = 0.5 + 0.5 + 0.5 and 1 + 0.5, A = 1.5 - 0.5 and 1/2 * (2 - 1).
+    """
+    values, rewards = rows(0.5, 1.0, 2.0), rows(0, 2, 3)
+    policy, error = mean(-LOGP[0], -0.5 * LOGP[1], -LOGP[2]), mean(1, 0.25, 1) / 2
+
+    def loss(values: torch.Tensor = values, **options: Any) -> float:
+        c = m.Config(**{"value_weight": 0.0, "lam": 1.0, **options})
+        return float(m.loss(batch(rewards), logits(), values, c)[0].detach())
+
+    yield "policy", loss(), policy
+    yield "value", loss(value_weight=10.0), policy + 10 * error
+    yield "entropy", loss(entropy=10.0), policy - 10 * mean(*ENTROPY)
+    yield "sum", loss(reduction="seq_sum", entropy=1.0, value_weight=1.0), 1.5 * (policy + error - mean(*ENTROPY))
+    log = m.loss(batch(rewards), logits(), values, m.Config(lam=1.0))[1]
+    yield "logged value loss", float(log["value_loss"]), error
+    yield "logged value", float(log["value"]), mean(0.5, 1, 2)
+    yield "logged entropy", float(log["entropy"]), mean(*ENTROPY)
+    yield "logged KL to the policy that wrote", float(log["kl_behaviour"]), mean(*KL_BEHAVIOUR)
+    yield "logged share that is held", float(log["clip_fraction"]), 2 / 3
+
+
+def of_rltf(m: Any) -> Table:
+    """- weight * log p, or with a clip - ratio * weight."""
+
+    def loss(**options: Any) -> tuple[float, dict[str, torch.Tensor]]:
+        value, log = m.loss(batch(), logits(), m.Config(**options))
+        return float(value.detach()), log
+
+    yield "the paper's", loss()[0], seq_sum(*REINFORCE)
+    yield "the released code's", loss(reduction="token_mean")[0], mean(*REINFORCE)
+    yield "constant", loss(reduction="constant", constant=4.0)[0], seq_sum(*REINFORCE) / 4
+    value, log = loss(clip=0.2)
+    yield "clip", value, seq_sum(*CLIPPED)
+    yield "logged share that is clipped", float(log["clip_fraction"]), 1.0
+    yield "logged share with a wide clip", float(loss(clip=0.4)[1]["clip_fraction"]), 2 / 3
+    yield "logged entropy", float(log["entropy"]), mean(*ENTROPY)
+    yield "logged KL to the policy that wrote", float(log["kl_behaviour"]), mean(*KL_BEHAVIOUR)
+    yield from each("weights", m.spread(episode().feedback), (2.5, 1.0, 2.0))
+    first, second = m.above_the_others([episode().feedback, episode(sequence=5.0).feedback])  # 2 and 5 as a whole
+    yield from each("the worse of two", first, (-2.5, -4.0, -3.0))
+    yield from each("the better of two", second, (3.5, 2.0, 3.0))
+
+
+def of_supervised(m: Any) -> Table:
+    yield "cross-entropy", float(m.supervised_loss(batch(), logits())[0].detach()), -mean(*LOGP)
+
+
+def each(what: str, values: Any, right: tuple[float, ...]) -> Table:
+    assert len(values) == len(right)
+    for i, (value, expected) in enumerate(zip(values, right, strict=True)):
+        yield f"{what} [{i}]", float(value), expected
+
+
+def episode(sequence: float = 2.0) -> Episode:
+    """Three tokens that earned 0.5, -1 and nothing themselves."""
+    tokens, zeros = np.array([0, 1, 2]), np.zeros(3, np.float32)
+    program = Program(tokens, "abc", tokens)
+    feedback = Feedback.build(program, "table", sequence=sequence, tokens=[0.5, -1.0, 0.0])
+    verdict = Verdict((CaseResult(Outcome.PASSED, None),))
+    return Episode("p", np.array([1]), program, zeros, zeros, verdict, feedback, 0)
+
+
+def sample(p: float, reference: float, learn: tuple[bool, bool] = (True, False)) -> Sample:
+    own, other = (np.log(np.full(2, x, np.float32)) for x in (p, reference))
+    zeros = np.zeros(2, np.float32)
+    return Sample(np.array([1]), np.array([0, 1]), np.array(learn), zeros, own, extra={"reference": other})
+
+
+TABLES: dict[str, tuple[ModuleType, Callable[[Any], Table], tuple[str, ...]]] = {
+    "policy_gradient": (policy_gradient, of_policy_gradient, ("loss", "surrogate")),
+    "policy_gradient_credit": (
+        policy_gradient,
+        of_policy_gradient_credit,
+        ("program_returns", "program_advantages", "token_log_ratios", "token_weights"),
+    ),
+    "ppo": (ppo, of_ppo, ("loss",)),
+    "ppo_credit": (ppo, of_ppo_credit, ("token_rewards", "advantages")),
+    "actor_critic": (actor_critic, of_actor_critic, ("loss",)),
+    "rltf": (rltf, of_rltf, ("loss", "spread", "above_the_others")),
+    "supervised": (supervised, of_supervised, ("supervised_loss",)),
+}
+
+
+def wrong(table: Table) -> list[str]:
+    return [
+        f"{what}: expected {right:.6f}, got {value:.6f}"
+        for what, value, right in table
+        if not abs(value - right) <= 2e-5 * max(1, abs(right))
+    ]
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_what_a_page_assembles_is_what_the_table_says(name: str) -> None:
+    module, table, _ = TABLES[name]
+    assert not wrong(table(module))
+
+
+# ------------------------------------------------------------------------------------------------ the way each term pulls
+
+
+def entropy_of(logits: torch.Tensor) -> float:
+    return float(-(logits.log_softmax(-1) * logits.softmax(-1)).sum(-1)[MASK].sum().detach())
+
+
+def distance(logits: torch.Tensor) -> float:
+    """To the reference's probabilities."""
+    return float((logits.softmax(-1)[..., 0] - REFERENCE)[MASK].square().sum().detach())
+
+
+def chance(logits: torch.Tensor) -> float:
+    return float(logits.softmax(-1)[..., 0][MASK].sum().detach())
+
+
+@pytest.mark.parametrize("module", [policy_gradient, ppo, actor_critic], ids=lambda m: m.__name__)
+def test_the_entropy_term_makes_a_policy_less_certain(module: Any) -> None:
+    before = logits()
+    step(module, before, "entropy")
+    assert entropy_of(after(before)) > entropy_of(before)
+
+
+def test_the_kl_term_pulls_a_policy_to_the_reference() -> None:
+    before = logits()
+    policy_gradient.loss(silent(), before, policy_gradient.Config(kl=1.0))[0].backward()
+    assert distance(after(before)) < distance(before)
+
+
+def test_the_value_term_pulls_values_to_the_returns() -> None:
+    values = torch.zeros(2, 2, requires_grad=True)
+    ppo.loss(silent(), logits(), values, ppo.Config(value_clip=0.0))[0].backward()
+    assert values.grad is not None
+    assert bool((values.grad[MASK] < 0).all())  # all returns are 1
+
+
+@pytest.mark.parametrize("module", [policy_gradient, ppo, rltf], ids=lambda m: m.__name__)
+def test_what_weighs_more_than_nothing_becomes_likelier(module: Any) -> None:
+    before = logits()
+    arguments = (torch.zeros(2, 2),) if module is ppo else ()
+    data = batch(torch.ones(2, 2), values=torch.zeros(2, 2), returns=torch.zeros(2, 2))
+    module.loss(data, before, *arguments, module.Config(clip=0.9))[0].backward()
+    assert chance(after(before)) > chance(before)
+
+
+def step(module: Any, before: torch.Tensor, term: str) -> None:
+    arguments = () if module is policy_gradient else (torch.zeros(2, 2),)
+    module.loss(silent(), before, *arguments, module.Config(**{term: 1.0}))[0].backward()
+
+
+def silent() -> Batch:
+    """Nothing weighs anything."""
+    zeros = torch.zeros(2, 2)
+    return batch(zeros, reference=REFERENCE.log(), values=zeros, returns=torch.ones(2, 2))
+
+
+def after(logits: torch.Tensor) -> torch.Tensor:
+    assert logits.grad is not None
+    return (logits - 0.1 * logits.grad).detach()
+
+
+# -------------------------------------------------------------------------------------------------------------- mutants
+
+
+class Sites(ast.NodeVisitor):
+    """The places where a sign, a comparison, a bound or a choice can be turned around: `(node, what to do with it)`."""
+
+    def __init__(self) -> None:
+        self.ways: list[tuple[ast.AST, Callable[[], None]]] = []
+
+    def visit_BinOp(self, node: ast.BinOp | ast.AugAssign) -> None:
+        for old, new in ((ast.Add, ast.Sub), (ast.Sub, ast.Add), (ast.Mult, ast.Div)):
+            if isinstance(node.op, old):
+                self.ways.append((node, partial(setattr, node, "op", new())))
+        self.generic_visit(node)
+
+    visit_AugAssign = visit_BinOp
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> None:
+        if isinstance(node.op, ast.USub):
+            self.ways.append((node, partial(setattr, node, "op", ast.UAdd())))
+        self.generic_visit(node)
+
+    def visit_Compare(self, node: ast.Compare) -> None:
+        for old, new in ((ast.Gt, ast.Lt), (ast.Lt, ast.Gt), (ast.Eq, ast.NotEq), (ast.NotEq, ast.Eq)):
+            if isinstance(node.ops[0], old):
+                self.ways.append((node, partial(setattr, node, "ops", [new()])))
+        self.generic_visit(node)
+
+    def visit_IfExp(self, node: ast.IfExp) -> None:
+        self.ways.append((node, partial(node.__dict__.update, body=node.orelse, orelse=node.body)))
+        self.generic_visit(node)
+
+    def visit_Call(self, node: ast.Call) -> None:
+        if len(node.args) >= 2 and ast.unparse(node.func).startswith("functional."):  # which of two is the other
+            self.ways.append((node, partial(setattr, node, "args", [node.args[1], node.args[0], *node.args[2:]])))
+        self.generic_visit(node)
+
+
+def mutants(module: ModuleType, functions: tuple[str, ...]) -> Iterator[tuple[str, ModuleType]]:
+    """The module with one thing turned around in one of the functions, each in turn; and what then stands there."""
+    assert module.__file__
+    with open(module.__file__, encoding="utf-8") as file:
+        whole = ast.parse(file.read())
+    for name in functions:
+        for i in range(len(sites(whole, name))):
+            tree = copy.deepcopy(whole)
+            node, turn_around = sites(tree, name)[i]
+            turn_around()
+            mutant = ModuleType(module.__name__)
+            exec(compile(ast.fix_missing_locations(tree), f"<{name}, mutant {i}>", "exec"), mutant.__dict__)
+            yield f"{name}: {ast.unparse(node)}", mutant
+
+
+def sites(tree: ast.Module, name: str) -> list[tuple[ast.AST, Callable[[], None]]]:
+    (function,) = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name)
+    visitor = Sites()
+    for statement in function.body:
+        visitor.visit(statement)
+    return visitor.ways
+
+
+SAME = (  # what turned around is a product as before, or leaves the value as it is (its gradient is tested above)
+    "functional.reinforce(",
+    "functional.value_loss(values, values,",
+    "logits.detach() if c.entropy else logits",
+    "functional.token_entropy(logits.detach()) if c.entropy else functional.token_entropy(logits)",
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TABLES)
+def test_every_sign_that_is_turned_around_is_noticed(name: str) -> None:
+    module, table, functions = TABLES[name]
+    texts = {text: noticed(table, mutant) for text, mutant in mutants(module, functions)}
+    assert len(texts) >= len(functions)
+    unnoticed = [text for text, seen in texts.items() if not seen and not text.partition(": ")[2].startswith(SAME)]
+    assert not unnoticed, "\n".join(unnoticed)
+
+
+def noticed(table: Callable[[Any], Table], mutant: ModuleType) -> bool:
+    try:
+        return bool(wrong(table(mutant)))
+    except Exception:  # it does not even run
+        return True
