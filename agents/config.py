@@ -22,8 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from agents import trackers
 from agents.decoding.sampling import Sampling
+from agents.running import trackers
 from rltf_env.errors import DataError, MissingData, UnknownName, UsageError
 
 T = TypeVar("T")
@@ -85,7 +85,7 @@ class Eval:
 
 @dataclass(frozen=True)
 class Scale:
-    """Processes that write and judge programs while the run learns. See `agents.scale`.
+    """Processes that write and judge programs while the run learns. See `agents.actors.pool`.
 
     Args:
         generators: how many; 0: the run writes by itself, between updates, the same to the bit every time.

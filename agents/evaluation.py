@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from agents.core import Episode, Policy, generators
-from agents.public import AnyDecoder
+from agents.decoding.examples import AnyDecoder
 from agents.rollout import collect
 from rltf_env import datasets
 from rltf_env.core import Outcome, Problem, Verdict

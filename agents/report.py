@@ -19,9 +19,9 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape as markup
 
-from agents._svg import Curve, chart
-from agents.folders import EVALUATIONS, METRICS, SAMPLES, records, write_text
-from agents.journal import Shown
+from agents.running._svg import Curve, chart
+from agents.running.folder import EVALUATIONS, METRICS, SAMPLES, records, write_text
+from agents.running.journal import Shown
 from rltf_env.errors import DataError, MissingData, RLTFError
 from rltf_env.view import ansi
 

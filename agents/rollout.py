@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from agents.core import Batch, Completion, Episode, Policy
-from agents.journal import Journal
+from agents.decoding.examples import AnyDecoder, inform
 from agents.policies.causal import pad_left
-from agents.public import AnyDecoder, inform
+from agents.running.journal import Journal
 from rltf_env import prompts as wording
 from rltf_env.core import Attempt, BoolArray, FloatArray, IntArray, Judgement, Outcome, Problem, Program
 from rltf_env.env import UnitTestEnv

@@ -1,6 +1,6 @@
 """`python -m agents.train RECIPE [table.key=value ...]`: one run, from a recipe to a trained policy.
 
-The run folder (`[run] out`, default `runs/<name>`) receives `recipe.toml` (resolved), what `agents.folders` lists,
+The run folder (`[run] out`, default `runs/<name>`) receives `recipe.toml` (resolved), what `agents.running.folder` lists,
 `checkpoints/`, `policy/` (a plain transformers folder) and `summary.json`. The same command continues a run that was cut
 off, from its last checkpoint, to the same numbers as if it had not been. `python -m agents.report RUN` makes a page of it.
 """
@@ -26,13 +26,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress
 
-from agents import checkpoint, folders, scale, trackers
+from agents.actors import pool
 from agents.config import Recipe, read, trained_with
 from agents.core import Agent, Policy
 from agents.evaluation import Evaluation, evaluate
-from agents.folders import Folder
-from agents.journal import Journal
-from agents.live import Screen
+from agents.running import checkpoint, trackers
+from agents.running import folder as run_folder
+from agents.running.folder import Folder
+from agents.running.journal import Journal
+from agents.running.panel import Screen
 from rltf_env import datasets, plugins, prompts, sources
 from rltf_env.core import Problem
 from rltf_env.env import MissingDataWarning, UnitTestEnv
@@ -64,7 +66,7 @@ def train(recipe: Recipe, console: Console | None = None) -> dict[str, Any]:
     """
     console = console or Console(quiet=True)
     out = Path(recipe.run.out or f"runs/{recipe.run.name}")
-    with checkpoint.room(out), folders.alone(out), ExitStack() as stack:
+    with checkpoint.room(out), run_folder.alone(out), ExitStack() as stack:
         if recipe.run.threads:
             stack.enter_context(_threads(recipe.run.threads))
         saved = _open(out, recipe)
@@ -78,17 +80,17 @@ def train(recipe: Recipe, console: Console | None = None) -> dict[str, Any]:
                 sources.restore(env.source, saved["source"])
             done, evaluations = saved["step"], saved["evaluations"]
             console.print(f"Continuing [bold]{escape(str(out))}[/] after update {done}.")
-        stack.enter_context(scale.generators(recipe, agent, out))
+        stack.enter_context(pool.generators(recipe, agent, out))
         measure = Measure(recipe, policy, env)
         _check_prompts(env, measure.problems)
         run = recipe.run
         tracked = stack.enter_context(trackers.opened(run.trackers, out, run.name, recipe.to_dict(), done))
-        folder = stack.enter_context(folders.opened(out, done, tracked))
+        folder = stack.enter_context(run_folder.opened(out, done, tracked))
         screen = stack.enter_context(Screen(console, run.name, run.updates, done, run.log_every))
         _loop(recipe, agent, measure, folder, done, evaluations, screen)
         summary = _summary(recipe, env, evaluations)
         save_policy(policy, out / "policy")
-        folders.write_text(out / "summary.json", folders.to_json(summary, indent=1))
+        run_folder.write_text(out / "summary.json", run_folder.to_json(summary, indent=1))
     return summary
 
 
@@ -195,7 +197,7 @@ def make_agent(recipe: Recipe, policy: Policy[Any], env: UnitTestEnv) -> Agent:
     """The agent that the recipe names."""
     options = dict(recipe.agent)
     kind = _kind(options, "agent")
-    return plugins.find("", kind, package="agents")(policy, env, seed=recipe.run.seed, **options)
+    return plugins.find("algorithms", kind, package="agents")(policy, env, seed=recipe.run.seed, **options)
 
 
 def _kind(options: dict[str, Any], table: str) -> str:
@@ -260,7 +262,7 @@ def _open(out: Path, recipe: Recipe) -> dict[str, Any] | None:
         )
     for leftover in out.glob(".*.tmp"):  # of a killed writer
         checkpoint.remove(leftover)
-    folders.write_text(out / "recipe.toml", tomli_w.dumps(recipe.to_dict()))
+    run_folder.write_text(out / "recipe.toml", tomli_w.dumps(recipe.to_dict()))
     return saved
 
 

@@ -19,8 +19,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from agents.checkpoint import write_atomically
 from agents.config import Recipe, read
+from agents.running.checkpoint import write_atomically
 from agents.train import quiet_libraries, train
 from benchmarks.metrics import Comparison, Interval, bootstrap_interval, paired_permutation
 from rltf_env.core import Outcome

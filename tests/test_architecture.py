@@ -102,7 +102,7 @@ PEERS = {
 }  # used, measured or shown beside us where installed, never needed
 MAY_SEED = {
     "rltf_env.sandbox.cage.program",  # in the judge's own processes, so that a program is judged the same every time
-    "agents.decoding._vllm",  # gives back what vLLM took
+    "agents.engines.vllm",  # gives back what vLLM took
 }
 MAKERS = (
     "default_rng",
@@ -388,19 +388,27 @@ def test_tests_are_no_package_that_could_shadow_the_real_one() -> None:
         ("rltf_env.plain", "from rltf_env.datasets import _files", "may not import rltf_env.datasets._files"),
         ("agents.functional", "import numpy as np", "may not import numpy"),
         ("agents.functional", "from agents.core import Batch", "may not import agents.core"),
-        ("agents.rltf", "from benchmarks.metrics import pass_at_k", "may not import benchmarks.metrics"),
+        ("agents.algorithms.rltf", "from benchmarks.metrics import pass_at_k", "may not import benchmarks.metrics"),
         ("rltf_env.env", "def f():\n    print('x')", "print in a library"),
-        ("agents.rltf", "from rich import print\ndef f():\n    print('x')", "rich.print in a library"),
-        ("agents.rltf", "import numpy as np\ndef f():\n    np.random.seed(0)", "numpy.random.seed"),
-        ("agents.rltf", "from numpy import random\ndef f():\n    return random.rand()", "numpy.random.rand"),
-        ("agents.rltf", "from random import choice\ndef f(x):\n    return choice(x)", "random.choice"),
-        ("agents.rltf", "import torch\ndef f():\n    torch.manual_seed(0)", "torch.manual_seed"),
-        ("agents.rltf", "import torch\ndef f(p):\n    return torch.multinomial(p, 1)", "torch.multinomial"),
-        ("agents.rltf", "import torch\ntorch.set_num_threads(1)", "runs at import"),
-        ("agents.rltf", "import warnings\nfor c in ():\n    warnings.simplefilter('ignore', c)", "runs at import"),
-        ("agents.rltf", "def f(out):\n    return eval(out)", "eval outside the cage"),
-        ("agents.rltf", "import pickle\ndef f(out):\n    return pickle.loads(out)", "pickle.loads outside the cage"),
-        ("agents.rltf", "import torch\ndef f(p):\n    return torch.load(p)", "weights_only"),
+        ("agents.algorithms.rltf", "from rich import print\ndef f():\n    print('x')", "rich.print in a library"),
+        ("agents.algorithms.rltf", "import numpy as np\ndef f():\n    np.random.seed(0)", "numpy.random.seed"),
+        ("agents.algorithms.rltf", "from numpy import random\ndef f():\n    return random.rand()", "numpy.random.rand"),
+        ("agents.algorithms.rltf", "from random import choice\ndef f(x):\n    return choice(x)", "random.choice"),
+        ("agents.algorithms.rltf", "import torch\ndef f():\n    torch.manual_seed(0)", "torch.manual_seed"),
+        ("agents.algorithms.rltf", "import torch\ndef f(p):\n    return torch.multinomial(p, 1)", "torch.multinomial"),
+        ("agents.algorithms.rltf", "import torch\ntorch.set_num_threads(1)", "runs at import"),
+        (
+            "agents.algorithms.rltf",
+            "import warnings\nfor c in ():\n    warnings.simplefilter('ignore', c)",
+            "runs at import",
+        ),
+        ("agents.algorithms.rltf", "def f(out):\n    return eval(out)", "eval outside the cage"),
+        (
+            "agents.algorithms.rltf",
+            "import pickle\ndef f(out):\n    return pickle.loads(out)",
+            "pickle.loads outside the cage",
+        ),
+        ("agents.algorithms.rltf", "import torch\ndef f(p):\n    return torch.load(p)", "weights_only"),
     ],
 )
 def test_checker_refuses(module: str, source: str, expected: str) -> None:
@@ -422,14 +430,14 @@ def test_checker_refuses(module: str, source: str, expected: str) -> None:
         ("benchmarks.evaluate", "from agents.core import Policy\nfrom rltf_env import core"),
         ("benchmarks.solvers.policy", "import torch\nfrom agents.core import Policy"),
         ("agents.functional", "import math\nimport torch.nn.functional as F"),
-        ("agents.rltf", "import numpy as np\ndef f(seed):\n    return np.random.default_rng(seed).random()"),
+        ("agents.algorithms.rltf", "import numpy as np\ndef f(seed):\n    return np.random.default_rng(seed).random()"),
         (
-            "agents.rltf",
+            "agents.algorithms.rltf",
             "import torch\ndef f():\n    with torch.random.fork_rng(devices=[]):\n        torch.manual_seed(0)",
         ),
-        ("agents.rltf", "import torch\ndef f(p, g):\n    return torch.multinomial(p, 1, generator=g)"),
-        ("agents.rltf", "import torch\ndef f(p):\n    return torch.load(p, weights_only=True)"),
-        ("agents.rltf", "import re\nX = re.compile('x')\nif __name__ == '__main__':\n    print(main())"),
+        ("agents.algorithms.rltf", "import torch\ndef f(p, g):\n    return torch.multinomial(p, 1, generator=g)"),
+        ("agents.algorithms.rltf", "import torch\ndef f(p):\n    return torch.load(p, weights_only=True)"),
+        ("agents.algorithms.rltf", "import re\nX = re.compile('x')\nif __name__ == '__main__':\n    print(main())"),
         ("rltf_env.registration", "import gymnasium\ngymnasium.register(id='x')"),
     ],
 )

@@ -1,6 +1,6 @@
 """Every component of the project keeps its contract: found by its file, checked by `rltf_env.testing` or `agents.testing`.
 
-A new file in `datasets/`, `sources/`, `rewards/`, `sandbox/`, `agents/` or `agents/policies/` is tested here
+A new file in `datasets/`, `sources/`, `rewards/`, `sandbox/`, `agents/algorithms/` or `agents/policies/` is tested here
 with no edit. What needs data that are not at hand is skipped, with the loader's own message as the reason.
 """
 
@@ -167,24 +167,24 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("name", plugins.names("", package="agents"))
+@pytest.mark.parametrize("name", plugins.names("algorithms", package="agents"))
 def test_agent_keeps_its_contract(name: str, one_thread: None) -> None:
-    module = importlib.import_module(f"agents.{name}")
+    module = importlib.import_module(f"agents.algorithms.{name}")
     known = {field.name for field in dataclasses.fields(module.Config)}
     options: dict[str, Any] = {key: value for key, value in SMALL_AGENT.items() if key in known}
     check_agent(lambda policy, env, seed: module.load(policy, env, seed=seed, **options))
 
 
-@pytest.mark.parametrize("name", plugins.names("", package="agents"))
+@pytest.mark.parametrize("name", plugins.names("algorithms", package="agents"))
 def test_agent_learns_a_toy_task_from_several_seeds(name: str, one_thread: None) -> None:
-    module = importlib.import_module(f"agents.{name}")
+    module = importlib.import_module(f"agents.algorithms.{name}")
     known = {field.name for field in dataclasses.fields(module.Config)}
     options: dict[str, Any] = {key: value for key, value in QUICK_AGENT.items() if key in known}
     check_learning(lambda policy, env, seed: module.load(policy, env, seed=seed, **options))
 
 
 def test_an_agent_that_learns_nothing_is_found_out(one_thread: None) -> None:
-    from agents import grpo
+    from agents.algorithms import grpo
 
     options = QUICK_AGENT | {"optimiser": {"lr": 1e-30, "weight_decay": 0.0}}
     options = {key: value for key, value in options.items() if key in {f.name for f in dataclasses.fields(grpo.Config)}}
@@ -206,7 +206,7 @@ def test_policy_keeps_its_contract(name: str, one_thread: None, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    "folder", ["rltf_env/datasets", "rltf_env/rewards", "rltf_env/sandbox", "agents/policies", "agents"]
+    "folder", ["rltf_env/datasets", "rltf_env/rewards", "rltf_env/sandbox", "agents/algorithms", "agents/policies"]
 )
 def test_every_file_that_defines_load_is_found(folder: str) -> None:
     package, _, part = folder.partition("/")

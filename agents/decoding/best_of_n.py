@@ -13,14 +13,14 @@ from typing import Any
 
 from agents.core import Completion, Decoder
 from agents.decoding._choosing import best, handed_in
+from agents.decoding.examples import Public
 from agents.decoding.sampling import Sampling
-from agents.public import Public
 from rltf_env.errors import UsageError
 
 
 @dataclass(frozen=True)
 class BestOfN:
-    """See `agents.public.Informed`. `n` programs are written, as `sampling` says, for each one handed in."""
+    """See `agents.decoding.examples.Informed`. `n` programs are written, as `sampling` says, for each one handed in."""
 
     n: int = 8
     sampling: Sampling = field(default_factory=Sampling)

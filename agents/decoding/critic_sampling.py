@@ -25,11 +25,11 @@ import numpy as np
 import torch
 
 from agents.core import Completion, Decoder, Done, Policy
-from agents.critic import Critic
+from agents.critics.outcome import Critic
 from agents.decoding._choosing import best, handed_in, passes
+from agents.decoding.examples import Public
 from agents.decoding.sampling import Sampling
-from agents.public import Public
-from agents.reference import logprobs
+from agents.learning.reference import logprobs
 from agents.rollout import Sample
 from rltf_env import prompts as wording
 from rltf_env.core import FloatArray, IntArray, Problem, Verdict
@@ -50,7 +50,7 @@ class Task:
 
 @dataclass(frozen=True)
 class CriticSampling:
-    """See the module's head and `agents.public.Informed`.
+    """See the module's head and `agents.decoding.examples.Informed`.
 
     Args:
         critic: reads with the policy's tokenizer.

@@ -88,7 +88,7 @@ class Sampling:
         try:
             if self.engine == "own":
                 return self._by_itself(policy, prompts, given, repeats, max_tokens, generator, done)
-            from agents.decoding import _vllm
+            from agents.engines import vllm as _vllm
 
             return _vllm.write(self, policy, prompts, given, repeats, max_tokens, generator, done)
         finally:

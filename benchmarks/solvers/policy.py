@@ -23,8 +23,8 @@ import torch
 
 from agents.config import finished, read, trained_with
 from agents.core import Completion, Policy, generators
+from agents.decoding.examples import Informed, inform
 from agents.policies import causal
-from agents.public import Informed, inform
 from agents.train import make_policy, quiet_libraries
 from benchmarks.core import Answer
 from benchmarks.solvers import cut, spelled

@@ -6,7 +6,7 @@ All write as many programs after the same prompts with the same weights, at temp
 taking turns; the first turn of each is not counted. A program ends with its end token or at the limit, and only its tokens count.
 Ours also says two log-probabilities of each token, and stops writing rows that have ended; transformers' dynamic and static caches
 write a batch until its last row has ended; its continuous batching schedules rows on a paged cache. With vLLM our policy reads the
-programs once more, to say its own log-probabilities (`agents.decoding._vllm`). Quote ratios.
+programs once more, to say its own log-probabilities (`agents.engines.vllm`). Quote ratios.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def continuous(policy: Any, prompts: Sequence[IntArray], job: Job) -> int:
 
 
 def vllm(policy: Any, prompts: Sequence[IntArray], job: Job) -> int:
-    """`agents.decoding._vllm`, which the first turn starts. On a CPU it takes the threads that torch has, and binds none."""
+    """`agents.engines.vllm`, which the first turn starts. On a CPU it takes the threads that torch has, and binds none."""
     os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
     longest = max(map(len, prompts)) + job.tokens
     options = {"max_num_seqs": job.batch, "max_model_len": longest, "kv_cache_memory_bytes": 1 << 30}

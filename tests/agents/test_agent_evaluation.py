@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from agents import rltf
+from agents.algorithms import rltf
 from agents.core import Episode
 from agents.decoding.sampling import Sampling
 from agents.evaluation import Evaluation, count, evaluate, gap, on_held_out

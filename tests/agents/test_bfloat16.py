@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from agents import rltf
+from agents.algorithms import rltf
 from agents.functional import token_logprobs
 from agents.policies import shape
 from agents.rollout import batch

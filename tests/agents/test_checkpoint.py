@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from agents import checkpoint
+from agents.running import checkpoint
 from rltf_env.errors import DataError
 
 needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")

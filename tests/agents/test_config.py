@@ -13,7 +13,7 @@ import gymnasium
 import pytest
 import tomli_w
 
-from agents import rltf
+from agents.algorithms import rltf
 from agents.config import Recipe, build, read
 from rltf_env import plugins, prompts, rewards
 from rltf_env.base import UnitTestEnvBase
@@ -150,7 +150,7 @@ def test_shipped_recipes_are_in_order(path: Path) -> None:
     made = read(path)
     options = dict(made.agent)
     kind = options.pop("kind")
-    module = importlib.import_module(f"agents.{kind}")
+    module = importlib.import_module(f"agents.algorithms.{kind}")
     build(module.Config, options, "agent")
     assert made.policy["kind"] in plugins.names("policies", package="agents")
     known = {*inspect.signature(UnitTestEnvBase).parameters, "id", "chat_opening"}
@@ -248,7 +248,7 @@ AGENTS = ("rltf", "supervised", "actor_critic", "ppo", "grpo", "dr_grpo", "rloo"
 @pytest.mark.parametrize("kind", AGENTS)
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_no_number_of_an_agent_is_other_than_finite(kind: str, value: float) -> None:
-    cls = importlib.import_module(f"agents.{kind}").Config
+    cls = importlib.import_module(f"agents.algorithms.{kind}").Config
     floats = [f.name for f in fields(cls) if f.type == "float"]
     tables = [{name: value} for name in floats] + [{"optimiser": {"clip_norm": value}}]
     for table in tables:

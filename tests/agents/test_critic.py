@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from agents import rltf
-from agents.critic import Critic, CriticConfig, Weighting
-from agents.learner import OptimiserConfig
+from agents.algorithms import rltf
+from agents.critics.outcome import Critic, CriticConfig, Weighting
+from agents.learning.learner import OptimiserConfig
 from agents.policies import tiny, value_head
 from agents.policies.causal import CausalPolicy
 from agents.rollout import Sample, batch

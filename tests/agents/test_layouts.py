@@ -9,16 +9,16 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from agents.algorithms.supervised import supervised_loss
 from agents.core import Batch
 from agents.functional import token_logprobs
-from agents.learner import Learner, OptimiserConfig
+from agents.learning.learner import Learner, OptimiserConfig
 from agents.policies import _linear, causal, tiny
 from agents.policies._attention import fits
 from agents.policies._linear import Reordered
 from agents.policies._rows import Groups, Rectangle
 from agents.policies.causal import CausalPolicy, pack
 from agents.rollout import Sample, batch
-from agents.supervised import supervised_loss
 from agents.testing import check_policy
 
 SMALL: dict[str, Any] = {"width": 16, "layers": 2, "heads": 2, "vocab_size": 280, "dataset_options": {"size": 4}}

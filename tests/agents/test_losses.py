@@ -24,7 +24,7 @@ import numpy as np
 import pytest
 import torch
 
-from agents import actor_critic, policy_gradient, ppo, rltf, supervised
+from agents.algorithms import actor_critic, policy_gradient, ppo, rltf, supervised
 from agents.core import Batch, Episode
 from agents.rollout import Sample
 from rltf_env.core import CaseResult, Feedback, Outcome, Program, Verdict

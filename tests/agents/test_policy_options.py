@@ -12,14 +12,14 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from agents.algorithms.supervised import supervised_loss
 from agents.core import Batch
 from agents.functional import token_logprobs
-from agents.learner import Learner, OptimiserConfig
+from agents.learning.learner import Learner, OptimiserConfig
 from agents.policies import causal, seq2seq, tiny, tiny_seq2seq
 from agents.policies._cache import LEAST, RoomyLayer, roomy
 from agents.policies.causal import CausalPolicy, distinct
 from agents.rollout import Sample, batch
-from agents.supervised import supervised_loss
 from agents.testing import check_policy
 from rltf_env.errors import UnknownName, UsageError
 

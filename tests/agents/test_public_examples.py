@@ -12,15 +12,15 @@ import pytest
 import torch
 
 from agents.core import Completion
-from agents.critic import Critic
+from agents.critics.outcome import Critic
 from agents.decoding import best_of_n, critic_sampling
 from agents.decoding._choosing import best, likelihood
 from agents.decoding.critic_sampling import CriticSampling, kept, logprobs, shares
+from agents.decoding.examples import shown
 from agents.decoding.sampling import Sampling
 from agents.evaluation import evaluate
 from agents.policies import tiny
 from agents.policies.causal import CausalPolicy
-from agents.public import shown
 from agents.rollout import Sample, collect
 from rltf_env import prompts, sandbox
 from rltf_env.core import CallCase, CaseResult, Failure, Outcome, Problem, Verdict

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from agents.replay import ReplayBuffer
+from agents.learning.replay import ReplayBuffer
 from agents.rollout import Sample
 from rltf_env.errors import UsageError
 

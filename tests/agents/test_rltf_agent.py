@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from agents import rltf, supervised
+from agents.algorithms import rltf, supervised
 from agents.core import Episode
 from agents.policies.causal import CausalPolicy
 from agents.testing import check_agent

@@ -18,11 +18,14 @@ import pytest
 import tomli_w
 import torch
 
-from agents import frames, generator, scale, train
+from agents import train
+from agents.actors import messages as frames
+from agents.actors import pool as scale
+from agents.actors import process as generator
+from agents.algorithms.rltf import RLTF
 from agents.config import Recipe, Scale, read
 from agents.policies import tiny
 from agents.policies.causal import CausalPolicy
-from agents.rltf import RLTF
 from rltf_env.errors import UnknownName, UsageError
 
 RECIPE = """

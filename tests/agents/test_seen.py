@@ -16,10 +16,13 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from agents import _svg, folders, live, report, trackers
+from agents import report
 from agents.config import Run
 from agents.core import Episode
-from agents.journal import Journal, Shown
+from agents.running import _svg, trackers
+from agents.running import folder as folders
+from agents.running import panel as live
+from agents.running.journal import Journal, Shown
 from rltf_env.core import CallCase, CaseResult, Failure, Feedback, Outcome, Problem, Program, Verdict
 from rltf_env.errors import DataError, MissingData, UnknownName
 

@@ -19,9 +19,11 @@ import tomli_w
 import torch
 from torch import Tensor
 
-from agents import checkpoint, folders, train
+from agents import train
 from agents.config import Recipe, finished, read
 from agents.policies import causal
+from agents.running import checkpoint
+from agents.running import folder as folders
 from rltf_env import datasets
 from rltf_env.core import Problem
 from rltf_env.errors import DataError, MissingData, UnknownName, UsageError
@@ -373,7 +375,7 @@ def test_two_runs_do_not_write_into_one_folder(recipe: MakeRecipe, tmp_path: Pat
 HOLDER = """
 import subprocess, sys
 from pathlib import Path
-from agents import folders
+from agents.running import folder as folders
 with folders.alone(Path(sys.argv[1])):
     child = [sys.executable, "-c", "import time; time.sleep(600)"]
     print(subprocess.Popen(child, stdout=subprocess.DEVNULL, close_fds=False).pid, flush=True)

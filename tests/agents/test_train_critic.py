@@ -13,14 +13,14 @@ import torch
 from rich.console import Console
 
 from agents import train_critic
+from agents.algorithms.supervised import draw_pairs
 from agents.config import trained_with
-from agents.critic import Critic
+from agents.critics.outcome import Critic
 from agents.decoding.sampling import Sampling
-from agents.learner import OptimiserConfig
+from agents.learning.learner import OptimiserConfig
 from agents.policies import tiny
 from agents.policies.causal import CausalPolicy
 from agents.rollout import Sample
-from agents.supervised import draw_pairs
 from agents.train_critic import Settings
 from rltf_env.core import CallCase, Outcome, Problem
 from rltf_env.env import UnitTestEnv

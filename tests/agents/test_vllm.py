@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from agents.core import Completion
-from agents.decoding import _vllm
 from agents.decoding.sampling import Sampling, warp
+from agents.engines import vllm as _vllm
 from agents.policies import tiny
 from agents.policies.causal import CausalPolicy
 from agents.rollout import Sample, batch

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from agents import rltf, supervised
+from agents.algorithms import rltf, supervised
 from agents.decoding.sampling import Sampling
 from agents.evaluation import evaluate
 from agents.policies import tiny

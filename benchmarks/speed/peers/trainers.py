@@ -26,7 +26,7 @@ import numpy as np
 import torch
 
 import rltf_env  # noqa: F401 (registers the ids)
-from agents import rltf
+from agents.algorithms import rltf
 from agents.core import generators
 from agents.decoding.sampling import Sampling
 from agents.policies import causal, shape, tiny

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from agents.core import Completion
-from agents.critic import Critic
+from agents.critics.outcome import Critic
 from agents.policies import tiny
 from agents.policies.causal import CausalPolicy
 from benchmarks import solvers, suites

@@ -7,7 +7,7 @@
        ^  its own policy, environment and judge                                         |
        +-------------------------- a file, and its version <---------------------------+
 
-Each generator (`agents.generator`) is a fresh process that builds policy and environment from the recipe; its programs carry
+Each generator (`agents.actors.process`) is a fresh process that builds policy and environment from the recipe; its programs carry
 the version of the weights that wrote them. **The learner waits** when it is ahead: it does no update before as many programs
 have come as it would have written by itself by then (`fill`, then `refresh` every `refresh_every` updates), or when fewer
 than a batch are within `max_staleness`. **Generators wait** when `queue` lots do. What is older than `max_staleness` is dropped.
@@ -25,9 +25,9 @@ What crosses, for a cluster. A program of P prompt and T program tokens is 8P + 
 the former's size or less. At 10 updates of 1 s between pushes, ten readers of 770M are 1.5 GB/s, more than 10 Gbit/s carries:
 push less often, or as a tree. Before that the generators saturate, since a program costs T forward passes one after the other
 where an update reads it once: add them until `seconds/wait` is near 0, more only waste. The seam is narrow on purpose: two
-streams and a file. A generator may write with vLLM (`sampling.engine`). Ray's actors would hold `agents.generator.lot` and take the
-weights as an object reference; accelerate's or FSDP's learner gathers its parameters where `save_weights` reads them. Neither is
-implemented here.
+streams and a file. A generator may write with vLLM (`sampling.engine`). Ray's actors would hold `agents.actors.process.lot` and
+take the weights as an object reference; accelerate's or FSDP's learner gathers its parameters where `save_weights` reads them.
+Neither is implemented here.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 
-from agents import frames
+from agents.actors import messages
+from agents.actors.process import PATIENCE, save_weights
+from agents.algorithms.rltf import RLTF
 from agents.config import Recipe, Scale
 from agents.core import Agent
-from agents.generator import PATIENCE, save_weights
-from agents.journal import Shown
-from agents.replay import unpack
-from agents.rltf import RLTF
+from agents.learning.replay import unpack
+from agents.running.journal import Shown
 from rltf_env.core import Outcome
 from rltf_env.errors import RLTFError, UsageError
 
@@ -198,7 +198,7 @@ class _Process:
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         with open(log, "ab") as file:
             self.popen = subprocess.Popen(
-                [sys.executable, "-m", "agents.generator"],
+                [sys.executable, "-m", "agents.actors.process"],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=file, bufsize=0, env=environment,
                 start_new_session=True,  # Ctrl-C is for the learner, which ends its generators
             )  # fmt: skip
@@ -208,16 +208,16 @@ class _Process:
         self.thread = threading.Thread(target=self._read, daemon=True)
         self.thread.start()
         with suppress(BrokenPipeError):
-            frames.send(self.orders, told)
+            messages.send(self.orders, told)
 
     def tell(self, version: int) -> None:
         """That there are new weights. One that has died is told nothing."""
         with suppress(BrokenPipeError):
-            frames.send_bytes(self.orders, frames.LENGTH.pack(version))
+            messages.send_bytes(self.orders, messages.LENGTH.pack(version))
 
     def _read(self) -> None:
         try:
-            while (lot := frames.receive(self.answers)) is not None:
+            while (lot := messages.receive(self.answers)) is not None:
                 self._put(lot)
         except Exception as error:  # whatever it was, the learner must not wait for more
             self.broken = f"an answer that cannot be read ({error!r}), then "

@@ -1,6 +1,6 @@
 """REINFORCE (Williams 1992): every token with the return of its program, less a running mean of the returns before.
 
-The simplest of the family; see `agents/policy_gradient.py`.
+The simplest of the family; see `agents/algorithms/policy_gradient.py`.
 """
 
 from __future__ import annotations
@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from agents import policy_gradient
+from agents.algorithms import policy_gradient
+from agents.algorithms.policy_gradient import PolicyGradient
 from agents.config import build
 from agents.core import Policy
-from agents.policy_gradient import PolicyGradient
 from rltf_env.env import UnitTestEnv
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from agents.replay import pack, unpack
+from agents.learning.replay import pack, unpack
 from agents.rollout import Sample
 
 

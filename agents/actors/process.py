@@ -1,4 +1,4 @@
-"""A process that writes and judges programs for a learner elsewhere; `agents.scale` starts it as `python -m agents.generator`.
+"""A process that writes and judges programs for a learner elsewhere; `agents.actors.pool` starts it with `python -m`.
 
 It is told on its standard input what to be (a frame), and then which version of the weights is the newest (eight bytes each);
 when that ends, so does the process. It answers on its standard output, a frame for each lot of programs. What it may have to
@@ -19,12 +19,14 @@ from typing import Any, BinaryIO, cast
 
 import torch
 
-from agents import checkpoint, frames, train
+from agents import train
+from agents.actors import messages
+from agents.algorithms.rltf import RLTF
 from agents.config import Recipe, build
 from agents.core import Policy
-from agents.replay import pack
-from agents.rltf import RLTF
+from agents.learning.replay import pack
 from agents.rollout import summary
+from agents.running import checkpoint
 
 PATIENCE = 20.0  # seconds to end in good order; then in bad
 
@@ -37,7 +39,7 @@ def main() -> None:
     answers = cast(BinaryIO, os.fdopen(os.dup(1), "wb", buffering=0))
     os.dup2(2, 1)  # whatever a library prints is no answer
     orders = cast(BinaryIO, io.FileIO(0, closefd=False))  # a buffer's lock would be held at exit
-    told = frames.receive(orders)
+    told = messages.receive(orders)
     if told is None:
         return
     newest = Newest(orders)
@@ -62,9 +64,9 @@ class Newest:
             self.changed.wait_for(lambda: self.version >= version)
 
     def _follow(self, orders: BinaryIO) -> None:
-        while (order := frames.receive_bytes(orders, frames.LENGTH.size)) is not None:
+        while (order := messages.receive_bytes(orders, messages.LENGTH.size)) is not None:
             with self.changed:
-                self.version = frames.LENGTH.unpack(order)[0]
+                self.version = messages.LENGTH.unpack(order)[0]
                 self.changed.notify_all()
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)  # it may be writing, or waiting to
         time.sleep(PATIENCE)
@@ -85,7 +87,7 @@ def work(told: Mapping[str, Any], newest: Newest, answers: BinaryIO) -> None:
         while True:
             if newest.version > version:
                 version = agent.learner.updates = load_weights(Path(told["weights"]), policy)
-            frames.send(answers, lot(agent, told["programs"]))
+            messages.send(answers, lot(agent, told["programs"]))
 
 
 def lot(agent: RLTF, programs: int) -> dict[str, Any]:

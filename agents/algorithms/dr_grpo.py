@@ -1,6 +1,6 @@
 """Dr.GRPO (Liu et al. 2025, arXiv 2503.20783): GRPO without what biases it, the division by length and that by the deviation.
 
-Tokens are summed and divided by a constant, the room for a program. See `agents/policy_gradient.py`.
+Tokens are summed and divided by a constant, the room for a program. See `agents/algorithms/policy_gradient.py`.
 """
 
 from __future__ import annotations
@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from agents import functional, policy_gradient
+from agents import functional
+from agents.algorithms import policy_gradient
+from agents.algorithms.policy_gradient import PolicyGradient
 from agents.config import build
 from agents.core import Policy
-from agents.policy_gradient import PolicyGradient
 from rltf_env.env import UnitTestEnv
 
 

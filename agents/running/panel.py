@@ -22,7 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agents.evaluation import Evaluation
-from agents.journal import Shown
+from agents.running.journal import Shown
 from rltf_env.core import Outcome
 from rltf_env.view import ansi
 

@@ -1,8 +1,8 @@
 """DAPO (Yu et al. 2025, arXiv 2503.14476): GRPO with a higher upper clip, groups that tell something, token-level mean, and a
 soft punishment of long programs; no KL.
 
-See `agents/policy_gradient.py`. Groups are replaced where their programs all earned the same, which for a reward of 0 and 1 is
-the paper's "accuracy 0 or 1".
+See `agents/algorithms/policy_gradient.py`. Groups are replaced where their programs all earned the same, which for a reward of 0
+and 1 is the paper's "accuracy 0 or 1".
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from agents import functional, policy_gradient
+from agents import functional
+from agents.algorithms import policy_gradient
+from agents.algorithms.policy_gradient import PolicyGradient
 from agents.config import build
 from agents.core import Policy
-from agents.policy_gradient import PolicyGradient
 from rltf_env.env import UnitTestEnv
 
 

@@ -21,16 +21,16 @@ import torch
 from torch import Tensor
 
 from agents import functional
+from agents.algorithms.policy_gradient import Credit, Overlong, bare_sample, surrogate, token_log_ratios
 from agents.config import build
 from agents.core import Batch, Episode, Policy, generators
 from agents.decoding.sampling import Sampling
-from agents.journal import Journal
-from agents.learner import Learner, OptimiserConfig
+from agents.learning.learner import Learner, OptimiserConfig
+from agents.learning.minibatches import Round
+from agents.learning.reference import Reference, read_each
 from agents.policies import value_head
-from agents.policy_gradient import Credit, Overlong, bare_sample, surrogate, token_log_ratios
-from agents.reference import Reference, read_each
 from agents.rollout import Sample, collect, pad_right, summary
-from agents.rounds import Round
+from agents.running.journal import Journal
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import UsageError
 
@@ -48,7 +48,7 @@ class Config:
         value_weight: of the value loss; value_warmup: updates in which the head alone learns, before the policy does.
         kl: first coefficient of the KL term (0: none, and no reference in memory).
         kl_target: nats per program that the coefficient steers to (0: it stays as it is); kl_rate: how quickly.
-        overlong, overlong_cache, overlong_weight: see `agents.policy_gradient.Config`.
+        overlong, overlong_cache, overlong_weight: see `agents.algorithms.policy_gradient.Config`.
     """
 
     problems: int = 32

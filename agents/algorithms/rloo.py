@@ -1,6 +1,6 @@
 """RLOO (Ahmadian et al. 2024, arXiv 2402.14740): REINFORCE with the mean of the other programs of the problem as baseline.
 
-The KL to the reference is part of the return, as in the paper (its eq. 2). See `agents/policy_gradient.py`.
+The KL to the reference is part of the return, as in the paper (its eq. 2). See `agents/algorithms/policy_gradient.py`.
 """
 
 from __future__ import annotations
@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from agents import policy_gradient
+from agents.algorithms import policy_gradient
+from agents.algorithms.policy_gradient import PolicyGradient
 from agents.config import build
 from agents.core import Policy
-from agents.policy_gradient import PolicyGradient
 from rltf_env.env import UnitTestEnv
 
 

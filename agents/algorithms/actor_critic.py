@@ -22,22 +22,22 @@ import torch
 from torch import Tensor
 
 from agents import functional
+from agents.algorithms.policy_gradient import Credit
 from agents.config import build
 from agents.core import Batch, Episode, Policy, generators
 from agents.decoding.sampling import Sampling
-from agents.journal import Journal
-from agents.learner import Learner, OptimiserConfig
+from agents.learning.learner import Learner, OptimiserConfig
+from agents.learning.replay import ReplayBuffer
 from agents.policies import value_head
-from agents.policy_gradient import Credit
-from agents.replay import ReplayBuffer
 from agents.rollout import Sample, collect, summary
+from agents.running.journal import Journal
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import UsageError
 
 
 @dataclass(frozen=True)
 class Config:
-    """The buffer's numbers mean what they mean for `agents.rltf.Config`; there are no supervised updates.
+    """The buffer's numbers mean what they mean for `agents.algorithms.rltf.Config`; there are no supervised updates.
 
     Args:
         credit: "token": rewards stand where the reward function puts them; "program": their sum on the last token.

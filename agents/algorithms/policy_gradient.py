@@ -27,11 +27,11 @@ from torch import Tensor
 from agents import functional
 from agents.core import Batch, Episode, Policy, generators
 from agents.decoding.sampling import Sampling
-from agents.journal import Journal
-from agents.learner import Learner, OptimiserConfig
-from agents.reference import Reference
+from agents.learning.learner import Learner, OptimiserConfig
+from agents.learning.minibatches import Round
+from agents.learning.reference import Reference
 from agents.rollout import NOTHING, Sample, collect, summary
-from agents.rounds import Round
+from agents.running.journal import Journal
 from rltf_env.core import Problem
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import UsageError

@@ -26,15 +26,15 @@ import torch
 from torch import Tensor
 
 from agents import functional
+from agents.algorithms.supervised import draw_pairs, reference_source, supervised_loss
 from agents.config import build
 from agents.core import Batch, Episode, Policy, generators
-from agents.critic import CriticConfig, Weighting
+from agents.critics.outcome import CriticConfig, Weighting
 from agents.decoding.sampling import Sampling
-from agents.journal import Journal
-from agents.learner import Learner, OptimiserConfig
-from agents.replay import ReplayBuffer
+from agents.learning.learner import Learner, OptimiserConfig
+from agents.learning.replay import ReplayBuffer
 from agents.rollout import NOTHING, Sample, Written, summary, write
-from agents.supervised import draw_pairs, reference_source, supervised_loss
+from agents.running.journal import Journal
 from rltf_env.core import Attempt, CaseResult, ComparativeReward, Failure, Feedback, Outcome, Problem, Verdict
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import UsageError
@@ -56,7 +56,7 @@ class Config:
         batch_size: programs per update.
         supervised: supervised updates for each RL update (the paper: 1; 0 is RL alone).
         supervised_batch: references per supervised update; 0: `batch_size`.
-        references: which problems have references, as in `agents.supervised.Config`.
+        references: which problems have references, as in `agents.algorithms.supervised.Config`.
         ratio: what `clip` and the logged divergence compare with: the probability that the policy itself gave the token when
             it wrote it ("policy"), or that of the distribution it was really drawn from ("behaviour": temperature, cut-offs).
         history: problems whose best program so far is remembered; those not seen for longest are forgotten first.
@@ -116,7 +116,7 @@ class RLTF:
         self.rng, self.generator = generators(seed, policy.device)
         self.sampled: dict[str, float] = {}  # of the last refresh
         self.journal = Journal()
-        self.feed: Callable[[], None] | None = None  # fills the buffer in place of `refresh`: see `agents.scale`
+        self.feed: Callable[[], None] | None = None  # fills the buffer in place of `refresh`: see `agents.actors.pool`
 
     # ---------------------------------------------------------------------------------------------------------- update
 

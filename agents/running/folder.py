@@ -20,10 +20,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TextIO, cast
 
-from agents import checkpoint
 from agents.config import Run
-from agents.journal import Shown
-from agents.trackers import Tracker
+from agents.running import checkpoint
+from agents.running.journal import Shown
+from agents.running.trackers import Tracker
 from rltf_env.errors import UsageError
 
 LOCK = ".lock"

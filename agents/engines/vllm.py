@@ -28,8 +28,8 @@ import torch
 from agents.core import Completion, Done, Policy
 from agents.decoding._stopping import Stops
 from agents.decoding.sampling import Sampling, completed
+from agents.learning.reference import logprobs
 from agents.policies import _lora
-from agents.reference import logprobs
 from agents.rollout import Sample
 from rltf_env.core import FloatArray, IntArray
 from rltf_env.errors import UsageError

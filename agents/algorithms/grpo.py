@@ -1,6 +1,6 @@
 """GRPO (Shao et al. 2024, DeepSeekMath, arXiv 2402.03300): returns standardised in their group, a clipped ratio, a KL loss.
 
-The paper's outcome supervision (its section 4.1.2). See `agents/policy_gradient.py`.
+The paper's outcome supervision (its section 4.1.2). See `agents/algorithms/policy_gradient.py`.
 """
 
 from __future__ import annotations
@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from agents import functional, policy_gradient
+from agents import functional
+from agents.algorithms import policy_gradient
+from agents.algorithms.policy_gradient import PolicyGradient
 from agents.config import build
 from agents.core import Policy
-from agents.policy_gradient import PolicyGradient
 from rltf_env.env import UnitTestEnv
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from agents import functional
 from agents.config import build
 from agents.core import Batch, Policy, generators
-from agents.learner import Learner, OptimiserConfig
+from agents.learning.learner import Learner, OptimiserConfig
 from agents.rollout import Sample
 from rltf_env import datasets, tokenizers
 from rltf_env.core import Problem, Source

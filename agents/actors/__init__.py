@@ -1,0 +1,1 @@
+"""Actors: processes that write programs for a learner elsewhere."""

@@ -1,0 +1,1 @@
+"""Learning algorithms. One file = one `kind` of agent in a recipe."""

@@ -1,0 +1,1 @@
+"""Critics: models that say what will become of a program."""

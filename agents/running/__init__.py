@@ -1,0 +1,1 @@
+"""The run around an algorithm: its folder, checkpoints, journal, panel and trackers."""
