@@ -13,18 +13,16 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
 import tomllib
-import types
-import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from agents.decoding.sampling import Sampling
+from agents.options import build
 from agents.running import trackers
-from rltf_env.errors import DataError, MissingData, UnknownName, UsageError
+from rltf_env.errors import DataError, MissingData, UsageError
 
 T = TypeVar("T")
 # Keys of [run] that say where a run is written, how long it is, and how it is shown: no part of what it is.
@@ -191,47 +189,3 @@ def _override(content: dict[str, Any], text: str) -> None:
         content[last] = tomllib.loads(f"v = {value}")["v"]
     except tomllib.TOMLDecodeError:
         content[last] = value
-
-
-def build(cls: type[T], options: Mapping[str, Any], where: str) -> T:
-    """A dataclass from plain data; unknown and missing keys, wrong types, NaN and inf say so, with `where` they stand."""
-    if dataclasses.is_dataclass(options) and isinstance(options, cls):
-        return options
-    if not isinstance(options, Mapping):
-        raise UsageError(f"{where}: expected a table, got {options!r}.")
-    hints = typing.get_type_hints(cls)
-    known = {f.name: f for f in dataclasses.fields(cls)}  # pyright: ignore[reportArgumentType]
-    for key in options:
-        if key not in known:
-            raise UnknownName(f"key in {where}", key, known)
-    values = {key: _convert(hints[key], value, f"{where}.{key}") for key, value in options.items()}
-    needed = (
-        f for f in known.values() if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-    )
-    missing = [f.name for f in needed if f.name not in values]
-    if missing:
-        raise UsageError(f"{where}: expected {', '.join(missing)}, got none.")
-    return cls(**values)
-
-
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        return build(hint, value, where)
-    if isinstance(value, float) and not math.isfinite(value):  # NaN passes every `value < 0`
-        raise UsageError(f"{where}: expected a finite number, got {value}.")
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if origin is typing.Literal:
-        if value not in args:
-            raise UnknownName(f"value of {where}", str(value), map(str, args))
-        return value
-    if origin in (typing.Union, types.UnionType):
-        table = next((kind for kind in args if dataclasses.is_dataclass(kind)), None)
-        return _convert(table, value, where) if table and isinstance(value, Mapping) else value
-    kind: Any = origin or hint
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if kind is tuple and isinstance(value, list):  # TOML has no other word for it
-        value = tuple(value)
-    if kind is Any or (isinstance(value, kind) and not (kind is int and isinstance(value, bool))):
-        return value
-    raise UsageError(f"{where}: expected {getattr(kind, '__name__', kind)}, got {value!r}.")

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rltf_env.core import Feedback, FloatArray, IntArray, Program, Verdict
+from rltf_env.core import BoolArray, Feedback, FloatArray, IntArray, Program, Verdict
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +58,19 @@ class Episode:
     verdict: Verdict
     feedback: Feedback
     version: int
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """What an update needs of an episode: plain arrays. `weights` multiply the log-probability of each token."""
+
+    prompt: IntArray  # (P,)
+    tokens: IntArray  # (T,)
+    learn: BoolArray  # (T,)
+    weights: FloatArray  # (T,)
+    logprobs: FloatArray  # (T,), when sampled
+    version: int = 0
+    extra: Mapping[str, FloatArray] = field(default_factory=dict)  # (T,) each; see `Batch.extra`
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""From a policy and an environment to judged episodes, and from episodes to rectangular batches: the only place that pads.
+"""From a policy and an environment to judged episodes.
 
 A policy that writes whole programs has no use for `env.step`: it asks `env.submit`, which means the same (a test of the
 environment proves it) and judges what has been written while the next programs are being written.
@@ -7,21 +7,19 @@ environment proves it) and judges what has been written while the next programs 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from agents.core import Batch, Completion, Episode, Policy
+from agents.core import Completion, Episode, Policy
 from agents.decoding.examples import AnyDecoder, inform
-from agents.policies.causal import pad_left
 from agents.running.journal import Journal
 from rltf_env import prompts as wording
-from rltf_env.core import Attempt, BoolArray, FloatArray, IntArray, Judgement, Outcome, Problem, Program
+from rltf_env.core import Attempt, IntArray, Judgement, Outcome, Problem, Program
 from rltf_env.env import UnitTestEnv
 
 Observe = Callable[[Attempt], None]
@@ -126,42 +124,6 @@ def _program(env: UnitTestEnv, completion: Completion) -> Program:
 
 
 NOTHING = 1e-6  # a weight below this is what rounding leaves of 0
-
-
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """What an update needs of an episode: plain arrays. `weights` multiply the log-probability of each token."""
-
-    prompt: IntArray  # (P,)
-    tokens: IntArray  # (T,)
-    learn: BoolArray  # (T,)
-    weights: FloatArray  # (T,)
-    logprobs: FloatArray  # (T,), when sampled
-    version: int = 0
-    extra: Mapping[str, FloatArray] = field(default_factory=dict)  # (T,) each; see `Batch.extra`
-
-
-def batch(samples: Sequence[Sample], pad_id: int) -> Batch:
-    """Pads prompts on the left and programs on the right; see `agents.core.Batch`."""
-    prompt, prompt_mask = pad_left([s.prompt for s in samples], pad_id)
-    return Batch(
-        prompt=prompt,
-        prompt_mask=prompt_mask,
-        tokens=pad_right([s.tokens for s in samples], pad_id),
-        token_mask=pad_right([np.ones(len(s.tokens), bool) for s in samples], False),
-        learn=pad_right([s.learn for s in samples], False),
-        weights=pad_right([s.weights for s in samples], 0.0),
-        logprobs=pad_right([s.logprobs for s in samples], 0.0),
-        extra={name: pad_right([s.extra[name] for s in samples], 0.0) for name in samples[0].extra},
-    )
-
-
-def pad_right(rows: Sequence[np.ndarray], value: float) -> Tensor:
-    """(B, T): rows of different length, filled up with `value`."""
-    out = np.full((len(rows), max(map(len, rows))), value, rows[0].dtype)
-    for i, row in enumerate(rows):
-        out[i, : len(row)] = row
-    return torch.from_numpy(out)
 
 
 def summary(episodes: Sequence[Episode]) -> dict[str, float]:

@@ -18,13 +18,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents.core import Agent, Completion, Policy, generators
+from agents.batching import batch
+from agents.core import Agent, Completion, Policy, Sample, generators
 from agents.decoding.sampling import Sampling
 from agents.functional import token_logprobs
 from agents.policies import causal, seq2seq, tiny
 from agents.policies.causal import CausalPolicy
 from agents.policies.value_head import state_width
-from agents.rollout import Sample, batch
 from rltf_env import sandbox
 from rltf_env.core import Attempt, CallCase, Feedback, Outcome, Problem, Verdict
 from rltf_env.env import UnitTestEnv

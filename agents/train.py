@@ -11,15 +11,12 @@ import argparse
 import dataclasses
 import sys
 import time
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
-import gymnasium as gym
 import tomli_w
 import torch
 from rich.console import Console
@@ -27,6 +24,7 @@ from rich.markup import escape
 from rich.progress import Progress
 
 from agents.actors import pool
+from agents.building import make_agent, make_env, make_policy, quiet_libraries
 from agents.config import Recipe, read, trained_with
 from agents.core import Agent, Policy
 from agents.evaluation import Evaluation, evaluate
@@ -35,11 +33,10 @@ from agents.running import folder as run_folder
 from agents.running.folder import Folder
 from agents.running.journal import Journal
 from agents.running.panel import Screen
-from rltf_env import datasets, plugins, prompts, sources
+from rltf_env import datasets, sources
 from rltf_env.core import Problem
-from rltf_env.env import MissingDataWarning, UnitTestEnv
-from rltf_env.errors import DataError, MissingData, RLTFError, UnknownName, UsageError
-from rltf_env.tokenizers import HuggingFace
+from rltf_env.env import UnitTestEnv
+from rltf_env.errors import DataError, RLTFError
 
 TIMINGS = (
     "seconds",
@@ -128,7 +125,7 @@ def _loop(
         line = {"step": step, **metrics, **timings(journal, time.perf_counter() - began)}
         folder.updated(step, line)
         screen.update(line)
-        if journal.programs and folder.wants_programs(step, run):
+        if journal.programs and folder.wants_programs(step, run.samples_every, run.updates):
             folder.sampled(step, journal.programs)
             screen.programs(step, journal.programs)
         last = step == run.updates
@@ -149,68 +146,6 @@ def timings(journal: Journal, seconds: float) -> dict[str, float]:
     if journal.tokens:
         found["tokens_per_second"] = journal.tokens / max(journal.seconds["generate"], 1e-9)
     return found
-
-
-# ------------------------------------------------------------------------------------------------------------ the parts
-
-
-def make_policy(recipe: Recipe) -> Policy[Any]:
-    """The policy that the recipe names, its weights drawn with the run's seed if they are random."""
-    options = dict(recipe.policy)
-    kind = _kind(options, "policy")
-    options.setdefault("seed", recipe.run.seed)
-    return _call(plugins.find("policies", kind, package="agents"), "policy", options)
-
-
-@contextmanager
-def make_env(recipe: Recipe, policy: Policy[Any]) -> Iterator[UnitTestEnv]:
-    """The training environment, with the policy's tokenizer; closed at the end.
-
-    `prompt_style = "chat"` puts problems into the words of the tokenizer's chat template; the answer then begins with
-    `chat_opening` (a code fence, say), which is a part of the prompt.
-    """
-    options = dict(recipe.env)
-    env_id = options.pop("id", None)
-    if env_id is None:
-        raise UsageError('[env]: expected id, e.g. id = "RLTF-Procedural-v0", got none.')
-    opening = options.pop("chat_opening", "")
-    if options.get("prompt_style") == "chat":
-        options["prompt_style"] = partial(
-            prompts.chat, apply_chat_template=policy.tokenizer.apply_chat_template, opening=opening
-        )
-    with warnings.catch_warnings():  # a run on stand-in problems is nobody's wish: missing data end it here
-        warnings.simplefilter("error", MissingDataWarning)
-        try:
-            env = _call(partial(gym.make, env_id), "env", {"tokenizer": HuggingFace(policy.tokenizer), **options})
-        except MissingDataWarning as error:
-            raise MissingData(str(error).partition(" Until then ")[0]) from None
-        except gym.error.Error as error:
-            ours = [name for name in gym.registry if name.startswith("RLTF-")]
-            raise UnknownName("environment", str(env_id), ours, hint=str(error)) from error
-    try:
-        yield cast(UnitTestEnv, env.unwrapped)
-    finally:
-        env.close()
-
-
-def make_agent(recipe: Recipe, policy: Policy[Any], env: UnitTestEnv) -> Agent:
-    """The agent that the recipe names."""
-    options = dict(recipe.agent)
-    kind = _kind(options, "agent")
-    return plugins.find("algorithms", kind, package="agents")(policy, env, seed=recipe.run.seed, **options)
-
-
-def _kind(options: dict[str, Any], table: str) -> str:
-    if "kind" not in options:
-        raise UsageError(f"[{table}]: expected kind, got none.")
-    return options.pop("kind")
-
-
-def _call(load: Any, where: str, options: dict[str, Any]) -> Any:
-    try:
-        return load(**options)
-    except TypeError as error:
-        raise UsageError(f"[{where}]: {error}") from error
 
 
 class Measure:
@@ -294,15 +229,6 @@ def _threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def quiet_libraries() -> None:
-    """Keeps transformers' own progress bars out of ours."""
-    from transformers import modeling_gguf_pytorch_utils as gguf
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    gguf.__dict__["tqdm"] = lambda tensors, **_: tensors  # the one bar that cannot be told
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

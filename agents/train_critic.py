@@ -23,14 +23,14 @@ from rich.console import Console
 from rich.markup import escape
 
 from agents.algorithms.supervised import draw_pairs, reference_source
+from agents.building import make_env, make_policy, quiet_libraries
 from agents.config import finished, trained_with
-from agents.core import Episode, Policy, generators
+from agents.core import Episode, Policy, Sample, generators
 from agents.critics.outcome import Critic
 from agents.decoding.sampling import Sampling
 from agents.learning.learner import OptimiserConfig
-from agents.rollout import Sample, collect
+from agents.rollout import collect
 from agents.running.folder import to_json, write_text
-from agents.train import make_env, make_policy, quiet_libraries
 from rltf_env.core import Outcome
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import RLTFError, UsageError

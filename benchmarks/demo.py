@@ -19,9 +19,10 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from agents.building import quiet_libraries
 from agents.config import Recipe, read
 from agents.running.checkpoint import write_atomically
-from agents.train import quiet_libraries, train
+from agents.train import train
 from benchmarks.metrics import Comparison, Interval, bootstrap_interval, paired_permutation
 from rltf_env.core import Outcome
 from rltf_env.errors import RLTFError

@@ -20,8 +20,8 @@ import torch
 from gymnasium.utils.env_checker import check_env
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
+from agents.building import quiet_libraries
 from agents.testing import check_agent, check_learning, check_policy
-from agents.train import quiet_libraries
 from rltf_env import datasets, plugins, rewards, sandbox, sources, testing
 from rltf_env.core import Sandbox
 from rltf_env.env import MissingDataWarning

@@ -19,12 +19,13 @@ from typing import Any, BinaryIO, cast
 
 import torch
 
-from agents import train
+from agents import building
 from agents.actors import messages
 from agents.algorithms.rltf import RLTF
-from agents.config import Recipe, build
+from agents.config import Recipe
 from agents.core import Policy
 from agents.learning.replay import pack
+from agents.options import build
 from agents.rollout import summary
 from agents.running import checkpoint
 
@@ -76,11 +77,11 @@ class Newest:
 def work(told: Mapping[str, Any], newest: Newest, answers: BinaryIO) -> None:
     """Lot after lot, each with the newest weights."""
     recipe = build(Recipe, told["recipe"], "recipe")
-    train.quiet_libraries()
+    building.quiet_libraries()
     torch.set_num_threads(told["threads"])
-    policy = train.make_policy(recipe)
-    with train.make_env(recipe, policy) as env:
-        agent = train.make_agent(recipe, policy, env)
+    policy = building.make_policy(recipe)
+    with building.make_env(recipe, policy) as env:
+        agent = building.make_agent(recipe, policy, env)
         assert isinstance(agent, RLTF)
         newest.wait_for(0)
         version = -1

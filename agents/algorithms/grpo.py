@@ -11,8 +11,8 @@ from typing import Any
 from agents import functional
 from agents.algorithms import policy_gradient
 from agents.algorithms.policy_gradient import PolicyGradient
-from agents.config import build
 from agents.core import Policy
+from agents.options import build
 from rltf_env.env import UnitTestEnv
 
 

@@ -25,12 +25,12 @@ import torch
 from torch import Tensor
 
 from agents import functional
-from agents.core import Batch, Episode, Policy, generators
+from agents.core import Batch, Episode, Policy, Sample, generators
 from agents.decoding.sampling import Sampling
 from agents.learning.learner import Learner, OptimiserConfig
 from agents.learning.minibatches import Round
 from agents.learning.reference import Reference
-from agents.rollout import NOTHING, Sample, collect, summary
+from agents.rollout import NOTHING, collect, summary
 from agents.running.journal import Journal
 from rltf_env.core import Problem
 from rltf_env.env import UnitTestEnv

@@ -22,14 +22,15 @@ from torch import Tensor
 
 from agents import functional
 from agents.algorithms.policy_gradient import Credit, Overlong, bare_sample, surrogate, token_log_ratios
-from agents.config import build
-from agents.core import Batch, Episode, Policy, generators
+from agents.batching import pad_right
+from agents.core import Batch, Episode, Policy, Sample, generators
 from agents.decoding.sampling import Sampling
 from agents.learning.learner import Learner, OptimiserConfig
 from agents.learning.minibatches import Round
 from agents.learning.reference import Reference, read_each
+from agents.options import build
 from agents.policies import value_head
-from agents.rollout import Sample, collect, pad_right, summary
+from agents.rollout import collect, summary
 from agents.running.journal import Journal
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import UsageError

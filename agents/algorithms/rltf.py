@@ -27,13 +27,13 @@ from torch import Tensor
 
 from agents import functional
 from agents.algorithms.supervised import draw_pairs, reference_source, supervised_loss
-from agents.config import build
-from agents.core import Batch, Episode, Policy, generators
+from agents.core import Batch, Episode, Policy, Sample, generators
 from agents.critics.outcome import CriticConfig, Weighting
 from agents.decoding.sampling import Sampling
 from agents.learning.learner import Learner, OptimiserConfig
 from agents.learning.replay import ReplayBuffer
-from agents.rollout import NOTHING, Sample, Written, summary, write
+from agents.options import build
+from agents.rollout import NOTHING, Written, summary, write
 from agents.running.journal import Journal
 from rltf_env.core import Attempt, CaseResult, ComparativeReward, Failure, Feedback, Outcome, Problem, Verdict
 from rltf_env.env import UnitTestEnv

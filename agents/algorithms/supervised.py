@@ -13,10 +13,9 @@ import numpy as np
 from torch import Tensor
 
 from agents import functional
-from agents.config import build
-from agents.core import Batch, Policy, generators
+from agents.core import Batch, Policy, Sample, generators
 from agents.learning.learner import Learner, OptimiserConfig
-from agents.rollout import Sample
+from agents.options import build
 from rltf_env import datasets, tokenizers
 from rltf_env.core import Problem, Source
 from rltf_env.env import UnitTestEnv

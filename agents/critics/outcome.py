@@ -28,11 +28,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from agents.core import Batch, Policy
+from agents.core import Batch, Policy, Sample
 from agents.learning.learner import Learner, OptimiserConfig
 from agents.learning.reference import read_each
 from agents.policies import value_head
-from agents.rollout import Sample
 from agents.running.checkpoint import write_atomically
 from rltf_env import plugins
 from rltf_env.core import Outcome

@@ -24,13 +24,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from agents.core import Completion, Decoder, Done, Policy
+from agents.core import Completion, Decoder, Done, Policy, Sample
 from agents.critics.outcome import Critic
 from agents.decoding._choosing import best, handed_in, passes
 from agents.decoding.examples import Public
 from agents.decoding.sampling import Sampling
 from agents.learning.reference import logprobs
-from agents.rollout import Sample
 from rltf_env import prompts as wording
 from rltf_env.core import FloatArray, IntArray, Problem, Verdict
 from rltf_env.errors import UsageError

@@ -7,9 +7,8 @@ A completion says both what the policy itself thought of each token (`logprobs`)
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -18,12 +17,11 @@ from torch import Tensor
 
 from agents.core import Completion, Done, Policy
 from agents.decoding._stopping import Stops
+from rltf_env import plugins
 from rltf_env.core import IntArray
 from rltf_env.errors import UnknownName, UsageError
 
 ENGINES = ("own", "vllm")
-WASTE = 1 << 13  # tokens
-SYNC_EVERY = 8  # tokens between looks at who has finished: each look makes the host wait for the device
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,7 @@ class Sampling:
         stop: a program also ends with the token that completes one of these strings. Its text is what stands before the
             string; the string's tokens belong to the program as its end token would, and it is not truncated.
         rows: how many programs are written at once, at the most; samples of one problem are split up if need be.
-        engine: what computes the next tokens: the policy itself ("own"), or vLLM with a copy of its weights (`_vllm.py`), which has
+        engine: what computes the next tokens: the policy itself ("own"), or vLLM with a copy of its weights, which has
             no use for `rows`.
         engine_options: of vLLM's `LLM`, such as `{max_model_len = 1024, gpu_memory_utilization = 0.3, max_num_seqs = 128}`.
     """
@@ -86,93 +84,14 @@ class Sampling:
         was_training = policy.model.training
         policy.model.eval()
         try:
-            if self.engine == "own":
-                return self._by_itself(policy, prompts, given, repeats, max_tokens, generator, done)
-            from agents.engines import vllm as _vllm
-
-            return _vllm.write(self, policy, prompts, given, repeats, max_tokens, generator, done)
+            write = plugins.find(
+                "engines", self.engine, package="agents"
+            )()  # by name: an engine knows what sampling is
+            return write(self, policy, prompts, given, repeats, max_tokens, generator, done)
         finally:
             policy.model.train(was_training)
 
-    def _by_itself(
-        self,
-        policy: Policy[Any],
-        prompts: Sequence[IntArray],
-        given: Sequence[IntArray],
-        repeats: int,
-        max_tokens: int,
-        generator: torch.Generator,
-        done: Done | None,
-    ) -> list[list[Completion]]:
-        parts = [min(self.rows, repeats - done) for done in range(0, repeats, self.rows)]
-        answers: list[list[Completion]] = [[] for _ in prompts]
-        sizes = [len(p) + len(g) for p, g in zip(prompts, given, strict=True)]
-        for chunk in alike(sizes, max(1, self.rows // repeats)):  # answers return in the order of the questions
-            asked, starts = [prompts[i] for i in chunk], [given[i] for i in chunk]
-            for part in parts:
-                ended = partial(_tell, done, chunk, part, len(answers[chunk[0]]))
-                rows = self._write(policy, asked, starts, part, max_tokens, generator, ended)
-                for n, i in enumerate(chunk):
-                    answers[i] += rows[n * part : (n + 1) * part]
-        return answers
-
-    def _write(
-        self,
-        policy: Policy[Any],
-        prompts: list[IntArray],
-        given: list[IntArray],
-        repeats: int,
-        max_tokens: int,
-        generator: torch.Generator,
-        ended: Callable[[int, Completion], None],
-    ) -> list[Completion]:
-        """`ended` is told of the completion of each row at the next look after its end."""
-        room = [max_tokens - len(g) for g in given for _ in range(repeats)]
-        stops = Stops(policy.tokenizer, self.stop) if self.stop else None
-        state, logits = policy.begin(prompts, given, repeats)
-        count = len(room)
-        rows = torch.arange(
-            count, device=logits.device
-        )  # which program each row of `state`, and of all that follows, writes
-        tokens = torch.empty(count, max(room), dtype=torch.long, device=logits.device)
-        logprobs, behaviour = (torch.empty(tokens.shape, device=logits.device) for _ in range(2))
-        lengths = torch.zeros(count, dtype=torch.long, device=logits.device)
-        limits = torch.tensor(room, device=logits.device)
-        alive = torch.ones(count, dtype=torch.bool, device=logits.device)
-        written: dict[int, Completion] = {}
-
-        def finish(ends: Tensor) -> None:
-            columns = [c[ends].cpu().numpy() for c in (tokens, logprobs, behaviour, lengths)]
-            for i, *row in zip(rows[ends].tolist(), *columns, strict=True):
-                if i not in written:
-                    written[i] = completed(given[i // repeats], policy.eos_id, stops, *row)
-                    ended(i, written[i])
-
-        for t in range(max(room)):
-            token, logprobs[:, t], behaviour[:, t] = self._draw(logits, generator)
-            tokens[:, t] = token  # those of rows that have ended are beyond their length
-            lengths += alive
-            alive = alive & (token != policy.eos_id) & (lengths < limits)
-            if t % SYNC_EVERY == SYNC_EVERY - 1:
-                if stops:
-                    tails = tokens[:, max(0, t + 1 - SYNC_EVERY - stops.margin) : t + 1].tolist()
-                    alive = alive & ~torch.tensor(stops.seen(tails), device=alive.device)
-                finish(~alive)
-                left = int(alive.sum())
-                if left == 0:
-                    break
-                if left <= 0.75 * len(rows):
-                    chosen = alive.nonzero()[:, 0]
-                    policy.keep(state, chosen)
-                    rows, alive, token, tokens, logprobs, behaviour, lengths, limits = (
-                        x[chosen] for x in (rows, alive, token, tokens, logprobs, behaviour, lengths, limits)
-                    )
-            if t + 1 < max(room):
-                logits = policy.extend(state, token)
-        finish(torch.ones_like(alive))
-        return [written[i] for i in range(count)]
-
-    def _draw(self, logits: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    def draw(self, logits: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Next tokens (B,), their log-probability under the policy (B,), and under what was drawn from (B,)."""
         logp = logits.float().log_softmax(-1)
         if self.temperature == 0:
@@ -182,25 +101,6 @@ class Sampling:
         warped = warp(logp, self.temperature, self.top_p, self.top_k, self.min_p)
         token = drawn(warped, generator)
         return token[:, 0], logp.gather(1, token)[:, 0], warped.gather(1, token)[:, 0]
-
-
-def alike(sizes: Sequence[int], most: int) -> Iterator[IntArray]:
-    """Which rows to write together, at most so many: those of like size, so that little is padded.
-
-    Rows whose rectangle would be more than half padding, and that by more than `WASTE` tokens, do not share one: every token that
-    is written looks at all of it.
-    """
-    chunk: list[int] = []
-    used = 0
-    for i in np.argsort(sizes, kind="stable"):
-        area = sizes[i] * (len(chunk) + 1)
-        if len(chunk) == most or area > max(2 * (used + sizes[i]), used + sizes[i] + WASTE):
-            yield np.array(chunk)
-            chunk, used = [], 0
-        chunk.append(int(i))
-        used += sizes[i]
-    if chunk:
-        yield np.array(chunk)
 
 
 def drawn(logp: Tensor, generator: torch.Generator) -> Tensor:
@@ -213,12 +113,6 @@ def drawn(logp: Tensor, generator: torch.Generator) -> Tensor:
     passed = logp.exp().cumsum(-1, dtype=kind)
     uniform = torch.rand(len(logp), 1, dtype=kind, device=logp.device, generator=generator)
     return torch.searchsorted(passed, uniform * passed[:, -1:], right=True)
-
-
-def _tell(done: Done | None, prompts: IntArray, part: int, before: int, row: int, completion: Completion) -> None:
-    """Tells `done` of a row, where each of `prompts` has `part` rows and had `before` completions."""
-    if done:
-        done(int(prompts[row // part]), before + row % part, completion)
 
 
 def warp(logp: Tensor, temperature: float = 1.0, top_p: float = 1.0, top_k: int = 0, min_p: float = 0.0) -> Tensor:

@@ -16,7 +16,7 @@ import os
 import random
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import count, islice
 from typing import Any
@@ -25,12 +25,11 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 
-from agents.core import Completion, Done, Policy
+from agents.core import Completion, Done, Policy, Sample
 from agents.decoding._stopping import Stops
 from agents.decoding.sampling import Sampling, completed
 from agents.learning.reference import logprobs
 from agents.policies import _lora
-from agents.rollout import Sample
 from rltf_env.core import FloatArray, IntArray
 from rltf_env.errors import UsageError
 
@@ -192,3 +191,8 @@ def _same_randomness() -> Iterator[None]:
     finally:
         random.setstate(before[0])
         np.random.set_state(before[1])  # noqa: NPY002
+
+
+def load() -> Callable[..., list[list[Completion]]]:
+    """The engine: `write`."""
+    return write

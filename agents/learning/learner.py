@@ -10,9 +10,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from agents.core import Batch, Policy
+from agents.batching import batch
+from agents.core import Batch, Policy, Sample
 from agents.functional import Reduction
-from agents.rollout import Sample, batch
 from rltf_env.errors import NotFinite, UsageError
 
 # (batch, what was read of it: by default the logits (B, T, V)) -> (scalar, things to log)

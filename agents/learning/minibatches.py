@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from agents.core import Sample
 from agents.learning.replay import pack, unpack
-from agents.rollout import Sample
 
 
 class Round:

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from agents import functional
-from agents.core import Policy
-from agents.rollout import Sample, batch
+from agents.batching import batch
+from agents.core import Policy, Sample
 
 
 class Reference:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from agents.rollout import Sample
+from agents.core import Sample
 from rltf_env.errors import UsageError
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from agents.config import build
+from agents.options import build
 from rltf_env.errors import UsageError
 
 

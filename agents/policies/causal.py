@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from agents.batching import pad_left
 from agents.core import Batch
 from agents.policies import _loading
 from agents.policies._attention import Counted, Layout, by_layout, fits
@@ -250,17 +251,6 @@ def distinct(prompt: Tensor, mask: Tensor) -> tuple[Tensor, Tensor] | None:
     rows = torch.empty(count, dtype=torch.long, device=which.device)
     rows[which] = torch.arange(len(which), device=which.device)  # any of the rows that are equal
     return rows, which
-
-
-def pad_left(rows: Sequence[IntArray], pad_id: int) -> tuple[Tensor, Tensor]:
-    """int64 (B, L) with padding in front, and bool (B, L) where there is a token."""
-    width = max(1, *map(len, rows))  # a prompt may be empty where tokens are given (HumanEval): one column of padding
-    ids = np.full((len(rows), width), pad_id, np.int64)
-    mask = np.zeros((len(rows), width), bool)
-    for i, row in enumerate(rows):
-        ids[i, width - len(row) :] = row
-        mask[i, width - len(row) :] = True
-    return torch.from_numpy(ids), torch.from_numpy(mask)
 
 
 def positions(mask: Tensor) -> Tensor:

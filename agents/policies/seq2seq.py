@@ -18,11 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from agents.batching import pad_left
 from agents.core import Batch
 from agents.policies import _loading
 from agents.policies._cache import roomy
 from agents.policies._transformer import Transformer, checkpointing
-from agents.policies.causal import distinct, pad_left
+from agents.policies.causal import distinct
 from rltf_env.core import IntArray
 from rltf_env.errors import UsageError
 

@@ -20,7 +20,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TextIO, cast
 
-from agents.config import Run
 from agents.running import checkpoint
 from agents.running.journal import Shown
 from agents.running.trackers import Tracker
@@ -82,10 +81,10 @@ class Folder:
         new = evaluations[str(step)]
         self._tell(step, {f"eval/{name}": new[name] for name in ("pass@1", "pass_ratio", "program_tokens")})
 
-    def wants_programs(self, step: int, run: Run) -> bool:
-        """True if it is time for sample programs: every `samples_every` updates, in long runs less often."""
-        every = max(run.samples_every, -(-run.updates // RECORDS))
-        return bool(run.samples_every) and (not self._last or step - self._last >= every)
+    def wants_programs(self, step: int, samples_every: int, updates: int) -> bool:
+        """True if it is time for sample programs: every `samples_every` updates, in runs of many `updates` less often."""
+        every = max(samples_every, -(-updates // RECORDS))
+        return bool(samples_every) and (not self._last or step - self._last >= every)
 
     def sampled(self, step: int, programs: Sequence[Shown]) -> None:
         """Writes sample programs."""

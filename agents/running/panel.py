@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -21,10 +22,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from agents.evaluation import Evaluation
 from agents.running.journal import Shown
 from rltf_env.core import Outcome
 from rltf_env.view import ansi
+
+if TYPE_CHECKING:
+    from agents.evaluation import Evaluation
 
 SHOWN = ("supervised_loss", "rl_loss", "reward", "outcome/passed", "entropy", "kl_behaviour", "staleness", "grad_norm")
 # Of the panel: what is followed through time. The reward's parts come after the reward, whatever their names.

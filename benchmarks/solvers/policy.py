@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from agents.building import make_policy, quiet_libraries
 from agents.config import finished, read, trained_with
 from agents.core import Completion, Policy, generators
 from agents.decoding.examples import Informed, inform
 from agents.policies import causal
-from agents.train import make_policy, quiet_libraries
 from benchmarks.core import Answer
 from benchmarks.solvers import cut, spelled
 from benchmarks.suites import Suite

@@ -21,8 +21,8 @@ from rltf_env.wrappers.action_mask import PrefixTracker, TokenMasks, spellings
 
 def vocabularies(problems: list[Problem]) -> Iterator[tuple[str, Tokenizer]]:
     """The tokenizers that are at hand, by name."""
+    from agents.building import quiet_libraries
     from agents.policies import causal, tiny
-    from agents.train import quiet_libraries
 
     quiet_libraries()
 

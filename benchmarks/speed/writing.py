@@ -28,9 +28,9 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from agents.batching import pad_left
+from agents.building import quiet_libraries
 from agents.decoding.sampling import Sampling
-from agents.policies.causal import pad_left
-from agents.train import quiet_libraries
 from benchmarks.speed.peers.trainers import draw, make
 from benchmarks.speed.training import JOBS, Job, versions
 from rltf_env.core import IntArray

@@ -25,8 +25,9 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from agents.building import quiet_libraries
 from agents.config import Recipe
-from agents.train import quiet_libraries, train
+from agents.train import train
 from benchmarks import demo
 from benchmarks.metrics import bootstrap_interval, holm, over_runs, paired_permutation
 from benchmarks.records.record import write_json

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 
+from agents.building import quiet_libraries
 from agents.policies import tiny
 from agents.policies.causal import CausalPolicy
 from agents.testing import by_checksum
-from agents.train import quiet_libraries
 from rltf_env import sandbox
 from rltf_env.core import CallCase, Problem
 from rltf_env.env import UnitTestEnv

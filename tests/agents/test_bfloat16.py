@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from agents.algorithms import rltf
+from agents.batching import batch
 from agents.functional import token_logprobs
 from agents.policies import shape
-from agents.rollout import batch
 from rltf_env.env import UnitTestEnv
 
 FAMILIES: dict[str, dict[str, Any]] = {

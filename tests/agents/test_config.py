@@ -14,7 +14,8 @@ import pytest
 import tomli_w
 
 from agents.algorithms import rltf
-from agents.config import Recipe, build, read
+from agents.config import Recipe, read
+from agents.options import build
 from rltf_env import plugins, prompts, rewards
 from rltf_env.base import UnitTestEnvBase
 from rltf_env.errors import DataError, MissingData, UnknownName, UsageError

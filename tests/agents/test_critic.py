@@ -11,11 +11,12 @@ import pytest
 import torch
 
 from agents.algorithms import rltf
+from agents.batching import batch
+from agents.core import Sample
 from agents.critics.outcome import Critic, CriticConfig, Weighting
 from agents.learning.learner import OptimiserConfig
 from agents.policies import tiny, value_head
 from agents.policies.causal import CausalPolicy
-from agents.rollout import Sample, batch
 from agents.testing import check_agent
 from rltf_env.core import Outcome
 from rltf_env.env import UnitTestEnv

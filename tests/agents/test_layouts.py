@@ -10,7 +10,8 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from agents.algorithms.supervised import supervised_loss
-from agents.core import Batch
+from agents.batching import batch
+from agents.core import Batch, Sample
 from agents.functional import token_logprobs
 from agents.learning.learner import Learner, OptimiserConfig
 from agents.policies import _linear, causal, tiny
@@ -18,7 +19,6 @@ from agents.policies._attention import fits
 from agents.policies._linear import Reordered
 from agents.policies._rows import Groups, Rectangle
 from agents.policies.causal import CausalPolicy, pack
-from agents.rollout import Sample, batch
 from agents.testing import check_policy
 
 SMALL: dict[str, Any] = {"width": 16, "layers": 2, "heads": 2, "vocab_size": 280, "dataset_options": {"size": 4}}

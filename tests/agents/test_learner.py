@@ -12,10 +12,9 @@ from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from agents import functional
-from agents.core import Batch
+from agents.core import Batch, Sample
 from agents.learning.learner import Decay, Learner, OptimiserConfig, micro_batches, padding, positions_read
 from agents.policies.causal import CausalPolicy
-from agents.rollout import Sample
 from rltf_env.errors import NotFinite, RLTFError, UsageError
 
 

@@ -25,8 +25,7 @@ import pytest
 import torch
 
 from agents.algorithms import actor_critic, policy_gradient, ppo, rltf, supervised
-from agents.core import Batch, Episode
-from agents.rollout import Sample
+from agents.core import Batch, Episode, Sample
 from rltf_env.core import CaseResult, Feedback, Outcome, Program, Verdict
 
 LOGP = (-0.693147, -1.386294, -0.223144)

@@ -13,11 +13,11 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
-from agents.core import Batch
+from agents.batching import batch, pad_left
+from agents.core import Batch, Sample
 from agents.functional import token_logprobs
 from agents.policies import causal, tiny
-from agents.policies.causal import CausalPolicy, pad_left, positions
-from agents.rollout import Sample, batch
+from agents.policies.causal import CausalPolicy, positions
 from agents.testing import check_policy
 from rltf_env.errors import MissingData, UnknownName, UsageError
 

@@ -12,10 +12,9 @@ import torch
 
 from agents.algorithms import actor_critic, dapo, dr_grpo, grpo, ppo, reinforce, rloo
 from agents.algorithms.policy_gradient import PolicyGradient
-from agents.core import Episode
+from agents.core import Episode, Sample
 from agents.learning.minibatches import Round
 from agents.policies.causal import CausalPolicy
-from agents.rollout import Sample
 from agents.testing import check_agent
 from rltf_env.core import Attempt, Feedback, Outcome, Problem
 from rltf_env.env import UnitTestEnv

@@ -13,13 +13,13 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from agents.algorithms.supervised import supervised_loss
-from agents.core import Batch
+from agents.batching import batch
+from agents.core import Batch, Sample
 from agents.functional import token_logprobs
 from agents.learning.learner import Learner, OptimiserConfig
 from agents.policies import causal, seq2seq, tiny, tiny_seq2seq
 from agents.policies._cache import LEAST, RoomyLayer, roomy
 from agents.policies.causal import CausalPolicy, distinct
-from agents.rollout import Sample, batch
 from agents.testing import check_policy
 from rltf_env.errors import UnknownName, UsageError
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from agents.core import Completion
+from agents.core import Completion, Sample
 from agents.critics.outcome import Critic
 from agents.decoding import best_of_n, critic_sampling
 from agents.decoding._choosing import best, likelihood
@@ -21,7 +21,7 @@ from agents.decoding.sampling import Sampling
 from agents.evaluation import evaluate
 from agents.policies import tiny
 from agents.policies.causal import CausalPolicy
-from agents.rollout import Sample, collect
+from agents.rollout import collect
 from rltf_env import prompts, sandbox
 from rltf_env.core import CallCase, CaseResult, Failure, Outcome, Problem, Verdict
 from rltf_env.env import UnitTestEnv

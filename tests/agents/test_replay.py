@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from agents.core import Sample
 from agents.learning.replay import ReplayBuffer
-from agents.rollout import Sample
 from rltf_env.errors import UsageError
 
 

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from agents.core import generators
+from agents.batching import batch
+from agents.core import Sample, generators
 from agents.decoding.sampling import Sampling
 from agents.policies.causal import CausalPolicy
-from agents.rollout import Sample, batch, collect
+from agents.rollout import collect
 from rltf_env.core import Attempt, Problem
 from rltf_env.env import UnitTestEnv
 

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from agents.core import Completion, Policy
-from agents.decoding.sampling import WASTE, Sampling, alike, load, warp
+from agents.decoding.sampling import Sampling, load, warp
+from agents.engines.own import WASTE, alike
 from agents.policies.causal import CausalPolicy
 from rltf_env.errors import UsageError
 

@@ -76,7 +76,7 @@ def test_sample_programs_are_bounded_however_long_the_run() -> None:
     run = Run("r", updates=100_000, samples_every=1)
     written = 0
     for step in range(1, 100_001):
-        if out.wants_programs(step, run):
+        if out.wants_programs(step, run.samples_every, run.updates):
             out.sampled(step, [])
             written += 1
     assert 200 <= written <= folders.RECORDS
@@ -84,7 +84,7 @@ def test_sample_programs_are_bounded_however_long_the_run() -> None:
 
 def test_no_rhythm_means_no_programs() -> None:
     out = folders.Folder(Path(), io.StringIO(), io.StringIO(), (), 0)
-    assert not out.wants_programs(1, Run("r", updates=5, samples_every=0))
+    assert not out.wants_programs(1, 0, 5)
 
 
 def test_what_a_killed_writer_left_half_done_is_dropped(tmp_path: Path) -> None:

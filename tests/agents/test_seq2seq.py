@@ -11,12 +11,12 @@ import torch
 from tokenizers.processors import TemplateProcessing
 from transformers import AutoModelForSeq2SeqLM, BartConfig, BartForConditionalGeneration
 
-from agents.core import Batch, Completion
+from agents.batching import batch
+from agents.core import Batch, Completion, Sample
 from agents.decoding.sampling import Sampling
 from agents.functional import token_logprobs
 from agents.policies import seq2seq, tiny_seq2seq
 from agents.policies.seq2seq import Seq2SeqPolicy, frame, framed
-from agents.rollout import Sample, batch
 from agents.testing import check_policy
 from rltf_env.errors import UsageError
 

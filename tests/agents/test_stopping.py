@@ -11,10 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from agents.config import build
 from agents.core import Completion
 from agents.decoding._stopping import Stops
-from agents.decoding.sampling import SYNC_EVERY, Sampling, load
+from agents.decoding.sampling import Sampling, load
+from agents.engines.own import SYNC_EVERY
+from agents.options import build
 from agents.policies.causal import CausalPolicy
 from agents.rollout import collect
 from rltf_env.core import Outcome, Problem

@@ -15,12 +15,12 @@ from rich.console import Console
 from agents import train_critic
 from agents.algorithms.supervised import draw_pairs
 from agents.config import trained_with
+from agents.core import Sample
 from agents.critics.outcome import Critic
 from agents.decoding.sampling import Sampling
 from agents.learning.learner import OptimiserConfig
 from agents.policies import tiny
 from agents.policies.causal import CausalPolicy
-from agents.rollout import Sample
 from agents.train_critic import Settings
 from rltf_env.core import CallCase, Outcome, Problem
 from rltf_env.env import UnitTestEnv

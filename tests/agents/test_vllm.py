@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from agents.core import Completion
+from agents.batching import batch
+from agents.core import Completion, Sample
 from agents.decoding.sampling import Sampling, warp
 from agents.engines import vllm as _vllm
 from agents.policies import tiny
 from agents.policies.causal import CausalPolicy
-from agents.rollout import Sample, batch
 from rltf_env.core import IntArray
 from rltf_env.errors import UnknownName, UsageError
 

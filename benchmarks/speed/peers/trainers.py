@@ -27,10 +27,10 @@ import torch
 
 import rltf_env  # noqa: F401 (registers the ids)
 from agents.algorithms import rltf
+from agents.building import quiet_libraries
 from agents.core import generators
 from agents.decoding.sampling import Sampling
 from agents.policies import causal, shape, tiny
-from agents.train import quiet_libraries
 from rltf_env.core import Problem
 from rltf_env.env import UnitTestEnv
 from rltf_env.tokenizers import HuggingFace

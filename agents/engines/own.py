@@ -1,0 +1,129 @@
+"""The policy itself as the engine that writes programs: token by token, in rows of like length."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agents.core import Completion, Done, Policy
+from agents.decoding._stopping import Stops
+from agents.decoding.sampling import Sampling, completed
+from rltf_env.core import IntArray
+
+WASTE = 1 << 13  # tokens
+SYNC_EVERY = 8  # tokens between looks at who has finished: each look makes the host wait for the device
+
+
+def write(
+    sampling: Sampling,
+    policy: Policy[Any],
+    prompts: Sequence[IntArray],
+    given: Sequence[IntArray],
+    repeats: int,
+    max_tokens: int,
+    generator: torch.Generator,
+    done: Done | None,
+) -> list[list[Completion]]:
+    parts = [min(sampling.rows, repeats - done) for done in range(0, repeats, sampling.rows)]
+    answers: list[list[Completion]] = [[] for _ in prompts]
+    sizes = [len(p) + len(g) for p, g in zip(prompts, given, strict=True)]
+    for chunk in alike(sizes, max(1, sampling.rows // repeats)):  # answers return in the order of the questions
+        asked, starts = [prompts[i] for i in chunk], [given[i] for i in chunk]
+        for part in parts:
+            ended = partial(_tell, done, chunk, part, len(answers[chunk[0]]))
+            rows = _write(sampling, policy, asked, starts, part, max_tokens, generator, ended)
+            for n, i in enumerate(chunk):
+                answers[i] += rows[n * part : (n + 1) * part]
+    return answers
+
+
+def _write(
+    sampling: Sampling,
+    policy: Policy[Any],
+    prompts: list[IntArray],
+    given: list[IntArray],
+    repeats: int,
+    max_tokens: int,
+    generator: torch.Generator,
+    ended: Callable[[int, Completion], None],
+) -> list[Completion]:
+    """`ended` is told of the completion of each row at the next look after its end."""
+    room = [max_tokens - len(g) for g in given for _ in range(repeats)]
+    stops = Stops(policy.tokenizer, sampling.stop) if sampling.stop else None
+    state, logits = policy.begin(prompts, given, repeats)
+    count = len(room)
+    rows = torch.arange(
+        count, device=logits.device
+    )  # which program each row of `state`, and of all that follows, writes
+    tokens = torch.empty(count, max(room), dtype=torch.long, device=logits.device)
+    logprobs, behaviour = (torch.empty(tokens.shape, device=logits.device) for _ in range(2))
+    lengths = torch.zeros(count, dtype=torch.long, device=logits.device)
+    limits = torch.tensor(room, device=logits.device)
+    alive = torch.ones(count, dtype=torch.bool, device=logits.device)
+    written: dict[int, Completion] = {}
+
+    def finish(ends: Tensor) -> None:
+        columns = [c[ends].cpu().numpy() for c in (tokens, logprobs, behaviour, lengths)]
+        for i, *row in zip(rows[ends].tolist(), *columns, strict=True):
+            if i not in written:
+                written[i] = completed(given[i // repeats], policy.eos_id, stops, *row)
+                ended(i, written[i])
+
+    for t in range(max(room)):
+        token, logprobs[:, t], behaviour[:, t] = sampling.draw(logits, generator)
+        tokens[:, t] = token  # those of rows that have ended are beyond their length
+        lengths += alive
+        alive = alive & (token != policy.eos_id) & (lengths < limits)
+        if t % SYNC_EVERY == SYNC_EVERY - 1:
+            if stops:
+                tails = tokens[:, max(0, t + 1 - SYNC_EVERY - stops.margin) : t + 1].tolist()
+                alive = alive & ~torch.tensor(stops.seen(tails), device=alive.device)
+            finish(~alive)
+            left = int(alive.sum())
+            if left == 0:
+                break
+            if left <= 0.75 * len(rows):
+                chosen = alive.nonzero()[:, 0]
+                policy.keep(state, chosen)
+                rows, alive, token, tokens, logprobs, behaviour, lengths, limits = (
+                    x[chosen] for x in (rows, alive, token, tokens, logprobs, behaviour, lengths, limits)
+                )
+        if t + 1 < max(room):
+            logits = policy.extend(state, token)
+    finish(torch.ones_like(alive))
+    return [written[i] for i in range(count)]
+
+
+def alike(sizes: Sequence[int], most: int) -> Iterator[IntArray]:
+    """Which rows to write together, at most so many: those of like size, so that little is padded.
+
+    Rows whose rectangle would be more than half padding, and that by more than `WASTE` tokens, do not share one: every token that
+    is written looks at all of it.
+    """
+    chunk: list[int] = []
+    used = 0
+    for i in np.argsort(sizes, kind="stable"):
+        area = sizes[i] * (len(chunk) + 1)
+        if len(chunk) == most or area > max(2 * (used + sizes[i]), used + sizes[i] + WASTE):
+            yield np.array(chunk)
+            chunk, used = [], 0
+        chunk.append(int(i))
+        used += sizes[i]
+    if chunk:
+        yield np.array(chunk)
+
+
+def _tell(done: Done | None, prompts: IntArray, part: int, before: int, row: int, completion: Completion) -> None:
+    """Tells `done` of a row, where each of `prompts` has `part` rows and had `before` completions."""
+    if done:
+        done(int(prompts[row // part]), before + row % part, completion)
+
+
+def load() -> Callable[..., list[list[Completion]]]:
+    """The engine: `write`."""
+    return write
