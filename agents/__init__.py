@@ -1,8 +1,39 @@
 """Learning: policies, decoding and algorithms. Torch and transformers live here."""
 
+import sys
 from importlib.util import find_spec
 
 _absent = [name for name in ("torch", "transformers", "rich", "tomli_w", "matplotlib") if find_spec(name) is None]
 if _absent:
     _names = ", ".join(_absent)
     raise ModuleNotFoundError(f"agents needs {_names}, and got none: pip install 'rltf[agents]'.", name=_absent[0])
+
+_ROOMS = {  # where modules that stood here before are now
+    "actors": {"frames": "messages", "generator": "process", "scale": "pool"},
+    "algorithms": "actor_critic dapo dr_grpo grpo policy_gradient ppo reinforce rloo rltf supervised",
+    "critics": {"critic": "outcome"},
+    "decoding": {"public": "examples"},
+    "engines": {"decoding._vllm": "vllm"},
+    "learning": {"learner": "learner", "reference": "reference", "replay": "replay", "rounds": "minibatches"},
+    "running": {
+        "_svg": "_svg", "checkpoint": "checkpoint", "folders": "folder", "journal": "journal", "live": "panel",
+        "trackers": "trackers",
+    },
+}  # fmt: skip
+
+
+class _Moved:
+    """Says where a module has gone: who imports `agents.grpo` is told of `agents.algorithms.grpo`."""
+
+    @staticmethod
+    def find_spec(name: str, path: object = None, target: object = None) -> None:
+        package, _, old = name.partition(".")
+        if package != __name__:
+            return
+        for room, names in _ROOMS.items():
+            moved = names if isinstance(names, dict) else {each: each for each in names.split()}
+            if old in moved:
+                raise ModuleNotFoundError(f"{name} is now {__name__}.{room}.{moved[old]}: import that.")
+
+
+sys.meta_path[:0] = [_Moved]  # the first to be asked: another copy that is installed may still have the old module

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -25,9 +25,6 @@ from rich.text import Text
 from agents.running.journal import Shown
 from rltf_env.core import Outcome
 from rltf_env.view import ansi
-
-if TYPE_CHECKING:
-    from agents.evaluation import Evaluation
 
 SHOWN = ("supervised_loss", "rl_loss", "reward", "outcome/passed", "entropy", "kl_behaviour", "staleness", "grad_norm")
 # Of the panel: what is followed through time. The reward's parts come after the reward, whatever their names.
@@ -50,6 +47,17 @@ def one_line(line: Mapping[str, float]) -> str:
     """An update for people."""
     shown = (f"{name.split('/')[-1]} {line[name]:.3g}" for name in SHOWN if name in line)
     return f"update {line['step']:>5}  " + "  ".join(shown) + f"  {line['seconds']:.2f} s"
+
+
+class Score(Protocol):
+    """What is shown of an evaluation; `agents.evaluation.Evaluation` has it."""
+
+    @property
+    def problems(self) -> Sequence[str]: ...
+    @property
+    def pass_at_1(self) -> float: ...
+    @property
+    def standard_error(self) -> float: ...
 
 
 class Screen:
@@ -91,7 +99,7 @@ class Screen:
         if not self.console.is_terminal and self.log_every and self.step % self.log_every == 0:
             self.console.print(one_line(line), highlight=False)
 
-    def evaluated(self, step: int, result: Evaluation) -> None:
+    def evaluated(self, step: int, result: Score) -> None:
         """Says how good the policy is."""
         spread = f" +- {result.standard_error:.1%} (s.e.)" if len(result.problems) > 1 else ""
         score = f"pass@1 {result.pass_at_1:.1%}{spread}"

@@ -1,0 +1,34 @@
+"""Old import paths: who used one is told the new one, in one sentence, and the new one is there."""
+
+from __future__ import annotations
+
+import importlib
+import re
+
+import pytest
+
+OLD = (
+    "actor_critic", "dapo", "dr_grpo", "grpo", "policy_gradient", "ppo", "reinforce", "rloo", "rltf", "supervised",
+    "checkpoint", "critic", "folders", "frames", "generator", "journal", "learner", "live", "public", "reference",
+    "replay", "rounds", "scale", "trackers", "_svg", "decoding._vllm",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OLD)
+def test_an_old_path_names_the_new_one(name: str) -> None:
+    with pytest.raises(ModuleNotFoundError, match=rf"^agents\.{re.escape(name)} is now \S+: import that\.$") as caught:
+        importlib.import_module(f"agents.{name}")
+    new = str(caught.value).split(" is now ")[1].partition(":")[0]
+    assert importlib.import_module(new).__name__ == new
+
+
+def test_both_ways_to_import_a_module_are_answered() -> None:
+    with pytest.raises(ImportError, match=r"agents\.algorithms\.grpo"):
+        from agents import grpo  # noqa: F401  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(ImportError, match=r"agents\.algorithms\.grpo"):
+        import agents.grpo  # noqa: F401  # pyright: ignore[reportMissingImports]
+
+
+def test_what_never_was_there_is_not_there() -> None:
+    with pytest.raises(ModuleNotFoundError, match="nonsense"):
+        importlib.import_module("agents.nonsense")
