@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents.core import Batch, Sample
+from agents.core import Batch, TrainingSample
 from rltf_env.core import IntArray
 
 
-def batch(samples: Sequence[Sample], pad_id: int) -> Batch:
+def batch(samples: Sequence[TrainingSample], pad_id: int) -> Batch:
     """Pads prompts on the left and programs on the right; see `agents.core.Batch`."""
     prompt, prompt_mask = pad_left([s.prompt for s in samples], pad_id)
     return Batch(

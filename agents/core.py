@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from agents._renamed import renamed
 from rltf_env.core import BoolArray, Feedback, FloatArray, IntArray, Program, Verdict
 
 
@@ -61,7 +62,7 @@ class Episode:
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
+class TrainingSample:
     """What an update needs of an episode: plain arrays. `weights` multiply the log-probability of each token."""
 
     prompt: IntArray  # (P,)
@@ -101,7 +102,7 @@ State = TypeVar("State")
 class Policy(Protocol[State]):
     """A transformer that writes programs.
 
-    One that reads a batch without its padding may say so by an attribute `packs`, true.
+    One that reads a batch without its padding may say so by an attribute `supports_packing`, true.
     """
 
     model: nn.Module
@@ -184,9 +185,12 @@ class Agent(Protocol):
     def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
 
 
-def generators(seed: int, device: torch.device) -> tuple[np.random.Generator, torch.Generator]:
+def rngs(seed: int, device: torch.device) -> tuple[np.random.Generator, torch.Generator]:
     """The two sources of randomness of a run: one for choices on the host, one for sampling on the device."""
     host, device_seed = np.random.SeedSequence(seed).spawn(2)
     generator = torch.Generator(device)
     generator.manual_seed(int(device_seed.generate_state(1, np.uint64)[0] >> 1))
     return np.random.Generator(np.random.PCG64(host)), generator
+
+
+__getattr__ = renamed(__name__, {"generators": "agents.core.rngs"})

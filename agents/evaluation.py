@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from agents.core import Episode, Policy, generators
+from agents.core import Episode, Policy, rngs
 from agents.decoding.examples import AnyDecoder
 from agents.rollout import collect
 from rltf_env import datasets
@@ -120,7 +120,7 @@ def evaluate(
     """`samples` programs for each problem. `advance(n)` is told of each n problems done."""
     if not problems:
         raise UsageError("Expected at least one problem to evaluate on, got none.")
-    _, generator = generators(seed, policy.device)
+    _, generator = rngs(seed, policy.device)
     groups: list[list[Episode]] = []
     again: list[list[Verdict]] = []
     for i in range(0, len(problems), CHUNK):

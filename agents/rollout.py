@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from agents._renamed import renamed
 from agents.core import Completion, Episode, Policy
-from agents.decoding.examples import AnyDecoder, inform
-from agents.running.journal import Journal
+from agents.decoding.examples import AnyDecoder, bind_examples
+from agents.running.journal import UpdateLog
 from rltf_env import prompts as wording
 from rltf_env.core import Attempt, IntArray, Judgement, Outcome, Problem, Program
 from rltf_env.env import UnitTestEnv
@@ -26,13 +27,13 @@ Observe = Callable[[Attempt], None]
 
 
 @dataclass
-class Written:
+class PendingRollouts:
     """Programs in the hands of the judge, grouped by problem. See `write`."""
 
     problems: Sequence[Problem]
     prompts: list[IntArray]
     version: int
-    journal: Journal
+    journal: UpdateLog
     groups: list[dict[int, tuple[Completion, Program, Future[Judgement]]]]  # by number; they end in any order
     observe: Observe | None = None
 
@@ -58,19 +59,19 @@ def write(
     repeats: int,
     generator: torch.Generator,
     version: int = 0,
-    journal: Journal | None = None,
+    journal: UpdateLog | None = None,
     observe: Observe | None = None,
-) -> Written:
+) -> PendingRollouts:
     """`repeats` programs for each problem, in order, each handed to the judge as soon as it is written.
 
     `journal` is told how long writing took, less what the judge made it wait when too much was pending; `observe`, which may be
     that of the problems' source, of each attempt.
     """
-    journal = journal or Journal()
+    journal = journal or UpdateLog()
     prompts = [env.encode_prompt(problem) for problem in problems]
     given = [env.encode_prefix(problem) for problem in problems]
-    written = Written(problems, prompts, version, journal, [{} for _ in problems], observe)
-    decode = inform(
+    written = PendingRollouts(problems, prompts, version, journal, [{} for _ in problems], observe)
+    decode = bind_examples(
         decoder,
         problems,
         encode=lambda problem: np.asarray(env.tokenizer.encode(wording.render(problem, env.prompt_style)), np.int64),
@@ -104,7 +105,7 @@ def collect(
     repeats: int,
     generator: torch.Generator,
     version: int = 0,
-    journal: Journal | None = None,
+    journal: UpdateLog | None = None,
     observe: Observe | None = None,
 ) -> list[list[Episode]]:
     """`repeats` judged programs for each problem, grouped by problem, in order: `write`, and wait for the judge."""
@@ -123,7 +124,7 @@ def _program(env: UnitTestEnv, completion: Completion) -> Program:
     return replace(program, text=program.text[: completion.kept], starts=starts)
 
 
-NOTHING = 1e-6  # a weight below this is what rounding leaves of 0
+EPSILON = 1e-6  # a weight below this is what rounding leaves of 0
 
 
 def summary(episodes: Sequence[Episode]) -> dict[str, float]:
@@ -141,3 +142,15 @@ def summary(episodes: Sequence[Episode]) -> dict[str, float]:
         "program_tokens": sum(len(e.program) for e in episodes) / n,
         "truncated": sum(e.program.truncated for e in episodes) / n,
     }
+
+
+__getattr__ = renamed(
+    __name__,
+    {
+        "Sample": "agents.core.TrainingSample",
+        "batch": "agents.batching.batch",
+        "pad_right": "agents.batching.pad_right",
+        "NOTHING": "agents.rollout.EPSILON",
+        "Written": "agents.rollout.PendingRollouts",
+    },
+)

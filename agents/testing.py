@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from agents.batching import batch
-from agents.core import Agent, Completion, Policy, Sample, generators
+from agents.core import Agent, Completion, Policy, TrainingSample, rngs
 from agents.decoding.sampling import Sampling
 from agents.functional import token_logprobs
 from agents.policies import causal, seq2seq, tiny
@@ -51,9 +51,7 @@ def check_policy(policy: Policy[Any], *, tolerance: float = 1e-4, max_tokens: in
     weights = {name: tensor.clone() for name, tensor in policy.model.state_dict().items()}
     before = torch.random.get_rng_state()
     prompts, given = _questions(policy)
-    answers = Sampling()(
-        policy, prompts, given, repeats=2, max_tokens=max_tokens, generator=generators(0, policy.device)[1]
-    )
+    answers = Sampling()(policy, prompts, given, repeats=2, max_tokens=max_tokens, generator=rngs(0, policy.device)[1])
     samples = [_sample(p, c) for p, group in zip(prompts, answers, strict=True) for c in group]
     vocabulary = len(policy.tokenizer)
     for sample in samples:
@@ -74,9 +72,9 @@ def _questions(policy: Policy[Any]) -> tuple[list[np.ndarray], list[np.ndarray]]
     return [p.astype(np.int64) for p, _ in pairs], [g.astype(np.int64) for _, g in pairs]
 
 
-def _sample(prompt: np.ndarray, c: Completion) -> Sample:
+def _sample(prompt: np.ndarray, c: Completion) -> TrainingSample:
     learn = np.arange(len(c.tokens)) >= c.given
-    return Sample(prompt, c.tokens, learn, np.zeros(len(c.tokens), np.float32), c.logprobs)
+    return TrainingSample(prompt, c.tokens, learn, np.zeros(len(c.tokens), np.float32), c.logprobs)
 
 
 def _batches(count: int) -> list[Sequence[int]]:
@@ -86,7 +84,7 @@ def _batches(count: int) -> list[Sequence[int]]:
 
 
 @torch.no_grad()
-def _check_evaluation(policy: Policy[Any], samples: Sequence[Sample], tolerance: float) -> None:
+def _check_evaluation(policy: Policy[Any], samples: Sequence[TrainingSample], tolerance: float) -> None:
     data = batch(samples, policy.pad_id).to(policy.device)
     logits = policy.logits(data)
     shape = (*data.tokens.shape, len(policy.tokenizer))
@@ -123,7 +121,7 @@ def _check_keep(
 
 
 @torch.no_grad()
-def _check_saved(policy: Policy[Any], samples: Sequence[Sample], tolerance: float) -> None:
+def _check_saved(policy: Policy[Any], samples: Sequence[TrainingSample], tolerance: float) -> None:
     with tempfile.TemporaryDirectory() as folder:
         policy.save(Path(folder))
         dtype = str(next(policy.model.parameters()).dtype).removeprefix("torch.")

@@ -31,7 +31,7 @@ from agents.evaluation import Evaluation, evaluate
 from agents.running import checkpoint, trackers
 from agents.running import folder as run_folder
 from agents.running.folder import Folder
-from agents.running.journal import Journal
+from agents.running.journal import UpdateLog
 from agents.running.panel import Screen
 from rltf_env import datasets, sources
 from rltf_env.core import Problem
@@ -48,10 +48,10 @@ TIMINGS = (
 
 
 @runtime_checkable
-class Telling(Protocol):
+class HasJournal(Protocol):
     """An agent that has something to tell besides its metrics."""
 
-    journal: Journal
+    journal: UpdateLog
 
 
 def train(recipe: Recipe, console: Console | None = None) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def train(recipe: Recipe, console: Console | None = None) -> dict[str, Any]:
     """
     console = console or Console(quiet=True)
     out = Path(recipe.run.out or f"runs/{recipe.run.name}")
-    with checkpoint.room(out), run_folder.alone(out), ExitStack() as stack:
+    with checkpoint.disk_full_as_error(out), run_folder.exclusive(out), ExitStack() as stack:
         if recipe.run.threads:
             stack.enter_context(_threads(recipe.run.threads))
         saved = _open(out, recipe)
@@ -77,7 +77,7 @@ def train(recipe: Recipe, console: Console | None = None) -> dict[str, Any]:
                 sources.restore(env.source, saved["source"])
             done, evaluations = saved["step"], saved["evaluations"]
             console.print(f"Continuing [bold]{escape(str(out))}[/] after update {done}.")
-        stack.enter_context(pool.generators(recipe, agent, out))
+        stack.enter_context(pool.actors(recipe, agent, out))
         measure = Measure(recipe, policy, env)
         _check_prompts(env, measure.problems)
         run = recipe.run
@@ -121,7 +121,7 @@ def _loop(
     for step in range(done + 1, run.updates + 1):
         began = time.perf_counter()
         metrics = agent.update()
-        journal: Journal = agent.journal.take() if isinstance(agent, Telling) else Journal()
+        journal: UpdateLog = agent.journal.take() if isinstance(agent, HasJournal) else UpdateLog()
         line = {"step": step, **metrics, **timings(journal, time.perf_counter() - began)}
         folder.updated(step, line)
         screen.update(line)
@@ -140,7 +140,7 @@ def _loop(
         look(0)
 
 
-def timings(journal: Journal, seconds: float) -> dict[str, float]:
+def timings(journal: UpdateLog, seconds: float) -> dict[str, float]:
     """Metrics that differ between equal runs, those of `TIMINGS`."""
     found = {"seconds": seconds, **{f"seconds/{what}": spent for what, spent in journal.seconds.items()}}
     if journal.tokens:

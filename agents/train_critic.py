@@ -25,7 +25,7 @@ from rich.markup import escape
 from agents.algorithms.supervised import draw_pairs, reference_source
 from agents.building import make_env, make_policy, quiet_libraries
 from agents.config import finished, trained_with
-from agents.core import Episode, Policy, Sample, generators
+from agents.core import Episode, Policy, TrainingSample, rngs
 from agents.critics.outcome import Critic
 from agents.decoding.sampling import Sampling
 from agents.learning.learner import OptimiserConfig
@@ -70,14 +70,14 @@ class Settings:
             raise UsageError(f"Expected 0 < unseen < 1 and lr > 0, got {self}.")
 
 
-Judged = tuple[list[Sample], list[Outcome]]
+Judged = tuple[list[TrainingSample], list[Outcome]]
 
 
 def train_critic(
     policy: Policy[Any], critic: Critic, env: UnitTestEnv, settings: Settings, sampling: Sampling, console: Console
 ) -> dict[str, Any]:
     """Teaches `critic` what becomes of `policy`'s programs; how well it knows then. The two share no weights."""
-    rng, generator = generators(settings.seed, policy.device)
+    rng, generator = rngs(settings.seed, policy.device)
     problems = [env.source.draw(rng) for _ in range(settings.problems)]
     groups: list[list[Episode]] = []
     for i in range(0, len(problems), CHUNK):
@@ -122,7 +122,7 @@ def _learn(
             console.print(f"update {step}: {line}", highlight=False)
 
 
-def accuracy(critic: Critic, samples: Sequence[Sample], outcomes: Sequence[Outcome]) -> dict[str, float]:
+def accuracy(critic: Critic, samples: Sequence[TrainingSample], outcomes: Sequence[Outcome]) -> dict[str, float]:
     """How often the critic names what became of a program; and how often it would, always naming the most frequent."""
     labels = np.array([critic.label(outcome) for outcome in outcomes])
     named = critic.judgements(samples).argmax(1)
@@ -138,8 +138,10 @@ def _judged(groups: Sequence[Sequence[Episode]]) -> Judged:
     return [_sample(e) for e in episodes], [e.verdict.outcome for e in episodes]
 
 
-def _sample(e: Episode) -> Sample:
-    return Sample(e.prompt, e.program.tokens, e.program.chosen, np.zeros(len(e.program), np.float32), e.logprobs)
+def _sample(e: Episode) -> TrainingSample:
+    return TrainingSample(
+        e.prompt, e.program.tokens, e.program.chosen, np.zeros(len(e.program), np.float32), e.logprobs
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------- command

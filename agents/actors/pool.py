@@ -3,7 +3,7 @@
     [scale] generators = N
 
     generator 1 --+  lots of judged programs              +--> buffer --> update --> weights, every `push_every` updates
-    generator 2 --+--> queue (bounded) --> `Generators` --+                             |
+    generator 2 --+--> queue (bounded) --> `ActorPool` --+                             |
        ^  its own policy, environment and judge                                         |
        +-------------------------- a file, and its version <---------------------------+
 
@@ -65,7 +65,7 @@ class GeneratorError(RLTFError, RuntimeError):
 
 
 @contextmanager
-def generators(recipe: Recipe, agent: Agent, out: Path) -> Iterator[None]:
+def actors(recipe: Recipe, agent: Agent, out: Path) -> Iterator[None]:
     """Lets the recipe's generators, if it has any, feed `agent` inside the block. They keep weights and logs in `out`.
 
     Raises:
@@ -85,7 +85,7 @@ def generators(recipe: Recipe, agent: Agent, out: Path) -> Iterator[None]:
             f"Expected scale.push_every <= agent.max_staleness = {limit}, got {recipe.scale.push_every}: all programs would be "
             "too old before new weights come."
         )
-    feed = Generators(recipe, agent, out / "generators")
+    feed = ActorPool(recipe, agent, out / "generators")
     try:
         feed.start()
         agent.feed = feed
@@ -95,7 +95,7 @@ def generators(recipe: Recipe, agent: Agent, out: Path) -> Iterator[None]:
         feed.close()
 
 
-class Generators:
+class ActorPool:
     """Processes, what they have written, and the learner's side of the bargain. See the head of this file."""
 
     def __init__(self, recipe: Recipe, agent: RLTF, folder: Path) -> None:

@@ -23,14 +23,14 @@ from torch import Tensor
 
 from agents import functional
 from agents.algorithms.policy_gradient import Credit
-from agents.core import Batch, Episode, Policy, Sample, generators
+from agents.core import Batch, Episode, Policy, TrainingSample, rngs
 from agents.decoding.sampling import Sampling
 from agents.learning.learner import Learner, OptimiserConfig
 from agents.learning.replay import ReplayBuffer
 from agents.options import build
 from agents.policies import value_head
 from agents.rollout import collect, summary
-from agents.running.journal import Journal
+from agents.running.journal import UpdateLog
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import UsageError
 
@@ -82,9 +82,9 @@ class ActorCritic:
         self.head = value_head.on(policy)
         self.learner = Learner(policy, config.optimiser, {"model": policy.model, "head": self.head})
         self.buffer = ReplayBuffer(config.buffer)
-        self.rng, self.generator = generators(seed, policy.device)
+        self.rng, self.generator = rngs(seed, policy.device)
         self.sampled: dict[str, float] = {}  # of the last refresh
-        self.journal = Journal()
+        self.journal = UpdateLog()
 
     # ---------------------------------------------------------------------------------------------------------- update
 
@@ -116,13 +116,13 @@ class ActorCritic:
         self.sampled = summary(episodes) | {"buffer": float(len(self.buffer))}
         self.journal.show(problems, groups, [[e.feedback.rewards for e in group] for group in groups])
 
-    def _sample(self, e: Episode) -> Sample:
+    def _sample(self, e: Episode) -> TrainingSample:
         """The episode with its rewards where other agents keep weights: what a token is worth changes with the values."""
         rewards = e.feedback.rewards
         if self.config.credit == "program":
             rewards = np.zeros_like(rewards)
             rewards[-1] = e.feedback.total
-        return Sample(e.prompt, e.program.tokens, e.feedback.learn, rewards, e.behaviour, e.version)
+        return TrainingSample(e.prompt, e.program.tokens, e.feedback.learn, rewards, e.behaviour, e.version)
 
     # ----------------------------------------------------------------------------------------------------------- state
 

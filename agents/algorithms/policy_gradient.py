@@ -25,13 +25,13 @@ import torch
 from torch import Tensor
 
 from agents import functional
-from agents.core import Batch, Episode, Policy, Sample, generators
+from agents.core import Batch, Episode, Policy, TrainingSample, rngs
 from agents.decoding.sampling import Sampling
 from agents.learning.learner import Learner, OptimiserConfig
-from agents.learning.minibatches import Round
+from agents.learning.minibatches import RolloutBuffer
 from agents.learning.reference import Reference
-from agents.rollout import NOTHING, collect, summary
-from agents.running.journal import Journal
+from agents.rollout import EPSILON, collect, summary
+from agents.running.journal import UpdateLog
 from rltf_env.core import Problem
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import UsageError
@@ -117,11 +117,11 @@ class PolicyGradient:
         self.learner = Learner(policy, config.optimiser)
         held = config.kl or config.kl_reward
         self.reference = Reference(policy, config.optimiser.micro_batch) if held else None
-        self.round = Round()
+        self.round = RolloutBuffer()
         self.baseline = 0.0  # the running mean of returns, for advantage="running"
-        self.rng, self.generator = generators(seed, policy.device)
+        self.rng, self.generator = rngs(seed, policy.device)
         self.sampled: dict[str, float] = {}  # of the last round
-        self.journal = Journal()
+        self.journal = UpdateLog()
 
     # ---------------------------------------------------------------------------------------------------------- update
 
@@ -141,7 +141,7 @@ class PolicyGradient:
         groups, drawn = self._groups()
         samples = [bare_sample(e, c.overlong) for _, group in groups for e in group]
         if self.reference:
-            samples = self.reference.marked(samples)
+            samples = self.reference.with_reference_logprobs(samples)
         returns = self._returns([e for _, group in groups for e in group], samples)
         weights = self._weights([e for _, group in groups for e in group], returns)
         samples = [replace(s, weights=w) for s, w in zip(samples, weights, strict=True)]
@@ -163,20 +163,20 @@ class PolicyGradient:
             )  # fmt: skip
             new = list(zip(problems, groups, strict=True))
             drawn += new
-            kept += [(p, group) for p, group in new if not c.resample or self._tells(group)]
+            kept += [(p, group) for p, group in new if not c.resample or self._has_signal(group)]
             if len(kept) == c.problems:
                 break
         return kept or drawn[-c.problems :], drawn
 
-    def _tells(self, group: Sequence[Episode]) -> bool:
+    def _has_signal(self, group: Sequence[Episode]) -> bool:
         """True if the group has something to teach: its programs did not all earn the same, or single tokens earned something."""
         if self.config.credit == "program":
             return len({round(e.feedback.total, 6) for e in group}) > 1
         return len({round(e.feedback.sequence, 6) for e in group}) > 1 or any(
-            (np.abs(e.feedback.token_rewards[e.feedback.learn]) > NOTHING).any() for e in group
+            (np.abs(e.feedback.token_rewards[e.feedback.learn]) > EPSILON).any() for e in group
         )
 
-    def _returns(self, episodes: Sequence[Episode], samples: Sequence[Sample]) -> Tensor:
+    def _returns(self, episodes: Sequence[Episode], samples: Sequence[TrainingSample]) -> Tensor:
         """float64 (problems, K): what each program earned, long ones and strayed ones less."""
         c = self.config
         earned = [e.feedback.total if c.credit == "program" else e.feedback.sequence for e in episodes]
@@ -258,7 +258,7 @@ def program_returns(earned: Tensor, lengths: Tensor, log_ratios: Tensor, limit: 
     return returns
 
 
-def token_log_ratios(sample: Sample) -> np.ndarray:
+def token_log_ratios(sample: TrainingSample) -> np.ndarray:
     """log(policy / reference) of each token, in nats, 0 where nothing is to be learnt: float32 (T,)."""
     return (sample.logprobs - sample.extra["reference"]) * sample.learn
 
@@ -299,7 +299,9 @@ def surrogate(
     return total, log
 
 
-def bare_sample(e: Episode, overlong: Overlong = "judge") -> Sample:
+def bare_sample(e: Episode, overlong: Overlong = "judge") -> TrainingSample:
     """The episode without weights; of a program that was cut off nothing is learnt if such are to be filtered out."""
     learn = e.feedback.learn & (overlong != "filter" or not e.program.truncated)
-    return Sample(e.prompt, e.program.tokens, learn, np.zeros(len(e.program), np.float32), e.logprobs, e.version)
+    return TrainingSample(
+        e.prompt, e.program.tokens, learn, np.zeros(len(e.program), np.float32), e.logprobs, e.version
+    )

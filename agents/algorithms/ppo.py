@@ -23,15 +23,15 @@ from torch import Tensor
 from agents import functional
 from agents.algorithms.policy_gradient import Credit, Overlong, bare_sample, surrogate, token_log_ratios
 from agents.batching import pad_right
-from agents.core import Batch, Episode, Policy, Sample, generators
+from agents.core import Batch, Episode, Policy, TrainingSample, rngs
 from agents.decoding.sampling import Sampling
 from agents.learning.learner import Learner, OptimiserConfig
-from agents.learning.minibatches import Round
+from agents.learning.minibatches import RolloutBuffer
 from agents.learning.reference import Reference, read_each
 from agents.options import build
 from agents.policies import value_head
 from agents.rollout import collect, summary
-from agents.running.journal import Journal
+from agents.running.journal import UpdateLog
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import UsageError
 
@@ -92,10 +92,10 @@ class PPO:
         self.learner = Learner(policy, config.optimiser, {"model": policy.model, "head": self.head})
         self.reference = Reference(policy, config.optimiser.micro_batch) if config.kl else None
         self.kl = config.kl  # the coefficient, as it is now
-        self.round = Round()
-        self.rng, self.generator = generators(seed, policy.device)
+        self.round = RolloutBuffer()
+        self.rng, self.generator = rngs(seed, policy.device)
         self.sampled: dict[str, float] = {}  # of the last round
-        self.journal = Journal()
+        self.journal = UpdateLog()
 
     # ---------------------------------------------------------------------------------------------------------- update
 
@@ -124,25 +124,25 @@ class PPO:
         )  # fmt: skip
         episodes = [e for group in groups for e in group]
         samples = [bare_sample(e, c.overlong) for e in episodes]
-        samples, strayed = self._strayed(samples)
+        samples, strayed = self._log_ratios(samples)
         limit = float(self.env.max_program_tokens)
         rewards = [token_rewards(e, s, self.kl, limit, c) for e, s in zip(episodes, strayed, strict=True)]
         values = read_each(self.policy, samples, c.optimiser.micro_batch, self._values)
         samples = advantages(samples, rewards, values, c.gamma, c.lam)
         self.round.start(samples, c.epochs, c.batch_size, self.rng)
-        self.sampled = summary(episodes) | self._steer(strayed)
+        self.sampled = summary(episodes) | self._adapt_kl(strayed)
         self.sampled["value"] = float(np.mean([v.mean() for v in values]))
         weights, k = [s.weights for s in samples], c.samples_per_problem
         self.journal.show(problems, groups, [weights[i : i + k] for i in range(0, len(weights), k)])
 
-    def _strayed(self, samples: list[Sample]) -> tuple[list[Sample], list[np.ndarray]]:
+    def _log_ratios(self, samples: list[TrainingSample]) -> tuple[list[TrainingSample], list[np.ndarray]]:
         """The samples, and log(policy / reference) of each of their tokens, 0 where nothing is to be learnt."""
         if self.reference is None:
             return samples, [np.zeros(len(s.tokens), np.float32) for s in samples]
-        marked = self.reference.marked(samples)
+        marked = self.reference.with_reference_logprobs(samples)
         return samples, [token_log_ratios(s) for s in marked]
 
-    def _steer(self, strayed: Sequence[np.ndarray]) -> dict[str, float]:
+    def _adapt_kl(self, strayed: Sequence[np.ndarray]) -> dict[str, float]:
         """Moves the KL coefficient by what the round's programs strayed, and says both."""
         if self.reference is None:
             return {}
@@ -218,8 +218,12 @@ def token_rewards(e: Episode, log_ratio: np.ndarray, kl: float, limit: float, c:
 
 
 def advantages(
-    samples: Sequence[Sample], rewards: Sequence[np.ndarray], values: Sequence[np.ndarray], gamma: float, lam: float
-) -> list[Sample]:
+    samples: Sequence[TrainingSample],
+    rewards: Sequence[np.ndarray],
+    values: Sequence[np.ndarray],
+    gamma: float,
+    lam: float,
+) -> list[TrainingSample]:
     """The samples with their tokens' whitened advantages as weights, and `extra` values and returns, each (T,)."""
     mask = pad_right([np.ones(len(s.tokens), bool) for s in samples], False)
     learn = pad_right([s.learn for s in samples], False)

@@ -27,14 +27,14 @@ from torch import Tensor
 
 from agents import functional
 from agents.algorithms.supervised import draw_pairs, reference_source, supervised_loss
-from agents.core import Batch, Episode, Policy, Sample, generators
+from agents.core import Batch, Episode, Policy, TrainingSample, rngs
 from agents.critics.outcome import CriticConfig, Weighting
 from agents.decoding.sampling import Sampling
 from agents.learning.learner import Learner, OptimiserConfig
 from agents.learning.replay import ReplayBuffer
 from agents.options import build
-from agents.rollout import NOTHING, Written, summary, write
-from agents.running.journal import Journal
+from agents.rollout import EPSILON, PendingRollouts, summary, write
+from agents.running.journal import UpdateLog
 from rltf_env.core import Attempt, CaseResult, ComparativeReward, Failure, Feedback, Outcome, Problem, Verdict
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import UsageError
@@ -113,9 +113,9 @@ class RLTF:
         self.buffer = ReplayBuffer(config.buffer)
         self.references = reference_source(env, config.references)
         self.best: dict[str, Verdict] = {}  # the best verdict on each problem so far, for baseline="best_so_far"
-        self.rng, self.generator = generators(seed, policy.device)
+        self.rng, self.generator = rngs(seed, policy.device)
         self.sampled: dict[str, float] = {}  # of the last refresh
-        self.journal = Journal()
+        self.journal = UpdateLog()
         self.feed: Callable[[], None] | None = None  # fills the buffer in place of `refresh`: see `agents.actors.pool`
 
     # ---------------------------------------------------------------------------------------------------------- update
@@ -145,14 +145,14 @@ class RLTF:
         samples = self.take(samples, [e.verdict.outcome for e in episodes], summary(episodes))
         self.show(problems, groups, samples)
 
-    def write(self, programs: int) -> tuple[list[Problem], list[list[Episode]], list[Sample]]:
+    def write(self, programs: int) -> tuple[list[Problem], list[list[Episode]], list[TrainingSample]]:
         """`programs` programs of the current policy: problems, a group of episodes for each, and a sample for each episode."""
         c = self.config
         problems = [self.env.source.draw(self.rng) for _ in range(-(-programs // c.samples_per_problem))]
         written = self._write(problems, c.sampling, c.samples_per_problem)  # judged while the greedy ones are written
         greedy = self._write(problems, replace(c.sampling, temperature=0.0), 1) if self._needs_greedy else None
         groups, best = written.judged(), greedy.judged() if greedy else None
-        samples: list[Sample] = []
+        samples: list[TrainingSample] = []
         for i, (problem, group) in enumerate(zip(problems, groups, strict=True)):
             weights = self._weights(problem, group, self._baseline(problem, best[i][0] if best else None))
             samples += map(self._sample, group, weights)
@@ -160,8 +160,8 @@ class RLTF:
         return problems, groups, samples
 
     def take(
-        self, samples: Sequence[Sample], outcomes: Sequence[Outcome], sampled: Mapping[str, float]
-    ) -> Sequence[Sample]:
+        self, samples: Sequence[TrainingSample], outcomes: Sequence[Outcome], sampled: Mapping[str, float]
+    ) -> Sequence[TrainingSample]:
         """Puts what was written into the buffer, weighted by the critic if there is one; the samples as weighted.
 
         Args:
@@ -172,13 +172,15 @@ class RLTF:
         if self.critic:
             samples, said = self.critic(samples, outcomes, self.rng)
             self.sampled |= said
-        weighted = [s for s in samples if (np.abs(s.weights) * s.learn).max() > NOTHING]
+        weighted = [s for s in samples if (np.abs(s.weights) * s.learn).max() > EPSILON]
         self.buffer.extend(weighted if weighted and self.config.keep == "weighted" else samples)
         self.sampled["weighted"] = len(weighted) / len(samples)
         self.sampled["buffer"] = float(len(self.buffer))
         return samples
 
-    def show(self, problems: Sequence[Problem], groups: Sequence[Sequence[Episode]], samples: Sequence[Sample]) -> None:
+    def show(
+        self, problems: Sequence[Problem], groups: Sequence[Sequence[Episode]], samples: Sequence[TrainingSample]
+    ) -> None:
         """Tells the journal of programs to look at, with the weights of their tokens."""
         k = self.config.samples_per_problem
         weights = [[s.weights for s in samples[i : i + k]] for i in range(0, len(samples), k)]
@@ -188,7 +190,7 @@ class RLTF:
     def _needs_greedy(self) -> bool:
         return self.config.baseline in ("best_so_far", "greedy")
 
-    def _write(self, problems: Sequence[Problem], decoder: Sampling, repeats: int) -> Written:
+    def _write(self, problems: Sequence[Problem], decoder: Sampling, repeats: int) -> PendingRollouts:
         return write(
             self.policy, self.env, problems, decoder, repeats=repeats, generator=self.generator,
             version=self.learner.updates, journal=self.journal, observe=self.env.source.observe,
@@ -219,9 +221,9 @@ class RLTF:
             while len(self.best) > self.config.history:
                 del self.best[next(iter(self.best))]
 
-    def _sample(self, e: Episode, weights: np.ndarray) -> Sample:
+    def _sample(self, e: Episode, weights: np.ndarray) -> TrainingSample:
         old = e.logprobs if self.config.ratio == "policy" else e.behaviour
-        return Sample(e.prompt, e.program.tokens, e.feedback.learn, weights, old, e.version)
+        return TrainingSample(e.prompt, e.program.tokens, e.feedback.learn, weights, old, e.version)
 
     # ----------------------------------------------------------------------------------------------------------- state
 

@@ -13,7 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from agents import functional
-from agents.core import Batch, Policy, Sample, generators
+from agents.core import Batch, Policy, TrainingSample, rngs
 from agents.learning.learner import Learner, OptimiserConfig
 from agents.options import build
 from rltf_env import datasets, tokenizers
@@ -45,7 +45,7 @@ class Supervised:
         self.policy, self.env, self.config = policy, env, config
         self.learner = Learner(policy, config.optimiser)
         self.references = reference_source(env, config.references)
-        self.rng, _ = generators(seed, policy.device)
+        self.rng, _ = rngs(seed, policy.device)
 
     def update(self) -> dict[str, float]:
         pairs = draw_pairs(self.env, self.references, self.rng, self.config.batch_size)
@@ -77,13 +77,13 @@ def reference_source(env: UnitTestEnv, options: Mapping[str, Any]) -> Source:
 
 def draw_pairs(
     env: UnitTestEnv, source: Source, rng: np.random.Generator, count: int, without: Container[str] = ()
-) -> list[Sample]:
+) -> list[TrainingSample]:
     """`count` random (problem, reference) pairs from `source`, as samples.
 
     Problems without a reference, and references that do not fit the program's token limit, are passed over: a cut-off
     target would teach never to end. So are the problems whose ids are in `without`.
     """
-    pairs: list[Sample] = []
+    pairs: list[TrainingSample] = []
     missed = 0
     while len(pairs) < count:
         problem = source.draw(rng)
@@ -101,7 +101,7 @@ def draw_pairs(
     return pairs
 
 
-def reference(env: UnitTestEnv, problem: Problem, index: int) -> Sample | None:
+def reference(env: UnitTestEnv, problem: Problem, index: int) -> TrainingSample | None:
     """One reference of `problem` as a target, ended by the end token; None if it does not fit.
 
     Line ends become `\\n` and trailing blank lines one line end: MBPP's references carry `\\r\\n`, which a policy should
@@ -119,7 +119,7 @@ def reference(env: UnitTestEnv, problem: Problem, index: int) -> Sample | None:
         return None
     learn = np.arange(len(tokens)) >= len(given)
     nothing = np.zeros(len(tokens), np.float32)
-    return Sample(env.encode_prompt(problem), tokens, learn, nothing, nothing)
+    return TrainingSample(env.encode_prompt(problem), tokens, learn, nothing, nothing)
 
 
 def load(policy: Policy[Any], env: UnitTestEnv, *, seed: int, **options: Any) -> Supervised:

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from agents.core import Batch, Policy, Sample
+from agents.core import Batch, Policy, TrainingSample
 from agents.learning.learner import Learner, OptimiserConfig
 from agents.learning.reference import read_each
 from agents.policies import value_head
@@ -72,7 +72,7 @@ class Critic:
 
     # ------------------------------------------------------------------------------------------------------- learning
 
-    def learn(self, samples: Sequence[Sample], outcomes: Sequence[Outcome]) -> dict[str, float]:
+    def learn(self, samples: Sequence[TrainingSample], outcomes: Sequence[Outcome]) -> dict[str, float]:
         """One step towards the outcomes of judged programs; loss and accuracy before it."""
         labels = [np.full(len(s.tokens), self.label(o), np.float32) for s, o in zip(samples, outcomes, strict=True)]
         labelled = [replace(s, extra={"label": label}) for s, label in zip(samples, labels, strict=True)]
@@ -100,12 +100,12 @@ class Critic:
 
     # -------------------------------------------------------------------------------------------------------- reading
 
-    def probabilities(self, samples: Sequence[Sample]) -> list[np.ndarray]:
+    def probabilities(self, samples: Sequence[TrainingSample]) -> list[np.ndarray]:
         """float32 (T, classes) for each program: what is to be expected when its tokens up to t have been read."""
         size = self.learner.config.micro_batch
         return read_each(self.policy, samples, size, lambda data: self.head(self._states(data)).softmax(-1))
 
-    def judgements(self, samples: Sequence[Sample]) -> np.ndarray:
+    def judgements(self, samples: Sequence[TrainingSample]) -> np.ndarray:
         """float32 (B, classes): what is to be expected of whole programs."""
 
         def pooled(data: Batch) -> Tensor:
@@ -113,7 +113,7 @@ class Critic:
 
         return np.stack([rows[0] for rows in read_each(self.policy, samples, self.learner.config.micro_batch, pooled)])
 
-    def weights(self, samples: Sequence[Sample], outcomes: Sequence[Outcome]) -> list[np.ndarray]:
+    def weights(self, samples: Sequence[TrainingSample], outcomes: Sequence[Outcome]) -> list[np.ndarray]:
         """float32 (T,) for each program: q_t, the probability at each token of the outcome that came."""
         rows = self.probabilities(samples)
         return [p[:, self.label(outcome)] for p, outcome in zip(rows, outcomes, strict=True)]
@@ -210,8 +210,8 @@ class Weighting:
             raise UsageError(f"Expected the critic in {config.path!r} to have the actor's tokenizer, got another one.")
 
     def __call__(
-        self, samples: Sequence[Sample], outcomes: Sequence[Outcome], rng: np.random.Generator
-    ) -> tuple[list[Sample], dict[str, float]]:
+        self, samples: Sequence[TrainingSample], outcomes: Sequence[Outcome], rng: np.random.Generator
+    ) -> tuple[list[TrainingSample], dict[str, float]]:
         """The samples, weighted; and the critic's metrics. An online critic learns from them first."""
         said: dict[str, float] = {}
         for _ in range(self.config.updates if self.config.mode == "online" else 0):

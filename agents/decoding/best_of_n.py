@@ -13,14 +13,14 @@ from typing import Any
 
 from agents.core import Completion, Decoder
 from agents.decoding._choosing import best, handed_in
-from agents.decoding.examples import Public
+from agents.decoding.examples import PublicExamples
 from agents.decoding.sampling import Sampling
 from rltf_env.errors import UsageError
 
 
 @dataclass(frozen=True)
 class BestOfN:
-    """See `agents.decoding.examples.Informed`. `n` programs are written, as `sampling` says, for each one handed in."""
+    """See `agents.decoding.examples.ExampleAwareDecoder`. `n` programs are written, as `sampling` says, for each one handed in."""
 
     n: int = 8
     sampling: Sampling = field(default_factory=Sampling)
@@ -29,11 +29,19 @@ class BestOfN:
         if self.n < 1:
             raise UsageError(f"Expected n >= 1, got {self.n}.")
 
-    def informed(self, public: Public) -> Decoder:
+    def informed(self, public: PublicExamples) -> Decoder:
         return partial(self._write, public)
 
     def _write(
-        self, public: Public, policy: Any, prompts: Any, given: Any, *, repeats: int, done: Any = None, **options: Any
+        self,
+        public: PublicExamples,
+        policy: Any,
+        prompts: Any,
+        given: Any,
+        *,
+        repeats: int,
+        done: Any = None,
+        **options: Any,
     ) -> list[list[Completion]]:
         groups = self.sampling(policy, prompts, given, repeats=repeats * self.n, **options)
         parts = [slice(i, i + self.n) for i in range(0, repeats * self.n, self.n)]

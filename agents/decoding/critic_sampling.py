@@ -24,10 +24,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from agents.core import Completion, Decoder, Done, Policy, Sample
+from agents.core import Completion, Decoder, Done, Policy, TrainingSample
 from agents.critics.outcome import Critic
 from agents.decoding._choosing import best, handed_in, passes
-from agents.decoding.examples import Public
+from agents.decoding.examples import PublicExamples
 from agents.decoding.sampling import Sampling
 from agents.learning.reference import logprobs
 from rltf_env import prompts as wording
@@ -49,7 +49,7 @@ class Task:
 
 @dataclass(frozen=True)
 class CriticSampling:
-    """See the module's head and `agents.decoding.examples.Informed`.
+    """See the module's head and `agents.decoding.examples.ExampleAwareDecoder`.
 
     Args:
         critic: reads with the policy's tokenizer.
@@ -67,12 +67,12 @@ class CriticSampling:
         if self.n < 2 or self.n % 2 or self.repairs < 1:
             raise UsageError(f"Expected an even n >= 2 and repairs >= 1, got n={self.n}, repairs={self.repairs}.")
 
-    def informed(self, public: Public) -> Decoder:
+    def informed(self, public: PublicExamples) -> Decoder:
         return partial(self._write, public)
 
     def _write(
         self,
-        public: Public,
+        public: PublicExamples,
         policy: Policy[Any],
         prompts: Sequence[IntArray],
         given: Sequence[IntArray],
@@ -128,7 +128,7 @@ class CriticSampling:
         group: Sequence[Completion],
         verdicts: Sequence[Verdict | None],
         problem: Problem,
-        public: Public,
+        public: PublicExamples,
         room: float,
     ) -> list[Task]:
         scores = self.critic.judgements([_sample(prompt, c) for c in group])[:, -1]
@@ -202,9 +202,9 @@ def _choose(
     return best(drafts, said)
 
 
-def _sample(prompt: IntArray, c: Completion) -> Sample:
+def _sample(prompt: IntArray, c: Completion) -> TrainingSample:
     size = len(c.tokens)
-    return Sample(prompt, c.tokens, np.arange(size) >= c.given, np.zeros(size, np.float32), c.logprobs)
+    return TrainingSample(prompt, c.tokens, np.arange(size) >= c.given, np.zeros(size, np.float32), c.logprobs)
 
 
 def _context(policy: Policy[Any]) -> float:
@@ -213,7 +213,9 @@ def _context(policy: Policy[Any]) -> float:
     return float("inf") if most is None else most
 
 
-def _repair_prompt(public: Public, problem: Problem, text: str, verdict: Verdict, room: float) -> IntArray | None:
+def _repair_prompt(
+    public: PublicExamples, problem: Problem, text: str, verdict: Verdict, room: float
+) -> IntArray | None:
     """The prompt of a repair; a program too long for the model's context is shown without its last lines.
 
     None where the problem alone leaves no room for it: then a program can only be refined.

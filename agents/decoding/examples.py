@@ -1,7 +1,8 @@
 """What a decoder may know of the problems behind the prompts: their public examples, and nothing that is hidden.
 
 Most decoders see prompts alone. One that tries its programs on the examples before it hands them in has a method
-`informed(public)` instead of being a decoder itself (`Informed`); who decodes asks `inform` for the decoder to call.
+`informed(public)` instead of being a decoder itself (`ExampleAwareDecoder`). Who decodes asks `bind_examples` for the decoder
+to call.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ Judge = Callable[[Iterable[tuple[Problem, Program]]], Iterable[Verdict]]
 
 
 @dataclass(frozen=True, eq=False)
-class Public:
+class PublicExamples:
     """The public side of N problems, in the order of their prompts.
 
     Args:
@@ -44,18 +45,18 @@ class Public:
 
 
 @runtime_checkable
-class Informed(Protocol):
+class ExampleAwareDecoder(Protocol):
     """A way of choosing tokens that looks at what public examples say of its programs."""
 
-    def informed(self, public: Public) -> Decoder:
+    def informed(self, public: PublicExamples) -> Decoder:
         """The decoder for the prompts of these problems, in their order."""
         ...
 
 
-AnyDecoder = Decoder | Informed
+AnyDecoder = Decoder | ExampleAwareDecoder
 
 
-def inform(
+def bind_examples(
     decoder: AnyDecoder,
     problems: Sequence[Problem],
     encode: Callable[[Problem], IntArray],
@@ -63,12 +64,12 @@ def inform(
     judge: Judge,
 ) -> Decoder:
     """The decoder for these problems: `decoder` itself, unless it is one that wants to know what is public of them."""
-    if not isinstance(decoder, Informed):
+    if not isinstance(decoder, ExampleAwareDecoder):
         return decoder
-    return decoder.informed(Public(tuple(map(shown, problems)), encode, spell, judge))
+    return decoder.informed(PublicExamples(tuple(map(visible_problem, problems)), encode, spell, judge))
 
 
-def shown(problem: Problem) -> Problem | None:
+def visible_problem(problem: Problem) -> Problem | None:
     """The problem with its public examples as its cases, and nothing hidden; None if it has no examples."""
     if not problem.examples:
         return None

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from agents._renamed import renamed
 from agents.core import Completion, Done, Policy
 from agents.decoding._stopping import Stops
 from rltf_env import plugins
@@ -99,11 +100,11 @@ class Sampling:
             own = logp.gather(1, token[:, None])[:, 0]
             return token, own, torch.zeros_like(own)
         warped = warp(logp, self.temperature, self.top_p, self.top_k, self.min_p)
-        token = drawn(warped, generator)
+        token = sample_tokens(warped, generator)
         return token[:, 0], logp.gather(1, token)[:, 0], warped.gather(1, token)[:, 0]
 
 
-def drawn(logp: Tensor, generator: torch.Generator) -> Tensor:
+def sample_tokens(logp: Tensor, generator: torch.Generator) -> Tensor:
     """A token (B, 1) of each distribution (B, V): where its cumulated probability passes a uniform number.
 
     One random number a row; `torch.multinomial` draws one for each token of the vocabulary. In double precision, so that a token
@@ -133,7 +134,7 @@ def warp(logp: Tensor, temperature: float = 1.0, top_p: float = 1.0, top_k: int 
     return logp
 
 
-def completed(
+def make_completion(
     given: IntArray,
     eos: int,
     stops: Stops | None,
@@ -159,3 +160,13 @@ def completed(
 def load(**options: Any) -> Sampling:
     """A `Sampling` decoder."""
     return Sampling(**options)
+
+
+__getattr__ = renamed(
+    __name__,
+    {
+        "alike": "agents.engines.own.similar_length_chunks",
+        "drawn": "agents.decoding.sampling.sample_tokens",
+        "completed": "agents.decoding.sampling.make_completion",
+    },
+)

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from agents.core import Completion, Done, Policy
 from agents.decoding._stopping import Stops
-from agents.decoding.sampling import Sampling, completed
+from agents.decoding.sampling import Sampling, make_completion
 from rltf_env.core import IntArray
 
-WASTE = 1 << 13  # tokens
+MAX_PADDING = 1 << 13  # tokens
 SYNC_EVERY = 8  # tokens between looks at who has finished: each look makes the host wait for the device
 
 
@@ -32,10 +32,11 @@ def write(
     parts = [min(sampling.rows, repeats - done) for done in range(0, repeats, sampling.rows)]
     answers: list[list[Completion]] = [[] for _ in prompts]
     sizes = [len(p) + len(g) for p, g in zip(prompts, given, strict=True)]
-    for chunk in alike(sizes, max(1, sampling.rows // repeats)):  # answers return in the order of the questions
+    most = max(1, sampling.rows // repeats)
+    for chunk in similar_length_chunks(sizes, most):  # answers return in the order of the questions
         asked, starts = [prompts[i] for i in chunk], [given[i] for i in chunk]
         for part in parts:
-            ended = partial(_tell, done, chunk, part, len(answers[chunk[0]]))
+            ended = partial(_notify, done, chunk, part, len(answers[chunk[0]]))
             rows = _write(sampling, policy, asked, starts, part, max_tokens, generator, ended)
             for n, i in enumerate(chunk):
                 answers[i] += rows[n * part : (n + 1) * part]
@@ -71,7 +72,7 @@ def _write(
         columns = [c[ends].cpu().numpy() for c in (tokens, logprobs, behaviour, lengths)]
         for i, *row in zip(rows[ends].tolist(), *columns, strict=True):
             if i not in written:
-                written[i] = completed(given[i // repeats], policy.eos_id, stops, *row)
+                written[i] = make_completion(given[i // repeats], policy.eos_id, stops, *row)
                 ended(i, written[i])
 
     for t in range(max(room)):
@@ -99,17 +100,17 @@ def _write(
     return [written[i] for i in range(count)]
 
 
-def alike(sizes: Sequence[int], most: int) -> Iterator[IntArray]:
+def similar_length_chunks(sizes: Sequence[int], most: int) -> Iterator[IntArray]:
     """Which rows to write together, at most so many: those of like size, so that little is padded.
 
-    Rows whose rectangle would be more than half padding, and that by more than `WASTE` tokens, do not share one: every token that
-    is written looks at all of it.
+    Rows whose rectangle would be more than half padding, and that by more than `MAX_PADDING` tokens, do not share one: every token
+    that is written looks at all of it.
     """
     chunk: list[int] = []
     used = 0
     for i in np.argsort(sizes, kind="stable"):
         area = sizes[i] * (len(chunk) + 1)
-        if len(chunk) == most or area > max(2 * (used + sizes[i]), used + sizes[i] + WASTE):
+        if len(chunk) == most or area > max(2 * (used + sizes[i]), used + sizes[i] + MAX_PADDING):
             yield np.array(chunk)
             chunk, used = [], 0
         chunk.append(int(i))
@@ -118,7 +119,7 @@ def alike(sizes: Sequence[int], most: int) -> Iterator[IntArray]:
         yield np.array(chunk)
 
 
-def _tell(done: Done | None, prompts: IntArray, part: int, before: int, row: int, completion: Completion) -> None:
+def _notify(done: Done | None, prompts: IntArray, part: int, before: int, row: int, completion: Completion) -> None:
     """Tells `done` of a row, where each of `prompts` has `part` rows and had `before` completions."""
     if done:
         done(int(prompts[row // part]), before + row % part, completion)

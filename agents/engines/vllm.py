@@ -25,9 +25,9 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 
-from agents.core import Completion, Done, Policy, Sample
+from agents.core import Completion, Done, Policy, TrainingSample
 from agents.decoding._stopping import Stops
-from agents.decoding.sampling import Sampling, completed
+from agents.decoding.sampling import Sampling, make_completion
 from agents.learning.reference import logprobs
 from agents.policies import _lora
 from rltf_env.core import FloatArray, IntArray
@@ -167,7 +167,7 @@ def write(
         for start, said, (row, new, chance) in zip(starts, own, lot, strict=True):
             behaviour = chance if sampling.temperature else np.zeros_like(chance)
             i, k = divmod(row, repeats)
-            written[i][k] = completed(start, policy.eos_id, stops, new, said[len(start) :], behaviour, len(new))
+            written[i][k] = make_completion(start, policy.eos_id, stops, new, said[len(start) :], behaviour, len(new))
             if done:
                 done(i, k, written[i][k])
     return written
@@ -176,7 +176,9 @@ def write(
 def _own(policy: Policy[Any], prompts: Sequence[IntArray], programs: Sequence[IntArray]) -> list[FloatArray]:
     """What the policy itself thinks of each token of each program: float32 (T,) each."""
     nothing = [np.zeros(len(tokens), np.float32) for tokens in programs]
-    samples = [Sample(p, t, zeros > -1, zeros, zeros) for p, t, zeros in zip(prompts, programs, nothing, strict=True)]
+    samples = [
+        TrainingSample(p, t, zeros > -1, zeros, zeros) for p, t, zeros in zip(prompts, programs, nothing, strict=True)
+    ]
     return logprobs(policy, samples, READ)
 
 

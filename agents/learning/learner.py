@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from agents.batching import batch
-from agents.core import Batch, Policy, Sample
+from agents.core import Batch, Policy, TrainingSample
 from agents.functional import Reduction
 from rltf_env.errors import NotFinite, UsageError
 
@@ -87,7 +87,7 @@ class Learner:
 
     def step(
         self,
-        samples: Sequence[Sample],
+        samples: Sequence[TrainingSample],
         how: Reduction,
         loss: Loss,
         read: Callable[[Batch], Any] | None = None,
@@ -125,8 +125,9 @@ class Learner:
         shown = {name: float(item) for name, item in logged.items()}
         return {**shown, "grad_norm": float(norm), "lr": lr, "padding": self._padding([part for part, _ in parts])}
 
-    def _padding(self, parts: Sequence[Sequence[Sample]]) -> float:
-        return 0.0 if getattr(self.policy, "packs", False) else padding(parts)
+    def _padding(self, parts: Sequence[Sequence[TrainingSample]]) -> float:
+        packs = getattr(self.policy, "supports_packing", getattr(self.policy, "packs", False))  # its name before
+        return 0.0 if packs else padding(parts)
 
     def state_dict(self) -> dict[str, Any]:
         """Parts, optimiser, number of updates."""
@@ -144,7 +145,9 @@ class Learner:
         self.updates = state["updates"]
 
 
-def micro_batches(samples: Sequence[Sample], size: int, how: Reduction) -> Iterator[tuple[Sequence[Sample], float]]:
+def micro_batches(
+    samples: Sequence[TrainingSample], size: int, how: Reduction
+) -> Iterator[tuple[Sequence[TrainingSample], float]]:
     """Slices of at most `size` samples with their share of the loss, so that the shares' sum is the loss of the whole.
 
     Samples of like length share a slice, or samples of one prompt do: whichever lets a policy read fewer positions.
@@ -160,7 +163,7 @@ def micro_batches(samples: Sequence[Sample], size: int, how: Reduction) -> Itera
         yield ordered[i : i + size], sum(counts[i : i + size]) / total
 
 
-def positions_read(samples: Sequence[Sample], size: int) -> int:
+def positions_read(samples: Sequence[TrainingSample], size: int) -> int:
     """Positions, padding included, of the slices of `size` samples; a prompt counts once in a slice, however many share it."""
     total = 0
     for part in (samples[i : i + size] for i in range(0, len(samples), size)):
@@ -169,7 +172,7 @@ def positions_read(samples: Sequence[Sample], size: int) -> int:
     return total
 
 
-def padding(parts: Sequence[Sequence[Sample]]) -> float:
+def padding(parts: Sequence[Sequence[TrainingSample]]) -> float:
     """Share of the positions that are read in these slices where nothing stands."""
     read = sum(positions_read(part, len(part)) for part in parts)
     real = sum(positions_read([s], 1) - len(s.prompt) for part in parts for s in part)

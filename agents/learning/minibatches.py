@@ -7,21 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from agents.core import Sample
+from agents.core import TrainingSample
 from agents.learning.replay import pack, unpack
 
 
-class Round:
+class RolloutBuffer:
     """Samples in minibatches of nearly equal size; false when all of them have been handed out."""
 
     def __init__(self) -> None:
-        self._samples: list[Sample] = []
+        self._samples: list[TrainingSample] = []
         self._parts: list[list[int]] = []  # the last comes next
 
     def __bool__(self) -> bool:
         return bool(self._parts)
 
-    def start(self, samples: Sequence[Sample], epochs: int, size: int, rng: np.random.Generator) -> None:
+    def start(self, samples: Sequence[TrainingSample], epochs: int, size: int, rng: np.random.Generator) -> None:
         """A new round: every sample once an epoch, in an order of `rng`, at most `size` at a time."""
         self._samples, self._parts = list(samples), []
         for _ in range(epochs):
@@ -29,7 +29,7 @@ class Round:
             self._parts += [part.tolist() for part in np.array_split(order, -(-len(samples) // size))]
         self._parts.reverse()
 
-    def draw(self) -> list[Sample]:
+    def draw(self) -> list[TrainingSample]:
         """The next minibatch."""
         return [self._samples[i] for i in self._parts.pop()]
 

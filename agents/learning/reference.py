@@ -12,7 +12,7 @@ import torch
 
 from agents import functional
 from agents.batching import batch
-from agents.core import Policy, Sample
+from agents.core import Policy, TrainingSample
 
 
 class Reference:
@@ -22,7 +22,7 @@ class Reference:
         self.policy, self.micro_batch = copy.copy(policy), micro_batch
         self.policy.model = copy.deepcopy(policy.model).eval().requires_grad_(False)
 
-    def marked(self, samples: Sequence[Sample]) -> list[Sample]:
+    def with_reference_logprobs(self, samples: Sequence[TrainingSample]) -> list[TrainingSample]:
         """The samples, each with the reference's log-probabilities as `extra["reference"]` (T,)."""
         found = logprobs(self.policy, samples, self.micro_batch)
         return [replace(s, extra={**s.extra, "reference": row}) for s, row in zip(samples, found, strict=True)]
@@ -37,7 +37,7 @@ class Reference:
 
 
 @torch.no_grad()
-def read_each(policy: Policy[Any], samples: Sequence[Sample], size: int, of: Any) -> list[np.ndarray]:
+def read_each(policy: Policy[Any], samples: Sequence[TrainingSample], size: int, of: Any) -> list[np.ndarray]:
     """float32 (T,) for each sample: `of(batch)` (B, T) in slices of at most `size` (0: all at once), without gradients."""
     order = sorted(range(len(samples)), key=lambda i: len(samples[i].prompt) + len(samples[i].tokens))
     rows: list[np.ndarray] = [np.zeros(0, np.float32)] * len(samples)
@@ -50,7 +50,7 @@ def read_each(policy: Policy[Any], samples: Sequence[Sample], size: int, of: Any
     return rows
 
 
-def logprobs(policy: Policy[Any], samples: Sequence[Sample], size: int) -> list[np.ndarray]:
+def logprobs(policy: Policy[Any], samples: Sequence[TrainingSample], size: int) -> list[np.ndarray]:
     """float32 (T,) for each sample: its tokens' log-probabilities under the policy, after its prompt."""
     was_training = policy.model.training
     try:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from agents.core import Sample
+from agents.core import TrainingSample
 from rltf_env.errors import UsageError
 
 
@@ -23,7 +23,7 @@ class ReplayBuffer:
     def __init__(self, capacity: int) -> None:
         if capacity < 1:
             raise UsageError(f"Expected a capacity of at least 1 sample, got {capacity}.")
-        self._samples: deque[Sample] = deque(maxlen=capacity)
+        self._samples: deque[TrainingSample] = deque(maxlen=capacity)
         self._order: list[int] = []
 
     def __len__(self) -> int:
@@ -34,7 +34,7 @@ class ReplayBuffer:
         assert self._samples.maxlen is not None
         return self._samples.maxlen
 
-    def extend(self, samples: Iterable[Sample]) -> None:
+    def extend(self, samples: Iterable[TrainingSample]) -> None:
         """Adds the newest samples; the oldest beyond capacity fall out."""
         self._samples.extend(samples)
         self._order = []
@@ -46,7 +46,7 @@ class ReplayBuffer:
             self._samples.clear()
             self.extend(fresh)
 
-    def draw_fresh(self, count: int, rng: np.random.Generator, now: int, limit: int) -> list[Sample]:
+    def draw_fresh(self, count: int, rng: np.random.Generator, now: int, limit: int) -> list[TrainingSample]:
         """Like `draw`, without those written more than `limit` updates before `now` (0: no limit); at least one.
 
         Raises:
@@ -60,7 +60,7 @@ class ReplayBuffer:
             f"Every sample is more than max_staleness={limit} updates old. Lower refresh_every, or raise the limit."
         )
 
-    def draw(self, count: int, rng: np.random.Generator) -> list[Sample]:
+    def draw(self, count: int, rng: np.random.Generator) -> list[TrainingSample]:
         """`count` samples (fewer if the buffer holds fewer)."""
         if not self._samples:
             raise UsageError("Expected samples in the buffer before drawing from it, got none.")
@@ -86,17 +86,17 @@ class ReplayBuffer:
         self._order = list(state["order"])
 
 
-def pack(sample: Sample) -> dict[str, Any]:
+def pack(sample: TrainingSample) -> dict[str, Any]:
     """Plain tensors and numbers, for a checkpoint."""
     arrays = {name: torch.from_numpy(getattr(sample, name)) for name in _ARRAYS}
     extra = {name: torch.from_numpy(array) for name, array in sample.extra.items()}
     return {**arrays, "version": sample.version, "extra": extra}
 
 
-def unpack(packed: Mapping[str, Any]) -> Sample:
+def unpack(packed: Mapping[str, Any]) -> TrainingSample:
     """What `pack` was given."""
     extra = {name: tensor.numpy() for name, tensor in packed["extra"].items()}
-    return Sample(**{name: packed[name].numpy() for name in _ARRAYS}, version=packed["version"], extra=extra)
+    return TrainingSample(**{name: packed[name].numpy() for name in _ARRAYS}, version=packed["version"], extra=extra)
 
 
 _ARRAYS = ("prompt", "tokens", "learn", "weights", "logprobs")

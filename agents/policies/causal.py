@@ -1,8 +1,9 @@
 """Causal (decoder-only) transformers as policies: any `AutoModelForCausalLM`, from a hub id, a local folder or a GGUF file.
 
 There are two ways to the same numbers. The plain one works for every model: rows padded on the left with masked positions, the
-keys and values of a prompt copied to each of its programs. Where a model's attention can be chosen (`packs`), prompts are read
-once and no layer sees padding: `agents.policies._attention`. Either way a row's log-probabilities do not depend on its neighbours.
+keys and values of a prompt copied to each of its programs. Where a model's attention can be chosen (`supports_packing`), prompts
+are read once and no layer sees padding: `agents.policies._attention`. Either way a row's log-probabilities do not depend on its
+neighbours.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class CausalPolicy(Transformer):
             )
         ids, mask = pad_left(rows, self.pad_id)
         ids, mask = ids.to(self.device), mask.to(self.device)
-        if self.packs:
+        if self.supports_packing:
             return self._begin_shared(ids, mask, repeats)
         out = self.model(
             input_ids=ids,
@@ -79,7 +80,7 @@ class CausalPolicy(Transformer):
         assert packed, "no prompt is empty here"
         linear = Reordered.of(self.model, len(ids) * repeats)
         with linear or nullcontext():
-            out = self._in_a_line(packed, packed, use_cache=True)
+            out = self._forward_packed(packed, packed, use_cache=True)
         cache = Shared(packed.prompts, out.past_key_values, repeats)
         logits = out.logits[0, :, : self.vocab_size].repeat_interleave(repeats, 0)
         return CausalState(cache, mask, mask.sum(1).repeat_interleave(repeats), linear), logits
@@ -136,21 +137,25 @@ class CausalPolicy(Transformer):
         A prompt that several rows share is read once, up to its last token, which predicts the first one of the program.
         """
         with checkpointing(self.model) as no_cache:
-            packed = pack(batch) if self.packs else None
+            packed = pack(batch) if self.supports_packing else None
             if packed:
                 return self._packed(packed, packed, options)
             shared = None if no_cache or not self._differentiable else distinct(batch.prompt, batch.prompt_mask)
-            out = self._alone(batch, options) if shared is None else self._together(batch, *shared, options)
+            out = (
+                self._forward_padded(batch, options)
+                if shared is None
+                else self._forward_shared_prompt(batch, *shared, options)
+            )
         states = out.hidden_states[-1][:, -batch.tokens.shape[1] :] if options else None
         return out.logits[..., : self.vocab_size], states
 
     def _packed(self, packed: Packed, layout: Layout, options: dict[str, bool]) -> Any:
         """All tokens in one row, none of them padding."""
-        out = self._in_a_line(packed, layout, use_cache=False, **options)
+        out = self._forward_packed(packed, layout, use_cache=False, **options)
         states = packed.predicted.spread(out.hidden_states[-1][0, packed.predicting]) if options else None
         return packed.predicted.spread(out.logits[0])[..., : self.vocab_size], states
 
-    def _in_a_line(self, packed: Packed, layout: Layout, **options: Any) -> Any:
+    def _forward_packed(self, packed: Packed, layout: Layout, **options: Any) -> Any:
         with by_layout(self.model):
             return self.model(
                 input_ids=packed.ids[None],
@@ -160,7 +165,7 @@ class CausalPolicy(Transformer):
                 **options,
             )
 
-    def _alone(self, batch: Batch, options: dict[str, bool]) -> Any:
+    def _forward_padded(self, batch: Batch, options: dict[str, bool]) -> Any:
         """Each row with a prompt of its own."""
         ids = torch.cat([batch.prompt, batch.tokens[:, :-1]], 1)
         mask = torch.cat([batch.prompt_mask, batch.token_mask[:, :-1]], 1)
@@ -173,7 +178,7 @@ class CausalPolicy(Transformer):
             **options,
         )
 
-    def _together(self, batch: Batch, rows: Tensor, which: Tensor, options: dict[str, bool]) -> Any:
+    def _forward_shared_prompt(self, batch: Batch, rows: Tensor, which: Tensor, options: dict[str, bool]) -> Any:
         """Rows of `batch.prompt` that differ (U,), and for each row of the batch which of them it has (B,)."""
         prompt, mask = batch.prompt[rows, :-1], batch.prompt_mask[rows, :-1]
         cache = self.model(
@@ -196,13 +201,13 @@ class CausalPolicy(Transformer):
         )
 
     @property
-    def packs(self) -> bool:
+    def supports_packing(self) -> bool:
         """Whether prompts that programs share are read once and padding is left out, by a layout of our own: see `_attention`."""
-        return fits(self.model) and self._answers
+        return fits(self.model) and self._packing_is_exact
 
     @cached_property
     @torch.no_grad()
-    def _answers(self) -> bool:
+    def _packing_is_exact(self) -> bool:
         """Whether the model says by a layout what it says without: tried once, for that is no promise of transformers.
 
         Some models ask for more than plain attention, do not pass on what they are given, or have layers of another kind.
@@ -221,7 +226,7 @@ class CausalPolicy(Transformer):
             written = torch.stack([first, self.extend(state, ids[:, 3]), self.extend(state, ids[:, 4])], 1)
         except (NotImplementedError, TypeError):  # refused, or the layout was not passed on
             return False
-        alone = self._alone(batch, {}).logits[..., : self.vocab_size]
+        alone = self._forward_padded(batch, {}).logits[..., : self.vocab_size]
         near = alone.std() * (1e-3 if alone.dtype in (torch.float32, torch.float64) else 0.1)
         same = all(bool((said - alone).abs().max() <= near) for said in (read, written))
         return same and counted.calls == self.model.config.num_hidden_layers

@@ -77,7 +77,7 @@ def remove(path: Path) -> None:
 
 
 @contextmanager
-def room(folder: Path) -> Iterator[None]:
+def disk_full_as_error(folder: Path) -> Iterator[None]:
     """Whatever is written below `folder` here, a full disk is a `DataError` that says what to do."""
     try:
         yield

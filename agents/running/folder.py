@@ -31,7 +31,7 @@ RECORDS = 256
 
 
 @contextmanager
-def alone(out: Path) -> Iterator[None]:
+def exclusive(out: Path) -> Iterator[None]:
     """Makes the folder `out` and keeps other processes that ask for it out of it, for as long as this block or this process lives.
 
     The lock is the kernel's, so that one killed leaves none behind. Children do not inherit the file it hangs on (Python opens all

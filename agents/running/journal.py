@@ -89,7 +89,7 @@ def _number(value: float | None) -> float:
 
 
 @dataclass
-class Journal:
+class UpdateLog:
     """Collects until it is taken from."""
 
     programs: list[Shown] = field(default_factory=list)
@@ -119,8 +119,8 @@ class Journal:
                     found[episode.verdict.outcome] = Shown.of(problem, episode, w)
         self.programs = [found[outcome] for outcome in sorted(found)]
 
-    def take(self) -> Journal:
+    def take(self) -> UpdateLog:
         """What was collected; the journal is empty afterwards."""
-        taken = Journal(self.programs, self.seconds, self.tokens)
+        taken = UpdateLog(self.programs, self.seconds, self.tokens)
         self.programs, self.seconds, self.tokens = [], {}, 0
         return taken

@@ -23,8 +23,8 @@ import torch
 
 from agents.building import make_policy, quiet_libraries
 from agents.config import finished, read, trained_with
-from agents.core import Completion, Policy, generators
-from agents.decoding.examples import Informed, inform
+from agents.core import Completion, Policy, rngs
+from agents.decoding.examples import ExampleAwareDecoder, bind_examples
 from agents.policies import causal
 from benchmarks.core import Answer
 from benchmarks.solvers import cut, spelled
@@ -74,7 +74,7 @@ class PolicySolver:
     def attach(self, judge: Sandbox, problems: Sequence[Problem]) -> list[str]:
         """See `benchmarks.core.UsesSandbox`. What was chosen by its examples is not ranked beside what was not."""
         self.judge = judge
-        if not isinstance(self.decoder, Informed):
+        if not isinstance(self.decoder, ExampleAwareDecoder):
             return []
         if not any(problem.examples for problem in problems):
             raise UsageError(
@@ -90,8 +90,8 @@ class PolicySolver:
         limit = max(map(len, given)) + self.suite.max_tokens
         self._check_length(problems, asked, limit)
         # A batch has a generator of its own, so that it comes out the same whatever was written before it.
-        _, generator = generators(zlib.crc32(f"{seed}/{problems[0].id}".encode()), self.policy.device)
-        decode = inform(self.decoder, problems, self._prompt, self._program, self._verdicts)
+        _, generator = rngs(zlib.crc32(f"{seed}/{problems[0].id}".encode()), self.policy.device)
+        decode = bind_examples(self.decoder, problems, self._prompt, self._program, self._verdicts)
         groups = decode(self.policy, asked, given, repeats=samples, max_tokens=limit, generator=generator)
         seconds = (time.perf_counter() - began) / (len(problems) * samples)
         return [

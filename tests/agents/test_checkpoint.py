@@ -100,12 +100,12 @@ def test_a_full_disk_keeps_the_old_text(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
 def test_a_full_disk_is_known_below_other_errors(tmp_path: Path, code: int) -> None:
-    with pytest.raises(DataError, match="full disk"), checkpoint.room(tmp_path):
+    with pytest.raises(DataError, match="full disk"), checkpoint.disk_full_as_error(tmp_path):
         raise RuntimeError("could not write") from OSError(code, "full")
 
 
 def test_other_errors_stay_what_they_are(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="something else"), checkpoint.room(tmp_path):
+    with pytest.raises(RuntimeError, match="something else"), checkpoint.disk_full_as_error(tmp_path):
         raise RuntimeError("something else")
     with pytest.raises(PermissionError):
         checkpoint.write_atomically(tmp_path / "x", lambda file: (_ for _ in ()).throw(PermissionError()))

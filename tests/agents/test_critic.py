@@ -12,7 +12,7 @@ import torch
 
 from agents.algorithms import rltf
 from agents.batching import batch
-from agents.core import Sample
+from agents.core import TrainingSample
 from agents.critics.outcome import Critic, CriticConfig, Weighting
 from agents.learning.learner import OptimiserConfig
 from agents.policies import tiny, value_head
@@ -33,9 +33,9 @@ SMALL: dict[str, Any] = {
 }
 
 
-def written(tokens: list[int], weight: float = 1.0) -> Sample:
+def written(tokens: list[int], weight: float = 1.0) -> TrainingSample:
     n = len(tokens)
-    return Sample(
+    return TrainingSample(
         np.array([5, 6]), np.array(tokens), np.ones(n, bool), np.full(n, weight, np.float32), np.zeros(n, np.float32)
     )
 

@@ -11,7 +11,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from agents.algorithms.supervised import supervised_loss
 from agents.batching import batch
-from agents.core import Batch, Sample
+from agents.core import Batch, TrainingSample
 from agents.functional import token_logprobs
 from agents.learning.learner import Learner, OptimiserConfig
 from agents.policies import _linear, causal, tiny
@@ -56,14 +56,16 @@ def policy_of(kind: str, options: dict[str, Any], tokenizer: Any) -> CausalPolic
         return CausalPolicy(AutoModelForCausalLM.from_config(config).eval(), tokenizer)
 
 
-def samples() -> list[Sample]:
+def samples() -> list[TrainingSample]:
     """Nine programs of four prompts, in no order; one has a single token."""
     rng = np.random.default_rng(0)
     prompts = [rng.integers(1, 250, p) for p in (5, 1, 8, 3)]
     made = []
     for i, t in enumerate((9, 3, 4, 6, 12, 5, 1, 7, 7)):
         weights = rng.normal(size=t).astype(np.float32)
-        made.append(Sample(prompts[i % 4 if i < 7 else 0], rng.integers(1, 250, t), np.ones(t, bool), weights, weights))
+        made.append(
+            TrainingSample(prompts[i % 4 if i < 7 else 0], rng.integers(1, 250, t), np.ones(t, bool), weights, weights)
+        )
     return made
 
 
@@ -85,7 +87,7 @@ def test_a_batch_in_a_line_gives_the_numbers_and_gradients_of_rows(
     kind: str, some: slice, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     policy = policy_of(kind, KNOWN[kind], tokenizer)
-    assert policy.packs
+    assert policy.supports_packing
     data = batch(samples()[some], policy.pad_id)
     packed = learnt(policy, data)
     monkeypatch.setattr(causal, "fits", lambda model: False)
@@ -104,7 +106,7 @@ def test_contract_holds_by_layout(kind: str, tokenizer: Any) -> None:
 @pytest.mark.parametrize("kind", UNKNOWN)
 def test_a_model_that_is_not_plain_attention_reads_as_it_does_by_itself(kind: str, tokenizer: Any) -> None:
     policy = policy_of(kind, UNKNOWN[kind], tokenizer)
-    assert not policy.packs
+    assert not policy.supports_packing
     if kind != "diffllama":  # which draws random numbers when it is loaded
         check_policy(policy)
 
@@ -137,7 +139,7 @@ def test_no_layer_reads_padding_or_a_prompt_twice() -> None:
     policy.model.model.layers[0].mlp.register_forward_hook(
         lambda m, inputs, out: seen.append(inputs[0].shape[:2].numel())
     )
-    assert policy.packs
+    assert policy.supports_packing
     seen.clear()
     made = samples()
     policy.logits(batch(made, policy.pad_id))
@@ -199,8 +201,13 @@ def test_groups_by_hand() -> None:
 
 def test_of_a_batch_in_a_line_each_token_knows_its_place() -> None:
     prompt, one = np.array([7, 8]), np.ones(3, np.float32)
-    made = [Sample(prompt, np.array(t), np.ones(len(t), bool), one[: len(t)], one[: len(t)]) for t in ([1, 2, 3], [4])]
-    packed = pack(batch([*made, Sample(np.array([9]), np.array([5, 6]), np.ones(2, bool), one[:2], one[:2])], 0))
+    made = [
+        TrainingSample(prompt, np.array(t), np.ones(len(t), bool), one[: len(t)], one[: len(t)])
+        for t in ([1, 2, 3], [4])
+    ]
+    packed = pack(
+        batch([*made, TrainingSample(np.array([9]), np.array([5, 6]), np.ones(2, bool), one[:2], one[:2])], 0)
+    )
     assert packed is not None
     lines = sorted(zip(packed.ids.tolist(), packed.positions.tolist(), strict=True))
     assert lines == [(1, 2), (2, 3), (5, 1), (7, 0), (8, 1), (9, 0)]  # without 3, 4 and 6, which predict nothing

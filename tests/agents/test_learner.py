@@ -12,20 +12,20 @@ from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from agents import functional
-from agents.core import Batch, Sample
+from agents.core import Batch, TrainingSample
 from agents.learning.learner import Decay, Learner, OptimiserConfig, micro_batches, padding, positions_read
 from agents.policies.causal import CausalPolicy
 from rltf_env.errors import NotFinite, RLTFError, UsageError
 
 
-def samples(scale: float = 1.0) -> list[Sample]:
+def samples(scale: float = 1.0) -> list[TrainingSample]:
     """Of different lengths; one has nothing to learn from, one begins with given tokens and no prompt."""
     rng = np.random.default_rng(0)
     made = []
     for p, t, skip in ((5, 9, 0), (1, 3, 0), (8, 4, 4), (0, 6, 2), (3, 12, 0), (3, 12, 5), (2, 1, 0)):
         weights = scale * rng.normal(size=t).astype(np.float32)
         made.append(
-            Sample(rng.integers(1, 250, p), rng.integers(1, 250, t), np.arange(t) >= skip, weights, weights * 0)
+            TrainingSample(rng.integers(1, 250, p), rng.integers(1, 250, t), np.arange(t) >= skip, weights, weights * 0)
         )
     return made
 
@@ -39,7 +39,7 @@ def loss(how: functional.Reduction) -> Any:
 
 
 def gradient(
-    policy: CausalPolicy, how: functional.Reduction, micro_batch: int, order: list[Sample]
+    policy: CausalPolicy, how: functional.Reduction, micro_batch: int, order: list[TrainingSample]
 ) -> tuple[float, Tensor]:
     learner = Learner(copy.copy(policy), OptimiserConfig(clip_norm=0, micro_batch=micro_batch, lr=1e-30))
     metrics = learner.step(order, how, loss(how))
@@ -71,12 +71,14 @@ def test_samples_of_like_length_share_a_micro_batch() -> None:
     assert [share for _, share in parts] == pytest.approx([3 / 7, 3 / 7, 1 / 7])
 
 
-def lengths(*pairs: tuple[int, int]) -> list[Sample]:
+def lengths(*pairs: tuple[int, int]) -> list[TrainingSample]:
     """A sample for each (prompt, program) length; prompts of one length are equal."""
     made = []
     for p, t in pairs:
         nothing = np.zeros(t, np.float32)
-        made.append(Sample(np.full(p, 7, np.int64), np.full(t, 9, np.int64), np.ones(t, bool), nothing, nothing))
+        made.append(
+            TrainingSample(np.full(p, 7, np.int64), np.full(t, 9, np.int64), np.ones(t, bool), nothing, nothing)
+        )
     return made
 
 

@@ -25,7 +25,7 @@ import pytest
 import torch
 
 from agents.algorithms import actor_critic, policy_gradient, ppo, rltf, supervised
-from agents.core import Batch, Episode, Sample
+from agents.core import Batch, Episode, TrainingSample
 from rltf_env.core import CaseResult, Feedback, Outcome, Program, Verdict
 
 LOGP = (-0.693147, -1.386294, -0.223144)
@@ -231,10 +231,10 @@ def episode(sequence: float = 2.0) -> Episode:
     return Episode("p", np.array([1]), program, zeros, zeros, verdict, feedback, 0)
 
 
-def sample(p: float, reference: float, learn: tuple[bool, bool] = (True, False)) -> Sample:
+def sample(p: float, reference: float, learn: tuple[bool, bool] = (True, False)) -> TrainingSample:
     own, other = (np.log(np.full(2, x, np.float32)) for x in (p, reference))
     zeros = np.zeros(2, np.float32)
-    return Sample(np.array([1]), np.array([0, 1]), np.array(learn), zeros, own, extra={"reference": other})
+    return TrainingSample(np.array([1]), np.array([0, 1]), np.array(learn), zeros, own, extra={"reference": other})
 
 
 TABLES: dict[str, tuple[ModuleType, Callable[[Any], Table], tuple[str, ...]]] = {

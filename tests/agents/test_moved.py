@@ -32,3 +32,25 @@ def test_both_ways_to_import_a_module_are_answered() -> None:
 def test_what_never_was_there_is_not_there() -> None:
     with pytest.raises(ModuleNotFoundError, match="nonsense"):
         importlib.import_module("agents.nonsense")
+
+
+@pytest.mark.parametrize(
+    ("module", "old", "new"),
+    [
+        ("agents.rollout", "Sample", "agents.core.TrainingSample"),
+        ("agents.rollout", "batch", "agents.batching.batch"),
+        ("agents.core", "generators", "agents.core.rngs"),
+        ("agents.decoding.sampling", "alike", "agents.engines.own.similar_length_chunks"),
+    ],
+)
+def test_an_old_name_works_and_names_the_new_one(module: str, old: str, new: str) -> None:
+    where, _, name = new.rpartition(".")
+    with pytest.warns(DeprecationWarning, match=rf"^{re.escape(module)}\.{old} is now {re.escape(new)}\.$"):
+        found = getattr(importlib.import_module(module), old)
+    assert found is getattr(importlib.import_module(where), name)
+
+
+@pytest.mark.parametrize("module", ["agents.rollout", "agents.core", "agents.decoding.sampling"])
+def test_a_name_that_never_was_is_an_attribute_error(module: str) -> None:
+    with pytest.raises(AttributeError, match="nonsense"):
+        importlib.import_module(module).nonsense  # noqa: B018

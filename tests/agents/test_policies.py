@@ -14,7 +14,7 @@ import torch
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
 from agents.batching import batch, pad_left
-from agents.core import Batch, Sample
+from agents.core import Batch, TrainingSample
 from agents.functional import token_logprobs
 from agents.policies import causal, tiny
 from agents.policies.causal import CausalPolicy, positions
@@ -93,13 +93,13 @@ def test_rows_beyond_the_vocabulary_are_never_drawn(policy: CausalPolicy) -> Non
     assert padded.extend(state, torch.tensor([42, 43])).shape == (2, len(policy.tokenizer))
 
 
-def learning_samples() -> list[Sample]:
+def learning_samples() -> list[TrainingSample]:
     rng = np.random.default_rng(0)
     made = []
     for p, t in ((5, 9), (1, 3), (8, 4), (0, 6), (3, 12)):
         learn = np.arange(t) >= (2 if p == 0 else 0)
         weights = rng.normal(size=t).astype(np.float32)
-        made.append(Sample(rng.integers(1, 250, p), rng.integers(1, 250, t), learn, weights, weights))
+        made.append(TrainingSample(rng.integers(1, 250, p), rng.integers(1, 250, t), learn, weights, weights))
     return made
 
 

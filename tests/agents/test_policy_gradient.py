@@ -12,8 +12,8 @@ import torch
 
 from agents.algorithms import actor_critic, dapo, dr_grpo, grpo, ppo, reinforce, rloo
 from agents.algorithms.policy_gradient import PolicyGradient
-from agents.core import Episode, Sample
-from agents.learning.minibatches import Round
+from agents.core import Episode, TrainingSample
+from agents.learning.minibatches import RolloutBuffer
 from agents.policies.causal import CausalPolicy
 from agents.testing import check_agent
 from rltf_env.core import Attempt, Feedback, Outcome, Problem
@@ -44,7 +44,7 @@ def paid(attempt: Attempt) -> Feedback:
     return Feedback.build(attempt.program, "paid", sequence=whole, tokens=own)
 
 
-def written(agent: PolicyGradient) -> list[Sample]:
+def written(agent: PolicyGradient) -> list[TrainingSample]:
     """The samples of a fresh round, in the order in which they were written."""
     agent.write()
     return agent.round._samples
@@ -156,13 +156,13 @@ def test_long_programs_are_punished_by_their_length(policy: CausalPolicy, make_e
 # ---------------------------------------------------------------------------------------------------------------- rounds
 
 
-def sample(i: int) -> Sample:
+def sample(i: int) -> TrainingSample:
     nothing = np.zeros(1, np.float32)
-    return Sample(np.array([1]), np.array([i]), np.ones(1, bool), nothing, nothing, extra={"x": nothing + i})
+    return TrainingSample(np.array([1]), np.array([i]), np.ones(1, bool), nothing, nothing, extra={"x": nothing + i})
 
 
 def test_a_round_hands_out_every_sample_once_an_epoch_in_nearly_equal_parts() -> None:
-    made = Round()
+    made = RolloutBuffer()
     assert not made
     made.start([sample(i) for i in range(7)], 2, 3, np.random.default_rng(0))
     parts = []
@@ -175,7 +175,7 @@ def test_a_round_hands_out_every_sample_once_an_epoch_in_nearly_equal_parts() ->
 
 
 def test_a_round_in_the_middle_comes_back_from_its_state() -> None:
-    made, again = Round(), Round()
+    made, again = RolloutBuffer(), RolloutBuffer()
     made.start([sample(i) for i in range(5)], 1, 2, np.random.default_rng(0))
     made.draw()
     again.load_state_dict(made.state_dict())
@@ -208,7 +208,7 @@ def test_epochs_without_a_clip_and_a_group_of_one_are_refused(policy: CausalPoli
 def test_gae_of_a_round_is_whitened_over_what_is_learnt() -> None:
     nothing = np.zeros(3, np.float32)
     learn = [np.array([True, True, True]), np.array([False, True])]
-    samples = [Sample(np.array([1]), np.arange(len(m)), m, nothing[: len(m)], nothing[: len(m)]) for m in learn]
+    samples = [TrainingSample(np.array([1]), np.arange(len(m)), m, nothing[: len(m)], nothing[: len(m)]) for m in learn]
     rewards = [np.array([1, 0, 2], np.float32), np.array([0, 1], np.float32)]
     values = [np.array([1, 2, 3], np.float32), np.array([2, 4], np.float32)]
     made = ppo.advantages(samples, rewards, values, 0.5, 0.5)
@@ -260,7 +260,7 @@ def test_straying_is_charged_token_by_token(policy: CausalPolicy, make_env: Make
             p.mul_(1.5)
     agent.write()
     for s in agent.round._samples:
-        marked = agent.reference.marked([s])[0] if agent.reference else s
+        marked = agent.reference.with_reference_logprobs([s])[0] if agent.reference else s
         rewards = -(s.logprobs - marked.extra["reference"]) * s.learn
         rewards[0] -= 0.25
         rewards[-1] += 3.0

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM
 
 from agents.algorithms.supervised import supervised_loss
 from agents.batching import batch
-from agents.core import Batch, Sample
+from agents.core import Batch, TrainingSample
 from agents.functional import token_logprobs
 from agents.learning.learner import Learner, OptimiserConfig
 from agents.policies import causal, seq2seq, tiny, tiny_seq2seq
@@ -33,14 +33,16 @@ def family(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-def samples() -> list[Sample]:
+def samples() -> list[TrainingSample]:
     """Nine programs of four prompts."""
     rng = np.random.default_rng(0)
     prompts = [rng.integers(1, 250, p) for p in (5, 1, 8, 3)]
     made = []
     for i, t in enumerate((9, 3, 4, 6, 12, 5, 1, 7, 7)):
         weights = rng.normal(size=t).astype(np.float32)
-        made.append(Sample(prompts[i % 4 if i < 7 else 0], rng.integers(1, 250, t), np.ones(t, bool), weights, weights))
+        made.append(
+            TrainingSample(prompts[i % 4 if i < 7 else 0], rng.integers(1, 250, t), np.ones(t, bool), weights, weights)
+        )
     return made
 
 
@@ -202,8 +204,8 @@ def test_shared_prompts_give_the_gradient_of_prompts_read_one_by_one(
     monkeypatch.setattr(causal, "fits", lambda model: False)  # as on a GPU; by a layout: test_layouts.py
     data = batch(samples(), policy.pad_id)
     read: list[int] = []
-    together = CausalPolicy._together
-    monkeypatch.setattr(CausalPolicy, "_together", lambda s, *a: read.append(len(a[1])) or together(s, *a))
+    together = CausalPolicy._forward_shared_prompt
+    monkeypatch.setattr(CausalPolicy, "_forward_shared_prompt", lambda s, *a: read.append(len(a[1])) or together(s, *a))
     shared = gradients(policy, data)
     assert read == [4]
     monkeypatch.setattr(causal, "distinct", lambda prompt, mask: None)

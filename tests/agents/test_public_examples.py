@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from agents.core import Completion, Sample
+from agents.core import Completion, TrainingSample
 from agents.critics.outcome import Critic
 from agents.decoding import best_of_n, critic_sampling
 from agents.decoding._choosing import best, likelihood
 from agents.decoding.critic_sampling import CriticSampling, kept, logprobs, shares
-from agents.decoding.examples import shown
+from agents.decoding.examples import visible_problem
 from agents.decoding.sampling import Sampling
 from agents.evaluation import evaluate
 from agents.policies import tiny
@@ -76,11 +76,11 @@ def run(policy: CausalPolicy, env: UnitTestEnv, decoder: Any, repeats: int = 2) 
 
 
 def test_public_side_of_a_problem_has_nothing_hidden() -> None:
-    seen = shown(problem("a"))
+    seen = visible_problem(problem("a"))
     assert seen is not None
     assert "hidden" not in repr(seen)
     assert (list(seen.cases), seen.solutions, seen.held_out) == ([PUBLIC], (), ())
-    assert shown(problem("a", examples=False)) is None
+    assert visible_problem(problem("a", examples=False)) is None
 
 
 def test_decoders_are_judged_on_the_examples_alone_and_the_hand_in_on_the_cases(
@@ -215,7 +215,7 @@ def test_log_probabilities_are_the_policys_after_the_problems_own_prompt(
     for group in run(policy, env, CriticSampling(critic, 4)):
         for e in group:
             zeros = np.zeros(len(e.program), np.float32)
-            sample = Sample(e.prompt, e.program.tokens, e.program.chosen, zeros, zeros)
+            sample = TrainingSample(e.prompt, e.program.tokens, e.program.chosen, zeros, zeros)
             np.testing.assert_allclose(e.logprobs, logprobs(policy, [sample], 0)[0], atol=1e-4)
 
 

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from agents.core import Sample
+from agents.core import TrainingSample
 from agents.learning.replay import ReplayBuffer
 from rltf_env.errors import UsageError
 
 
-def sample(number: int) -> Sample:
+def sample(number: int) -> TrainingSample:
     tokens = np.full(number % 3 + 1, number, np.int64)
     floats = tokens.astype(np.float32)
-    return Sample(tokens, tokens, tokens > 0, floats / 3, -floats, version=number)
+    return TrainingSample(tokens, tokens, tokens > 0, floats / 3, -floats, version=number)
 
 
 def buffer(capacity: int, *numbers: int) -> ReplayBuffer:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from agents.batching import batch
-from agents.core import Sample, generators
+from agents.core import TrainingSample, rngs
 from agents.decoding.sampling import Sampling
 from agents.policies.causal import CausalPolicy
 from agents.rollout import collect
@@ -20,7 +20,7 @@ MakeEnv = Callable[..., UnitTestEnv]
 
 
 def collected(policy: CausalPolicy, env: UnitTestEnv, problems: list[Problem], repeats: int = 3, seed: int = 0):
-    generator = generators(seed, policy.device)[1]
+    generator = rngs(seed, policy.device)[1]
     return collect(policy, env, problems, Sampling(), repeats=repeats, generator=generator, version=7)
 
 
@@ -80,13 +80,13 @@ def test_same_generator_same_episodes(policy: CausalPolicy, make_env: MakeEnv, p
 
 
 def test_batch_by_hand() -> None:
-    long = Sample(
+    long = TrainingSample(
         np.array([1, 2, 3]), np.array([4, 5]), np.array([False, True]), np.float32([0.5, -1]), np.float32([0, -2])
     )
-    short = Sample(
+    short = TrainingSample(
         np.array([6]), np.array([7, 8, 9]), np.ones(3, bool), np.float32([1, 2, 3]), np.float32([-1, -1, -1])
     )
-    empty = Sample(np.array([], np.int64), np.array([3]), np.ones(1, bool), np.float32([9]), np.float32([-9]))
+    empty = TrainingSample(np.array([], np.int64), np.array([3]), np.ones(1, bool), np.float32([9]), np.float32([-9]))
     made = batch([long, short, empty], pad_id=0)
     assert made.prompt.tolist() == [[1, 2, 3], [0, 0, 6], [0, 0, 0]]
     assert made.prompt_mask.tolist() == [[True] * 3, [False, False, True], [False] * 3]
@@ -99,23 +99,23 @@ def test_batch_by_hand() -> None:
 
 
 def test_batch_moves_whole() -> None:
-    one = Sample(np.array([1]), np.array([2]), np.ones(1, bool), np.float32([1]), np.float32([1]))
+    one = TrainingSample(np.array([1]), np.array([2]), np.ones(1, bool), np.float32([1]), np.float32([1]))
     assert batch([one], 0).to("meta").weights.device == torch.device("meta")
 
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_host_and_device_generators_are_of_the_seed(seed: int) -> None:
-    first, second = generators(seed, torch.device("cpu")), generators(seed, torch.device("cpu"))
+    first, second = rngs(seed, torch.device("cpu")), rngs(seed, torch.device("cpu"))
     assert first[0].random() == second[0].random()
     assert torch.equal(first[1].get_state(), second[1].get_state())
-    assert not torch.equal(first[1].get_state(), generators(seed + 1, torch.device("cpu"))[1].get_state())
+    assert not torch.equal(first[1].get_state(), rngs(seed + 1, torch.device("cpu"))[1].get_state())
 
 
 def test_whoever_observes_is_told_of_every_attempt(
     policy: CausalPolicy, make_env: MakeEnv, problems: list[Problem]
 ) -> None:
     seen: list[Attempt] = []
-    generator = generators(0, policy.device)[1]
+    generator = rngs(0, policy.device)[1]
     groups = collect(policy, make_env(), problems[:2], Sampling(), repeats=3, generator=generator, observe=seen.append)
     told = [(attempt.problem.id, attempt.verdict, attempt.program.text) for attempt in seen]
     assert told == [(e.problem, e.verdict, e.program.text) for group in groups for e in group]

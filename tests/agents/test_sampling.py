@@ -13,7 +13,7 @@ from torch import Tensor
 
 from agents.core import Completion, Policy
 from agents.decoding.sampling import Sampling, load, warp
-from agents.engines.own import WASTE, alike
+from agents.engines.own import MAX_PADDING, similar_length_chunks
 from agents.policies.causal import CausalPolicy
 from rltf_env.errors import UsageError
 
@@ -293,19 +293,23 @@ def test_no_programs_at_all_are_refused(policy: CausalPolicy) -> None:
 
 
 def test_rows_of_like_size_share_a_call() -> None:
-    assert [c.tolist() for c in alike([5, 1, 4, 2, 3], 2)] == [[1, 3], [4, 2], [0]]
-    assert [c.tolist() for c in alike([5, 1, 4, 2, 3], 9)] == [[1, 3, 4, 2, 0]], "what little is padded costs nothing"
-    assert list(alike([], 3)) == []
+    assert [c.tolist() for c in similar_length_chunks([5, 1, 4, 2, 3], 2)] == [[1, 3], [4, 2], [0]]
+    assert [c.tolist() for c in similar_length_chunks([5, 1, 4, 2, 3], 9)] == [[1, 3, 4, 2, 0]], (
+        "what little is padded costs nothing"
+    )
+    assert list(similar_length_chunks([], 3)) == []
 
 
 def test_one_long_prompt_is_not_what_all_others_are_padded_to() -> None:
     sizes = [200 + i for i in range(50)]
-    assert [len(c) for c in alike([*sizes, 4000, *sizes], 64)] == [64, 36, 1]
-    assert [len(c) for c in alike([*sizes, 220 + WASTE // 64], 64)] == [51], "as long as it is not much"
+    assert [len(c) for c in similar_length_chunks([*sizes, 4000, *sizes], 64)] == [64, 36, 1]
+    assert [len(c) for c in similar_length_chunks([*sizes, 220 + MAX_PADDING // 64], 64)] == [51], (
+        "as long as it is not much"
+    )
 
 
 def test_the_order_of_answers_is_that_of_the_questions() -> None:
-    long, short = np.full(WASTE, 9), ids(9)
+    long, short = np.full(MAX_PADDING, 9), ids(9)
     answers = write(Scripted(), [long, *[short] * 9, long], temperature=0.0, max_tokens=3)
     assert [len(a) for a in answers] == [1] * 11
     assert all((a[0].tokens == ids(8, 7, 6)).all() for a in answers)

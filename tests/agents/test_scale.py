@@ -94,13 +94,13 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeRecipe:
 
 
 @contextmanager
-def fed(recipe: Recipe, out: Path) -> Iterator[tuple[RLTF, scale.Generators]]:
+def fed(recipe: Recipe, out: Path) -> Iterator[tuple[RLTF, scale.ActorPool]]:
     policy = train.make_policy(recipe)
     with train.make_env(recipe, policy) as env:
         agent = train.make_agent(recipe, policy, env)
         assert isinstance(agent, RLTF)
-        with scale.generators(recipe, agent, out):
-            assert isinstance(agent.feed, scale.Generators)
+        with scale.actors(recipe, agent, out):
+            assert isinstance(agent.feed, scale.ActorPool)
             yield agent, agent.feed
 
 
@@ -261,14 +261,14 @@ def test_a_continued_run_waits_for_the_programs_that_an_uninterrupted_one_waits_
     with train.make_env(made, policy) as env:
         agent = train.make_agent(made, policy, env)
         assert isinstance(agent, RLTF)
-        whole = scale.Generators(made, agent, tmp_path)
+        whole = scale.ActorPool(made, agent, tmp_path)
         c = agent.config
         alone = [c.fill + c.refresh * sum(s % every == 0 for s in range(1, step + 1)) for step in range(120)]
         assert [whole._owed(step) for step in range(120)] == alone  # as an agent that writes by itself
         agent.refresh(c.fill)
         for first in (1, 2, 49, 50, 51, 99, 100):
             agent.learner.updates = first
-            again = scale.Generators(made, agent, tmp_path)
+            again = scale.ActorPool(made, agent, tmp_path)
             for step in range(first, 120):
                 assert again._owed(step) == whole._owed(step) - whole._owed(first - 1)
 

@@ -22,7 +22,7 @@ from agents.core import Episode
 from agents.running import _svg, trackers
 from agents.running import folder as folders
 from agents.running import panel as live
-from agents.running.journal import Journal, Shown
+from agents.running.journal import Shown, UpdateLog
 from rltf_env.core import CallCase, CaseResult, Failure, Feedback, Outcome, Problem, Program, Verdict
 from rltf_env.errors import DataError, MissingData, UnknownName
 
@@ -49,19 +49,19 @@ def shown(**options: Any) -> Shown:
 
 def test_journal_shows_one_program_of_each_outcome_worst_first() -> None:
     group = [episode(o) for o in (Outcome.PASSED, Outcome.SYNTAX_ERROR, Outcome.PASSED)]
-    journal = Journal()
+    journal = UpdateLog()
     journal.show([PROBLEM], [group], [[np.full(len(e.program), i, float) for i, e in enumerate(group)]])
     assert [(s.outcome, s.weights[0]) for s in journal.programs] == [("SYNTAX_ERROR", 1.0), ("PASSED", 0.0)]
 
 
 def test_a_journal_that_was_taken_from_is_empty() -> None:
-    journal = Journal()
+    journal = UpdateLog()
     with journal.timed("judge"):
         pass
     journal.tokens += 3
     taken = journal.take()
     assert (taken.tokens, list(taken.seconds)) == (3, ["judge"])
-    assert journal == Journal()
+    assert journal == UpdateLog()
 
 
 def test_lines_are_pythons() -> None:

@@ -12,7 +12,7 @@ from tokenizers.processors import TemplateProcessing
 from transformers import AutoModelForSeq2SeqLM, BartConfig, BartForConditionalGeneration
 
 from agents.batching import batch
-from agents.core import Batch, Completion, Sample
+from agents.core import Batch, Completion, TrainingSample
 from agents.decoding.sampling import Sampling
 from agents.functional import token_logprobs
 from agents.policies import seq2seq, tiny_seq2seq
@@ -41,13 +41,13 @@ def write(policy: Any, prompts: Any, given: Any = None, **options: Any) -> list[
     )
 
 
-def samples() -> list[Sample]:
+def samples() -> list[TrainingSample]:
     rng = np.random.default_rng(0)
     prompts = [rng.integers(1, 250, p) for p in (5, 1, 0, 3)]
     made = []
     for i, t in ((0, 9), (1, 3), (0, 4), (2, 6), (3, 12), (1, 5)):  # prompts that are shared, one that is empty
         weights = rng.normal(size=t).astype(np.float32)
-        made.append(Sample(prompts[i], rng.integers(1, 250, t), np.ones(t, bool), weights, weights))
+        made.append(TrainingSample(prompts[i], rng.integers(1, 250, t), np.ones(t, bool), weights, weights))
     return made
 
 
@@ -168,7 +168,7 @@ def test_absolute_positions_hold_in_any_batch_while_given_tokens_are_of_one_leng
     prompts = [ids(40, 50, 60), ids(70), ids(3, 4, 5, 6)]
     answers = write(policy, prompts, [ids(9, 8)] * 3, repeats=2, temperature=1.0, max_tokens=9)
     made = [
-        Sample(p, c.tokens, np.arange(len(c.tokens)) >= 2, c.logprobs, c.logprobs)
+        TrainingSample(p, c.tokens, np.arange(len(c.tokens)) >= 2, c.logprobs, c.logprobs)
         for p, group in zip(prompts, answers, strict=True)
         for c in group
     ]

@@ -364,7 +364,7 @@ def test_fewer_updates_than_were_done_are_refused(recipe: MakeRecipe) -> None:
 
 def test_two_runs_do_not_write_into_one_folder(recipe: MakeRecipe, tmp_path: Path) -> None:
     made, out = recipe("supervised", "run", "run.updates=1"), tmp_path / "run"
-    with folders.alone(out):
+    with folders.exclusive(out):
         (out / ".recipe.toml.1.tmp").write_text("being written")
         with pytest.raises(UsageError, match=r"one run, got a second .*run\.out=FOLDER"):
             train.train(made)
@@ -376,7 +376,7 @@ HOLDER = """
 import subprocess, sys
 from pathlib import Path
 from agents.running import folder as folders
-with folders.alone(Path(sys.argv[1])):
+with folders.exclusive(Path(sys.argv[1])):
     child = [sys.executable, "-c", "import time; time.sleep(600)"]
     print(subprocess.Popen(child, stdout=subprocess.DEVNULL, close_fds=False).pid, flush=True)
     sys.stdin.read()
@@ -390,11 +390,11 @@ def test_a_killed_run_leaves_no_lock_nor_do_its_children_keep_it(tmp_path: Path)
         assert process.stdout
         child = int(process.stdout.readline())
         try:
-            with pytest.raises(UsageError, match="one run"), folders.alone(tmp_path):
+            with pytest.raises(UsageError, match="one run"), folders.exclusive(tmp_path):
                 pass
             process.kill()
             process.wait(timeout=60)
-            with folders.alone(tmp_path):
+            with folders.exclusive(tmp_path):
                 assert is_alive(child)
         finally:
             os.kill(child, signal.SIGKILL)
@@ -402,7 +402,7 @@ def test_a_killed_run_leaves_no_lock_nor_do_its_children_keep_it(tmp_path: Path)
 
 def test_without_locks_a_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "fcntl", None)
-    with folders.alone(tmp_path), folders.alone(tmp_path):
+    with folders.exclusive(tmp_path), folders.exclusive(tmp_path):
         assert (tmp_path / folders.LOCK).exists()
 
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from agents import train_critic
 from agents.algorithms.supervised import draw_pairs
 from agents.config import trained_with
-from agents.core import Sample
+from agents.core import TrainingSample
 from agents.critics.outcome import Critic
 from agents.decoding.sampling import Sampling
 from agents.learning.learner import OptimiserConfig
@@ -69,7 +69,7 @@ def test_references_count_as_passed(
 ) -> None:
     env = make_env(lambda source, problem: "NameError")
     env.max_program_tokens = 40
-    seen: list[tuple[list[Sample], list[Outcome]]] = []
+    seen: list[tuple[list[TrainingSample], list[Outcome]]] = []
     monkeypatch.setattr(Critic, "learn", lambda self, samples, outcomes: (seen.append((samples, outcomes)), {})[1])
     trained(policy, env, references=0.25, updates=3, problems=20)
     assert len(seen) == 3
@@ -81,7 +81,7 @@ def test_references_count_as_passed(
 def test_accuracy_stands_beside_that_of_the_most_frequent_outcome(policy: CausalPolicy) -> None:
     critic = Critic(policy)  # fresh: names the first class
     row = np.zeros(2, np.float32)
-    samples = [Sample(np.array([5]), np.array([40, 41 + i]), np.ones(2, bool), row, row) for i in range(4)]
+    samples = [TrainingSample(np.array([5]), np.array([40, 41 + i]), np.ones(2, bool), row, row) for i in range(4)]
     outcomes = [Outcome.SYNTAX_ERROR, Outcome.PASSED, Outcome.PASSED, Outcome.PASSED]
     assert train_critic.accuracy(critic, samples, outcomes) == {
         "programs": 4, "accuracy": 0.25, "most_frequent": 0.75

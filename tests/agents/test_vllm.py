@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from agents.batching import batch
-from agents.core import Completion, Sample
+from agents.core import Completion, TrainingSample
 from agents.decoding.sampling import Sampling, warp
 from agents.engines import vllm as _vllm
 from agents.policies import tiny
@@ -102,7 +102,7 @@ def write(policy: CausalPolicy, sampling: Sampling, **more: Any) -> list[list[Co
 def logits(policy: CausalPolicy, prompt: IntArray, tokens: IntArray) -> torch.Tensor:
     nothing = np.zeros(len(tokens), np.float32)
     with torch.no_grad():
-        return policy.logits(batch([Sample(prompt, tokens, nothing > -1, nothing, nothing)], policy.pad_id))[0]
+        return policy.logits(batch([TrainingSample(prompt, tokens, nothing > -1, nothing, nothing)], policy.pad_id))[0]
 
 
 def assert_said_rightly(policy: CausalPolicy, groups: list[list[Completion]], sampling: Sampling) -> None:

@@ -28,7 +28,7 @@ import torch
 import rltf_env  # noqa: F401 (registers the ids)
 from agents.algorithms import rltf
 from agents.building import quiet_libraries
-from agents.core import generators
+from agents.core import rngs
 from agents.decoding.sampling import Sampling
 from agents.policies import causal, shape, tiny
 from rltf_env.core import Problem
@@ -192,7 +192,7 @@ def trl(job: dict[str, Any], turns: Callable[[], bool], say: Callable[[dict[str,
 
 def draw(env: UnitTestEnv, count: int) -> list[Problem]:
     """The problems that our agent sees with seed 0, in order."""
-    rng: np.random.Generator = generators(0, torch.device("cpu"))[0]
+    rng: np.random.Generator = rngs(0, torch.device("cpu"))[0]
     return [env.source.draw(rng) for _ in range(count)]
 
 
