@@ -1,6 +1,8 @@
-"""The dictionary of learning: what an episode is, what a batch is, and the seams Policy, Decoder and Agent.
+"""The dictionary of learning: every value that flows from a policy to its loss, and every seam on the way.
 
-    Policy --Decoder--> Completion --env.judge--> Episode --batch--> Batch --Agent.update--> a better Policy
+    Policy --Decoder--> Completion --env.judge--> Episode --Agent--> TrainingSample --batch--> Batch --loss--> a better Policy
+
+Seams: Policy, Decoder (or ExampleAwareDecoder), Agent (OffPolicyAgent, HasJournal), Credit.
 
 Axes: B batch, P prompt, T program tokens, V vocabulary. Prompts are padded on the left and programs on the right, so that
 every program of a batch starts at the same column.
@@ -8,7 +10,7 @@ every program of a batch starts at the same column.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -18,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from agents._renamed import renamed
-from rltf_env.core import BoolArray, Feedback, FloatArray, IntArray, Program, Verdict
+from rltf_env.core import BoolArray, Feedback, FloatArray, IntArray, Outcome, Problem, Program, Verdict
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,6 +172,48 @@ class Decoder(Protocol):
         ...
 
 
+Judge = Callable[[Iterable[tuple[Problem, Program]]], Iterable[Verdict]]
+
+
+@dataclass(frozen=True, eq=False)
+class PublicExamples:
+    """The public side of N problems, in the order of their prompts.
+
+    Args:
+        problems: (N,), each with its examples as its cases, without references or cases held out; None: it has no examples.
+        encode: the prompt of a problem in tokens, int64 (P,), worded as the policy is asked.
+        spell: the program that is judged, of a completion.
+        judge: verdicts, in order.
+    """
+
+    problems: tuple[Problem | None, ...]
+    encode: Callable[[Problem], IntArray]
+    spell: Callable[[Problem, Completion], Program]
+    judge: Judge
+
+    def verdicts(self, groups: Sequence[Sequence[Completion]]) -> list[list[Verdict | None]]:
+        """What the examples say of the completions for each problem (N, K); None where there are no examples."""
+        asked = zip(self.problems, groups, strict=True)
+        jobs = ((problem, self.spell(problem, c)) for problem, group in asked if problem for c in group)
+        found = iter(self.judge(jobs))
+        return [
+            [next(found) if problem else None for _ in group]
+            for problem, group in zip(self.problems, groups, strict=True)
+        ]
+
+
+@runtime_checkable
+class ExampleAwareDecoder(Protocol):
+    """A way of choosing tokens that looks at what public examples say of its programs."""
+
+    def informed(self, public: PublicExamples) -> Decoder:
+        """The decoder for the prompts of these problems, in their order."""
+        ...
+
+
+AnyDecoder = Decoder | ExampleAwareDecoder
+
+
 @runtime_checkable
 class Agent(Protocol):
     """A learning algorithm. One `update` is one optimiser step."""
@@ -183,6 +227,81 @@ class Agent(Protocol):
         ...
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
+
+
+@runtime_checkable
+class HasJournal(Protocol):
+    """An agent that has something to tell besides its metrics: an `agents.running.journal.UpdateLog`."""
+
+    @property
+    def journal(self) -> Any: ...
+
+
+class Credit(Protocol):
+    """A part of an agent that weighs its samples anew, such as a critic, and may learn from them first."""
+
+    def __call__(
+        self, samples: Sequence[TrainingSample], outcomes: Sequence[Outcome], rng: np.random.Generator, /
+    ) -> tuple[Sequence[TrainingSample], dict[str, float]]:
+        """The samples (N,) with other weights, and metrics; `outcomes` (N,) are what became of the programs."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: Mapping[str, Any], /) -> None: ...
+
+
+class BufferConfig(Protocol):
+    """How an off-policy agent fills its buffer, in programs and updates (`refresh_every`, `max_staleness`)."""
+
+    @property
+    def buffer(self) -> int: ...
+    @property
+    def fill(self) -> int: ...
+    @property
+    def refresh(self) -> int: ...
+    @property
+    def refresh_every(self) -> int: ...
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def max_staleness(self) -> int: ...
+    @property
+    def sampling(self) -> Any: ...
+
+
+@runtime_checkable
+class OffPolicyAgent(Agent, HasJournal, Protocol):
+    """An agent that learns from a buffer of programs, whoever wrote them: what `[scale]` can feed.
+
+    An actor calls `write` and sends what it gives; the learner calls `ingest` on what comes. `fill_from_actors`, unless None, is
+    called before each update in place of the agent's own writing.
+    """
+
+    policy: Policy[Any]
+    learner: Any  # `updates`, the number of its updates
+    buffer: Any  # its length, and `forget(version)`
+    sampled: dict[str, float]
+    fill_from_actors: Callable[[], None] | None
+
+    @property
+    def config(self) -> BufferConfig: ...
+
+    def write(self, programs: int) -> tuple[list[Problem], list[list[Episode]], list[TrainingSample]]:
+        """`programs` programs of the present policy: problems, a group of episodes for each, a sample for each episode."""
+        ...
+
+    def ingest(
+        self, samples: Sequence[TrainingSample], outcomes: Sequence[Outcome], sampled: Mapping[str, float], /
+    ) -> Sequence[TrainingSample]:
+        """Puts samples into the buffer, and gives them back as they are in it."""
+        ...
+
+    def log_samples(
+        self, problems: Sequence[Problem], groups: Sequence[Sequence[Episode]], samples: Sequence[TrainingSample], /
+    ) -> None:
+        """Tells the journal of programs to look at."""
+        ...
 
 
 def rngs(seed: int, device: torch.device) -> tuple[np.random.Generator, torch.Generator]:

@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from agents.core import Episode, Policy, rngs
-from agents.decoding.examples import AnyDecoder
+from agents.core import AnyDecoder, Episode, Policy, rngs
 from agents.rollout import collect
 from rltf_env import datasets
 from rltf_env.core import Outcome, Problem, Verdict

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 
 from agents._renamed import renamed
-from agents.core import Completion, Episode, Policy
-from agents.decoding.examples import AnyDecoder, bind_examples
+from agents.core import AnyDecoder, Completion, Episode, Policy
+from agents.decoding.examples import bind_examples
 from agents.running.journal import UpdateLog
 from rltf_env import prompts as wording
 from rltf_env.core import Attempt, IntArray, Judgement, Outcome, Problem, Program

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import tomli_w
 import torch
@@ -26,7 +26,7 @@ from rich.progress import Progress
 from agents.actors import pool
 from agents.building import make_agent, make_env, make_policy, quiet_libraries
 from agents.config import Recipe, read, trained_with
-from agents.core import Agent, Policy
+from agents.core import Agent, HasJournal, Policy
 from agents.evaluation import Evaluation, evaluate
 from agents.running import checkpoint, trackers
 from agents.running import folder as run_folder
@@ -45,13 +45,6 @@ TIMINGS = (
     "seconds/wait",
     "tokens_per_second",
 )  # metrics that differ between equal runs
-
-
-@runtime_checkable
-class HasJournal(Protocol):
-    """An agent that has something to tell besides its metrics."""
-
-    journal: UpdateLog
 
 
 def train(recipe: Recipe, console: Console | None = None) -> dict[str, Any]:

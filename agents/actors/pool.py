@@ -25,7 +25,7 @@ What crosses, for a cluster. A program of P prompt and T program tokens is 8P + 
 the former's size or less. At 10 updates of 1 s between pushes, ten readers of 770M are 1.5 GB/s, more than 10 Gbit/s carries:
 push less often, or as a tree. Before that the generators saturate, since a program costs T forward passes one after the other
 where an update reads it once: add them until `seconds/wait` is near 0, more only waste. The seam is narrow on purpose: two
-streams and a file. A generator may write with vLLM (`sampling.engine`). Ray's actors would hold `agents.actors.process.lot` and
+streams and a file. A generator may write with vLLM (`sampling.engine`). Ray's actors would hold `rollout_batch` and
 take the weights as an object reference; accelerate's or FSDP's learner gathers its parameters where `save_weights` reads them.
 Neither is implemented here.
 """
@@ -48,9 +48,8 @@ import numpy as np
 
 from agents.actors import messages
 from agents.actors.process import PATIENCE, save_weights
-from agents.algorithms.rltf import RLTF
 from agents.config import Recipe, Scale
-from agents.core import Agent
+from agents.core import Agent, OffPolicyAgent
 from agents.learning.replay import unpack
 from agents.running.journal import Shown
 from rltf_env.core import Outcome
@@ -74,10 +73,10 @@ def actors(recipe: Recipe, agent: Agent, out: Path) -> Iterator[None]:
     if not recipe.scale.generators:
         yield
         return
-    if not isinstance(agent, RLTF):
+    if not isinstance(agent, OffPolicyAgent):
         raise UsageError(
-            f"Expected agent.kind = 'rltf' with scale.generators > 0, got {recipe.agent['kind']!r}: it learns from what its "
-            "present policy writes, between updates. Remove [scale]."
+            "Expected an agent with a buffer (agent.kind = 'rltf' or 'actor_critic') with scale.generators > 0, got "
+            f"{recipe.agent['kind']!r}: it learns from what its present policy writes, between updates. Remove [scale]."
         )
     limit = agent.config.max_staleness
     if 0 < limit < recipe.scale.push_every:
@@ -88,17 +87,17 @@ def actors(recipe: Recipe, agent: Agent, out: Path) -> Iterator[None]:
     feed = ActorPool(recipe, agent, out / "generators")
     try:
         feed.start()
-        agent.feed = feed
+        agent.fill_from_actors = feed
         yield
     finally:
-        agent.feed = None
+        agent.fill_from_actors = None
         feed.close()
 
 
 class ActorPool:
     """Processes, what they have written, and the learner's side of the bargain. See the head of this file."""
 
-    def __init__(self, recipe: Recipe, agent: RLTF, folder: Path) -> None:
+    def __init__(self, recipe: Recipe, agent: OffPolicyAgent, folder: Path) -> None:
         self.recipe, self.agent, self.folder = recipe, agent, folder
         self.weights = folder / "weights.pt"
         self.lots: queue.Queue[dict[str, Any] | _Process] = queue.Queue(recipe.scale.queue)  # a process: it has ended
@@ -161,7 +160,7 @@ class ActorPool:
             self.dropped += len(samples)
         else:
             self.received += len(samples)
-            agent.take(samples, [Outcome(o) for o in lot["outcomes"]], lot["sampled"])
+            agent.ingest(samples, [Outcome(o) for o in lot["outcomes"]], lot["sampled"])
             agent.journal.programs = [Shown(**shown) for shown in lot["shown"]]
             agent.sampled["generated_by"] = float(lot["version"])
         agent.sampled |= {"dropped": float(self.dropped), "queue": float(self.lots.qsize())}
@@ -250,7 +249,7 @@ class _Process:
         return self.broken + (f"signal {-code}" if code < 0 else f"status {code}: {last}")
 
 
-def instructions(recipe: Recipe, agent: RLTF, who: tuple[int, int, int], weights: Path) -> dict[str, Any]:
+def instructions(recipe: Recipe, agent: OffPolicyAgent, who: tuple[int, int, int], weights: Path) -> dict[str, Any]:
     """What a generator is told: the recipe with its own seed and its share of the machine. `who`: index, life, version."""
     scale, c = recipe.scale, agent.config
     share = max(1, (os.cpu_count() or 1) // (scale.generators + 1))
@@ -263,7 +262,7 @@ def instructions(recipe: Recipe, agent: RLTF, who: tuple[int, int, int], weights
         run=dataclasses.replace(recipe.run, seed=seed),
         env=env,
         policy={"seed": recipe.run.seed, **recipe.policy},  # what is frozen must be as the learner's
-        agent={**recipe.agent, "critic": {}},  # the learner's weighs
+        agent={**recipe.agent, "critic": {}} if "critic" in recipe.agent else recipe.agent,  # the learner's weighs
         scale=Scale(),
     )
     programs = scale.programs or min(c.sampling.rows, -(-c.refresh // scale.generators))

@@ -21,9 +21,8 @@ import torch
 
 from agents import building
 from agents.actors import messages
-from agents.algorithms.rltf import RLTF
 from agents.config import Recipe
-from agents.core import Policy
+from agents.core import OffPolicyAgent, Policy
 from agents.learning.replay import pack
 from agents.options import build
 from agents.rollout import summary
@@ -82,20 +81,20 @@ def work(told: Mapping[str, Any], newest: Newest, answers: BinaryIO) -> None:
     policy = building.make_policy(recipe)
     with building.make_env(recipe, policy) as env:
         agent = building.make_agent(recipe, policy, env)
-        assert isinstance(agent, RLTF)
+        assert isinstance(agent, OffPolicyAgent)
         newest.wait_for(0)
         version = -1
         while True:
             if newest.version > version:
                 version = agent.learner.updates = load_weights(Path(told["weights"]), policy)
-            messages.send(answers, lot(agent, told["programs"]))
+            messages.send(answers, rollout_batch(agent, told["programs"]))
 
 
-def lot(agent: RLTF, programs: int) -> dict[str, Any]:
+def rollout_batch(agent: OffPolicyAgent, programs: int) -> dict[str, Any]:
     """What the learner is to know of `programs` new programs, as plain data."""
     problems, groups, samples = agent.write(programs)
     episodes = [e for group in groups for e in group]
-    agent.show(problems, groups, samples)
+    agent.log_samples(problems, groups, samples)
     journal = agent.journal.take()
     return {
         "version": agent.learner.updates,

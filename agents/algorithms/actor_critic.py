@@ -13,7 +13,7 @@ something that a program wrote would be parsed outside the cage.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,14 +23,14 @@ from torch import Tensor
 
 from agents import functional
 from agents.algorithms.policy_gradient import Credit
-from agents.core import Batch, Episode, Policy, TrainingSample, rngs
+from agents.collector import BufferedAgent, Collector
+from agents.core import Batch, Episode, Policy, TrainingSample
 from agents.decoding.sampling import Sampling
 from agents.learning.learner import Learner, OptimiserConfig
 from agents.learning.replay import ReplayBuffer
 from agents.options import build
 from agents.policies import value_head
-from agents.rollout import collect, summary
-from agents.running.journal import UpdateLog
+from rltf_env.core import Problem
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import UsageError
 
@@ -74,25 +74,23 @@ class Config:
             raise UsageError(f"Expected value_weight and entropy >= 0, got {self}.")
 
 
-class ActorCritic:
-    """See the head of this file, and `agents.core.Agent`."""
+class ActorCritic(BufferedAgent):
+    """See the head of this file, and `agents.core.OffPolicyAgent`."""
 
     def __init__(self, policy: Policy[Any], env: UnitTestEnv, config: Config, seed: int) -> None:
         self.policy, self.env, self.config = policy, env, config
         self.head = value_head.on(policy)
         self.learner = Learner(policy, config.optimiser, {"model": policy.model, "head": self.head})
         self.buffer = ReplayBuffer(config.buffer)
-        self.rng, self.generator = rngs(seed, policy.device)
-        self.sampled: dict[str, float] = {}  # of the last refresh
-        self.journal = UpdateLog()
+        self.collector = Collector(policy, env, config.sampling, seed)
+        self.parts = {"learner": self.learner, "buffer": self.buffer}
 
     # ---------------------------------------------------------------------------------------------------------- update
 
     def update(self) -> dict[str, float]:
         c, step = self.config, self.learner.updates
-        if step % c.refresh_every == 0:
-            self.refresh(c.refresh if len(self.buffer) else c.fill)
-        samples = self.buffer.draw_fresh(c.batch_size, self.rng, step, c.max_staleness)
+        self.refill(step)
+        samples = self.buffer.draw_fresh(c.batch_size, self.collector.rng, step, c.max_staleness)
         metrics = self.learner.step(samples, c.reduction, self._loss, self.policy.read)
         staleness = step - np.mean([s.version for s in samples])
         return {**self.sampled, "rl_loss": metrics.pop("loss"), **metrics, "staleness": float(staleness)}
@@ -101,20 +99,19 @@ class ActorCritic:
         logits, states = read
         return loss(data, logits, self.head.values(states.detach()), self.config)
 
-    # --------------------------------------------------------------------------------------------------------- refresh
+    # ---------------------------------------------------------------------------------------------------------- buffer
 
-    def refresh(self, programs: int) -> None:
-        """Lets the current policy write `programs` programs and puts them into the buffer."""
-        c = self.config
-        problems = [self.env.source.draw(self.rng) for _ in range(-(-programs // c.samples_per_problem))]
-        groups = collect(
-            self.policy, self.env, problems, c.sampling, repeats=c.samples_per_problem, generator=self.generator,
-            version=self.learner.updates, journal=self.journal, observe=self.env.source.observe,
-        )  # fmt: skip
-        episodes = [e for group in groups for e in group]
-        self.buffer.extend(self._sample(e) for e in episodes)
-        self.sampled = summary(episodes) | {"buffer": float(len(self.buffer))}
-        self.journal.show(problems, groups, [[e.feedback.rewards for e in group] for group in groups])
+    def write(self, programs: int) -> tuple[list[Problem], list[list[Episode]], list[TrainingSample]]:
+        k = self.config.samples_per_problem
+        problems = self.collector.draw(-(-programs // k))
+        groups = self.collector.collect(problems, k, self.learner.updates)
+        return problems, groups, [self._sample(e) for group in groups for e in group]
+
+    def log_samples(
+        self, problems: Sequence[Problem], groups: Sequence[Sequence[Episode]], samples: Sequence[TrainingSample]
+    ) -> None:
+        """Programs to look at, for the journal, with the rewards of their tokens."""
+        self.collector.log_samples(problems, groups, [e.feedback.rewards for group in groups for e in group])
 
     def _sample(self, e: Episode) -> TrainingSample:
         """The episode with its rewards where other agents keep weights: what a token is worth changes with the values."""
@@ -123,24 +120,6 @@ class ActorCritic:
             rewards = np.zeros_like(rewards)
             rewards[-1] = e.feedback.total
         return TrainingSample(e.prompt, e.program.tokens, e.feedback.learn, rewards, e.behaviour, e.version)
-
-    # ----------------------------------------------------------------------------------------------------------- state
-
-    def state_dict(self) -> dict[str, Any]:
-        return {
-            "learner": self.learner.state_dict(),
-            "buffer": self.buffer.state_dict(),
-            "rng": self.rng.bit_generator.state,
-            "generator": self.generator.get_state(),
-            "sampled": self.sampled,
-        }
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.learner.load_state_dict(state["learner"])
-        self.buffer.load_state_dict(state["buffer"])
-        self.rng.bit_generator.state = state["rng"]
-        self.generator.set_state(state["generator"])
-        self.sampled = dict(state["sampled"])
 
 
 def loss(data: Batch, logits: Tensor, values: Tensor, c: Config) -> tuple[Tensor, dict[str, Tensor]]:

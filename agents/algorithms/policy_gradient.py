@@ -25,13 +25,13 @@ import torch
 from torch import Tensor
 
 from agents import functional
-from agents.core import Batch, Episode, Policy, TrainingSample, rngs
+from agents.collector import CollectingAgent, Collector
+from agents.core import Batch, Episode, Policy, TrainingSample
 from agents.decoding.sampling import Sampling
 from agents.learning.learner import Learner, OptimiserConfig
 from agents.learning.minibatches import RolloutBuffer
 from agents.learning.reference import Reference
-from agents.rollout import EPSILON, collect, summary
-from agents.running.journal import UpdateLog
+from agents.rollout import EPSILON, summary
 from rltf_env.core import Problem
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import UsageError
@@ -109,8 +109,10 @@ class Config:
             )
 
 
-class PolicyGradient:
+class PolicyGradient(CollectingAgent):
     """See the head of this file, and `agents.core.Agent`."""
+
+    NUMBERS = ("baseline",)
 
     def __init__(self, policy: Policy[Any], env: UnitTestEnv, config: Config, seed: int) -> None:
         self.policy, self.env, self.config = policy, env, config
@@ -119,15 +121,14 @@ class PolicyGradient:
         self.reference = Reference(policy, config.optimiser.micro_batch) if held else None
         self.round = RolloutBuffer()
         self.baseline = 0.0  # the running mean of returns, for advantage="running"
-        self.rng, self.generator = rngs(seed, policy.device)
-        self.sampled: dict[str, float] = {}  # of the last round
-        self.journal = UpdateLog()
+        self.collector = Collector(policy, env, config.sampling, seed)
+        self.parts = {"learner": self.learner, "reference": self.reference, "round": self.round}
 
     # ---------------------------------------------------------------------------------------------------------- update
 
     def update(self) -> dict[str, float]:
         if not self.round:
-            self.write()
+            self.collect()
         samples = self.round.draw()
         staleness = self.learner.updates - np.mean([s.version for s in samples])
         metrics = self.learner.step(samples, self.config.reduction, partial(loss, c=self.config))
@@ -135,7 +136,7 @@ class PolicyGradient:
 
     # ----------------------------------------------------------------------------------------------------------- round
 
-    def write(self) -> None:
+    def collect(self) -> None:
         """Lets the current policy write a round of programs."""
         c = self.config
         groups, drawn = self._groups()
@@ -145,22 +146,17 @@ class PolicyGradient:
         returns = self._returns([e for _, group in groups for e in group], samples)
         weights = self._weights([e for _, group in groups for e in group], returns)
         samples = [replace(s, weights=w) for s, w in zip(samples, weights, strict=True)]
-        self.round.start(samples, c.epochs, c.batch_size, self.rng)
+        self.round.start(samples, c.epochs, c.batch_size, self.collector.rng)
         self.sampled = summary([e for _, group in drawn for e in group])
         self.sampled |= {"groups": float(len(groups)), "groups_drawn": float(len(drawn))}
-        k = c.samples_per_problem
-        parts = [weights[i : i + k] for i in range(0, len(weights), k)]
-        self.journal.show([p for p, _ in groups], [g for _, g in groups], parts)
+        self.collector.log_samples([p for p, _ in groups], [g for _, g in groups], weights)
 
     def _groups(self) -> tuple[Groups, Groups]:
         """The groups to learn from, and all that were drawn for them."""
         c, kept, drawn = self.config, [], []
         for _ in range(c.resample + 1):
-            problems = [self.env.source.draw(self.rng) for _ in range(c.problems - len(kept))]
-            groups = collect(
-                self.policy, self.env, problems, c.sampling, repeats=c.samples_per_problem, generator=self.generator,
-                version=self.learner.updates, journal=self.journal, observe=self.env.source.observe,
-            )  # fmt: skip
+            problems = self.collector.draw(c.problems - len(kept))
+            groups = self.collector.collect(problems, c.samples_per_problem, self.learner.updates)
             new = list(zip(problems, groups, strict=True))
             drawn += new
             kept += [(p, group) for p, group in new if not c.resample or self._has_signal(group)]
@@ -193,29 +189,6 @@ class PolicyGradient:
         c = self.config
         advantages, self.baseline = program_advantages(returns, self.baseline, c)
         return [token_weights(e, a, c) for e, a in zip(episodes, advantages.flatten().tolist(), strict=True)]
-
-    # ----------------------------------------------------------------------------------------------------------- state
-
-    def state_dict(self) -> dict[str, Any]:
-        return {
-            "learner": self.learner.state_dict(),
-            "reference": self.reference.state_dict() if self.reference else {},
-            "round": self.round.state_dict(),
-            "baseline": self.baseline,
-            "rng": self.rng.bit_generator.state,
-            "generator": self.generator.get_state(),
-            "sampled": self.sampled,
-        }
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.learner.load_state_dict(state["learner"])
-        if self.reference:
-            self.reference.load_state_dict(state["reference"])
-        self.round.load_state_dict(state["round"])
-        self.baseline = state["baseline"]
-        self.rng.bit_generator.state = state["rng"]
-        self.generator.set_state(state["generator"])
-        self.sampled = dict(state["sampled"])
 
 
 RUNNING = 0.1  # the share of a round's mean return in the running mean

@@ -12,7 +12,7 @@ guilty line: returns then sum over a line, so give such a reward `alpha = "none"
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -23,15 +23,15 @@ from torch import Tensor
 from agents import functional
 from agents.algorithms.policy_gradient import Credit, Overlong, bare_sample, surrogate, token_log_ratios
 from agents.batching import pad_right
-from agents.core import Batch, Episode, Policy, TrainingSample, rngs
+from agents.collector import CollectingAgent, Collector
+from agents.core import Batch, Episode, Policy, TrainingSample
 from agents.decoding.sampling import Sampling
 from agents.learning.learner import Learner, OptimiserConfig
 from agents.learning.minibatches import RolloutBuffer
 from agents.learning.reference import Reference, read_each
 from agents.options import build
 from agents.policies import value_head
-from agents.rollout import collect, summary
-from agents.running.journal import UpdateLog
+from agents.rollout import summary
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import UsageError
 
@@ -83,8 +83,10 @@ class Config:
             raise UsageError(f"Expected weights, value_clip and the KL's constants >= 0, got {self}.")
 
 
-class PPO:
+class PPO(CollectingAgent):
     """See the head of this file, and `agents.core.Agent`."""
+
+    NUMBERS = ("kl",)
 
     def __init__(self, policy: Policy[Any], env: UnitTestEnv, config: Config, seed: int) -> None:
         self.policy, self.env, self.config = policy, env, config
@@ -93,15 +95,14 @@ class PPO:
         self.reference = Reference(policy, config.optimiser.micro_batch) if config.kl else None
         self.kl = config.kl  # the coefficient, as it is now
         self.round = RolloutBuffer()
-        self.rng, self.generator = rngs(seed, policy.device)
-        self.sampled: dict[str, float] = {}  # of the last round
-        self.journal = UpdateLog()
+        self.collector = Collector(policy, env, config.sampling, seed)
+        self.parts = {"learner": self.learner, "reference": self.reference, "round": self.round}
 
     # ---------------------------------------------------------------------------------------------------------- update
 
     def update(self) -> dict[str, float]:
         if not self.round:
-            self.write()
+            self.collect()
         samples = self.round.draw()
         metrics = self.learner.step(samples, "token_mean", self._loss, self.policy.read)
         return {**self.sampled, "rl_loss": metrics.pop("loss"), **metrics}
@@ -114,14 +115,11 @@ class PPO:
 
     # ----------------------------------------------------------------------------------------------------------- round
 
-    def write(self) -> None:
-        """Lets the current policy write a round of programs, and says what each of their tokens was worth."""
+    def collect(self) -> None:
+        """Lets the current policy write a round of programs, and credits each of their tokens."""
         c = self.config
-        problems = [self.env.source.draw(self.rng) for _ in range(c.problems)]
-        groups = collect(
-            self.policy, self.env, problems, c.sampling, repeats=c.samples_per_problem, generator=self.generator,
-            version=self.learner.updates, journal=self.journal, observe=self.env.source.observe,
-        )  # fmt: skip
+        problems = self.collector.draw(c.problems)
+        groups = self.collector.collect(problems, c.samples_per_problem, self.learner.updates)
         episodes = [e for group in groups for e in group]
         samples = [bare_sample(e, c.overlong) for e in episodes]
         samples, strayed = self._log_ratios(samples)
@@ -129,11 +127,10 @@ class PPO:
         rewards = [token_rewards(e, s, self.kl, limit, c) for e, s in zip(episodes, strayed, strict=True)]
         values = read_each(self.policy, samples, c.optimiser.micro_batch, self._values)
         samples = advantages(samples, rewards, values, c.gamma, c.lam)
-        self.round.start(samples, c.epochs, c.batch_size, self.rng)
+        self.round.start(samples, c.epochs, c.batch_size, self.collector.rng)
         self.sampled = summary(episodes) | self._adapt_kl(strayed)
         self.sampled["value"] = float(np.mean([v.mean() for v in values]))
-        weights, k = [s.weights for s in samples], c.samples_per_problem
-        self.journal.show(problems, groups, [weights[i : i + k] for i in range(0, len(weights), k)])
+        self.collector.log_samples(problems, groups, [s.weights for s in samples])
 
     def _log_ratios(self, samples: list[TrainingSample]) -> tuple[list[TrainingSample], list[np.ndarray]]:
         """The samples, and log(policy / reference) of each of their tokens, 0 where nothing is to be learnt."""
@@ -153,29 +150,6 @@ class PPO:
 
     def _values(self, data: Batch) -> Tensor:
         return self.head.values(self.policy.read(data)[1])
-
-    # ----------------------------------------------------------------------------------------------------------- state
-
-    def state_dict(self) -> dict[str, Any]:
-        return {
-            "learner": self.learner.state_dict(),
-            "reference": self.reference.state_dict() if self.reference else {},
-            "kl": self.kl,
-            "round": self.round.state_dict(),
-            "rng": self.rng.bit_generator.state,
-            "generator": self.generator.get_state(),
-            "sampled": self.sampled,
-        }
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.learner.load_state_dict(state["learner"])
-        if self.reference:
-            self.reference.load_state_dict(state["reference"])
-        self.kl = state["kl"]
-        self.round.load_state_dict(state["round"])
-        self.rng.bit_generator.state = state["rng"]
-        self.generator.set_state(state["generator"])
-        self.sampled = dict(state["sampled"])
 
 
 def loss(

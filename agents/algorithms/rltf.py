@@ -16,7 +16,7 @@ weight is fixed when its sample enters the buffer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
@@ -27,14 +27,14 @@ from torch import Tensor
 
 from agents import functional
 from agents.algorithms.supervised import draw_pairs, reference_source, supervised_loss
-from agents.core import Batch, Episode, Policy, TrainingSample, rngs
+from agents.collector import BufferedAgent, Collector
+from agents.core import Batch, Credit, Episode, Policy, TrainingSample
 from agents.critics.outcome import CriticConfig, Weighting
 from agents.decoding.sampling import Sampling
 from agents.learning.learner import Learner, OptimiserConfig
 from agents.learning.replay import ReplayBuffer
 from agents.options import build
-from agents.rollout import EPSILON, PendingRollouts, summary, write
-from agents.running.journal import UpdateLog
+from agents.rollout import EPSILON
 from rltf_env.core import Attempt, CaseResult, ComparativeReward, Failure, Feedback, Outcome, Problem, Verdict
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import UsageError
@@ -98,8 +98,8 @@ class Config:
             raise UsageError("Expected samples_per_problem >= 2 for a group mean, got 1.")
 
 
-class RLTF:
-    """See the head of this file, and `agents.core.Agent`."""
+class RLTF(BufferedAgent):
+    """See the head of this file, and `agents.core.OffPolicyAgent`."""
 
     def __init__(self, policy: Policy[Any], env: UnitTestEnv, config: Config, seed: int) -> None:
         if config.baseline in ("best_so_far", "greedy") and not isinstance(env.reward, ComparativeReward):
@@ -109,48 +109,37 @@ class RLTF:
             )
         self.policy, self.env, self.config = policy, env, config
         self.learner = Learner(policy, config.optimiser)
-        self.critic = None if config.critic.mode == "off" else Weighting(policy, config.critic)
+        self.critic: Credit | None = None if config.critic.mode == "off" else Weighting(policy, config.critic)
         self.buffer = ReplayBuffer(config.buffer)
         self.references = reference_source(env, config.references)
         self.best: dict[str, Verdict] = {}  # the best verdict on each problem so far, for baseline="best_so_far"
-        self.rng, self.generator = rngs(seed, policy.device)
-        self.sampled: dict[str, float] = {}  # of the last refresh
-        self.journal = UpdateLog()
-        self.feed: Callable[[], None] | None = None  # fills the buffer in place of `refresh`: see `agents.actors.pool`
+        self.collector = Collector(policy, env, config.sampling, seed)
+        self.parts = {"learner": self.learner, "buffer": self.buffer, "critic": self.critic}
 
     # ---------------------------------------------------------------------------------------------------------- update
 
     def update(self) -> dict[str, float]:
         step = self.learner.updates
-        if self.feed:
-            self.feed()
-        elif step % self.config.refresh_every == 0:
-            self.refresh(self.config.refresh if len(self.buffer) else self.config.fill)
+        self.refill(step)
         if step % (self.config.supervised + 1) < self.config.supervised:
             size = self.config.supervised_batch or self.config.batch_size
-            pairs = draw_pairs(self.env, self.references, self.rng, size)
+            pairs = draw_pairs(self.env, self.references, self.collector.rng, size)
             metrics = self.learner.step(pairs, "token_mean", supervised_loss)
             return {**self.sampled, "supervised_loss": metrics.pop("loss"), **metrics}
-        samples = self.buffer.draw_fresh(self.config.batch_size, self.rng, step, self.config.max_staleness)
+        samples = self.buffer.draw_fresh(self.config.batch_size, self.collector.rng, step, self.config.max_staleness)
         metrics = self.learner.step(samples, self.config.reduction, partial(loss, c=self.config))
         staleness = step - np.mean([s.version for s in samples])
         return {**self.sampled, "rl_loss": metrics.pop("loss"), **metrics, "staleness": float(staleness)}
 
-    # --------------------------------------------------------------------------------------------------------- refresh
-
-    def refresh(self, programs: int) -> None:
-        """Lets the current policy write `programs` programs and puts them into the buffer."""
-        problems, groups, samples = self.write(programs)
-        episodes = [e for group in groups for e in group]
-        samples = self.take(samples, [e.verdict.outcome for e in episodes], summary(episodes))
-        self.show(problems, groups, samples)
+    # ---------------------------------------------------------------------------------------------------------- buffer
 
     def write(self, programs: int) -> tuple[list[Problem], list[list[Episode]], list[TrainingSample]]:
         """`programs` programs of the current policy: problems, a group of episodes for each, and a sample for each episode."""
         c = self.config
-        problems = [self.env.source.draw(self.rng) for _ in range(-(-programs // c.samples_per_problem))]
-        written = self._write(problems, c.sampling, c.samples_per_problem)  # judged while the greedy ones are written
-        greedy = self._write(problems, replace(c.sampling, temperature=0.0), 1) if self._needs_greedy else None
+        problems, version = self.collector.draw(-(-programs // c.samples_per_problem)), self.learner.updates
+        written = self.collector.start(problems, c.samples_per_problem, version)  # judged while the greedy are written
+        likeliest = replace(c.sampling, temperature=0.0)
+        greedy = self.collector.start(problems, 1, version, likeliest) if self._needs_greedy else None
         groups, best = written.judged(), greedy.judged() if greedy else None
         samples: list[TrainingSample] = []
         for i, (problem, group) in enumerate(zip(problems, groups, strict=True)):
@@ -159,42 +148,22 @@ class RLTF:
             self._remember(problem, [*group, *(best[i] if best else [])])
         return problems, groups, samples
 
-    def take(
+    def ingest(
         self, samples: Sequence[TrainingSample], outcomes: Sequence[Outcome], sampled: Mapping[str, float]
     ) -> Sequence[TrainingSample]:
-        """Puts what was written into the buffer, weighted by the critic if there is one; the samples as weighted.
-
-        Args:
-            outcomes: what became of each program.
-            sampled: what to say of them all (`agents.rollout.summary`).
-        """
-        self.sampled = dict(sampled)
-        if self.critic:
-            samples, said = self.critic(samples, outcomes, self.rng)
-            self.sampled |= said
+        """As `BufferedAgent.ingest`; if there is a critic, it weighs the samples first."""
+        metrics: dict[str, float] = {}
+        if self.critic is not None:
+            samples, metrics = self.critic(samples, outcomes, self.collector.rng)
         weighted = [s for s in samples if (np.abs(s.weights) * s.learn).max() > EPSILON]
         self.buffer.extend(weighted if weighted and self.config.keep == "weighted" else samples)
-        self.sampled["weighted"] = len(weighted) / len(samples)
-        self.sampled["buffer"] = float(len(self.buffer))
+        shares = {"weighted": len(weighted) / len(samples), "buffer": float(len(self.buffer))}
+        self.sampled = {**sampled, **metrics, **shares}
         return samples
-
-    def show(
-        self, problems: Sequence[Problem], groups: Sequence[Sequence[Episode]], samples: Sequence[TrainingSample]
-    ) -> None:
-        """Tells the journal of programs to look at, with the weights of their tokens."""
-        k = self.config.samples_per_problem
-        weights = [[s.weights for s in samples[i : i + k]] for i in range(0, len(samples), k)]
-        self.journal.show(problems, groups, weights)
 
     @property
     def _needs_greedy(self) -> bool:
         return self.config.baseline in ("best_so_far", "greedy")
-
-    def _write(self, problems: Sequence[Problem], decoder: Sampling, repeats: int) -> PendingRollouts:
-        return write(
-            self.policy, self.env, problems, decoder, repeats=repeats, generator=self.generator,
-            version=self.learner.updates, journal=self.journal, observe=self.env.source.observe,
-        )  # fmt: skip
 
     def _baseline(self, problem: Problem, greedy: Episode | None) -> Verdict | None:
         """The verdict that programs are measured against: on the best program so far, the greedy one counted in."""
@@ -228,25 +197,12 @@ class RLTF:
     # ----------------------------------------------------------------------------------------------------------- state
 
     def state_dict(self) -> dict[str, Any]:
-        return {
-            "learner": self.learner.state_dict(),
-            "buffer": self.buffer.state_dict(),
-            "critic": self.critic.state_dict() if self.critic else {},
-            "best": {id: [int(r.outcome) for r in verdict.results] for id, verdict in self.best.items()},
-            "rng": self.rng.bit_generator.state,
-            "generator": self.generator.get_state(),
-            "sampled": self.sampled,
-        }
+        best = {id: [int(r.outcome) for r in verdict.results] for id, verdict in self.best.items()}
+        return {**super().state_dict(), "best": best}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.learner.load_state_dict(state["learner"])
-        self.buffer.load_state_dict(state["buffer"])
-        if self.critic:
-            self.critic.load_state_dict(state["critic"])
+        super().load_state_dict(state)
         self.best = {id: _verdict(outcomes) for id, outcomes in state["best"].items()}
-        self.rng.bit_generator.state = state["rng"]
-        self.generator.set_state(state["generator"])
-        self.sampled = dict(state["sampled"])
 
 
 def loss(data: Batch, logits: Tensor, c: Config) -> tuple[Tensor, dict[str, Tensor]]:

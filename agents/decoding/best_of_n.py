@@ -11,16 +11,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from agents.core import Completion, Decoder
+from agents.core import Completion, Decoder, PublicExamples
 from agents.decoding._choosing import best, handed_in
-from agents.decoding.examples import PublicExamples
 from agents.decoding.sampling import Sampling
 from rltf_env.errors import UsageError
 
 
 @dataclass(frozen=True)
 class BestOfN:
-    """See `agents.decoding.examples.ExampleAwareDecoder`. `n` programs are written, as `sampling` says, for each one handed in."""
+    """See `agents.core.ExampleAwareDecoder`. `n` programs are written, as `sampling` says, for each one handed in."""
 
     n: int = 8
     sampling: Sampling = field(default_factory=Sampling)

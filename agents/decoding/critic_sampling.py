@@ -24,10 +24,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from agents.core import Completion, Decoder, Done, Policy, TrainingSample
+from agents.core import Completion, Decoder, Done, Policy, PublicExamples, TrainingSample
 from agents.critics.outcome import Critic
 from agents.decoding._choosing import best, handed_in, passes
-from agents.decoding.examples import PublicExamples
 from agents.decoding.sampling import Sampling
 from agents.learning.reference import logprobs
 from rltf_env import prompts as wording
@@ -49,7 +48,7 @@ class Task:
 
 @dataclass(frozen=True)
 class CriticSampling:
-    """See the module's head and `agents.decoding.examples.ExampleAwareDecoder`.
+    """See the module's head and `agents.core.ExampleAwareDecoder`.
 
     Args:
         critic: reads with the policy's tokenizer.

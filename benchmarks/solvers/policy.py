@@ -23,8 +23,8 @@ import torch
 
 from agents.building import make_policy, quiet_libraries
 from agents.config import finished, read, trained_with
-from agents.core import Completion, Policy, rngs
-from agents.decoding.examples import ExampleAwareDecoder, bind_examples
+from agents.core import Completion, ExampleAwareDecoder, Policy, rngs
+from agents.decoding.examples import bind_examples
 from agents.policies import causal
 from benchmarks.core import Answer
 from benchmarks.solvers import cut, spelled

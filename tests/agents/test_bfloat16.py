@@ -37,8 +37,8 @@ def test_bfloat16_learns_and_thinks_nearly_as_float32_does(family: str, make_env
         policy, make_env(), seed=0, buffer=16, fill=16, refresh=8, refresh_every=2,
         samples_per_problem=4, batch_size=8, baseline="group_mean", clip=0.2, optimiser={"lr": 1e-2, "warmup": 0},
     )  # fmt: skip
-    agent.refresh(16)
-    data = batch(agent.buffer.draw(16, agent.rng), policy.pad_id)
+    agent.collect(16)
+    data = batch(agent.buffer.draw(16, agent.collector.rng), policy.pad_id)
     with torch.no_grad():
         near, far = (token_logprobs(p.logits(data), data.tokens)[data.token_mask] for p in (policy, exact))
         written = data.logprobs[data.token_mask & data.learn]

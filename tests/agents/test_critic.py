@@ -178,7 +178,7 @@ def test_rltf_weighs_what_enters_the_buffer(policy: CausalPolicy, make_env: Call
     plain = rltf.load(policy, make_env(), seed=0, baseline="none", **SMALL)
     weighed = rltf.load(policy, make_env(), seed=0, baseline="none", critic=critic, **SMALL)
     for agent in (plain, weighed):
-        agent.refresh(8)
+        agent.collect(8)
     for a, b in zip(plain.buffer._samples, weighed.buffer._samples, strict=True):
         np.testing.assert_allclose(a.weights / 4, b.weights, atol=1e-6)
     assert weighed.sampled["critic_weight"] == pytest.approx(0.25)

@@ -46,7 +46,7 @@ def paid(attempt: Attempt) -> Feedback:
 
 def written(agent: PolicyGradient) -> list[TrainingSample]:
     """The samples of a fresh round, in the order in which they were written."""
-    agent.write()
+    agent.collect()
     return agent.round._samples
 
 
@@ -258,7 +258,7 @@ def test_straying_is_charged_token_by_token(policy: CausalPolicy, make_env: Make
     with torch.no_grad():
         for p in policy.model.parameters():
             p.mul_(1.5)
-    agent.write()
+    agent.collect()
     for s in agent.round._samples:
         marked = agent.reference.with_reference_logprobs([s])[0] if agent.reference else s
         rewards = -(s.logprobs - marked.extra["reference"]) * s.learn
@@ -310,11 +310,11 @@ def test_actor_critics_values_leave_the_transformer_alone(policy: CausalPolicy, 
 def test_old_programs_count_by_what_they_were_sampled_from(policy: CausalPolicy, make_env: MakeEnv) -> None:
     options = {"fill": 8, "samples_per_problem": 2, "batch_size": 4, "sampling": {"temperature": 0.5}}
     agent = actor_critic.load(policy, make_env(), seed=0, **options)
-    agent.refresh(8)
+    agent.collect(8)
     data = list(agent.buffer._samples)
     assert all((s.logprobs[s.learn] <= 0).all() for s in data)
     other = actor_critic.load(policy, make_env(), seed=0, **{**options, "sampling": {"temperature": 1.0}})
-    other.refresh(8)
+    other.collect(8)
     assert np.mean([s.logprobs.mean() for s in data]) > np.mean([s.logprobs.mean() for s in other.buffer._samples])
 
 

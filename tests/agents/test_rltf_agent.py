@@ -104,8 +104,8 @@ def test_a_ratio_compares_with_the_policy_or_with_what_was_drawn_from(
     agent = rltf.load(policy, make_env(), seed=0, ratio=ratio, **sizes)
     _, groups, samples = agent.write(8)
     sharp = [e.behaviour for group in groups for e in group]
-    agent.take(samples, [e.verdict.outcome for group in groups for e in group], {})
-    stored = [s.logprobs for s in agent.buffer.draw(8, agent.rng)]
+    agent.ingest(samples, [e.verdict.outcome for group in groups for e in group], {})
+    stored = [s.logprobs for s in agent.buffer.draw(8, agent.collector.rng)]
     assert len(stored) == 8
     assert same == all(any(np.array_equal(a, b) for b in sharp) for a in stored)
 
@@ -148,7 +148,7 @@ def test_what_a_refresh_is_measured_against(
     env = make_env(rule, problems=problems[:1], reward=rewards.load("rltf", **RELEASED_CODE), max_program_tokens=8)
     agent = rltf.load(policy, env, seed=0, baseline=baseline, **SMALL)
     for want in expected:
-        agent.refresh(2)
+        agent.collect(2)
         newest = list(agent.buffer._samples)[-2:]
         assert [w for s in newest for w in set(np.round(s.weights, 4).tolist())] == pytest.approx(want, abs=1e-4)
 
@@ -160,7 +160,7 @@ def test_a_problem_drawn_twice_in_one_refresh_remembers_its_first_group(
     rule, reward = answers(4, 0, 0, 0, 1, 1), rewards.load("rltf", **RELEASED_CODE)
     env = make_env(rule, problems=problems[:1], reward=reward, max_program_tokens=8)
     agent = rltf.load(policy, env, seed=0, **SMALL)
-    agent.refresh(4)
+    agent.collect(4)
     found = [float(s.weights[0]) for s in agent.buffer._samples]
     assert found == pytest.approx([0.975, -0.325, -1.3, -1.3], abs=1e-5)
 
@@ -180,7 +180,7 @@ def test_group_mean_asks_for_no_greedy_program(
 ) -> None:
     env = make_env(answers(4, 0), problems=problems[:1])  # a third program would be one too many
     agent = rltf.load(policy, env, seed=0, baseline="group_mean", **SMALL)
-    agent.refresh(2)
+    agent.collect(2)
     assert len(agent.buffer) == 2
     assert agent.best == {}
 

@@ -24,8 +24,11 @@ from agents.actors import pool as scale
 from agents.actors import process as generator
 from agents.algorithms.rltf import RLTF
 from agents.config import Recipe, Scale, read
+from agents.core import OffPolicyAgent
+from agents.learning.replay import unpack
 from agents.policies import tiny
 from agents.policies.causal import CausalPolicy
+from rltf_env.core import Outcome
 from rltf_env.errors import UnknownName, UsageError
 
 RECIPE = """
@@ -100,8 +103,8 @@ def fed(recipe: Recipe, out: Path) -> Iterator[tuple[RLTF, scale.ActorPool]]:
         agent = train.make_agent(recipe, policy, env)
         assert isinstance(agent, RLTF)
         with scale.actors(recipe, agent, out):
-            assert isinstance(agent.feed, scale.ActorPool)
-            yield agent, agent.feed
+            assert isinstance(agent.fill_from_actors, scale.ActorPool)
+            yield agent, agent.fill_from_actors
 
 
 def is_alive(pid: int) -> bool:
@@ -152,7 +155,7 @@ def test_generators_feed_the_learner_and_one_that_dies_is_replaced_once(recipe: 
     assert versions[-1] > versions[0]
     assert len(pids) == 3
     assert not any(map(is_alive, pids))
-    assert agent.feed is None
+    assert agent.fill_from_actors is None
 
 
 @pytest.mark.slow
@@ -205,6 +208,20 @@ def parent(process: Path) -> int:
 def test_a_wrong_scale_says_so(recipe: MakeRecipe, override: str, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         train.train(recipe(override))
+
+
+def test_an_actor_critic_takes_in_what_an_actor_has_written(recipe: MakeRecipe) -> None:
+    made = recipe('agent={ kind = "actor_critic", buffer = 16, fill = 8, refresh = 8, samples_per_problem = 2 }')
+    policy = train.make_policy(made)
+    with train.make_env(made, policy) as env:
+        actor, learner = (train.make_agent(made, policy, env) for _ in range(2))
+        assert isinstance(actor, OffPolicyAgent)
+        assert isinstance(learner, OffPolicyAgent)
+        lot = generator.rollout_batch(actor, 4)
+        learner.ingest([unpack(s) for s in lot["samples"]], [Outcome(o) for o in lot["outcomes"]], lot["sampled"])
+        told = scale.instructions(made, learner, (0, 1, 0), Path("w"))
+    assert len(learner.buffer) == 4
+    assert "critic" not in told["recipe"]["agent"]  # a key that this kind of agent does not have
 
 
 def test_without_generators_the_table_is_no_part_of_what_a_run_is(recipe: MakeRecipe) -> None:
@@ -265,7 +282,7 @@ def test_a_continued_run_waits_for_the_programs_that_an_uninterrupted_one_waits_
         c = agent.config
         alone = [c.fill + c.refresh * sum(s % every == 0 for s in range(1, step + 1)) for step in range(120)]
         assert [whole._owed(step) for step in range(120)] == alone  # as an agent that writes by itself
-        agent.refresh(c.fill)
+        agent.collect(c.fill)
         for first in (1, 2, 49, 50, 51, 99, 100):
             agent.learner.updates = first
             again = scale.ActorPool(made, agent, tmp_path)

@@ -128,7 +128,7 @@ def ours(job: dict[str, Any], turns: Callable[[], bool], say: Callable[[dict[str
 
     policy.extend = counted
     agent.learner.step = clock.timed("update", agent.learner.step)
-    agent.refresh = clock.timed("refresh", agent.refresh)
+    agent.collect = clock.timed("refresh", agent.collect)
     while turns():
         clock.start()
         said = agent.update()

@@ -1,0 +1,168 @@
+"""What every agent that samples programs does alike: draw problems, write, have judged, log, save and restore.
+
+Collector          writes for one agent: it holds what stays the same from one round to the next
+CollectingAgent    an agent with a collector, and the state of its parts
+BufferedAgent      one that fills a buffer now and then, by itself or from actors (`agents.core.OffPolicyAgent`)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from agents.core import Episode, Policy, TrainingSample, rngs
+from agents.decoding.sampling import Sampling
+from agents.rollout import PendingRollouts, summary, write
+from agents.running.journal import UpdateLog
+from rltf_env.core import Outcome, Problem
+from rltf_env.env import UnitTestEnv
+
+
+class Collector:
+    """Writes programs with `policy` for problems of `env`, and has them judged.
+
+    Args:
+        policy: writes; its weights may change between calls.
+        env: where problems come from, and who judges.
+        sampling: how tokens are drawn.
+        seed: of both generators.
+    """
+
+    def __init__(self, policy: Policy[Any], env: UnitTestEnv, sampling: Sampling, seed: int) -> None:
+        self.policy, self.env, self.sampling = policy, env, sampling
+        self.rng, self.generator = rngs(seed, policy.device)
+        self.sampled: dict[str, float] = {}  # metrics of the newest programs, part of every update's
+        self.journal = UpdateLog()
+
+    def draw(self, count: int) -> list[Problem]:
+        """Problems from the environment's source."""
+        return [self.env.source.draw(self.rng) for _ in range(count)]
+
+    def start(
+        self, problems: Sequence[Problem], repeats: int, version: int, sampling: Sampling | None = None
+    ) -> PendingRollouts:
+        """Writes `repeats` programs for each problem; the judge may still be at them.
+
+        Args:
+            problems: (N,).
+            repeats: programs for each.
+            version: updates that the policy has seen.
+            sampling: in place of the collector's own.
+        """
+        return write(
+            self.policy, self.env, problems, sampling or self.sampling, repeats=repeats, generator=self.generator,
+            version=version, journal=self.journal, observe=self.env.source.observe,
+        )  # fmt: skip
+
+    def collect(self, problems: Sequence[Problem], repeats: int, version: int) -> list[list[Episode]]:
+        """`start`, and wait for the judge: `repeats` episodes for each problem, in order."""
+        return self.start(problems, repeats, version).judged()
+
+    def log_samples(
+        self, problems: Sequence[Problem], groups: Sequence[Sequence[Episode]], weights: Sequence[np.ndarray]
+    ) -> None:
+        """Programs to look at, for the journal; `weights` (T,) for each episode, group by group."""
+        left = iter(weights)
+        self.journal.show(problems, groups, [[next(left) for _ in group] for group in groups])
+
+    def state_dict(self) -> dict[str, Any]:
+        """Both generators, and the metrics of the newest programs."""
+        return {
+            "rng": self.rng.bit_generator.state,
+            "generator": self.generator.get_state(),
+            "sampled": self.sampled,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restores what `state_dict` gave."""
+        self.rng.bit_generator.state = state["rng"]
+        self.generator.set_state(state["generator"])
+        self.sampled = dict(state["sampled"])
+
+
+class CollectingAgent:
+    """The part of `agents.core.Agent` that does not depend on the algorithm.
+
+    A subclass sets `collector`, and `parts`: what has a state of its own, by its name in a checkpoint (None: a part that this
+    configuration does without). `NUMBERS` names attributes that are plain values of the state.
+    """
+
+    collector: Collector
+    parts: Mapping[str, Any]
+    NUMBERS: tuple[str, ...] = ()
+
+    @property
+    def journal(self) -> UpdateLog:
+        """Programs to look at, and where the time went."""
+        return self.collector.journal
+
+    @property
+    def sampled(self) -> dict[str, float]:
+        """Metrics of the newest programs."""
+        return self.collector.sampled
+
+    @sampled.setter
+    def sampled(self, metrics: dict[str, float]) -> None:
+        self.collector.sampled = metrics
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that an exact continuation needs."""
+        parts = {name: {} if part is None else part.state_dict() for name, part in self.parts.items()}
+        return {**parts, **{name: getattr(self, name) for name in self.NUMBERS}, **self.collector.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restores what `state_dict` gave."""
+        for name, part in self.parts.items():
+            if part is not None:
+                part.load_state_dict(state[name])
+        for name in self.NUMBERS:
+            setattr(self, name, state[name])
+        self.collector.load_state_dict(state)
+
+
+class BufferedAgent(CollectingAgent):
+    """See `agents.core.OffPolicyAgent`. A subclass has `write`, and may weigh what it ingests."""
+
+    config: Any  # with fill, refresh and refresh_every
+    buffer: Any  # a ReplayBuffer
+    fill_from_actors: Callable[[], None] | None = None
+
+    def refill(self, step: int) -> None:
+        """Before update `step`: new programs, if it is time for them."""
+        if self.fill_from_actors:
+            self.fill_from_actors()
+        elif step % self.config.refresh_every == 0:
+            self.collect(self.config.refresh if len(self.buffer) else self.config.fill)
+
+    def collect(self, programs: int) -> None:
+        """Lets the current policy write `programs` programs and puts them into the buffer."""
+        problems, groups, samples = self.write(programs)
+        episodes = [e for group in groups for e in group]
+        samples = self.ingest(samples, [e.verdict.outcome for e in episodes], summary(episodes))
+        self.log_samples(problems, groups, samples)
+
+    def write(self, programs: int) -> tuple[list[Problem], list[list[Episode]], list[TrainingSample]]:
+        """`programs` programs of the current policy: problems, a group of episodes for each, a sample for each episode."""
+        raise NotImplementedError
+
+    def ingest(
+        self, samples: Sequence[TrainingSample], outcomes: Sequence[Outcome], sampled: Mapping[str, float]
+    ) -> Sequence[TrainingSample]:
+        """Puts samples into the buffer, and gives them back as they are in it.
+
+        Args:
+            samples: (N,), as they were written.
+            outcomes: (N,), what became of each program.
+            sampled: metrics of them all (`agents.rollout.summary`).
+        """
+        self.buffer.extend(samples)
+        self.sampled = {**sampled, "buffer": float(len(self.buffer))}
+        return samples
+
+    def log_samples(
+        self, problems: Sequence[Problem], groups: Sequence[Sequence[Episode]], samples: Sequence[TrainingSample]
+    ) -> None:
+        """Programs to look at, for the journal, with the weights of their tokens."""
+        self.collector.log_samples(problems, groups, [s.weights for s in samples])
