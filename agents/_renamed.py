@@ -5,7 +5,10 @@ from __future__ import annotations
 import importlib
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any
+from functools import partial, wraps
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 def renamed(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
@@ -19,3 +22,33 @@ def renamed(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
         return getattr(importlib.import_module(where), new)
 
     return attribute
+
+
+def renamed_fields(**names: str) -> Callable[[type[T]], type[T]]:
+    """Lets a dataclass be built and read by the old names of its fields, which `names` maps to the new ones."""
+
+    def decorate(cls: type[T]) -> type[T]:
+        init = cls.__init__
+
+        @wraps(init)
+        def __init__(self: T, *args: Any, **fields: Any) -> None:
+            for old in names.keys() & fields.keys():
+                _warn(cls, old, names[old])
+                fields[names[old]] = fields.pop(old)
+            init(self, *args, **fields)
+
+        cls.__init__ = __init__
+        for old, new in names.items():
+            setattr(cls, old, property(partial(_read, cls, old, new)))
+        return cls
+
+    return decorate
+
+
+def _read(cls: type, old: str, new: str, value: Any) -> Any:
+    _warn(cls, old, new)
+    return getattr(value, new)
+
+
+def _warn(cls: type, old: str, new: str) -> None:
+    warnings.warn(f"{cls.__name__}.{old} is now {cls.__name__}.{new}.", DeprecationWarning, stacklevel=3)

@@ -20,9 +20,9 @@ def batch(samples: Sequence[TrainingSample], pad_id: int) -> Batch:
         prompt_mask=prompt_mask,
         tokens=pad_right([s.tokens for s in samples], pad_id),
         token_mask=pad_right([np.ones(len(s.tokens), bool) for s in samples], False),
-        learn=pad_right([s.learn for s in samples], False),
+        loss_mask=pad_right([s.loss_mask for s in samples], False),
         weights=pad_right([s.weights for s in samples], 0.0),
-        logprobs=pad_right([s.logprobs for s in samples], 0.0),
+        old_logprobs=pad_right([s.old_logprobs for s in samples], 0.0),
         extra={name: pad_right([s.extra[name] for s in samples], 0.0) for name in samples[0].extra},
     )
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from agents.core import Episode, Policy, TrainingSample, rngs
 from agents.decoding.sampling import Sampling
+from agents.learning.replay import ReplayBuffer
 from agents.rollout import PendingRollouts, summary, write
 from agents.running.journal import UpdateLog
 from rltf_env.core import Outcome, Problem
@@ -126,7 +127,7 @@ class BufferedAgent(CollectingAgent):
     """See `agents.core.OffPolicyAgent`. A subclass has `write`, and may weigh what it ingests."""
 
     config: Any  # with fill, refresh and refresh_every
-    buffer: Any  # a ReplayBuffer
+    buffer: ReplayBuffer
     fill_from_actors: Callable[[], None] | None = None
 
     def refill(self, step: int) -> None:

@@ -19,10 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from agents._renamed import renamed
+from agents._renamed import renamed, renamed_fields
 from rltf_env.core import BoolArray, Feedback, FloatArray, IntArray, Outcome, Problem, Program, Verdict
 
 
+@renamed_fields(behaviour="behaviour_logprobs")
 @dataclass(frozen=True, eq=False)
 class Completion:
     """Tokens that a decoder chose after a prompt.
@@ -32,7 +33,7 @@ class Completion:
             a stop string) unless truncated.
         logprobs: float32 (T,), log-probability under the policy itself (temperature 1, nothing cut off): what
             `Policy.evaluate` reproduces. 0 on given tokens.
-        behaviour: float32 (T,), log-probability under the distribution that was really sampled from. 0 on given tokens.
+        behaviour_logprobs: float32 (T,), log-probability under the distribution that was really sampled from. 0 on given tokens.
         given: number of leading tokens that were not chosen.
         truncated: cut off at the length limit.
         kept: with a stop string: the characters of the text that stand before it, which are the program; None: all.
@@ -40,12 +41,13 @@ class Completion:
 
     tokens: IntArray
     logprobs: FloatArray
-    behaviour: FloatArray
+    behaviour_logprobs: FloatArray
     given: int
     truncated: bool
     kept: int | None = None
 
 
+@renamed_fields(behaviour="behaviour_logprobs")
 @dataclass(frozen=True, eq=False)
 class Episode:
     """A judged program with all that an agent may need to learn from it later.
@@ -57,25 +59,27 @@ class Episode:
     prompt: IntArray  # (P,)
     program: Program
     logprobs: FloatArray  # (T,)
-    behaviour: FloatArray  # (T,)
+    behaviour_logprobs: FloatArray  # (T,)
     verdict: Verdict
     feedback: Feedback
     version: int
 
 
+@renamed_fields(learn="loss_mask", logprobs="old_logprobs")
 @dataclass(frozen=True, eq=False)
 class TrainingSample:
     """What an update needs of an episode: plain arrays. `weights` multiply the log-probability of each token."""
 
     prompt: IntArray  # (P,)
     tokens: IntArray  # (T,)
-    learn: BoolArray  # (T,)
+    loss_mask: BoolArray  # (T,)
     weights: FloatArray  # (T,)
-    logprobs: FloatArray  # (T,), when sampled
+    old_logprobs: FloatArray  # (T,), when sampled
     version: int = 0
     extra: Mapping[str, FloatArray] = field(default_factory=dict)  # (T,) each; see `Batch.extra`
 
 
+@renamed_fields(learn="loss_mask", logprobs="old_logprobs")
 @dataclass(frozen=True, eq=False)
 class Batch:
     """Rectangular tensors for one update. `weights` is what each token's log-probability is multiplied by."""
@@ -84,9 +88,9 @@ class Batch:
     prompt_mask: Tensor  # bool (B, P)
     tokens: Tensor  # int64 (B, T), right-padded
     token_mask: Tensor  # bool (B, T): there is a token
-    learn: Tensor  # bool (B, T): and it is to be learnt from
+    loss_mask: Tensor  # bool (B, T): and it is to be learnt from
     weights: Tensor  # float32 (B, T)
-    logprobs: Tensor  # float32 (B, T), when sampled
+    old_logprobs: Tensor  # float32 (B, T), when sampled
     extra: Mapping[str, Tensor] = field(
         default_factory=dict
     )  # float32 (B, T) each: what else an agent's loss reads, by name

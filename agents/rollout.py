@@ -46,7 +46,7 @@ class PendingRollouts:
         verdict, feedback = judgement.result()
         if self.observe:
             self.observe(Attempt(self.problems[i], program, verdict))
-        said = (completion.logprobs, completion.behaviour, verdict, feedback)
+        said = (completion.logprobs, completion.behaviour_logprobs, verdict, feedback)
         return Episode(self.problems[i].id, self.prompts[i], program, *said, self.version)
 
 

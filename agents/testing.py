@@ -93,8 +93,8 @@ def _check_evaluation(policy: Policy[Any], samples: Sequence[TrainingSample], to
     assert torch.equal(again, logits), "Expected `read` to give the logits of `logits`, got others."
     width = state_width(policy)
     assert states.shape == (*data.tokens.shape, width), f"Expected states (B, T, {width}), got {tuple(states.shape)}."
-    gaps = (token_logprobs(logits, data.tokens) - data.logprobs).abs() * data.learn
-    lengths = [(len(s.prompt), int((~s.learn).sum())) for s in samples]
+    gaps = (token_logprobs(logits, data.tokens) - data.old_logprobs).abs() * data.loss_mask
+    lengths = [(len(s.prompt), int((~s.loss_mask).sum())) for s in samples]
     assert bool((gaps <= tolerance).all()), (
         f"Expected the log-probabilities of sampling to {tolerance}, got gaps of {gaps.amax(1).tolist()} nats in a batch of "
         f"{len(samples)} whose (prompt, given) lengths are {lengths}."
@@ -134,7 +134,7 @@ def _check_saved(policy: Policy[Any], samples: Sequence[TrainingSample], toleran
         )
         assert names[0] == names[1], f"Expected (end, padding, tokens) {names[0]} after saving, got {names[1]}."
         data = batch(samples, policy.pad_id).to(policy.device)
-        gap = float(((policy.logits(data) - again.logits(data)).abs() * data.learn[..., None]).max())
+        gap = float(((policy.logits(data) - again.logits(data)).abs() * data.loss_mask[..., None]).max())
         assert gap <= tolerance, f"Expected equal logits after saving, got {gap} apart."
 
 

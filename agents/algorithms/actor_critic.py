@@ -119,7 +119,7 @@ class ActorCritic(BufferedAgent):
         if self.config.credit == "program":
             rewards = np.zeros_like(rewards)
             rewards[-1] = e.feedback.total
-        return TrainingSample(e.prompt, e.program.tokens, e.feedback.learn, rewards, e.behaviour, e.version)
+        return TrainingSample(e.prompt, e.program.tokens, e.feedback.learn, rewards, e.behaviour_logprobs, e.version)
 
 
 def loss(data: Batch, logits: Tensor, values: Tensor, c: Config) -> tuple[Tensor, dict[str, Tensor]]:
@@ -134,20 +134,20 @@ def loss(data: Batch, logits: Tensor, values: Tensor, c: Config) -> tuple[Tensor
     logprobs = functional.token_logprobs(logits, data.tokens)
     with torch.no_grad():
         targets, advantages = functional.vtrace(
-            logprobs, data.logprobs, data.weights, values, data.token_mask, c.gamma, c.lam, c.rho
+            logprobs, data.old_logprobs, data.weights, values, data.token_mask, c.gamma, c.lam, c.rho
         )
     entropy = functional.token_entropy(logits if c.entropy else logits.detach())
-    error = functional.value_loss(values, values, targets, data.learn, 0.0, c.reduction, c.constant)
-    policy_loss = functional.reinforce(logprobs, advantages, data.learn, c.reduction, c.constant)
-    bonus = functional.reduce(entropy, data.learn, c.reduction, c.constant)
+    error = functional.value_loss(values, values, targets, data.loss_mask, 0.0, c.reduction, c.constant)
+    policy_loss = functional.reinforce(logprobs, advantages, data.loss_mask, c.reduction, c.constant)
+    bonus = functional.reduce(entropy, data.loss_mask, c.reduction, c.constant)
     with torch.no_grad():
-        cut = (logprobs - data.logprobs).exp() > c.rho
+        cut = (logprobs - data.old_logprobs).exp() > c.rho
         log = {
             "value_loss": error.detach(),
-            "value": functional.masked_mean(values, data.learn),
-            "entropy": functional.masked_mean(entropy, data.learn),
-            "kl_behaviour": functional.masked_mean(functional.kl_estimate(data.logprobs, logprobs), data.learn),
-            "clip_fraction": functional.masked_mean(cut.float(), data.learn),
+            "value": functional.masked_mean(values, data.loss_mask),
+            "entropy": functional.masked_mean(entropy, data.loss_mask),
+            "kl_behaviour": functional.masked_mean(functional.kl_estimate(data.old_logprobs, logprobs), data.loss_mask),
+            "clip_fraction": functional.masked_mean(cut.float(), data.loss_mask),
         }
     return policy_loss + c.value_weight * error - c.entropy * bonus, log
 

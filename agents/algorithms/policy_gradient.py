@@ -204,14 +204,14 @@ def loss(data: Batch, logits: Tensor, c: Config) -> tuple[Tensor, dict[str, Tens
     """
     logprobs = functional.token_logprobs(logits, data.tokens)
     entropy = functional.token_entropy(logits) if c.entropy else functional.token_entropy(logits.detach())
-    log = {"entropy": functional.masked_mean(entropy.detach(), data.learn)}
+    log = {"entropy": functional.masked_mean(entropy.detach(), data.loss_mask)}
     total, more = surrogate(logprobs, data, c.clip, c.clip_high, c.reduction, c.constant)
     if c.kl:
         kl = functional.kl_estimate(logprobs, data.extra["reference"])
-        total = total + c.kl * functional.reduce(kl, data.learn, c.reduction, c.constant)
-        log["kl_reference"] = functional.masked_mean(kl.detach(), data.learn)
+        total = total + c.kl * functional.reduce(kl, data.loss_mask, c.reduction, c.constant)
+        log["kl_reference"] = functional.masked_mean(kl.detach(), data.loss_mask)
     if c.entropy:
-        total = total - c.entropy * functional.reduce(entropy, data.learn, c.reduction, c.constant)
+        total = total - c.entropy * functional.reduce(entropy, data.loss_mask, c.reduction, c.constant)
     return total, log | more
 
 
@@ -233,7 +233,7 @@ def program_returns(earned: Tensor, lengths: Tensor, log_ratios: Tensor, limit: 
 
 def token_log_ratios(sample: TrainingSample) -> np.ndarray:
     """log(policy / reference) of each token, in nats, 0 where nothing is to be learnt: float32 (T,)."""
-    return (sample.logprobs - sample.extra["reference"]) * sample.learn
+    return (sample.old_logprobs - sample.extra["reference"]) * sample.loss_mask
 
 
 def token_weights(e: Episode, advantage: float, c: Config) -> np.ndarray:
@@ -257,17 +257,17 @@ def surrogate(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """REINFORCE's loss, or with `clip` PPO's, of `data.weights`; and what to log of the ratio."""
     with torch.no_grad():
-        strayed = functional.kl_estimate(data.logprobs, logprobs)
-        log = {"kl_behaviour": functional.masked_mean(strayed, data.learn)}
+        strayed = functional.kl_estimate(data.old_logprobs, logprobs)
+        log = {"kl_behaviour": functional.masked_mean(strayed, data.loss_mask)}
     if not clip:
-        return functional.reinforce(logprobs, data.weights, data.learn, how, constant), log
+        return functional.reinforce(logprobs, data.weights, data.loss_mask, how, constant), log
     high = clip_high or clip
     with torch.no_grad():
         log["clip_fraction"] = functional.clip_fraction(
-            logprobs, data.logprobs, data.weights, data.learn, clip, clip_high=high
+            logprobs, data.old_logprobs, data.weights, data.loss_mask, clip, clip_high=high
         )
     total = functional.clipped_surrogate(
-        logprobs, data.logprobs, data.weights, data.learn, clip, how, constant, clip_high=high
+        logprobs, data.old_logprobs, data.weights, data.loss_mask, clip, how, constant, clip_high=high
     )
     return total, log
 

@@ -164,10 +164,10 @@ def loss(
         c: the weights of the terms.
         head_alone: the loss is the value term alone (`value_warmup`).
     """
-    error = functional.value_loss(values, data.extra["values"], data.extra["returns"], data.learn, c.value_clip)
+    error = functional.value_loss(values, data.extra["values"], data.extra["returns"], data.loss_mask, c.value_clip)
     logprobs = functional.token_logprobs(logits, data.tokens)
     policy_loss, log = surrogate(logprobs, data, c.clip, c.clip, "token_mean", 1.0)
-    entropy = functional.masked_mean(functional.token_entropy(logits if c.entropy else logits.detach()), data.learn)
+    entropy = functional.masked_mean(functional.token_entropy(logits if c.entropy else logits.detach()), data.loss_mask)
     log |= {"value_loss": error.detach(), "entropy": entropy.detach()}
     total = policy_loss + c.value_weight * error - c.entropy * entropy
     return (c.value_weight * error if head_alone else total), log
@@ -200,7 +200,7 @@ def advantages(
 ) -> list[TrainingSample]:
     """The samples with their tokens' whitened advantages as weights, and `extra` values and returns, each (T,)."""
     mask = pad_right([np.ones(len(s.tokens), bool) for s in samples], False)
-    learn = pad_right([s.learn for s in samples], False)
+    learn = pad_right([s.loss_mask for s in samples], False)
     estimates, returns = functional.gae(pad_right(rewards, 0.0), pad_right(values, 0.0), mask, gamma, lam)
     weights = functional.whiten(estimates, learn).numpy()
     return [

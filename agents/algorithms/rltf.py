@@ -155,7 +155,7 @@ class RLTF(BufferedAgent):
         metrics: dict[str, float] = {}
         if self.critic is not None:
             samples, metrics = self.critic(samples, outcomes, self.collector.rng)
-        weighted = [s for s in samples if (np.abs(s.weights) * s.learn).max() > EPSILON]
+        weighted = [s for s in samples if (np.abs(s.weights) * s.loss_mask).max() > EPSILON]
         self.buffer.extend(weighted if weighted and self.config.keep == "weighted" else samples)
         shares = {"weighted": len(weighted) / len(samples), "buffer": float(len(self.buffer))}
         self.sampled = {**sampled, **metrics, **shares}
@@ -191,7 +191,7 @@ class RLTF(BufferedAgent):
                 del self.best[next(iter(self.best))]
 
     def _sample(self, e: Episode, weights: np.ndarray) -> TrainingSample:
-        old = e.logprobs if self.config.ratio == "policy" else e.behaviour
+        old = e.logprobs if self.config.ratio == "policy" else e.behaviour_logprobs
         return TrainingSample(e.prompt, e.program.tokens, e.feedback.learn, weights, old, e.version)
 
     # ----------------------------------------------------------------------------------------------------------- state
@@ -216,12 +216,12 @@ def loss(data: Batch, logits: Tensor, c: Config) -> tuple[Tensor, dict[str, Tens
     logprobs = functional.token_logprobs(logits, data.tokens)
     with torch.no_grad():
         log = {
-            "entropy": functional.masked_mean(functional.token_entropy(logits), data.learn),
-            "kl_behaviour": functional.masked_mean(functional.kl_estimate(data.logprobs, logprobs), data.learn),
+            "entropy": functional.masked_mean(functional.token_entropy(logits), data.loss_mask),
+            "kl_behaviour": functional.masked_mean(functional.kl_estimate(data.old_logprobs, logprobs), data.loss_mask),
         }
     if not c.clip:
-        return functional.reinforce(logprobs, data.weights, data.learn, c.reduction, c.constant), log
-    old = (logprobs, data.logprobs, data.weights, data.learn, c.clip)
+        return functional.reinforce(logprobs, data.weights, data.loss_mask, c.reduction, c.constant), log
+    old = (logprobs, data.old_logprobs, data.weights, data.loss_mask, c.clip)
     with torch.no_grad():
         log["clip_fraction"] = functional.clip_fraction(*old)
     return functional.clipped_surrogate(*old, c.reduction, c.constant), log

@@ -62,7 +62,7 @@ class Supervised:
 
 def supervised_loss(data: Batch, logits: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
     """Mean cross-entropy over the tokens to learn."""
-    return functional.cross_entropy(functional.token_logprobs(logits, data.tokens), data.learn), {}
+    return functional.cross_entropy(functional.token_logprobs(logits, data.tokens), data.loss_mask), {}
 
 
 def reference_source(env: UnitTestEnv, options: Mapping[str, Any]) -> Source:

@@ -10,7 +10,7 @@ baseline. N is n/2 times the programs handed in. One that passes the examples is
 one before a draft, a likelier one before another; with n = 2 every second program is handed in, as in CodeRL, but for one
 that fails where its draft did not. Where we differ: neither repair model nor its training was released, so the policy itself
 repairs, asked by `rltf_env.prompts.repair`. Any critic will do: p(failed) is 1 - p(passed). At least one token is written anew.
-What is handed in was chosen, not drawn: its log-probabilities are the policy's after the problem's own prompt, `behaviour` is
+What is handed in was chosen, not drawn: its log-probabilities are the policy's after the problem's own prompt, `behaviour_logprobs` is
 that of each token when it was written. Problems without public examples are refined.
 """
 
@@ -156,8 +156,8 @@ class CriticSampling:
             if task.refines:
                 n, draft = c.given, task.draft
                 logp = np.concatenate([draft.logprobs[:n], c.logprobs[n:]])
-                drawn = np.concatenate([draft.behaviour[:n], c.behaviour[n:]])
-                joined.append(replace(c, logprobs=logp, behaviour=drawn, given=draft.given))
+                drawn = np.concatenate([draft.behaviour_logprobs[:n], c.behaviour_logprobs[n:]])
+                joined.append(replace(c, logprobs=logp, behaviour_logprobs=drawn, given=draft.given))
             else:
                 chosen = np.arange(len(c.tokens)) >= c.given
                 joined.append(replace(c, logprobs=(own[k] * chosen).astype(np.float32)))

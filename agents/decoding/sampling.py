@@ -1,7 +1,7 @@
 """Sampling: temperature, min-p, top-k, top-p, stop strings; greedy at temperature 0. The plain way of choosing tokens.
 
 A completion says both what the policy itself thought of each token (`logprobs`) and what it was really drawn with
-(`behaviour`); they differ where the distribution was changed. Which one a loss compares with, the agent says.
+(`behaviour_logprobs`); they differ where the distribution was changed. Which one a loss compares with, the agent says.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ def make_completion(
     return Completion(
         tokens=whole[:end],
         logprobs=np.concatenate([lead, logprobs[:length]])[:end],
-        behaviour=np.concatenate([lead, behaviour[:length]])[:end],
+        behaviour_logprobs=np.concatenate([lead, behaviour[:length]])[:end],
         given=len(given),
         truncated=kept is None and bool(whole[-1] != eos),
         kept=kept,

@@ -1,7 +1,7 @@
 """vLLM as the engine that writes programs: `Sampling(engine="vllm")`, for causal models, where vllm is installed.
 
 An engine lives in the learner's process and keeps a copy of its policy's weights, which it takes over in memory before it writes
-with a policy that has learnt since. It draws, in its own precision, and says what each token was really drawn with (`behaviour`).
+with a policy that has learnt since. It draws, in its own precision, and says what each token was really drawn with (`behaviour_logprobs`).
 What the policy itself thinks of the tokens (`logprobs`) the policy says: it reads the programs once more. The two differ by
 temperature and cut-offs, and by what vLLM's kernels compute differently.
 

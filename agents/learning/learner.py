@@ -157,7 +157,7 @@ def micro_batches(
     by_prompt = sorted(samples, key=lambda s: (len(s.prompt), s.prompt.tobytes(), len(s.tokens)))
     shared = len({s.prompt.tobytes() for s in samples}) < len(samples)
     ordered = min(by_length, by_prompt, key=lambda order: positions_read(order, size)) if shared else by_length
-    counts = [int(s.learn.sum()) if how == "token_mean" else 1 for s in ordered]
+    counts = [int(s.loss_mask.sum()) if how == "token_mean" else 1 for s in ordered]
     total = max(1, sum(counts))
     for i in range(0, len(ordered), size):
         yield ordered[i : i + size], sum(counts[i : i + size]) / total

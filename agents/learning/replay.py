@@ -88,7 +88,7 @@ class ReplayBuffer:
 
 def pack(sample: TrainingSample) -> dict[str, Any]:
     """Plain tensors and numbers, for a checkpoint."""
-    arrays = {name: torch.from_numpy(getattr(sample, name)) for name in _ARRAYS}
+    arrays = {key: torch.from_numpy(getattr(sample, name)) for key, name in _ARRAYS.items()}
     extra = {name: torch.from_numpy(array) for name, array in sample.extra.items()}
     return {**arrays, "version": sample.version, "extra": extra}
 
@@ -96,7 +96,15 @@ def pack(sample: TrainingSample) -> dict[str, Any]:
 def unpack(packed: Mapping[str, Any]) -> TrainingSample:
     """What `pack` was given."""
     extra = {name: tensor.numpy() for name, tensor in packed["extra"].items()}
-    return TrainingSample(**{name: packed[name].numpy() for name in _ARRAYS}, version=packed["version"], extra=extra)
+    arrays = {name: packed[key].numpy() for key, name in _ARRAYS.items()}
+    return TrainingSample(**arrays, version=packed["version"], extra=extra)
 
 
-_ARRAYS = ("prompt", "tokens", "learn", "weights", "logprobs")
+# Keys of a checkpoint, which do not change, and the fields that they hold.
+_ARRAYS = {
+    "prompt": "prompt",
+    "tokens": "tokens",
+    "learn": "loss_mask",
+    "weights": "weights",
+    "logprobs": "old_logprobs",
+}

@@ -41,8 +41,8 @@ def test_bfloat16_learns_and_thinks_nearly_as_float32_does(family: str, make_env
     data = batch(agent.buffer.draw(16, agent.collector.rng), policy.pad_id)
     with torch.no_grad():
         near, far = (token_logprobs(p.logits(data), data.tokens)[data.token_mask] for p in (policy, exact))
-        written = data.logprobs[data.token_mask & data.learn]
-        again = token_logprobs(policy.logits(data), data.tokens)[data.token_mask & data.learn]
+        written = data.old_logprobs[data.token_mask & data.loss_mask]
+        again = token_logprobs(policy.logits(data), data.tokens)[data.token_mask & data.loss_mask]
     assert near.dtype == torch.float32
     assert 0 < (near - far).abs().max() < 0.15
     assert (again - written).abs().max() < 0.1

@@ -33,7 +33,7 @@ def samples(scale: float = 1.0) -> list[TrainingSample]:
 def loss(how: functional.Reduction) -> Any:
     def compute(data: Batch, logits: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         logprobs = functional.token_logprobs(logits, data.tokens)
-        return functional.reinforce(logprobs, data.weights, data.learn, how, 7.0), {}
+        return functional.reinforce(logprobs, data.weights, data.loss_mask, how, 7.0), {}
 
     return compute
 

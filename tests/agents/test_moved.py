@@ -5,7 +5,10 @@ from __future__ import annotations
 import importlib
 import re
 
+import numpy as np
 import pytest
+
+from agents.core import Completion, TrainingSample
 
 OLD = (
     "actor_critic", "dapo", "dr_grpo", "grpo", "policy_gradient", "ppo", "reinforce", "rloo", "rltf", "supervised",
@@ -54,3 +57,16 @@ def test_an_old_name_works_and_names_the_new_one(module: str, old: str, new: str
 def test_a_name_that_never_was_is_an_attribute_error(module: str) -> None:
     with pytest.raises(AttributeError, match="nonsense"):
         importlib.import_module(module).nonsense  # noqa: B018
+
+
+def test_fields_are_built_and_read_by_their_old_names_with_a_warning() -> None:
+    tokens, zeros = np.arange(2), np.zeros(2, np.float32)
+    with pytest.warns(DeprecationWarning, match=r"Completion\.behaviour is now Completion\.behaviour_logprobs\."):
+        made = Completion(tokens=tokens, logprobs=zeros, behaviour=zeros, given=0, truncated=False)  # type: ignore[call-arg]
+    assert made.behaviour_logprobs is zeros
+    sample = TrainingSample(tokens, tokens, zeros > 0, zeros, zeros)
+    for old, new in (("learn", "loss_mask"), ("logprobs", "old_logprobs")):
+        with pytest.warns(DeprecationWarning, match=rf"TrainingSample\.{old} is now TrainingSample\.{new}\."):
+            assert getattr(sample, old) is getattr(sample, new)
+    with pytest.raises(TypeError, match="nonsense"):
+        TrainingSample(tokens, tokens, zeros > 0, zeros, zeros, nonsense=1)  # type: ignore[call-arg]

@@ -113,7 +113,9 @@ def test_a_policys_loss_does_not_see_its_neighbours_padding(policy: CausalPolicy
         together = logprobs(batch(samples, policy.pad_id))
         for i, sample in enumerate(samples):
             alone = logprobs(batch([sample], policy.pad_id))[0]
-            torch.testing.assert_close(together[i, : len(alone)][sample.learn], alone[sample.learn], atol=1e-5, rtol=0)
+            torch.testing.assert_close(
+                together[i, : len(alone)][sample.loss_mask], alone[sample.loss_mask], atol=1e-5, rtol=0
+            )
 
 
 # ---------------------------------------------------------------------------------------------------------------- tiny

@@ -99,8 +99,8 @@ def test_a_program_that_strays_from_the_reference_earns_less(policy: CausalPolic
         for p in policy.model.parameters():
             p.mul_(1.5)
     a, b = written(agent)
-    assert a.learn.dtype == bool
-    strayed = [float((s.logprobs - s.extra["reference"])[s.learn].sum()) for s in (a, b)]
+    assert a.loss_mask.dtype == bool
+    strayed = [float((s.old_logprobs - s.extra["reference"])[s.loss_mask].sum()) for s in (a, b)]
     assert abs(strayed[0] - strayed[1]) > 1e-2
     np.testing.assert_allclose(a.weights, -0.5 * (strayed[0] - strayed[1]), rtol=1e-4)
 
@@ -143,7 +143,7 @@ def test_programs_that_were_cut_off_teach_nothing_when_filtered(policy: CausalPo
         samples = written(rloo.load(policy, env, seed=0, overlong=how, **{**SMALL, "samples_per_problem": 8}))
         cut = [s for s in samples if s.tokens[-1] != policy.eos_id]
         assert cut
-        assert all(s.learn.any() == expected for s in cut)
+        assert all(s.loss_mask.any() == expected for s in cut)
 
 
 def test_long_programs_are_punished_by_their_length(policy: CausalPolicy, make_env: MakeEnv) -> None:
@@ -261,7 +261,7 @@ def test_straying_is_charged_token_by_token(policy: CausalPolicy, make_env: Make
     agent.collect()
     for s in agent.round._samples:
         marked = agent.reference.with_reference_logprobs([s])[0] if agent.reference else s
-        rewards = -(s.logprobs - marked.extra["reference"]) * s.learn
+        rewards = -(s.old_logprobs - marked.extra["reference"]) * s.loss_mask
         rewards[0] -= 0.25
         rewards[-1] += 3.0
         # values are 0 and gamma is 1, so at lambda 1 a return would be the sum of what is to come; here discounted by lambda
@@ -312,10 +312,12 @@ def test_old_programs_count_by_what_they_were_sampled_from(policy: CausalPolicy,
     agent = actor_critic.load(policy, make_env(), seed=0, **options)
     agent.collect(8)
     data = list(agent.buffer._samples)
-    assert all((s.logprobs[s.learn] <= 0).all() for s in data)
+    assert all((s.old_logprobs[s.loss_mask] <= 0).all() for s in data)
     other = actor_critic.load(policy, make_env(), seed=0, **{**options, "sampling": {"temperature": 1.0}})
     other.collect(8)
-    assert np.mean([s.logprobs.mean() for s in data]) > np.mean([s.logprobs.mean() for s in other.buffer._samples])
+    assert np.mean([s.old_logprobs.mean() for s in data]) > np.mean(
+        [s.old_logprobs.mean() for s in other.buffer._samples]
+    )
 
 
 def test_episodes_of_a_group_share_their_problem(policy: CausalPolicy, make_env: MakeEnv) -> None:

@@ -95,7 +95,7 @@ def test_state_goes_through_a_file_and_continues_the_same_round() -> None:
     assert len(first) == len(second) == 6
     for a, b in zip(first, second, strict=True):
         assert a.version == b.version
-        for name in ("prompt", "tokens", "learn", "weights", "logprobs"):
+        for name in ("prompt", "tokens", "loss_mask", "weights", "old_logprobs"):
             x, y = getattr(a, name), getattr(b, name)
             assert x.dtype == y.dtype
             np.testing.assert_array_equal(x, y)

@@ -103,9 +103,9 @@ def test_a_ratio_compares_with_the_policy_or_with_what_was_drawn_from(
     sizes = {"fill": 8, "samples_per_problem": 8, "baseline": "group_mean", "sampling": {"temperature": 0.5}}
     agent = rltf.load(policy, make_env(), seed=0, ratio=ratio, **sizes)
     _, groups, samples = agent.write(8)
-    sharp = [e.behaviour for group in groups for e in group]
+    sharp = [e.behaviour_logprobs for group in groups for e in group]
     agent.ingest(samples, [e.verdict.outcome for group in groups for e in group], {})
-    stored = [s.logprobs for s in agent.buffer.draw(8, agent.collector.rng)]
+    stored = [s.old_logprobs for s in agent.buffer.draw(8, agent.collector.rng)]
     assert len(stored) == 8
     assert same == all(any(np.array_equal(a, b) for b in sharp) for a in stored)
 
@@ -373,7 +373,7 @@ def test_a_reference_is_a_target_with_its_end(policy: CausalPolicy, make_env: Ma
     assert made is not None
     assert made.tokens[-1] == policy.eos_id
     assert env.tokenizer.program(made.tokens).text == "def f():\n    pass\n"
-    assert made.learn.all()
+    assert made.loss_mask.all()
 
 
 def test_given_code_is_no_target(make_env: MakeEnv, problems: list[Problem]) -> None:
@@ -381,7 +381,7 @@ def test_given_code_is_no_target(make_env: MakeEnv, problems: list[Problem]) -> 
     made, given = supervised.reference(env, problems[-1], 0), env.encode_prefix(problems[-1])
     assert made is not None
     np.testing.assert_array_equal(made.tokens[: len(given)], given)
-    assert made.learn.tolist() == [False] * len(given) + [True] * (len(made.tokens) - len(given))
+    assert made.loss_mask.tolist() == [False] * len(given) + [True] * (len(made.tokens) - len(given))
 
 
 def test_references_that_do_not_fit_are_passed_over(make_env: MakeEnv, problems: list[Problem]) -> None:

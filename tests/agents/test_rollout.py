@@ -32,7 +32,7 @@ def test_groups_are_of_the_problems_in_order(policy: CausalPolicy, make_env: Mak
     for problem, group in zip(asked, groups, strict=True):
         for e in group:
             np.testing.assert_array_equal(e.prompt, env.encode_prompt(problem))
-            assert len(e.program) == len(e.logprobs) == len(e.behaviour) == len(e.feedback.rewards)
+            assert len(e.program) == len(e.logprobs) == len(e.behaviour_logprobs) == len(e.feedback.rewards)
             assert e.version == 7
 
 
@@ -92,10 +92,10 @@ def test_batch_by_hand() -> None:
     assert made.prompt_mask.tolist() == [[True] * 3, [False, False, True], [False] * 3]
     assert made.tokens.tolist() == [[4, 5, 0], [7, 8, 9], [3, 0, 0]]
     assert made.token_mask.tolist() == [[True, True, False], [True] * 3, [True, False, False]]
-    assert made.learn.tolist() == [[False, True, False], [True] * 3, [True, False, False]]
+    assert made.loss_mask.tolist() == [[False, True, False], [True] * 3, [True, False, False]]
     assert made.weights.tolist() == [[0.5, -1, 0], [1, 2, 3], [9, 0, 0]]
-    assert made.logprobs.tolist() == [[0, -2, 0], [-1, -1, -1], [-9, 0, 0]]
-    assert (made.tokens.dtype, made.learn.dtype, made.weights.dtype) == (torch.int64, torch.bool, torch.float32)
+    assert made.old_logprobs.tolist() == [[0, -2, 0], [-1, -1, -1], [-9, 0, 0]]
+    assert (made.tokens.dtype, made.loss_mask.dtype, made.weights.dtype) == (torch.int64, torch.bool, torch.float32)
 
 
 def test_batch_moves_whole() -> None:

@@ -94,7 +94,7 @@ def test_greedy_is_the_models_own_generate(policy: CausalPolicy) -> None:
 
 def test_greedy_has_behaviour_of_probability_one_and_its_own_logprobs(policy: CausalPolicy) -> None:
     [[c]] = write(policy, [ids(40, 50)], temperature=0.0)
-    assert (c.behaviour == 0).all()
+    assert (c.behaviour_logprobs == 0).all()
     assert (c.logprobs < 0).all()
 
 
@@ -157,14 +157,14 @@ def test_frequencies_are_those_of_the_warped_distribution(options: dict[str, Any
     expected = reference(np.array([0.1, 0.2, 0.3, 0.4]), **options)
     assert np.abs(seen - expected).max() < 4 * np.sqrt(0.25 / n)
     for c in group[:50]:
-        assert c.behaviour[0] == pytest.approx(np.log(expected[c.tokens[0]]), abs=1e-5)
+        assert c.behaviour_logprobs[0] == pytest.approx(np.log(expected[c.tokens[0]]), abs=1e-5)
         assert c.logprobs[0] == pytest.approx(np.log([0.1, 0.2, 0.3, 0.4][c.tokens[0]]), abs=1e-5)
 
 
 def test_plain_sampling_draws_from_the_policy_itself(policy: CausalPolicy) -> None:
     [group] = write(policy, [ids(40, 50)], repeats=3)
     for c in group:
-        np.testing.assert_array_equal(c.logprobs, c.behaviour)
+        np.testing.assert_array_equal(c.logprobs, c.behaviour_logprobs)
 
 
 # ------------------------------------------------------------------------------------------------- order, limits, ends
@@ -225,7 +225,7 @@ def test_end_token_is_included_and_nothing_follows() -> None:
     [[c]] = write(Scripted(), [ids(4)])
     assert c.tokens.tolist() == [3, 2, 1, 0]
     assert not c.truncated
-    assert len(c.logprobs) == len(c.behaviour) == 4
+    assert len(c.logprobs) == len(c.behaviour_logprobs) == 4
 
 
 def test_cut_off_at_the_limit_is_truncated() -> None:
@@ -242,7 +242,7 @@ def test_given_tokens_count_towards_the_limit_and_say_nothing() -> None:
     assert c.truncated
     assert c.given == 3
     assert (c.logprobs[:3] == 0).all()
-    assert (c.behaviour[:3] == 0).all()
+    assert (c.behaviour_logprobs[:3] == 0).all()
     assert free.tokens.tolist() == [29, 28, 27, 26, 25]
 
 

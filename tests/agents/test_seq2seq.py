@@ -176,7 +176,7 @@ def test_absolute_positions_hold_in_any_batch_while_given_tokens_are_of_one_leng
     with torch.no_grad():
         for part in (made, made[::-1], *([s] for s in made)):
             data = batch(part, policy.pad_id)
-            gap = (token_logprobs(policy.logits(data), data.tokens) - data.logprobs).abs() * data.learn
+            gap = (token_logprobs(policy.logits(data), data.tokens) - data.old_logprobs).abs() * data.loss_mask
             assert gap.max() < 1e-4
 
 

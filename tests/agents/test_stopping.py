@@ -87,7 +87,7 @@ def test_a_program_ends_with_the_token_that_completes_a_stop_string(policy: Caus
     for text, script, c in zip(TEXTS, writer.scripts, write(writer, stop=("\n\n\n", "```")), strict=True):
         assert c.tokens.tolist() == script[: len(c.tokens)]
         assert not c.truncated
-        assert len(c.logprobs) == len(c.behaviour) == len(c.tokens)
+        assert len(c.logprobs) == len(c.behaviour_logprobs) == len(c.tokens)
         places = [text.find(stop) for stop in ("\n\n\n", "```") if stop in text]
         if not places:
             assert c.kept is None

@@ -72,7 +72,7 @@ class StandIn(ModuleType):
             if stop in self.policy.tokenizer.decode(tokens[:end]):
                 tokens = tokens[:end]
                 break
-        chances = [{t: SimpleNamespace(logprob=p)} for t, p in zip(tokens, said.behaviour, strict=False)]
+        chances = [{t: SimpleNamespace(logprob=p)} for t, p in zip(tokens, said.behaviour_logprobs, strict=False)]
         return SimpleNamespace(
             request_id=name, finished=True, outputs=[SimpleNamespace(token_ids=tokens, logprobs=chances)]
         )
@@ -119,7 +119,7 @@ def assert_said_rightly(policy: CausalPolicy, groups: list[list[Completion]], sa
             own, drawn = (x.gather(1, at)[len(given) :, 0].numpy() for x in (logp, warped))
             np.testing.assert_allclose(completion.logprobs[len(given) :], own, atol=1e-4)
             chance = drawn if sampling.temperature else np.zeros_like(drawn)
-            np.testing.assert_allclose(completion.behaviour[len(given) :], chance, atol=1e-3)
+            np.testing.assert_allclose(completion.behaviour_logprobs[len(given) :], chance, atol=1e-3)
 
 
 @pytest.mark.parametrize("how", [{}, {"temperature": 0.7, "top_p": 0.9, "top_k": 40, "min_p": 0.001}])
