@@ -153,6 +153,27 @@ class Done(Protocol):
     def __call__(self, i: int, k: int, completion: Completion, /) -> None: ...
 
 
+@dataclass(frozen=True, eq=False)
+class Request:
+    """What is to be written, as a decoder hands it to an engine.
+
+    Args:
+        prompts: (N,), int64 (P,) each.
+        prefixes: (N,), int64 tokens that each program begins with.
+        repeats: programs for each prompt.
+        max_tokens: of a program, its prefix included.
+        generator: the randomness of the draws.
+        done: told of each completion as soon as it is written.
+    """
+
+    prompts: Sequence[IntArray]
+    prefixes: Sequence[IntArray]
+    repeats: int
+    max_tokens: int
+    generator: torch.Generator
+    done: Done | None = None
+
+
 @runtime_checkable
 class Decoder(Protocol):
     """A way of choosing tokens from a policy."""

@@ -13,7 +13,7 @@ something that a program wrote would be parsed outside the cage.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -114,19 +114,34 @@ class ActorCritic(BufferedAgent):
         self.collector.log_samples(problems, groups, [e.feedback.rewards for group in groups for e in group])
 
     def _sample(self, e: Episode) -> TrainingSample:
-        """The episode with its rewards where other agents keep weights: what a token is worth changes with the values."""
+        """The episode with its rewards, and no weights: what a token is worth changes with the values."""
         rewards = e.feedback.rewards
         if self.config.credit == "program":
             rewards = np.zeros_like(rewards)
             rewards[-1] = e.feedback.total
-        return TrainingSample(e.prompt, e.program.tokens, e.feedback.learn, rewards, e.behaviour_logprobs, e.version)
+        zeros = np.zeros(len(e.program), np.float32)
+        return TrainingSample(
+            e.prompt, e.program.tokens, e.feedback.learn, zeros, e.behaviour_logprobs, e.version, {"rewards": rewards}
+        )
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        super().load_state_dict({**state, "buffer": _with_rewards(state["buffer"])})
+
+
+def _with_rewards(buffer: Mapping[str, Any]) -> dict[str, Any]:
+    """The state of a buffer, also of a checkpoint that held the rewards of tokens in the place of their weights."""
+    samples = [
+        sample if "rewards" in sample["extra"] else {**sample, "extra": {"rewards": sample["weights"]}}
+        for sample in buffer["samples"]
+    ]
+    return {**buffer, "samples": samples}
 
 
 def loss(data: Batch, logits: Tensor, values: Tensor, c: Config) -> tuple[Tensor, dict[str, Tensor]]:
     """The loss at the head of this file, as assembled: a scalar to descend, and what to log.
 
     Args:
-        data: `weights` are the rewards of the tokens, `logprobs` what they were really drawn with.
+        data: `extra` has the rewards of the tokens, `old_logprobs` is what they were really drawn with.
         logits: (B, T, V), of the policy that learns.
         values: (B, T), V.
         c: the weights of the terms.
@@ -134,7 +149,7 @@ def loss(data: Batch, logits: Tensor, values: Tensor, c: Config) -> tuple[Tensor
     logprobs = functional.token_logprobs(logits, data.tokens)
     with torch.no_grad():
         targets, advantages = functional.vtrace(
-            logprobs, data.old_logprobs, data.weights, values, data.token_mask, c.gamma, c.lam, c.rho
+            logprobs, data.old_logprobs, data.extra["rewards"], values, data.token_mask, c.gamma, c.lam, c.rho
         )
     entropy = functional.token_entropy(logits if c.entropy else logits.detach())
     error = functional.value_loss(values, values, targets, data.loss_mask, 0.0, c.reduction, c.constant)

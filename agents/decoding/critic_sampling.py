@@ -10,8 +10,8 @@ baseline. N is n/2 times the programs handed in. One that passes the examples is
 one before a draft, a likelier one before another; with n = 2 every second program is handed in, as in CodeRL, but for one
 that fails where its draft did not. Where we differ: neither repair model nor its training was released, so the policy itself
 repairs, asked by `rltf_env.prompts.repair`. Any critic will do: p(failed) is 1 - p(passed). At least one token is written anew.
-What is handed in was chosen, not drawn: its log-probabilities are the policy's after the problem's own prompt, `behaviour_logprobs` is
-that of each token when it was written. Problems without public examples are refined.
+What is handed in was chosen, not drawn: its log-probabilities are the policy's after the problem's own prompt,
+`behaviour_logprobs` is that of each token when it was written. Problems without public examples are refined.
 """
 
 from __future__ import annotations

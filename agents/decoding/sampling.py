@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from agents._renamed import renamed
-from agents.core import Completion, Done, Policy
+from agents.core import Completion, Done, Policy, Request
 from agents.decoding._stopping import Stops
 from rltf_env import plugins
 from rltf_env.core import IntArray
@@ -88,7 +88,7 @@ class Sampling:
             write = plugins.find(
                 "engines", self.engine, package="agents"
             )()  # by name: an engine knows what sampling is
-            return write(self, policy, prompts, given, repeats, max_tokens, generator, done)
+            return write(self, policy, Request(prompts, given, repeats, max_tokens, generator, done))
         finally:
             policy.model.train(was_training)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents.core import Completion, Done, Policy
+from agents.core import Completion, Done, Policy, Request
 from agents.decoding._stopping import Stops
 from agents.decoding.sampling import Sampling, make_completion
 from rltf_env.core import IntArray
@@ -19,44 +20,30 @@ MAX_PADDING = 1 << 13  # tokens
 SYNC_EVERY = 8  # tokens between looks at who has finished: each look makes the host wait for the device
 
 
-def write(
-    sampling: Sampling,
-    policy: Policy[Any],
-    prompts: Sequence[IntArray],
-    given: Sequence[IntArray],
-    repeats: int,
-    max_tokens: int,
-    generator: torch.Generator,
-    done: Done | None,
-) -> list[list[Completion]]:
-    parts = [min(sampling.rows, repeats - done) for done in range(0, repeats, sampling.rows)]
-    answers: list[list[Completion]] = [[] for _ in prompts]
-    sizes = [len(p) + len(g) for p, g in zip(prompts, given, strict=True)]
-    most = max(1, sampling.rows // repeats)
+def write(sampling: Sampling, policy: Policy[Any], request: Request) -> list[list[Completion]]:
+    """`request.repeats` completions for each prompt, in order: those of like length are written together."""
+    parts = [min(sampling.rows, request.repeats - done) for done in range(0, request.repeats, sampling.rows)]
+    answers: list[list[Completion]] = [[] for _ in request.prompts]
+    sizes = [len(p) + len(g) for p, g in zip(request.prompts, request.prefixes, strict=True)]
+    most = max(1, sampling.rows // request.repeats)
     for chunk in similar_length_chunks(sizes, most):  # answers return in the order of the questions
-        asked, starts = [prompts[i] for i in chunk], [given[i] for i in chunk]
+        prompts, prefixes = ([each[i] for i in chunk] for each in (request.prompts, request.prefixes))
         for part in parts:
-            ended = partial(_notify, done, chunk, part, len(answers[chunk[0]]))
-            rows = _write(sampling, policy, asked, starts, part, max_tokens, generator, ended)
+            ended = partial(_notify, request.done, chunk, part, len(answers[chunk[0]]))
+            rows = _write(sampling, policy, replace(request, prompts=prompts, prefixes=prefixes, repeats=part), ended)
             for n, i in enumerate(chunk):
                 answers[i] += rows[n * part : (n + 1) * part]
     return answers
 
 
 def _write(
-    sampling: Sampling,
-    policy: Policy[Any],
-    prompts: list[IntArray],
-    given: list[IntArray],
-    repeats: int,
-    max_tokens: int,
-    generator: torch.Generator,
-    ended: Callable[[int, Completion], None],
+    sampling: Sampling, policy: Policy[Any], request: Request, ended: Callable[[int, Completion], None]
 ) -> list[Completion]:
-    """`ended` is told of the completion of each row at the next look after its end."""
-    room = [max_tokens - len(g) for g in given for _ in range(repeats)]
+    """All rows of the request at once; `ended` is told of the completion of each row at the next look after its end."""
+    prefixes, repeats = request.prefixes, request.repeats
+    room = [request.max_tokens - len(g) for g in prefixes for _ in range(repeats)]
     stops = Stops(policy.tokenizer, sampling.stop) if sampling.stop else None
-    state, logits = policy.begin(prompts, given, repeats)
+    state, logits = policy.begin(request.prompts, prefixes, repeats)
     count = len(room)
     rows = torch.arange(
         count, device=logits.device
@@ -72,11 +59,11 @@ def _write(
         columns = [c[ends].cpu().numpy() for c in (tokens, logprobs, behaviour, lengths)]
         for i, *row in zip(rows[ends].tolist(), *columns, strict=True):
             if i not in written:
-                written[i] = make_completion(given[i // repeats], policy.eos_id, stops, *row)
+                written[i] = make_completion(prefixes[i // repeats], policy.eos_id, stops, *row)
                 ended(i, written[i])
 
     for t in range(max(room)):
-        token, logprobs[:, t], behaviour[:, t] = sampling.draw(logits, generator)
+        token, logprobs[:, t], behaviour[:, t] = sampling.draw(logits, request.generator)
         tokens[:, t] = token  # those of rows that have ended are beyond their length
         lengths += alive
         alive = alive & (token != policy.eos_id) & (lengths < limits)

@@ -1,9 +1,9 @@
 """vLLM as the engine that writes programs: `Sampling(engine="vllm")`, for causal models, where vllm is installed.
 
 An engine lives in the learner's process and keeps a copy of its policy's weights, which it takes over in memory before it writes
-with a policy that has learnt since. It draws, in its own precision, and says what each token was really drawn with (`behaviour_logprobs`).
-What the policy itself thinks of the tokens (`logprobs`) the policy says: it reads the programs once more. The two differ by
-temperature and cut-offs, and by what vLLM's kernels compute differently.
+with a policy that has learnt since. It draws, in its own precision, and says what each token was really drawn with
+(`behaviour_logprobs`). What the policy itself thinks of the tokens (`logprobs`) the policy says: it reads the programs once more.
+The two differ by temperature and cut-offs, and by what vLLM's kernels compute differently.
 
 A prompt's keys and values are computed once for all of its programs (vLLM's prefix cache). Each program draws from a generator
 of its own, seeded by the run's. Equal seeds give equal programs as far as vLLM's kernels do not depend on what else is in a batch.
@@ -25,7 +25,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 
-from agents.core import Completion, Done, Policy, TrainingSample
+from agents.core import Completion, Policy, Request, TrainingSample
 from agents.decoding._stopping import Stops
 from agents.decoding.sampling import Sampling, make_completion
 from agents.learning.reference import logprobs
@@ -131,25 +131,17 @@ def engine_of(policy: Policy[Any], options: Mapping[str, Any]) -> Engine:
     return engines[key]
 
 
-def write(
-    sampling: Sampling,
-    policy: Policy[Any],
-    prompts: Sequence[IntArray],
-    given: Sequence[IntArray],
-    repeats: int,
-    max_tokens: int,
-    generator: torch.Generator,
-    done: Done | None,
-) -> list[list[Completion]]:
+def write(sampling: Sampling, policy: Policy[Any], request: Request) -> list[list[Completion]]:
     """What `sampling` would write with the policy, by vLLM. See `agents.core.Decoder`."""
+    prompts, prefixes, repeats = request.prompts, request.prefixes, request.repeats
     engine = engine_of(policy, sampling.engine_options)
     stops = Stops(policy.tokenizer, sampling.stop) if sampling.stop else None
     asked = [i for i in range(len(prompts)) for _ in range(repeats)]
     tokens = len(policy.tokenizer)
     drawn = engine.write(
-        [np.concatenate([prompts[i], given[i]]) for i in asked],
-        [max_tokens - len(given[i]) for i in asked],
-        torch.randint(2**62, (len(asked),), generator=generator, device=generator.device).tolist(),
+        [np.concatenate([prompts[i], prefixes[i]]) for i in asked],
+        [request.max_tokens - len(prefixes[i]) for i in asked],
+        torch.randint(2**62, (len(asked),), generator=request.generator, device=request.generator.device).tolist(),
         temperature=sampling.temperature,
         top_p=sampling.top_p,
         top_k=sampling.top_k,
@@ -161,15 +153,15 @@ def write(
     )
     written: list[list[Any]] = [[None] * repeats for _ in prompts]
     while lot := list(islice(drawn, READ)):
-        starts = [given[asked[row]] for row, _, _ in lot]
+        starts = [prefixes[asked[row]] for row, _, _ in lot]
         programs = [np.concatenate([start, new]) for start, (_, new, _) in zip(starts, lot, strict=True)]
         own = _own(policy, [prompts[asked[row]] for row, _, _ in lot], programs)
         for start, said, (row, new, chance) in zip(starts, own, lot, strict=True):
             behaviour = chance if sampling.temperature else np.zeros_like(chance)
             i, k = divmod(row, repeats)
             written[i][k] = make_completion(start, policy.eos_id, stops, new, said[len(start) :], behaviour, len(new))
-            if done:
-                done(i, k, written[i][k])
+            if request.done:
+                request.done(i, k, written[i][k])
     return written
 
 

@@ -176,13 +176,13 @@ def of_actor_critic(m: Any) -> Table:
 
     def loss(values: torch.Tensor = values, **options: Any) -> float:
         c = m.Config(**{"value_weight": 0.0, "lam": 1.0, **options})
-        return float(m.loss(batch(rewards), logits(), values, c)[0].detach())
+        return float(m.loss(batch(rewards=rewards), logits(), values, c)[0].detach())
 
     yield "policy", loss(), policy
     yield "value", loss(value_weight=10.0), policy + 10 * error
     yield "entropy", loss(entropy=10.0), policy - 10 * mean(*ENTROPY)
     yield "sum", loss(reduction="seq_sum", entropy=1.0, value_weight=1.0), 1.5 * (policy + error - mean(*ENTROPY))
-    log = m.loss(batch(rewards), logits(), values, m.Config(lam=1.0))[1]
+    log = m.loss(batch(rewards=rewards), logits(), values, m.Config(lam=1.0))[1]
     yield "logged value loss", float(log["value_loss"]), error
     yield "logged value", float(log["value"]), mean(0.5, 1, 2)
     yield "logged entropy", float(log["entropy"]), mean(*ENTROPY)
@@ -319,7 +319,7 @@ def step(module: Any, before: torch.Tensor, term: str) -> None:
 def silent() -> Batch:
     """Nothing weighs anything."""
     zeros = torch.zeros(2, 2)
-    return batch(zeros, reference=REFERENCE.log(), values=zeros, returns=torch.ones(2, 2))
+    return batch(zeros, reference=REFERENCE.log(), values=zeros, returns=torch.ones(2, 2), rewards=zeros)
 
 
 def after(logits: torch.Tensor) -> torch.Tensor:

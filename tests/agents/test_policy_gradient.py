@@ -340,3 +340,15 @@ def test_what_rounding_leaves_of_a_token_s_reward_tells_nothing(policy: CausalPo
     agent = dapo.load(policy, make_env(answers(True), reward=third), seed=0, **options)
     written(agent)
     assert agent.sampled["groups_drawn"] == 4, "none told anything"
+
+
+def test_an_older_checkpoint_with_rewards_for_weights_is_read(policy: CausalPolicy, make_env: MakeEnv) -> None:
+    options = {"fill": 8, "samples_per_problem": 2, "batch_size": 4}
+    agent, again = (actor_critic.load(policy, make_env(), seed=0, **options) for _ in range(2))
+    agent.collect(8)
+    state = agent.state_dict()
+    older = [{**s, "weights": s["extra"]["rewards"], "extra": {}} for s in state["buffer"]["samples"]]
+    again.load_state_dict({**state, "buffer": {**state["buffer"], "samples": older}})
+    for a, b in zip(agent.buffer._samples, again.buffer._samples, strict=True):
+        np.testing.assert_array_equal(a.extra["rewards"], b.extra["rewards"])
+    assert any(s.extra["rewards"].any() for s in again.buffer._samples)
