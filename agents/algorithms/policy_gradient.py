@@ -173,7 +173,7 @@ class PolicyGradient(CollectingAgent):
         )
 
     def _returns(self, episodes: Sequence[Episode], samples: Sequence[TrainingSample]) -> Tensor:
-        """float64 (problems, K): what each program earned, long ones and strayed ones less."""
+        """float64 (problems, K): what each program earned, less what it loses by its length and its distance to the reference."""
         c = self.config
         earned = [e.feedback.total if c.credit == "program" else e.feedback.sequence for e in episodes]
         lengths = torch.tensor([len(e.program) for e in episodes], dtype=torch.float64)
@@ -257,8 +257,8 @@ def surrogate(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """REINFORCE's loss, or with `clip` PPO's, of `data.weights`; and what to log of the ratio."""
     with torch.no_grad():
-        strayed = functional.kl_estimate(data.old_logprobs, logprobs)
-        log = {"kl_behaviour": functional.masked_mean(strayed, data.loss_mask)}
+        divergence = functional.kl_estimate(data.old_logprobs, logprobs)
+        log = {"kl_behaviour": functional.masked_mean(divergence, data.loss_mask)}
     if not clip:
         return functional.reinforce(logprobs, data.weights, data.loss_mask, how, constant), log
     high = clip_high or clip

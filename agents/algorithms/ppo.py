@@ -122,28 +122,27 @@ class PPO(CollectingAgent):
         groups = self.collector.collect(problems, c.samples_per_problem, self.learner.updates)
         episodes = [e for group in groups for e in group]
         samples = [bare_sample(e, c.overlong) for e in episodes]
-        samples, strayed = self._log_ratios(samples)
+        log_ratios = self._log_ratios(samples)
         limit = float(self.env.max_program_tokens)
-        rewards = [token_rewards(e, s, self.kl, limit, c) for e, s in zip(episodes, strayed, strict=True)]
+        rewards = [token_rewards(e, ratio, self.kl, limit, c) for e, ratio in zip(episodes, log_ratios, strict=True)]
         values = read_each(self.policy, samples, c.optimiser.micro_batch, self._values)
         samples = advantages(samples, rewards, values, c.gamma, c.lam)
         self.round.start(samples, c.epochs, c.batch_size, self.collector.rng)
-        self.sampled = summary(episodes) | self._adapt_kl(strayed)
+        self.sampled = summary(episodes) | self._adapt_kl(log_ratios)
         self.sampled["value"] = float(np.mean([v.mean() for v in values]))
         self.collector.log_samples(problems, groups, [s.weights for s in samples])
 
-    def _log_ratios(self, samples: list[TrainingSample]) -> tuple[list[TrainingSample], list[np.ndarray]]:
-        """The samples, and log(policy / reference) of each of their tokens, 0 where nothing is to be learnt."""
+    def _log_ratios(self, samples: Sequence[TrainingSample]) -> list[np.ndarray]:
+        """float32 (T,) for each sample: log(policy / reference) of its tokens; zeros without a reference."""
         if self.reference is None:
-            return samples, [np.zeros(len(s.tokens), np.float32) for s in samples]
-        marked = self.reference.with_reference_logprobs(samples)
-        return samples, [token_log_ratios(s) for s in marked]
+            return [np.zeros(len(s.tokens), np.float32) for s in samples]
+        return [token_log_ratios(s) for s in self.reference.with_reference_logprobs(samples)]
 
-    def _adapt_kl(self, strayed: Sequence[np.ndarray]) -> dict[str, float]:
-        """Moves the KL coefficient by what the round's programs strayed, and says both."""
+    def _adapt_kl(self, log_ratios: Sequence[np.ndarray]) -> dict[str, float]:
+        """Moves the KL coefficient by the mean log-ratio of the round's programs; both as metrics."""
         if self.reference is None:
             return {}
-        used, measured = self.kl, float(np.mean([s.sum() for s in strayed]))
+        used, measured = self.kl, float(np.mean([ratio.sum() for ratio in log_ratios]))
         if self.config.kl_target:
             self.kl = functional.adaptive_kl(self.kl, measured, self.config.kl_target, self.config.kl_rate)
         return {"kl_reference": measured, "kl_coefficient": used}
