@@ -46,7 +46,7 @@ class Alert:
     """
 
     def __init__(self) -> None:
-        self._polls: dict[int, Any] = {}
+        self._polls: dict[Any, Any] = {}
         self._heard = -1
         if hasattr(select, "poll"):
             self._heard, write = os.pipe()
@@ -62,6 +62,22 @@ class Alert:
             self._polls[fd].register(fd, select.POLLIN)
             self._polls[fd].register(self._heard, select.POLLIN)
         while all(ready != fd for ready, _ in self._polls[fd].poll()):
+            os.read(self._heard, 64)
+
+    def wait_for(self, fd: int, event: int, other: int) -> bool:
+        """True when `fd` is ready for an event (POLLIN or POLLOUT), False when that did not come before `other` can be read."""
+        key = (fd, event, other)
+        if key not in self._polls:
+            self._polls[key] = poll = select.poll()
+            poll.register(fd, event)
+            poll.register(other, select.POLLIN)
+            poll.register(self._heard, select.POLLIN)
+        while True:
+            ready = [each for each, _ in self._polls[key].poll()]
+            if fd in ready:
+                return True
+            if other in ready:
+                return False
             os.read(self._heard, 64)
 
 

@@ -13,7 +13,7 @@ from rltf_env import sandbox
 from rltf_env.core import CallCase, Kind, Outcome, Problem, ScriptCase
 from rltf_env.sandbox.cage import program
 from rltf_env.sandbox.frames import Turns, write_frame
-from rltf_env.sandbox.referee import script
+from rltf_env.sandbox.referee import replay, script
 
 if sys.platform != "linux":
     pytest.skip("forks", allow_module_level=True)
@@ -185,23 +185,21 @@ def test_what_a_program_dies_of_is_not_remembered_for_another() -> None:
     assert killed.failure.kind == Kind.KILLED
 
 
-def test_few_outcomes_of_a_script_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_conclusions_of_a_script_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(script, "REMEMBERED", 2)
     made = script.Script("", "assert f(1) == 1\n", "f", "", [])
-    plan = made.guess([], [])
-    made.plan = plan
+    passed = replay.Conclusion(replay.End.PASSED, None, 2)
     for data in (b"a", b"b", b"c"):
-        made.remember(plan, data, ("passed", None, 2))
-    assert made.remembered(plan, b"a") is None
-    assert made.remembered(plan, b"c") == ("passed", None, 2)
-    made.remember(plan, b"d", ("miss", None, 2))
-    assert made.remembered(plan, b"d") is None, "what the program was not asked is asked of the next one, too"
-    assert made.remembered(list(plan), b"c") is None, "another plan, other results"
+        made.remember(data, passed)
+    assert made.remembered(b"a") is None
+    assert made.remembered(b"c") == passed
+    made.remember(b"d", replay.Conclusion(replay.End.MISSED, ("...",), 2))
+    assert made.remembered(b"d") is None, "what the program was not asked is asked of the next one, too"
 
 
 def test_a_guess_goes_on_where_an_assertion_does_not_hold() -> None:
     made = script.Script("", "assert not f(1)\nassert f(2), f(3)\n", "f", "", [])
-    assert [op for op in made.guess([], []) if '"call"' in op] == [
+    assert [op.text for op in made.guess([], []) if '"call"' in op.text] == [
         '["call", 0, [[1], {"d": []}], 0]',
         '["call", 0, [[2], {"d": []}], 0]',
     ]

@@ -30,10 +30,18 @@ except ImportError:  # not on Windows
     resource = None  # type: ignore[assignment]
 
 
-def become_program(result: int, options: dict[str, Any]) -> None:
-    """Makes a process that was started for one case ready for it: descriptors, a stack left behind on death."""
+def become_program(result: int, options: dict[str, Any], pipes: tuple[int, ...] = ()) -> None:
+    """Makes a process that was started for one case ready for it: descriptors, a stack left behind on death.
+
+    Args:
+        result: where results go.
+        pipes: those of a live program, to it and from it.
+    """
+    moved = [os.dup2(fd, 100 + at) for at, fd in enumerate(pipes)]
     os.dup2(result, program.RESULT)
-    os.closerange(program.RESULT + 1, 256)
+    for fd, number in zip(moved, (program.ASK, program.TELL), strict=False):
+        os.dup2(fd, number)
+    os.closerange(program.RESULT + 1 + len(moved), 256)
     faulthandler.enable(program.RESULT, all_threads=False)
     if hasattr(faulthandler, "register"):
         for signal in DUMPING:

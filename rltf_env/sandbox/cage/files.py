@@ -12,6 +12,7 @@ import os
 from rltf_env.sandbox.cage import trace
 
 STDIN, STDOUT, STDERR, RESULT, REPORT, LINES = range(6)  # their descriptors in the cage
+TURNS, ASKED, TOLD = range(LINES + 1, LINES + 4)  # of a live program: see `turns.py`; pipes to the program, and from it
 CASE = (STDIN, STDOUT, RESULT)  # used anew for every case
 MODE = 0o777  # of a memory file
 BATCH = b"batch"  # in the report: the process that compiled the program runs all of its cases

@@ -27,10 +27,11 @@ try:
 except ImportError:  # not on Windows
     resource = None  # type: ignore[assignment]
 
-from rltf_env.sandbox.cage import folders, isolation, program, purity, together, trace, warmup
+from rltf_env.sandbox.cage import folders, isolation, program, purity, together, trace, turns, warmup
 from rltf_env.sandbox.cage.clock import GUARD, LOOK, Clock, below, children, resident
 from rltf_env.sandbox.cage.entry import DUMPING, Packages, numbers
 from rltf_env.sandbox.cage.files import (
+    ASKED,
     BATCH,
     CASE,
     LINES,
@@ -39,6 +40,8 @@ from rltf_env.sandbox.cage.files import (
     RESULT,
     STDERR,
     STDOUT,
+    TOLD,
+    TURNS,
     content,
     empty,
     may_restore,
@@ -47,9 +50,9 @@ from rltf_env.sandbox.cage.files import (
 )
 from rltf_env.sandbox.frames import Turns, pack, pack_text, write_all, write_frame
 
-REQUESTS, REPLIES = LINES + 1, LINES + 2  # pipes
+REQUESTS, REPLIES = TOLD + 1, TOLD + 2  # pipes
 FOLDERS = REPLIES + 1  # the first of the private folders
-LAST = FOLDERS + 8  # no program has a descriptor from REPORT to this one
+LAST = FOLDERS + 8  # no program has a descriptor from REPORT to this one, but a live one its two pipes
 
 
 _HIDDEN = (*numbers("SIGCHLD SIGABRT SIGSEGV SIGBUS SIGFPE SIGILL"), *DUMPING)
@@ -190,7 +193,12 @@ class Cage:
             if stdin:
                 program.give(stdin)
             seen = trace.map_lines(LINES) if self.options["trace"] else None
-            os.closerange(REPORT, LAST + 1)  # with what `map_lines` opened
+            first = REPORT
+            if ops == program.LIVE:
+                os.dup2(ASKED, program.ASK)
+                os.dup2(TOLD, program.TELL)
+                first = program.TELL + 1
+            os.closerange(first, LAST + 1)  # with what `map_lines` opened
             self.on_entry()
             (together if together.wanted(case) else program).run_case(code, ops, seen)
         finally:
@@ -218,18 +226,21 @@ class Cage:
             pause = min(LOOK, max(limit - clock.passed, LOOK / 10))
         self._sweep(pid)
         seconds = usage.ru_utime + usage.ru_stime
-        wall = seconds + (clock.idle if clock else 0.0)
+        wall = seconds + (max(clock.idle - turns.read(TURNS)[0], 0.0) if clock else 0.0)
         return {"status": status, "seconds": seconds, "wall": wall, "end": end}
 
     def _over(self, clock: Clock, limit: float, longest: float, several: bool) -> str:
-        """The limit that a process is over, if any: "cpu", "wall" or "memory"."""
+        """The limit that a process is over, if any: "cpu", "wall" or "memory"; "done" if no more is wanted of it."""
         if not clock.due():
             return ""
         clock.look()
+        others, done = turns.read(TURNS)  # what passed while a live program waited for the referee
         if clock.cpu >= limit:
             return "cpu"
-        if clock.cpu + clock.idle >= longest or clock.passed >= GUARD * longest:
+        if clock.cpu + clock.idle - others >= longest or clock.passed - others >= GUARD * longest:
             return "wall"
+        if done:
+            return "done"
         return "memory" if not several and self._held() > self.options["memory_mb"] << 20 else ""
 
     def _held(self) -> int:

@@ -12,12 +12,14 @@ import contextlib
 import json
 import marshal
 import os
+import select
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 import types
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +30,14 @@ FILES = (("stdin", "w+b"), ("stdout", "w+b"), ("result", "w+b"), ("lines", "r+b"
 
 
 class Spawner:
-    """`run(source, cases, count)` for the referee."""
+    """Runs programs for the referee."""
 
     def __init__(self, options: dict[str, Any]) -> None:
         self.options = options
-        self.cpu = options["case_seconds"]
-        self.hard = self.cpu + max(0.25 * self.cpu, 0.1)
         self.user = 60_000 + os.getpid() % 5_000
         self.layers: list[str] = []
 
-    def run(self, source: str, cases: bytes, count: int, isolated: bool = False) -> Any:
+    def __call__(self, source: str, cases: bytes, count: int, isolated: bool = False) -> Any:
         """What became of a program: why it has no code, a report for each case, the lines that ran.
 
         The first process runs all cases if the program is pure, else the first one; then each has a process of its own.
@@ -69,9 +69,14 @@ class Spawner:
         return None, reports, sorted(lines) if self.options["trace"] else None
 
     def _in_folder(self, source: str, cases: list[Any]) -> Any:
+        with self._folder() as folder:
+            return self._run_cases(folder, source, cases)
+
+    @contextlib.contextmanager
+    def _folder(self) -> Iterator[Path]:
         folder = Path(tempfile.mkdtemp(dir=self.options["folder"]))
         try:
-            return self._run_cases(folder, source, cases)
+            yield folder
         finally:
             if LINUX:
                 from rltf_env.sandbox.cage import clock
@@ -82,65 +87,156 @@ class Spawner:
             folders.remove(folder)
 
     def _run_cases(self, folder: Path, source: str, cases: list[Any]) -> Any:
-        """Starts the process. All that it leaves is read from files that were open before: its own folder may be the program's."""
         from rltf_env.sandbox.cage import together
-        from rltf_env.sandbox.cage.trace import lines_in
 
-        (folder / "request").write_bytes(marshal.dumps((source, cases, self.options, self.user)))
+        with self._opened(folder, source, cases) as files:
+            process = self._start(folder, files)
+            record = _Watch(process, self.options, tests=together.tests_in(cases[0])).to_the_end()
+            return self._left_behind(process, files, record, source)
+
+    def live(self, source: str, converse: Callable[[Any], bool]) -> Any:
+        """Runs a program that is asked one thing after another, by `converse`, which says whether it is to leave by itself.
+
+        Returns:
+            why it has no code; its report; the lines that ran; whether it said more than it may.
+        """
+        with self._folder() as folder:
+            said, report, lines, flooded = self._converse(folder, source, converse)
+        traced = sorted(lines) if self.options["trace"] else None
+        return said["code"], report if said["code"] is None else None, traced, flooded
+
+    def _converse(self, folder: Path, source: str, converse: Callable[[Any], bool]) -> Any:
+        from rltf_env.sandbox.cage.live import Conversation, Pipes, Turns
+        from rltf_env.sandbox.cage.program import LIVE
+
+        pipes, turns = Pipes(os.pipe(), os.pipe()), Turns()
+        ends = (pipes.asked, pipes.tell)
+        with self._opened(folder, source, [("", LIVE)], ends) as files, pipes, turns:
+            turns.reset()
+            process = self._start(folder, files, ends)
+            for fd in ends:
+                os.close(fd)
+            watch, leave, talk = _Watch(process, self.options, turns.passed), False, None
+            try:
+                talk = Conversation(pipes, turns, self.options["output_bytes"], watch.wait_for)
+                leave = converse(talk)
+                talk.close(leave=leave)
+            finally:
+                record = watch.to_the_end() if leave else watch.stopped("done")
+            return *self._left_behind(process, files, record, source), talk.flooded
+
+    @contextlib.contextmanager
+    def _opened(self, folder: Path, source: str, cases: list[Any], pipes: tuple[int, ...] = ()) -> Iterator[Any]:
+        """The files of a case. All that a process leaves is read from what was open before: its folder may be the program's."""
+        (folder / "request").write_bytes(marshal.dumps((source, cases, self.options, self.user, pipes)))
         (folder / "lines").write_bytes(bytes(len(source) + 2) if self.options["trace"] else b"")
         (folder / "work").mkdir()
-        command = [sys.executable, "-s", "-S", "-P", "-B", "-X", "utf8", __file__, str(folder)]
         with contextlib.ExitStack() as opened:
-            files = {name: opened.enter_context(open(folder / name, mode, buffering=0)) for name, mode in FILES}
-            process = subprocess.Popen(
-                command,
-                stdin=files["stdin"],
-                stdout=files["stdout"],
-                stderr=subprocess.PIPE,
-                start_new_session=os.name == "posix",
-            )
-            record = self._watch(process, together.tests_in(cases[0]))
-            with process.stderr or contextlib.nullcontext():
-                said = _said(process)
-            most = max(self.options["output_bytes"], self.options["file_bytes"]) + 4096
-            output, results = _read(files["stdout"], most), _read(files["result"], most)
-            lines = _read(files["lines"], lines_in(source) + 1)
+            yield {name: opened.enter_context(open(folder / name, mode, buffering=0)) for name, mode in FILES}
+
+    def _start(self, folder: Path, files: dict[str, Any], pipes: tuple[int, ...] = ()) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-s", "-S", "-P", "-B", "-X", "utf8", __file__, str(folder)]
+        return subprocess.Popen(
+            command,
+            stdin=files["stdin"],
+            stdout=files["stdout"],
+            stderr=subprocess.PIPE,
+            pass_fds=pipes,
+            start_new_session=os.name == "posix",
+        )
+
+    def _left_behind(self, process: subprocess.Popen[bytes], files: dict[str, Any], record: Any, source: str) -> Any:
+        from rltf_env.sandbox.cage.trace import lines_in
+
+        with process.stderr or contextlib.nullcontext():
+            said = _said(process)
+        most = max(self.options["output_bytes"], self.options["file_bytes"]) + 4096
+        output, results = _read(files["stdout"], most), _read(files["result"], most)
+        lines = _read(files["lines"], lines_in(source) + 1)
         if "layers" not in said:
             raise OSError(f"a process for a program could not be started, or ended with {record}")
         self.layers = said["layers"]
         return said, (record, output, results), {line for line, seen in enumerate(lines) if seen}
 
-    def _watch(self, process: subprocess.Popen[bytes], tests: int = 1) -> dict[str, Any]:
-        from rltf_env.sandbox.cage.clock import GUARD, Clock
 
-        end, usage, clock = "", None, Clock(process.pid, str(process.pid) if LINUX else "")
-        longest = self.options["wall_seconds"] * tests + 0.3  # the interpreter's own start
-        while usage is None and not end:
-            usage = _reap(process, LOOK)
-            if usage is not None:
-                break
-            clock.due()
-            clock.look()
-            if clock.cpu >= self.hard * tests:
-                end = "cpu"
-            elif clock.cpu + clock.idle >= longest or clock.passed >= GUARD * longest:
-                end = "wall"
-            elif LINUX and self._held() > self.options["memory_mb"] << 20:
-                end = "memory"
-        if usage is None:
-            process.send_signal(getattr(signal, "SIGABRT", signal.SIGTERM))
-            usage = _reap(process, 0.3)
-            process.kill()
-            usage = usage or _reap(process, 10)
-        _kill_group(process.pid)
-        status, seconds = usage or (signal.SIGTERM, 0.0)
-        return {"status": status, "seconds": seconds, "wall": seconds + clock.idle, "end": end}
+class _Watch:
+    """Looks after a process until it has ended, or ends it at its limits.
+
+    Args:
+        others: the seconds that passed and were not the program's.
+        tests: how many tests the process runs, each of which has a case's time.
+    """
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], options: dict[str, Any], others: Any = float, tests: int = 1
+    ) -> None:
+        from rltf_env.sandbox.cage.clock import Clock
+
+        self.process, self.options, self.others = process, options, others
+        self.hard = tests * (options["case_seconds"] + max(0.25 * options["case_seconds"], 0.1))
+        self.longest = tests * options["wall_seconds"] + 0.3  # the interpreter's own start
+        self.clock = Clock(process.pid, str(process.pid) if LINUX else "")
+        self.usage: tuple[int, float] | None = None
+        self.end = ""
+        self.looked = time.monotonic()
+
+    def ended(self, patience: float) -> bool:
+        """True if the process ended within so many seconds, or is over a limit."""
+        self.usage = self.usage or _reap(self.process, patience)
+        if self.usage is None and not self.end:
+            self.clock.due()
+            self.clock.look()
+            self.end = self._over()
+        return self.usage is not None or bool(self.end)
+
+    def _over(self) -> str:
+        from rltf_env.sandbox.cage.clock import GUARD
+
+        clock, others, longest = self.clock, self.others(), self.longest
+        if clock.cpu >= self.hard:
+            return "cpu"
+        if clock.cpu + clock.idle - others >= longest or clock.passed - others >= GUARD * longest:
+            return "wall"
+        return "memory" if LINUX and self._held() > self.options["memory_mb"] << 20 else ""
 
     def _held(self) -> int:
         """Bytes of memory that all processes of the program hold, some for each interpreter aside."""
         from rltf_env.sandbox.cage.clock import below, resident
 
         return sum(max(resident(pid) - INTERPRETER, 0) for pid in below("self"))
+
+    def wait_for(self, fd: int, event: int) -> bool:
+        """True when a descriptor is ready, False when the process has ended, or is to."""
+        poll = select.poll()
+        poll.register(fd, event)
+        while True:
+            ready = poll.poll(1000 * LOOK)
+            if time.monotonic() - self.looked >= LOOK:
+                self.looked = time.monotonic()
+                if self.ended(0) and not ready:
+                    return False
+            if ready:
+                return bool(ready[0][1] & event) and not self.end
+
+    def to_the_end(self) -> dict[str, Any]:
+        """Waits for the end. Returns how it came."""
+        while not self.ended(LOOK):
+            pass
+        return self.stopped(self.end)
+
+    def stopped(self, end: str) -> dict[str, Any]:
+        """Ends the process if it has not ended. Returns how it came to its end."""
+        self.usage = self.usage or _reap(self.process, 0 if self.end else LOOK)
+        if self.usage is None:
+            self.end = self.end or end
+            self.process.send_signal(getattr(signal, "SIGABRT", signal.SIGTERM))
+            self.usage = _reap(self.process, 0.3)
+            self.process.kill()
+            self.usage = self.usage or _reap(self.process, 10)
+        _kill_group(self.process.pid)
+        status, seconds = self.usage or (signal.SIGTERM, 0.0)
+        wall = seconds + max(self.clock.idle - self.others(), 0.0)
+        return {"status": status, "seconds": seconds, "wall": wall, "end": self.end}
 
 
 def runner(options: dict[str, Any]) -> tuple[Any, list[str]]:
@@ -155,8 +251,8 @@ def runner(options: dict[str, Any]) -> tuple[Any, list[str]]:
     os.mkdir(options["folder"], 0o700)
     atexit.register(folders.remove, options["folder"])
     spawner = Spawner(options)
-    spawner.run("pass", marshal.dumps([("", None)]), 1)
-    return spawner.run, spawner.layers
+    spawner("pass", marshal.dumps([("", None)]), 1)
+    return spawner, spawner.layers
 
 
 def _read(file: Any, most: int) -> bytes:
@@ -170,7 +266,7 @@ def _read(file: Any, most: int) -> bytes:
 def _said(process: subprocess.Popen[bytes]) -> dict[str, Any]:
     """What the process said of itself before the program began: nothing of it can be the program's."""
     assert process.stderr is not None
-    said: dict[str, Any] = {"batch": False}
+    said: dict[str, Any] = {"batch": False, "code": None}
     for line in process.stderr.read().splitlines():
         said.update(json.loads(line))
     return said
@@ -213,7 +309,7 @@ def _main(folder: Path) -> None:
         sys.modules[name] = package
     from rltf_env.sandbox.cage import entry, program, purity, together, trace
 
-    source, cases, options, user = program.unpacked((folder / "request").read_bytes())
+    source, cases, options, user, pipes = program.unpacked((folder / "request").read_bytes())
     result = os.open(folder / "result", os.O_WRONLY | os.O_APPEND)
     said = os.dup(2)
     os.dup2(os.open(os.devnull, os.O_RDWR), 2)
@@ -233,7 +329,7 @@ def _main(folder: Path) -> None:
     if failed is not None:
         return
     try:
-        entry.become_program(result, options)
+        entry.become_program(result, options, pipes)
         if batch:
             program.run_batch(code, cases, options["case_seconds"] / 4 + time.thread_time(), seen)
         program.give(cases[0][0])

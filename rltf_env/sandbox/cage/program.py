@@ -9,12 +9,12 @@ dead; whatever a program does to this code, it can only harm its own results.
 # (modules that some platforms lack are used only where the layers that need them are)
 from __future__ import annotations
 
-import errno
 import json
 import marshal
 import os
 import sys
 import time
+from collections.abc import Iterator
 from types import ModuleType
 from typing import Any, NoReturn
 
@@ -23,42 +23,14 @@ try:
 except ImportError:  # not on Windows, where `per_case` does without
     resource = None  # type: ignore[assignment]
 
+from rltf_env.sandbox.cage.session import Session, describe, failure_record
 from rltf_env.sandbox.cage.trace import trace_lines
-from rltf_env.sandbox.values import FILENAME, MESSAGE, Unrepresentable, decode, dump, quote, type_name
+from rltf_env.sandbox.values import FILENAME, dump
 
 RESULT = 3
+ASK, TELL = 4, 5  # pipes that a live program has besides: operations come, and what came of each goes
+LIVE = "live"  # in place of the operations of a case: they come one at a time
 DEPTH = 1000  # frames that a program may have, as at Python's start, wherever it is compiled and run
-
-
-def describe(error: BaseException, _type=type, mro=type.__dict__["__mro__"].__get__) -> dict[str, Any]:
-    """An exception as data: class, built-in ancestors, the line of the last frame inside the program, message."""
-    cls = _type(error)
-    line, trace = None, BaseException.__dict__["__traceback__"].__get__(error)
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == FILENAME and trace.tb_lineno is not None:
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    builtin = [base for base in mro(cls) if _BUILTIN.get(type_name(base)) is base]
-    record: dict[str, Any] = {
-        "kind": type_name(cls),
-        "own": _BUILTIN.get(type_name(cls)) is cls,
-        "bases": [type_name(base) for base in builtin if base is not cls],
-        "line": line,
-    }
-    try:
-        record["message"] = str(error)[:MESSAGE]
-    except BaseException:  # the program's own __str__ may do anything
-        record["message"] = ""
-    if isinstance(error, OSError):
-        record["errno"] = OSError.__dict__["errno"].__get__(error)
-    return record
-
-
-_BUILTIN = {
-    name: value
-    for name, value in vars(__import__("builtins")).items()
-    if isinstance(value, type) and issubclass(value, BaseException)
-}
 
 
 def compile_program(source: str) -> Any:
@@ -120,138 +92,28 @@ def unpacked(data: bytes | memoryview) -> Any:
     return marshal.loads(data)
 
 
-class _Session:
-    """The program's side of a conversation with a test: named things are fetched, called, read, and results reported."""
-
-    def __init__(self, namespace: dict[str, Any]) -> None:
-        self.namespace = namespace
-        self.held: list[Any] = []
-
-    def perform(self, op: Any) -> str:
-        """Does one operation and says what came of it, as JSON.
-
-        Operations are `("name", text)` and `(verb, number of the result it is done to, plain, values, watch)`. Values are
-        themselves if `plain`, else trees that may refer to earlier results. `watch`: say what a call did to its arguments.
-        """
-        try:
-            if op[0] == "name":
-                value = self._name(op[1])
-            else:
-                verb, target, plain, values, watch = op
-                if not plain:
-                    values = [decode(tree, self.held.__getitem__) for tree in values]
-                value = _VERBS[verb](self.held[target], *values)
-        except _Missing:
-            self.held.append(None)
-            return '{"m": 1}'
-        except BaseException as error:
-            self.held.append(None)
-            return json.dumps(failure_record(error))
-        self.held.append(value)
-        if type(value) is _FunctionType and op[0] == "name":  # nearly always: not by way of an exception
-            return f'{{"h": {len(self.held) - 1}, "kind": "function"}}'
-        after = f', "a": {self._after(values)}' if op[0] == "call" and watch else ""
-        try:
-            return f'{{"v": {dump(value, self._ref)}{after}}}'
-        except Unrepresentable:
-            kind = quote(str(type_name(type(value))))
-            return f'{{"h": {len(self.held) - 1}, "kind": {kind}{after}}}'
-        except RecursionError:
-            return '{"u": "nested too deeply"}'
-
-    def _after(self, values: list[Any]) -> str:
-        try:
-            return dump(values[0], self._ref)
-        except (Unrepresentable, RecursionError):
-            return "null"
-
-    def _ref(self, value: Any) -> Any:
-        for index, held in enumerate(self.held[:-1]):
-            if held is value:
-                return index
-        return None
-
-    def _name(self, path: str) -> Any:
-        """The thing of this name; "Solution.f" is a method of a fresh Solution, and either stands in for a missing other."""
-        first, _, method = path.partition(".")
-        found = self.namespace.get(first, _Missing)
-        if method:
-            if found is not _Missing:
-                return getattr(found(), method)
-            found = self.namespace.get(method, _Missing)
-        elif found is _Missing and "Solution" in self.namespace and hasattr(self.namespace["Solution"], first):
-            return getattr(self.namespace["Solution"](), first)
-        if found is _Missing:
-            raise _Missing
-        return found
-
-
-class _Missing(Exception):
-    """The program defines no such name."""
-
-
-_FunctionType = type(lambda: 0)
-
-
-def failure_record(error: BaseException) -> dict[str, Any]:
-    if isinstance(error, SystemExit):
-        return {"x": _exit_status(error), **describe(error)}
-    record = describe(error)
-    if _at_process_limit(error):
-        record["limit"] = "processes"
-    return {"e": record}
-
-
-def _exit_status(error: SystemExit) -> int:
-    code = error.code
-    return 0 if code is None else code if type(code) is int else 1
-
-
-def _at_process_limit(error: BaseException) -> bool:
-    """True if nothing more can be started now, which is then what this error was about; told by trying, not by its text."""
-    if type(error) is not RuntimeError and not (isinstance(error, OSError) and error.errno == errno.EAGAIN):
-        return False
-    try:
-        _start_new_thread(int, ())
-    except RuntimeError:
-        return True
-    return False
-
-
-_start_new_thread = __import__("_thread").start_new_thread
-
-
-def _get_item(value: Any, key: Any) -> Any:
-    return value[key]
-
-
-def _set_item(value: Any, key: Any, item: Any) -> None:
-    value[key] = item
-
-
-_VERBS: dict[str, Any] = {
-    "call": lambda f, args, kwargs: f(*args, **kwargs),
-    "get": getattr,
-    "set": setattr,
-    "item": _get_item,
-    "put": _set_item,
-    "len": len,
-    "list": list,
-    "str": str,
-    "repr": repr,
-    "next": next,
-    "bool": bool,
-    "int": int,
-    "float": float,
-    "in": lambda value, item: item in value,
-    "isinstance": lambda kind, value: isinstance(value, kind),
-}
-
-
-def write_line(text: str, write: Any = os.write) -> None:
+def write_line(text: str, fd: int = RESULT, write: Any = os.write) -> None:
     data = text.encode() + b"\n"
     while data:
-        data = data[write(RESULT, data) :]
+        data = data[write(fd, data) :]
+
+
+def _tell(text: str) -> None:
+    write_line(text, TELL)
+
+
+def asked(fd: int = ASK, read: Any = os.read, loads: Any = marshal.loads) -> Iterator[Any]:
+    """Operations, each as it comes, until an empty one says that it was the last: a length of four bytes, then `marshal`."""
+    while True:
+        data = bytearray(read(fd, 1 << 16))
+        while len(data) < 4 or len(data) < 4 + int.from_bytes(data[:4], "little"):
+            more = read(fd, 1 << 16)
+            if not more:
+                return
+            data += more
+        if len(data) == 4:
+            return
+        yield loads(memoryview(data)[4:])
 
 
 def rehearse(times: int) -> None:
@@ -271,12 +133,15 @@ def run_case(code: Any, ops: Any, seen: Any = None) -> NoReturn:
     """Runs one case of a compiled program in this process, which it ends.
 
     Args:
-        ops: what a test asks of the program's names; None for a program that is run for what it prints.
+        ops: what a test asks of the program's names; LIVE if that is not known yet; None for a program that is run for what it
+            prints.
         seen: has a byte for each line, to be set when it runs.
     """
     emit, exit = write_line, os._exit
     if seen is not None:
         trace_lines(seen)
+    if ops == LIVE:
+        ops, emit = asked(), _tell
     exit(_run(code, ops, emit) & 0xFF)
 
 
@@ -292,7 +157,7 @@ def _run(code: Any, ops: Any, emit: Any) -> int:
         exec(code, module.__dict__)
         emit('{"ok": 1}')
         if ops is not None:
-            session = _Session(module.__dict__)
+            session = Session(module.__dict__)
             for op in ops:
                 emit(session.perform(op))
     except BaseException as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import json
 import os
 import re
@@ -23,6 +24,29 @@ _FRAME = re.compile(rb'^  File "' + re.escape(FILENAME).encode() + rb'", line (\
 
 class BadProblem(Exception):
     """No program can be judged on this problem."""
+
+
+class NotApart(BadProblem):
+    """A script that cannot be judged apart from the program."""
+
+
+class CannotCross(NotApart):
+    """It hands something to the program that cannot leave this side."""
+
+
+class NothingUsed(NotApart):
+    """It came to its end and had used nothing of the program's."""
+
+
+class NoCode(Exception):
+    """The program is not Python, as `record` says."""
+
+    def __init__(self, record: dict[str, Any]) -> None:
+        self.record = record
+
+
+class Late(Exception):
+    """The program took longer than it may, and something beside it may have been why: it is to be judged alone."""
 
 
 def failure(kind: str, message: str = "", line: int | None = None, detail: str = "", bases: Any = ()) -> list[Any]:
@@ -49,7 +73,7 @@ def raised(reply: dict[str, Any]) -> list[Any]:
         status = reply["x"] if type(reply["x"]) is int else 1
         return failure("Exited", "left with exit()", _line(reply), str(status & 0xFF))
     record = reply["e"] if isinstance(reply.get("e"), dict) else {}
-    bases = [base for base in _listed(record.get("bases")) if _is_exception(base)]
+    bases = [base for base in listed(record.get("bases")) if _is_exception(base)]
     kind, message = str(record.get("kind")), str(record.get("message") or "")
     if record.get("limit") == "processes":
         return failure("ProcessLimit", message, _line(record), bases=(kind, *bases))
@@ -61,7 +85,8 @@ def raised(reply: dict[str, Any]) -> list[Any]:
     return failure(kind, message, _line(record), bases=bases)
 
 
-def _listed(value: Any) -> list[Any]:
+def listed(value: Any) -> list[Any]:
+    """A list that may be forged: of limited length, or empty if it is none."""
     return value[:50] if isinstance(value, list) else []
 
 
@@ -83,15 +108,27 @@ def stuck_line(data: bytes) -> int | None:
 
 def results_of(data: bytes, most: int) -> list[dict[str, Any]]:
     """The first lines of what a program's operations came to, at most so many; those behind them are forged, or none."""
-    lines = []
-    for line in data.split(b"\n", most)[:most]:
+    lines, results = data.split(b"\n", most)[:most], []
+    if lines and not lines[-1]:
+        lines.pop()
+    with contextlib.suppress(ValueError, RecursionError):
+        results = json.loads(b"[" + b",".join(lines) + b"]")
+    if len(results) == len(lines) and all(type(result) is dict for result in results):
+        return results
+    return _one_by_one(lines)
+
+
+def _one_by_one(lines: list[bytes]) -> list[dict[str, Any]]:
+    """The results up to the first line that is none."""
+    results = []
+    for line in lines:
         if not line.startswith(b"{"):
             break
         try:
-            lines.append(json.loads(line))
+            results.append(json.loads(line))
         except (ValueError, RecursionError):
             break
-    return lines
+    return results
 
 
 # ------------------------------------------------------------------------------------------------------ syntax errors

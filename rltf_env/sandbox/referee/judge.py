@@ -1,7 +1,7 @@
 """The trusted side: turns what became of a program into the result of each case. Runs in the worker, never a program.
 
 `Referee.judge` asks a runner (see `launch.py`) to run the program on inputs and operations, and compares what comes back:
-`compare.py` for texts and values, `script.py` and `replay.py` for assertions.
+`compare.py` for texts and values, `apart.py` for assertions.
 """
 
 from __future__ import annotations
@@ -11,22 +11,21 @@ import marshal
 import os
 import re
 import signal
-import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-try:
-    import resource
-except ImportError:  # not on Windows
-    resource = None  # type: ignore[assignment]
-
 from rltf_env.compare import text_matches, value_matches
+from rltf_env.sandbox.referee.apart import NOT_RUN, Apart, Report
+from rltf_env.sandbox.referee.deadline import Deadline, Stuck
 from rltf_env.sandbox.referee.failures import (
     PASSED,
     RUNTIME_ERROR,
     SYNTAX_ERROR,
     WRONG_ANSWER,
     BadProblem,
+    Late,
+    NoCode,
+    NotApart,
     failure,
     raised,
     results_of,
@@ -34,18 +33,16 @@ from rltf_env.sandbox.referee.failures import (
     syntax_failure,
     unfinished,
 )
-from rltf_env.sandbox.referee.replay import Replay, Said, Stuck
+from rltf_env.sandbox.referee.replay import operation
 from rltf_env.sandbox.referee.script import Script
 from rltf_env.sandbox.referee.ways import Way, Ways
 from rltf_env.sandbox.values import Unrepresentable, decode
 
-MOST_RUNS = 200  # of one program on one script, whose operations may depend on what earlier ones came to
 _BOUNDARY = re.compile(
     rb'^{"case": (\d{1,6}), "out": (\d{1,12}), "cpu": (\d{1,6}\.\d{6}), "status": (-?\d{1,12})}\n', re.MULTILINE
 )
 _NO_MEMORY = b'"kind": "MemoryError"'
 
-Report = tuple[dict[str, Any], bytes, bytes]  # how a case ended, what it printed, what it returned
 Runner = Callable[[str, bytes, int, bool], tuple[Any, list[Report], Any]]  # program, cases, their number, isolated?
 Result = list[Any]  # outcome, failure (kind, message, line, detail, bases) or None, seconds, stdout
 
@@ -67,6 +64,7 @@ class Problem:
         self.expected: dict[int, Any] = {}
         self.scripts: dict[int, Script] = {}
         self.request: bytes | None = None  # what a program is asked to do, once that is known
+        self.live: list[bool] = []  # which of the scripts that leaves out
         self.data = data
         self.ways: Ways | None = None  # of its scripts, once a program is to be judged
         self.apart: Problem | None = (
@@ -104,6 +102,9 @@ class Problem:
         return self.scripts[index]
 
     def answer(self, index: int) -> Any:
+        """The value that a case expects: for a checker a new one, which it may use up."""
+        if self.checker:
+            return decode(json.loads(self.cases[index][3]))
         if index not in self.expected:
             self.expected[index] = decode(json.loads(self.cases[index][3]))
         return self.expected[index]
@@ -125,12 +126,20 @@ class Referee:
 
     def __init__(self, runner: Runner, options: dict[str, Any]) -> None:
         self.runner, self.options = runner, options
-        self.deadline = _Deadline(0.0)  # what comparing the values of the present program may still take
+        self.apart = Apart(self)
+        self.deadline = Deadline(0.0)  # what comparing the values of the present program may still take
+        self.spent = self.passed = 0.0  # CPU time that the present program took, and that with its idle time
+        self.alone = False  # nothing is beside the present program
 
     def judge(self, source: str, problem: Problem, *, alone: bool = False) -> dict[str, Any]:
         """The results of all cases and the lines that ran, and how scripts were judged; see `_judge_apart` for the rest."""
         ways = problem.choose(self.options)
-        reply = self._judge_apart(source, problem.apart, alone=alone) if problem.apart else None
+        try:
+            reply = self._judge_apart(source, problem.apart, alone=alone) if problem.apart else None
+        except NotApart:
+            if not self._put_together(problem, ways):
+                raise
+            return self.judge(source, problem, alone=alone)
         if reply is not None and "results" not in reply:
             return reply
         if reply is not None and ways.unproven and reply["results"][0][0] != SYNTAX_ERROR:
@@ -146,6 +155,12 @@ class Referee:
                 index, lambda s, i=index: self._passes(s, problem, i), self.runner
             ):
                 problem.split()
+
+    def _put_together(self, problem: Problem, ways: Ways) -> bool:
+        """Asks the references about each script that nothing is known of yet. True if some are judged together from now on."""
+        moved = [ways.settle(i, lambda s, i=i: self._passes(s, problem, i), self.runner) for i in sorted(ways.unproven)]
+        problem.split()
+        return any(moved)
 
     def _passes(self, source: str, problem: Problem, index: int) -> bool:
         """True if a reference passes a script apart."""
@@ -189,15 +204,42 @@ class Referee:
         A program that came to its end, but took longer than it may, may have been slowed down by what ran beside it.
         """
         count = len(problem.cases)
-        self.deadline = _Deadline(self.options["check_seconds"])
-        if problem.request is None:
+        self.deadline = Deadline(self.options["check_seconds"])
+        self.spent, self.passed, self.alone = 0.0, 0.0, alone
+        try:
+            reports, lines = self._reports(source, problem, count)
+            return self._results(source, problem, reports, lines)
+        except NoCode as error:
+            failed = syntax_failure(error.record, source)
+            lines = [] if self.options["trace"] else None
+            return {"results": [[SYNTAX_ERROR, failed, 0.0, ""]] * count, "lines": lines}
+        except Late:
+            return {"again": True}
+
+    def _reports(self, source: str, problem: Problem, count: int) -> tuple[list[Report], Any]:
+        """What became of each case in one go, where there is anything to do in one."""
+        live = [self.apart.live(problem.script(i)) for i in range(count) if problem.kinds[i] == "script"]
+        if problem.request is None or live != problem.live:
             problem.request = marshal.dumps([self._plan(problem, index) for index in range(count)])
+            problem.live = live
+        if len(live) == count and all(live):
+            return [NOT_RUN] * count, [] if self.options["trace"] else None
         said, reports, lines = self._run(source, problem, count)
         if said is not None:
-            failed = syntax_failure(said, source)
-            return {"results": [[SYNTAX_ERROR, failed, 0.0, ""]] * count, "lines": None if lines is None else []}
-        if not alone and any(self._late(record) for record, _, _ in reports):
-            return {"again": True}
+            raise NoCode(said)
+        for record, _, _ in reports:
+            self.count(record)
+        return reports, lines
+
+    def count(self, record: dict[str, Any]) -> None:
+        """Adds what a run took to what the program took. One that was late is run again, unless nothing was beside it."""
+        if not self.alone and self._late(record):
+            raise Late
+        self.spent += record["seconds"]
+        self.passed += record["wall"]
+
+    def _results(self, source: str, problem: Problem, reports: list[Report], lines: Any) -> dict[str, Any]:
+        count = len(problem.cases)
         ran, results = set(lines or ()), []
         for index, report in enumerate(reports):
             result, more = self._case(source, problem, index, report)
@@ -240,7 +282,8 @@ class Referee:
                 break
             if number and data.find(_NO_MEMORY, start, match.start()) >= 0:
                 break
-            own = {**record, "status": (status & 0xFF) << 8, "seconds": min(cpu, record["seconds"]), "end": ""}
+            seconds = min(cpu, record["seconds"])
+            own = {**record, "status": (status & 0xFF) << 8, "seconds": seconds, "wall": seconds, "end": ""}
             done.append((own, stdout[at:size], data[start : match.start()]))
             start, at = match.end(), size
         return done
@@ -255,13 +298,8 @@ class Referee:
             return case[1], None
         if case[0] == "call":
             name = json.dumps(problem.data["entry_point"])
-            return _operations([f'["name", {name}]', f'["call", 0, [{case[1]}, {case[2]}], 0]'])
-        script = problem.script(index)
-        plan = script.plan
-        if plan is None:
-            with _Deadline(self.options["check_seconds"]):
-                plan = script.plan = script.guess([], [])
-        return _operations(plan)
+            return "", [operation(f'["name", {name}]'), operation(f'["call", 0, [{case[1]}, {case[2]}], 0]')]
+        return self.apart.request(problem.script(index))
 
     # ------------------------------------------------------------------------------------------------- one case
 
@@ -269,7 +307,8 @@ class Referee:
         kind = problem.kinds[index]
         try:
             if kind == "script":
-                return self._script_case(source, problem, index, report)
+                found, report, ran = self.apart.judge(source, problem.script(index), report)
+                return self._result(found, report), ran
             with self.deadline:
                 found = self._stdin(problem, index, report) if kind == "stdin" else self._call(problem, index, report)
         except Stuck:
@@ -284,7 +323,7 @@ class Referee:
 
     def _stdin(self, problem: Problem, index: int, report: Any) -> tuple[int, Any]:
         record, stdout, data = report
-        death = self._death(record, stdout, data)
+        death = self.death(record, stdout, data)
         lines = results_of(data, 4)
         error = next((line for line in lines if "e" in line or "x" in line), None)
         if death is None and error is not None:
@@ -303,7 +342,7 @@ class Referee:
     def _call(self, problem: Problem, index: int, report: Any) -> tuple[int, Any]:
         record, stdout, data = report
         lines = results_of(data, 3)
-        death = self._death(record, stdout, data) or unfinished(lines, 3, record)
+        death = self.death(record, stdout, data) or unfinished(lines, 3, record)
         if death is not None:
             return RUNTIME_ERROR, death
         reply = lines[2]
@@ -327,69 +366,9 @@ class Referee:
         right = value_matches(expected, got, any_order=problem.any_order)
         return (PASSED, None) if right else (WRONG_ANSWER, failure("WrongAnswer", _contrast(expected, got)))
 
-    def _script_case(self, source: str, problem: Problem, index: int, report: Any) -> tuple[Result, set[int]]:
-        script = problem.script(index)
-        plan = script.plan or []
-        ran: set[int] = set()
-        seconds, runs = 0.0, 0
-        while True:
-            record, _, data = report
-            seconds, runs = seconds + record["seconds"], runs + 1
-            said, replay = script.remembered(plan, data), None
-            if said is None:
-                replay = self._replay(script, plan, report)
-                if isinstance(replay, list):
-                    return self._result((RUNTIME_ERROR, replay), report), ran
-                with self.deadline:
-                    said = (*replay.run(), len(replay.made))
-                script.remember(plan, data, said)
-            if replay is None or said[0] != "miss" or seconds > self.options["program_seconds"] or runs >= MOST_RUNS:
-                break
-            with self.deadline:
-                plan = script.guess(replay.made, replay.results[: len(replay.made) - 1])
-            _, (report,), more = self.runner(source, marshal.dumps([_operations(plan)]), 1, True)
-            ran |= set(more or ())
-        if said[0] == "impossible" and self._crosses(script):
-            said = ("unrepresentable", "the program's values nest too deeply", said[2])
-        return self._result(self._script_outcome(said, report, len(plan)), report), ran
-
-    def _crosses(self, script: Script) -> bool:
-        with self.deadline:
-            return script.crosses()
-
-    def _replay(self, script: Script, plan: list[str], report: Any) -> Replay | list[Any]:
-        """The script against a program's results, or the failure of one that left none."""
-        record, stdout, data = report
-        with self.deadline:
-            lines = results_of(data, len(plan) + 1)
-        if lines and "ok" in lines[0]:
-            return Replay(script, plan, lines[1:], guess=False)
-        death = self._death(record, stdout, data) or unfinished(lines, 2, record)
-        return death or failure("Exited", "left no result")
-
-    def _script_outcome(self, said: Said, report: Any, planned: int) -> tuple[int, Any]:
-        (what, detail, made), (record, stdout, data) = said, report
-        if what == "passed":
-            death = self._death(record, stdout, data) if made >= planned else None
-            return (PASSED, None) if death is None else (RUNTIME_ERROR, death)
-        if what == "failed":
-            return WRONG_ANSWER, failure("WrongAnswer", detail)
-        if what == "raised":
-            return RUNTIME_ERROR, raised(detail)
-        if what == "missing":
-            return RUNTIME_ERROR, failure("MissingEntryPoint", f"the program defines no {detail!r}")
-        if what == "unrepresentable":
-            return WRONG_ANSWER, failure("Unrepresentable", str(detail))
-        if what == "died":
-            death = self._death(record, stdout, data) or unfinished(results_of(data, planned + 1), planned + 1, record)
-            return RUNTIME_ERROR, death or failure("Exited", "ended before the test did")
-        if what in ("miss", "long"):
-            return RUNTIME_ERROR, failure("Timeout", "the test and the program never came to an end", None, "check")
-        raise BadProblem(f"its test hands something to the program that cannot cross to it, since {detail}")
-
     # ------------------------------------------------------------------------------------------------- deaths
 
-    def _death(self, record: dict[str, Any], stdout: bytes, data: bytes) -> list[Any] | None:
+    def death(self, record: dict[str, Any], stdout: bytes, data: bytes) -> list[Any] | None:
         """How the process was ended from outside, or None if it went by itself."""
         line = stuck_line(data)
         if record["end"] == "memory":
@@ -417,23 +396,6 @@ class Referee:
         return failure("Killed", f"ended by signal {number}", line, str(number))
 
 
-def _operations(plan: list[str]) -> tuple[str, Any]:
-    """A plan as a case of a request, see `harness._Session.perform`."""
-    return "", [_operation(json.loads(text)) for text in plan]
-
-
-def _operation(op: Any) -> Any:
-    if op[0] == "name":
-        return tuple(op)
-    verb, target, trees, watch = op
-    try:
-        values = [decode(tree) for tree in trees]
-        marshal.dumps(values)
-        return verb, target, True, values, watch
-    except (Unrepresentable, ValueError):  # references, or values that marshal has no name for
-        return verb, target, False, trees, watch
-
-
 def _contrast(expected: Any, got: Any) -> str:
     return f"expected {_short(expected)}, got {_short(got)}"
 
@@ -457,43 +419,3 @@ def _asked(checker: Any, given: Any, expected: Any, got: Any) -> tuple[int, Any]
     except Exception as error:
         why += f"; the checker raised {type(error).__name__}"
     return WRONG_ANSWER, failure("WrongAnswer", why)
-
-
-class _Deadline:
-    """Limits what the trusted side does with values that a program made, in CPU time: what else the machine does is not counted.
-
-    After `seconds`, all blocks together, `Stuck` is raised. Where that is not heard, since a single C function runs on and on, a
-    signal ends this process two seconds later: the caller knows by it that the program is to blame (`_pool.STUCK`).
-    """
-
-    def __init__(self, seconds: float) -> None:
-        self.left = seconds
-
-    def __enter__(self) -> None:
-        if hasattr(signal, "setitimer"):
-            if self.left <= 0:
-                raise Stuck
-            signal.setitimer(signal.ITIMER_VIRTUAL, self.left)
-            signal.setitimer(signal.ITIMER_PROF, self.left + 2)
-            self.left = 0.0
-
-    def __exit__(self, *exc: object) -> None:
-        if hasattr(signal, "setitimer"):
-            signal.setitimer(signal.ITIMER_PROF, 0)  # first: Stuck may be raised here
-            self.left, _ = signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-
-
-def prepare(output_bytes: int) -> None:
-    """Readies this process for deadlines, and for values of `output_bytes` that grow when they are read, or put to use."""
-    if resource is not None:
-        _, hard = resource.getrlimit(resource.RLIMIT_AS)
-        most = (2 << 30) + 64 * output_bytes
-        resource.setrlimit(resource.RLIMIT_AS, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
-    warnings.simplefilter("ignore")  # a test's bad escapes are its author's, and nobody reads them here
-    if hasattr(signal, "SIGVTALRM"):
-        signal.signal(signal.SIGVTALRM, _on_alarm)
-        signal.signal(signal.SIGPROF, signal.SIG_DFL)
-
-
-def _on_alarm(*args: Any) -> None:
-    raise Stuck

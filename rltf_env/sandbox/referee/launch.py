@@ -7,11 +7,16 @@ import json
 import marshal
 import os
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from rltf_env.sandbox.cage import folders, isolation
 from rltf_env.sandbox.cage.files import BATCH, Files, content
+from rltf_env.sandbox.cage.turns import LAYOUT
 from rltf_env.sandbox.frames import Alert, read_frame, unpack, write_frame
+
+if TYPE_CHECKING:
+    from rltf_env.sandbox.cage.live import Conversation
 
 
 class Unclean(Exception):
@@ -39,6 +44,8 @@ def _forks(options: dict[str, Any], alert: Alert) -> tuple[Any, Any, list[str]]:
     files = Files()
     requests, to_cage = os.pipe()
     from_cage, replies = os.pipe()
+    turns, (asked, ask), (told, tell) = os.memfd_create("turns", 0), os.pipe(), os.pipe()  # of a live program
+    os.ftruncate(turns, LAYOUT.size)
     layers, user = isolation.enter_namespaces(options["without"]), 60_000 + os.getpid() % 5_000
     folder = options["folder"]
     os.mkdir(folder, 0o700)
@@ -47,7 +54,7 @@ def _forks(options: dict[str, Any], alert: Alert) -> tuple[Any, Any, list[str]]:
         try:
             os.close(to_cage)
             os.close(from_cage)
-            _become_cage(options, [*files.in_order(), requests, replies], layers, user, folder)
+            _become_cage(options, [*files.in_order(), turns, asked, tell, requests, replies], layers, user, folder)
         except BaseException as error:
             moved = os.fstat(parent.REPLIES).st_ino == inode
             write_frame(
@@ -66,27 +73,86 @@ def _forks(options: dict[str, Any], alert: Alert) -> tuple[Any, Any, list[str]]:
     else:
         atexit.register(folders.remove, folder)
 
-    def run(source: str, cases: bytes, count: int, isolated: bool = False) -> Any:
-        compiled = compiler.answer(source)
+    from rltf_env.sandbox.cage import live
+
+    forks = Forks(options, alert, compiler, files, (to_cage, from_cage))
+    forks.pipes, forks.turns = live.Pipes((asked, ask), (told, tell)), live.Turns(turns)
+    return forks, compiler.ask, hello["layers"]
+
+
+class Forks:
+    """Runs programs in forks of the warm parent."""
+
+    def __init__(
+        self, options: dict[str, Any], alert: Alert, compiler: Any, files: Files, cage: tuple[int, int]
+    ) -> None:
+        self.options, self._alert, self._compiler, self._files = options, alert, compiler, files
+        self._to_cage, self._from_cage = cage
+        self.pipes: Any = None  # both are made when the cage is, so that it has nothing of them
+        self.turns: Any = None
+
+    def __call__(self, source: str, cases: bytes, count: int, isolated: bool = False) -> Any:
+        """What became of a program: why it has no code, or "batch"; a report for each case; the lines that ran."""
+        compiled = self._compiler.answer(source)
         if isinstance(compiled, dict):
-            return compiled, [], [] if options["trace"] else None
-        files.empty()
-        request = marshal.dumps((source if options["trace"] else compiled or source, cases, isolated))
-        write_frame(to_cage, count.to_bytes(4, "little") + request)
-        alert.wait(from_cage)
-        record = json.loads(read_frame(from_cage))
+            return compiled, [], [] if self.options["trace"] else None
+        self._files.empty()
+        self._request(source, compiled, cases, count, isolated)
+        record = self._record()
+        lines = self._files.ran(source) if self.options["trace"] else None
+        said = content(self._files.report)
+        if not said or said == BATCH:  # only programs of several cases, and those without code, are reported on
+            return "batch" if said else None, [(record, *self._files.output())], lines
+        (code, records), pieces = unpack(said)
+        return code, list(zip(records, pieces[::2], pieces[1::2], strict=True)), lines
+
+    def live(self, source: str, converse: Callable[[Conversation], bool]) -> Any:
+        """Runs a program that is asked one thing after another, by `converse`, which says whether it is to leave by itself.
+
+        Returns:
+            why it has no code; its report; the lines that ran; whether it said more than it may.
+        """
+        from rltf_env.sandbox.cage.live import Conversation
+        from rltf_env.sandbox.cage.program import LIVE
+
+        compiled = self._compiler.answer(source)
+        if isinstance(compiled, dict):
+            return compiled, None, [] if self.options["trace"] else None, False
+        self._files.empty()
+        self.pipes.clear()
+        self.turns.reset()
+        self._request(source, compiled, marshal.dumps([("", LIVE)]), 1, True)
+        leave = False
+        try:
+            talk = Conversation(self.pipes, self.turns, self.options["output_bytes"], self._wait)
+            leave = converse(talk)
+            talk.close(leave=leave)
+        finally:
+            if not leave:
+                self.turns.end()
+            record = self._record()
+            self.turns.reset()
+        lines = self._files.ran(source) if self.options["trace"] else None
+        said = content(self._files.report)
+        if said:
+            return unpack(said)[0][0], None, lines, False
+        return None, (record, *self._files.output()), lines, talk.flooded
+
+    def _request(self, source: str, compiled: Any, cases: bytes, count: int, isolated: bool) -> None:
+        request = marshal.dumps((source if self.options["trace"] else compiled or source, cases, isolated))
+        write_frame(self._to_cage, count.to_bytes(4, "little") + request)
+
+    def _record(self) -> dict[str, Any]:
+        self._alert.wait(self._from_cage)
+        record = json.loads(read_frame(self._from_cage))
         if "error" in record:
             raise EOFError(f"the cage failed: {record['error']}")
         if "unclean" in record:
             raise Unclean(record["unclean"])
-        lines = files.ran(source) if options["trace"] else None
-        said = content(files.report)
-        if not said or said == BATCH:  # only programs of several cases, and those without code, are reported on
-            return "batch" if said else None, [(record, *files.output())], lines
-        (code, records), pieces = unpack(said)
-        return code, list(zip(records, pieces[::2], pieces[1::2], strict=True)), lines
+        return record
 
-    return run, compiler.ask, hello["layers"]
+    def _wait(self, fd: int, event: int) -> bool:
+        return self._alert.wait_for(fd, event, self._from_cage)
 
 
 def _become_cage(options: dict[str, Any], fds: list[int], layers: list[str], user: int, folder: str) -> None:

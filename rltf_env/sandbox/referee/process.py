@@ -58,9 +58,9 @@ def main() -> None:
 
 def _judge(options: dict[str, Any], runner: Any, announce: Any, alert: Any, inbox: int, outbox: int) -> None:
     from rltf_env.sandbox.frames import write_frame
-    from rltf_env.sandbox.referee import judge
+    from rltf_env.sandbox.referee import deadline, judge
 
-    judge.prepare(options["output_bytes"])
+    deadline.prepare(options["output_bytes"])
     referee = judge.Referee(runner, options)
     problems: dict[int, Any] = {}
     waiting: deque[dict[str, Any]] = deque()

@@ -1,12 +1,13 @@
 """The trusted side of an assertion script: it runs here, against proxies, and the program only ever sees arguments.
 
 Every use that the script makes of something of the program's (fetch a name, call it, read an attribute) is an *operation*.
-A *plan* is the list of operations that a script makes. The program performs a plan in one go and reports what came of each;
-then the script is *replayed* here against those results. If it makes an operation that is not next in the plan, the plan is
-cut there, the operation appended, and the program run afresh. The verdict is thus always that of one run in which script and
-program met step by step, but no step costs a round trip. The first plan is guessed: the script runs with wildcards for
-results, which answer every question with yes. Plans that hold what a program answered are for that program alone: another
-would be told the answer.
+A *plan* is the list of operations that a script makes. It is guessed once: the script runs with wildcards for results, which
+answer every question with yes. The program performs the plan in one go and reports what came of each operation; then the
+script is *replayed* here against those results, and no step costs a round trip.
+
+Where the script turns out to make an operation that is not next in the plan (a message that calls the program, a branch, a
+call on the last one's result), the program is run afresh and *live*: each operation is sent when the script makes it. So the
+verdict is always that of one run in which script and program met step by step. No program is told what another answered.
 """
 
 from __future__ import annotations
@@ -14,230 +15,224 @@ from __future__ import annotations
 import builtins
 import collections
 import json
+import marshal
+import time
 import types
-from typing import TYPE_CHECKING, Any
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rltf_env.sandbox.cage.program import seed
-from rltf_env.sandbox.values import Unrepresentable, decode, dump
+from rltf_env.sandbox.referee.deadline import Stuck
+from rltf_env.sandbox.referee.failures import raised
+from rltf_env.sandbox.referee.proxies import DEEPEST, ITERABLES, Remote, Wildcard, contradiction, remote_error
+from rltf_env.sandbox.values import MESSAGE, Unrepresentable, decode, dump
 
 if TYPE_CHECKING:
+    from rltf_env.sandbox.cage.live import Conversation
     from rltf_env.sandbox.referee.script import Script
 
-LONGEST_PLAN = 100_000
-LONGEST_GUESS = 5_000
-
-Said = tuple[str, Any, int]  # what came of a script: "passed", "failed", ...; a detail; the number of operations made
+LONGEST_GUESS = 20_000  # operations; what makes more is run live
 
 
-class Stuck(BaseException):
-    """What the trusted side does with a program's values took longer than it may."""
+class End(StrEnum):
+    """How a script came to its end."""
+
+    PASSED = "passed"
+    FAILED = "failed"  # it raised an exception of its own, an AssertionError for one
+    RAISED = "raised"  # the program raised one, and the script let it pass
+    MISSED = "missed"  # it made an operation that was not planned
+    DIED = "died"  # the program was no more when it was asked
+    MISSING = "missing"  # the program has no such entry point
+    UNREPRESENTABLE = "unrepresentable"  # what the program came up with is no plain data, and the script needs it to be
+    CANNOT_CROSS = "cannot cross"  # what the script hands over is no plain data
+    LONG = "long"  # a guess came to no end, or led nowhere
+
+
+class Conclusion(NamedTuple):
+    """What came of a script. It is short, whatever a program had to say.
+
+    Args:
+        detail: a message; with RAISED the failure, with MISSED the operation.
+        made: operations made.
+        used: something of the program's was put to use.
+    """
+
+    end: End
+    detail: Any
+    made: int
+    used: bool = True
+
+
+class Operation(NamedTuple):
+    """A step of a plan: as text, by which two are compared, and as a program's process takes it (`cage/session.py`)."""
+
+    text: str
+    packed: tuple[Any, ...]
 
 
 class Interrupted(BaseException):
     """The replay cannot go on. Not an Exception, so that a script's own handlers do not hold it up."""
 
 
-class _Wildcard:
-    """Stands for a result that is not known yet, when the operations of a script are guessed."""
-
-    def __init__(self, replay: Replay, index: int) -> None:
-        self.__dict__.update(_replay=replay, _index=index)
-
-    def _same(self, *args: Any) -> Any:
-        return self
-
-    def _true(self, *args: Any) -> bool:
-        return True
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._replay.perform("call", self, list(args), kwargs)
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return self._replay.perform("get", self, name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        self._replay.perform("set", self, name, value)
-
-    def __iter__(self) -> Any:
-        return iter((self, self))
-
-    def __len__(self) -> int:
-        return 1
-
-    def __hash__(self) -> int:
-        return 0
-
-    def __index__(self) -> int:
-        return 1
-
-    __int__ = __index__
-
-    def __float__(self) -> float:
-        return 1.0
-
-    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __contains__ = __bool__ = _true  # type: ignore[assignment]
-    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _same
-    __mod__ = __rmod__ = __floordiv__ = __rfloordiv__ = __pow__ = __rpow__ = __neg__ = __abs__ = __round__ = _same
-    __getitem__ = _same
-
-
-class _Remote:
-    """Something of the program's that is not plain data: it stays in the program, this names it.
-
-    It can be called, read, written, indexed and passed back, but not compared: the program would decide the comparison. Nor can
-    it be asked what it holds, unless the problem's own solutions have classes (or its script a name that looks like one).
-    """
-
-    def __init__(self, replay: Replay, index: int, kind: str) -> None:
-        self.__dict__.update(_replay=replay, _index=index, _kind=kind)
-
-    def _do(self, verb: str, *rest: Any) -> Any:
-        return self._replay.perform(verb, self, *rest)
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._do("call", list(args), kwargs)
-
-    def __getattr__(self, name: str) -> Any:
-        if name in ("__iter__", "__next__", "__len__", "__getitem__"):
-            raise AttributeError(name)
-        return self._do("get", name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        self._do("set", name, value)
-
-    def __getitem__(self, key: Any) -> Any:
-        return self._do("item", key)
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        self._do("put", key, value)
-
-    def __len__(self) -> Any:
-        return self._do("len")
-
-    def __iter__(self) -> Any:
-        return iter(self._do("list"))
-
-    def __next__(self) -> Any:
-        return self._do("next")
-
-    def __contains__(self, item: Any) -> Any:
-        if not self._replay.script.has_classes:  # no right answer is an object that could say what it holds
-            self._replay.stop("unrepresentable", self._kind)
-        return self._do("in", item)
-
-    def __instancecheck__(self, value: Any) -> Any:
-        return self._do("isinstance", value)
-
-    def __str__(self) -> str:
-        return self._do("str")
-
-    def __repr__(self) -> str:
-        return self._do("repr")
-
-    def __bool__(self) -> bool:
-        return self._do("bool")
-
-    def __int__(self) -> int:
-        return self._do("int")
-
-    def __float__(self) -> float:
-        return self._do("float")
-
-    def _compare(self, other: Any) -> bool:
-        return self._replay.uncomparable(self, other)
-
-    def __ne__(self, other: Any) -> bool:
-        return not self._compare(other)
-
-    __eq__ = __lt__ = __le__ = __gt__ = __ge__ = _compare  # type: ignore[assignment]
-    __hash__ = object.__hash__
-
-
 class Replay:
-    """One run of a script against the results of one run of the program."""
+    """One run of a script against what a run of the program came to. Subclasses say where results come from."""
 
-    def __init__(
-        self,
-        script: Script,
-        plan: list[str],
-        results: list[Any],
-        *,
-        guess: bool,
-        codes: list[types.CodeType] | None = None,
-    ) -> None:
-        self.script, self.plan, self.results, self.guess = script, plan, results, guess
-        self.codes = script.codes if codes is None else codes
-        self.made: list[str] = []  # operations made so far
-        self.outcome: tuple[str, Any] | None = None  # what stopped the replay, if anything did
-
-    # ------------------------------------------------------------------------------------------- operations
+    def __init__(self, script: Script, codes: list[types.CodeType] | None = None) -> None:
+        self.script, self.codes = script, script.codes if codes is None else codes
+        self.made = 0  # operations made so far
+        self.used = False
+        self.epoch = 0  # things done so far that may have changed something
+        self.outcome: tuple[End, Any] | None = None  # what stopped the replay, if anything did
+        self.remotes: dict[int, Remote] = {}
 
     def perform(self, verb: str, *args: Any) -> Any:
-        op = self._describe(verb, args)
-        k = len(self.made)
-        if k >= (LONGEST_GUESS if self.guess else LONGEST_PLAN):
-            self.stop("long", None)
-        self.made.append(op)
-        if k < len(self.plan) and self.plan[k] == op:
-            if k < len(self.results):
-                return self._result(verb, self.results[k], args)
-            if not self.guess:
-                self.stop("died", None)
-        if not self.guess:
-            self.stop("miss", None)
-        return _Wildcard(self, k)
+        """The result of an operation, a value or a proxy."""
+        raise NotImplementedError
 
-    def stop(self, what: str, detail: Any) -> None:
-        if self.outcome is None:
-            self.outcome = (what, detail)
-        raise Interrupted
+    # ------------------------------------------------------------------------------------------- what proxies ask
 
-    def uncomparable(self, remote: Any, other: Any) -> bool:
+    def act(self, verb: str, target: Any, *args: Any) -> Any:
+        """Does something to a thing of the program's. What is known of it, or where it has classes of anything, is forgotten."""
+        self.used = True
+        self.epoch += 1
+        for thing in (target, target._rltf_owner):
+            if thing is not None:
+                thing._rltf_answers.clear()
+        return self.perform(verb, target, *args)
+
+    def look(self, verb: str, target: Any, *args: Any) -> Any:
+        """Asks a thing of the program's something about itself, once."""
+        answers = self._answers(target)
+        key = (verb, *args) if verb == "get" else (verb, self._text(args)) if args else verb
+        if key not in answers:
+            self.used = True
+            answers[key] = self._owned(self.perform(verb, target, *args), target)
+            if not self.script.has_classes and contradiction(answers):
+                self.stop(End.UNREPRESENTABLE, f"a {target._rltf_kind} that contradicts itself")
+        return answers[key]
+
+    def _answers(self, target: Any) -> dict[Any, Any]:
+        """What a thing has said of itself: for good where only plain data is right, else until something is done."""
+        if self.script.has_classes and target._rltf_epoch != self.epoch:
+            target._rltf_answers.clear()
+            object.__setattr__(target, "_rltf_epoch", self.epoch)
+        return target._rltf_answers
+
+    def _owned(self, value: Any, owner: Any) -> Any:
+        if type(value) in (Remote, Wildcard) and value._rltf_owner is None:
+            object.__setattr__(value, "_rltf_owner", owner)
+        return value
+
+    def listed(self, remote: Remote) -> list[Any]:
+        """What is in a thing of the program's. What is used up by that has nothing more in it."""
+        used_up, items = self._contents(remote)
+        if used_up:
+            remote._rltf_answers["list"] = (True, [])
+        return items
+
+    def _contents(self, remote: Remote) -> tuple[bool, list[Any]]:
+        contents = self.look("list", remote)
+        if type(contents) is not tuple or [type(part) for part in contents] != [bool, list]:
+            self.stop(End.UNREPRESENTABLE, "malformed result")
+        return contents
+
+    def contains(self, remote: Remote, item: Any) -> bool:
+        """True if an item is in a thing of the program's: which it may say itself only where it is of a class of its own."""
+        if remote._rltf_kind not in ITERABLES:
+            self.only_for_classes(remote)
+            return self.look("in", remote, item)
+        used_up, items = self._contents(remote)
+        there = item in items
+        if used_up:
+            remote._rltf_answers["list"] = (True, items[items.index(item) + 1 :] if there else [])
+        return there
+
+    def only_for_classes(self, remote: Remote) -> None:
+        """Stops the replay unless right answers may be objects of a class of the program's."""
+        if not self.script.has_classes:
+            self.stop(End.UNREPRESENTABLE, remote._rltf_kind)
+
+    def uncomparable(self, remote: Remote, other: Any) -> bool:
+        """The result of comparing a thing of the program's, where it may be told."""
         if remote is other:
             return True
         if other is None:
             return False
-        self.stop("unrepresentable", remote.__dict__["_kind"])
-        return False
+        return self.stop(End.UNREPRESENTABLE, remote._rltf_kind)
+
+    def refuse(self, why: str) -> Any:
+        """Stops a script that cannot be run on this side."""
+        return self.stop(End.CANNOT_CROSS, why)
+
+    def stop(self, end: End, detail: Any) -> Any:
+        """Ends the replay, whatever the script would go on with."""
+        if self.outcome is None:
+            self.outcome = (end, detail)
+        raise Interrupted
+
+    # ------------------------------------------------------------------------------------------- operations
 
     def _describe(self, verb: str, args: tuple[Any, ...]) -> str:
         """An operation as JSON text, by which two are compared: what is done, to which result, with what."""
         if verb == "name":
             return json.dumps([verb, *args])
-        target, *values = args
-        try:
-            texts = [dump(value, self._ref) for value in values]
-        except (Unrepresentable, RecursionError) as error:
-            self.stop("impossible", str(error))
+        if _is_simple(verb, args):
+            return (
+                f'["call", {args[0]._rltf_index}, [[{", ".join([dump(value) for value in args[1]])}], {{"d": []}}], 0]'
+            )
         watch = int(verb == "call" and self.script.keeps_things)
-        return f'["{verb}", {target.__dict__["_index"]}, [{", ".join(texts)}], {watch}]'  # pyright: ignore
+        return f'["{verb}", {args[0]._rltf_index}, [{self._text(args[1:])}], {watch}]'
+
+    def _packed(self, verb: str, args: tuple[Any, ...], text: str = "") -> tuple[Any, ...]:
+        """An operation as a program's process takes it."""
+        if verb == "name":
+            return verb, *args
+        if _is_simple(verb, args):
+            return "call", args[0]._rltf_index, True, args[1:], False
+        values = args[1:]
+        if all(map(_is_plain, values)):
+            return verb, args[0]._rltf_index, True, values, verb == "call" and self.script.keeps_things
+        return operation(text or self._describe(verb, args))
+
+    def _text(self, values: tuple[Any, ...]) -> str:
+        try:
+            return ", ".join([dump(value, self._ref) for value in values])
+        except (Unrepresentable, RecursionError) as error:
+            return self.stop(End.CANNOT_CROSS, str(error))
 
     def _ref(self, value: Any) -> Any:
-        kind = type(value)
-        return value.__dict__["_index"] if kind is _Remote or kind is _Wildcard else None
+        """The number of a thing of the program's, which may be changed by what it is handed to."""
+        if type(value) is not Remote:
+            return None
+        value._rltf_answers.clear()
+        return value._rltf_index
 
-    def _result(self, verb: str, reply: Any, args: tuple[Any, ...]) -> Any:
+    def _result(self, verb: str, reply: Any, args: tuple[Any, ...], index: int) -> Any:
         if type(reply) is not dict:
-            self.stop("unrepresentable", "malformed result")
+            self.stop(End.UNREPRESENTABLE, "malformed result")
         if reply.get("a") is not None:
             self._update(args[1], reply["a"])
         if "v" in reply:
             try:
                 return decode(reply["v"], self._resolve)
             except Unrepresentable as error:
-                self.stop("unrepresentable", str(error))
+                self.stop(End.UNREPRESENTABLE, str(error))
         if "h" in reply:
-            return _Remote(self, len(self.made) - 1, str(reply.get("kind")))
+            return self._remote(index, str(reply.get("kind"))[:MESSAGE], bool(reply.get("b")))
         if "m" in reply and verb == "name":
             return _MISSING
         if "e" in reply or "x" in reply:
-            raise _remote_error(verb, reply)
-        return self.stop("unrepresentable", str(reply.get("u", "malformed result")))
+            raise remote_error(verb, reply)
+        return self.stop(End.UNREPRESENTABLE, reply.get("u", "malformed result"))
 
     def _resolve(self, index: Any) -> Any:
-        return _Remote(self, int(index), "")
+        return self._remote(int(index), "")
+
+    def _remote(self, index: int, kind: str, true: bool = False) -> Remote:
+        """The proxy of a thing: the same for the same thing, so that the script can tell which is which."""
+        if index not in self.remotes:
+            self.remotes[index] = Remote(self, index, kind, true)
+        return self.remotes[index]
 
     def _update(self, args: list[Any], tree: Any) -> None:
         """Makes changes that the program made to its arguments visible to the script."""
@@ -245,41 +240,135 @@ class Replay:
             for old, new in zip(args, decode(tree, self._resolve), strict=True):
                 _overwrite(old, new)
         except (Unrepresentable, ValueError, TypeError):
-            self.stop("unrepresentable", "malformed arguments")
+            self.stop(End.UNREPRESENTABLE, "malformed arguments")
 
     # ------------------------------------------------------------------------------------------------- run
 
-    def run(self) -> tuple[str, Any]:
-        """Runs the script: ("passed", None), ("failed", message), ("raised", record), ("miss" | "died" | ..., detail)."""
+    def run(self) -> Conclusion:
+        """Runs the script."""
         seed()
         try:
-            namespace: dict[str, Any] = {"__name__": "test", "__builtins__": builtins}
+            namespace: dict[str, Any] = {"__name__": "test", "__builtins__": builtins, HELD_BACK: (Interrupted, Stuck)}
             self._bind(namespace)
             for code in self.codes:
                 exec(code, namespace)
         except Interrupted:
             pass
-        except Stuck:
-            if not self.guess:
-                raise
         except BaseException as error:
-            if self.outcome is None:
-                record = getattr(error, "_rltf_record", None)
-                text = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
-                self.outcome = ("raised", record) if record else ("failed", (text + _text(error)).strip())
-        return self.outcome or ("passed", None)
+            self._conclude(error)
+        end, detail = self.outcome or (End.PASSED, None)
+        return Conclusion(end, detail[:MESSAGE] if isinstance(detail, str) else detail, self.made, self.used)
+
+    def _conclude(self, error: BaseException) -> None:
+        """Takes down which exception ended the script, unless it was stopped before."""
+        if isinstance(error, Stuck):
+            raise error
+        record = getattr(error, "_rltf_record", None)
+        if self.outcome is not None or (isinstance(error, SystemExit) and not record and error.code in (None, 0)):
+            return
+        text = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
+        found = (End.RAISED, raised(record)) if record else (End.FAILED, (text + _text(error)).strip())
+        self.outcome = self.outcome or found  # which a look at the error may have set
 
     def _bind(self, namespace: dict[str, Any]) -> None:
         if self.script.given:
             exec(self.script.given, namespace)
         for name in self.script.names:
             value = self.perform("name", name)
-            if name == self.script.entry_point and not isinstance(value, (_Remote, _Wildcard, type)):
-                self.stop(*(("missing", name) if value is _MISSING else ("raised", _NOT_CALLABLE)))
+            if name == self.script.entry_point and not isinstance(value, (Remote, Wildcard, type)):
+                self.stop(*((End.MISSING, name) if value is _MISSING else (End.RAISED, raised(_NOT_CALLABLE))))
+            self.used = self.used or type(value) is not Remote
             if value is not _MISSING:
                 namespace[name] = value
 
 
+class Recorded(Replay):
+    """A run against the results of a plan that the program has performed."""
+
+    def __init__(self, script: Script, plan: list[Operation], results: list[Any]) -> None:
+        super().__init__(script)
+        self.plan, self.results = plan, results
+
+    def perform(self, verb: str, *args: Any) -> Any:
+        text, k = self._describe(verb, args), self.made
+        if k >= len(self.plan) or self.plan[k].text != text:
+            self.stop(End.MISSED, (Operation(text, self._packed(verb, args, text)),))
+        self.made += 1
+        if k >= len(self.results):
+            self.stop(End.DIED, None)
+        return self._result(verb, self.results[k], args, k)
+
+
+class Live(Replay):
+    """A run against a live program, which is asked one thing after another.
+
+    Args:
+        seconds: CPU time that this process may take for it.
+    """
+
+    def __init__(self, script: Script, talk: Conversation, seconds: float) -> None:
+        super().__init__(script)
+        self.talk, self.until = talk, time.process_time() + seconds
+
+    def perform(self, verb: str, *args: Any) -> Any:
+        if (
+            not self.made % 256 and time.process_time() > self.until
+        ):  # most of it is the system's, which no alarm here counts
+            raise Stuck
+        reply = self.talk.ask(marshal.dumps(self._packed(verb, args)))
+        self.made += 1
+        if reply is None:
+            self.stop(End.DIED, None)
+        return self._result(verb, reply, args, self.made - 1)
+
+
+class Guess(Replay):
+    """A run against wildcards, which finds out what a script does as long as everything is right.
+
+    Args:
+        plan, results: what is known of a program already; wildcards stand for what came after that.
+    """
+
+    def __init__(
+        self, script: Script, plan: list[Operation], results: list[Any], codes: list[types.CodeType] | None
+    ) -> None:
+        super().__init__(script, codes)
+        self.plan, self.results = plan, results
+        self.operations: list[Operation] = []
+        self._depth = 0  # of the wildcards in what is described
+
+    def perform(self, verb: str, *args: Any) -> Any:
+        self._depth = 0
+        text, k = self._describe(verb, args), self.made
+        if k >= LONGEST_GUESS:
+            self.stop(End.LONG, None)
+        depth = max(self._depth, getattr(args[0], "_rltf_depth", 0)) + (verb == "call")
+        if depth > DEEPEST:
+            self.stop(End.LONG, None)
+        packed = self._packed(verb, args, text)
+        if verb != "name" and not _is_simple(verb, args):  # what is done later may change a value
+            packed = marshal.loads(marshal.dumps(packed))
+        self.operations.append(Operation(text, packed))
+        self.made += 1
+        if k < len(self.results) and self.plan[k].text == text:
+            return self._result(verb, self.results[k], args, k)
+        return Wildcard(self, k, depth)
+
+    def _ref(self, value: Any) -> Any:
+        if type(value) is Wildcard:
+            self._depth = max(self._depth, value._rltf_depth)
+            value._rltf_answers.clear()
+            return value._rltf_index
+        return super()._ref(value)
+
+    def _conclude(self, error: BaseException) -> None:
+        if isinstance(error, Stuck):
+            self.outcome = (End.LONG, None)
+        else:
+            super()._conclude(error)
+
+
+HELD_BACK = "__held_back__"  # in the namespace of a script: what its handlers of everything must let pass
 _MISSING = object()
 _NOT_CALLABLE = {
     "e": {
@@ -290,40 +379,47 @@ _NOT_CALLABLE = {
         "message": "the entry point cannot be called",
     }
 }
+_PLAIN = frozenset({int, float, str, bool, type(None)})
+
+
+def _is_simple(verb: str, args: tuple[Any, ...]) -> bool:
+    """True for a call with arguments that cannot change: most are of that kind, and have a short way."""
+    return verb == "call" and not args[2] and _PLAIN.issuperset(map(type, args[1]))
+
+
+def _is_plain(value: Any, deep: int = 20) -> bool:
+    """True for what `marshal` hands on as it is, as far as that is quickly told."""
+    kind = type(value)
+    if kind in _PLAIN:
+        return True
+    if kind is dict:
+        value = [*value, *value.values()]
+    elif kind is not list and kind is not tuple:
+        return False
+    return deep > 0 and len(value) < 1000 and all(_is_plain(item, deep - 1) for item in value)
+
+
+def operation(text: str) -> tuple[Any, ...]:
+    """An operation as a program's process takes it, see `cage/program.py`."""
+    op = json.loads(text)
+    if op[0] == "name":
+        return tuple(op)
+    verb, target, trees, watch = op
+    try:
+        values = [decode(tree) for tree in trees]
+        marshal.dumps(values)
+        return verb, target, True, values, watch
+    except (Unrepresentable, ValueError):  # references, or values that marshal has no name for
+        return verb, target, False, trees, watch
 
 
 def _text(error: BaseException) -> str:
     try:
-        return str(error)[:500]
+        return str(error)[:MESSAGE]
     except Interrupted:
         return ""
     except Exception:
         return ""
-
-
-def _remote_error(verb: str, reply: dict[str, Any]) -> BaseException:
-    """An exception of the program's, to be raised in the script: of the nearest built-in class, carrying the record.
-
-    What would quietly end a loop of the script's is a RuntimeError, unless it asked for the next item (as PEP 479 has it).
-    """
-    record = reply.get("e") if isinstance(reply.get("e"), dict) else reply
-    assert record is not None
-    names = [record.get("kind")] if record.get("own") else []
-    names += [name for name in record.get("bases") or () if isinstance(name, str)]
-    base: type[BaseException] = next(
-        (b for b in (getattr(builtins, str(n), Exception) for n in names) if _is_error(b)), Exception
-    )
-    if issubclass(base, StopIteration | StopAsyncIteration | GeneratorExit) and verb != "next":
-        base = RuntimeError
-    made = type(base.__name__, (base,), {"__init__": lambda self, message: None, "__str__": lambda self: self.args[0]})
-    error: Any = made(str(record.get("message", "")))
-    error._rltf_record = reply
-    return error
-
-
-def _is_error(value: Any) -> bool:
-    """True for an exception class that can be made from a message: not for a group of exceptions."""
-    return isinstance(value, type) and issubclass(value, BaseException) and not issubclass(value, BaseExceptionGroup)
 
 
 def _overwrite(old: Any, new: Any) -> None:

@@ -11,9 +11,10 @@ import types
 from collections.abc import Iterable
 from typing import Any
 
-from rltf_env.sandbox.referee.replay import Replay, Said
+from rltf_env.sandbox.referee.replay import HELD_BACK, Conclusion, End, Guess, Operation
 
-REMEMBERED = 256  # outcomes of a script
+REMEMBERED = 256  # conclusions of a script
+MISSES = 2  # programs that a plan was not for, more than those that it was for, after which there is none
 
 
 class Script:
@@ -25,43 +26,60 @@ class Script:
 
     def __init__(self, setup: str, script: str, entry_point: str | None, given: str, solutions: list[str]) -> None:
         self._texts = [text for text in (setup, script) if text.strip()]
-        self.codes = [compile(text, "<test>", "exec", dont_inherit=True) for text in self._texts]
+        trees = [ast.parse(text) for text in self._texts]
+        nodes = [node for tree in trees for node in _walk(tree)]
+        self.codes = [_compiled(text, tree) for text, tree in zip(self._texts, trees, strict=True)]
         self.entry_point = (entry_point or "").partition(".")[0]
         own, self.given = helpers_given(given, self.entry_point)
-        nodes = [node for text in self._texts for node in _walk(ast.parse(text))]
         bound = _bound(nodes) | own
         used = {node.id for node in nodes if isinstance(node, ast.Name)} - bound
         builtin = {name for name in used if hasattr(builtins, name)}
         foreign = used - builtin | (builtin & {self.entry_point, *_defined(solutions, builtin)})
-        self.names = list(dict.fromkeys(name for code in self.codes for name in _globals_of(code, foreign)))
+        named = [name for code in self.codes for name in _globals_of(code, foreign)]
+        if self.entry_point and not _READING.isdisjoint(used) and self.entry_point not in bound:
+            named.append(self.entry_point)
+        self.names = list(dict.fromkeys(named))
         self.keeps_things = any(isinstance(node, _KEEPING) for node in nodes)
         capital = any(name[:1].isupper() for name in self.names)
         self.has_classes = any(map(_CLASS.search, solutions)) if solutions else capital
-        self.plan: list[str] | None = None  # which programs are given first
-        self._said: dict[bytes, Said] = {}  # by what a program's results, as text, hash to
+        self.plan: list[Operation] | None = None  # which programs are given first
+        self.live = False  # there is no such plan: programs are asked one thing after another
+        self._missed = 0  # programs that the plan was not for, more than those that it was for
+        self._conclusions: dict[bytes, Conclusion] = {}  # by what a program's results, as text, hash to
 
-    def remembered(self, plan: list[str], data: bytes) -> Said | None:
-        """What this script said before to the same results. Programs that are right mostly return the same."""
-        return self._said.get(_digest(data)) if plan is self.plan and self._said else None
+    def remembered(self, data: bytes) -> Conclusion | None:
+        """How this script ended before with the same results. Programs that are right mostly return the same."""
+        return self._conclusions.get(_digest(data)) if self._conclusions else None
 
-    def remember(self, plan: list[str], data: bytes, said: Said) -> None:
-        """Keeps what this script said to these results of the plan that programs are given first."""
-        if plan is self.plan and said[0] != "miss":
-            if len(self._said) >= REMEMBERED:
-                self._said.clear()
-            self._said[_digest(data)] = said
+    def remember(self, data: bytes, conclusion: Conclusion) -> None:
+        """Keeps how this script ended with these results of its plan, or that they were not all that it asked for."""
+        if conclusion.end is End.MISSED:
+            self._missed += 1
+            self.live = self._missed >= MISSES
+            return
+        self._missed -= 1
+        if len(self._conclusions) >= REMEMBERED:
+            self._conclusions.clear()
+        self._conclusions[_digest(data)] = conclusion
 
-    def guess(self, plan: list[str], results: list[Any]) -> list[str]:
+    def prepare(self) -> None:
+        """Makes the plan, or finds that there is none."""
+        if self.plan is None:
+            self.plan = self.guess([], [])
+
+    def guess(self, plan: list[Operation], results: list[Any]) -> list[Operation]:
         """The plan, as far as it can be told from what is known: `results` of the first operations of `plan`."""
-        replay = Replay(self, plan, results, guess=True)
-        if replay.run()[0] == "failed":  # as it may: what is not known yet is said to be true
-            replay = Replay(self, plan, results, guess=True, codes=self._without_asserts())
-            replay.run()
-        return replay.made
+        replay = Guess(self, plan, results, None)
+        end = replay.run().end
+        if end is End.FAILED:  # as it may: what is not known yet is said to be true
+            replay = Guess(self, plan, results, self._without_asserts())
+            end = replay.run().end
+        self.live = self.live or end is End.LONG
+        return replay.operations
 
     def crosses(self) -> bool:
         """True if what the script hands to a program can cross to it, as far as that is the script's."""
-        return Replay(self, [], [], guess=True).run()[0] != "impossible"
+        return Guess(self, [], [], None).run().end is not End.CANNOT_CROSS
 
     def _without_asserts(self) -> list[types.CodeType]:
         """The script with its assertions as plain expressions: it goes on where they do not hold."""
@@ -69,13 +87,38 @@ class Script:
         for tree in trees:
             for node in _walk(tree):
                 _unassert(node)
-        return [compile(tree, "<test>", "exec", dont_inherit=True) for tree in trees]
+        return [_compiled("", tree) for tree in trees]
+
+
+def _compiled(text: str, tree: ast.Module) -> types.CodeType:
+    """A script's code. Its handlers of everything do not handle what the judge stops it with."""
+    if "except" in text or not text:
+        greedy = [
+            node
+            for node in _walk(tree)
+            if isinstance(node, (ast.Try, ast.TryStar)) and any(map(_is_greedy, node.handlers))
+        ]
+        for node in greedy:
+            if isinstance(node, ast.Try):
+                name = ast.Name(HELD_BACK, ast.Load())
+                node.handlers.insert(0, ast.ExceptHandler(name, None, [ast.Raise()]))
+        if greedy:
+            return compile(ast.fix_missing_locations(tree), "<test>", "exec", dont_inherit=True)
+    return compile(text or tree, "<test>", "exec", dont_inherit=True)
+
+
+def _is_greedy(handler: ast.ExceptHandler) -> bool:
+    kind = handler.type
+    return kind is None or any(isinstance(node, ast.Name) and node.id == "BaseException" for node in ast.walk(kind))
 
 
 def _digest(data: bytes) -> bytes:
     return hashlib.blake2b(data, digest_size=32).digest()
 
 
+_READING = frozenset(
+    "exec eval globals locals vars".split()
+)  # with these a script may use a name that it does not show
 _KEEPING = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.For, ast.NamedExpr, ast.With, ast.comprehension)
 
 

@@ -1,0 +1,251 @@
+"""What a program does for a test: it fetches things by name, calls and reads them, and says what came of it. Standard library only.
+
+This runs beside the program, which can only harm its own results.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import operator
+from typing import Any
+
+from rltf_env.sandbox.values import FILENAME, MESSAGE, Unrepresentable, decode, dump, quote, type_name
+
+
+class Session:
+    """The program's side of a conversation with a test: named things are fetched, called, read, and results reported.
+
+    A result is one line of JSON, an object with some of these keys:
+
+        v  the value, if it is plain data (`values.dump`); {"x": n} in it is a thing of the program's with the number n
+        h  the number of a thing of the program's that is no plain data; `kind` its class, `b` that it can only be true
+        a  what a call left of its arguments
+        m  the program has no such name
+        e  the exception that it raised
+        x  the status with which it left
+        u  why there is nothing to report
+
+    A thing has the number of the operation that it came of; one inside another value has a negative number.
+    """
+
+    def __init__(self, namespace: dict[str, Any]) -> None:
+        self.namespace = namespace
+        self.held: list[Any] = []  # what each operation came to
+        self.inner: list[Any] = []  # things inside of what they came to
+        self.numbers: dict[
+            int, int
+        ] = {}  # of the things that the test has heard of, by id: they are held, so ids stay theirs
+
+    def perform(self, op: Any) -> str:
+        """Does one operation and says what came of it, as JSON.
+
+        Operations are `("name", text)` and `(verb, number of the thing it is done to, plain, values, watch)`. Values are
+        themselves if `plain`, else trees that may refer to things. `watch`: say what a call did to its arguments.
+        """
+        verb, values, watch = op[0], (), False
+        try:
+            if verb == "name":
+                value = self._name(op[1])
+            else:
+                _, target, plain, values, watch = op
+                if not plain:
+                    values = [decode(tree, self._thing) for tree in values]
+                value = _VERBS[verb](self._thing(target), *values)
+        except _Missing:
+            self.held.append(None)
+            return '{"m": 1}'
+        except BaseException as error:
+            self.held.append(None)
+            return json.dumps(failure_record(error))
+        self.held.append(value)
+        if type(value) is _FunctionType and verb == "name":  # nearly always: not by way of an exception
+            return f'{{"h": {self._number(value)}, "kind": "function"}}'
+        after = f', "a": {self._after(values)}' if watch and verb == "call" else ""
+        try:
+            return f'{{"v": {dump(value, self._known)}{after}}}'
+        except Unrepresentable:
+            return self._handle(value, verb, after)
+        except RecursionError:
+            return '{"u": "nested too deeply"}'
+
+    def _handle(self, value: Any, verb: str, after: str) -> str:
+        """What is said of a value that is no plain data. A container is copied, unless it may be changed where it is."""
+        if type(value) in _CONTAINERS and verb in _COPYING:
+            try:
+                return f'{{"v": {dump(value, self._hold)}{after}}}'
+            except (Unrepresentable, RecursionError):
+                pass
+        kind = quote(str(type_name(type(value))))
+        true = "" if _may_be_false(type(value)) else ', "b": 1'
+        return f'{{"h": {self._number(value)}, "kind": {kind}{true}{after}}}'
+
+    def _number(self, value: Any) -> int:
+        return self.numbers.setdefault(id(value), len(self.held) - 1)
+
+    def _thing(self, number: int) -> Any:
+        return self.held[number] if number >= 0 else self.inner[~number]
+
+    def _known(self, value: Any) -> int | None:
+        return self.numbers.get(id(value)) if self.numbers else None
+
+    def _hold(self, value: Any) -> int | None:
+        """The number of a thing inside a result; None if it is plain data itself."""
+        if id(value) in self.numbers:
+            return self.numbers[id(value)]
+        try:
+            dump(value)
+            return None
+        except (Unrepresentable, RecursionError):
+            self.inner.append(value)
+            self.numbers[id(value)] = -len(self.inner)
+            return -len(self.inner)
+
+    def _after(self, values: Any) -> str:
+        try:
+            return dump(values[0], self._known)
+        except (Unrepresentable, RecursionError):
+            return "null"
+
+    def _name(self, path: str) -> Any:
+        """The thing of this name; "Solution.f" is a method of a fresh Solution, and either stands in for a missing other."""
+        first, _, method = path.partition(".")
+        found = self.namespace.get(first, _Missing)
+        if method:
+            if found is not _Missing:
+                return getattr(found(), method)
+            found = self.namespace.get(method, _Missing)
+        elif found is _Missing and "Solution" in self.namespace and hasattr(self.namespace["Solution"], first):
+            return getattr(self.namespace["Solution"](), first)
+        if found is _Missing:
+            raise _Missing
+        return found
+
+
+class _Missing(Exception):
+    """The program defines no such name."""
+
+
+_FunctionType = type(lambda: 0)
+_CONTAINERS = frozenset({list, tuple, dict, set, frozenset})
+_COPYING = frozenset(
+    {"call", "list", "next"}
+)  # what `get` and `item` come to may be part of something that the test changes
+
+
+def _may_be_false(kind: Any, mro=type.__dict__["__mro__"].__get__, names=type.__dict__["__dict__"].__get__) -> bool:
+    return any("__bool__" in names(base) or "__len__" in names(base) for base in mro(kind))
+
+
+def _get_item(value: Any, key: Any) -> Any:
+    return value[key]
+
+
+def _set_item(value: Any, key: Any, item: Any) -> None:
+    value[key] = item
+
+
+def _listed(value: Any) -> tuple[bool, list[Any]]:
+    """All that is in something, and whether it is used up by that."""
+    items = iter(value)
+    return items is value, list(items)
+
+
+def _reflected(act: Any) -> Any:
+    return lambda right, left: act(left, right)
+
+
+def _left(value: Any) -> Any:
+    return type(value).__exit__(value, None, None, None)
+
+
+_OPERATORS = "add sub mul truediv floordiv mod pow matmul and_ or_ xor lshift rshift neg pos abs invert delitem".split()
+_VERBS: dict[str, Any] = {
+    "call": lambda f, args, kwargs: f(*args, **kwargs),
+    "get": getattr,
+    "set": setattr,
+    "delete": delattr,
+    "item": _get_item,
+    "put": _set_item,
+    "len": len,
+    "list": _listed,
+    "str": str,
+    "repr": repr,
+    "format": format,
+    "next": next,
+    "bool": bool,
+    "int": int,
+    "float": float,
+    "hash": hash,
+    "round": round,
+    "divmod": divmod,
+    "in": lambda value, item: item in value,
+    "isinstance": lambda kind, value: isinstance(value, kind),
+    "enter": lambda value: type(value).__enter__(value),
+    "exit": _left,
+    **{name: getattr(operator, name) for name in _OPERATORS},
+    **{f"r{name}": _reflected(getattr(operator, name)) for name in _OPERATORS[:13]},
+}
+
+
+# ------------------------------------------------------------------------------------------------------- exceptions
+
+
+def describe(error: BaseException, _type=type, mro=type.__dict__["__mro__"].__get__) -> dict[str, Any]:
+    """An exception as data: class, built-in ancestors, the line of the last frame inside the program, message."""
+    cls = _type(error)
+    line, trace = None, BaseException.__dict__["__traceback__"].__get__(error)
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == FILENAME and trace.tb_lineno is not None:
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    builtin = [base for base in mro(cls) if _BUILTIN.get(type_name(base)) is base]
+    record: dict[str, Any] = {
+        "kind": type_name(cls),
+        "own": _BUILTIN.get(type_name(cls)) is cls,
+        "bases": [type_name(base) for base in builtin if base is not cls],
+        "line": line,
+    }
+    try:
+        record["message"] = str(error)[:MESSAGE]
+    except BaseException:  # the program's own __str__ may do anything
+        record["message"] = ""
+    if isinstance(error, OSError):
+        record["errno"] = OSError.__dict__["errno"].__get__(error)
+    return record
+
+
+_BUILTIN = {
+    name: value
+    for name, value in vars(__import__("builtins")).items()
+    if isinstance(value, type) and issubclass(value, BaseException)
+}
+
+
+def failure_record(error: BaseException) -> dict[str, Any]:
+    """What came of an operation that ended with an exception, or left."""
+    if isinstance(error, SystemExit):
+        return {"x": _exit_status(error), **describe(error)}
+    record = describe(error)
+    if _at_process_limit(error):
+        record["limit"] = "processes"
+    return {"e": record}
+
+
+def _exit_status(error: SystemExit) -> int:
+    code = error.code
+    return 0 if code is None else code if type(code) is int else 1
+
+
+def _at_process_limit(error: BaseException) -> bool:
+    """True if nothing more can be started now, which is then what this error was about; told by trying, not by its text."""
+    if type(error) is not RuntimeError and not (isinstance(error, OSError) and error.errno == errno.EAGAIN):
+        return False
+    try:
+        _start_new_thread(int, ())
+    except RuntimeError:
+        return True
+    return False
+
+
+_start_new_thread = __import__("_thread").start_new_thread

@@ -1,0 +1,200 @@
+"""Assertion scripts judged apart: the script runs here, in the process that knows the answers, the program in its cage.
+
+The program first performs the plan that is guessed for the script, in one go. Where that was not all that the script asked, and
+for scripts that have no plan, the two meet step by step (`replay.py`). Either way the program sees arguments, and never what
+they are compared with.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+from typing import TYPE_CHECKING, Any
+
+from rltf_env.sandbox.referee.deadline import Deadline
+from rltf_env.sandbox.referee.failures import (
+    PASSED,
+    RUNTIME_ERROR,
+    WRONG_ANSWER,
+    CannotCross,
+    NoCode,
+    NothingUsed,
+    failure,
+    results_of,
+    unfinished,
+)
+from rltf_env.sandbox.referee.replay import Conclusion, End, Live, Operation, Recorded
+
+if TYPE_CHECKING:
+    from rltf_env.sandbox.referee.script import Script
+
+MOST_RUNS = 200  # of one program on one script, where no program can be asked one thing after another
+Report = tuple[dict[str, Any], bytes, bytes]  # how a run ended, what it printed, what it returned
+NOT_RUN: Report = (
+    {"status": 0, "seconds": 0.0, "wall": 0.0, "end": ""},
+    b"",
+    b"",
+)  # of a program that is only run live
+Found = tuple[int, list[Any] | None]  # an outcome, and the failure
+
+
+class Apart:
+    """Judges scripts for a referee (`judge.Referee`), whose runner and limits it uses."""
+
+    def __init__(self, referee: Any) -> None:
+        self.referee, self.options = referee, referee.options
+        self._live = (
+            getattr(referee.runner, "live", None) if os.name == "posix" else None
+        )  # runs a program step by step
+
+    def live(self, script: Script) -> bool:
+        """True if programs are asked by a script one thing after another from the start."""
+        if script.plan is None:
+            with Deadline(self.options["check_seconds"]):
+                script.prepare()
+        return script.live and self._live is not None
+
+    def request(self, script: Script) -> tuple[str, Any]:
+        """What programs are asked by a script in one go, as a case of a request."""
+        return "", [] if self.live(script) else [step.packed for step in script.plan or []]
+
+    def judge(self, source: str, script: Script, report: Report) -> tuple[Found, Report, set[int]]:
+        """The script against what its plan came to; where that was not all that it asks, against a live program.
+
+        Returns:
+            the result, the report on the run that it is of, the lines that ran besides.
+        """
+        if not self.live(script):
+            ended = self._recorded(script, script.plan or [], report)
+            if isinstance(ended, list):
+                return (RUNTIME_ERROR, ended), report, set()
+            if ended.end is not End.MISSED:
+                return self._found(script, ended, report, len(script.plan or [])), report, set()
+            if self._live is None:
+                return self._rerun(source, script, ended, report)
+        too_long = self._used_up()
+        if too_long is not None:
+            return (RUNTIME_ERROR, too_long), report, set()
+        return self._step_by_step(source, script)
+
+    # ------------------------------------------------------------------------------------------------------ in one go
+
+    def _recorded(self, script: Script, plan: list[Operation], report: Report) -> Conclusion | list[Any]:
+        """How the script ends with a program's results, or the failure of one that left none."""
+        record, stdout, data = report
+        own = plan is script.plan
+        ended = script.remembered(data) if own else None
+        if ended is not None:
+            return ended
+        deadline = self.referee.deadline
+        with deadline:
+            lines = results_of(data, len(plan) + 1)
+        if not lines or "ok" not in lines[0]:
+            death = self.referee.death(record, stdout, data) or unfinished(lines, 2, record)
+            return death or failure("Exited", "left no result")
+        replay = Recorded(script, plan, lines[1:])
+        with deadline:
+            ended = replay.run()
+        if own:
+            script.remember(data, ended)
+        return ended
+
+    def _rerun(self, source: str, script: Script, ended: Any, report: Report) -> tuple[Found, Report, set[int]]:
+        """The script against run after run, each of a longer plan: where no program can be asked one thing after another."""
+        plan: list[Operation] = script.plan or []
+        ran: set[int] = set()
+        for _ in range(MOST_RUNS):
+            if isinstance(ended, list) or ended.end is not End.MISSED or self._used_up():
+                break
+            known = results_of(report[2], ended.made + 1)[1:]
+            with self.referee.deadline:
+                plan = script.guess([*plan[: ended.made], *ended.detail], known)
+            case = "", [step.packed for step in plan]
+            _, (report,), lines = self.referee.runner(source, marshal.dumps([case]), 1, True)
+            ran |= set(lines or ())
+            self.referee.count(report[0])
+            ended = self._recorded(script, plan, report)
+        if isinstance(ended, list):
+            return (RUNTIME_ERROR, ended), report, ran
+        return self._found(script, ended, report, len(plan)), report, ran
+
+    # -------------------------------------------------------------------------------------------------- step by step
+
+    def _step_by_step(self, source: str, script: Script) -> tuple[Found, Report, set[int]]:
+        said, report, lines, flooded, ended = self._conversation(source, script)
+        if said is not None:
+            raise NoCode(said)
+        ran: set[int] = set(lines or ())
+        if flooded:
+            cap = self.options["output_bytes"]
+            return (RUNTIME_ERROR, failure("OutputLimit", f"returned more than {cap} bytes")), report, ran
+        self.referee.count(report[0])
+        if isinstance(ended, dict):
+            death = self.referee.death(*report) or unfinished([ended] if ended else [], 2, report[0])
+            return (RUNTIME_ERROR, death or failure("Exited", "left no result")), report, ran
+        return self._found(script, ended, report, 0), report, ran
+
+    def _conversation(self, source: str, script: Script) -> Any:
+        """The script and a live program: why it has no code, its report, lines that ran, whether it said too much, how it ended.
+
+        That is a conclusion, or what became of the program if it was not ready to be asked.
+        """
+        ended: list[Any] = []
+
+        def converse(talk: Any) -> bool:
+            if "ok" not in talk.first:
+                ended.append(talk.first)
+                return False
+            replay = Live(script, talk, self.referee.deadline.left)
+            with self.referee.deadline:
+                ended.append(replay.run())
+            return ended[0].end is End.PASSED
+
+        assert self._live is not None
+        said, report, lines, flooded = self._live(source, converse)
+        if report is not None and report[0]["end"] == "done":  # it was ended since nothing more was wanted of it
+            report[0].update(end="", status=0)
+        return said, report, lines, flooded, ended[0] if ended else {}
+
+    def _used_up(self) -> list[Any] | None:
+        """Why the program may not be run again, if it may not."""
+        most = self.options["program_seconds"]
+        which = "cpu" if self.referee.spent > most else "wall" if self.referee.passed > 2 * most else ""
+        return failure("Timeout", f"over the limit of {which} time of all cases", None, which) if which else None
+
+    # ------------------------------------------------------------------------------------------------------- results
+
+    def _found(self, script: Script, ended: Conclusion, report: Report, planned: int) -> Found:
+        """The result that a conclusion is. Raises BadProblem where the script cannot be judged apart."""
+        end, detail, made, used = ended
+        if end is End.PASSED:
+            if not used:
+                raise NothingUsed("its test comes to an end and has used nothing of the program")
+            death = self.referee.death(*report) if made >= planned else None
+            return (PASSED, None) if death is None else (RUNTIME_ERROR, death)
+        if end is End.FAILED:
+            return WRONG_ANSWER, failure("WrongAnswer", detail)
+        if end is End.RAISED:
+            return RUNTIME_ERROR, detail
+        if end is End.MISSING:
+            return RUNTIME_ERROR, failure("MissingEntryPoint", f"the program defines no {detail!r}")
+        if end is End.UNREPRESENTABLE:
+            return WRONG_ANSWER, failure("Unrepresentable", str(detail))
+        if end is End.DIED:
+            return RUNTIME_ERROR, self._death(report, made)
+        if end is End.MISSED:
+            return RUNTIME_ERROR, failure("Timeout", "the test and the program never came to an end", None, "check")
+        return self._not_crossed(script, detail)
+
+    def _death(self, report: Report, made: int) -> list[Any]:
+        record, stdout, data = report
+        death = self.referee.death(record, stdout, data) or unfinished(results_of(data, made), made + 1, record)
+        return death or failure("Exited", "ended before the test did")
+
+    def _not_crossed(self, script: Script, why: str) -> Found:
+        """Something cannot be handed to the program: of the program's own making, or of the script's."""
+        with self.referee.deadline:
+            crosses = script.crosses()
+        if crosses:
+            return WRONG_ANSWER, failure("Unrepresentable", "the program's values nest too deeply")
+        raise CannotCross(f"its test hands something to the program that cannot cross to it, since {why}")
