@@ -50,6 +50,8 @@ class Turns:
     def give(self) -> None:
         """The program is asked something."""
         now = time.monotonic()
+        if now - self._since > _SOON:  # what it waited in its own turn is counted already
+            self._delayed = self._delay()
         self._passed, self._since = self._passed + now - self._since, now
         LAYOUT.pack_into(self._view, 0, self._passed, 0.0, 0.0)
 

@@ -152,7 +152,8 @@ def test_a_script_that_never_ends_is_a_time_out_and_the_next_program_is_judged(j
 
 
 def test_programs_that_sleep_in_every_run_have_one_time_for_all(judge: PoolSandbox) -> None:
-    problem = Problem("ask", "", [ScriptCase("for i in range(90):\n    if not f(i): raise AssertionError\n")] * 9, "f")
+    text = "for i in range(90):\n    if not f(i): raise AssertionError\n"
+    problem = Problem("ask", "", [ScriptCase(text)] * 9, "f", solutions=["def f(i): return True"])
     source = "import time\ntime.sleep(0.5)\nclass Yes:\n    def __bool__(self): return True\ndef f(i): return Yes()\n"
     began = time.monotonic()
     assert kind(judge, source, problem) is not None
