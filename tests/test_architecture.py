@@ -102,7 +102,7 @@ PEERS = {
     "vllm",
 }  # used, measured or shown beside us where installed, never needed
 MAY_SEED = {
-    "rltf_env.sandbox.cage.program",  # in the judge's own processes, so that a program is judged the same every time
+    "rltf_env.sandbox.cage.seeds",  # in the judge's own processes, so that a program is judged the same every time
     "agents.engines.vllm",  # gives back what vLLM took
 }
 MAKERS = (

@@ -27,7 +27,7 @@ try:
 except ImportError:  # not on Windows
     resource = None  # type: ignore[assignment]
 
-from rltf_env.sandbox.cage import folders, isolation, program, purity, together, trace, warmup
+from rltf_env.sandbox.cage import folders, isolation, program, purity, seeds, together, trace, warmup
 from rltf_env.sandbox.cage.clock import GUARD, LOOK, Clock, below, children, resident
 from rltf_env.sandbox.cage.entry import DUMPING, Packages, numbers
 from rltf_env.sandbox.cage.files import (
@@ -352,7 +352,9 @@ def serve(options: dict[str, Any], *, alone: bool, on_entry: Any, adopt: Any) ->
     for signal in DUMPING:
         faulthandler.register(signal, RESULT, all_threads=False, chain=True)
     sys.meta_path.append(Packages(options["packages"]))  # type: ignore[arg-type]
-    program.seed()
+    program.hide_own_frames()
+    seeds.install()
+    seeds.seed()
     gc.collect()
     warmup.settle()
     gc.freeze()
