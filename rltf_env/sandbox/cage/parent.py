@@ -103,7 +103,7 @@ class Cage:
     def _child(self, payload: bytes | memoryview) -> NoReturn:
         try:
             os.closerange(REQUESTS, REPLIES + 1)
-            source, packed, isolated = program.unpacked(payload)
+            source, packed, isolated, spare = program.unpacked(payload)
             cases = program.unpacked(packed)
             if self.options["trace"]:
                 os.ftruncate(LINES, len(source) + 2)
@@ -121,7 +121,7 @@ class Cage:
                 self._enter(code, cases[0])
             if not isolated and purity.pure(code, self.options["packages"]):
                 self._batch(code, cases)
-            self._each(code, cases)
+            self._each(code, cases, spare)
         finally:
             os._exit(70)
 
@@ -138,8 +138,8 @@ class Cage:
             resource.setrlimit(kind, limit)
         return code
 
-    def _each(self, code: Any, cases: list[tuple[str, Any]]) -> NoReturn:
-        """Runs none of the program: a fork for each case."""
+    def _each(self, code: Any, cases: list[tuple[str, Any]], spare: int) -> NoReturn:
+        """Runs none of the program: a fork for each case, until `spare` of them are late."""
         if not self.alone:
             self.adopt()
         most = self.options["program_seconds"]
@@ -164,7 +164,9 @@ class Cage:
             passed += record["wall"]
             size += len(outputs[-1][0]) + len(outputs[-1][1])
             used_up = spent > most or passed > 2 * most or size > 4 * self.options["output_bytes"]
-            if (record["end"] in ("cpu", "wall") and not together.wanted(case)) or used_up:
+            late = not record["end"] and record["seconds"] > self.cpu
+            spare -= late and not together.wanted(case)
+            if (record["end"] in ("cpu", "wall") and not together.wanted(case)) or used_up or not spare:
                 break
         write_all(REPORT, _packed(records, outputs))
         os._exit(0)
