@@ -30,6 +30,7 @@ from rltf_env.sandbox.pool.scheduler import Job, Scheduler, Seat, closed
 TRIES = 3
 STUCK = -getattr(signal, "SIGPROF", 0)  # how a process ends when the comparison of a program's values does not
 PATIENCE = 30.0  # seconds beyond all limits of a program after which its process is given up
+STARTING = 120.0  # seconds that a process may take to start
 PROCESS = Path(__file__).parents[1] / "referee" / "process.py"
 ENVIRONMENT = {
     "PATH": "/usr/local/bin:/usr/bin:/bin",
@@ -122,7 +123,7 @@ class Worker:
         elif isinstance(reply, messages.Judged | messages.Unjudgeable | messages.Failed):
             self._on_answer(reply)
         else:
-            raise SandboxError(f"the cage was lost: {reply}")
+            raise SandboxError(f"the cage was lost: {getattr(reply, 'error', reply)}")
 
     def _on_answer(self, reply: messages.Judged | messages.Unjudgeable | messages.Failed) -> None:
         job = self.scheduler.judged(self.seat, reply.number)
@@ -171,11 +172,14 @@ class Worker:
         channel, process = self.channel, self.process
         if channel is None or process is None:
             raise EOFError("the process has gone")
-        payload, watched = channel.receive(pulse.LOOK), None
+        begin, watched = time.monotonic(), None
+        payload = channel.receive(pulse.LOOK)
         while payload is None:
             watched = watched or pulse.Pulse(process.pid, children=self.backend == "forkserver")
             if self.seat.jobs and time.monotonic() - self.seat.since > self._longest():
                 raise Overdue("a process took longer than all limits of a program allow")
+            if not self.judge and time.monotonic() - begin > STARTING:
+                raise Hung("a process of the judge did not start")
             if watched.hung():
                 raise Hung(f"a process of the judge has not moved for {pulse.HUNG:g} s")
             if self.scheduler.closed:  # it was told to end, and had a moment for it

@@ -72,16 +72,20 @@ DOES = [
 def test_a_process_hangs_that_stands_still_and_no_other(impatient: None, source: str, hangs: bool) -> None:
     with subprocess.Popen([sys.executable, "-c", source]) as process:
         watched = pulse.Pulse(process.pid, children=False)
-        assert wait_until(watched.hung, 10 if hangs else 3) is hangs
-        process.kill()
+        try:
+            assert wait_until(watched.hung, 10 if hangs else 3) is hangs
+        finally:
+            process.kill()
 
 
 def test_one_that_is_stopped_hangs_whatever_its_children_do(impatient: None) -> None:
     source = "import os, signal\nif os.fork():\n    os.kill(os.getpid(), signal.SIGSTOP)\nwhile os.getppid() != 1: pass"
     with subprocess.Popen([sys.executable, "-c", source], start_new_session=True) as process:
         watched = pulse.Pulse(process.pid, children=True)
-        assert wait_until(watched.hung, 10)
-        os.killpg(process.pid, signal.SIGKILL)
+        try:
+            assert wait_until(watched.hung, 10)
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def test_a_caller_that_stood_still_itself_blames_nobody(impatient: None, monkeypatch: pytest.MonkeyPatch) -> None:
