@@ -23,6 +23,7 @@ try:
 except ImportError:  # not on Windows, where `per_case` does without
     resource = None  # type: ignore[assignment]
 
+from rltf_env.sandbox.cage.seeds import seed
 from rltf_env.sandbox.cage.session import Session, describe, failure_record
 from rltf_env.sandbox.cage.trace import trace_lines
 from rltf_env.sandbox.values import FILENAME, dump
@@ -65,13 +66,6 @@ def code_of(program: str | bytes) -> Any:
     return marshal.loads(program) if isinstance(program, bytes) else compile_program(program)
 
 
-def seed() -> None:
-    """Programs and tests draw the same numbers every time: the same input is judged the same."""
-    import random
-
-    random.seed(0)
-
-
 def warm_up() -> None:
     """Does once what is slow the first time in a process, so that forks inherit it; and what `site` would have done."""
     import _sitebuiltins
@@ -90,6 +84,24 @@ def warm_up() -> None:
 def unpacked(data: bytes | memoryview) -> Any:
     """What the trusted side sends into the cage, where nothing but C code reads it: quicker than JSON in a fresh process."""
     return marshal.loads(data)
+
+
+_set_limit, _limit = sys.setrecursionlimit, sys.getrecursionlimit
+_own_frames = [0]  # frames below the program's, which it knows nothing of
+_MOST_FRAMES = (1 << 31) - 1  # an int of C
+
+
+def hide_own_frames() -> None:
+    """Has the program's recursion limit counted from its own first frame on, as in a process of its own."""
+
+    def getrecursionlimit() -> int:
+        return _limit() - _own_frames[0]
+
+    def setrecursionlimit(limit: int, /) -> None:
+        more = isinstance(limit, int) and 0 < limit <= _MOST_FRAMES
+        _set_limit(min(limit + _own_frames[0], _MOST_FRAMES) if more else limit)
+
+    sys.getrecursionlimit, sys.setrecursionlimit = getrecursionlimit, setrecursionlimit
 
 
 def write_line(text: str, fd: int = RESULT, write: Any = os.write) -> None:
@@ -151,7 +163,8 @@ def _run(code: Any, ops: Any, emit: Any) -> int:
     module = ModuleType(name)
     module.__dict__.update(__builtins__=__builtins__, __file__="program.py")
     sys.modules[name] = module
-    sys.setrecursionlimit(DEPTH + depth() + 3)  # between here and a function that a test calls
+    _own_frames[0] = depth() + 3  # between the bottom and a function that a test calls
+    _set_limit(DEPTH + _own_frames[0])
     status = 0
     try:
         exec(code, module.__dict__)
@@ -191,8 +204,8 @@ def run_batch(code: Any, cases: Any, budget: float, seen: Any = None) -> NoRetur
         if number:
             dup2(stdin, 0)
             dup2(stdout, 1)
-            sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
-            sys.stdout = sys.__stdout__ = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+            sys.stdin = sys.__stdin__ = _standard(0, "r", "<stdin>")
+            sys.stdout = sys.__stdout__ = _standard(1, "w", "<stdout>")
             sys.path[:], sys.argv[:] = path, ["program.py"]
             seed()
         give(text)
@@ -206,6 +219,13 @@ def run_batch(code: Any, cases: Any, budget: float, seen: Any = None) -> NoRetur
         if after > budget:
             break
     exit(0)
+
+
+def _standard(fd: int, mode: str, name: str) -> Any:
+    """A standard stream as the interpreter makes it at its start: line ends are left as they are."""
+    stream = open(fd, mode, encoding="utf-8", newline="\n", closefd=False)  # noqa: SIM115
+    stream.buffer.raw.name, stream.mode = name, mode  # type: ignore[attr-defined]
+    return stream
 
 
 def give(text: str) -> None:

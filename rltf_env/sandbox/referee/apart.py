@@ -24,12 +24,12 @@ from rltf_env.sandbox.referee.failures import (
     unfinished,
 )
 from rltf_env.sandbox.referee.replay import Conclusion, End, Live, Operation, Recorded
+from rltf_env.sandbox.referee.runs import Report, is_late
 
 if TYPE_CHECKING:
     from rltf_env.sandbox.referee.script import Script
 
 MOST_RUNS = 200  # of one program on one script, where no program can be asked one thing after another
-Report = tuple[dict[str, Any], bytes, bytes]  # how a run ended, what it printed, what it returned
 NOT_RUN: Report = (
     {"status": 0, "seconds": 0.0, "wall": 0.0, "end": ""},
     b"",
@@ -110,9 +110,9 @@ class Apart:
             with self.referee.deadline:
                 plan = script.guess([*plan[: ended.made], *ended.detail], known)
             case = "", [step.packed for step in plan]
-            _, (report,), lines = self.referee.runner(source, marshal.dumps([case]), 1, True)
+            _, (report,), lines = self.referee.runner(source, marshal.dumps([case]), 1, True, 1)
             ran |= set(lines or ())
-            self.referee.count(report[0])
+            self.referee.budget.add(report)
             ended = self._recorded(script, plan, report)
         if isinstance(ended, list):
             return (RUNTIME_ERROR, ended), report, ran
@@ -121,20 +121,23 @@ class Apart:
     # -------------------------------------------------------------------------------------------------- step by step
 
     def _step_by_step(self, source: str, script: Script) -> tuple[Found, Report, set[int]]:
-        said, report, lines, flooded, ended = self._conversation(source, script)
-        if said is not None:
-            raise NoCode(said)
+        error, report, lines, flooded, ended = self._conversation(source, script)
+        if report is not None and is_late(report[0], self.options["case_seconds"]):
+            self.referee.bench.calm()  # what ran beside it may have been why
+            error, report, lines, flooded, ended = self._conversation(source, script)
+        if report is None:
+            raise NoCode(error)
         ran: set[int] = set(lines or ())
         if flooded:
             cap = self.options["output_bytes"]
             return (RUNTIME_ERROR, failure("OutputLimit", f"returned more than {cap} bytes")), report, ran
-        self.referee.count(report[0])
+        self.referee.budget.add(report)
         if isinstance(ended, dict):
             death = self.referee.death(*report) or unfinished([ended] if ended else [], 2, report[0])
             return (RUNTIME_ERROR, death or failure("Exited", "left no result")), report, ran
         return self._found(script, ended, report, 0), report, ran
 
-    def _conversation(self, source: str, script: Script) -> Any:
+    def _conversation(self, source: str, script: Script) -> tuple[Any, Report | None, list[int] | None, bool, Any]:
         """The script and a live program: why it has no code, its report, lines that ran, whether it said too much, how it ended.
 
         That is a conclusion, or what became of the program if it was not ready to be asked.
@@ -158,8 +161,7 @@ class Apart:
 
     def _used_up(self) -> list[Any] | None:
         """Why the program may not be run again, if it may not."""
-        most = self.options["program_seconds"]
-        which = "cpu" if self.referee.spent > most else "wall" if self.referee.passed > 2 * most else ""
+        which = self.referee.budget.over
         return failure("Timeout", f"over the limit of {which} time of all cases", None, which) if which else None
 
     # ------------------------------------------------------------------------------------------------------- results

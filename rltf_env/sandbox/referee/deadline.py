@@ -6,6 +6,8 @@ import signal
 import warnings
 from typing import Any
 
+from rltf_env.sandbox.cage import seeds
+
 try:
     import resource
 except ImportError:  # not on Windows
@@ -20,7 +22,7 @@ class Deadline:
     """Limits what the trusted side does with values that a program made, in CPU time: what else the machine does is not counted.
 
     After `seconds`, all blocks together, `Stuck` is raised. Where that is not heard, since a single C function runs on and on, a
-    signal ends this process two seconds later: the caller knows by it that the program is to blame (`_pool.STUCK`).
+    signal ends this process two seconds later: the caller knows by it that the program is to blame (`pool.worker.STUCK`).
     """
 
     def __init__(self, seconds: float) -> None:
@@ -46,6 +48,7 @@ def prepare(output_bytes: int) -> None:
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
         most = (2 << 30) + 64 * output_bytes
         resource.setrlimit(resource.RLIMIT_AS, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+    seeds.install()  # tests draw random numbers, too
     warnings.simplefilter("ignore")  # a test's bad escapes are its author's, and nobody reads them here
     if hasattr(signal, "SIGVTALRM"):
         signal.signal(signal.SIGVTALRM, _on_alarm)

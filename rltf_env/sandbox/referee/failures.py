@@ -45,10 +45,6 @@ class NoCode(Exception):
         self.record = record
 
 
-class Late(Exception):
-    """The program took longer than it may, and something beside it may have been why: it is to be judged alone."""
-
-
 def failure(kind: str, message: str = "", line: int | None = None, detail: str = "", bases: Any = ()) -> list[Any]:
     """A failure as the caller gets it. The message may be the program's: of limited length, and fit for a terminal."""
     message = message[:MESSAGE]

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import marshal
 import os
-import re
 import signal
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 from rltf_env.compare import text_matches, value_matches
-from rltf_env.sandbox.referee.apart import NOT_RUN, Apart, Report
+from rltf_env.sandbox.board import Note
+from rltf_env.sandbox.referee.apart import NOT_RUN, Apart
 from rltf_env.sandbox.referee.deadline import Deadline, Stuck
 from rltf_env.sandbox.referee.failures import (
     PASSED,
@@ -23,7 +24,6 @@ from rltf_env.sandbox.referee.failures import (
     SYNTAX_ERROR,
     WRONG_ANSWER,
     BadProblem,
-    Late,
     NoCode,
     NotApart,
     failure,
@@ -34,16 +34,11 @@ from rltf_env.sandbox.referee.failures import (
     unfinished,
 )
 from rltf_env.sandbox.referee.replay import operation
+from rltf_env.sandbox.referee.runs import Bench, Budget, Report, Runner, Runs, is_late
 from rltf_env.sandbox.referee.script import Script
 from rltf_env.sandbox.referee.ways import Way, Ways
 from rltf_env.sandbox.values import Unrepresentable, decode
 
-_BOUNDARY = re.compile(
-    rb'^{"case": (\d{1,6}), "out": (\d{1,12}), "cpu": (\d{1,6}\.\d{6}), "status": (-?\d{1,12})}\n', re.MULTILINE
-)
-_NO_MEMORY = b'"kind": "MemoryError"'
-
-Runner = Callable[[str, bytes, int, bool], tuple[Any, list[Report], Any]]  # program, cases, their number, isolated?
 Result = list[Any]  # outcome, failure (kind, message, line, detail, bases) or None, seconds, stdout
 
 
@@ -54,7 +49,7 @@ class Pending(NamedTuple):
 
 
 class Problem:
-    """What the referee knows of a problem: built once, from the plain data that `_wire.problem` makes."""
+    """What the referee knows of a problem: built once, from the plain data that `pool.wire.encoded_problem` makes."""
 
     def __init__(self, data: dict[str, Any]) -> None:
         self.kinds = [case[0] for case in data["cases"]]
@@ -122,26 +117,31 @@ def _checker(source: str | None) -> Any:
 
 
 class Referee:
-    """Judges programs with a runner. Options as in `pool/options.py`."""
+    """Judges programs.
 
-    def __init__(self, runner: Runner, options: dict[str, Any]) -> None:
+    Args:
+        runner: runs them, see `launch.runner`.
+        options: as in `pool/options.py`.
+        note: this referee's place on the board.
+        calm: returns when no other referee runs a program, until the present one is judged.
+    """
+
+    def __init__(self, runner: Runner, options: dict[str, Any], note: Note, calm: Callable[[], None]) -> None:
         self.runner, self.options = runner, options
+        self.bench = Bench(runner, options, note, calm)
         self.apart = Apart(self)
         self.deadline = Deadline(0.0)  # what comparing the values of the present program may still take
-        self.spent = self.passed = 0.0  # CPU time that the present program took, and that with its idle time
-        self.alone = False  # nothing is beside the present program
+        self.budget = Budget(options)  # what running it may
 
-    def judge(self, source: str, problem: Problem, *, alone: bool = False) -> dict[str, Any]:
-        """The results of all cases and the lines that ran, and how scripts were judged; see `_judge_apart` for the rest."""
+    def judge(self, source: str, problem: Problem) -> dict[str, Any]:
+        """The results of all cases and the lines that ran, and how scripts were judged."""
         ways = problem.choose(self.options)
         try:
-            reply = self._judge_apart(source, problem.apart, alone=alone) if problem.apart else None
+            reply = self._judge_apart(source, problem.apart) if problem.apart else None
         except NotApart:
             if not self._put_together(problem, ways):
                 raise
-            return self.judge(source, problem, alone=alone)
-        if reply is not None and "results" not in reply:
-            return reply
+            return self.judge(source, problem)
         if reply is not None and ways.unproven and reply["results"][0][0] != SYNTAX_ERROR:
             self._settle(problem, ways, reply["results"])
         if ways.together:
@@ -166,7 +166,7 @@ class Referee:
         """True if a reference passes a script apart."""
         alone = Problem({**problem.data, "cases": [problem.cases[index]]})
         try:
-            return self._judge_apart(source, alone, alone=True)["results"][0][0] == PASSED
+            return self._judge_apart(source, alone)["results"][0][0] == PASSED
         except BadProblem:
             return False
 
@@ -198,49 +198,34 @@ class Referee:
         lines = sorted(ran) if self.options["trace"] else None
         return {"results": results, "lines": lines, "way": way, "unguarded": unguarded}
 
-    def _judge_apart(self, source: str, problem: Problem, *, alone: bool = False) -> dict[str, Any]:
-        """The results of all cases and the lines that ran; or that it has to be judged again, with nothing beside it.
-
-        A program that came to its end, but took longer than it may, may have been slowed down by what ran beside it.
-        """
-        count = len(problem.cases)
+    def _judge_apart(self, source: str, problem: Problem) -> dict[str, Any]:
+        """The results of all cases, and the lines that ran if they were asked for."""
         self.deadline = Deadline(self.options["check_seconds"])
-        self.spent, self.passed, self.alone = 0.0, 0.0, alone
         try:
-            reports, lines = self._reports(source, problem, count)
-            return self._results(source, problem, reports, lines)
+            return self._results(source, problem, *self._reports(source, problem))
         except NoCode as error:
             failed = syntax_failure(error.record, source)
             lines = [] if self.options["trace"] else None
-            return {"results": [[SYNTAX_ERROR, failed, 0.0, ""]] * count, "lines": lines}
-        except Late:
-            return {"again": True}
+            return {"results": [[SYNTAX_ERROR, failed, 0.0, ""]] * len(problem.cases), "lines": lines}
 
-    def _reports(self, source: str, problem: Problem, count: int) -> tuple[list[Report], Any]:
-        """What became of each case in one go, where there is anything to do in one."""
-        live = [self.apart.live(problem.script(i)) for i in range(count) if problem.kinds[i] == "script"]
-        if problem.request is None or live != problem.live:
-            problem.request = marshal.dumps([self._plan(problem, index) for index in range(count)])
-            problem.live = live
-        if len(live) == count and all(live):
-            return [NOT_RUN] * count, [] if self.options["trace"] else None
-        said, reports, lines = self._run(source, problem, count)
-        if said is not None:
-            raise NoCode(said)
-        for record, _, _ in reports:
-            self.count(record)
-        return reports, lines
-
-    def count(self, record: dict[str, Any]) -> None:
-        """Adds what a run took to what the program took. One that was late is run again, unless nothing was beside it."""
-        if not self.alone and self._late(record):
-            raise Late
-        self.spent += record["seconds"]
-        self.passed += record["wall"]
-
-    def _results(self, source: str, problem: Problem, reports: list[Report], lines: Any) -> dict[str, Any]:
+    def _reports(self, source: str, problem: Problem) -> tuple[list[Report], set[int]]:
+        """What became of each case in one go, where there is anything to do in one. Raises NoCode."""
         count = len(problem.cases)
-        ran, results = set(lines or ()), []
+        live = [self.apart.live(problem.script(i)) for i in range(count) if problem.kinds[i] == "script"]
+        if live != problem.live:
+            problem.request, problem.live = None, live
+        runs = Runs(self.bench, source, count, partial(self._request, problem))
+        self.budget = runs.budget
+        if len(live) == count and all(live):
+            return [NOT_RUN] * count, set()
+        error = runs.finish()
+        if error is not None:
+            raise NoCode(error)
+        return runs.reports, runs.lines
+
+    def _results(self, source: str, problem: Problem, reports: list[Report], lines: set[int]) -> dict[str, Any]:
+        count = len(problem.cases)
+        ran, results = set(lines), []
         for index, report in enumerate(reports):
             result, more = self._case(source, problem, index, report)
             ran |= more
@@ -249,47 +234,15 @@ class Referee:
                 break
         rest = failure("NotRun", "an earlier case used up what the program had")
         results += [[RUNTIME_ERROR, rest, 0.0, ""] for _ in range(count - len(results))]
-        return {"results": results, "lines": None if lines is None else sorted(ran)}
+        return {"results": results, "lines": sorted(ran) if self.options["trace"] else None}
 
-    def _run(self, source: str, problem: Problem, count: int) -> tuple[Any, list[Report], Any]:
-        """What became of each case. Cases of a pure program may have run in one process, as far as nothing went wrong there."""
-        said, reports, lines = self.runner(source, problem.request or b"", count, self.options["isolate"])
-        if said != "batch":
-            return said, reports, lines
-        done = self._split(reports[0], count)
-        over = reports[0][0]["end"] in ("cpu", "wall")
-        if over and len(done) < count:
-            done.append((reports[0][0], b"", reports[0][2]))
-        if over or len(done) == count:
-            return None, done, lines
-        rest = marshal.dumps([self._plan(problem, index) for index in range(len(done), count)])
-        said, reports, more = self.runner(source, rest, count - len(done), True)
-        return said, done + reports, lines if lines is None else sorted({*lines, *(more or ())})
-
-    def _split(self, report: Report, count: int) -> list[Report]:
-        """The cases that a process came to the end of, one after the other. None if together they took longer than one may.
-
-        One that ran out of memory may have done so for what those before it left: from there on, each is to have its own process.
-        """
-        record, stdout, data = report
-        done: list[Report] = []
-        if not record["end"] and record["seconds"] > self.options["case_seconds"]:
-            return done
-        start = at = 0
-        for match in _BOUNDARY.finditer(data):
-            number, size, cpu, status = int(match[1]), int(match[2]), float(match[3]), int(match[4])
-            if number != len(done) or number >= count or not at <= size <= len(stdout):
-                break
-            if number and data.find(_NO_MEMORY, start, match.start()) >= 0:
-                break
-            seconds = min(cpu, record["seconds"])
-            own = {**record, "status": (status & 0xFF) << 8, "seconds": seconds, "wall": seconds, "end": ""}
-            done.append((own, stdout[at:size], data[start : match.start()]))
-            start, at = match.end(), size
-        return done
-
-    def _late(self, record: dict[str, Any]) -> bool:
-        return not record["end"] and record["seconds"] > self.options["case_seconds"]
+    def _request(self, problem: Problem, indices: range) -> bytes:
+        """What the cage is asked to do in some cases. That in all of them is made once."""
+        if len(indices) < len(problem.cases):
+            return marshal.dumps([self._plan(problem, index) for index in indices])
+        if problem.request is None:
+            problem.request = marshal.dumps([self._plan(problem, index) for index in indices])
+        return problem.request
 
     def _plan(self, problem: Problem, index: int) -> tuple[str, Any]:
         """What the program is given in a case: standard input, and what is asked of it."""
@@ -375,7 +328,7 @@ class Referee:
             return failure("MemoryLimit", "its processes together held too much memory", line, bases=("MemoryError",))
         if record["end"] == "stopped":
             return failure("ForbiddenCall", "stopped the process that it came from", line)
-        if record["end"] or self._late(record):
+        if record["end"] or is_late(record, self.options["case_seconds"]):
             which = record["end"] or "cpu"
             return failure("Timeout", f"over the limit of {which} time", line, which)
         status = record["status"]

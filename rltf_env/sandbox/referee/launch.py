@@ -24,7 +24,12 @@ class Unclean(Exception):
 
 
 def runner(options: dict[str, Any], alert: Alert) -> tuple[Any, Any, list[str]]:
-    """The runner that `options["backend"]` asks for, what to tell the programs that are to come, the layers in force."""
+    """The runner that `options["backend"]` asks for, what to tell the programs that are to come, the layers in force.
+
+    `run(source, cases, count, isolated, spare)` runs a program on so many cases: each in a process of its own if it is
+    `isolated`, until `spare` of them have come to an end too late. It returns why the program has no code, or "batch" if
+    all ran in one process; the reports; the lines that ran.
+    """
     if options["backend"] == "subprocess":
         from rltf_env.sandbox.cage import per_case
 
@@ -91,13 +96,13 @@ class Forks:
         self.pipes: Any = None  # both are made when the cage is, so that it has nothing of them
         self.turns: Any = None
 
-    def __call__(self, source: str, cases: bytes, count: int, isolated: bool = False) -> Any:
+    def __call__(self, source: str, cases: bytes, count: int, isolated: bool = False, spare: int = 2) -> Any:
         """What became of a program: why it has no code, or "batch"; a report for each case; the lines that ran."""
         compiled = self._compiler.answer(source)
         if isinstance(compiled, dict):
             return compiled, [], [] if self.options["trace"] else None
         self._files.empty()
-        self._request(source, compiled, cases, count, isolated)
+        self._request(source, compiled, cases, count, isolated, spare)
         record = self._record()
         lines = self._files.ran(source) if self.options["trace"] else None
         said = content(self._files.report)
@@ -121,7 +126,7 @@ class Forks:
         self._files.empty()
         self.pipes.clear()
         self.turns.reset()
-        self._request(source, compiled, marshal.dumps([("", LIVE)]), 1, True)
+        self._request(source, compiled, marshal.dumps([("", LIVE)]), 1, True, 1)
         leave = False
         try:
             talk = Conversation(self.pipes, self.turns, self.options["output_bytes"], self._wait)
@@ -138,8 +143,8 @@ class Forks:
             return unpack(said)[0][0], None, lines, False
         return None, (record, *self._files.output()), lines, talk.flooded
 
-    def _request(self, source: str, compiled: Any, cases: bytes, count: int, isolated: bool) -> None:
-        request = marshal.dumps((source if self.options["trace"] else compiled or source, cases, isolated))
+    def _request(self, source: str, compiled: Any, cases: bytes, count: int, isolated: bool, spare: int) -> None:
+        request = marshal.dumps((source if self.options["trace"] else compiled or source, cases, isolated, spare))
         write_frame(self._to_cage, count.to_bytes(4, "little") + request)
 
     def _record(self) -> dict[str, Any]:
