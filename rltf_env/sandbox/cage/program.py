@@ -10,11 +10,13 @@ dead; whatever a program does to this code, it can only harm its own results.
 from __future__ import annotations
 
 import errno
+import gc
 import json
 import marshal
 import os
 import sys
 import time
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any, NoReturn
 
@@ -23,6 +25,7 @@ try:
 except ImportError:  # not on Windows, where `per_case` does without
     resource = None  # type: ignore[assignment]
 
+from rltf_env.sandbox.cage.purity import finishes_late, mentions
 from rltf_env.sandbox.cage.trace import trace_lines
 from rltf_env.sandbox.values import FILENAME, MESSAGE, Unrepresentable, decode, dump, quote, type_name
 
@@ -287,7 +290,7 @@ def _run(code: Any, ops: Any, emit: Any) -> int:
     module.__dict__.update(__builtins__=__builtins__, __file__="program.py")
     sys.modules[name] = module
     sys.setrecursionlimit(DEPTH + depth() + 3)  # between here and a function that a test calls
-    status = 0
+    late, status = finishes_late(code), 0
     try:
         exec(code, module.__dict__)
         emit('{"ok": 1}')
@@ -302,7 +305,7 @@ def _run(code: Any, ops: Any, emit: Any) -> int:
     if ops is not None:
         flush()
         return 0
-    return _finish(module, emit) or status
+    return _finish(module, emit, late) or status
 
 
 def run_batch(code: Any, cases: Any, budget: float, seen: Any = None) -> NoReturn:
@@ -318,7 +321,7 @@ def run_batch(code: Any, cases: Any, budget: float, seen: Any = None) -> NoRetur
         os.dup2,
     )  # a process's clock is coarse under RLIMIT_CPU
     stdin, stdout = os.dup(0), os.dup(1)
-    path = list(sys.path)
+    late, streams = finishes_late(code), _streams(mentions(code, "stderr"))
     if seen is not None:
         trace_lines(seen)
     before = clock()
@@ -326,21 +329,44 @@ def run_batch(code: Any, cases: Any, budget: float, seen: Any = None) -> NoRetur
         if number:
             dup2(stdin, 0)
             dup2(stdout, 1)
-            sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
-            sys.stdout = sys.__stdout__ = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-            sys.path[:], sys.argv[:] = path, ["program.py"]
+            streams()
+            sys.set_int_max_str_digits(0)
             seed()
         give(text)
         status = _run(code, ops, emit)
+        size = fstat(1).st_size
         if ops is not None:
             sys.modules.pop("program").__dict__.clear()  # functions and the names around them hold each other
+            if late:
+                _drop(size)
         after = clock()
-        size = fstat(1).st_size
         emit(f'{{"case": {number}, "out": {size}, "cpu": {after - before:.6f}, "status": {status}}}')
         before = after
         if after > budget:
             break
     exit(0)
+
+
+def _streams(errors: bool) -> Callable[[], None]:
+    """What makes the standard streams anew, as Python makes them; standard error only if the program may have changed it."""
+    kinds = [("stdin", 0, "r", "strict"), ("stdout", 1, "w", "strict"), ("stderr", 2, "w", "backslashreplace")]
+
+    def renew() -> None:
+        for name, fd, mode, on_error in kinds[: 3 if errors else 2]:
+            stream = open(fd, mode, -1, "utf-8", on_error, "\n", False)  # noqa: SIM115
+            stream.buffer.raw.name = f"<{name}>"  # type: ignore[attr-defined]
+            setattr(sys, name, stream)
+            setattr(sys, f"__{name}__", stream)
+
+    return renew
+
+
+def _drop(size: int) -> None:
+    """Drops what a case left that holds itself. What that prints belongs to no case: alone, it would not have come to it."""
+    gc.collect()
+    flush()
+    os.ftruncate(1, size)
+    os.lseek(1, size, os.SEEK_SET)
 
 
 def give(text: str) -> None:
@@ -361,8 +387,11 @@ def flush() -> None:
             pass
 
 
-def _finish(module: ModuleType, emit: Any) -> int:
-    """What the interpreter does at its end: threads are joined, exit functions called, what the program holds is dropped."""
+def _finish(module: ModuleType, emit: Any, late: bool) -> int:
+    """What the interpreter does at its end: threads are joined, exit functions called, what the program holds is dropped.
+
+    What holds itself is dropped too, where the program could notice (`late`).
+    """
     threading = sys.modules.get("threading")
     atexit = sys.modules.get("atexit")
     status = 0
@@ -377,6 +406,8 @@ def _finish(module: ModuleType, emit: Any) -> int:
     flush()
     try:
         module.__dict__.clear()
+        if late:
+            gc.collect()
     except BaseException:
         pass
     flush()
