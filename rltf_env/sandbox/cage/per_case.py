@@ -34,7 +34,7 @@ class Spawner:
         self.options = options
         self.cpu = options["case_seconds"]
         self.hard = self.cpu + max(0.25 * self.cpu, 0.1)
-        self.user = 60_000 + os.getpid() % 5_000
+        self.user = _free_user()
         self.layers: list[str] = []
 
     def run(self, source: str, cases: bytes, count: int, isolated: bool = False) -> Any:
@@ -157,6 +157,14 @@ def runner(options: dict[str, Any]) -> tuple[Any, list[str]]:
     spawner = Spawner(options)
     spawner.run("pass", marshal.dumps([("", None)]), 1)
     return spawner.run, spawner.layers
+
+
+def _free_user() -> int:
+    if not LINUX:
+        return 0
+    from rltf_env.sandbox.cage import isolation
+
+    return isolation.free_user()
 
 
 def _read(file: Any, most: int) -> bytes:

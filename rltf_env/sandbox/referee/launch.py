@@ -39,7 +39,8 @@ def _forks(options: dict[str, Any], alert: Alert) -> tuple[Any, Any, list[str]]:
     files = Files()
     requests, to_cage = os.pipe()
     from_cage, replies = os.pipe()
-    layers, user = isolation.enter_namespaces(options["without"]), 60_000 + os.getpid() % 5_000
+    user = isolation.free_user()
+    layers = isolation.enter_namespaces(options["without"])
     folder = options["folder"]
     os.mkdir(folder, 0o700)
     inode = os.fstat(replies).st_ino
