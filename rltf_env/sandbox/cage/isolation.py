@@ -367,14 +367,15 @@ def confine(options: dict[str, Any], layers: list[str], packages: list[str], use
     ]
     for name, apply in steps:
         left_out = name in options["without"] or (name == "uid" and "caps" in options["without"])
+        if name == "seccomp":  # after it, nothing may hide from the processes that watch it
+            with contextlib.suppress(OSError):
+                Libc().prctl(SET_DUMPABLE, 0)
         if left_out or not _sensible(name, layers, shown, options["backend"]):
             if name == "uid":
                 drop_capabilities()
             continue
         with contextlib.suppress(OSError):
             layers.append(apply() or name)
-    with contextlib.suppress(OSError):
-        Libc().prctl(SET_DUMPABLE, 0)
     return layers
 
 
@@ -405,7 +406,10 @@ def _open_to_all(path: str) -> bool:
 def _common_limits(options: dict[str, Any]) -> None:
     """Limits that bind the warm parent as well; the others are set in each program."""
     count = options["processes"] + 2  # the warm parent, and the process that compiled the program
-    for what, limit in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_NOFILE, 256), (resource.RLIMIT_NPROC, count)):
+    limits = [(resource.RLIMIT_CORE, 0), (resource.RLIMIT_NOFILE, 256), (resource.RLIMIT_NPROC, count)]
+    if hasattr(resource, "RLIMIT_SIGPENDING"):  # counted for each user, as processes are
+        limits.append((resource.RLIMIT_SIGPENDING, 256))
+    for what, limit in limits:
         hard = resource.getrlimit(what)[1]
         limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
         resource.setrlimit(what, (limit, limit))

@@ -110,18 +110,19 @@ class Spawner:
         self.layers = said["layers"]
         return said, (record, output, results), {line for line, seen in enumerate(lines) if seen}
 
-    def _watch(self, process: subprocess.Popen[bytes], tests: int = 1) -> dict[str, Any]:
-        from rltf_env.sandbox.cage.clock import GUARD, Clock
+    def _watch(self, process: subprocess.Popen[bytes]) -> dict[str, Any]:
+        from rltf_env.sandbox.cage.clock import GUARD, Clock, cpu_of
 
         end, usage, clock = "", None, Clock(process.pid, str(process.pid) if LINUX else "")
-        longest = self.options["wall_seconds"] * tests + 0.3  # the interpreter's own start
+        before = cpu_of("self", children=True)
+        longest = self.options["wall_seconds"] + 0.3  # the interpreter's own start
         while usage is None and not end:
             usage = _reap(process, LOOK)
             if usage is not None:
                 break
             clock.due()
             clock.look()
-            if clock.cpu >= self.hard * tests:
+            if max(clock.cpu, self._together() - before) >= self.hard:
                 end = "cpu"
             elif clock.cpu + clock.idle >= longest or clock.passed >= GUARD * longest:
                 end = "wall"
@@ -138,9 +139,16 @@ class Spawner:
 
     def _held(self) -> int:
         """Bytes of memory that all processes of the program hold, some for each interpreter aside."""
-        from rltf_env.sandbox.cage.clock import below, resident
+        from rltf_env.sandbox.cage.clock import below, buffers, resident
 
-        return sum(max(resident(pid) - INTERPRETER, 0) for pid in below("self"))
+        everybody = below("self")
+        return sum(max(resident(pid) - INTERPRETER, 0) for pid in everybody) + buffers(everybody)
+
+    def _together(self) -> float:
+        """CPU seconds of all processes that came from this one, those that have ended too."""
+        from rltf_env.sandbox.cage.clock import below, cpu_of
+
+        return sum(map(cpu_of, below("self"))) + cpu_of("self", children=True) if LINUX else 0.0
 
 
 def runner(options: dict[str, Any]) -> tuple[Any, list[str]]:

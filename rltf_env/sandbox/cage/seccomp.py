@@ -10,7 +10,7 @@ import struct
 
 from rltf_env.sandbox.cage.libc import NO_NEW_PRIVS, Libc
 
-SET_SECCOMP = 22  # an order to prctl(2)
+SET_SECCOMP, SET_DUMPABLE = 22, 4  # orders to prctl(2)
 # Numbers of system calls: (x86_64, aarch64). Those above 424 are the same everywhere.
 
 _CALLS: dict[str, tuple[int | None, int]] = {
@@ -23,7 +23,7 @@ _CALLS: dict[str, tuple[int | None, int]] = {
     "mq_open": (240, 180), "memfd_create": (319, 279), "memfd_secret": (447, 447),
     "fcntl": (72, 25), "ioctl": (16, 29), "socketpair": (53, 199), "setsockopt": (54, 208), "bind": (49, 200),
     "connect": (42, 203), "listen": (50, 201), "sendto": (44, 206), "sendmsg": (46, 211), "sendmmsg": (307, 269),
-    "vmsplice": (278, 75), "io_setup": (206, 0), "inotify_init": (253, None), "inotify_init1": (294, 26),
+    "prctl": (157, 167), "vmsplice": (278, 75), "io_setup": (206, 0), "inotify_init": (253, None), "inotify_init1": (294, 26),
     "sched_setaffinity": (203, 122), "sched_setscheduler": (144, 119), "sched_setparam": (142, 118),
     "sched_setattr": (314, 274), "setpriority": (141, 140), "ioprio_set": (251, 30),
     "mbind": (237, 235), "set_mempolicy": (238, 237), "migrate_pages": (256, 238), "move_pages": (279, 239),
@@ -106,6 +106,14 @@ def _program(own_pid: int | None, marks: bool) -> list[Line]:
     lines += [(equal, 0, 4, NUMBERS["clone"]), argument, (any_bit, 0, 1, _NEW_NAMESPACES), refuse, (load, 0, 0, 0)]
     lines += [(equal, 0, 4, NUMBERS["prlimit64"]), argument, (equal, 1, 0, 0), refuse, (load, 0, 0, 0)]
     lines += _sockets(refuse)
+    lines += [
+        (equal, 0, 6, NUMBERS["prctl"]),
+        argument,
+        (equal, 0, 3, SET_DUMPABLE),
+        (load, 0, 0, 24),
+        (equal, 1, 0, 1),
+    ]
+    lines += [refuse, (load, 0, 0, 0)]  # a program that hides its entries in /proc hides its memory
     for name, orders in _ORDERS.items():
         answer = refuse if name == "fcntl" else (leave, 0, 0, _ERRNO | errno.ENOTTY)
         known = [(equal, len(orders) - at, 0, order) for at, order in enumerate(orders)]
