@@ -27,8 +27,8 @@ try:
 except ImportError:  # not on Windows
     resource = None  # type: ignore[assignment]
 
-from rltf_env.sandbox.cage import folders, isolation, program, purity, trace, warmup
-from rltf_env.sandbox.cage.clock import GUARD, LOOK, Clock, below, buffers, children, cpu_of, resident
+from rltf_env.sandbox.cage import folders, isolation, program, purity, streams, trace, warmup
+from rltf_env.sandbox.cage.clock import GUARD, LOOK, Clock, below, children, cpu_of, hold_too_much, resident
 from rltf_env.sandbox.cage.entry import DUMPING, Packages, numbers
 from rltf_env.sandbox.cage.files import (
     BATCH,
@@ -188,7 +188,7 @@ class Cage:
         try:
             stdin, ops = case
             if stdin:
-                program.give(stdin)
+                streams.give(stdin)
             seen = trace.map_lines(LINES) if self.options["trace"] else None
             os.closerange(REPORT, LAST + 1)  # with what `map_lines` opened
             self.on_entry()
@@ -236,7 +236,7 @@ class Cage:
         everybody = self._everybody()
         if sum(map(cpu_of, everybody)) + self._ended() - before >= limit:
             return "cpu"
-        return "memory" if self._held(everybody) > self.options["memory_mb"] << 20 else ""
+        return "memory" if hold_too_much(everybody, self.own, self.options["memory_mb"] << 20) else ""
 
     def _everybody(self) -> list[str]:
         """The processes of the program, by their numbers in `/proc`."""
@@ -246,10 +246,6 @@ class Cage:
     def _ended(self) -> float:
         """CPU seconds of processes that have ended and had no parent left but this one, or the first of the namespace."""
         return sum(cpu_of(each, children=True) for each in {self.shown, _me()} - {""})
-
-    def _held(self, everybody: list[str]) -> int:
-        """Bytes of memory that processes hold, what each shares with the warm parent aside, and that the kernel holds for them."""
-        return sum(max(resident(each) - self.own, 0) for each in everybody) + buffers(everybody)
 
     def _shown(self, pid: int) -> str:
         """The number of a child in `/proc`, which may be that of another PID namespace."""

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 LOOK = 0.1  # seconds between looks at a process that is still running
-INTERPRETER = 32 << 20  # bytes of memory that Python takes
+INTERPRETER = 32 << 20  # bytes of memory that Python takes, in each process of a program
 LINUX = sys.platform.startswith("linux")
 FILES = (("stdin", "w+b"), ("stdout", "w+b"), ("result", "w+b"), ("lines", "r+b"))  # in the folder of a case
 
@@ -111,7 +111,7 @@ class Spawner:
         return said, (record, output, results), {line for line, seen in enumerate(lines) if seen}
 
     def _watch(self, process: subprocess.Popen[bytes]) -> dict[str, Any]:
-        from rltf_env.sandbox.cage.clock import GUARD, Clock, cpu_of
+        from rltf_env.sandbox.cage.clock import GUARD, Clock, below, cpu_of, hold_too_much
 
         end, usage, clock = "", None, Clock(process.pid, str(process.pid) if LINUX else "")
         before = cpu_of("self", children=True)
@@ -126,7 +126,7 @@ class Spawner:
                 end = "cpu"
             elif clock.cpu + clock.idle >= longest or clock.passed >= GUARD * longest:
                 end = "wall"
-            elif LINUX and self._held() > self.options["memory_mb"] << 20:
+            elif LINUX and hold_too_much(below("self"), INTERPRETER, self.options["memory_mb"] << 20):
                 end = "memory"
         if usage is None:
             process.send_signal(getattr(signal, "SIGABRT", signal.SIGTERM))
@@ -136,13 +136,6 @@ class Spawner:
         _kill_group(process.pid)
         status, seconds = usage or (signal.SIGTERM, 0.0)
         return {"status": status, "seconds": seconds, "wall": seconds + clock.idle, "end": end}
-
-    def _held(self) -> int:
-        """Bytes of memory that all processes of the program hold, some for each interpreter aside."""
-        from rltf_env.sandbox.cage.clock import below, buffers, resident
-
-        everybody = below("self")
-        return sum(max(resident(pid) - INTERPRETER, 0) for pid in everybody) + buffers(everybody)
 
     def _together(self) -> float:
         """CPU seconds of all processes that came from this one, those that have ended too."""
@@ -227,7 +220,7 @@ def _main(folder: Path) -> None:
         package = types.ModuleType(name)
         package.__path__ = [str(path)]
         sys.modules[name] = package
-    from rltf_env.sandbox.cage import entry, program, purity, together, trace
+    from rltf_env.sandbox.cage import entry, program, purity, streams, trace
 
     source, cases, options, user = program.unpacked((folder / "request").read_bytes())
     result = os.open(folder / "result", os.O_WRONLY | os.O_APPEND)
@@ -252,8 +245,8 @@ def _main(folder: Path) -> None:
         entry.become_program(result, options)
         if batch:
             program.run_batch(code, cases, options["case_seconds"] / 4 + time.thread_time(), seen)
-        program.give(cases[0][0])
-        (together if together.wanted(cases[0]) else program).run_case(code, cases[0][1], seen)
+        streams.give(cases[0][0])
+        program.run_case(code, cases[0][1], seen)
     finally:
         os._exit(70)
 

@@ -16,7 +16,6 @@ import marshal
 import os
 import sys
 import time
-from collections.abc import Callable
 from types import ModuleType
 from typing import Any, NoReturn
 
@@ -25,7 +24,7 @@ try:
 except ImportError:  # not on Windows, where `per_case` does without
     resource = None  # type: ignore[assignment]
 
-from rltf_env.sandbox.cage import stack
+from rltf_env.sandbox.cage import stack, streams
 from rltf_env.sandbox.cage.purity import finishes_late, mentions
 from rltf_env.sandbox.cage.trace import trace_lines
 from rltf_env.sandbox.values import FILENAME, MESSAGE, Unrepresentable, decode, dump, quote, type_name
@@ -339,7 +338,7 @@ def run_batch(code: Any, cases: Any, budget: float, seen: Any = None) -> NoRetur
         os.dup2,
     )  # a process's clock is coarse under RLIMIT_CPU
     stdin, stdout = os.dup(0), os.dup(1)
-    late, streams = finishes_late(code), _streams(mentions(code, "stderr"))
+    late, renew = finishes_late(code), streams.maker(mentions(code, "stderr"))
     if seen is not None:
         trace_lines(seen)
     before = clock()
@@ -347,54 +346,24 @@ def run_batch(code: Any, cases: Any, budget: float, seen: Any = None) -> NoRetur
         if number:
             dup2(stdin, 0)
             dup2(stdout, 1)
-            streams()
+            renew()
             sys.set_int_max_str_digits(0)
             seed()
-        give(text)
+        streams.give(text)
         status = _run(code, ops, emit)
         size = fstat(1).st_size
         if ops is not None:
             sys.modules.pop("program").__dict__.clear()  # functions and the names around them hold each other
             if late:
-                _drop(size)
+                gc.collect()
+                flush()
+                streams.cut(size)
         after = clock()
         emit(f'{{"case": {number}, "out": {size}, "cpu": {after - before:.6f}, "status": {status}}}')
         before = after
         if after > budget:
             break
     exit(0)
-
-
-def _streams(errors: bool) -> Callable[[], None]:
-    """What makes the standard streams anew, as Python makes them; standard error only if the program may have changed it."""
-    kinds = [("stdin", 0, "r", "strict"), ("stdout", 1, "w", "strict"), ("stderr", 2, "w", "backslashreplace")]
-
-    def renew() -> None:
-        for name, fd, mode, on_error in kinds[: 3 if errors else 2]:
-            stream = open(fd, mode, -1, "utf-8", on_error, "\n", False)  # noqa: SIM115
-            stream.buffer.raw.name = f"<{name}>"  # type: ignore[attr-defined]
-            setattr(sys, name, stream)
-            setattr(sys, f"__{name}__", stream)
-
-    return renew
-
-
-def _drop(size: int) -> None:
-    """Drops what a case left that holds itself. What that prints belongs to no case: alone, it would not have come to it."""
-    gc.collect()
-    flush()
-    os.ftruncate(1, size)
-    os.lseek(1, size, os.SEEK_SET)
-
-
-def give(text: str) -> None:
-    """Makes `text` the standard input."""
-    os.ftruncate(0, 0)
-    os.lseek(0, 0, 0)
-    data = memoryview(text.encode("utf-8", "surrogateescape"))
-    while data:
-        data = data[os.write(0, data) :]
-    os.lseek(0, 0, 0)
 
 
 def flush() -> None:
