@@ -134,8 +134,8 @@ def _installed(folder: str) -> list[str]:
 
 
 def _holds_packages(folder: str) -> bool:
-    inner = (entry.path for entry in os.scandir(folder) if entry.is_dir())
-    return bool(_installed(folder)) or any(map(_installed, inner))
+    inner = [entry.path for entry in os.scandir(folder) if entry.is_dir()]
+    return any(map(_installed, [folder, *inner]))
 
 
 def _without_packages(folders: list[str]) -> list[str]:
