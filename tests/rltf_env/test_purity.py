@@ -100,7 +100,7 @@ LEAVING = (
     "class A:\n    def __del__(self): print(1)", "class A:\n    def __set_name__(self, o, n): o.x = n",
     "class A:\n    def __eq__(self, o): return o\ntype(3) == A()", "class A:\n    def __mro_entries__(self, b): return b",
     # what a standard stream stands on
-    "import sys\nsys.stdin.buffer.raw.x = 1", "import sys\nsys.stdout.detach()", "import sys\nsys.stdout.seek(0)",
+    "import sys\nsys.stdin.buffer.raw.x = 1", "import sys\nsys.stdout.detach()", "import sys\nsys.stdout.tell()", "import sys\nsys.stdout.seek(0)",
     "import sys\nsys.stderr.reconfigure(errors='x')", "import sys\nprint(sys.stdin.fileno())",
 )  # fmt: skip
 
@@ -139,6 +139,13 @@ SUMS = {  # wrong programs that would be right if anything of a case were left f
     "pattern": "import re\nclass F(int):\n    def __new__(cls, n):\n        self = int.__new__(cls, 0)\n        self.n = n\n        return self\n"
     "    def __hash__(self): return 0\n    def __eq__(self, other):\n        if hasattr(other, 'n'): other.n = self.n = self.n + other.n\n"
     "        return True\nf = F(int(input()))\nre.compile('a', f)\nprint(f.n)",
+    "position": "import sys\ndone = sys.stdout.tell()\nn = int(input())\nprint(n + done)\nprint(' ' * n)",
+    "memory": "def fits(k):\n    try:\n        bytearray(k << 20)\n        return True\n    except MemoryError:\n        return False\n"
+    "n = int(input())\nme = [bytearray(8 * n << 20)]\nme.append(me)\nk = max(k for k in range(0, 300, 8) if fits(k))\n"
+    "top = 248\nprint((top - k) // 8)",
+    "texts": "from collections import namedtuple\ndef new(k):\n    text = ''.join(['qq', str(k)])\n    kind = namedtuple('K', [text])\n"
+    "    return kind, kind._fields[0] is text\nn, k = int(input()), 0\nwhile not new(k)[1]: k += 1\n"
+    "kept = [new(i)[0] for i in range(k + n)]\nprint(k + n)",
     "stream": "import sys\nsys.stderr.n = (sys.stderr.n if hasattr(sys.stderr, 'n') else 0) + int(input())\nprint(sys.stderr.n)",
 }  # fmt: skip
 
@@ -149,7 +156,10 @@ def test_no_running_sum_is_paid(backend: str) -> None:
     jobs = [*((source, TRIANGLE) for source in SUMS.values()), (calls, NTH)]
     with sandbox.load(backend, **LIMITS) as judge:
         verdicts = list(judge.map(jobs))
-    assert [v.outcome for v in verdicts] == [Outcome.WRONG_ANSWER] * len(jobs)
+    assert Outcome.PASSED not in [verdict.outcome for verdict in verdicts]
+    assert (
+        sum(verdict.outcome is Outcome.WRONG_ANSWER for verdict in verdicts) >= len(jobs) - 1
+    )  # all come to an end but one
 
 
 STREAMS = {

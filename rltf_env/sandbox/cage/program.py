@@ -25,7 +25,7 @@ except ImportError:  # not on Windows, where `per_case` does without
     resource = None  # type: ignore[assignment]
 
 from rltf_env.sandbox.cage import stack, streams
-from rltf_env.sandbox.cage.purity import finishes_late, mentions
+from rltf_env.sandbox.cage.purity import finishes_late, leavings, mentions
 from rltf_env.sandbox.cage.trace import trace_lines
 from rltf_env.sandbox.values import FILENAME, MESSAGE, Unrepresentable, decode, dump, quote, type_name
 
@@ -338,7 +338,7 @@ def run_batch(code: Any, cases: Any, budget: float, seen: Any = None) -> NoRetur
         os.dup2,
     )  # a process's clock is coarse under RLIMIT_CPU
     stdin, stdout = os.dup(0), os.dup(1)
-    late, renew = finishes_late(code), streams.maker(mentions(code, "stderr"))
+    late, sweep, renew = finishes_late(code), leavings(code), streams.maker(mentions(code, "stderr"))
     if seen is not None:
         trace_lines(seen)
     before = clock()
@@ -354,10 +354,11 @@ def run_batch(code: Any, cases: Any, budget: float, seen: Any = None) -> NoRetur
         size = fstat(1).st_size
         if ops is not None:
             sys.modules.pop("program").__dict__.clear()  # functions and the names around them hold each other
-            if late:
-                gc.collect()
-                flush()
-                streams.cut(size)
+        for clean in sweep:
+            clean()
+        if ops is not None and late:
+            flush()
+            streams.cut(size)
         after = clock()
         emit(f'{{"case": {number}, "out": {size}, "cpu": {after - before:.6f}, "status": {status}}}')
         before = after

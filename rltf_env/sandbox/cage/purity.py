@@ -16,8 +16,11 @@ What may be used of the library is in `harmless.py`.
 
 from __future__ import annotations
 
+import gc
+import re
 import sys
-from collections.abc import Iterator
+import typing
+from collections.abc import Callable, Iterator
 from opcode import opmap as _opmap
 from opcode import opname as _opname
 from typing import Any, NamedTuple
@@ -25,13 +28,13 @@ from typing import Any, NamedTuple
 from rltf_env.sandbox.cage.harmless import KEEPING, MODULES, NOTE, ONCE, SETTERS, public, table
 
 _STREAMS = ("stdin", "stdout", "stderr")  # made anew for each case
-_BUILTINS = frozenset(  # that lead to anything
+_BUILTINS = frozenset(  # that lead to anything, or tell how much memory other cases have left
     "exec eval compile globals locals vars setattr delattr getattr open breakpoint help memoryview id copyright credits "
-    "license".split()
+    "license MemoryError".split()
 )
 _ATTRIBUTES = frozenset(  # that lead to what an object is made of, or change what a stream stands on
-    "mro obj register raw detach fileno reconfigure seek truncate f_back f_globals f_locals f_builtins f_code f_trace tb_frame "
-    "tb_next gi_frame gi_code gi_yieldfrom cr_frame cr_code cr_await cr_origin ag_frame ag_code ag_await".split()
+    "mro obj register raw detach fileno reconfigure seek tell truncate f_back f_globals f_locals f_builtins f_code f_trace "
+    "tb_frame tb_next gi_frame gi_code gi_yieldfrom cr_frame cr_code cr_await cr_origin ag_frame ag_code ag_await".split()
 )
 _WITH_SETTING = frozenset("fget fset fdel func".split())  # attributes that a program may not ask for if it sets any
 _PLAIN = frozenset(  # special names that a program may define, and call
@@ -101,6 +104,23 @@ def finishes_late(code: Any) -> bool:
     return any(
         (each.co_flags & _GENERATOR and each.co_exceptiontable) or "__del__" in each.co_names for each in _all(code)
     )
+
+
+def leavings(code: Any) -> list[Callable[[], object]]:
+    """What to call after a case, so that nothing of its objects is left: cycles, and what the library keeps of them.
+
+    A program that handles no errors cannot tell how much memory is left, and one without named tuples not which texts there are.
+    """
+    codes = list(_all(code))
+    names = {name for each in codes for name in each.co_names}
+    found: list[Callable[[], object]] = []
+    if "re" in names:
+        found.append(re.purge)
+    if "typing" in names:
+        found += typing._cleanups  # type: ignore[attr-defined]
+    if found or "namedtuple" in names or any(each.co_exceptiontable for each in codes):
+        found.append(gc.collect)
+    return found
 
 
 def mentions(code: Any, name: str) -> bool:
