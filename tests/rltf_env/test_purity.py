@@ -140,7 +140,7 @@ SUMS = {  # wrong programs that would be right if anything of a case were left f
     "    def __hash__(self): return 0\n    def __eq__(self, other):\n        if hasattr(other, 'n'): other.n = self.n = self.n + other.n\n"
     "        return True\nf = F(int(input()))\nre.compile('a', f)\nprint(f.n)",
     "position": "import sys\ndone = sys.stdout.tell()\nn = int(input())\nprint(n + done)\nprint(' ' * n)",
-    "memory": "def fits(k):\n    try:\n        bytearray(k << 20)\n        return True\n    except MemoryError:\n        return False\n"
+    "memory": "def fits(k):\n    try:\n        bytes(k << 20)\n        return True\n    except MemoryError:\n        return False\n"
     "n = int(input())\nme = [bytearray(8 * n << 20)]\nme.append(me)\nk = max(k for k in range(0, 300, 8) if fits(k))\n"
     "top = 248\nprint((top - k) // 8)",
     "texts": "from collections import namedtuple\ndef new(k):\n    text = ''.join(['qq', str(k)])\n    kind = namedtuple('K', [text])\n"

@@ -34,7 +34,7 @@ class Options:
         trace: record the lines that ran, in `Verdict.executed`. From Python 3.12 on (`sys.monitoring`) that costs about 1 ms
             for each process of the program and no more in its loops; before, by tracing, a loop takes about six times as long.
         isolate: run every case in a process of its own, even where the cases of a program could not notice each other
-            (`harness.pure`); the verdicts are the same, it takes longer.
+            (`cage/purity.py`); the verdicts are the same, it takes longer.
         check_seconds: CPU time that comparing a program's values, or running assertion scripts on them, may take on the trusted
             side, all cases together.
         pending: programs that may wait; beyond that `submit` blocks.
