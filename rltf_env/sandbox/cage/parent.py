@@ -27,7 +27,7 @@ try:
 except ImportError:  # not on Windows
     resource = None  # type: ignore[assignment]
 
-from rltf_env.sandbox.cage import folders, isolation, program, purity, streams, trace, warmup
+from rltf_env.sandbox.cage import folders, isolation, program, purity, streams, together, trace, warmup
 from rltf_env.sandbox.cage.clock import GUARD, LOOK, Clock, below, children, cpu_of, hold_too_much, resident
 from rltf_env.sandbox.cage.entry import DUMPING, Packages, numbers
 from rltf_env.sandbox.cage.files import (
