@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import subprocess
 import sys
@@ -15,7 +14,6 @@ import pytest
 from rltf_env import sandbox
 from rltf_env.core import CallCase, Outcome, Problem, StdinCase
 from rltf_env.sandbox.cage import clock, isolation, stack
-from rltf_env.sandbox.referee import precompile
 
 ADD = Problem("add", "", [CallCase((1, 2), 3)], "add")
 LINE = Problem("line", "", [StdinCase("", "1\n")])
@@ -125,28 +123,6 @@ def test_what_sockets_and_pipes_may_hold_is_counted() -> None:
         for pair in ends:
             for fd in pair:
                 os.close(fd)
-
-
-def test_no_more_is_asked_of_the_compiler_than_its_pipe_holds(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
-    monkeypatch.setattr(precompile.fcntl, "fcntl", lambda fd, order: 8192)
-    compiler = precompile.Compiler()
-    monkeypatch.setattr(precompile, "write_frame", lambda fd, data: asked.append(data))
-    try:
-        for number in range(100):
-            compiler.ask(f"x = {number}  # {'y' * 500}")
-        assert 0 < sum(len(data) + 8 for data in asked) <= 4096
-    finally:
-        compiler.close()
-
-
-def test_the_room_of_a_pipe_is_what_the_system_says() -> None:
-    compiler = precompile.Compiler()
-    try:
-        holds = fcntl.fcntl(compiler._to, fcntl.F_GETPIPE_SZ)
-        assert compiler._room == min(precompile.OUTSTANDING, holds - precompile.PAGE)
-    finally:
-        compiler.close()
 
 
 # --------------------------------------------------------------------------------------------------------------- time

@@ -295,6 +295,7 @@ def run_case(code: Any, ops: Any, seen: Any = None) -> NoReturn:
         seen: has a byte for each line, to be set when it runs.
     """
     emit, exit = write_line, os._exit
+    sys.set_int_max_str_digits(0)  # a program's time is limited anyway
     if seen is not None:
         trace_lines(seen)
     exit(_run(code, ops, emit) & 0xFF)
@@ -337,6 +338,7 @@ def run_batch(code: Any, cases: Any, budget: float, seen: Any = None) -> NoRetur
         time.thread_time,
         os.dup2,
     )  # a process's clock is coarse under RLIMIT_CPU
+    sys.set_int_max_str_digits(0)
     stdin, stdout = os.dup(0), os.dup(1)
     late, sweep, renew = finishes_late(code), leavings(code), streams.maker(mentions(code, "stderr"))
     if seen is not None:

@@ -8,7 +8,6 @@ dies of has its name.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import marshal
 import os
@@ -23,12 +22,11 @@ from rltf_env.sandbox.cage import isolation, program
 from rltf_env.sandbox.frames import read_frame, write_frame
 
 LONGEST = 1 << 13  # bytes of a program: a longer one is not compiled ahead
-OUTSTANDING = 40 << 10  # bytes that may wait in its pipe, if it holds more: asking never blocks
-PAGE = 4096
+OUTSTANDING = 40 << 10  # bytes that may wait in its pipe: less than a pipe holds, so that asking never blocks
 SECONDS = 0.1  # of CPU time that a compilation may take
 PATIENCE = 5.0  # seconds without an answer after which nothing is compiled ahead any more
 MEMORY = 1 << 30  # bytes of address space
-_SEAL = _LENGTH = 8  # bytes
+_SEAL = 8  # bytes
 
 
 class Compiler:
@@ -54,9 +52,6 @@ class Compiler:
         self._asked: deque[tuple[str, int]] = deque()  # with their bytes, in the order in which answers come
         self._last: tuple[str, bytes | dict[str, Any]] = "", b""
         self._waiting = 0  # bytes in the pipe, at most
-        self._room = min(
-            OUTSTANDING, fcntl.fcntl(self._to, fcntl.F_GETPIPE_SZ) - PAGE
-        )  # a user who has many gets small ones
         self._good = True
 
     def ask(self, source: str) -> None:
@@ -67,15 +62,15 @@ class Compiler:
             data = source.encode()
         except UnicodeEncodeError:  # a lone surrogate: no version of Python reads it
             return
-        if len(data) > LONGEST or self._waiting + len(data) + _LENGTH > self._room:
+        if len(data) > LONGEST or self._waiting + len(data) > OUTSTANDING:
             return
         try:
             write_frame(self._to, data)
         except OSError:
             self.close()
             return
-        self._asked.append((source, len(data) + _LENGTH))
-        self._waiting += len(data) + _LENGTH
+        self._asked.append((source, len(data)))
+        self._waiting += len(data)
 
     def answer(self, source: str) -> bytes | dict[str, Any]:
         """The code of a program that was asked for, as marshal has it, or what makes it no Python. Empty if neither is known."""
