@@ -158,6 +158,20 @@ class Failure:
     detail: str = ""
     bases: tuple[str, ...] = ()
 
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """What is the same whenever the program is judged again.
+
+        Where a program was when it was stopped from outside, and by which limit of time, is evidence: an endless loop is
+        stopped on one line today and on another tomorrow.
+        """
+        return (self.kind,) if self.stopped else (self.kind, self.message, self.line, self.detail, self.bases)
+
+    @property
+    def stopped(self) -> bool:
+        """True if the program was ended from outside, wherever it was at that moment."""
+        return self.kind in (Kind.TIMEOUT, Kind.MEMORY_LIMIT)
+
     def is_a(self, *names: str) -> bool:
         """True if the failure is, or derives from, one of these exception classes (or is of that `Kind`)."""
         return self.kind in names or any(base in names for base in self.bases)
@@ -219,10 +233,15 @@ class Verdict:
         return next(result.failure for result in self.results if result.outcome is self.outcome)
 
     def same(self, other: Verdict) -> bool:
-        """True if both say the same of the program (times, outputs and judge aside)."""
-        return self.executed == other.executed and [(r.outcome, r.failure) for r in self.results] == [
-            (r.outcome, r.failure) for r in other.results
-        ]
+        """True if both say the same of the program (times, outputs and judge aside, and where it was stopped)."""
+        if self._identity != other._identity:
+            return False
+        stopped = any(result.failure and result.failure.kind == Kind.TIMEOUT for result in self.results)
+        return stopped or self.executed == other.executed
+
+    @property
+    def _identity(self) -> list[tuple[object, ...]]:
+        return [(r.outcome, r.failure and r.failure.identity) for r in self.results]
 
 
 # ---------------------------------------------------------------------------------------------------------- programs

@@ -37,7 +37,7 @@ class May:
 
 
 # Whoever runs in the judge's own processes starts quickly and does without NumPy, hence without the core: a rule about folders.
-VALUES = ("rltf_env.sandbox.values", "rltf_env.sandbox.frames")
+VALUES = tuple(f"rltf_env.sandbox.{name}" for name in ("values", "frames", "messages", "board"))
 CAGE = ("rltf_env.sandbox.cage", *VALUES)
 REFEREE = ("rltf_env.sandbox.referee", "rltf_env.compare", *CAGE)
 VOCABULARY = ("rltf_env._moved", "rltf_env.core", "rltf_env.errors", "rltf_env.plain", "rltf_env.plugins")
@@ -67,6 +67,8 @@ WALLS = {  # the longest name that fits a module rules it
     "rltf_env.sandbox.cage": May(CAGE, (), ("pytest",)),  # around and beside a program
     "rltf_env.sandbox.values": May(()),
     "rltf_env.sandbox.frames": May(()),
+    "rltf_env.sandbox.messages": May(()),
+    "rltf_env.sandbox.board": May(()),
     "rltf_env.compare": May(()),
     "agents": May(("agents", "rltf_env"), ANY, ANY),
     "agents.functional": May((), ("torch",), ("torch",)),
@@ -102,7 +104,7 @@ PEERS = {
     "vllm",
 }  # used, measured or shown beside us where installed, never needed
 MAY_SEED = {
-    "rltf_env.sandbox.cage.program",  # in the judge's own processes, so that a program is judged the same every time
+    "rltf_env.sandbox.cage.seeds",  # in the judge's own processes, so that a program is judged the same every time
     "agents.engines.vllm",  # gives back what vLLM took
 }
 MAKERS = (

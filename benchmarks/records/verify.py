@@ -15,7 +15,11 @@ from rltf_env.errors import UsageError
 
 
 def verify(record: Record, judge: Sandbox, root: str | None = None) -> dict[str, Any]:
-    """Judges every program of a record again; what changed. Messages and times may differ, outcome, kind and line may not."""
+    """Judges every program of a record again; what changed.
+
+    Messages and times may differ; outcome, kind and line may not. But where a program was stopped from outside is evidence:
+    an endless loop is stopped on one line today and on another tomorrow.
+    """
     if record.samples is None:
         raise UsageError(f"Expected the completions of {record.folder.name}, got a record that only counts them.")
     suite = suite_of(record)
@@ -46,7 +50,7 @@ def verify(record: Record, judge: Sandbox, root: str | None = None) -> dict[str,
 
 
 def _essence(verdict: Verdict, visible: Sequence[Outcome]) -> list[Any]:
-    failures = [[r.failure.kind, r.failure.line] if r.failure else None for r in verdict.results]
+    failures = [r.failure and [r.failure.kind, None if r.failure.stopped else r.failure.line] for r in verdict.results]
     return [[int(result.outcome) for result in verdict.results], failures, [int(outcome) for outcome in visible]]
 
 

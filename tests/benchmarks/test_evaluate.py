@@ -11,7 +11,7 @@ import pytest
 from benchmarks import evaluate, records
 from benchmarks.records.verify import verify
 from rltf_env import sandbox
-from rltf_env.core import Kind, Problem
+from rltf_env.core import Failure, Kind, Problem
 
 
 def good(problem: Problem, samples: int, seed: int) -> list[str]:
@@ -56,6 +56,20 @@ def test_verification_reports_every_verdict_that_changes(
     assert changed[0]["now"][1][0] == [Kind.WRONG_ANSWER, None]
     assert evaluate.main(["--verify", str(tmp_path), "--workers", "1"]) == 1  # the real judge knows the line
     assert "now" in capsys.readouterr().out
+
+
+def test_an_endless_loop_that_is_stopped_on_another_line_has_not_changed(
+    suite: Any, tmp_path: Path, make_record: Any
+) -> None:
+    def stopped(line: int, kind: str = Kind.TIMEOUT) -> Any:
+        return lambda source, problem: Failure(kind, f"after {line} s", line, "cpu" if line == 3 else "wall")
+
+    make_record(tmp_path, suite, lambda p, n, s: ["while True:\n    x = 1\n    y = 2\n"] * n, stopped(3))
+    record = records.read(tmp_path)
+    with sandbox.load("scripted", rules=stopped(2)) as again:
+        assert verify(record, again)["changed"] == []
+    with sandbox.load("scripted", rules=stopped(3, "KeyError")) as other:
+        assert verify(record, other)["changed"]
 
 
 @pytest.mark.usefixtures("here")

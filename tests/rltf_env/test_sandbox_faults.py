@@ -241,7 +241,7 @@ def test_programs_on_problems_never_seen_before_are_sent_ahead_too() -> None:
         opened.level()
         first = opened.submit("import time\ntime.sleep(1)\nprint('x')", WAIT)
         later = [opened.submit("def add(x): return x + 1", adding(i)) for i in range(5)]
-        assert wait_until(lambda: len(opened.workers[0].seat.held) == 6)
+        assert wait_until(lambda: len(opened.workers[0].seat.jobs) == 6)
         assert not first.done()
         assert all(future.result(30).outcome is Outcome.PASSED for future in later)
 
@@ -255,13 +255,13 @@ def test_a_worker_that_forgets_problems_is_told_of_them_again(known: int, monkey
         for _ in range(2):
             right = opened.map(("def add(x): return x + 1", problem) for problem in problems)
             assert [verdict.outcome for verdict in right] == [Outcome.PASSED] * 8
-        assert len(opened.workers[0].seat.known) == min(known, 8)
+        assert len(opened.workers[0].seat.problems) == min(known, 8)
         by_heart = [opened.run("def add(x): return 5", problem).outcome for problem in problems]
     assert by_heart == [Outcome.PASSED if i == 4 else Outcome.WRONG_ANSWER for i in range(8)]
 
 
 def test_a_problem_too_long_to_be_sent_ahead_is_judged_like_any_other() -> None:
-    long, short = "x" * (2 * scheduler.PIPE), adding(1)
+    long, short = "x" * (2 * scheduler.AHEAD_BYTES), adding(1)
     problem = Problem("long", "", [CallCase((long,), len(long))], "f")
     jobs = [(f"def f(x): return len(x)  # {i}", problem) for i in range(4)] + [("def add(x): return x + 1", short)]
     with sandbox.load("forkserver", workers=1, cache=0, case_seconds=1) as opened:

@@ -9,7 +9,7 @@ import sys
 from importlib.util import spec_from_file_location
 from typing import Any
 
-from rltf_env.sandbox.cage import program
+from rltf_env.sandbox.cage import program, seeds
 
 try:
     import resource
@@ -34,7 +34,9 @@ def become_program(result: int, options: dict[str, Any]) -> None:
             _signal.signal(signal, _signal.SIG_DFL)
             faulthandler.register(signal, program.RESULT, all_threads=False, chain=True)
     sys.meta_path.append(Packages(options["packages"]))  # type: ignore[arg-type]
-    program.seed()
+    program.hide_own_frames()
+    seeds.install()
+    seeds.seed()
     sys.argv[:] = ["program.py"]
 
 

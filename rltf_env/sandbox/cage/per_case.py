@@ -37,8 +37,8 @@ class Spawner:
         self.user = _free_user()
         self.layers: list[str] = []
 
-    def run(self, source: str, cases: bytes, count: int, isolated: bool = False) -> Any:
-        """What became of a program: why it has no code, a report for each case, the lines that ran.
+    def run(self, source: str, cases: bytes, count: int, isolated: bool = False, spare: int = 2) -> Any:
+        """What became of a program: why it has no code, a report for each case, the lines that ran. See `launch.runner`.
 
         The first process runs all cases if the program is pure, else the first one; then each has a process of its own.
         """
@@ -64,7 +64,9 @@ class Spawner:
             passed += report[0]["wall"]
             size += len(report[1]) + len(report[2])
             used_up = spent > most or passed > 2 * most or size > 4 * self.options["output_bytes"]
-            if (report[0]["end"] in ("cpu", "wall") and not together.wanted(case)) or used_up:
+            late = not report[0]["end"] and report[0]["seconds"] > self.cpu
+            spare -= late and not together.wanted(case)
+            if (report[0]["end"] in ("cpu", "wall") and not together.wanted(case)) or used_up or not spare:
                 break
         return None, reports, sorted(lines) if self.options["trace"] else None
 

@@ -26,6 +26,7 @@ except ImportError:  # not on Windows, where `per_case` does without
 
 from rltf_env.sandbox.cage import stack, streams
 from rltf_env.sandbox.cage.purity import finishes_late, leavings, mentions
+from rltf_env.sandbox.cage.seeds import seed
 from rltf_env.sandbox.cage.trace import trace_lines
 from rltf_env.sandbox.values import FILENAME, MESSAGE, Unrepresentable, decode, dump, quote, type_name
 
@@ -96,13 +97,6 @@ def code_of(program: str | bytes) -> Any:
     return marshal.loads(program) if isinstance(program, bytes) else compile_program(program)
 
 
-def seed() -> None:
-    """Programs and tests draw the same numbers every time: the same input is judged the same."""
-    import random
-
-    random.seed(0)
-
-
 def warm_up() -> None:
     """Does once what is slow the first time in a process, so that forks inherit it; and what `site` would have done."""
     import _sitebuiltins
@@ -122,6 +116,24 @@ def warm_up() -> None:
 def unpacked(data: bytes | memoryview) -> Any:
     """What the trusted side sends into the cage, where nothing but C code reads it: quicker than JSON in a fresh process."""
     return marshal.loads(data)
+
+
+_set_limit, _limit = sys.setrecursionlimit, sys.getrecursionlimit
+_own_frames = [0]  # frames below the program's, which it knows nothing of
+_MOST_FRAMES = (1 << 31) - 1  # an int of C
+
+
+def hide_own_frames() -> None:
+    """Has the program's recursion limit counted from its own first frame on, as in a process of its own."""
+
+    def getrecursionlimit() -> int:
+        return _limit() - _own_frames[0]
+
+    def setrecursionlimit(limit: int, /) -> None:
+        more = isinstance(limit, int) and 0 < limit <= _MOST_FRAMES
+        _set_limit(min(limit + _own_frames[0], _MOST_FRAMES) if more else limit)
+
+    sys.getrecursionlimit, sys.setrecursionlimit = getrecursionlimit, setrecursionlimit
 
 
 class _Session:
@@ -307,7 +319,8 @@ def _run(code: Any, ops: Any, emit: Any) -> int:
     module = ModuleType(name)
     module.__dict__.update(__builtins__=__builtins__, __file__="program.py")
     sys.modules[name] = module
-    sys.setrecursionlimit(DEPTH + depth() + 3)  # between here and a function that a test calls
+    _own_frames[0] = depth() + 3  # between the bottom and a function that a test calls
+    _set_limit(DEPTH + _own_frames[0])
     late, status = finishes_late(code), 0
     try:
         exec(code, module.__dict__)

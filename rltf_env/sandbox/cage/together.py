@@ -274,7 +274,7 @@ def _suite(test: ModuleType, own: dict[str, Any]) -> Any:
     loader = unittest.defaultTestLoader
     if "load_tests" in own:
         return loader.loadTestsFromModule(test)
-    suite = loader.suiteClass()
+    suite = unittest.TestSuite()
     for name in sorted(own):
         thing = own[name]
         if isinstance(thing, type) and issubclass(thing, unittest.TestCase) and thing.__module__ != "unittest.case":

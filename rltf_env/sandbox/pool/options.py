@@ -33,6 +33,8 @@ class Options:
         kept_output: bytes of a case's output that `CaseResult.stdout` keeps.
         trace: record the lines that ran, in `Verdict.executed`. From Python 3.12 on (`sys.monitoring`) that costs about 1 ms
             for each process of the program and no more in its loops; before, by tracing, a loop takes about six times as long.
+        ratios: the share of passed cases is asked for, so a program that was late in one case goes on until it is late in
+            another. False: the first ends it, which is quicker; the outcome is the same.
         isolate: run every case in a process of its own, even where the cases of a program could not notice each other
             (`cage/purity.py`); the verdicts are the same, it takes longer.
         check_seconds: CPU time that comparing a program's values, or running assertion scripts on them, may take on the trusted
@@ -56,6 +58,7 @@ class Options:
     processes: int = 64
     kept_output: int = 2000
     trace: bool = False
+    ratios: bool = True
     isolate: bool = False
     check_seconds: float = 5.0
     pending: int = 10_000
@@ -71,14 +74,14 @@ class Options:
         return {**asdict(self), "packages": files, "parent": os.getpid()}
 
     @classmethod
-    def check(cls, backend: str, given: dict[str, Any]) -> Options:
+    def check(cls, backend: str, keywords: dict[str, Any]) -> Options:
         """Options from keywords. Raises UnknownName or UsageError."""
         known = {field.name: field for field in fields(cls)}
-        for name, value in given.items():
+        for name, value in keywords.items():
             if name not in known:
                 raise UnknownName(f"option of sandbox {backend!r}", name, known)
             _check_value(name, value, known[name].default)
-        options = cls(**given)
+        options = cls(**keywords)
         if options.require not in LEVELS:
             raise UnknownName("isolation level", options.require, LEVELS)
         for name in options.without:

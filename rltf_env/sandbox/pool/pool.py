@@ -14,7 +14,9 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 
 from rltf_env.core import Problem, Verdict
+from rltf_env.sandbox.board import Board
 from rltf_env.sandbox.pool import wire
+from rltf_env.sandbox.pool.channel import POSIX
 from rltf_env.sandbox.pool.options import Options
 from rltf_env.sandbox.pool.scheduler import Scheduler, check_open
 from rltf_env.sandbox.pool.worker import Worker
@@ -31,8 +33,9 @@ class PoolSandbox:
         self.backend, self.options = backend, options
         self.scheduler = Scheduler(options.pending, options.cache)
         self._pid = os.getpid()
-        self.workers = [Worker(self.scheduler, backend, options) for _ in range(options.workers)]
-        self._finalizer = weakref.finalize(self, _end, self.scheduler, self.workers)
+        board = Board(options.workers) if POSIX else None
+        self.workers = [Worker(self.scheduler, backend, options, board, i) for i in range(options.workers)]
+        self._finalizer = weakref.finalize(self, _end, self.scheduler, self.workers, board)
         for worker in self.workers:
             worker.thread.start()
         if options.require != "none":
@@ -93,7 +96,7 @@ class PoolSandbox:
         check_open(self.closed, os.getpid() == self._pid)
 
 
-def _end(scheduler: Scheduler, workers: list[Worker]) -> None:
+def _end(scheduler: Scheduler, workers: list[Worker], board: Board | None) -> None:
     """Ends the workers of a sandbox that was closed, or forgotten."""
     scheduler.close()
     for worker in workers:
@@ -101,3 +104,5 @@ def _end(scheduler: Scheduler, workers: list[Worker]) -> None:
     for worker in workers:
         if worker.thread.is_alive() and threading.current_thread() is not worker.thread:
             worker.thread.join(10)
+    if board is not None and not any(worker.thread.is_alive() for worker in workers):  # else it is needed yet
+        board.close()

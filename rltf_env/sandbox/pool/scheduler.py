@@ -2,7 +2,8 @@
 
 No process and no pipe is touched here, so all of it can be tested without any. Workers come for jobs in threads of their own;
 one condition, `Scheduler.changed`, guards everything in this file. A worker without work takes over what waits behind
-another's slow program. A job that has to be judged with nothing beside it waits until all workers are idle.
+another's slow program. A worker whose program may be late for what runs beside it gets calm: the others pause, one such
+worker after the other.
 """
 
 from __future__ import annotations
@@ -20,22 +21,23 @@ from rltf_env.errors import SandboxError, UsageError
 from rltf_env.sandbox.pool import wire
 
 AHEAD = 16  # jobs that a worker may hold
-PIPE = 48 << 10  # bytes of jobs that may wait in its pipe: less than a pipe holds, so that sending never blocks
+AHEAD_BYTES = 48 << 10  # bytes of jobs that it may hold besides the one that it judges
 KNOWN = 256  # problems that a worker remembers
 SLOW = 0.05  # seconds after which what waits behind a program may be taken over
+_IDLE = 60.0  # seconds between looks where nothing is to be expected: whatever changes wakes who waits
 Key = tuple[int, str]
 
 
 class Job:
     """A program to be judged, and everybody who waits for the verdict."""
 
-    __slots__ = ("alone", "futures", "key", "number", "problem", "size", "source", "started", "tries")
+    __slots__ = ("futures", "key", "number", "problem", "size", "source", "started", "tries")
 
     def __init__(self, source: str, problem: Problem) -> None:
         self.source, self.problem = source, problem
         self.key: Key = (id(problem), source)
         self.futures: list[Future[Verdict]] = []
-        self.tries, self.alone, self.started = 0, False, False
+        self.tries, self.started = 0, False  # tries: processes that judged it and failed
         self.number = self.size = 0  # set when it is sent
 
     def claim(self) -> bool:
@@ -55,19 +57,19 @@ class Seat:
 
     def __init__(self, cancel: Callable[[list[int]], None]) -> None:
         self.cancel = cancel
-        self.held: OrderedDict[int, Job] = OrderedDict()  # by number, oldest first
+        self.jobs: OrderedDict[int, Job] = OrderedDict()  # by number, oldest first
         self.since = 0.0  # when the worker began with the oldest
-        self.known: OrderedDict[int, Problem] = OrderedDict()  # the problems that it has been sent
+        self.problems: OrderedDict[int, Problem] = OrderedDict()  # the problems that it has been sent
         self.forget: list[int] = []  # those that it may drop
         self.running = self.broken = False
 
     def learn(self, problem: Problem) -> bool:
         """Marks a problem as known to the worker. False if it was known already."""
-        key, new = id(problem), id(problem) not in self.known
-        self.known[key] = problem
-        self.known.move_to_end(key)
-        while len(self.known) > KNOWN:
-            self.forget.append(self.known.popitem(last=False)[0])
+        key, new = id(problem), id(problem) not in self.problems
+        self.problems[key] = problem
+        self.problems.move_to_end(key)
+        while len(self.problems) > KNOWN:
+            self.forget.append(self.problems.popitem(last=False)[0])
         return new
 
 
@@ -84,13 +86,12 @@ class Scheduler:
         self.jobs: deque[Job] = deque()
         self.open: dict[Key, Job] = {}  # being judged, or waiting for it
         self.seats: list[Seat] = []
-        self.busy = 0  # jobs that workers hold
-        self.solo = False  # one of them has to be alone
         self.closed = False
+        self._calm: deque[Seat] = deque()  # workers that have calm (the first, once all others are quiet) or want it
         self._pending, self._most = pending, cache
         self._cache: OrderedDict[Key, tuple[Problem, Verdict]] = OrderedDict()
         self._numbers = itertools.count(1)
-        self._texts: OrderedDict[int, tuple[Problem, str | None]] = OrderedDict()
+        self._encoded: OrderedDict[int, tuple[Problem, str | None]] = OrderedDict()
 
     # ---------------------------------------------------------------------------------------------- for callers
 
@@ -106,7 +107,7 @@ class Scheduler:
                 future.set_result(self._cache[key][1])
                 return future
             while len(self.jobs) >= self._pending:
-                self.changed.wait()
+                self.changed.wait(_IDLE)
                 check()
             job = self.open.get(key)
             if job is None or not self._most:
@@ -138,109 +139,123 @@ class Scheduler:
         """The job to send now. None if it is time to read, or to end: then the scheduler is closed."""
         with self.changed:
             while not self.closed:
-                job = self._choice(seat) if self.jobs and not self.solo else None
+                job = self._pick_job(seat) if self.jobs and not self._calm else None
                 if job is not None and self._may_take(seat, job):
                     self.jobs.remove(job)
                     if not job.claim():
                         self.open.pop(job.key, None)
                         continue
                     return self._hand_out(seat, job)
-                if seat.held:
+                if seat.jobs:
                     return None
-                waiting = self._take_over()
-                if waiting is not None:
-                    self.changed.wait(SLOW if waiting else None)
+                patience = self._take_over()
+                if patience > 0:
+                    self.changed.wait(patience)
         return None
 
     def _hand_out(self, seat: Seat, job: Job) -> Job:
-        self.busy += 1
-        self.solo = job.alone
         job.number = next(self._numbers)
-        if not seat.held:
+        if not seat.jobs:
             seat.since = time.monotonic()
-        seat.held[job.number] = job
+        seat.jobs[job.number] = job
         self.changed.notify_all()
         return job
 
-    def _choice(self, seat: Seat) -> Job:
+    def _pick_job(self, seat: Seat) -> Job:
         """The first job; rather than one whose problem only others know, one close behind it: preparing a problem takes time."""
         first = self.jobs[0]
-        if first.alone or not self._others_know(seat, first):
-            return first
-        for job in itertools.islice(self.jobs, 1, AHEAD):
-            if job.alone:
-                break
-            if not self._others_know(seat, job):
-                return job
-        return first
+        ahead = itertools.islice(self.jobs, AHEAD)
+        return next((job for job in ahead if not self._others_know(seat, job)), first)
 
     def _others_know(self, seat: Seat, job: Job) -> bool:
         key = id(job.problem)
-        return key not in seat.known and any(key in other.known for other in self.seats)
+        return key not in seat.problems and any(key in other.problems for other in self.seats)
 
     def _may_take(self, seat: Seat, job: Job) -> bool:
         """True if this worker should have the job now: there is room, and no other that has nothing to do."""
-        if job.alone:
-            return self.busy == 0
-        if not seat.held:
+        if not seat.jobs:
             return True
-        idle = sum(not other.held and not other.broken for other in self.seats)
+        idle = sum(not other.jobs and not other.broken for other in self.seats)
         return len(self.jobs) > idle and self._room(seat, job)
 
     def _room(self, seat: Seat, job: Job) -> bool:
-        if len(seat.held) >= AHEAD:
+        if len(seat.jobs) >= AHEAD:
             return False
-        size = sum(held.size for held in seat.held.values()) + 6 * len(job.source) + 200
-        if id(job.problem) not in seat.known:
-            text = self.text(job.problem)
-            size += PIPE if text is None else len(text)
-        return size < PIPE
+        size = sum(other.size for other in seat.jobs.values()) + 6 * len(job.source) + 200
+        if id(job.problem) not in seat.problems:
+            text = self.encoded_problem(job.problem)
+            size += AHEAD_BYTES if text is None else len(text)
+        return size < AHEAD_BYTES
 
-    def _take_over(self) -> bool | None:
+    def _take_over(self) -> float:
         """Puts back into the queue what waits behind a slow program.
 
         Returns:
-            None if jobs were put back; True if that may soon be possible; False if there is nothing to take over.
+            0 if jobs were put back; else the seconds after which that may be possible.
         """
-        behind = [other for other in self.seats if len(other.held) > 1]
-        if self.jobs or not behind:
-            return bool(behind)
-        other = min(behind, key=lambda other: other.since)
-        if time.monotonic() - other.since < SLOW or not other.running:
-            return True
-        numbers = list(other.held)[1:]
-        jobs = [other.held.pop(number) for number in numbers]
-        self.busy -= len(jobs)
-        self.jobs.extendleft(reversed(jobs))
-        other.cancel(numbers)
-        self.changed.notify_all()
-        return None
+        behind = [other for other in self.seats if len(other.jobs) > 1]
+        if self.jobs or self._calm or not behind:
+            return _IDLE
+        slowest = min(behind, key=lambda other: other.since)
+        patience = slowest.since + SLOW - time.monotonic()
+        if patience > 0 or not slowest.running:
+            return patience if patience > 0 else SLOW
+        self._reclaim(slowest)
+        return 0.0
+
+    def _reclaim(self, seat: Seat) -> None:
+        """Puts back into the queue what a worker holds and has not begun with."""
+        numbers = list(seat.jobs)[1:]
+        if numbers:
+            self.jobs.extendleft(seat.jobs.pop(number) for number in reversed(numbers))
+            seat.cancel(numbers)
+            self.changed.notify_all()
+
+    def wait_for_calm(self, seat: Seat, number: int) -> None:
+        """Returns when no other worker judges anything, which lasts until this one has answered its job.
+
+        At once if the job is not this worker's any more: its answer is not wanted.
+        """
+        with self.changed:
+            if number not in seat.jobs:
+                return
+            self._calm.append(seat)
+            for other in self.seats:
+                if other is not seat:
+                    self._reclaim(other)
+            while not self.closed and not self._has_calm(seat):
+                self.changed.wait(_IDLE)
+            seat.since = time.monotonic()
+
+    def _has_calm(self, seat: Seat) -> bool:
+        quiet = all(not other.jobs or other in self._calm for other in self.seats if other is not seat)
+        return quiet and self._calm[0] is seat
 
     def judged(self, seat: Seat, number: int) -> Job | None:
         """The job that a worker has answered. None if another took it over in the meantime."""
         with self.changed:
-            job = seat.held.pop(number, None)
+            job = seat.jobs.pop(number, None)
             seat.since = time.monotonic()
-            if job is not None:
-                self._release(1)
+            self._release(seat)
         return job
 
     def drop(self, seat: Seat, job: Job) -> None:
         """Takes back a job that could not be sent."""
         with self.changed:
-            del seat.held[job.number]
-            self._release(1)
+            del seat.jobs[job.number]
+            self._release(seat)
 
     def take_back(self, seat: Seat) -> list[Job]:
         """The jobs that a worker held and will not judge; oldest first."""
         with self.changed:
-            held, seat.held = list(seat.held.values()), OrderedDict()
-            self._release(len(held))
-        return held
+            jobs, seat.jobs = list(seat.jobs.values()), OrderedDict()
+            self._release(seat)
+        return jobs
 
-    def _release(self, count: int) -> None:
-        self.busy -= count
-        self.solo = False
+    def _release(self, seat: Seat) -> None:
+        """A worker has done with a job, so it needs no calm any more."""
+        if seat in self._calm:
+            self._calm.remove(seat)
         self.changed.notify_all()
 
     def requeue(self, job: Job) -> None:
@@ -274,22 +289,22 @@ class Scheduler:
                 for job in jobs:
                     job.claim()
                     self.finish(job, error)
-                self.changed.wait()
+                self.changed.wait(_IDLE)
 
-    def text(self, problem: Problem) -> str | None:
+    def encoded_problem(self, problem: Problem) -> str | None:
         """A problem as JSON text, which is made once. None if it is too long to be sent ahead of need, or cannot be made."""
         with self.changed:
             key = id(problem)
-            if key not in self._texts:
+            if key not in self._encoded:
                 try:
-                    text = json.dumps(wire.problem(problem))
+                    text = json.dumps(wire.encoded_problem(problem))
                 except Exception:  # whoever sends it makes it again, and reports why it cannot be made
                     text = ""
-                self._texts[key] = problem, text if 0 < len(text) < PIPE else None
-                while len(self._texts) > KNOWN:
-                    self._texts.popitem(last=False)
-            self._texts.move_to_end(key)
-            return self._texts[key][1]
+                self._encoded[key] = problem, text if 0 < len(text) < AHEAD_BYTES else None
+                while len(self._encoded) > KNOWN:
+                    self._encoded.popitem(last=False)
+            self._encoded.move_to_end(key)
+            return self._encoded[key][1]
 
 
 def closed() -> SandboxError:

@@ -7,55 +7,63 @@ from typing import Any
 from rltf_env import plain
 from rltf_env.core import CallCase, Case, Problem, ScriptCase, StdinCase, Verdict
 from rltf_env.errors import InvalidProblem, UsageError
+from rltf_env.sandbox.messages import Judged
 from rltf_env.sandbox.values import Unrepresentable, dump
 
 REFERENCES = 3  # that show how a script is to be judged; more cost time, and the first mostly does
 
 
-def problem(given: Problem) -> dict[str, Any]:
+def encoded_problem(problem: Problem) -> dict[str, Any]:
     """What the referee has to know of a problem. Raises InvalidProblem if that cannot leave this process."""
-    order, checker = given.meta.get("order", "same"), given.meta.get("checker")
+    order, checker = problem.meta.get("order", "same"), problem.meta.get("checker")
     if order not in ("same", "any"):
-        raise InvalidProblem(f'{given.id!r}: expected meta["order"] to be "same" or "any", got {order!r}.')
+        raise InvalidProblem(f'{problem.id!r}: expected meta["order"] to be "same" or "any", got {order!r}.')
     if checker is not None and not isinstance(checker, str):
         raise InvalidProblem(
-            f'{given.id!r}: expected meta["checker"] to be Python source that defines check(given, expected, got), '
+            f'{problem.id!r}: expected meta["checker"] to be Python source that defines check(given, expected, got), '
             f"got {type(checker).__name__}."
         )
     return {
-        "cases": [_case(given, index, case) for index, case in enumerate(given.cases)],
-        "entry_point": given.entry_point,
-        "prefix": given.prefix,
-        "solutions": list(given.solutions[:REFERENCES]) if any(isinstance(c, ScriptCase) for c in given.cases) else [],
+        "cases": [_encoded_case(problem, index, case) for index, case in enumerate(problem.cases)],
+        "entry_point": problem.entry_point,
+        "prefix": problem.prefix,
+        "solutions": list(problem.solutions[:REFERENCES])
+        if any(isinstance(c, ScriptCase) for c in problem.cases)
+        else [],
         "any_order": order == "any",
         "checker": checker,
     }
 
 
-def _case(given: Problem, index: int, case: Case) -> list[Any]:
+def _encoded_case(problem: Problem, index: int, case: Case) -> list[Any]:
     if isinstance(case, StdinCase):
         return ["stdin", case.stdin, case.stdout]
     if isinstance(case, ScriptCase):
         return ["script", case.script, case.setup]
     if not isinstance(case, CallCase):
-        raise InvalidProblem(f"{given.id!r}: expected case {index} to be a Case, got {type(case).__name__}.")
-    if not given.entry_point:
-        raise InvalidProblem(f"{given.id!r}: case {index} is a call, so the problem needs an entry_point, got none.")
+        raise InvalidProblem(f"{problem.id!r}: expected case {index} to be a Case, got {type(case).__name__}.")
+    if not problem.entry_point:
+        raise InvalidProblem(f"{problem.id!r}: case {index} is a call, so the problem needs an entry_point, got none.")
     try:
         return ["call", dump(list(case.args)), dump(dict(case.kwargs)), dump(case.expected)]
     except (Unrepresentable, RecursionError) as error:
         raise InvalidProblem(
-            f"{given.id!r}: expected plain data in case {index}, got a value of which {error}."
+            f"{problem.id!r}: expected plain data in case {index}, got a value of which {error}."
         ) from None
 
 
-def verdict(reply: dict[str, Any], judge: str) -> Verdict:
-    """The verdict of a reply, whose fields are those of `plain.encode_verdict`. Raises DataError."""
-    return plain.decode_verdict({**reply, "judge": judge}, "the reply")
+def verdict(reply: Judged, judge: str) -> Verdict:
+    """The verdict of a reply, whose fields are those of `plain.encode_verdict`. Raises DataError.
+
+    Args:
+        judge: who gave it, as `Verdict.judge` has it.
+    """
+    return plain.decode_verdict({**reply._asdict(), "judge": judge}, "the reply")
 
 
-def check_job(source: Any, given: Any) -> None:
-    if not isinstance(source, str) or not isinstance(given, Problem):
+def check_job(source: Any, problem: Any) -> None:
+    """Raises UsageError on what is no program's text, or no Problem."""
+    if not isinstance(source, str) or not isinstance(problem, Problem):
         raise UsageError(
-            f"Expected a program's text and a Problem, got {type(source).__name__}, {type(given).__name__}."
+            f"Expected a program's text and a Problem, got {type(source).__name__}, {type(problem).__name__}."
         )

@@ -1,33 +1,36 @@
 """One process of the referee (`referee/process.py`), and the thread in the caller's process that looks after it.
 
 The thread starts the process, sends it jobs ahead of need, reads verdicts, and if the process dies starts another: what it
-held is judged again.
+held is judged again. It waits for nothing for ever: a process that hangs is ended, and so is one that takes longer over a
+program than all limits of a program allow.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import select
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
-from typing import Any
 
-from rltf_env.core import CaseResult, Failure, Kind, Outcome, Problem, Verdict
+from rltf_env.core import CaseResult, Failure, Kind, Outcome, Verdict
 from rltf_env.errors import InvalidProblem, SandboxError
+from rltf_env.sandbox import messages
+from rltf_env.sandbox.board import Board
 from rltf_env.sandbox.cage import folders, isolation
-from rltf_env.sandbox.frames import read_frame, write_frame
-from rltf_env.sandbox.pool import wire
+from rltf_env.sandbox.pool import pulse, wire
+from rltf_env.sandbox.pool.channel import POSIX, Channel
 from rltf_env.sandbox.pool.options import Options
 from rltf_env.sandbox.pool.scheduler import Job, Scheduler, Seat, closed
 
 TRIES = 3
 STUCK = -getattr(signal, "SIGPROF", 0)  # how a process ends when the comparison of a program's values does not
 PATIENCE = 30.0  # seconds beyond all limits of a program after which its process is given up
+STARTING = 120.0  # seconds that a process may take to start
 PROCESS = Path(__file__).parents[1] / "referee" / "process.py"
 ENVIRONMENT = {
     "PATH": "/usr/local/bin:/usr/bin:/bin",
@@ -44,18 +47,34 @@ ENVIRONMENT = {
 INHERITED = ("SYSTEMROOT", "TEMP", "TMP", "TMPDIR", "LD_LIBRARY_PATH")  # without these Python may not start
 
 
-class Worker:
-    """A process and its thread. It holds the scheduler, not the sandbox: a sandbox that is forgotten ends all the same."""
+class Overdue(Exception):
+    """A process took longer over a program than all limits of a program allow."""
 
-    def __init__(self, scheduler: Scheduler, backend: str, options: Options) -> None:
+
+class Hung(Exception):
+    """A process does not move any more."""
+
+
+class Worker:
+    """A process and its thread. It holds the scheduler, not the sandbox: a sandbox that is forgotten ends all the same.
+
+    Args:
+        board: where the process notes which job it has begun with; None where there is none.
+        place: its place there.
+    """
+
+    def __init__(
+        self, scheduler: Scheduler, backend: str, options: Options, board: Board | None = None, place: int = 0
+    ) -> None:
         self.scheduler, self.backend, self.options = scheduler, backend, options
+        self.board, self.place = board, place
         self.seat = Seat(self._cancel)
         scheduler.seats.append(self.seat)
         self.process: subprocess.Popen[bytes] | None = None
+        self.channel: Channel | None = None
         self.judge = self.folder = ""
         self.broken: Exception | None = None
         self.ready = threading.Event()
-        self.sending = threading.Lock()
         self.thread = threading.Thread(target=self._loop, name="rltf-judge", daemon=True)
 
     def end(self) -> None:
@@ -95,27 +114,29 @@ class Worker:
         """Sends what there is room for, then reads one answer."""
         while (job := self.scheduler.next_for(self.seat)) is not None:
             self._send(job)
-        if self.scheduler.closed or not self.seat.held:
+        if self.scheduler.closed or not self.seat.jobs:
             return
-        reply = json.loads(self._read())
-        if "lost" in reply:
-            raise SandboxError(reply["lost"])
-        job = self.scheduler.judged(self.seat, reply["number"])
-        if job is None:
-            return
-        if "again" in reply:
-            job.alone = True
-            self.scheduler.requeue(job)
+        reply = self._receive()
+        if isinstance(reply, messages.CalmWanted):
+            self.scheduler.wait_for_calm(self.seat, reply.number)
+            self._tell(messages.CalmGranted())
+        elif isinstance(reply, messages.Judged | messages.Unjudgeable | messages.Failed):
+            self._on_answer(reply)
         else:
+            raise SandboxError(f"the cage was lost: {getattr(reply, 'error', reply)}")
+
+    def _on_answer(self, reply: messages.Judged | messages.Unjudgeable | messages.Failed) -> None:
+        job = self.scheduler.judged(self.seat, reply.number)
+        if job is not None:
             self.scheduler.finish(job, self._result(job, reply))
-        if "last" in reply:  # the program has spoilt the process: no other has to do with that
+        if isinstance(reply, messages.Judged) and reply.last:
             self._hand_back()
 
-    def _result(self, job: Job, reply: dict[str, Any]) -> Verdict | Exception:
-        if "invalid" in reply:
-            return InvalidProblem(f"{job.problem.id!r} cannot be judged: {reply['invalid']}.")
-        if "error" in reply:
-            return SandboxError(f"The judge failed on {job.problem.id!r}: {reply['error']}\n{reply['trace']}")
+    def _result(self, job: Job, reply: messages.Judged | messages.Unjudgeable | messages.Failed) -> Verdict | Exception:
+        if isinstance(reply, messages.Unjudgeable):
+            return InvalidProblem(f"{job.problem.id!r} cannot be judged: {reply.reason}.")
+        if isinstance(reply, messages.Failed):
+            return SandboxError(f"The judge failed on {job.problem.id!r}: {reply.error}\n{reply.trace}")
         try:
             return wire.verdict(reply, self.judge)
         except Exception as error:
@@ -123,9 +144,9 @@ class Worker:
 
     def _send(self, job: Job) -> None:
         problem = ""
-        if id(job.problem) not in self.seat.known:
+        if id(job.problem) not in self.seat.problems:
             try:
-                problem = f', "problem": {self._text(job.problem)}'
+                problem = self.scheduler.encoded_problem(job.problem) or json.dumps(wire.encoded_problem(job.problem))
             except Exception as error:
                 self.scheduler.drop(self.seat, job)
                 self.scheduler.finish(job, error)
@@ -133,32 +154,38 @@ class Worker:
         with self.scheduler.changed:
             self.seat.learn(job.problem)
             forget, self.seat.forget = self.seat.forget, []
-        key = id(job.problem)
-        message = {"number": job.number, "source": job.source, "key": key, "alone": job.alone, "forget": forget}
-        payload = json.dumps(message)[:-1] + problem + "}"
-        job.size = len(payload)
-        with self.sending:  # another worker's thread may be taking jobs back
-            write_frame(_stream(self.process, "stdin"), payload.encode())
+        job.size = self._tell(messages.Judge(job.number, job.source, id(job.problem), forget), problem)
 
     def _cancel(self, numbers: list[int]) -> None:
-        """Tells the process which jobs it need not judge."""
-        try:
-            with self.sending:
-                write_frame(_stream(self.process, "stdin"), json.dumps({"cancel": numbers}).encode())
-        except (OSError, ValueError):  # it died: this worker's thread sees to that
-            pass
+        """Tells the process which jobs it need not judge. Called from other workers' threads."""
+        self._tell(messages.Cancel(numbers))
 
-    def _text(self, problem: Problem) -> str:
-        return self.scheduler.text(problem) or json.dumps(wire.problem(problem))
+    def _tell(self, message: messages.Message, last: str = "") -> int:
+        """Sends a message, if there is a process; returns its length in bytes."""
+        payload, channel = messages.encode(message, last), self.channel
+        if channel is not None:
+            channel.send(payload)
+        return len(payload)
 
-    def _read(self) -> bytes:
-        fd = _stream(self.process, "stdout")
-        if os.name == "posix":
-            poll = select.poll()
-            poll.register(fd, select.POLLIN)
-            if not poll.poll(1000 * self._longest()):
-                raise SandboxError("a worker did not answer in time")
-        return read_frame(fd)
+    def _receive(self) -> messages.Message:
+        """The next message. Raises EOFError when the process has died, Hung, Overdue."""
+        channel, process = self.channel, self.process
+        if channel is None or process is None:
+            raise EOFError("the process has gone")
+        begin, watched = time.monotonic(), None
+        payload = channel.receive(pulse.LOOK)
+        while payload is None:
+            watched = watched or pulse.Pulse(process.pid, children=self.backend == "forkserver")
+            if self.seat.jobs and time.monotonic() - self.seat.since > self._longest():
+                raise Overdue("a process took longer than all limits of a program allow")
+            if not self.judge and time.monotonic() - begin > STARTING:
+                raise Hung("a process of the judge did not start")
+            if watched.hung():
+                raise Hung(f"a process of the judge has not moved for {pulse.HUNG:g} s")
+            if self.scheduler.closed:  # it was told to end, and had a moment for it
+                raise Hung("a process of the judge did not end")
+            payload = channel.receive(pulse.LOOK)
+        return messages.decode(payload)
 
     def _longest(self) -> float:
         o = self.options
@@ -169,24 +196,14 @@ class Worker:
 
     def _start(self) -> None:
         self.folder = os.path.join(tempfile.gettempdir(), f"rltf-{os.getpid()}-{os.urandom(6).hex()}")
-        options = json.dumps({**self.options.for_worker(), "backend": self.backend, "folder": self.folder})
-        command = [sys.executable, "-s", "-S", "-P", "-B", "-X", "utf8", str(PROCESS), options]
-        environment = {**ENVIRONMENT, **{name: os.environ[name] for name in INHERITED if name in os.environ}}
-        self.seat.known.clear()
+        self.seat.problems.clear()
         self.judge = ""
-        self.process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            bufsize=0,
-            env=environment,
-            start_new_session=os.name == "posix",
-        )
-        hello = json.loads(self._read())
-        if "error" in hello:
-            raise SandboxError(hello["error"])
-        judge, levels = f"{self.backend}/{hello['level']}:{'+'.join(hello['layers'])}", isolation.LEVELS
-        if levels.index(hello["level"]) < levels.index(self.options.require):
+        self._open_process()
+        ready = self._receive()
+        if not isinstance(ready, messages.Ready):
+            raise SandboxError(getattr(ready, "error", f"the judge began with {ready!r}"))
+        judge, levels = f"{self.backend}/{ready.level}:{'+'.join(ready.layers)}", isolation.LEVELS
+        if levels.index(ready.level) < levels.index(self.options.require):
             self.broken = SandboxError(
                 f"Expected isolation of level {self.options.require!r} or better, got {judge!r}. "
                 "`python -m rltf_env.doctor` says what is missing and how to get it."
@@ -196,15 +213,39 @@ class Worker:
         self.seat.running = True
         self.ready.set()
 
+    def _open_process(self) -> None:
+        board = -1 if self.board is None else self.board.fd
+        own = {"backend": self.backend, "folder": self.folder, "board": board, "place": self.place}
+        options = json.dumps({**self.options.for_worker(), **own})
+        if self.board is not None:
+            self.board.clear(self.place)
+        self.process = process = subprocess.Popen(
+            [sys.executable, "-s", "-S", "-P", "-B", "-X", "utf8", str(PROCESS), options],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            bufsize=0,
+            env={**ENVIRONMENT, **{name: os.environ[name] for name in INHERITED if name in os.environ}},
+            start_new_session=POSIX,
+            pass_fds=() if board < 0 else (board,),
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self.channel = Channel(process.stdout, process.stdin)
+
     def _on_death(self, error: Exception) -> None:
-        """The process died: what it held is judged again, by its successor or another's."""
-        status = self._stop()
+        """The process died, or was given up: what it held is judged again, by its successor or another's."""
+        status = self._stop(0.0 if isinstance(error, Overdue | Hung) else 5.0)
         held = self._take_back()
-        if held and status == STUCK:
-            job = held.pop(0)
-            self.scheduler.finish(job, _stuck(job, self.judge))
-        for index, job in reversed(list(enumerate(held))):
-            job.tries += index == 0
+        begun = None if self.board is None else self.board.job(self.place)
+        culprit = next((job for job in held if job.number == begun), None)
+        if culprit is not None and (status == STUCK or isinstance(error, Overdue)):
+            held.remove(culprit)
+            self.scheduler.finish(culprit, _timed_out(culprit, status == STUCK, self.judge))
+            culprit = None
+        elif culprit is None and held and status != STUCK:  # it had answered the one before and not noted the next
+            culprit = held[0]
+        for job in reversed(held):
+            job.tries += job is culprit
             if job.tries >= TRIES:
                 text = f"The judge failed {job.tries} times on {job.problem.id!r}: {error!r}"
                 self.scheduler.finish(job, SandboxError(text))
@@ -225,16 +266,17 @@ class Worker:
             self.scheduler.finish(job, closed())
         return []
 
-    def _stop(self) -> int | None:
+    def _stop(self, patience: float = 5.0) -> int | None:
+        """Ends the process, by force after so many seconds; returns how it ended."""
         process, self.process = self.process, None
+        channel, self.channel = self.channel, None
         self.seat.running = False
         if process is None:
             return None
-        for stream in (process.stdin, process.stdout):
-            if stream:
-                stream.close()
+        if channel is not None:
+            channel.close()
         try:
-            process.wait(5)
+            process.wait(patience)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -242,14 +284,8 @@ class Worker:
         return process.returncode
 
 
-def _stuck(job: Job, judge: str) -> Verdict:
-    """The verdict on a program whose values could not be compared in any time."""
-    failure = Failure(Kind.TIMEOUT, "took too long to compare", None, "check")
+def _timed_out(job: Job, comparing: bool, judge: str) -> Verdict:
+    """The verdict on a program that could not be judged in any time."""
+    message, detail = ("took too long to compare", "check") if comparing else ("took too long to judge", "wall")
+    failure = Failure(Kind.TIMEOUT, message, None, detail)
     return Verdict((CaseResult(Outcome.RUNTIME_ERROR, failure),) * len(job.problem.cases), None, judge)
-
-
-def _stream(process: subprocess.Popen[bytes] | None, name: str) -> int:
-    stream = getattr(process, name)
-    if stream is None:
-        raise BrokenPipeError("the process has gone")
-    return stream.fileno()

@@ -12,7 +12,7 @@ import ast
 import copy
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -63,7 +63,7 @@ class Canaries:
             suite.trees, {*taken, *suite.bare, *suite.imported, *(m.partition(".")[0] for m in suite.modules)}
         )
 
-        def targets(scope: list[ast.AST]) -> list[Target]:
+        def targets(scope: Sequence[ast.AST]) -> list[Target]:
             found = _Finder(module, scope).targets()
             return [Target(*index[id(n)], change, sound, value) for n, change, sound, value in found if id(n) in index]
 
@@ -99,11 +99,11 @@ def _choice(targets: list[Target], rng: random.Random) -> Target | None:
     return rng.choice(targets) if targets else None
 
 
-def _scopes(suite: Suite) -> list[tuple[str, list[ast.AST]]]:
+def _scopes(suite: Suite) -> list[tuple[str, Sequence[ast.AST]]]:
     """The test functions by the names that their results have; of a script that is itself the test, all of it."""
     if suite.runner == "plain":
         return [("", [node for tree in suite.trees for node in tree.body])]
-    scopes: list[tuple[str, list[ast.AST]]] = []
+    scopes: list[tuple[str, Sequence[ast.AST]]] = []
     for node in [node for tree in suite.trees for node in tree.body]:
         if isinstance(node, Function) and node.name.startswith("test"):
             scopes.append((node.name, [node]))
@@ -262,7 +262,7 @@ Found = tuple[ast.AST, Change, bool, bool]  # a node, what to do to it, sound?, 
 class _Finder:
     """Finds what can be falsified in one test function."""
 
-    def __init__(self, module: _Module, scope: list[ast.AST]) -> None:
+    def __init__(self, module: _Module, scope: Sequence[ast.AST]) -> None:
         self.scope = scope
         self.taken = set(module.taken)
         self.values: dict[str, list[ast.expr]] = defaultdict(list)
@@ -361,8 +361,8 @@ _OPPOSITES = (
     "assertIsNone assertIsNotNone, assertIsInstance assertNotIsInstance, assertAlmostEqual assertNotAlmostEqual, "
     "assertGreater assertLessEqual, assertLess assertGreaterEqual, assertRegex assertNotRegex"
 )
-_PAIRS = [pair.split() for pair in _OPPOSITES.split(", ")]
-_OPPOSITE = dict(_PAIRS) | {b: a for a, b in _PAIRS}
+_PAIRS = [tuple(pair.split()) for pair in _OPPOSITES.split(", ")]
+_OPPOSITE: dict[str, str] = {a: b for a, b in _PAIRS} | {b: a for a, b in _PAIRS}
 _ORDER = frozenset("assertGreater assertLessEqual assertLess assertGreaterEqual assertIsNone assertIsNotNone "
                    "assertIsInstance assertNotIsInstance assertNotEqual assertNotIn assertIs assertIsNot".split())  # fmt: skip
 _TWO = frozenset("assertEqual assertEquals assertListEqual assertDictEqual assertTupleEqual assertSetEqual assertCountEqual "

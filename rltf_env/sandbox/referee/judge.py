@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import marshal
 import os
-import re
 import signal
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 try:
@@ -21,6 +21,8 @@ except ImportError:  # not on Windows
     resource = None  # type: ignore[assignment]
 
 from rltf_env.compare import text_matches, value_matches
+from rltf_env.sandbox.board import Note
+from rltf_env.sandbox.cage import seeds
 from rltf_env.sandbox.referee.failures import (
     PASSED,
     RUNTIME_ERROR,
@@ -35,18 +37,12 @@ from rltf_env.sandbox.referee.failures import (
     unfinished,
 )
 from rltf_env.sandbox.referee.replay import Replay, Said, Stuck
+from rltf_env.sandbox.referee.runs import Bench, Budget, Report, Runner, Runs, is_late
 from rltf_env.sandbox.referee.script import Script
 from rltf_env.sandbox.referee.ways import Way, Ways
 from rltf_env.sandbox.values import Unrepresentable, decode
 
 MOST_RUNS = 200  # of one program on one script, whose operations may depend on what earlier ones came to
-_BOUNDARY = re.compile(
-    rb'^{"case": (\d{1,6}), "out": (\d{1,12}), "cpu": (\d{1,6}\.\d{6}), "status": (-?\d{1,12})}\n', re.MULTILINE
-)
-_NO_MEMORY = b'"kind": "MemoryError"'
-
-Report = tuple[dict[str, Any], bytes, bytes]  # how a case ended, what it printed, what it returned
-Runner = Callable[[str, bytes, int, bool], tuple[Any, list[Report], Any]]  # program, cases, their number, isolated?
 Result = list[Any]  # outcome, failure (kind, message, line, detail, bases) or None, seconds, stdout
 
 
@@ -57,7 +53,7 @@ class Pending(NamedTuple):
 
 
 class Problem:
-    """What the referee knows of a problem: built once, from the plain data that `_wire.problem` makes."""
+    """What the referee knows of a problem: built once, from the plain data that `pool.wire.encoded_problem` makes."""
 
     def __init__(self, data: dict[str, Any]) -> None:
         self.kinds = [case[0] for case in data["cases"]]
@@ -121,18 +117,25 @@ def _checker(source: str | None) -> Any:
 
 
 class Referee:
-    """Judges programs with a runner. Options as in `pool/options.py`."""
+    """Judges programs.
 
-    def __init__(self, runner: Runner, options: dict[str, Any]) -> None:
+    Args:
+        runner: runs them, see `launch.runner`.
+        options: as in `pool/options.py`.
+        note: this referee's place on the board.
+        calm: returns when no other referee runs a program, until the present one is judged.
+    """
+
+    def __init__(self, runner: Runner, options: dict[str, Any], note: Note, calm: Callable[[], None]) -> None:
         self.runner, self.options = runner, options
+        self.bench = Bench(runner, options, note, calm)
         self.deadline = _Deadline(0.0)  # what comparing the values of the present program may still take
+        self.budget = Budget(options)  # what running it may
 
-    def judge(self, source: str, problem: Problem, *, alone: bool = False) -> dict[str, Any]:
-        """The results of all cases and the lines that ran, and how scripts were judged; see `_judge_apart` for the rest."""
+    def judge(self, source: str, problem: Problem) -> dict[str, Any]:
+        """The results of all cases and the lines that ran, and how scripts were judged."""
         ways = problem.choose(self.options)
-        reply = self._judge_apart(source, problem.apart, alone=alone) if problem.apart else None
-        if reply is not None and "results" not in reply:
-            return reply
+        reply = self._judge_apart(source, problem.apart) if problem.apart else None
         if reply is not None and ways.unproven and reply["results"][0][0] != SYNTAX_ERROR:
             self._settle(problem, ways, reply["results"])
         if ways.together:
@@ -151,7 +154,7 @@ class Referee:
         """True if a reference passes a script apart."""
         alone = Problem({**problem.data, "cases": [problem.cases[index]]})
         try:
-            return self._judge_apart(source, alone, alone=True)["results"][0][0] == PASSED
+            return self._judge_apart(source, alone)["results"][0][0] == PASSED
         except BadProblem:
             return False
 
@@ -183,23 +186,18 @@ class Referee:
         lines = sorted(ran) if self.options["trace"] else None
         return {"results": results, "lines": lines, "way": way, "unguarded": unguarded}
 
-    def _judge_apart(self, source: str, problem: Problem, *, alone: bool = False) -> dict[str, Any]:
-        """The results of all cases and the lines that ran; or that it has to be judged again, with nothing beside it.
-
-        A program that came to its end, but took longer than it may, may have been slowed down by what ran beside it.
-        """
-        count = len(problem.cases)
+    def _judge_apart(self, source: str, problem: Problem) -> dict[str, Any]:
+        """The results of all cases, and the lines that ran if they were asked for."""
+        count, traced = len(problem.cases), self.options["trace"]
         self.deadline = _Deadline(self.options["check_seconds"])
-        if problem.request is None:
-            problem.request = marshal.dumps([self._plan(problem, index) for index in range(count)])
-        said, reports, lines = self._run(source, problem, count)
-        if said is not None:
-            failed = syntax_failure(said, source)
-            return {"results": [[SYNTAX_ERROR, failed, 0.0, ""]] * count, "lines": None if lines is None else []}
-        if not alone and any(self._late(record) for record, _, _ in reports):
-            return {"again": True}
-        ran, results = set(lines or ()), []
-        for index, report in enumerate(reports):
+        runs = Runs(self.bench, source, count, partial(self._request, problem))
+        self.budget = runs.budget
+        error = runs.finish()
+        if error is not None:
+            failed = syntax_failure(error, source)
+            return {"results": [[SYNTAX_ERROR, failed, 0.0, ""]] * count, "lines": [] if traced else None}
+        ran, results = runs.lines, []
+        for index, report in enumerate(runs.reports):
             result, more = self._case(source, problem, index, report)
             ran |= more
             results.append(result)
@@ -207,46 +205,15 @@ class Referee:
                 break
         rest = failure("NotRun", "an earlier case used up what the program had")
         results += [[RUNTIME_ERROR, rest, 0.0, ""] for _ in range(count - len(results))]
-        return {"results": results, "lines": None if lines is None else sorted(ran)}
+        return {"results": results, "lines": sorted(ran) if traced else None}
 
-    def _run(self, source: str, problem: Problem, count: int) -> tuple[Any, list[Report], Any]:
-        """What became of each case. Cases of a pure program may have run in one process, as far as nothing went wrong there."""
-        said, reports, lines = self.runner(source, problem.request or b"", count, self.options["isolate"])
-        if said != "batch":
-            return said, reports, lines
-        done = self._split(reports[0], count)
-        over = reports[0][0]["end"] in ("cpu", "wall")
-        if over and len(done) < count:
-            done.append((reports[0][0], b"", reports[0][2]))
-        if over or len(done) == count:
-            return None, done, lines
-        rest = marshal.dumps([self._plan(problem, index) for index in range(len(done), count)])
-        said, reports, more = self.runner(source, rest, count - len(done), True)
-        return said, done + reports, lines if lines is None else sorted({*lines, *(more or ())})
-
-    def _split(self, report: Report, count: int) -> list[Report]:
-        """The cases that a process came to the end of, one after the other. None if together they took longer than one may.
-
-        One that ran out of memory may have done so for what those before it left: from there on, each is to have its own process.
-        """
-        record, stdout, data = report
-        done: list[Report] = []
-        if not record["end"] and record["seconds"] > self.options["case_seconds"]:
-            return done
-        start = at = 0
-        for match in _BOUNDARY.finditer(data):
-            number, size, cpu, status = int(match[1]), int(match[2]), float(match[3]), int(match[4])
-            if number != len(done) or number >= count or not at <= size <= len(stdout):
-                break
-            if number and data.find(_NO_MEMORY, start, match.start()) >= 0:
-                break
-            own = {**record, "status": (status & 0xFF) << 8, "seconds": min(cpu, record["seconds"]), "end": ""}
-            done.append((own, stdout[at:size], data[start : match.start()]))
-            start, at = match.end(), size
-        return done
-
-    def _late(self, record: dict[str, Any]) -> bool:
-        return not record["end"] and record["seconds"] > self.options["case_seconds"]
+    def _request(self, problem: Problem, indices: range) -> bytes:
+        """What the cage is asked to do in some cases. That in all of them is made once."""
+        if len(indices) < len(problem.cases):
+            return marshal.dumps([self._plan(problem, index) for index in indices])
+        if problem.request is None:
+            problem.request = marshal.dumps([self._plan(problem, index) for index in indices])
+        return problem.request
 
     def _plan(self, problem: Problem, index: int) -> tuple[str, Any]:
         """What the program is given in a case: standard input, and what is asked of it."""
@@ -331,10 +298,9 @@ class Referee:
         script = problem.script(index)
         plan = script.plan or []
         ran: set[int] = set()
-        seconds, runs = 0.0, 0
+        runs = 0
         while True:
-            record, _, data = report
-            seconds, runs = seconds + record["seconds"], runs + 1
+            data, runs = report[2], runs + 1
             said, replay = script.remembered(plan, data), None
             if said is None:
                 replay = self._replay(script, plan, report)
@@ -343,11 +309,12 @@ class Referee:
                 with self.deadline:
                     said = (*replay.run(), len(replay.made))
                 script.remember(plan, data, said)
-            if replay is None or said[0] != "miss" or seconds > self.options["program_seconds"] or runs >= MOST_RUNS:
+            if replay is None or said[0] != "miss" or self.budget.used_up or runs >= MOST_RUNS:
                 break
             with self.deadline:
                 plan = script.guess(replay.made, replay.results[: len(replay.made) - 1])
-            _, (report,), more = self.runner(source, marshal.dumps([_operations(plan)]), 1, True)
+            _, (report,), more = self.runner(source, marshal.dumps([_operations(plan)]), 1, True, 1)
+            self.budget.add(report)
             ran |= set(more or ())
         if said[0] == "impossible" and self._crosses(script):
             said = ("unrepresentable", "the program's values nest too deeply", said[2])
@@ -396,7 +363,7 @@ class Referee:
             return failure("MemoryLimit", "its processes together held too much memory", line, bases=("MemoryError",))
         if record["end"] == "stopped":
             return failure("ForbiddenCall", "stopped the process that it came from", line)
-        if record["end"] or self._late(record):
+        if record["end"] or is_late(record, self.options["case_seconds"]):
             which = record["end"] or "cpu"
             return failure("Timeout", f"over the limit of {which} time", line, which)
         status = record["status"]
@@ -463,7 +430,7 @@ class _Deadline:
     """Limits what the trusted side does with values that a program made, in CPU time: what else the machine does is not counted.
 
     After `seconds`, all blocks together, `Stuck` is raised. Where that is not heard, since a single C function runs on and on, a
-    signal ends this process two seconds later: the caller knows by it that the program is to blame (`_pool.STUCK`).
+    signal ends this process two seconds later: the caller knows by it that the program is to blame (`pool.worker.STUCK`).
     """
 
     def __init__(self, seconds: float) -> None:
@@ -489,6 +456,7 @@ def prepare(output_bytes: int) -> None:
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
         most = (2 << 30) + 64 * output_bytes
         resource.setrlimit(resource.RLIMIT_AS, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+    seeds.install()  # tests draw random numbers, too
     warnings.simplefilter("ignore")  # a test's bad escapes are its author's, and nobody reads them here
     if hasattr(signal, "SIGVTALRM"):
         signal.signal(signal.SIGVTALRM, _on_alarm)

@@ -19,7 +19,12 @@ class Unclean(Exception):
 
 
 def runner(options: dict[str, Any], alert: Alert) -> tuple[Any, Any, list[str]]:
-    """The runner that `options["backend"]` asks for, what to tell the programs that are to come, the layers in force."""
+    """The runner that `options["backend"]` asks for, what to tell the programs that are to come, the layers in force.
+
+    `run(source, cases, count, isolated, spare)` runs a program on so many cases: each in a process of its own if it is
+    `isolated`, until `spare` of them have come to an end too late. It returns why the program has no code, or "batch" if
+    all ran in one process; the reports; the lines that ran.
+    """
     if options["backend"] == "subprocess":
         from rltf_env.sandbox.cage import per_case
 
@@ -67,12 +72,12 @@ def _forks(options: dict[str, Any], alert: Alert) -> tuple[Any, Any, list[str]]:
     else:
         atexit.register(folders.remove, folder)
 
-    def run(source: str, cases: bytes, count: int, isolated: bool = False) -> Any:
+    def run(source: str, cases: bytes, count: int, isolated: bool = False, spare: int = 2) -> Any:
         compiled = compiler.answer(source)
         if isinstance(compiled, dict):
             return compiled, [], [] if options["trace"] else None
         files.empty()
-        request = marshal.dumps((source if options["trace"] else compiled or source, cases, isolated))
+        request = marshal.dumps((source if options["trace"] else compiled or source, cases, isolated, spare))
         write_frame(to_cage, count.to_bytes(4, "little") + request)
         alert.wait(from_cage)
         record = json.loads(read_frame(from_cage))

@@ -8,6 +8,7 @@ dies of has its name.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import marshal
 import os
@@ -22,11 +23,11 @@ from rltf_env.sandbox.cage import isolation, program
 from rltf_env.sandbox.frames import read_frame, write_frame
 
 LONGEST = 1 << 13  # bytes of a program: a longer one is not compiled ahead
-OUTSTANDING = 40 << 10  # bytes that may wait in its pipe: less than a pipe holds, so that asking never blocks
 SECONDS = 0.1  # of CPU time that a compilation may take
 PATIENCE = 5.0  # seconds without an answer after which nothing is compiled ahead any more
 MEMORY = 1 << 30  # bytes of address space
-_SEAL = 8  # bytes
+PAGE = resource.getpagesize()  # a pipe holds so many; a message begins a new one unless it fits into the last
+_SEAL = _LENGTH = 8  # bytes
 
 
 class Compiler:
@@ -47,11 +48,12 @@ class Compiler:
                 os._exit(70)
         os.close(requests)
         os.close(replies)
+        self._room = fcntl.fcntl(self._to, fcntl.F_GETPIPE_SZ) // PAGE  # less for a user who holds many pipes
         self._poll = select.poll()
         self._poll.register(self._from, select.POLLIN)
-        self._asked: deque[tuple[str, int]] = deque()  # with their bytes, in the order in which answers come
+        self._asked: deque[tuple[str, int]] = deque()  # with their pages, in the order in which answers come
         self._last: tuple[str, bytes | dict[str, Any]] = "", b""
-        self._waiting = 0  # bytes in the pipe, at most
+        self._waiting = 0  # pages in the pipe, at most
         self._good = True
 
     def ask(self, source: str) -> None:
@@ -62,15 +64,16 @@ class Compiler:
             data = source.encode()
         except UnicodeEncodeError:  # a lone surrogate: no version of Python reads it
             return
-        if len(data) > LONGEST or self._waiting + len(data) > OUTSTANDING:
+        pages = -(-(len(data) + _LENGTH) // PAGE)
+        if len(data) > LONGEST or self._waiting + pages > self._room:  # so asking never blocks
             return
         try:
             write_frame(self._to, data)
         except OSError:
             self.close()
             return
-        self._asked.append((source, len(data)))
-        self._waiting += len(data)
+        self._asked.append((source, pages))
+        self._waiting += pages
 
     def answer(self, source: str) -> bytes | dict[str, Any]:
         """The code of a program that was asked for, as marshal has it, or what makes it no Python. Empty if neither is known."""
@@ -84,14 +87,14 @@ class Compiler:
             except EOFError:
                 self.close()
                 break
-            asked, size = self._asked.popleft()
-            self._waiting -= size
-            seal, said = reply[:_SEAL], reply[_SEAL:]
-            if said and seal != _seal(asked, said):  # it was killed in the midst of a message
+            asked, pages = self._asked.popleft()
+            self._waiting -= pages
+            seal, answer = reply[:_SEAL], reply[_SEAL:]
+            if answer and seal != _seal(asked, answer):  # it was killed in the midst of a message
                 self.close()
                 break
             if asked == source:
-                self._last = source, json.loads(said) if said.startswith(b"{") else said
+                self._last = source, json.loads(answer) if answer.startswith(b"{") else answer
                 return self._last[1]
         return b""
 

@@ -26,7 +26,7 @@ def _borrow() -> None:
 
 
 def main() -> None:
-    """Makes the cage, says what it is made of, then answers jobs until there are no more."""
+    """Makes the cage, says what it is made of, then answers jobs until there are no more (`messages.py`)."""
     _borrow()
     options = json.loads(sys.argv[1])
     from rltf_env.sandbox.cage import stack
@@ -43,69 +43,100 @@ def main() -> None:
     from rltf_env.sandbox.frames import Alert, write_frame
     from rltf_env.sandbox.referee import launch
 
-    alert = Alert()
+    alert, failed = Alert(), ""
     try:
         runner, announce, layers = launch.runner(options, alert)
     except OSError as error:
-        write_frame(outbox, json.dumps({"error": str(error)}).encode())
-        return
+        runner, announce, layers, failed = None, None, [], str(error)
+    from rltf_env.sandbox import messages
     from rltf_env.sandbox.cage import isolation
+
+    if failed:
+        write_frame(outbox, messages.encode(messages.NotReady(failed)))
+        return
 
     if sys.platform.startswith("linux"):
         isolation.die_with_parent(signal.SIGTERM)
         if os.getppid() != options["parent"]:
             return
-    write_frame(outbox, json.dumps({"level": isolation.level(layers), "layers": layers}).encode())
-    _judge(options, runner, announce, alert, inbox, outbox)
+    write_frame(outbox, messages.encode(messages.Ready(isolation.level(layers), layers)))
+    _Desk(options, runner, announce, alert, inbox, outbox).work()
 
 
-def _judge(options: dict[str, Any], runner: Any, announce: Any, alert: Any, inbox: int, outbox: int) -> None:
-    from rltf_env.sandbox.frames import write_frame
-    from rltf_env.sandbox.referee import judge
+class _Desk:
+    """The jobs that came and wait, and the problems that they are on."""
 
-    judge.prepare(options["output_bytes"])
-    referee = judge.Referee(runner, options)
-    problems: dict[int, Any] = {}
-    waiting: deque[dict[str, Any]] = deque()
-    while True:
+    def __init__(
+        self, options: dict[str, Any], runner: Any, announce: Any, alert: Any, inbox: int, outbox: int
+    ) -> None:
+        from rltf_env.sandbox import frames, messages
+        from rltf_env.sandbox.board import Note
+        from rltf_env.sandbox.referee import judge
+
+        self.frames, self.messages, self.judge = frames, messages, judge
+        judge.prepare(options["output_bytes"])
+        self.announce, self.alert, self.inbox, self.outbox = announce, alert, inbox, outbox
+        self.note = Note(options["board"], options["place"])
+        self.referee = judge.Referee(runner, options, self.note, self._calm)
+        self.problems: dict[int, Any] = {}
+        self.waiting: deque[Any] = deque()
+        self.present = 0  # the number of the job that is being judged
+
+    def work(self) -> None:
+        """Answers jobs until there are no more, or the cage is lost: its successor judges again."""
         try:
-            _receive(inbox, alert, announce, waiting, problems)
+            while True:
+                self._receive_all()
+                if self.waiting and not self._judge(self.waiting.popleft()):
+                    return
+        except _Over:
+            return
+        except (EOFError, BrokenPipeError) as error:
+            self._send(self.messages.Lost(str(error)))
+
+    def _judge(self, job: Any) -> bool:
+        """Answers a job. False if it was this process's last."""
+        self.present = job.number
+        self.note.begin(job.number)
+        answer = _answer(self.referee, self.problems, job)
+        self._send(answer)
+        return not getattr(answer, "last", False)
+
+    def _calm(self) -> None:
+        """Returns when no other referee runs a program, until the present job is answered."""
+        self._send(self.messages.CalmWanted(self.present))
+        while not isinstance(self._receive(), self.messages.CalmGranted):
+            pass
+
+    def _receive_all(self) -> None:
+        """Takes in all messages that have come, at least one if nothing waits."""
+        while not self.waiting or (os.name == "posix" and select.select([self.inbox], [], [], 0)[0]):
+            self._receive()
+
+    def _receive(self) -> Any:
+        """Takes in a message: a job, jobs taken back, or calm."""
+        self.alert.wait(self.inbox)
+        try:
+            message = self.messages.decode(self.frames.read_frame(self.inbox))
         except EOFError:
-            return
-        if not waiting:
-            continue
-        job = waiting.popleft()
-        try:
-            answer = _answer(referee, problems, job)
-        except (EOFError, BrokenPipeError) as error:  # the cage is lost: so is this worker, its successor judges again
-            write_frame(outbox, json.dumps({"lost": str(error)}).encode())
-            return
-        write_frame(outbox, json.dumps({"number": job["number"], **answer}).encode())
-        if "last" in answer:
-            return
+            raise _Over from None
+        if isinstance(message, self.messages.Cancel):
+            self.waiting = deque(job for job in self.waiting if job.number not in message.numbers)
+        elif isinstance(message, self.messages.Judge):
+            self.waiting.append(message)
+            self.announce(message.source)
+            for key in message.forget:
+                self.problems.pop(key, None)
+            if message.problem is not None:
+                self.problems[message.key] = self.judge.Pending(message.problem)
+        return message
+
+    def _send(self, message: Any) -> None:
+        self.frames.write_frame(self.outbox, self.messages.encode(message))
 
 
-def _receive(inbox: int, alert: Any, announce: Any, waiting: deque[dict[str, Any]], problems: dict[int, Any]) -> None:
-    """Takes in all messages that have come, at least one if nothing waits: jobs, and jobs taken back."""
-    from rltf_env.sandbox.frames import read_frame
-    from rltf_env.sandbox.referee.judge import Pending
-
-    while not waiting or (os.name == "posix" and select.select([inbox], [], [], 0)[0]):
-        alert.wait(inbox)
-        job = json.loads(read_frame(inbox))
-        if "cancel" in job:
-            kept = [other for other in waiting if other["number"] not in job["cancel"]]
-            waiting.clear()
-            waiting.extend(kept)
-            if not waiting:
-                return
-            continue
-        waiting.append(job)
-        announce(job["source"])
-        for key in job["forget"]:
-            problems.pop(key, None)
-        if "problem" in job:
-            problems[job["key"]] = Pending(job["problem"])
+class _Over(Exception):
+    """The caller has gone, or closed the sandbox."""
 
 
 def _leave(number: int, frame: Any) -> None:
@@ -113,29 +144,29 @@ def _leave(number: int, frame: Any) -> None:
     sys.exit(0)
 
 
-def _answer(referee: Any, problems: dict[int, Any], job: dict[str, Any]) -> dict[str, Any]:
+def _answer(referee: Any, problems: dict[int, Any], job: Any) -> Any:
+    from rltf_env.sandbox import messages
     from rltf_env.sandbox.referee.failures import RUNTIME_ERROR, failure
     from rltf_env.sandbox.referee.judge import BadProblem, Pending, Problem
     from rltf_env.sandbox.referee.launch import Unclean
 
     try:
-        problem = problems[job["key"]]
+        problem = problems[job.key]
         if isinstance(problem, Pending):
-            problem = problems[job["key"]] = Problem(problem.data)
-        return referee.judge(job["source"], problem, alone=job["alone"])
-    except (EOFError, BrokenPipeError):
+            problem = problems[job.key] = Problem(problem.data)
+        return messages.Judged(job.number, **referee.judge(job.source, problem))
+    except (EOFError, BrokenPipeError, _Over):
         raise
     except Unclean as error:  # only the program can have done it, in whichever of its runs
         blame = failure("ForbiddenCall", f"left its folder so that it cannot be emptied: {error}")
-        count = problems[job["key"]].width
-        lines = [] if referee.options["trace"] else None
-        return {"results": [[RUNTIME_ERROR, blame, 0.0, ""]] * count, "lines": lines, "last": True}
+        results = [[RUNTIME_ERROR, blame, 0.0, ""]] * problems[job.key].width
+        return messages.Judged(job.number, results, [] if referee.options["trace"] else None, last=True)
     except BadProblem as error:
-        return {"invalid": str(error)}
+        return messages.Unjudgeable(job.number, str(error))
     except Exception as error:
         import traceback
 
-        return {"error": f"{type(error).__name__}: {error}", "trace": traceback.format_exc()}
+        return messages.Failed(job.number, f"{type(error).__name__}: {error}", traceback.format_exc())
 
 
 if __name__ == "__main__":

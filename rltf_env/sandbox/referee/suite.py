@@ -84,7 +84,10 @@ def _program_imports(
 ) -> tuple[list[str], list[str], list[tuple[str, int]]]:
     """The modules that stand for the program, what is imported from them, and the packages that nobody has."""
     foreign = [
-        (name, names, node.lineno) for node in nodes for name, names in _imports(node) if _top(name) not in known
+        (name, names, getattr(node, "lineno", 0))
+        for node in nodes
+        for name, names in _imports(node)
+        if _top(name) not in known
     ]
     sure = {name for name, names, _ in foreign if not name or _plain(name) in _USUAL or defined.intersection(names)}
     bases = {node.value.id for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
@@ -221,8 +224,8 @@ def _rewrite(tree: ast.Module, modules: list[str], *, collected: bool) -> None:
         if isinstance(node, ast.ImportFrom) and node.level:
             node.level = 0
             node.module = node.module or "solution"
-    for node in [n for n in ast.walk(tree) if hasattr(n, "body") and isinstance(n.body, list)]:
-        node.body[:] = [_absolute(part) for part in node.body]
+    for body in [body for n in ast.walk(tree) if isinstance(body := getattr(n, "body", None), list)]:
+        body[:] = [_absolute(part) for part in body]
     if collected:
         tree.body[:] = [part for part in tree.body if not _is_guard(part) and not _runs_tests(part)]
 
