@@ -122,6 +122,14 @@ CAGED = frozenset(  # programs whose verdict depends on a layer that is missing 
         "keeps_hint",
         "keeps_flags",
         "environment",
+        "socket_size",
+        "pipe_size",
+        "vmsplice",
+        "datagram_pair",
+        "addressed_stream",
+        "passed_descriptors",
+        "shared_stores",
+        "socket_buffers_hidden",
     ]
 )
 

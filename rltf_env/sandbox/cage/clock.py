@@ -7,6 +7,7 @@ import _signal  # pyright: ignore[reportMissingImports]
 import contextlib
 import os
 import time
+from collections.abc import Collection
 
 try:
     import resource
@@ -30,6 +31,49 @@ def resident(pid: str) -> int:
             return int(file.read().split()[1]) * resource.getpagesize()
     except (OSError, IndexError):
         return 0
+
+
+SOCKET, PIPE = 208 << 10, 64 << 10  # bytes that the kernel may hold in a socket and in a pipe
+MOST_PIPES = 256  # of a program: the kernel gives all processes of a user no more than 1024 that are not small
+
+
+def hold_too_much(pids: Collection[str], shared: int, most: int) -> bool:
+    """True if processes together hold more than `most` bytes of memory, or too many pipes.
+
+    What is in sockets and pipes is the kernel's memory, of which `resident` knows nothing.
+
+    Args:
+        pids: by their numbers in `/proc`.
+        shared: bytes that each has from the process that it comes from.
+        most: bytes.
+    """
+    ends = {end for pid in pids for end in _ends(pid)}
+    pipes, sockets = (sum(end.startswith(kind) for end in ends) for kind in ("pipe:", "socket:"))
+    held = sum(max(resident(pid) - shared, 0) for pid in pids) + pipes * PIPE + sockets * SOCKET
+    return pipes > MOST_PIPES or held > most
+
+
+def _ends(pid: str) -> list[str]:
+    """What the descriptors of a process stand for."""
+    found = []
+    with contextlib.suppress(OSError):  # it has ended
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(OSError):
+                found.append(os.readlink(f"/proc/{pid}/fd/{fd}"))
+    return found
+
+
+def cpu_of(pid: str, *, children: bool = False) -> float:
+    """CPU seconds of a process and of its children that have ended; of the latter alone if `children`. To ten milliseconds."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            times = list(map(int, file.read().rpartition(b")")[2].split()[11:15]))
+    except (OSError, ValueError):
+        return 0.0
+    return sum(times[2:] if children else times) / _TICKS
+
+
+_TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
 
 def below(pid: str) -> list[str]:

@@ -24,12 +24,6 @@ def numbers(names: str) -> tuple[int, ...]:
 DUMPING = numbers("SIGXFSZ SIGXCPU SIGSYS")  # on these, too, a program leaves its stack behind
 
 
-try:
-    import resource
-except ImportError:  # not on Windows
-    resource = None  # type: ignore[assignment]
-
-
 def become_program(result: int, options: dict[str, Any], pipes: tuple[int, ...] = ()) -> None:
     """Makes a process that was started for one case ready for it: descriptors, a stack left behind on death.
 
@@ -54,23 +48,11 @@ def become_program(result: int, options: dict[str, Any], pipes: tuple[int, ...] 
     sys.argv[:] = ["program.py"]
 
 
-try:
-    import resource
-except ImportError:  # not on Windows
-    resource = None  # type: ignore[assignment]
-
-
 def limit(options: dict[str, Any]) -> None:
     """Limits this process, where the system has limits."""
     if resource is not None:
         for what, pair in program.limits(options):
             resource.setrlimit(what, pair)
-
-
-try:
-    import resource
-except ImportError:  # not on Windows
-    resource = None  # type: ignore[assignment]
 
 
 class Packages:
@@ -86,9 +68,3 @@ class Packages:
         if not os.path.isdir(place):
             return spec_from_file_location(name, place)
         return spec_from_file_location(name, os.path.join(place, "__init__.py"), submodule_search_locations=[place])
-
-
-try:
-    import resource
-except ImportError:  # not on Windows
-    resource = None  # type: ignore[assignment]

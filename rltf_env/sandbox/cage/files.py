@@ -4,12 +4,17 @@ The referee empties and reads them while no program is alive. That is not left t
 between two forks is copied at the next one. Standard library only; Linux.
 """
 
+# pyright: reportOptionalMemberAccess=false
 from __future__ import annotations
 
-import fcntl
 import os
 
 from rltf_env.sandbox.cage import trace
+
+try:
+    import fcntl as _fcntl
+except ImportError:  # not on Windows, where there is no cage whose files these are
+    _fcntl = None  # type: ignore[assignment]
 
 STDIN, STDOUT, STDERR, RESULT, REPORT, LINES = range(6)  # their descriptors in the cage
 TURNS, ASKED, TOLD = range(LINES + 1, LINES + 4)  # of a live program: see `turns.py`; pipes to the program, and from it
@@ -28,8 +33,8 @@ def empty(fds: tuple[int, ...]) -> None:
 
 def release(fd: int) -> None:
     """Takes back flags and locks, which belong to a descriptor that programs share, and so outlive them."""
-    fcntl.fcntl(fd, fcntl.F_SETFL, 0)
-    fcntl.flock(fd, fcntl.LOCK_UN)
+    _fcntl.fcntl(fd, _fcntl.F_SETFL, 0)
+    _fcntl.flock(fd, _fcntl.LOCK_UN)
 
 
 def restore(fds: tuple[int, ...], mode: int) -> None:

@@ -27,8 +27,8 @@ try:
 except ImportError:  # not on Windows
     resource = None  # type: ignore[assignment]
 
-from rltf_env.sandbox.cage import folders, isolation, program, purity, seeds, together, trace, turns, warmup
-from rltf_env.sandbox.cage.clock import GUARD, LOOK, Clock, below, children, resident
+from rltf_env.sandbox.cage import folders, isolation, program, purity, seeds, streams, together, trace, turns, warmup
+from rltf_env.sandbox.cage.clock import GUARD, LOOK, Clock, below, children, cpu_of, hold_too_much, resident
 from rltf_env.sandbox.cage.entry import DUMPING, Packages, numbers
 from rltf_env.sandbox.cage.files import (
     ASKED,
@@ -79,7 +79,7 @@ class Cage:
         self.restores, self.restores_files = may_restore(self.fds, 0o700), may_restore(CASE, MODE)
         self.lost = False
         self.own = resident("self")
-        self.shown = os.readlink("/proc/self") if os.path.exists("/proc/self") else ""  # its number in there
+        self.shown = _me()
         self.own_proc = alone and self.shown == str(os.getpid())
 
     # ----------------------------------------------------------------------------------------------- in the parent
@@ -194,7 +194,7 @@ class Cage:
             stdin, ops = case
             run_case: Any = together.run_case if together.wanted(case) else program.run_case
             if stdin:
-                program.give(stdin)
+                streams.give(stdin)
             seen = trace.map_lines(LINES) if self.options["trace"] else None
             first = REPORT
             if ops == program.LIVE:
@@ -211,18 +211,19 @@ class Cage:
 
     def _watch(self, pid: int, limit: float, longest: float, *, several: bool = False) -> dict[str, Any]:
         """Waits for a child, ends it at its limits, and what it left behind in any case; says how it died."""
-        start, clock, end, pause = time.monotonic(), None, "", LOOK / 2
+        start, clock, end, pause, before = time.monotonic(), None, "", LOOK / 2, 0.0
         while True:
             _signal.sigtimedwait((_signal.SIGCHLD,), pause)  # it waits there if the child ended before this
             found, status, usage = self._reap(pid, os.WNOHANG | (os.WUNTRACED if several else 0))
             if found and not os.WIFSTOPPED(status):
                 break
-            clock = clock or Clock(pid, self._shown(pid), start)  # most have ended by now, and need none
+            if clock is None:  # most have ended by now, and need none
+                clock, before = Clock(pid, self._shown(pid), start), self._ended()
             if several and os.fstat(REPORT).st_size == len(BATCH):  # it runs all cases itself
                 several, limit, longest = False, self.hard, self.options["wall_seconds"]
             if several and found:  # it runs nothing of the program, so only the program can have stopped it
                 end = "stopped"
-            end = end or self._over(clock, limit, longest, several)
+            end = end or self._over(clock, limit, longest, several, before)
             if end:
                 status, usage = self._stop(pid)
                 break
@@ -232,8 +233,11 @@ class Cage:
         wall = seconds + (max(clock.idle - turns.read(TURNS)[0], 0.0) if clock else 0.0)
         return {"status": status, "seconds": seconds, "wall": wall, "end": end}
 
-    def _over(self, clock: Clock, limit: float, longest: float, several: bool) -> str:
-        """The limit that a process is over, if any: "cpu", "wall" or "memory"; "done" if no more is wanted of it."""
+    def _over(self, clock: Clock, limit: float, longest: float, several: bool, before: float) -> str:
+        """The limit that a process, or all of a program's together, are over, if any: "cpu", "wall" or "memory".
+
+        "done" if no more is wanted of it.
+        """
         if not clock.due():
             return ""
         clock.look()
@@ -244,12 +248,21 @@ class Cage:
             return "wall"
         if done:
             return "done"
-        return "memory" if not several and self._held() > self.options["memory_mb"] << 20 else ""
+        if several:
+            return ""
+        everybody = self._everybody()
+        if sum(map(cpu_of, everybody)) + self._ended() - before >= limit:
+            return "cpu"
+        return "memory" if hold_too_much(everybody, self.own, self.options["memory_mb"] << 20) else ""
 
-    def _held(self) -> int:
-        """Bytes of memory that all processes of the program hold, what each shares with the warm parent aside."""
+    def _everybody(self) -> list[str]:
+        """The processes of the program, by their numbers in `/proc`."""
         everybody = [name for name in os.listdir("/proc") if name.isdigit()] if self.own_proc else below(self.shown)
-        return sum(max(resident(each) - self.own, 0) for each in everybody if each != self.shown)
+        return [each for each in everybody if each not in (self.shown, _me())]
+
+    def _ended(self) -> float:
+        """CPU seconds of processes that have ended and had no parent left but this one, or the first of the namespace."""
+        return sum(cpu_of(each, children=True) for each in {self.shown, _me()} - {""})
 
     def _shown(self, pid: int) -> str:
         """The number of a child in `/proc`, which may be that of another PID namespace."""
@@ -331,6 +344,14 @@ class Cage:
         for folder in self.folders:
             folders.empty(folder, self.keep if folder == "." else ())
         self.clean = [os.listdir(folder) for folder in self.folders]
+
+
+def _me() -> str:
+    """The number of this process in `/proc`; empty if it has none there."""
+    try:
+        return os.readlink("/proc/self")
+    except OSError:
+        return ""
 
 
 def _packed(records: list[dict[str, Any]], outputs: list[tuple[bytes, bytes]]) -> bytes:

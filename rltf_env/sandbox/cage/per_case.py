@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 LOOK = 0.1  # seconds between looks at a process that is still running
-INTERPRETER = 32 << 20  # bytes of memory that Python takes
+INTERPRETER = 32 << 20  # bytes of memory that Python takes, in each process of a program
 LINUX = sys.platform.startswith("linux")
 FILES = (("stdin", "w+b"), ("stdout", "w+b"), ("result", "w+b"), ("lines", "r+b"))  # in the folder of a case
 
@@ -34,7 +34,7 @@ class Spawner:
 
     def __init__(self, options: dict[str, Any]) -> None:
         self.options = options
-        self.user = 60_000 + os.getpid() % 5_000
+        self.user = _free_user()
         self.layers: list[str] = []
 
     def __call__(self, source: str, cases: bytes, count: int, isolated: bool = False, spare: int = 2) -> Any:
@@ -172,12 +172,13 @@ class _Watch:
     def __init__(
         self, process: subprocess.Popen[bytes], options: dict[str, Any], others: Any = float, tests: int = 1
     ) -> None:
-        from rltf_env.sandbox.cage.clock import Clock
+        from rltf_env.sandbox.cage.clock import Clock, cpu_of
 
         self.process, self.options, self.others = process, options, others
         self.hard = tests * (options["case_seconds"] + max(0.25 * options["case_seconds"], 0.1))
         self.longest = tests * options["wall_seconds"] + 0.3  # the interpreter's own start
         self.clock = Clock(process.pid, str(process.pid) if LINUX else "")
+        self.before = cpu_of("self", children=True) if LINUX else 0.0
         self.usage: tuple[int, float] | None = None
         self.end = ""
         self.looked = time.monotonic()
@@ -192,20 +193,21 @@ class _Watch:
         return self.usage is not None or bool(self.end)
 
     def _over(self) -> str:
-        from rltf_env.sandbox.cage.clock import GUARD
+        from rltf_env.sandbox.cage.clock import GUARD, below, hold_too_much
 
         clock, others, longest = self.clock, self.others(), self.longest
-        if clock.cpu >= self.hard:
+        if max(clock.cpu, self._spent() - self.before) >= self.hard:
             return "cpu"
         if clock.cpu + clock.idle - others >= longest or clock.passed - others >= GUARD * longest:
             return "wall"
-        return "memory" if LINUX and self._held() > self.options["memory_mb"] << 20 else ""
+        most = self.options["memory_mb"] << 20
+        return "memory" if LINUX and hold_too_much(below("self"), INTERPRETER, most) else ""
 
-    def _held(self) -> int:
-        """Bytes of memory that all processes of the program hold, some for each interpreter aside."""
-        from rltf_env.sandbox.cage.clock import below, resident
+    def _spent(self) -> float:
+        """CPU seconds of all processes that came from this one, those that have ended too."""
+        from rltf_env.sandbox.cage.clock import below, cpu_of
 
-        return sum(max(resident(pid) - INTERPRETER, 0) for pid in below("self"))
+        return sum(map(cpu_of, below("self"))) + cpu_of("self", children=True) if LINUX else 0.0
 
     def wait_for(self, fd: int, event: int) -> bool:
         """True when a descriptor is ready, False when the process has ended, or is to."""
@@ -255,6 +257,14 @@ def runner(options: dict[str, Any]) -> tuple[Any, list[str]]:
     spawner = Spawner(options)
     spawner("pass", marshal.dumps([("", None)]), 1)
     return spawner, spawner.layers
+
+
+def _free_user() -> int:
+    if not LINUX:
+        return 0
+    from rltf_env.sandbox.cage import isolation
+
+    return isolation.free_user()
 
 
 def _read(file: Any, most: int) -> bytes:
@@ -309,7 +319,7 @@ def _main(folder: Path) -> None:
         package = types.ModuleType(name)
         package.__path__ = [str(path)]
         sys.modules[name] = package
-    from rltf_env.sandbox.cage import entry, program, purity, together, trace
+    from rltf_env.sandbox.cage import entry, program, purity, streams, together, trace
 
     source, cases, options, user, pipes = program.unpacked((folder / "request").read_bytes())
     result = os.open(folder / "result", os.O_WRONLY | os.O_APPEND)
@@ -334,7 +344,7 @@ def _main(folder: Path) -> None:
         entry.become_program(result, options, pipes)
         if batch:
             program.run_batch(code, cases, options["case_seconds"] / 4 + time.thread_time(), seen)
-        program.give(cases[0][0])
+        streams.give(cases[0][0])
         (together if together.wanted(cases[0]) else program).run_case(code, cases[0][1], seen)
     finally:
         os._exit(70)

@@ -9,6 +9,7 @@ dead; whatever a program does to this code, it can only harm its own results.
 # (modules that some platforms lack are used only where the layers that need them are)
 from __future__ import annotations
 
+import gc
 import json
 import marshal
 import os
@@ -23,6 +24,8 @@ try:
 except ImportError:  # not on Windows, where `per_case` does without
     resource = None  # type: ignore[assignment]
 
+from rltf_env.sandbox.cage import stack, streams
+from rltf_env.sandbox.cage.purity import finishes_late, leavings, mentions
 from rltf_env.sandbox.cage.seeds import seed
 from rltf_env.sandbox.cage.session import Session, describe, failure_record
 from rltf_env.sandbox.cage.trace import trace_lines
@@ -71,6 +74,7 @@ def warm_up() -> None:
     import _sitebuiltins
     import builtins
 
+    stack.small_threads()
     builtins.exit, builtins.quit = (_sitebuiltins.Quitter(name, "Ctrl-D (i.e. EOF)") for name in ("exit", "quit"))  # type: ignore[assignment]
     source = (
         "def f(x: int) -> int:\n    return [y for y in (x, 1) if y]\nclass C:\n    @property\n    def p(self): pass\n"
@@ -150,6 +154,7 @@ def run_case(code: Any, ops: Any, seen: Any = None) -> NoReturn:
         seen: has a byte for each line, to be set when it runs.
     """
     emit, exit = write_line, os._exit
+    sys.set_int_max_str_digits(0)  # a program's time is limited anyway
     if seen is not None:
         trace_lines(seen)
     if ops == LIVE:
@@ -165,7 +170,7 @@ def _run(code: Any, ops: Any, emit: Any) -> int:
     sys.modules[name] = module
     _own_frames[0] = depth() + 3  # between the bottom and a function that a test calls
     _set_limit(DEPTH + _own_frames[0])
-    status = 0
+    late, status = finishes_late(code), 0
     try:
         exec(code, module.__dict__)
         emit('{"ok": 1}')
@@ -180,7 +185,7 @@ def _run(code: Any, ops: Any, emit: Any) -> int:
     if ops is not None:
         flush()
         return 0
-    return _finish(module, emit) or status
+    return _finish(module, emit, late) or status
 
 
 def run_batch(code: Any, cases: Any, budget: float, seen: Any = None) -> NoReturn:
@@ -195,8 +200,9 @@ def run_batch(code: Any, cases: Any, budget: float, seen: Any = None) -> NoRetur
         time.thread_time,
         os.dup2,
     )  # a process's clock is coarse under RLIMIT_CPU
+    sys.set_int_max_str_digits(0)
     stdin, stdout = os.dup(0), os.dup(1)
-    path = list(sys.path)
+    late, sweep, renew = finishes_late(code), leavings(code), streams.maker(mentions(code, "stderr"))
     if seen is not None:
         trace_lines(seen)
     before = clock()
@@ -204,38 +210,25 @@ def run_batch(code: Any, cases: Any, budget: float, seen: Any = None) -> NoRetur
         if number:
             dup2(stdin, 0)
             dup2(stdout, 1)
-            sys.stdin = sys.__stdin__ = _standard(0, "r", "<stdin>")
-            sys.stdout = sys.__stdout__ = _standard(1, "w", "<stdout>")
-            sys.path[:], sys.argv[:] = path, ["program.py"]
+            renew()
+            sys.set_int_max_str_digits(0)
             seed()
-        give(text)
+        streams.give(text)
         status = _run(code, ops, emit)
+        size = fstat(1).st_size
         if ops is not None:
             sys.modules.pop("program").__dict__.clear()  # functions and the names around them hold each other
+        for clean in sweep:
+            clean()
+        if ops is not None and late:
+            flush()
+            streams.cut(size)
         after = clock()
-        size = fstat(1).st_size
         emit(f'{{"case": {number}, "out": {size}, "cpu": {after - before:.6f}, "status": {status}}}')
         before = after
         if after > budget:
             break
     exit(0)
-
-
-def _standard(fd: int, mode: str, name: str) -> Any:
-    """A standard stream as the interpreter makes it at its start: line ends are left as they are."""
-    stream = open(fd, mode, encoding="utf-8", newline="\n", closefd=False)  # noqa: SIM115
-    stream.buffer.raw.name, stream.mode = name, mode  # type: ignore[attr-defined]
-    return stream
-
-
-def give(text: str) -> None:
-    """Makes `text` the standard input."""
-    os.ftruncate(0, 0)
-    os.lseek(0, 0, 0)
-    data = memoryview(text.encode("utf-8", "surrogateescape"))
-    while data:
-        data = data[os.write(0, data) :]
-    os.lseek(0, 0, 0)
 
 
 def flush() -> None:
@@ -246,8 +239,11 @@ def flush() -> None:
             pass
 
 
-def _finish(module: ModuleType, emit: Any) -> int:
-    """What the interpreter does at its end: threads are joined, exit functions called, what the program holds is dropped."""
+def _finish(module: ModuleType, emit: Any, late: bool) -> int:
+    """What the interpreter does at its end: threads are joined, exit functions called, what the program holds is dropped.
+
+    What holds itself is dropped too, where the program could notice (`late`).
+    """
     threading = sys.modules.get("threading")
     atexit = sys.modules.get("atexit")
     status = 0
@@ -262,6 +258,8 @@ def _finish(module: ModuleType, emit: Any) -> int:
     flush()
     try:
         module.__dict__.clear()
+        if late:
+            gc.collect()
     except BaseException:
         pass
     flush()

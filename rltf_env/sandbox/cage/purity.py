@@ -1,61 +1,424 @@
-"""Which programs leave nothing behind that another of their cases could notice. Standard library only."""
+"""Which programs leave nothing behind that another of their cases could notice. Standard library only.
+
+What outlives a case is what was there before it: the interpreter's own objects and those of the library. A program of its own
+names, its own objects and the harmless part of a few modules has no way to change these. `pure` proves from the code that a
+program is one of these, and says no wherever it cannot tell:
+
+- it names nothing that leads to other objects than its own: of built-ins, of modules (a list of names for each), of special
+  methods and attributes (all names with two underscores but the plain ones);
+- a module is never a value: each use of it is one of a name in its list, none of which is a container;
+- if it sets attributes, in whatever way, then nothing of the library that has attributes to be set is ever a value: a
+  function in Python, or a class that is not built in, may only be called;
+- where the library keeps what it was given (patterns, generic types), the program has no say in what equals what.
+
+What may be used of the library is in `harmless.py`.
+"""
 
 from __future__ import annotations
 
+import gc
+import re
 import sys
+import typing
+from collections.abc import Callable, Iterator
 from opcode import opmap as _opmap
 from opcode import opname as _opname
-from typing import Any
+from typing import Any, NamedTuple
 
-# ------------------------------------------------------------------------------------------------------ pure programs
+from rltf_env.sandbox.cage.harmless import KEEPING, MODULES, NOTE, ONCE, SETTERS, public, table
 
-_HARMLESS = frozenset(
-    "math cmath collections itertools functools heapq bisect string typing re operator copy sys fractions statistics array abc "
-    "enum random datetime numbers dataclasses __future__".split()
+_STREAMS = ("stdin", "stdout", "stderr")  # made anew for each case
+_BUILTINS = frozenset(  # that lead to anything, or tell how much memory other cases have left
+    "exec eval compile globals locals vars setattr delattr getattr open breakpoint help memoryview id copyright credits "
+    "license MemoryError".split()
 )
-_TELLING = frozenset(
-    "exec eval compile globals locals vars setattr delattr open breakpoint help memoryview modules meta_path path_hooks "
-    "settrace setprofile setswitchinterval set_int_max_str_digits set_asyncgen_hooks set_coroutine_origin_tracking_depth "
-    "addaudithook _getframe _current_frames displayhook excepthook unraisablehook register f_back f_globals f_locals f_builtins "
-    "tb_frame gi_frame cr_frame ag_frame __builtins__ __import__ __loader__ __spec__ __globals__ __code__ __dict__ __class__ "
-    "__bases__ __base__ __mro__ __subclasses__ __getattribute__ __reduce__ __reduce_ex__ __del__ __stdin__ __stdout__".split()
+_ATTRIBUTES = frozenset(  # that lead to what an object is made of, or change what a stream stands on
+    "mro obj register raw detach fileno reconfigure seek tell truncate f_back f_globals f_locals f_builtins f_code f_trace "
+    "tb_frame tb_next gi_frame gi_code gi_yieldfrom cr_frame cr_code cr_await cr_origin ag_frame ag_code ag_await".split()
 )
-_IMPURE = _TELLING | (sys.stdlib_module_names - _HARMLESS)
+_WITH_SETTING = frozenset("fget fset fdel func".split())  # attributes that a program may not ask for if it sets any
+_PLAIN = frozenset(  # special names that a program may define, and call
+    [f"__{name}__" for name in (
+        "init new repr str bytes format hash bool len iter next reversed contains getitem setitem delitem missing call enter exit "
+        "eq ne lt le gt ge add radd iadd sub rsub isub mul rmul imul truediv rtruediv itruediv floordiv rfloordiv ifloordiv mod "
+        "rmod imod divmod rdivmod pow rpow ipow lshift rlshift ilshift rshift rrshift irshift and rand iand or ror ior xor rxor "
+        "ixor matmul rmatmul imatmul neg pos abs invert int float complex index round trunc floor ceil copy deepcopy post_init "
+        "length_hint aiter anext aenter aexit await"
+    ).split()]
+)  # fmt: skip
+_COMPARING = frozenset(f"__{name}__" for name in "eq ne lt le gt ge hash contains".split())
+_NOTING = frozenset(f"__{name}__" for name in "getitem or ror".split())  # these would see the annotations of others
+_LABELS = frozenset(
+    f"__{name}__" for name in "name doc module qualname slots file firstlineno static_attributes".split()
+)
+_NOTES = "__annotations__"
+
+Step = tuple[str, int]  # an instruction: its name and its argument
+_CodeType = type((lambda: 0).__code__)
+_IMPORT, _MATCH = _opmap["IMPORT_NAME"], _opmap["MATCH_CLASS"]
+_SETS = frozenset(number for name, number in _opmap.items() if name in ("STORE_ATTR", "DELETE_ATTR"))
+_METHODS = sys.version_info >= (3, 12)  # loading an attribute and loading a method are one instruction
+_NULL_FIRST = sys.version_info < (3, 13)  # what marks a call is loaded before the function
+_OPTIMIZED = 0x1  # a flag of code: a function's
+_GENERATOR = 0x20 | 0x80 | 0x200  # flags of code: a generator, a coroutine, or both
 
 
-def pure(code: Any, packages: Any) -> bool:
+def pure(code: Any, packages: Any = ()) -> bool:
     """True if running this code leaves nothing behind in its process that another run of it could notice.
 
-    Judged by the names that it uses anywhere: none of a module with a state, none that leads to the interpreter's own. And it
-    sets attributes of local names only (`self.x = 1`): what is global may be a module or a class of the library. A program
-    that gets around this earns nothing: it still has to give the right answer to every input.
+    Args:
+        code: of a whole program.
+        packages: names of third-party packages that it could import; none of them is known to be harmless.
     """
+    codes = list(_all(code))
+    names = {name for each in codes for name in each.co_names}
+    if any(map(_special, names)):
+        return False
+    bound: dict[str, Any] = {"exit": True, "quit": True}  # what names stand for: a module's table, or a use
+    imported: set[str] = set()
+    for each in codes:
+        if _IMPORT in each.co_code[::2]:
+            in_class = each is not code and not each.co_flags & _OPTIMIZED  # there, names are attributes
+            if in_class or not _imports(each, bound, imported):
+                return False
+    compares = not names.isdisjoint(_COMPARING) or "dataclasses" in imported
+    if compares and not imported.isdisjoint(KEEPING):
+        return False
+    sets = any(module in imported and not names.isdisjoint(SETTERS[module]) for module in SETTERS)
+    sets = sets or any(_sets(each, bound) for each in codes)
+    facts = _Facts(bound, sets, compares, names.isdisjoint(_NOTING))
+    return all(_uses(each, facts) for each in codes)
+
+
+class _Facts(NamedTuple):
+    """What is true of a whole program: what its names stand for, what it does or defines anywhere."""
+
+    bound: dict[str, Any]
+    sets: bool
+    compares: bool
+    notes: bool  # it may have annotations made of the library's generic types
+
+
+def finishes_late(code: Any) -> bool:
+    """True if something of a program may run when its objects are dropped: a part of a generator, or `__del__`."""
+    return any(
+        (each.co_flags & _GENERATOR and each.co_exceptiontable) or "__del__" in each.co_names for each in _all(code)
+    )
+
+
+def leavings(code: Any) -> list[Callable[[], object]]:
+    """What to call after a case, so that nothing of its objects is left: cycles, and what the library keeps of them.
+
+    A program that handles no errors cannot tell how much memory is left, and one without named tuples not which texts there are.
+    """
+    codes = list(_all(code))
+    names = {name for each in codes for name in each.co_names}
+    found: list[Callable[[], object]] = []
+    if "re" in names:
+        found.append(re.purge)
+    if "typing" in names:
+        found += typing._cleanups  # type: ignore[attr-defined]
+    if found or "namedtuple" in names or any(each.co_exceptiontable for each in codes):
+        found.append(gc.collect)
+    return found
+
+
+def mentions(code: Any, name: str) -> bool:
+    """True if a program uses this name, as a variable or an attribute."""
+    return any(name in each.co_names for each in _all(code))
+
+
+def _all(code: Any) -> Iterator[Any]:
     todo = [code]
     while todo:
         code = todo.pop()
-        for name in code.co_names:
-            if name in _IMPURE or name in packages or ("." in name and name != "collections.abc"):
-                return False
-        if not _SETTERS.isdisjoint(code.co_code[::2]) and not _sets_own(code):
-            return False
+        yield code
         todo += [constant for constant in code.co_consts if type(constant) is _CodeType]
-    return True
 
 
-def _sets_own(code: Any) -> bool:
-    """True if every attribute that this code sets or deletes is one of a local name, or a standard stream."""
+def _special(name: str) -> bool:
+    return name[:2] == "__" == name[-2:] and name not in _PLAIN and name not in _LABELS and name != _NOTES
+
+
+# ------------------------------------------------------------------------------------------------------- instructions
+
+
+def _instructions(code: Any) -> list[Step]:
+    """Names and arguments of the instructions, without what the interpreter keeps between them."""
+    found, high = [], 0
     raw = code.co_code
-    for at in range(2, len(raw), 2):
-        if raw[at] not in _SETTERS:
+    for at in range(0, len(raw), 2):
+        name, number = _opname[raw[at]], raw[at + 1] | high
+        high = number << 8 if name == "EXTENDED_ARG" else 0
+        if name not in ("EXTENDED_ARG", "CACHE", "PRECALL"):
+            found.append((name, number))
+    return found
+
+
+def _variable(code: Any, name: str, number: int) -> str:
+    """The variable that an instruction is about; empty if it is about none."""
+    if name == "STORE_FAST_LOAD_FAST":
+        return _MANY
+    kind, _, place = name.partition("_")
+    if kind not in ("LOAD", "STORE", "DELETE"):
+        return ""
+    if place == "GLOBAL" and kind == "LOAD":
+        return code.co_names[number >> 1]
+    if place in ("NAME", "GLOBAL", "FROM_DICT_OR_GLOBALS"):
+        return code.co_names[number]
+    if place.startswith(("FAST", "DEREF", "CLASSDEREF", "CLOSURE", "FROM_DICT_OR_DEREF")):
+        return code._varname_from_oparg(number) if "FAST_" not in place or place.count("FAST") == 1 else _MANY
+    return ""
+
+
+_MANY = "<two>"  # an instruction about two variables at once
+
+
+def _imports(code: Any, bound: dict[str, Any], imported: set[str]) -> bool:
+    """Adds what this code imports to `bound`, and from where to `imported`. False if it imports anything that may have a state."""
+    steps = _instructions(code)
+    for at, (name, number) in enumerate(steps):
+        if _opmap.get(name) != _IMPORT:
             continue
-        before, number = _opname[raw[at - 2]], raw[at + 1]
-        if before == "EXTENDED_ARG":  # more than 256 names: rare, and not worth reading on
-            return False
-        stream = _opname[raw[at]] == "STORE_ATTR" and code.co_names[number] in ("stdin", "stdout")
-        if not stream and "LOAD_FAST" not in before and before != "LOAD_DEREF":
+        module = code.co_names[number]
+        imported.add(module)
+        if module not in MODULES or not _binds(code, steps, at + 1, module, bound):
             return False
     return True
 
 
-_SETTERS = frozenset(number for name, number in _opmap.items() if name in ("STORE_ATTR", "DELETE_ATTR"))
-_CodeType = type((lambda: 0).__code__)
+def _binds(code: Any, steps: list[Step], at: int, module: str, bound: dict[str, Any]) -> bool:
+    """Notes the variables that one import sets."""
+    uses = table(module)
+    name, number = steps[at]
+    if name == "IMPORT_STAR" or (name == "CALL_INTRINSIC_1" and number == 2):
+        return all(_bind(bound, each, uses.get(each)) for each in public(module))
+    if name != "IMPORT_FROM":
+        return "." not in module and _bind(bound, _variable(code, name, number), uses)
+    while name == "IMPORT_FROM":
+        wanted = code.co_names[number]
+        if wanted not in uses or not _bind(bound, _variable(code, *steps[at + 1]), uses[wanted]):
+            return False
+        at += 2
+        name, number = steps[at]
+    return name == "POP_TOP"
+
+
+def _bind(bound: dict[str, Any], variable: str, value: Any) -> bool:
+    """Notes what a variable stands for. False if it may stand for two things, or is no variable."""
+    if variable in bound and variable not in ("exit", "quit") and bound[variable] != value:
+        return False
+    bound[variable] = value
+    return variable not in ("", _MANY)
+
+
+def _sets(code: Any, bound: dict[str, Any]) -> bool:
+    """True if this code sets or deletes an attribute, other than a standard stream of `sys`."""
+    if _SETS.isdisjoint(code.co_code[::2]):
+        return False
+    before = ""
+    for name, number in _instructions(code):
+        if name == "DELETE_ATTR" or (name == "STORE_ATTR" and not _is_stream(code, number, before, bound)):
+            return True
+        before = _variable(code, name, number)
+    return False
+
+
+def _is_stream(code: Any, number: int, variable: str, bound: dict[str, Any]) -> bool:
+    return code.co_names[number] in _STREAMS and variable in bound and bound[variable] is table("sys")
+
+
+# ---------------------------------------------------------------------------------------------------------------- uses
+
+
+def _uses(code: Any, facts: _Facts) -> bool:
+    """True if this code uses what it has from elsewhere in no other way than those that leave nothing behind."""
+    names = {*code.co_names, *code.co_varnames, *code.co_freevars, *code.co_cellvars}
+    special = facts.sets and any(name[:2] == "__" for name in names)
+    if _MATCH in code.co_code[::2]:  # it asks for attributes by constants
+        return False
+    if not special and names.isdisjoint(facts.bound) and names.isdisjoint(_DOUBTFUL):
+        return True
+    steps = [("", 0), *_instructions(code), ("", 0), ("", 0), ("", 0)]
+    noted = _notes(code, steps) if facts.notes and NOTE in facts.bound.values() else set()
+    for at, (name, number) in enumerate(steps):
+        if name.endswith("_ATTR") or name == "LOAD_METHOD":
+            if not _attribute(code, name, number, facts.sets):
+                return False
+        elif "LOAD_" in name and (variable := _variable(code, name, number)):
+            if variable == _MANY:
+                if not facts.bound.keys().isdisjoint(
+                    code._varname_from_oparg(half) for half in (number >> 4, number & 15)
+                ):
+                    return False
+            elif not _use(code, steps, at, variable, facts, noted):
+                return False
+    return True
+
+
+def _attribute(code: Any, name: str, number: int, sets: bool) -> bool:
+    """False for an attribute that leads to what an object is made of; or, for who sets attributes, to a library's function."""
+    attribute, called = _attribute_of(code, name, number)
+    if attribute in _ATTRIBUTES or (sets and attribute in _WITH_SETTING):
+        return False
+    if attribute[:2] != "__" or attribute[-2:] != "__":
+        return True
+    if attribute == _NOTES:
+        return False
+    return name.startswith("LOAD") and (not sets or called or attribute in ("__name__", "__doc__"))
+
+
+def _attribute_of(code: Any, name: str, number: int) -> tuple[str, bool]:
+    """The name of an attribute, and whether it is loaded to be called."""
+    if name == "LOAD_METHOD":
+        return code.co_names[number], True
+    if not _METHODS or not name.startswith("LOAD"):
+        return code.co_names[number], False
+    return code.co_names[number >> 2 if name == "LOAD_SUPER_ATTR" else number >> 1], bool(number & 1)
+
+
+def _use(code: Any, steps: list[Step], at: int, variable: str, facts: _Facts, noted: set[int]) -> bool:
+    """True if one use of a variable is harmless."""
+    name, (following, number) = steps[at][0], steps[at + 1]
+    if name == "LOAD_CLOSURE" or (name == "LOAD_FAST" and variable not in code.co_varnames):
+        return True  # a cell, for a function inside
+    if not name.startswith("LOAD_FAST"):
+        if variable == _NOTES:
+            return following == "LOAD_CONST" and steps[at + 2][0] == "STORE_SUBSCR"
+        if variable in _BUILTINS:
+            return False
+        if variable == "type":
+            return not (facts.sets or facts.compares) and _one_argument(steps, at) and _compared(code, steps, at)
+    if variable not in facts.bound:
+        return True
+    value = facts.bound[variable]
+    if not isinstance(value, dict):
+        return _value(value, steps, at, facts.sets, noted)
+    if following == "STORE_ATTR":
+        return value is table("sys") and code.co_names[number] in _STREAMS
+    if following not in ("LOAD_ATTR", "LOAD_METHOD"):
+        return False
+    attribute, _ = _attribute_of(code, following, number)
+    return attribute in value and _value(value[attribute], steps, at + 1, facts.sets, noted)
+
+
+def _value(kind: Any, steps: list[Step], at: int, sets: bool, noted: set[int]) -> bool:
+    """True if what is loaded here, which may be used in one way, is."""
+    if kind is None:  # what a star brought with it
+        return False
+    if kind == NOTE:
+        return at in noted
+    if kind == ONCE:
+        return _one_argument(steps, at)
+    return not (sets and kind) or _called(steps, at)
+
+
+def _called(steps: list[Step], at: int) -> bool:
+    """True if what is loaded here is called, or a method of it is, and it is no value otherwise."""
+    name, number = steps[at]
+    following, argument = steps[at + 1]
+    if _is_method(name, number) or _is_method(following, argument):
+        return True
+    first = at - (name == "LOAD_ATTR")  # where the module is loaded, or the thing itself
+    null = steps[first - 1][0] if _NULL_FIRST else following
+    adjacent = null == "PUSH_NULL" or (steps[first][0] == "LOAD_GLOBAL" and steps[first][1] & 1)
+    after = steps[at + 2][0] if following == "PUSH_NULL" else following
+    return (
+        bool(adjacent)
+        and after in _ARGUMENTS
+        and not any(map(_keeps_part, zip(steps, steps[1:], steps[2:], strict=False)))
+    )
+
+
+def _is_method(name: str, number: int) -> bool:
+    """True for what loads an attribute to call it."""
+    return name == "LOAD_METHOD" or (_METHODS and name == "LOAD_ATTR" and number & 1 == 1)
+
+
+def _keeps_part(three: Any) -> bool:
+    """True for `(a := b[c])`, which could keep what is about to be called."""
+    (first, _), (second, number), (third, _) = three
+    return first == "BINARY_SUBSCR" and second == "COPY" and number == 1 and third.startswith("STORE_")
+
+
+_ARGUMENTS = frozenset(
+    "CALL KW_NAMES PUSH_NULL LOAD_CONST LOAD_NAME LOAD_FAST LOAD_FAST_CHECK LOAD_FAST_LOAD_FAST LOAD_GLOBAL LOAD_DEREF "
+    "LOAD_CLOSURE LOAD_BUILD_CLASS BUILD_LIST BUILD_MAP BUILD_TUPLE BUILD_SET".split()
+)
+
+
+_DOUBTFUL = _BUILTINS | _ATTRIBUTES | _WITH_SETTING | {_NOTES, "type"}
+
+
+def _one_argument(steps: list[Step], at: int) -> bool:
+    """True for a call of what is loaded here with a single argument as simple as `x`, `x.y` or `x[0]`."""
+    return _called(steps, at) and steps[_behind(steps, at)] == ("CALL", 1)
+
+
+def _behind(steps: list[Step], at: int) -> int:
+    """Where the call is, if its arguments are simple."""
+    at += 2 if steps[at + 1][0] == "PUSH_NULL" else 1
+    while steps[at][0] in _SIMPLE or (steps[at][0] == "LOAD_ATTR" and not _is_method(*steps[at])):
+        at += 1
+    return at
+
+
+_SIMPLE = frozenset("LOAD_CONST LOAD_NAME LOAD_FAST LOAD_GLOBAL LOAD_DEREF BINARY_SUBSCR".split())
+
+
+def _compared(code: Any, steps: list[Step], at: int) -> bool:
+    """True if what a call returns is compared with something, or asked for its name, and no value otherwise."""
+    at = _behind(steps, at) + 1
+    if steps[at][0] == "LOAD_ATTR":
+        return _attribute_of(code, *steps[at]) == ("__name__", False)
+    while steps[at][0] in ("LOAD_CONST", "LOAD_NAME", "LOAD_FAST", "LOAD_GLOBAL", "LOAD_DEREF", "BUILD_TUPLE"):
+        at += 1
+    return steps[at][0] in ("IS_OP", "COMPARE_OP", "CONTAINS_OP")
+
+
+# --------------------------------------------------------------------------------------------------------- annotations
+
+
+def _notes(code: Any, steps: list[Step]) -> set[int]:
+    """Where annotations are made: of functions, and of variables outside of functions."""
+    found: set[int] = set()
+    for at, (name, number) in enumerate(steps):
+        if (name == "MAKE_FUNCTION" and number & 4) or (name == "SET_FUNCTION_ATTRIBUTE" and number == 4):
+            end = _tuple_of_notes(steps, at)
+            found |= _expressions(steps, end, steps[end][1]) if end else set()
+        elif name == "LOAD_NAME" and code.co_names[number] == _NOTES:
+            found |= _expressions(steps, at, 1)
+    return found
+
+
+def _tuple_of_notes(steps: list[Step], at: int) -> int:
+    """Where the tuple of a function's annotations is built; 0 if that cannot be told."""
+    closure = steps[at][0] == "MAKE_FUNCTION" and steps[at][1] & 8
+    at -= 1
+    while steps[at][0] in ("SET_FUNCTION_ATTRIBUTE", "MAKE_FUNCTION"):
+        closure = closure or steps[at] == ("SET_FUNCTION_ATTRIBUTE", 8)
+        at -= 1
+    at -= 1  # the code
+    if closure and steps[at][0] == "BUILD_TUPLE":
+        at -= 1 + steps[at][1]
+    return at if steps[at][0] == "BUILD_TUPLE" else 0
+
+
+def _expressions(steps: list[Step], end: int, count: int) -> set[int]:
+    """Where the `count` values are made that are there before `end`; empty if that cannot be told."""
+    at = end
+    while count > 0:
+        at -= 1
+        name, number = steps[at]
+        if name in ("BUILD_TUPLE", "BUILD_LIST"):
+            count += number - 1
+        elif name in ("BINARY_SUBSCR", "LIST_EXTEND") or (name == "BINARY_OP" and number == 7):  # |
+            count += 1
+        elif name.startswith("LOAD_") and name not in _TWICE and not (name == "LOAD_GLOBAL" and number & 1):
+            count -= name != "LOAD_ATTR"
+        else:
+            return set()
+    return set(range(at, end))
+
+
+_TWICE = frozenset("LOAD_METHOD LOAD_FAST_LOAD_FAST LOAD_SUPER_ATTR LOAD_BUILD_CLASS".split())

@@ -227,8 +227,8 @@ def failure_record(error: BaseException) -> dict[str, Any]:
     if isinstance(error, SystemExit):
         return {"x": _exit_status(error), **describe(error)}
     record = describe(error)
-    if _at_process_limit(error):
-        record["limit"] = "processes"
+    if limit := _limit_of(error):
+        record["limit"] = limit
     return {"e": record}
 
 
@@ -237,15 +237,31 @@ def _exit_status(error: SystemExit) -> int:
     return 0 if code is None else code if type(code) is int else 1
 
 
-def _at_process_limit(error: BaseException) -> bool:
-    """True if nothing more can be started now, which is then what this error was about; told by trying, not by its text."""
+def _limit_of(error: BaseException) -> str:
+    """What is missing if nothing more can be started, which is then what this error was about; told by trying, not by its text.
+
+    "memory" if a thread can be started with a small stack, and not with one as large as the program asks for.
+    """
     if type(error) is not RuntimeError and not (isinstance(error, OSError) and error.errno == errno.EAGAIN):
-        return False
+        return ""
+    size = _stack_size()
     try:
+        _stack_size(size + size // 64 // _PAGE * _PAGE)  # what was missing may have been little
         _start_new_thread(int, ())
+        return ""
     except RuntimeError:
-        return True
-    return False
+        pass
+    finally:
+        _stack_size(size)
+    try:
+        _stack_size(_SMALL_STACK)
+        _start_new_thread(int, ())
+        return "memory"
+    except RuntimeError:
+        return "processes"
+    finally:
+        _stack_size(size)
 
 
-_start_new_thread = __import__("_thread").start_new_thread
+_start_new_thread, _stack_size = (getattr(__import__("_thread"), name) for name in ("start_new_thread", "stack_size"))
+_SMALL_STACK, _PAGE = 1 << 16, 1 << 12  # bytes

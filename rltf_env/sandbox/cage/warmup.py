@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from rltf_env.sandbox.cage import harmless
+
 MODULES = (
     "typing math cmath re string random itertools functools collections collections.abc heapq bisect operator copy "
     "datetime array decimal fractions statistics time enum abc io"
@@ -26,6 +28,7 @@ def load() -> None:
     try:
         for name in MODULES.split():
             __import__(name)
+        harmless.prepare("sys", "__future__", *MODULES.split())
     finally:
         os.register_at_fork = hooks
 

@@ -36,7 +36,7 @@ class Options:
         ratios: the share of passed cases is asked for, so a program that was late in one case goes on until it is late in
             another. False: the first ends it, which is quicker; the outcome is the same.
         isolate: run every case in a process of its own, even where the cases of a program could not notice each other
-            (`harness.pure`); the verdicts are the same, it takes longer.
+            (`cage/purity.py`); the verdicts are the same, it takes longer.
         check_seconds: CPU time that comparing a program's values, or running assertion scripts on them, may take on the trusted
             side, all cases together.
         pending: programs that may wait; beyond that `submit` blocks.

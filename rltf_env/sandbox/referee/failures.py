@@ -73,7 +73,7 @@ def raised(reply: dict[str, Any]) -> list[Any]:
     kind, message = str(record.get("kind")), str(record.get("message") or "")
     if record.get("limit") == "processes":
         return failure("ProcessLimit", message, _line(record), bases=(kind, *bases))
-    if kind == "MemoryError" and record.get("own"):
+    if record.get("limit") == "memory" or (kind == "MemoryError" and record.get("own")):
         return failure("MemoryLimit", message, _line(record), bases=(kind, *bases))
     own = record.get("own") and _is_exception(kind)
     if not own and (kind in RESERVED or hasattr(builtins, kind) or len(kind) > LONGEST_NAME or not kind.isidentifier()):

@@ -51,7 +51,8 @@ def _forks(options: dict[str, Any], alert: Alert) -> tuple[Any, Any, list[str]]:
     from_cage, replies = os.pipe()
     turns, (asked, ask), (told, tell) = os.memfd_create("turns", 0), os.pipe(), os.pipe()  # of a live program
     os.ftruncate(turns, LAYOUT.size)
-    layers, user = isolation.enter_namespaces(options["without"]), 60_000 + os.getpid() % 5_000
+    user = isolation.free_user()
+    layers = isolation.enter_namespaces(options["without"])
     folder = options["folder"]
     os.mkdir(folder, 0o700)
     inode = os.fstat(replies).st_ino

@@ -29,6 +29,9 @@ def main() -> None:
     """Makes the cage, says what it is made of, then answers jobs until there are no more (`messages.py`)."""
     _borrow()
     options = json.loads(sys.argv[1])
+    from rltf_env.sandbox.cage import stack
+
+    stack.enlarge(options["memory_mb"] << 20)
     os.environ.pop("LD_BIND_NOW", None)  # it has done its work, and is none of a program's business
     inbox, outbox = os.dup(0), os.dup(1)
     os.dup2(os.open(os.devnull, os.O_RDWR), 0)
