@@ -22,6 +22,7 @@ from typing import Any
 from benchmarks.core import Solver
 from benchmarks.suites import Suite
 from rltf_env.errors import UnknownName
+from rltf_env.joining import join
 
 FILES = (".jsonl", ".json", ".jsonl.gz", ".json.gz")
 
@@ -61,12 +62,13 @@ def spelled(prefix: str, text: str, entry_point: str | None) -> str:
 
     A text that defines the entry point itself is put behind the prefix, whose definition it replaces: a signature with its
     docstring is a whole function to Python, and imports and helpers of the prefix stay. Anything else continues the prefix.
+    The last len(text) characters are those of the text, but for future imports, which move to the top (`rltf_env.joining`).
     """
     if not prefix or text.startswith(prefix):
         return text
     name = re.escape((entry_point or "").partition(".")[0])
     anew = name and re.search(rf"^(async\s+)?(def|class)\s+{name}\b", text, re.MULTILINE)
-    return f"{prefix.rstrip()}\n\n\n{text}" if anew else prefix + text
+    return join(f"{prefix.rstrip()}\n\n\n" if anew else prefix, text).text
 
 
 def cut(text: str, stop: tuple[str, ...]) -> str:

@@ -22,6 +22,7 @@ from benchmarks.suites import Suite
 from rltf_env.core import Problem
 from rltf_env.datasets._files import parse
 from rltf_env.errors import DataError, MissingData, UnknownName, UsageError
+from rltf_env.joining import join
 from rltf_env.plain import strings
 
 FIELDS = ("completion", "solution")
@@ -91,7 +92,9 @@ class Completions:
             raise UsageError(
                 f"Expected {samples} programs for {problem.id!r} in {self.where}, got {len(rows)}. {remedy}"
             )
-        return [Answer(text if field == "solution" else problem.prefix + text) for field, text in rows[:samples]]
+        return [
+            Answer(text if field == "solution" else join(problem.prefix, text).text) for field, text in rows[:samples]
+        ]
 
 
 def _values(content: bytes, where: str) -> Iterator[tuple[str, Any]]:

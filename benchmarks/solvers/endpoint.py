@@ -28,6 +28,7 @@ from benchmarks.suites import Suite
 from rltf_env import prompts
 from rltf_env.core import Problem
 from rltf_env.errors import DataError, RLTFError, UnknownName, UsageError
+from rltf_env.joining import join
 
 APIS = {"chat": "/chat/completions", "completions": "/completions"}
 AGAIN = (408, 409, 429)  # and every 5xx
@@ -106,7 +107,7 @@ class Endpoint:
             if self.api == "chat":
                 text = spelled(problem.prefix, fenced(said), problem.entry_point)
             else:
-                text = problem.prefix + (cut(said, self.suite.stop) if problem.prefix else said)
+                text = join(problem.prefix, cut(said, self.suite.stop) if problem.prefix else said).text
         except (KeyError, TypeError, AttributeError) as error:
             raise EndpointError(f"Expected a choice of the {self.api} API, got {str(choice)[:200]}.") from error
         return Answer(text, tokens=tokens, truncated=truncated, seconds=seconds)
