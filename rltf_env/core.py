@@ -74,6 +74,34 @@ class ScriptCase:
 Case = StdinCase | CallCase | ScriptCase
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one case of a problem may use, where the problem says so itself. None: what the judge allows anyway.
+
+    Args:
+        seconds: of CPU time. A judge never allows more than its own `case_seconds`.
+        memory_mb: address space in MiB, on top of the interpreter's; never more than the judge's `memory_mb`.
+        recursion: frames that a program may have without asking for more (`sys.setrecursionlimit`). Python's own
+            is 1,000; LiveCodeBench's is 600,000.
+    """
+
+    seconds: float | None = None
+    memory_mb: int | None = None
+    recursion: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, kinds in (("seconds", int | float), ("memory_mb", int), ("recursion", int)):
+            value = getattr(self, name)
+            if value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, kinds) or not 0 < value < _LARGEST_LIMIT:
+                number = "number" if name == "seconds" else "whole number"
+                raise InvalidProblem(f"Expected limit {name!r} to be a positive {number} or None, got {value!r}.")
+
+
+_LARGEST_LIMIT = 1 << 31  # the interpreter's, for frames
+
+
 @dataclass(frozen=True)
 class Problem:
     """A task and the cases that decide whether a program solves it.
@@ -83,6 +111,7 @@ class Problem:
     standard input. `examples` are public and may be shown; `cases` are not. `prefix` is code given for free: the program
     that is judged begins with it (a curriculum step is a Problem with a longer prefix). `held_out` are cases kept from
     training: no judgement of this problem runs them (`datasets.hold_out` sets them aside, `datasets.unseen` asks them).
+    `limits` are the problem's own; a judge keeps to the smaller of them and of what it was told itself.
 
     Notes that the filters of `datasets.load` know: `meta["source"]`, where the problem comes from, and `meta["tags"]`.
     """
@@ -98,6 +127,7 @@ class Problem:
     starter: str = ""
     meta: Mapping[str, Any] = field(default_factory=dict)  # notes; a plain dict, so that problems pickle
     held_out: Sequence[Case] = ()
+    limits: Limits | None = None
 
     def __post_init__(self) -> None:
         if not self.id:
@@ -106,6 +136,12 @@ class Problem:
             raise InvalidProblem(
                 f"Problem {self.id!r} has no cases, so no program could be judged. Skip it, or give it at least one."
             )
+        if self.limits is not None and not isinstance(self.limits, Limits):
+            raise InvalidProblem(
+                f"Problem {self.id!r}: expected limits to be core.Limits or None, got {type(self.limits).__name__}."
+            )
+        if self.limits == Limits():
+            object.__setattr__(self, "limits", None)  # no limits are no limits, however they are said
 
 
 class Problems(tuple[Problem, ...]):

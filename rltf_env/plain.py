@@ -23,7 +23,7 @@ import base64
 import binascii
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any, TypeVar
 
 import numpy as np
@@ -33,6 +33,7 @@ from rltf_env.core import (
     Case,
     CaseResult,
     Failure,
+    Limits,
     Outcome,
     Problem,
     Program,
@@ -61,6 +62,8 @@ def encode_problem(problem: Problem) -> dict[str, Any]:
     row["cases"] = [encode_case(case) for case in problem.cases]
     row |= {name: [encode_case(case) for case in getattr(problem, name)] for name in ("examples", "held_out")}
     row |= {"solutions": list(problem.solutions)} | {name: getattr(problem, name) for name in _TEXTS}
+    if problem.limits is not None:
+        row["limits"] = {name: value for name, value in asdict(problem.limits).items() if value is not None}
     row["meta"] = {name: encode_value(value) for name, value in problem.meta.items()}
     return {name: value for name, value in row.items() if value or name in ("statement", "cases")}
 
@@ -76,11 +79,21 @@ def decode_problem(row: Mapping[str, Any], where: str) -> Problem:
         if name in row or name == "cases":
             made[name] = tuple(_cases(field(row, name, list, where), made["entry_point"], f"{where}, {name}"))
     made["solutions"] = strings(row.get("solutions", []), f"{where}, solutions")
+    made["limits"] = _limits(row["limits"], f"{where}, limits") if row.get("limits") is not None else None
     notes = as_object(row.get("meta", {}), f"{where}, meta")
     made["meta"] = {name: decode_value(value, f"{where}, meta.{name}") for name, value in notes.items()}
     try:
         return Problem(**made)
     except UsageError as error:  # no cases, no id
+        raise DataError(f"{where}: {error}") from error
+
+
+def _limits(value: Any, where: str) -> Limits:
+    row = as_object(value, where)
+    _check_keys(row, [each.name for each in fields(Limits)], where)
+    try:
+        return Limits(**row)
+    except UsageError as error:
         raise DataError(f"{where}: {error}") from error
 
 

@@ -61,8 +61,13 @@ WALLS = {  # the longest name that fits a module rules it
     "rltf_env.datasets.__init__": May((*VOCABULARY, "rltf_env.datasets", "rltf_env.sources"), ("numpy",)),  # the door
     "rltf_env.datasets.__main__": May(("rltf_env",), ("numpy",), OPTIONAL),  # a command: it opens a judge too
     "rltf_env.rewards": May((*VOCABULARY, "rltf_env.rewards"), ("numpy",)),
-    "rltf_env.sandbox": May((*VOCABULARY, "rltf_env.sandbox", "rltf_env.compare"), ("numpy",), OPTIONAL),
-    "rltf_env.sandbox.pool": May((*VOCABULARY, "rltf_env.sandbox"), ("numpy",)),  # the caller's process
+    "rltf_env.sandbox": May(
+        (*VOCABULARY, "rltf_env.joining", "rltf_env.sandbox", "rltf_env.compare"), ("numpy",), OPTIONAL
+    ),
+    "rltf_env.joining": May(("rltf_env.core",), ("numpy",)),
+    "rltf_env.sandbox.pool": May(
+        (*VOCABULARY, "rltf_env.joining", "rltf_env.sandbox"), ("numpy",)
+    ),  # the caller's process
     "rltf_env.sandbox.referee": May(REFEREE),  # knows the answers
     "rltf_env.sandbox.cage": May(CAGE, (), ("pytest",)),  # around and beside a program
     "rltf_env.sandbox.values": May(()),

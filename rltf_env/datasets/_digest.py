@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
-from rltf_env.core import CallCase, Case, Problem, ScriptCase, StdinCase
+from rltf_env.core import CallCase, Case, Limits, Problem, ScriptCase, StdinCase
 from rltf_env.errors import UsageError
 
 
@@ -14,8 +14,8 @@ def digest(problems: Iterable[Problem]) -> str:
     """SHA-256 (64 hexadecimal digits) over the content of `problems`, in their order.
 
     Everything that a program can be shown, trained on or judged by counts: id, statement, cases, entry point, examples,
-    solutions, difficulty, prefix, starter and held-out cases. `meta`, which holds notes, does not; nor does whether cases
-    load lazily. The same on every machine, process and Python version.
+    solutions, difficulty, prefix, starter, held-out cases and limits. `meta`, which holds notes, does not; nor does whether
+    cases load lazily. The same on every machine, process and Python version.
 
     Raises:
         UsageError: a case holds something that is not plain data.
@@ -43,8 +43,14 @@ def _content(problem: Problem) -> tuple[Any, ...]:
         problem.difficulty,
         problem.prefix,
         problem.starter,
-        *((tuple(map(_case, problem.held_out)),) if problem.held_out else ()),  # what is published has none
+        *((tuple(map(_case, problem.held_out)),) if problem.held_out else ()),  # what is published has neither
+        *((_limits(problem.limits),) if problem.limits is not None else ()),
     )
+
+
+def _limits(limits: Limits) -> tuple[Any, ...]:
+    seconds = None if limits.seconds is None else float(limits.seconds)
+    return ("limits", seconds, limits.memory_mb, limits.recursion)
 
 
 def _case(case: Any) -> tuple[Any, ...]:

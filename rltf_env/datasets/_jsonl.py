@@ -7,7 +7,8 @@ One problem a line, one object a problem. `id`, `statement` and `cases` must be 
      "examples": [{"args": [3], "expected": 6}],               what may be shown; the same three kinds of case
      "solutions": ["f = lambda x: 2 * x"], "difficulty": "easy", "prefix": "", "starter": "",
      "meta": {"source": "mine", "tags": ["numbers"]},          notes; filters know source and tags
-     "held_out": []}                                           cases kept from training
+     "held_out": [],                                           cases kept from training
+     "limits": {"seconds": 2.0, "memory_mb": 256, "recursion": 600000}}    the problem's own; any may be left out
 
     {"stdin": "2\\n", "stdout": "4\\n"}                          run the program with this input
     {"script": "assert f(2) == 4", "setup": ""}                Python that asserts; setup may be left out

@@ -51,7 +51,7 @@ def become_program(result: int, options: dict[str, Any], pipes: tuple[int, ...] 
 def limit(options: dict[str, Any]) -> None:
     """Limits this process, where the system has limits."""
     if resource is not None:
-        for what, pair in program.limits(options):
+        for what, pair in program.limits(options, program.own_size()):
             resource.setrlimit(what, pair)
 
 

@@ -48,6 +48,7 @@ from rltf_env.sandbox.cage.files import (
     release,
     restore,
 )
+from rltf_env.sandbox.cage.limits import Limits, unpacked
 from rltf_env.sandbox.frames import Turns, pack, pack_text, write_all, write_frame
 
 REQUESTS, REPLIES = TOLD + 1, TOLD + 2  # pipes
@@ -69,9 +70,9 @@ class Cage:
 
     def __init__(self, options: dict[str, Any], *, alone: bool, on_entry: Any, adopt: Any) -> None:
         self.options, self.alone, self.on_entry, self.adopt = options, alone, on_entry, adopt
-        self.cpu = float(options["case_seconds"])
-        self.hard = self.cpu + max(0.25 * self.cpu, 0.1)  # killed here; between the two it is run once more, alone
-        self.limits = program.limits(options)
+        self.size = program.own_size()
+        self.used: Limits | None = None
+        self.use(Limits.of(options))
         self.home, self.keep = os.getcwd(), set(os.listdir())
         self.folders = isolation.folders()
         self.fds = tuple(range(FOLDERS, FOLDERS + len(self.folders)))
@@ -83,6 +84,16 @@ class Cage:
         self.own_proc = alone and self.shown == str(os.getpid())
 
     # ----------------------------------------------------------------------------------------------- in the parent
+
+    def use(self, own: Limits) -> None:
+        """Holds the programs from now on to these limits."""
+        if own == self.used:
+            return
+        self.used = own
+        self.options = {**self.options, **own._asdict()}
+        self.cpu = float(own.case_seconds)
+        self.hard = self.cpu + max(0.25 * self.cpu, 0.1)  # killed here; between the two it is run once more, alone
+        self.limits = program.limits(self.options, self.size)
 
     def run(self, request: bytes | memoryview, cases: int) -> bytes:
         """Runs a program; says how its process ended, as JSON. What it left is in the files, which the trusted side reads."""
@@ -148,7 +159,9 @@ class Cage:
         most = self.options["program_seconds"]
         spent, passed, size, records, outputs = 0.0, 0.0, 0, [], []
         tests = together.prepare(cases[0])
-        limits = program.limits({**self.options, "case_seconds": self.cpu * tests}) if tests > 1 else self.limits
+        limits = (
+            program.limits({**self.options, "case_seconds": self.cpu * tests}, self.size) if tests > 1 else self.limits
+        )
         for case in cases:
             empty(CASE)
             release(STDERR)
@@ -182,7 +195,7 @@ class Cage:
         seen = trace.map_lines(LINES) if self.options["trace"] else None
         os.closerange(REPORT, LAST + 1)
         self.on_entry()
-        program.run_batch(code, cases, self.cpu / 4, seen)
+        program.run_batch(code, cases, self.cpu / 4, seen, self.options["recursion"])
 
     def _limit(self, limits: list[Any] | None = None) -> None:
         for what, pair in limits or self.limits:
@@ -203,7 +216,7 @@ class Cage:
                 first = program.TELL + 1
             os.closerange(first, LAST + 1)  # with what `map_lines` opened
             self.on_entry()
-            run_case(code, ops, seen)
+            run_case(code, ops, seen, self.options["recursion"])
         finally:
             os._exit(70)
 
@@ -399,7 +412,9 @@ def serve(options: dict[str, Any], *, alone: bool, on_entry: Any, adopt: Any) ->
         except EOFError:
             os._exit(0)
         try:
-            answer = cage.run(payload[4:], int.from_bytes(payload[:4], "little"))
+            cases, own, request = unpacked(payload)
+            cage.use(own)
+            answer = cage.run(request, cases)
         except Exception as error:  # the cage is lost, and says why
             where = error.__traceback__
             while where is not None and where.tb_next is not None:

@@ -33,9 +33,16 @@ class Spawner:
     """Runs programs for the referee."""
 
     def __init__(self, options: dict[str, Any]) -> None:
+        from rltf_env.sandbox.cage.limits import Limits
+
         self.options = options
         self.user = _free_user()
         self.layers: list[str] = []
+        self.use(Limits.of(options))
+
+    def use(self, own: Any) -> None:
+        """Holds the programs from now on to these limits."""
+        self.options = {**self.options, **own._asdict()}
 
     def __call__(self, source: str, cases: bytes, count: int, isolated: bool = False, spare: int = 2) -> Any:
         """What became of a program: why it has no code, a report for each case, the lines that ran. See `launch.runner`.
@@ -343,9 +350,10 @@ def _main(folder: Path) -> None:
     try:
         entry.become_program(result, options, pipes)
         if batch:
-            program.run_batch(code, cases, options["case_seconds"] / 4 + time.thread_time(), seen)
+            program.run_batch(code, cases, options["case_seconds"] / 4 + time.thread_time(), seen, options["recursion"])
         streams.give(cases[0][0])
-        (together if together.wanted(cases[0]) else program).run_case(code, cases[0][1], seen)
+        run_case = (together if together.wanted(cases[0]) else program).run_case
+        run_case(code, cases[0][1], seen, options["recursion"])
     finally:
         os._exit(70)
 

@@ -145,13 +145,14 @@ def rehearse(times: int) -> None:
     del sys.modules["program"]
 
 
-def run_case(code: Any, ops: Any, seen: Any = None) -> NoReturn:
+def run_case(code: Any, ops: Any, seen: Any = None, frames: int = 0) -> NoReturn:
     """Runs one case of a compiled program in this process, which it ends.
 
     Args:
         ops: what a test asks of the program's names; LIVE if that is not known yet; None for a program that is run for what it
             prints.
         seen: has a byte for each line, to be set when it runs.
+        frames: that the program may have; 0 for as many as at Python's start.
     """
     emit, exit = write_line, os._exit
     sys.set_int_max_str_digits(0)  # a program's time is limited anyway
@@ -159,17 +160,17 @@ def run_case(code: Any, ops: Any, seen: Any = None) -> NoReturn:
         trace_lines(seen)
     if ops == LIVE:
         ops, emit = asked(), _tell
-    exit(_run(code, ops, emit) & 0xFF)
+    exit(_run(code, ops, emit, frames) & 0xFF)
 
 
-def _run(code: Any, ops: Any, emit: Any) -> int:
+def _run(code: Any, ops: Any, emit: Any, frames: int = 0) -> int:
     """One case in a namespace of its own. Returns the exit status."""
     name = "__main__" if ops is None else "program"
     module = ModuleType(name)
     module.__dict__.update(__builtins__=__builtins__, __file__="program.py")
     sys.modules[name] = module
     _own_frames[0] = depth() + 3  # between the bottom and a function that a test calls
-    _set_limit(DEPTH + _own_frames[0])
+    _set_limit((frames or DEPTH) + _own_frames[0])
     late, status = finishes_late(code), 0
     try:
         exec(code, module.__dict__)
@@ -188,7 +189,7 @@ def _run(code: Any, ops: Any, emit: Any) -> int:
     return _finish(module, emit, late) or status
 
 
-def run_batch(code: Any, cases: Any, budget: float, seen: Any = None) -> NoReturn:
+def run_batch(code: Any, cases: Any, budget: float, seen: Any = None, frames: int = 0) -> NoReturn:
     """Runs all cases of a pure program in this process, each in a namespace of its own, until `budget` seconds are used up.
 
     After each case its number, the length of the output so far, the CPU time and the exit status are added to the results.
@@ -214,7 +215,7 @@ def run_batch(code: Any, cases: Any, budget: float, seen: Any = None) -> NoRetur
             sys.set_int_max_str_digits(0)
             seed()
         streams.give(text)
-        status = _run(code, ops, emit)
+        status = _run(code, ops, emit, frames)
         size = fstat(1).st_size
         if ops is not None:
             sys.modules.pop("program").__dict__.clear()  # functions and the names around them hold each other
@@ -269,13 +270,17 @@ def _finish(module: ModuleType, emit: Any, late: bool) -> int:
 # ------------------------------------------------------------------------------------------------------------ limits
 
 
-def limits(options: dict[str, Any]) -> list[tuple[int, tuple[int, int]]]:
-    """Limits that every program gets for itself."""
+def own_size() -> int:
+    """Bytes of address space that this process takes, before it runs a program."""
     try:
         with open("/proc/self/statm") as file:
-            own = int(file.read().split()[0]) * resource.getpagesize()
+            return int(file.read().split()[0]) * resource.getpagesize()
     except OSError:
-        own = 64 << 20
+        return 64 << 20
+
+
+def limits(options: dict[str, Any], own: int) -> list[tuple[int, tuple[int, int]]]:
+    """Limits that every program gets for itself, in a process that takes `own` bytes."""
     memory, seconds = own + options["memory_mb"] * (1 << 20), int(1.25 * options["case_seconds"] + 0.1) + 2
     size = max(options["output_bytes"], options["file_bytes"]) + 1
     return [

@@ -58,7 +58,7 @@ def _import_runner(runner: str) -> None:
         import pytest  # noqa: F401
 
 
-def run_case(code: Any, job: dict[str, Any], seen: Any = None) -> NoReturn:
+def run_case(code: Any, job: dict[str, Any], seen: Any = None, frames: int = 0) -> NoReturn:
     """Runs one copy of a test on a compiled program in this process, which it ends.
 
     Args:
@@ -67,11 +67,13 @@ def run_case(code: Any, job: dict[str, Any], seen: Any = None) -> NoReturn:
             program, outermost first; "wanted", names that the test takes from it; "shared", whether both have one
             namespace; "main", whether the test runs as a script; "seconds", CPU time that each test may take.
         seen: has a byte for each line of the program, to be set when it runs.
+        frames: that the program may have; 0 for as many as at Python's start.
     """
     write, exit, dumps = program.write_line, os._exit, json.dumps
     if seen is not None:
         trace_lines(seen)
-    sys.setrecursionlimit(program.DEPTH + program.depth() + 60)  # a runner's frames are not the program's
+    sys.set_int_max_str_digits(0)
+    sys.setrecursionlimit((frames or program.DEPTH) + program.depth() + 60)  # a runner's frames are not the program's
     module = _program_module(job["names"])
     try:
         exec(code, module.__dict__)

@@ -18,6 +18,7 @@ from concurrent.futures import Future
 
 from rltf_env.core import Problem, Verdict
 from rltf_env.errors import SandboxError, UsageError
+from rltf_env.joining import judged
 from rltf_env.sandbox.pool import wire
 
 AHEAD = 16  # jobs that a worker may hold
@@ -31,10 +32,11 @@ Key = tuple[int, str]
 class Job:
     """A program to be judged, and everybody who waits for the verdict."""
 
-    __slots__ = ("futures", "key", "number", "problem", "size", "source", "started", "tries")
+    __slots__ = ("futures", "joined", "key", "number", "problem", "size", "source", "started", "tries")
 
     def __init__(self, source: str, problem: Problem) -> None:
         self.source, self.problem = source, problem
+        self.joined = judged(problem.prefix, source)  # what the worker is sent
         self.key: Key = (id(problem), source)
         self.futures: list[Future[Verdict]] = []
         self.tries, self.started = 0, False  # tries: processes that judged it and failed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from rltf_env import plain
@@ -32,6 +33,7 @@ def encoded_problem(problem: Problem) -> dict[str, Any]:
         else [],
         "any_order": order == "any",
         "checker": checker,
+        "limits": None if problem.limits is None else asdict(problem.limits),
     }
 
 

@@ -138,7 +138,7 @@ class Worker:
         if isinstance(reply, messages.Failed):
             return SandboxError(f"The judge failed on {job.problem.id!r}: {reply.error}\n{reply.trace}")
         try:
-            return wire.verdict(reply, self.judge)
+            return job.joined.as_written(wire.verdict(reply, self.judge))
         except Exception as error:
             return SandboxError(f"The judge gave no verdict on {job.problem.id!r}: {error}")
 
@@ -154,7 +154,7 @@ class Worker:
         with self.scheduler.changed:
             self.seat.learn(job.problem)
             forget, self.seat.forget = self.seat.forget, []
-        job.size = self._tell(messages.Judge(job.number, job.source, id(job.problem), forget), problem)
+        job.size = self._tell(messages.Judge(job.number, job.joined.text, id(job.problem), forget), problem)
 
     def _cancel(self, numbers: list[int]) -> None:
         """Tells the process which jobs it need not judge. Called from other workers' threads."""

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from rltf_env.compare import text_matches, value_matches
 from rltf_env.sandbox.board import Note
+from rltf_env.sandbox.cage.limits import Limits
 from rltf_env.sandbox.referee.apart import NOT_RUN, Apart
 from rltf_env.sandbox.referee.deadline import Deadline, Stuck
 from rltf_env.sandbox.referee.failures import (
@@ -128,6 +129,7 @@ class Referee:
 
     def __init__(self, runner: Runner, options: dict[str, Any], note: Note, calm: Callable[[], None]) -> None:
         self.runner, self.options = runner, options
+        self.usual = self.limits = Limits.of(options)  # the judge's own, and those of the present problem
         self.bench = Bench(runner, options, note, calm)
         self.apart = Apart(self)
         self.deadline = Deadline(0.0)  # what comparing the values of the present program may still take
@@ -135,6 +137,7 @@ class Referee:
 
     def judge(self, source: str, problem: Problem) -> dict[str, Any]:
         """The results of all cases and the lines that ran, and how scripts were judged."""
+        self._use(self.usual.within(problem.data.get("limits")))
         ways = problem.choose(self.options)
         try:
             reply = self._judge_apart(source, problem.apart) if problem.apart else None
@@ -147,6 +150,16 @@ class Referee:
         if ways.together:
             return self._with_together(source, problem, ways, reply)
         return {**(reply or {}), "way": Way.APART if "script" in problem.kinds else ""}
+
+    def _use(self, limits: Limits) -> None:
+        """Holds the programs from now on to these limits."""
+        if limits == self.limits:
+            return
+        self.limits = limits
+        self.options = {**self.options, **limits._asdict()}
+        self.bench.use(self.options)
+        self.apart.options = self.options
+        self.runner.use(limits)  # type: ignore[attr-defined]
 
     def _settle(self, problem: Problem, ways: Ways, results: list[Result]) -> None:
         """Asks the references about each script that has just been failed for the first time."""
@@ -286,7 +299,7 @@ class Referee:
         if death is not None:
             return RUNTIME_ERROR, death
         _, given, expected = problem.cases[index]
-        got = stdout.decode("utf-8", "backslashreplace")
+        got = stdout.decode("utf-8", "surrogateescape")  # a byte that is no text is met by nothing that is
         if problem.checker:
             return _asked(problem.checker, given, expected, got)
         right = text_matches(expected, got, any_order=problem.any_order)

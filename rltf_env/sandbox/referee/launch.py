@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rltf_env.sandbox.cage import folders, isolation
 from rltf_env.sandbox.cage.files import BATCH, Files, content
+from rltf_env.sandbox.cage.limits import Limits
 from rltf_env.sandbox.cage.turns import LAYOUT
 from rltf_env.sandbox.frames import Alert, read_frame, unpack, write_frame
 
@@ -28,7 +29,7 @@ def runner(options: dict[str, Any], alert: Alert) -> tuple[Any, Any, list[str]]:
 
     `run(source, cases, count, isolated, spare)` runs a program on so many cases: each in a process of its own if it is
     `isolated`, until `spare` of them have come to an end too late. It returns why the program has no code, or "batch" if
-    all ran in one process; the reports; the lines that ran.
+    all ran in one process; the reports; the lines that ran. `run.use(limits)` says what the programs to come may use.
     """
     if options["backend"] == "subprocess":
         from rltf_env.sandbox.cage import per_case
@@ -94,8 +95,13 @@ class Forks:
     ) -> None:
         self.options, self._alert, self._compiler, self._files = options, alert, compiler, files
         self._to_cage, self._from_cage = cage
+        self._own = Limits.of(options)
         self.pipes: Any = None  # both are made when the cage is, so that it has nothing of them
         self.turns: Any = None
+
+    def use(self, own: Limits) -> None:
+        """Holds the programs from now on to these limits."""
+        self._own = own
 
     def __call__(self, source: str, cases: bytes, count: int, isolated: bool = False, spare: int = 2) -> Any:
         """What became of a program: why it has no code, or "batch"; a report for each case; the lines that ran."""
@@ -146,7 +152,7 @@ class Forks:
 
     def _request(self, source: str, compiled: Any, cases: bytes, count: int, isolated: bool, spare: int) -> None:
         request = marshal.dumps((source if self.options["trace"] else compiled or source, cases, isolated, spare))
-        write_frame(self._to_cage, count.to_bytes(4, "little") + request)
+        write_frame(self._to_cage, self._own.packed(count) + request)
 
     def _record(self) -> dict[str, Any]:
         self._alert.wait(self._from_cage)

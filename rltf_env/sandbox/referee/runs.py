@@ -62,8 +62,12 @@ class Bench:
     """
 
     def __init__(self, runner: Runner, options: dict[str, Any], note: Note, calm: Callable[[], None]) -> None:
-        self.runner, self.options, self.pace, self.calm = runner, options, Pace(note), calm
-        self.limit = options["case_seconds"]
+        self.runner, self.pace, self.calm = runner, Pace(note), calm
+        self.use(options)
+
+    def use(self, options: dict[str, Any]) -> None:
+        """Judges by these options from now on."""
+        self.options, self.limit = options, options["case_seconds"]
         self.most_late = 2 if options["ratios"] else 1  # so many late cases end a program
 
 
