@@ -4,11 +4,15 @@ What the file holds: `inputs` and `outputs`, lists of one length, and `fn_name` 
 read follows APPS's own harness (hendrycks/apps, eval/testing_util.py), made to have one meaning per problem:
 
 - standard input: a text, or a list of lines, which are joined with newlines;
-- a call: a list of arguments. JSON has only text as keys, so an argument that is an object whose keys are all whole numbers
+- a call: a list of arguments, or (LiveCodeBench) a text that has each of them as JSON on a line of its own, the result
+  being the JSON of a text. JSON has only text as keys, so an argument that is an object whose keys are all whole numbers
   has numbers for keys again (in a result, `compare.py` takes either for right);
 - the result of a call: Codewars problems wrap it in a list of one (`[[9]]` for 9), LeetCode problems do not. The harness
   takes both the list and its first element as right, for every problem, so that 1 passes where `[1, 2]` is right. Here the
   results of a problem are unwrapped if every one of them is a list of one, unless the problem comes from LeetCode.
+
+In place of the two lists there may be one of records, `{"input": ..., "output": ..., "testtype": "stdin"}`, as
+LiveCodeBench and those who follow it have them; `"functional"` (or `"function_call"`) ones call a function.
 """
 
 from __future__ import annotations
@@ -67,20 +71,25 @@ def from_file(path: Path, url: str) -> Decoded:
         return _lazy(view, place)
 
 
-def from_text(text: str, place: Place) -> Decoded:
-    """The tests in `text`, the field of a row that lies at `place`, from where a large one is read again at first use."""
+def from_text(text: str, place: Place, name: str | None = None) -> Decoded:
+    """The tests in `text`, the field of a row that lies at `place`, from where a large one is read again at first use.
+
+    Args:
+        name: the function to call, where the row says so and the tests, which are records of calls, do not.
+    """
     if not text.strip():
         return Decoded((), reason="no tests: input_output is empty")
-    if place.length and len(text) > LARGE:
+    if place.length and len(text) > LARGE and not text.lstrip().startswith("["):
         return _lazy(text.encode("utf-8", "surrogatepass"), place)
-    return decode(text, place.url, place.where)
+    return decode(text, place.url, place.where, name) if name else decode(text, place.url, place.where)
 
 
-def decode(text: str | bytes, url: str, where: str) -> Decoded:
+def decode(text: str | bytes, url: str, where: str, name: str | None = None) -> Decoded:
     """The tests that the JSON `text` describes."""
-    tests = as_object(parse(text, where), where)
+    value = parse(text, where)
+    tests = _lists(value, name, where) if isinstance(value, list) and value else as_object(value, where)
     inputs, outputs = field(tests, "inputs", list, where), field(tests, "outputs", list, where)
-    function = field(tests, "fn_name", str, where) if tests.get("fn_name") is not None else None
+    function = (field(tests, "fn_name", str, where) if tests.get("fn_name") is not None else None) or None
     if len(inputs) != len(outputs):
         return Decoded((), function, f"{len(inputs)} inputs but {len(outputs)} outputs")
     if not inputs:
@@ -99,11 +108,32 @@ def entry_point_of(function: str | None, starter: str, solutions: Sequence[str])
 
 # ------------------------------------------------------------------------------------------------------ JSON to cases
 
+_CALLS = ("functional", "function_call")
+
+
+def _lists(records: list[Any], name: str | None, where: str) -> dict[str, Any]:
+    """The two lists and the name that records of one test each amount to."""
+    rows = [as_object(record, where) for record in records]
+    kinds = {row.get("testtype", row.get("type", "")) in _CALLS for row in rows}
+    if len(kinds) > 1:
+        raise DataError(f"{where}: expected tests of one kind, got calls and standard input together.")
+    named = {str(own) for row in rows if (own := row.get("fn_name"))} or ({name} if name else set())
+    if kinds == {True} and len(named) != 1:
+        raise DataError(f"{where}: expected one name to call, got {', '.join(sorted(named)) or 'none'}.")
+    for row in rows:
+        if not {"input", "output"} <= row.keys():
+            raise DataError(f"{where}: expected each test to have input and output, got {', '.join(row) or 'neither'}.")
+    lists: dict[str, Any] = {f"{key}s": [row[key] for row in rows] for key in ("input", "output")}
+    return lists | ({"fn_name": named.pop()} if kinds == {True} else {})
+
 
 def _cases(inputs: list[Any], outputs: list[Any], function: str | None, url: str, where: str) -> Iterator[Case]:
     if function is None:
         for given, right in zip(inputs, outputs, strict=True):
             yield StdinCase(_lines(given, where), _lines(right, where))
+        return
+    if all(isinstance(text, str) for text in (*inputs, *outputs)):
+        yield from _spelled_calls(inputs, outputs, where)
         return
     wrapped = "leetcode.com" not in url and all(isinstance(right, list) and len(right) == 1 for right in outputs)
     for given, right in zip(inputs, outputs, strict=True):
@@ -112,6 +142,14 @@ def _cases(inputs: list[Any], outputs: list[Any], function: str | None, url: str
                 f"{where}: expected each input of a call to be a list of arguments, got {type(given).__name__}."
             )
         yield CallCase(tuple(map(_number_keys, given)), right[0] if wrapped else right)
+
+
+def _spelled_calls(inputs: list[str], outputs: list[str], where: str) -> Iterator[Case]:
+    """Calls whose arguments are JSON, one a line, and whose result is JSON."""
+    for given, right in zip(inputs, outputs, strict=True):
+        lines = [line for line in given.split("\n") if line.strip()]
+        args = tuple(parse(line, f"{where}, arguments of a call") for line in lines)
+        yield CallCase(args, parse(right, f"{where}, result of a call"))
 
 
 def _lines(value: Any, where: str) -> str:
@@ -198,7 +236,7 @@ def _lazy(text: bytes | mmap.mmap, place: Place) -> Decoded:
     if inputs:
         return Decoded((), reason="no tests: inputs is an empty list")
     name = _value_of(text, b"fn_name", rb'"(?:[^"\\]|\\.)*"')
-    function = parse(name, place.where) if name else None
+    function = (parse(name, place.where) if name else None) or None
     return Decoded(LazyCases(place, function), function)
 
 

@@ -2,7 +2,8 @@
 
 Read from the original folders (`train/0001/question.txt`, `input_output.json`, `solutions.json`, `starter_code.py`,
 `metadata.json`) or from the hub's rows (`train.jsonl`, fields `problem_id`, `question`, `solutions`, ...), which give the
-same problems. A problem without tests cannot be judged: it is in `Problems.skipped` with the reason, and a warning is logged.
+same problems. A problem without tests cannot be judged, nor can one whose tests, references or notes are not what they should
+be: it is in `Problems.skipped` with the reason, and a warning is logged. Rows may have a `time_limit` and a `memory_limit`.
 How tests are read is told in `_apps_cases.py`, which samples of a statement become public examples in `_apps_examples.py`.
 
 APPS's harness puts some twenty imports before every program. Programs that read standard input do without them here, as they
@@ -13,11 +14,13 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rltf_env.core import Problem, Problems
+from rltf_env.core import Limits, Problem, Problems
+from rltf_env.datasets import _limits
 from rltf_env.datasets._apps_cases import Decoded, Place, entry_point_of, from_file, from_text
 from rltf_env.datasets._apps_examples import examples
 from rltf_env.datasets._files import Root, check_split, locate, parse, read_rows, read_text
@@ -43,42 +46,64 @@ from typing import Dict, List, Optional, Set, Tuple
 _log = logging.getLogger(__name__)
 
 
-def load(split: str = "train", root: Root = None, *, difficulty: str | Collection[str] | None = None) -> Problems:
+def load(
+    split: str = "train",
+    root: Root = None,
+    *,
+    difficulty: str | Collection[str] | None = None,
+    python_factor: float = 1.0,
+    recursion: int | None = None,
+) -> Problems:
     """The problems of a split, `train` or `test`, by number.
 
     Args:
         root: the common data folder, APPS's own folder, one split's folder, or a JSON or JSON-lines file of the hub's rows;
             default: $RLTF_DATA.
         difficulty: keep only `introductory`, `interview` or `competition` problems, or several of these.
+        python_factor: what the seconds of a stated time limit are multiplied by: contests have compiled languages in mind.
+        recursion: frames that programs of a `class Solution` may have; LiveCodeBench's harness gives 600,000.
 
     Raises:
         UnknownName: no such split or difficulty.
         MissingData: nothing there.
-        DataError: a file is malformed (the message names it, and the line), or no problem is left.
+        DataError: a file is no JSON (the message names it, and the line), a problem comes twice, or no problem is left.
     """
     check_split("apps", split, SPLITS)
     wanted = _difficulties(difficulty)
     path = _find(split, root)
-    raws = _folders(path, split) if path.is_dir() else _rows(path, split)
+    _limits.check(python_factor, recursion)
     problems: dict[str, Problem] = {}
     skipped: dict[str, str] = {}
-    for raw in raws:
-        if raw.id in problems or raw.id in skipped:
-            raise DataError(f"{raw.where}: expected each problem once, got {raw.id!r} again.")
-        if not wanted or raw.difficulty in wanted:
-            found = raw.read_tests()
-            if found.reason:
-                skipped[raw.id] = found.reason
-            else:
-                problems[raw.id] = _problem(raw, found)
+    for entry in _folders(path, split) if path.is_dir() else _rows(path, split):
+        if entry.id in problems or entry.id in skipped:
+            raise DataError(f"{entry.where}: expected each problem once, got {entry.id!r} again.")
+        found = _read(entry, wanted, python_factor, recursion)
+        if isinstance(found, str):
+            skipped[entry.id] = found
+        elif found is not None:
+            problems[entry.id] = found
+    some = "; ".join(f"{id}: {reason}" for id, reason in list(skipped.items())[:5])
     if skipped:
-        some = "; ".join(f"{id}: {reason}" for id, reason in list(skipped.items())[:5])
         _log.warning(
             "apps %s: %d of %d problems left out (%s)", split, len(skipped), len(problems) + len(skipped), some
         )
     if not problems:
-        raise DataError(f"{path}: expected problems with tests (split {split!r}, difficulty {difficulty!r}), got none.")
+        asked = f"split {split!r}, difficulty {difficulty!r}"
+        raise DataError(f"{path}: expected problems with tests ({asked}), got none. Left out: {some or 'none'}.")
     return Problems(problems.values(), skipped.items())
+
+
+def _read(entry: _Entry, wanted: set[str], python_factor: float, recursion: int | None) -> Problem | str | None:
+    """The problem of an entry; why it is left out; or None if its difficulty is not wanted."""
+    try:
+        raw = entry.read()
+        if wanted and raw.difficulty not in wanted:
+            return None
+        found = raw.read_tests()
+        limits = _limits.stated(raw.stated, raw.where, python_factor=python_factor)
+    except DataError as error:  # one odd row is no reason to lose the others
+        return str(error)
+    return found.reason or _problem(raw, found, limits, recursion)
 
 
 def _difficulties(wanted: str | Collection[str] | None) -> set[str]:
@@ -102,6 +127,14 @@ def _find(split: str, root: Root) -> Path:
 # ------------------------------------------------------------------------------------------------- the two layouts
 
 
+class _Entry(NamedTuple):
+    """A problem that either layout has: its id, where it stands, and what reads it (DataError: it is odd)."""
+
+    id: str
+    where: str
+    read: Callable[[], _Raw]
+
+
 class _Raw(NamedTuple):
     """A problem as either layout gives it, its tests not yet read: a path to them, or their text and its place."""
 
@@ -112,6 +145,7 @@ class _Raw(NamedTuple):
     starter: str
     difficulty: str
     url: str
+    stated: dict[str, Any]  # limits
     tests: Path | tuple[str, Place]
 
     def read_tests(self) -> Decoded:
@@ -120,23 +154,29 @@ class _Raw(NamedTuple):
         return from_text(*self.tests)
 
 
-def _folders(root: Path, split: str) -> Iterator[_Raw]:
+def _folders(root: Path, split: str) -> Iterator[_Entry]:
     for folder in sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")):
-        question = folder / "question.txt"
-        if not question.is_file():
-            raise DataError(f"{folder}: expected a problem of APPS with a question.txt, got a folder without one.")
-        notes = as_object(_json(folder / "metadata.json", {}), str(folder / "metadata.json"))
-        starter = folder / "starter_code.py"
-        yield _Raw(
-            id=f"apps/{split}/{folder.name}",
-            where=str(folder),
-            question=read_text(question),
-            solutions=strings(_json(folder / "solutions.json", []), str(folder / "solutions.json")),
-            starter=read_text(starter) if starter.is_file() else "",
-            difficulty=field({"difficulty": ""} | notes, "difficulty", str, str(folder / "metadata.json")),
-            url=field({"url": ""} | notes, "url", str, str(folder / "metadata.json")),
-            tests=folder / "input_output.json",
-        )
+        id = f"apps/{split}/{folder.name}"
+        yield _Entry(id, str(folder), partial(_of_folder, id, folder))
+
+
+def _of_folder(id: str, folder: Path) -> _Raw:
+    question, starter = folder / "question.txt", folder / "starter_code.py"
+    if not question.is_file():
+        raise DataError(f"{folder}: expected a problem of APPS with a question.txt, got a folder without one.")
+    where = str(folder / "metadata.json")
+    notes = as_object(_json(folder / "metadata.json", {}), where)
+    return _Raw(
+        id=id,
+        where=where,
+        question=read_text(question),
+        solutions=strings(_json(folder / "solutions.json", []), str(folder / "solutions.json")),
+        starter=read_text(starter) if starter.is_file() else "",
+        difficulty=_text(notes, "difficulty", where),
+        url=_text(notes, "url", where),
+        stated=_limits.notes(notes),
+        tests=folder / "input_output.json",
+    )
 
 
 def _json(path: Path, default: Any) -> Any:
@@ -144,40 +184,53 @@ def _json(path: Path, default: Any) -> Any:
     return parse(text, str(path)) if text.strip() else default
 
 
-def _rows(path: Path, split: str) -> Iterator[_Raw]:
+def _rows(path: Path, split: str) -> Iterator[_Entry]:
     if path.suffix == ".json":
         rows = field({"file": parse(read_text(path), str(path))}, "file", list, str(path))
         for number, value in enumerate(rows):
             where = f"{path}[{number}]"
-            yield _raw(as_object(value, where), split, Place(path, "", where))
+            yield _entry(as_object(value, where), split, Place(path, "", where))
         return
     for row in read_rows(path):
         length = 0 if path.suffix == ".gz" else row.length  # a packed file cannot be read from its middle
-        yield _raw(row.value, split, Place(path.absolute(), "", row.where, row.offset, length))
+        yield _entry(row.value, split, Place(path.absolute(), "", row.where, row.offset, length))
 
 
-def _raw(row: dict[str, Any], split: str, place: Place) -> _Raw:
+def _entry(row: dict[str, Any], split: str, place: Place) -> _Entry:
+    number = row.get("problem_id")
+    id = f"apps/{split}/{number:04d}" if type(number) is int else place.where
+    return _Entry(id, place.where, partial(_raw, id, row, place))
+
+
+def _raw(id: str, row: dict[str, Any], place: Place) -> _Raw:
     where = place.where
-    question, solutions, text, difficulty, url, starter = (
-        field(row, name, str, where)
-        for name in ("question", "solutions", "input_output", "difficulty", "url", "starter_code")
-    )
+    field(row, "problem_id", int, where)
+    text, url = _text(row, "input_output", where), _text(row, "url", where)
+    solutions = row.get("solutions")
+    if isinstance(solutions, str):
+        solutions = parse(solutions, f"{where}, field 'solutions'") if solutions.strip() else []
     return _Raw(
-        id=f"apps/{split}/{field(row, 'problem_id', int, where):04d}",
+        id=id,
         where=where,
-        question=question,
-        solutions=strings(parse(solutions, f"{where}, field 'solutions'"), where) if solutions.strip() else (),
-        starter=starter,
-        difficulty=difficulty,
+        question=field(row, "question", str, where),
+        solutions=strings(solutions or [], where),
+        starter=_text(row, "starter_code", where),
+        difficulty=_text(row, "difficulty", where),
         url=url,
+        stated=_limits.notes(row),
         tests=(text, place._replace(url=url)),
     )
+
+
+def _text(row: dict[str, Any], name: str, where: str) -> str:
+    """A text that may be missing, or null: then there is none."""
+    return field(row, name, str, where) if row.get(name) is not None else ""
 
 
 # --------------------------------------------------------------------------------------------------- Raw to Problem
 
 
-def _problem(raw: _Raw, found: Decoded) -> Problem:
+def _problem(raw: _Raw, found: Decoded, limits: Limits | None, recursion: int | None) -> Problem:
     entry_point = entry_point_of(found.function, raw.starter, raw.solutions)
     prefix = PREFIX if entry_point and "." in entry_point else ""
     return Problem(
@@ -190,7 +243,8 @@ def _problem(raw: _Raw, found: Decoded) -> Problem:
         difficulty=raw.difficulty,
         prefix=prefix,
         starter=raw.starter,
-        meta={"style": "rltf", "url": raw.url, "source": _site(raw.url), "examples_in": "statement"},
+        meta={"style": "rltf", "url": raw.url, "source": _site(raw.url), "examples_in": "statement", **raw.stated},
+        limits=_limits.with_recursion(limits, recursion, entry_point, raw.starter),
     )
 
 

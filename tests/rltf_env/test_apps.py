@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rltf_env import datasets, sandbox
-from rltf_env.core import CallCase, StdinCase
+from rltf_env.core import CallCase, Limits, StdinCase
 from rltf_env.datasets import _apps_cases
-from rltf_env.errors import DataError, MissingData, UnknownName
+from rltf_env.errors import DataError, MissingData, UnknownName, UsageError
 from rltf_env.testing import check_dataset
 
 ECHO = {"inputs": ["1\n", ["2", "3"]], "outputs": ["1\n", ["2", "3"]]}
@@ -330,17 +330,102 @@ def test_other_malformed_files_are_named(folder: Write):
     ("broken", "message"),
     [
         ("{", "expected JSON"),
-        (row(1, "{"), "expected JSON"),
-        (row(1, solutions=7), "expected a list of strings, got int"),
-        (row("1"), "expected 'problem_id' to be of type int, got str"),  # type: ignore[arg-type]
-        (row(1, starter_code=None), "expected 'starter_code' to be of type str, got NoneType"),
+        ("[1]", "expected a JSON object, got list"),
         (row(0), "expected each problem once, got 'apps/train/0000' again"),
+        (row(0, "{}"), "expected each problem once, got 'apps/train/0000' again"),
     ],
     ids=str,
 )
-def test_a_malformed_row_names_file_and_line(broken: dict | str, message: str, hub: Write):
+def test_a_damaged_file_is_an_error_that_names_file_and_line(broken: dict | str, message: str, hub: Write):
     with pytest.raises(DataError, match=rf"train\.jsonl:2: {message}"):
         datasets.load("apps", "train", root=hub(row(0), broken))
+
+
+@pytest.mark.parametrize(
+    ("odd", "reason"),
+    [
+        (row(1, "{"), "train.jsonl:2: expected JSON"),
+        (row(1, ""), "no tests: input_output is empty"),
+        (row(1, "null"), "expected a JSON object, got NoneType"),
+        (row(1, "[]"), "expected a JSON object, got list"),
+        (row(1, {}), "expected a field 'inputs'"),
+        (row(1, {"inputs": ["1"], "outputs": [3]}), "expected an input or output to be a text or a list of lines"),
+        (row(1, {"inputs": [[1]], "outputs": [["1"]]}), "expected an input or output to be a text or a list of lines"),
+        (row(1, {"inputs": ["1"], "outputs": None}), "expected 'outputs' to be of type list, got NoneType"),
+        (row(1, call([1], ["ab"])), "expected each input of a call to be a list of arguments, got str"),
+        (row(1, call(["1"], ["a b"])), "train.jsonl:2, arguments of a call: expected JSON"),
+        (row(1, [{"input": "1"}]), "expected each test to have input and output, got input"),
+        (row(1, [{"input": "1", "output": "1", "testtype": "functional"}]), "expected one name to call, got none"),
+        (row(1, solutions=7), "expected a list of strings, got int"),
+        (row("1"), "expected 'problem_id' to be of type int, got str"),  # type: ignore[arg-type]
+        (row(1, question=None), "expected 'question' to be of type str, got NoneType"),
+        (row(1, difficulty=3), "expected 'difficulty' to be of type str, got int"),
+        (row(1, time_limit="soon"), "time_limit: expected a number with a unit"),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+@pytest.mark.parametrize("name", ["train.jsonl", "train.jsonl.gz", "train.json"])
+def test_one_odd_row_is_left_out_with_its_reason_and_the_others_are_kept(odd: dict, reason: str, name: str, hub: Write):
+    problems = datasets.load("apps", "train", root=hub(row(0), odd, row(2), name=name))
+    assert [problem.id for problem in problems] == ["apps/train/0000", "apps/train/0002"]
+    ((_, why),) = problems.skipped
+    assert reason.replace("train.jsonl:2", str(Path(name)) + ("[1]" if name.endswith(".json") else ":2")) in why
+
+
+def test_one_odd_folder_is_left_out_with_its_reason(folder: Write):
+    folder(number="0001")
+    root = folder(number="0002", solutions=7)
+    (root / "apps/train/0003").mkdir()
+    problems = datasets.load("apps", "train", root=root)
+    assert [problem.id for problem in problems] == ["apps/train/0001"]
+    assert [id for id, _ in problems.skipped] == ["apps/train/0002", "apps/train/0003"]
+
+
+def test_what_is_null_in_a_row_is_not_there(hub: Write):
+    empty = dict.fromkeys(["starter_code", "url", "difficulty", "solutions"])
+    (problem,) = datasets.load("apps", "train", root=hub(row(0, **empty)))
+    assert (problem.starter, problem.solutions, problem.difficulty) == ("", (), "")
+
+
+def test_an_empty_name_to_call_is_none(hub: Write):
+    (problem,) = datasets.load("apps", "train", root=hub(row(0, ECHO | {"fn_name": ""})))
+    assert problem.entry_point is None
+    assert problem.cases[0] == StdinCase("1\n", "1\n")
+
+
+def test_arguments_that_are_spelled_a_line_each_are_read(hub: Write):
+    spelled = call(["3", '{"1": null}'], ['[1, 2]\n"a"\n', "\n5"])
+    (problem,) = datasets.load("apps", "train", root=hub(row(0, spelled)))
+    assert problem.cases == (CallCase(([1, 2], "a"), 3), CallCase((5,), {"1": None}))
+
+
+def test_tests_may_be_records_of_one_each(hub: Write):
+    stdin = [{"input": "1\n", "output": "2\n", "testtype": "stdin"}, {"input": "", "output": "0", "testtype": "stdin"}]
+    calls = [{"input": "[1]\n2", "output": "3", "type": "function_call", "fn_name": "f"}]
+    problems = datasets.load("apps", "train", root=hub(row(0, stdin), row(1, calls)))
+    assert problems[0].cases == (StdinCase("1\n", "2\n"), StdinCase("", "0"))
+    assert (problems[1].cases, problems[1].entry_point) == ((CallCase(([1], 2), 3),), "f")
+
+
+def test_stated_limits_are_read_with_the_factor_for_python(hub: Write, folder: Write):
+    stated = {"time_limit": "1.5 seconds", "memory_limit": "256.0 megabytes"}
+    path = hub(row(0, **stated), row(1), row(2, time_limit=None, memory_limit=""))
+    first, *others = datasets.load("apps", "train", root=path)
+    assert first.limits == Limits(1.5, 256)
+    assert first.meta["time_limit"] == "1.5 seconds"
+    assert [problem.limits for problem in others] == [None, None]
+    assert datasets.load("apps", "train", root=path, python_factor=4)[0].limits == Limits(6.0, 256)
+    with pytest.raises(UsageError, match="python_factor"):
+        datasets.load("apps", "train", root=path, python_factor=0)
+
+
+def test_solutions_of_a_class_have_the_frames_that_are_asked_for(folder: Write):
+    folder(call([1]), "0001", starter_code="class Solution:\n    def f(self, x):\n")
+    root = folder(call([1]), "0002", starter_code="def f(x):\n")
+    method, function = datasets.load("apps", "train", root=root, recursion=600_000)
+    assert method.limits == Limits(recursion=600_000)
+    assert function.limits is None
+    assert datasets.load("apps", "train", root=root)[0].limits is None
 
 
 # ---------------------------------------------------------------------------------------------------------------- lazy
