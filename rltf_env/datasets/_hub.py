@@ -4,40 +4,53 @@
     load("/folder/of/parquet/files", "test")          needs no network
 
 A row becomes a problem by its columns. A field of ours takes the column that `columns` names, else the column of its own
-name, else nothing. A name with dots goes into records (`public_tests.input`). The fields:
+name, else nothing. A name with dots goes into records (`public_tests.input`), also into those that are kept as JSON text
+(`metadata.func_name`). The fields:
 
     id, statement       what they are in `core.Problem`; without an id, the dataset's name, split and row number
     entry_point, prefix, starter, difficulty, source: a text each
-    solutions, tags     a text, a list of texts, or such a list as JSON
+    solutions, tags     a list of texts, or one text
+    time_limit, memory_limit, memory_limit_bytes: the problem's limits, see `_limits.py`
     and the cases, in one of these ways:
-    tests, setup        Python that asserts: a list, one case each, or one text; code to run before (MBPP)
-    stdin, stdout       lists of one length, one case each
-    input_output        APPS's JSON: inputs, outputs and perhaps fn_name, read as `apps` reads it
+    tests, setup        Python that asserts: a list, one case each, or one text; code to run before (MBPP), or a list of it
+    stdin, stdout       lists of one length, one case each, or one text each for one case
+    input_output        APPS's JSON: inputs, outputs and perhaps fn_name; or LiveCodeBench's list of tests; as `apps` reads them
     cases, examples     JSON as `_jsonl.py` has it: a list of objects, or the text of one
 
-Where that is not enough, `convert` is a function of a row (a dict) to a `Problem`, or to None for a row to leave out. Rows without
-cases are in `.skipped` with the reason.
+What a text means never depends on how it begins. Standard input and output are what they are. Of `solutions`, `tags`,
+`tests` and `setup`, a text that is as a whole a list of texts, in JSON or in Python, is that list (TACO's tags are such):
+as a program it would do nothing. Where `stdin` and `stdout` are such texts, `listed=("stdin", "stdout")` says so.
+
+Where that is not enough, `convert` is a function of a row (a dict) to a `Problem`, or to None for a row to leave out. Rows
+without cases, and rows that are no problem, are in `.skipped` with the reason.
 """
 
 from __future__ import annotations
 
+import ast
+import json
+import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rltf_env import plain, plugins
 from rltf_env.core import Case, Problem, Problems, ScriptCase, StdinCase
-from rltf_env.datasets import _apps_cases, hub
+from rltf_env.datasets import _apps_cases, _limits, hub
 from rltf_env.datasets._files import parse
 from rltf_env.errors import DataError, MissingData, UnknownName, UsageError
 
 FIELDS = (
     "id", "statement", "entry_point", "prefix", "starter", "difficulty", "source", "solutions", "tags",
-    "tests", "setup", "stdin", "stdout", "input_output", "cases", "examples",
+    "tests", "setup", "stdin", "stdout", "input_output", "cases", "examples", *_limits.FIELDS,
 )  # fmt: skip
 _TEXTS = ("prefix", "starter", "difficulty")
+_NEEDED = ("id", "statement", "tests", "stdin", "stdout", "input_output", "cases")
+_LISTABLE = ("stdin", "stdout")
+_log = logging.getLogger(__name__)
 
 Row = Mapping[str, Any]
 
@@ -52,6 +65,9 @@ def load(
     revision: str | None = None,
     data_files: Any = None,
     cache: str | os.PathLike[str] | None = None,
+    listed: Collection[str] = (),
+    python_factor: float = 1.0,
+    recursion: int | None = None,
 ) -> Problems:
     """The problems of a split.
 
@@ -61,23 +77,39 @@ def load(
         convert: a function of a row, or its `"module:attr"`, in place of columns.
         config, revision, data_files, cache: `name`, `revision`, `data_files` and `cache_dir` of `datasets.load_dataset`. Give a
             revision (a commit) to have the same data tomorrow.
+        listed: `"stdin"` or `"stdout"` or both, if their texts are lists of texts, in JSON or in Python.
+        python_factor: what the seconds of a stated time limit are multiplied by: contests have compiled languages in mind.
+        recursion: frames that programs of a `class Solution` may have; LiveCodeBench's harness gives 600,000.
 
     Raises:
         UsageError: the `datasets` library is not installed; columns together with convert.
         UnknownName: no such field, column, or split.
         MissingData: no such dataset, or no network and nothing in the library's cache.
-        DataError: a row that is no problem; the message says which.
+        DataError: no row is a problem; the message says why the first is none.
     """
     if convert is not None and columns is not None:
         raise UsageError("Expected columns or convert, got both: a function of the row names its own columns.")
     for name in columns or {}:
         if name not in FIELDS:
             raise UnknownName("field of a problem", name, FIELDS)
+    for name in listed:
+        if name not in _LISTABLE:
+            raise UnknownName("field that may be listed:", name, _LISTABLE)
+    _limits.check(python_factor, recursion)
     rows = _rows(path, split, name=config, revision=revision, data_files=data_files, cache_dir=cache)
     if convert is not None:
         function = plugins.find("datasets", convert) if isinstance(convert, str) else convert
         return _converted(rows, function, f"{path}, {split}")
-    return _mapped(rows, _columns(columns or {}, rows.column_names, path), f"{path}/{split}")
+    reading = _Reading(frozenset(listed), python_factor, recursion)
+    return _mapped(rows, _columns(columns or {}, rows.column_names, path), f"{path}/{split}", reading)
+
+
+class _Reading(NamedTuple):
+    """How a row is read, beside its columns."""
+
+    listed: frozenset[str]
+    python_factor: float
+    recursion: int | None
 
 
 # --------------------------------------------------------------------------------------------------------------- rows
@@ -136,8 +168,11 @@ def _columns(asked: Mapping[str, str], there: Iterable[str], path: str) -> dict[
 
 
 def _at(row: Any, path: str) -> Any:
-    """What lies at a path with dots; of a list of records, the list of what lies there."""
+    """What lies at a path with dots; of a list of records, the list of what lies there. Text on the way is JSON."""
     for key in path.split("."):
+        if row is None or (isinstance(row, str) and not row.strip()):
+            return None
+        row = parse(row, path) if isinstance(row, str) else row
         row = [item[key] for item in row] if isinstance(row, list) else row[key]
     return row
 
@@ -159,62 +194,105 @@ def _converted(rows: Iterable[dict[str, Any]], function: Callable[..., Problem |
     return Problems(found, skipped)
 
 
-def _mapped(rows: Iterable[dict[str, Any]], columns: Mapping[str, str], name: str) -> Problems:
+def _mapped(rows: Iterable[dict[str, Any]], columns: Mapping[str, str], name: str, reading: _Reading) -> Problems:
     found: list[Problem] = []
     skipped: list[tuple[str, str]] = []
     for number, row in enumerate(rows):
-        where = f"{name}, row {number}"
+        where, fields = f"{name}, row {number}", {"id": f"{name}/{number}"}
         try:
-            fields = {ours: _at(row, theirs) for ours, theirs in columns.items()}
-        except (KeyError, TypeError, IndexError) as error:
-            raise DataError(f"{where}: expected a record with the columns {dict(columns)}, got {error!r}.") from error
-        fields = {ours: value for ours, value in fields.items() if value is not None}
-        id = str(fields.get("id", f"{name}/{number}"))
-        cases, function, reason = _cases(fields, where)
-        if reason:
-            skipped.append((id, reason))
-        else:
-            found.append(_problem(id, fields, cases, function, where))
+            fields |= _fields(row, columns, where)
+            found.append(_problem(str(fields["id"]), fields, reading, where))
+        except (DataError, _NoCases) as error:  # one odd row is no reason to lose the others
+            skipped.append((str(fields["id"]), str(error)))
+    if skipped and not found:
+        raise DataError(f"{name}: expected rows that are problems, got none of {len(skipped)}: {skipped[0][1]}")
+    if skipped:
+        some = "; ".join(f"{id}: {reason}" for id, reason in skipped[:5])
+        _log.warning("hub:%s: %d of %d rows left out (%s)", name, len(skipped), len(skipped) + len(found), some)
     return Problems(found, skipped)
 
 
-def _problem(id: str, fields: Row, cases: Iterable[Case], function: str | None, where: str) -> Problem:
-    notes = {"source": _text(fields["source"], where)} if "source" in fields else {}
+class _NoCases(Exception):
+    """A row that no program can be judged by, and why."""
+
+
+def _fields(row: Mapping[str, Any], columns: Mapping[str, str], where: str) -> dict[str, Any]:
+    """What a row has for our fields; null is nothing, and so is what an optional record has not."""
+    found = {}
+    for ours, theirs in columns.items():
+        try:
+            found[ours] = _at(row, theirs)
+        except (KeyError, TypeError, IndexError, DataError) as error:
+            if ours in _NEEDED or isinstance(error, DataError):
+                raise DataError(
+                    f"{where}: expected a record with the columns {dict(columns)}, got {error!r} for {ours!r}."
+                ) from error
+    return {ours: value for ours, value in found.items() if value is not None}
+
+
+def _problem(id: str, fields: Row, reading: _Reading, where: str) -> Problem:
     solutions = _texts(fields.get("solutions", []), f"{where}, solutions")
+    cases, function = _cases(fields, reading, where)
+    notes: dict[str, Any] = {"source": _text(fields["source"], where)} if "source" in fields else {}
+    notes |= {"tags": _texts(fields["tags"], f"{where}, tags")} if "tags" in fields else {}
     texts: dict[str, Any] = {name: _text(fields[name], f"{where}, {name}") for name in _TEXTS if name in fields}
-    called = _apps_cases.entry_point_of(function, texts.get("starter", ""), solutions)
+    starter = texts.get("starter", "")
+    named = _text(fields["entry_point"], f"{where}, entry_point") if fields.get("entry_point") else None
+    entry_point = _apps_cases.entry_point_of(function, starter, solutions) or named
+    limits = _limits.stated(fields, where, python_factor=reading.python_factor)
     try:
         return Problem(
             id,
             _text(fields.get("statement", ""), f"{where}, statement"),
             tuple(cases),
-            entry_point=_text(fields["entry_point"], where) if fields.get("entry_point") else called,
+            entry_point=entry_point,
             examples=_own(fields["examples"], where) if "examples" in fields else (),
             solutions=solutions,
-            meta=notes | ({"tags": _texts(fields["tags"], f"{where}, tags")} if "tags" in fields else {}),
+            meta=notes | _limits.notes(fields),
+            limits=_limits.with_recursion(limits, reading.recursion, entry_point, starter),
             **texts,
         )
     except UsageError as error:
         raise DataError(f"{where}: {error}") from error
 
 
-def _cases(fields: Row, where: str) -> tuple[Iterable[Case], str | None, str]:
-    """The cases of a row, the function that they call if they say so, and why the row must be left out ("": it need not)."""
+def _cases(fields: Row, reading: _Reading, where: str) -> tuple[Sequence[Case], str | None]:
+    """The cases of a row, and the function that they call if they say so. Raises _NoCases."""
     if "input_output" in fields:
-        text = _text(fields["input_output"], f"{where}, input_output")
-        return _apps_cases.from_text(text, _apps_cases.Place(Path(), str(fields.get("source", "")), where))
+        return _apps(fields, where)
     cases: tuple[Case, ...] = ()
     if "tests" in fields:
-        setup = _text(fields.get("setup", ""), f"{where}, setup")
+        setup = "\n".join(_texts(fields.get("setup", []), f"{where}, setup"))
         cases = tuple(ScriptCase(test, setup) for test in _texts(fields["tests"], f"{where}, tests"))
     elif "stdin" in fields:
-        stdin, stdout = (_texts(fields.get(name, []), f"{where}, {name}") for name in ("stdin", "stdout"))
+        stdin, stdout = (
+            _streams(fields.get(name, []), name in reading.listed, f"{where}, {name}") for name in ("stdin", "stdout")
+        )
         if len(stdin) != len(stdout):
             raise DataError(f"{where}: expected as many stdout as stdin, got {len(stdout)} and {len(stdin)}.")
         cases = tuple(map(StdinCase, stdin, stdout))
     elif "cases" in fields:
         cases = _own(fields["cases"], where)
-    return cases, None, "" if cases else "no cases"
+    if not cases:
+        raise _NoCases("no cases")
+    return cases, None
+
+
+def _apps(fields: Row, where: str) -> tuple[Sequence[Case], str | None]:
+    value, name = fields["input_output"], fields.get("entry_point")
+    text = value if isinstance(value, str) else json.dumps(_without_nulls(value))
+    place = _apps_cases.Place(Path(), str(fields.get("source", "")), f"{where}, input_output")
+    found = _apps_cases.from_text(text, place, name.rpartition(".")[2] if isinstance(name, str) else None)
+    if found.reason:
+        raise _NoCases(found.reason)
+    return found.cases, found.function
+
+
+def _without_nulls(value: Any) -> Any:
+    """Tables give every record every key: those that a test does not have are None there."""
+    if isinstance(value, list):
+        return [_without_nulls(item) for item in value]
+    return {key: item for key, item in value.items() if item is not None} if isinstance(value, dict) else value
 
 
 def _own(value: Any, where: str) -> tuple[Case, ...]:
@@ -240,10 +318,41 @@ def _text(value: Any, where: str) -> str:
 
 
 def _texts(value: Any, where: str) -> tuple[str, ...]:
+    """A list of texts; of one text, itself, unless it is as a whole such a list, or blank."""
     if isinstance(value, str):
-        listed = parse(value, where) if value.lstrip().startswith('["') else [value] if value.strip() else []
-    else:
-        listed = value
-    if not isinstance(listed, list) or not all(isinstance(item, str) for item in listed):
+        listed = _as_list(value)
+        return ((value,) if value.strip() else ()) if listed is None else listed
+    return _strings(value, where)
+
+
+def _streams(value: Any, listed: bool, where: str) -> tuple[str, ...]:
+    """Standard inputs or outputs: a text is one, whatever is in it."""
+    if not isinstance(value, str):
+        return _strings(value, where)
+    found = _as_list(value) if listed else (value,)
+    if found is None:
+        raise DataError(f"{where}: expected the text of a list of texts, as listed= says, got {value[:60]!r}.")
+    return found
+
+
+def _strings(value: Any, where: str) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
         raise DataError(f"{where}: expected a text or a list of texts, got {type(value).__name__}.")
-    return tuple(listed)
+    return tuple(value)
+
+
+def _as_list(text: str) -> tuple[str, ...] | None:
+    """The list of texts that a text is, in JSON or in Python; None if it is none."""
+    if text.strip()[-1:] not in ("]", ")"):  # no list ends otherwise: most programs need not be parsed
+        return None
+    try:
+        value = parse(text, "")
+    except DataError:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # such as invalid escape sequences
+                value = ast.literal_eval(text.strip())
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            return None
+    listed = isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
+    return tuple(value) if listed else None

@@ -15,7 +15,7 @@ import pytest
 
 import rltf_env  # noqa: F401 (registers the ids)
 from rltf_env import datasets
-from rltf_env.core import CallCase, Problem, ScriptCase, StdinCase
+from rltf_env.core import CallCase, Limits, Problem, ScriptCase, StdinCase
 from rltf_env.errors import DataError, UnknownName, UsageError
 
 pytest.importorskip("datasets", reason="needs the hub extra: pip install 'rltf[hub]'")
@@ -84,6 +84,178 @@ def test_records_are_reached_by_dots_and_cases_of_our_own_form_are_read(tmp_path
     mixed = [{"args": [2], "expected": None}, {"script": "f(1)"}]  # a table gives both records all four keys
     (problem,) = load(tmp_path, {"statement": "Go.", "entry_point": "f", "cases": mixed})
     assert problem.cases == (CallCase((2,), None), ScriptCase("f(1)"))
+
+
+# ------------------------------------------------------------------------------------- rows as they are
+
+
+def test_standard_input_and_output_are_what_they_are(tmp_path: Path) -> None:
+    texts = ["", " ", '["ab"]', '["a","b"]', "[]", "['a']", '[["a"]]', "[1, 2]\n", "null", "{}"]
+    one = [{"statement": "Go.", "stdin": text, "stdout": text} for text in texts]
+    assert [problem.cases for problem in load(tmp_path, *one)] == [(StdinCase(text, text),) for text in texts]
+    (problem,) = load(tmp_path, {"statement": "Go.", "stdin": texts, "stdout": texts})
+    assert problem.cases == tuple(StdinCase(text, text) for text in texts)
+
+
+def test_texts_of_lists_of_input_are_read_where_that_is_said(tmp_path: Path) -> None:
+    row = {"statement": "Go.", "stdin": '["1\\n", "2"]', "stdout": "['1', '2\\n']"}
+    (problem,) = load(tmp_path, row, listed=("stdin", "stdout"))
+    assert problem.cases == (StdinCase("1\n", "1"), StdinCase("2", "2\n"))
+    problems = load(tmp_path, row, row | {"stdin": "1"}, listed=["stdin", "stdout"])
+    assert "expected the text of a list of texts" in problems.skipped[0][1]
+    with pytest.raises(UnknownName, match=r"may be listed: 'tests'"):
+        load(tmp_path, row, listed=["tests"])
+
+
+SCRIPTS = [
+    ('["x"][0]\nassert True', ['["x"][0]\nassert True']),
+    ('["assert f(1)", "assert f(2)"]', ["assert f(1)", "assert f(2)"]),
+    ("['assert f(1)', \"assert f('a')\"]", ["assert f(1)", "assert f('a')"]),
+    ("[f(1)]", ["[f(1)]"]),
+    ("[x for x in 'ab']", ["[x for x in 'ab']"]),
+    ("assert f() == [1]", ["assert f() == [1]"]),
+    ("[1, 2]", ["[1, 2]"]),
+]
+
+
+def test_a_script_is_a_list_of_scripts_only_if_it_is_one_as_a_whole(tmp_path: Path) -> None:
+    problems = load(tmp_path, *({"statement": "Go.", "tests": tests} for tests, _ in SCRIPTS))
+    assert [[case.script for case in problem.cases] for problem in problems] == [scripts for _, scripts in SCRIPTS]
+    (problem,) = load(tmp_path, {"statement": "Go.", "tests": ["['a']", "[]"]})
+    assert problem.cases == (ScriptCase("['a']"), ScriptCase("[]"))
+
+
+def test_lists_of_setup_are_joined(tmp_path: Path) -> None:
+    setups = [["import math", "import re"], [], None]
+    problems = load(tmp_path, *({"statement": "Go.", "tests": ["f()"], "setup": setup} for setup in setups))
+    assert [problem.cases[0].setup for problem in problems] == ["import math\nimport re", "", ""]
+    problems = load(tmp_path, {"statement": "Go.", "tests": ["f()"], "setup": "import math\n"})
+    assert problems[0].cases == (ScriptCase("f()", "import math\n"),)
+
+
+TAGS = [
+    ("['Greedy', 'Math']", ("Greedy", "Math")),
+    ('["Greedy"]', ("Greedy",)),
+    ("[]", ()),
+    ("", ()),
+    ("Greedy", ("Greedy",)),
+    ("[Greedy]", ("[Greedy]",)),
+]
+
+
+def test_tags_may_be_the_text_of_a_list(tmp_path: Path) -> None:
+    problems = load(tmp_path, *({"statement": "Go.", "tests": ["f()"], "tags": tags} for tags, _ in TAGS))
+    assert [problem.meta["tags"] for problem in problems] == [names for _, names in TAGS]
+
+
+def test_one_odd_row_is_left_out_with_its_reason(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    good = {"id": "1", "statement": "Go.", "input_output": '{"inputs": ["1"], "outputs": ["1"]}'}
+    odd = [
+        {"id": "2", "input_output": "{"}, {"id": "3", "input_output": '{"inputs": ["1"], "outputs": [3]}'},
+        {"id": "4", "input_output": "{}"}, {"id": "5", "input_output": ""}, {"id": "6", "statement": None},
+        {"id": "7", "time_limit": "soon"}, {"id": "", "statement": "No id."}, {"id": "8", "input_output": None},
+    ]  # fmt: skip
+    problems = load(tmp_path, good | {"time_limit": None}, *(good | row for row in odd))
+    assert [problem.id for problem in problems] == ["1", "6"]
+    assert [id for id, _ in problems.skipped] == ["2", "3", "4", "5", "7", "", "8"]
+    reasons = [reason for _, reason in problems.skipped]
+    assert "expected JSON" in reasons[0]
+    assert "a text or a list of lines, got int" in reasons[1]
+    assert "time_limit: expected a number" in reasons[4]
+    assert reasons[6] == "no cases"
+    assert "7 of 9 rows left out" in caplog.text
+
+
+# ----------------------------------------------------------------------- layouts of public data sets
+
+
+def test_rows_of_taco(tmp_path: Path) -> None:
+    stated = {"time_limit": "2.0 seconds", "memory_limit": "256.0 megabytes", "source": "codeforces"}
+    row = {
+        "question": "Add.", "solutions": '["print(3)", "print(1 + 2)"]', "starter_code": "", "difficulty": "EASY",
+        "input_output": '{"inputs": ["1 2\\n"], "outputs": ["3\\n"]}', "skill_types": "['Greedy', 'Math']", **stated,
+    }  # fmt: skip
+    leetcode = row | {
+        "starter_code": "class Solution:\n    def add(self, a, b):\n", "solutions": "[]", "source": "leetcode.com",
+        "input_output": '{"fn_name": "add", "inputs": [[1, 2]], "outputs": [3]}', "skill_types": "[]",
+        "time_limit": None, "memory_limit": None,
+    }  # fmt: skip
+    columns = {"statement": "question", "starter": "starter_code", "tags": "skill_types"}
+    problems = load(tmp_path, row, leetcode, columns=columns, python_factor=2.5, recursion=600_000)
+    first, second = problems
+    assert first.solutions == ("print(3)", "print(1 + 2)")
+    assert first.cases == (StdinCase("1 2\n", "3\n"),)
+    assert first.limits == Limits(5.0, 256)
+    assert first.meta == {
+        "source": "codeforces", "tags": ("Greedy", "Math"),
+        "time_limit": "2.0 seconds", "memory_limit": "256.0 megabytes",
+    }  # fmt: skip
+    assert (second.cases, second.entry_point) == ((CallCase((1, 2), 3),), "Solution.add")
+    assert second.limits == Limits(recursion=600_000)
+
+
+def test_rows_of_livecodebench(tmp_path: Path) -> None:
+    stdin = {
+        "question_content": "Add.", "question_id": "a", "starter_code": "", "metadata": "{}", "difficulty": "easy",
+        "public_test_cases": '[{"input": "1 2\\n", "output": "3\\n", "testtype": "stdin"}]',
+    }  # fmt: skip
+    call = stdin | {
+        "question_id": "b", "starter_code": "class Solution:\n    def add(self, a: int, b: List[int]) -> int:\n",
+        "metadata": '{"func_name": "add"}',
+        "public_test_cases": '[{"input": "1\\n[2]", "output": "3", "testtype": "functional"}]',
+    }  # fmt: skip
+    columns = {
+        "id": "question_id", "statement": "question_content", "starter": "starter_code",
+        "entry_point": "metadata.func_name", "input_output": "public_test_cases",
+    }  # fmt: skip
+    first, second = load(tmp_path, stdin, call, columns=columns, recursion=600_000)
+    assert (first.cases, first.entry_point, first.limits) == ((StdinCase("1 2\n", "3\n"),), None, None)
+    assert (second.cases, second.entry_point) == ((CallCase((1, [2]), 3),), "Solution.add")
+    assert second.limits == Limits(recursion=600_000)
+    odd = stdin | {"metadata": "{", "question_id": "c"}
+    assert [id for id, _ in load(tmp_path, stdin, odd, columns=columns).skipped] != []
+
+
+def test_rows_of_code_contests(tmp_path: Path) -> None:
+    tests = {"input": ["1\n", "2\n"], "output": ["1\n", "4\n"]}
+    row = {
+        "name": "a", "description": "Square.", "public_tests": tests, "difficulty": 7, "cf_tags": ["math", ""],
+        "time_limit": {"seconds": 2, "nanos": 500000000}, "memory_limit_bytes": 268435456,
+    }  # fmt: skip
+    columns = {
+        "id": "name", "statement": "description", "stdin": "public_tests.input", "stdout": "public_tests.output",
+        "tags": "cf_tags", "difficulty": "name",
+    }  # fmt: skip
+    first, second = load(tmp_path, row, row | {"time_limit": None, "memory_limit_bytes": 0}, columns=columns)
+    assert first.cases == (StdinCase("1\n", "1\n"), StdinCase("2\n", "4\n"))
+    assert (first.limits, second.limits) == (Limits(2.5, 256), None)
+
+
+def test_rows_of_sets_of_scripts(tmp_path: Path) -> None:
+    """KodCode, AceCode, MBPP+ and BigCodeBench: pytest functions, asserts, one long text, a TestCase."""
+    kod = {
+        "question": "Add.",
+        "solution": "def f(): pass",
+        "test_code": "from solution import f\ndef test_f():\n    f()",
+    }
+    (problem,) = load(tmp_path, kod, columns={"statement": "question", "tests": "test_code", "solutions": "solution"})
+    assert problem.cases == (ScriptCase(kod["test_code"]),)
+    assert problem.solutions == (kod["solution"],)
+    ace = {"id": "acecode_1", "question": "Add.", "test_cases": ["assert f(1) == 1", "assert f([1]) == [1]"]}
+    (problem,) = load(tmp_path, ace, columns={"statement": "question", "tests": "test_cases"})
+    assert [case.script for case in problem.cases] == ace["test_cases"]
+    plus = {"task_id": 2, "prompt": "Add.", "code": "f = 1", "test_imports": ["import math"], "test": "assert f\n[1]"}
+    columns = {"id": "task_id", "statement": "prompt", "solutions": "code", "setup": "test_imports", "tests": "test"}
+    (problem,) = load(tmp_path, plus, columns=columns)
+    assert problem.cases == (ScriptCase("assert f\n[1]", "import math"),)
+    big = {
+        "instruct_prompt": "Add.",
+        "code_prompt": "import re\n",
+        "test": "import unittest\n",
+        "entry_point": "task_func",
+    }
+    (problem,) = load(tmp_path, big, columns={"statement": "instruct_prompt", "prefix": "code_prompt", "tests": "test"})
+    assert (problem.prefix, problem.entry_point) == ("import re\n", "task_func")
 
 
 def half(row: dict[str, Any]) -> Problem | None:
