@@ -8,6 +8,8 @@ goes on where it was. `--verify FOLDER` judges a record again; `--list` shows th
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import re
 import sys
 import tomllib
@@ -107,7 +109,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="of the solver; TOML values")
     made.add_argument("--decoder", help="a file of agents.decoding, or module:attr")
     made.add_argument("--decoder-option", action="append", default=[], metavar="KEY=VALUE")
-    made.add_argument("--out", type=Path, help="the record's folder (default: runs/evaluations/SUITE/NAME)")
+    made.add_argument(
+        "--out", type=Path, help="the record's folder (default: runs/evaluations/SUITE/NAME, marked if custom)"
+    )
     made.add_argument("--workers", type=int, default=0, help="judges side by side (default: one for each processor)")
     made.add_argument("--require", default="none", help="the weakest isolation that will do; 'full' is the strongest")
     made.add_argument("--root", help="the data folder (default: $RLTF_DATA)")
@@ -149,6 +153,8 @@ def choose(asked: argparse.Namespace, suite: Suite, found: Sequence[Problem], so
     if asked.limit is not None and asked.limit < 1:
         raise UsageError(f"Expected --limit of at least 1, got {asked.limit}.")
     chosen = chosen[: asked.limit]
+    if isinstance(solver, Completions):
+        departures += solver.check(chosen, suite.samples)
     if len(chosen) < len(found):
         departures.append(f"{len(chosen)} of {len(found)} problems")
     return chosen, departures
@@ -165,10 +171,10 @@ def start(asked: argparse.Namespace, console: Console) -> records.Record:
     solver = solvers.find(asked.agent, suite, given)
     chosen, departures = choose(asked, suite, found, solver)
     name = asked.name or solver.name
-    folder = asked.out or Path("runs/evaluations") / suite.name / re.sub(r"[^\w.-]+", "-", name)
     with sandbox.load(workers=asked.workers, require=asked.require, **suite.judge) as judge:
         departures += solver.attach(judge, chosen) if isinstance(solver, UsesSandbox) else []
         head = evaluation.header(suite, status, departures, digest, len(chosen), solver, judge.level(), name)
+        folder = asked.out or Path("runs/evaluations") / suite.name / folder_name(head)
         head = records.begin(folder, head)
         if "samples_sha256" in head:
             console.print(f"{escape(str(folder))} is finished.", highlight=False)
@@ -177,6 +183,21 @@ def start(asked: argparse.Namespace, console: Console) -> records.Record:
         with _progress(console, suite.name, len(chosen) * suite.samples) as progress:
             samples = evaluation.evaluate(suite, solver, chosen, folder, judge, progress)
     return evaluation.complete(folder, samples, head)
+
+
+def folder_name(head: Mapping[str, Any]) -> str:
+    """The name of a record's folder: the agent's and, where that does not tell two records apart, a mark of the rest.
+
+    Records whose decoder, departures or data differ have different names; what is run as the suite has it has the plain one.
+    """
+    agent = head["agent"]
+    rest = {name: value for name in ("decoder", "decoder_options") if (value := agent.get(name))}
+    rest |= {name: head[name] for name in ("departures",) if head[name]}
+    rest |= {"data": head["data"]} if head["status"] == "unfrozen" else {}
+    words = [agent["name"], *([agent["decoder"]] if agent.get("decoder") else [])]
+    if rest:
+        words.append(hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()[:8])
+    return re.sub(r"[^\w.-]+", "-", "-".join(words))
 
 
 def check(asked: argparse.Namespace, console: Console) -> int:

@@ -129,6 +129,8 @@ class RecordJournal:
 def begin(folder: Path, header: Mapping[str, Any]) -> dict[str, Any]:
     """Makes the folder, or finds in it a record of the same evaluation; the header that it has.
 
+    A record of another evaluation that came to nothing, not one answer, gives way.
+
     Raises:
         DataError: it holds a record of another evaluation; the message says in what they differ.
     """
@@ -141,6 +143,9 @@ def begin(folder: Path, header: Mapping[str, Any]) -> dict[str, Any]:
         return dict(header)
     found = read_json(path)
     differ = [name for name in IDENTITY if found.get(name) != json.loads(json.dumps(header.get(name)))]
+    if differ and _came_to_nothing(folder, found):
+        write_json(path, header)
+        return dict(header)
     if differ:
         was, now = (", ".join(f"{name} {table.get(name)!r}" for name in differ) for table in (found, header))
         raise DataError(
@@ -148,6 +153,22 @@ def begin(folder: Path, header: Mapping[str, Any]) -> dict[str, Any]:
             "Choose another folder with --out, or remove this one."
         )
     return found
+
+
+def _came_to_nothing(folder: Path, header: Mapping[str, Any]) -> bool:
+    """True if a record has no answer in it, and nobody is at work on one."""
+    path = folder / JOURNAL
+    if "samples_sha256" in header or (folder / SAMPLES).exists():
+        return False
+    if not path.exists():
+        return True
+    if path.stat().st_size:
+        return False
+    try:
+        RecordJournal(path).close()
+    except DataError:  # another process has it
+        return False
+    return True
 
 
 IDENTITY = ("format", "suite", "status", "departures", "data", "agent", "decoder", "problems")  # two runs of one record

@@ -4,7 +4,9 @@
     {"task_id": "HumanEval/0", "solution": "def has_close ..."}      EvalPlus: the whole program
     [["def has_close ...", ...], ...]                                bigcode: whole programs, problems in order
 
-How they were sampled is not in such a file; the record says so.
+How they were sampled is not in such a file; the record says so. A file that has more programs for a problem than a suite
+wants is refused, since leaving some out changes the figure: `--samples` has all of them judged, and the solver's option
+`surplus=drop` the first ones, which the record then tells.
 """
 
 from __future__ import annotations
@@ -34,8 +36,8 @@ class Completions:
 
     batch, side_by_side = 64, 1
 
-    def __init__(self, name: str, content: bytes, where: str) -> None:
-        self.name, self.where = name, where
+    def __init__(self, name: str, content: bytes, where: str, surplus: str = "error") -> None:
+        self.name, self.where, self.surplus = name, where, surplus
         self.sha256 = hashlib.sha256(content).hexdigest()
         self.named: dict[str, list[Row]] = {}
         self.ordered: list[list[Row]] = []
@@ -82,19 +84,51 @@ class Completions:
                 raise UnknownName(f"task_id of {self.where}:", id, ids)
         return [problem for problem in problems if problem.id.lower() in self.named]
 
+    def check(self, problems: Sequence[Problem], samples: int) -> list[str]:
+        """How what will be judged departs from what the file has, in words.
+
+        Raises:
+            UsageError: the file has too few programs for one of these problems, or too many.
+        """
+        counts = {problem.id: len(self._rows(problem, samples)) for problem in problems}
+        most = max(counts.values(), default=samples)
+        if most == samples:
+            return []
+        if self.surplus == "drop":
+            left = sum(counts.values()) - samples * len(counts)
+            return [
+                f"the first {samples} of up to {most} programs a problem, {left} of {sum(counts.values())} left out"
+            ]
+        id = next(id for id, count in counts.items() if count > samples)
+        fewest = min(counts.values())
+        remedy = f"Pass --samples {fewest} to have them judged" if fewest > samples else ""
+        if fewest < most:
+            remedy = (f"{remedy}, and" if remedy else "Pass") + " --option surplus=drop to leave out what is beyond"
+        raise UsageError(
+            f"Expected {_number(samples, 'program')} for {id!r} in {self.where}, got {counts[id]}, of which "
+            f"{counts[id] - samples} would not be judged. {remedy}."
+        )
+
     def write(self, problems: Sequence[Problem], samples: int, seed: int) -> list[list[Answer]]:
         return [self._write(problem, samples) for problem in problems]
 
     def _write(self, problem: Problem, samples: int) -> list[Answer]:
+        rows = self._rows(problem, samples)[:samples]
+        return [Answer(text if field == "solution" else join(problem.prefix, text).text) for field, text in rows]
+
+    def _rows(self, problem: Problem, samples: int) -> list[Row]:
+        """All the programs for a problem, at least `samples`."""
         rows = self.named.get(problem.id.lower(), [])
         if len(rows) < samples:
             remedy = "Pass --answered to leave such problems out." if not rows else f"Pass --samples {len(rows)}."
             raise UsageError(
                 f"Expected {samples} programs for {problem.id!r} in {self.where}, got {len(rows)}. {remedy}"
             )
-        return [
-            Answer(text if field == "solution" else join(problem.prefix, text).text) for field, text in rows[:samples]
-        ]
+        return rows
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' * (count != 1)}"
 
 
 def _values(content: bytes, where: str) -> Iterator[tuple[str, Any]]:
@@ -126,9 +160,18 @@ def _unzipped(content: bytes, where: str) -> bytes:
         raise DataError(f"{where}: expected a gzip file, got {error}. Fetch the file again.") from error
 
 
-def load(spec: str, suite: Suite) -> Completions:
-    """The solver of the file `spec`."""
+SURPLUS = ("error", "drop")
+
+
+def load(spec: str, suite: Suite, *, surplus: str = "error") -> Completions:
+    """The solver of the file `spec`.
+
+    Args:
+        surplus: what becomes of programs beyond those that the suite wants of each problem: an `error`, or `drop`.
+    """
+    if surplus not in SURPLUS:
+        raise UnknownName("value of surplus", surplus, SURPLUS)
     path = Path(spec)
     if not path.is_file():
         raise MissingData(f"Expected a file of completions, got {spec!r}, which is no file.")
-    return Completions(path.name.partition(".")[0], path.read_bytes(), path.name)
+    return Completions(path.name.partition(".")[0], path.read_bytes(), path.name, surplus)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import evaluate, records
+from benchmarks import evaluate, records, suites
 from benchmarks.records.verify import verify
 from rltf_env import sandbox
 from rltf_env.core import Failure, Kind, Problem
@@ -89,6 +89,70 @@ def test_other_than_the_suite_has_it_is_custom(
     assert evaluate.main(command) == 0
     header = records.read(tmp_path).header
     assert (header["status"], header["departures"]) == ("custom", departures)
+
+
+def completions(folder: Path, counts: list[int]) -> str:
+    """A file with so many programs, all right, for the suite's problems in turn."""
+    problems, _, _ = suites.problems(suites.get("small"))
+    rows = [
+        {"task_id": problem.id, "solution": problem.solutions[0]}
+        for problem, count in zip(problems, counts, strict=False)
+        for _ in range(count)
+    ]
+    (folder / "made.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    return str(folder / "made.jsonl")
+
+
+@pytest.mark.usefixtures("suite")
+def test_no_program_of_a_file_is_left_out_in_silence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = str(tmp_path / "record")
+    command = ["small", "--agent", completions(tmp_path, [3] * 6), "--out", out, "--workers", "1"]
+    assert evaluate.main(command) == 2
+    assert "got 3, of which 1 would not be judged" in " ".join(capsys.readouterr().err.split())
+    assert evaluate.main([*command, "--samples", "3"]) == 0
+    record = records.read(Path(out))
+    assert record.samples is not None
+    assert len(record.samples) == 18
+    dropped = ["--option", "surplus=drop", "--out", str(tmp_path / "dropped")]
+    assert evaluate.main([*command[:-4], "--workers", "1", *dropped]) == 0
+    departures = records.read(tmp_path / "dropped").header["departures"]
+    assert departures == ["the first 2 of up to 3 programs a problem, 6 of 18 left out"]
+
+
+@pytest.mark.usefixtures("suite")
+def test_answered_works_after_a_call_that_was_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = str(tmp_path / "record")
+    command = ["small", "--agent", completions(tmp_path, [2, 2]), "--out", out, "--workers", "1"]
+    assert evaluate.main(command) == 2
+    assert "--answered" in capsys.readouterr().err
+    assert evaluate.main([*command, "--answered"]) == 0
+    assert records.read(Path(out)).header["departures"] == ["2 of 6 problems"]
+
+
+@pytest.mark.usefixtures("suite", "here")
+def test_records_that_differ_have_folders_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = ["small", "--agent", "test_evaluate:good", "--workers", "1"]
+    for options in ([], ["--limit", "2"], ["--limit", "3"], ["--seed", "7"], ["--name", "other"], []):
+        assert evaluate.main([*command, *options]) == 0
+    names = sorted(folder.name for folder in (tmp_path / "runs/evaluations/small").iterdir())
+    assert len(names) == 5
+    assert names[0] == "other"
+    assert names[1] == "test_evaluate-good"
+    assert all(name.startswith("test_evaluate-good-") for name in names[2:])
+
+
+def test_a_decoder_is_part_of_a_folder_s_name() -> None:
+    def name(**agent: Any) -> str:
+        return evaluate.folder_name(
+            {"agent": {"name": "a/b", **agent}, "departures": [], "status": "frozen", "data": ""}
+        )
+
+    plain, best = name(), name(decoder="best_of_n")
+    two, three = (name(decoder="best_of_n", decoder_options={"n": n}) for n in (2, 3))
+    assert (plain, name(model="x")) == ("a-b", "a-b")
+    assert len({plain, best, two, three, name(decoder_options={"n": 2})}) == 5
+    assert best.startswith("a-b-best_of_n-")
 
 
 @pytest.mark.usefixtures("here", "suite")

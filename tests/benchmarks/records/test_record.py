@@ -79,6 +79,20 @@ def test_record_of_another_evaluation_is_not_continued(tmp_path: Path, suite: An
     assert records.begin(tmp_path, made.header) == made.header
 
 
+def test_record_that_came_to_nothing_gives_way_to_another(tmp_path: Path) -> None:
+    first, second = ({"format": records.FORMAT, "departures": departures} for departures in ([], ["a"]))
+    assert records.begin(tmp_path, first) == first
+    assert records.begin(tmp_path, second) == second
+    journal = records.RecordJournal(tmp_path / records.JOURNAL)
+    with pytest.raises(DataError, match="got another"):  # somebody is at work on it
+        records.begin(tmp_path, first)
+    journal.close()
+    assert records.begin(tmp_path, first) == first
+    (tmp_path / records.JOURNAL).write_text('{"problem": "p", "sample": 0, "text": "x"}\n')
+    with pytest.raises(DataError, match="got another"):
+        records.begin(tmp_path, second)
+
+
 def test_unfinished_and_missing_records_say_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(MissingData, match=r"no header\.json"):
         records.read(tmp_path)

@@ -72,6 +72,34 @@ def test_file_with_too_few_programs_says_how_many_there_are(tmp_path: Path) -> N
         solver.write([Problem("HumanEval/1", "", CASE, "f")], 1, 0)
 
 
+def checked(path: Path, rows: list[dict[str, str]], samples: int, **options: Any) -> list[str]:
+    solver = solvers.find(write(path / "a.jsonl", "\n".join(map(json.dumps, rows))), SUITE, options)
+    return solver.check(solver.answered(PROBLEMS), samples)  # type: ignore[attr-defined]
+
+
+def test_programs_that_would_not_be_judged_are_an_error_that_says_what_to_do(tmp_path: Path) -> None:
+    assert checked(tmp_path, ROWS, 2) == []
+    message = (
+        r"Expected 1 program for 'HumanEval/0' in a.jsonl, got 2, of which 1 would not be judged\. Pass --samples 2 to"
+    )
+    with pytest.raises(UsageError, match=message):
+        checked(tmp_path, ROWS, 1)
+    with pytest.raises(UsageError, match=r"got 2.*Pass --option surplus=drop"):
+        checked(tmp_path, ROWS[:3], 1)
+    with pytest.raises(UsageError, match=r"got 4.*Pass --samples 2 to have them judged, and --option surplus=drop"):
+        checked(tmp_path, [*ROWS, ROWS[0], ROWS[0]], 1)
+    with pytest.raises(UsageError, match="Expected 3 programs"):
+        checked(tmp_path, ROWS, 3)
+
+
+def test_programs_are_left_out_where_that_is_asked_for_and_told(tmp_path: Path) -> None:
+    told = ["the first 1 of up to 2 programs a problem, 1 of 3 left out"]
+    assert checked(tmp_path, ROWS[:3], 1, surplus="drop") == told
+    assert checked(tmp_path, ROWS[:2], 1, surplus="drop") == []
+    with pytest.raises(UnknownName, match="Did you mean 'drop'"):
+        checked(tmp_path, ROWS, 1, surplus="drops")
+
+
 def test_answered_problems_are_those_of_the_file(tmp_path: Path) -> None:
     solver = solvers.find(write(tmp_path / "a.jsonl", json.dumps(ROWS[0])), SUITE, {})
     assert solver.answered(PROBLEMS) == PROBLEMS[:1]  # type: ignore[attr-defined]
@@ -104,6 +132,21 @@ def test_missing_file_is_missing_data(tmp_path: Path) -> None:
 
 
 # ----------------------------------------------------------------------------------------------- words into programs
+
+
+FUTURE = "from __future__ import annotations\n"
+
+
+def test_future_imports_of_an_answer_stand_before_the_prefix(tmp_path: Path) -> None:
+    assert spelled(PREFIX, FUTURE + "def f(x):\n    return 1\n", "f").startswith(FUTURE + PREFIX)
+    assert spelled("import math\n", FUTURE + "x = 1\n", None).startswith(FUTURE + "import math\n")
+    row = {"task_id": "HumanEval/0", "completion": FUTURE + "def f(x):\n    return 2 * x\n"}
+    solver = solvers.find(write(tmp_path / "a.jsonl", json.dumps(row)), SUITE, {})
+    solver.answered(PROBLEMS)  # type: ignore[attr-defined]
+    ((text,),) = texts(solver.write(PROBLEMS[:1], 1, 0))
+    names: dict[str, Any] = {}
+    exec(compile(text, "answer", "exec", dont_inherit=True), names)
+    assert names["f"](2) == 4
 
 
 def test_text_that_continues_a_prefix_follows_it() -> None:
