@@ -9,10 +9,11 @@ name, else nothing. A name with dots goes into records (`public_tests.input`), a
 
     id, statement       what they are in `core.Problem`; without an id, the dataset's name, split and row number
     entry_point, prefix, starter, difficulty, source: a text each
-    solutions, tags     a list of texts, or one text
+    solutions, tags     a list of texts, or one text; a solution that does not begin with the prefix continues it (HumanEval)
     time_limit, memory_limit, memory_limit_bytes: the problem's limits, see `_limits.py`
     and the cases, in one of these ways:
-    tests, setup        Python that asserts: a list, one case each, or one text; code to run before (MBPP), or a list of it
+    tests, setup        Python that asserts: a list, one case each, or one text; code to run before (MBPP), or a list of it.
+                        A test that defines `check` and leaves the call to others is called on the entry point (HumanEval)
     stdin, stdout       lists of one length, one case each, or one text each for one case
     input_output        APPS's JSON: inputs, outputs and perhaps fn_name; or LiveCodeBench's list of tests; as `apps` reads them
     cases, examples     JSON as `_jsonl.py` has it: a list of objects, or the text of one
@@ -40,7 +41,7 @@ from typing import Any, NamedTuple
 from rltf_env import plain, plugins
 from rltf_env.core import Case, Problem, Problems, ScriptCase, StdinCase
 from rltf_env.datasets import _apps_cases, _limits, hub
-from rltf_env.datasets._files import parse
+from rltf_env.datasets._files import parse, parse_python
 from rltf_env.errors import DataError, MissingData, UnknownName, UsageError
 
 FIELDS = (
@@ -49,6 +50,7 @@ FIELDS = (
 )  # fmt: skip
 _TEXTS = ("prefix", "starter", "difficulty")
 _NEEDED = ("id", "statement", "tests", "stdin", "stdout", "input_output", "cases")
+CHECK = "check"  # what HumanEval's tests define
 _LISTABLE = ("stdin", "stdout")
 _log = logging.getLogger(__name__)
 
@@ -231,7 +233,11 @@ def _fields(row: Mapping[str, Any], columns: Mapping[str, str], where: str) -> d
 
 
 def _problem(id: str, fields: Row, reading: _Reading, where: str) -> Problem:
-    solutions = _texts(fields.get("solutions", []), f"{where}, solutions")
+    prefix = _text(fields.get("prefix", ""), f"{where}, prefix")
+    solutions = tuple(
+        text if text.startswith(prefix) else prefix + text
+        for text in _texts(fields.get("solutions", []), f"{where}, solutions")
+    )
     cases, function = _cases(fields, reading, where)
     notes: dict[str, Any] = {"source": _text(fields["source"], where)} if "source" in fields else {}
     notes |= {"tags": _texts(fields["tags"], f"{where}, tags")} if "tags" in fields else {}
@@ -263,7 +269,11 @@ def _cases(fields: Row, reading: _Reading, where: str) -> tuple[Sequence[Case], 
     cases: tuple[Case, ...] = ()
     if "tests" in fields:
         setup = "\n".join(_texts(fields.get("setup", []), f"{where}, setup"))
-        cases = tuple(ScriptCase(test, setup) for test in _texts(fields["tests"], f"{where}, tests"))
+        name = fields.get("entry_point")
+        cases = tuple(
+            ScriptCase(_called(test, name) if isinstance(name, str) else test, setup)
+            for test in _texts(fields["tests"], f"{where}, tests")
+        )
     elif "stdin" in fields:
         stdin, stdout = (
             _streams(fields.get(name, []), name in reading.listed, f"{where}, {name}") for name in ("stdin", "stdout")
@@ -276,6 +286,20 @@ def _cases(fields: Row, reading: _Reading, where: str) -> tuple[Sequence[Case], 
     if not cases:
         raise _NoCases("no cases")
     return cases, None
+
+
+def _called(test: str, entry_point: str) -> str:
+    """The test with the call `check(entry_point)`, if it defines such a function and does not call it."""
+    try:
+        body = parse_python(test, "").body
+    except DataError:  # whoever judges by it says so
+        return test
+    defined = [node for node in body if isinstance(node, ast.FunctionDef) and node.name == CHECK]
+    outside = [node for top in body if not isinstance(top, ast.FunctionDef | ast.ClassDef) for node in ast.walk(top)]
+    uses = any(isinstance(node, ast.Name) and node.id == CHECK for node in outside)
+    if len(defined) != 1 or uses or len(defined[0].args.args) != 1 or not entry_point.isidentifier():
+        return test
+    return f"{test}\n{CHECK}({entry_point})\n"
 
 
 def _apps(fields: Row, where: str) -> tuple[Sequence[Case], str | None]:

@@ -14,8 +14,8 @@ import gymnasium
 import pytest
 
 import rltf_env  # noqa: F401 (registers the ids)
-from rltf_env import datasets
-from rltf_env.core import CallCase, Limits, Problem, ScriptCase, StdinCase
+from rltf_env import datasets, sandbox
+from rltf_env.core import CallCase, Limits, Outcome, Problem, ScriptCase, StdinCase
 from rltf_env.errors import DataError, UnknownName, UsageError
 
 pytest.importorskip("datasets", reason="needs the hub extra: pip install 'rltf[hub]'")
@@ -229,6 +229,28 @@ def test_rows_of_code_contests(tmp_path: Path) -> None:
     first, second = load(tmp_path, row, row | {"time_limit": None, "memory_limit_bytes": 0}, columns=columns)
     assert first.cases == (StdinCase("1\n", "1\n"), StdinCase("2\n", "4\n"))
     assert (first.limits, second.limits) == (Limits(2.5, 256), None)
+
+
+def test_rows_of_humaneval(tmp_path: Path) -> None:
+    """HumanEval+ and the like: a body as solution, a test that defines `check` and does not call it."""
+    row = {
+        "prompt": "def f(x):\n    \"\"\"Doubles.\"\"\"\n", "canonical_solution": "    return 2 * x\n", "entry_point": "f",
+        "test": "def check(candidate):\n    assert candidate(2) == 4\n",
+    }  # fmt: skip
+    columns = {"statement": "prompt", "prefix": "prompt", "solutions": "canonical_solution", "tests": "test"}
+    called = row | {"test": row["test"] + "check(f)\n"}
+    other = row | {
+        "test": "def check(a, b): pass\nassert f(2) == 4\n",
+        "canonical_solution": row["prompt"] + "    return 2 * x\n",
+    }
+    problems = load(tmp_path, row, called, other, columns=columns)
+    (problem, again, third) = problems
+    assert problem.solutions == again.solutions == third.solutions == (row["prompt"] + "    return 2 * x\n",)
+    scripts = [case.script for each in problems for case in each.cases]
+    assert scripts == [row["test"] + "\ncheck(f)\n", called["test"], other["test"]]
+    with sandbox.load(workers=1) as judge:
+        assert judge.run(problem.solutions[0], problem).outcome is Outcome.PASSED
+        assert judge.run(problem.prefix, problem).outcome is Outcome.WRONG_ANSWER
 
 
 def test_rows_of_sets_of_scripts(tmp_path: Path) -> None:
