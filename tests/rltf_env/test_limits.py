@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rltf_env import datasets, sandbox
-from rltf_env.core import CallCase, Kind, Limits, Outcome, Problem, Sandbox, StdinCase
+from rltf_env.core import CallCase, Kind, Limits, Outcome, Problem, Sandbox, ScriptCase, StdinCase
 from rltf_env.errors import DataError, InvalidProblem
 
 PLAIN = Problem("p", "s", (StdinCase("", "1"),))
@@ -175,3 +175,19 @@ def test_future_imports_behind_given_code_are_python_and_lines_stay(judge: Sandb
     assert late.outcome is Outcome.SYNTAX_ERROR
     assert late.failure is not None
     assert late.failure.line == 3
+
+
+def test_a_test_that_runs_together_with_a_program_keeps_to_the_problem_s_limits(judge: Sandbox) -> None:
+    script = (
+        "import unittest\nclass Test(unittest.TestCase):\n    def test_f(self):\n        self.assertEqual(f({}), {})\n"
+    )
+    plain = "def f(n):\n    return 0 if n == 0 else 1 + f(n - 1)\n"
+    slow = LOOP.format(0.6).replace("print(1)\n", "") + plain
+
+    def problem(depth: int, **limits: Any) -> Problem:
+        case = ScriptCase(script.format(depth, depth))
+        return limited(Problem("t", "s", [case], "f", solutions=[plain]), **limits)
+
+    assert kind(judge, slow, problem(3)) == ""
+    assert kind(judge, slow, problem(3, seconds=0.2)) == Kind.TIMEOUT
+    assert kind(judge, plain, problem(3000, recursion=600_000)) == ""
