@@ -1,13 +1,14 @@
-"""Has each expected item a partner of its own? A perfect matching, exact also where numbers have a tolerance.
+"""Has each expected item a partner of its own? An exact answer, also where numbers are only close.
 
     pair_up(["a", 0.5], [0.5000001, "a"], matches, describe)      True
 
-`compare.py` asks this where order does not count. Trying every item on every other takes time that grows
-with the square of their number, and taking the first that fits may take it away from another: 0.0 and 9e-7
-are met by 8e-7 and -5e-7, but not if 0.0 takes 8e-7. So the items are first told apart by what a pair must
-have in common: their shape, and numbers that lie in one cluster (no gap in it is wider than the tolerance).
-In such a group most items have an obvious partner; where not, paths that rearrange pairs find one or show
-that there is none (Hopcroft and Karp's problem, here by plain augmenting paths).
+`compare.py` asks this where order does not count. Trying every item on every other takes time that
+grows with the square of their number, and taking the first that fits may take it away from another:
+0.0 and 9e-7 are met by 8e-7 and -5e-7, but not if 0.0 takes 8e-7. So the items are first told apart
+by what a pair must have in common: their shape, and numbers that lie in one cluster (no gap in it
+is wider than the tolerance). In such a group most items have an obvious partner; where not, paths
+that rearrange pairs find one or show that there is none (Hopcroft and Karp's problem, here by plain
+augmenting paths).
 
 Standard library only; runs where no program runs.
 """

@@ -1,4 +1,4 @@
-"""Code behind code that is given: one program, its `from __future__` imports where Python wants them.
+"""Code behind given code: one program, its `from __future__` imports where Python wants them.
 
     join("import math\n", "from __future__ import annotations\nx: y = 1\n").text
 
@@ -7,10 +7,11 @@
         pass                              # and blanks, as long as the import was
         x: y = 1
 
-Python takes such an import at the top of a file alone, and a program that begins with it begins a file. Behind
-a problem's `prefix` it no longer does. So the import moves up, onto a line of its own, and leaves as many
-characters as it had: every other character of the program stays as far from its end, and `Joined.line` says
-which line of the plain text `prefix + program` a line of the joined text is.
+Python takes such an import at the top of a file alone, and a program that begins with it begins a
+file. Behind a problem's `prefix` it no longer does. So the import moves up, onto a line of its own,
+and leaves as many characters as it had: every other character of the program stays as far from its
+end, and `Joined.line` says which line of the plain text `prefix + program` a line of the joined
+text is.
 
 The program is only looked at, by patterns, as far as its first other statement; it is not parsed.
 """
@@ -104,7 +105,7 @@ def _futures(program: str, fresh: bool) -> list[Span]:
     """The future imports that a program begins with, comments and a docstring aside."""
     if "__future__" not in program:
         return []
-    found: list[Span] = []
+    spans: list[Span] = []
     at = _next_line(program, 0)
     if not fresh and not at:  # its first characters end a line that is given
         return []
@@ -115,8 +116,8 @@ def _futures(program: str, fresh: bool) -> list[Span]:
         statement = future if names else _STRING.match(program, at) if first else None
         after = _AFTER.match(program, statement.end()) if statement else None
         if statement is None or after is None:
-            return found
-        found += [(statement.start(), statement.end(), names)] if names else []
+            return spans
+        spans += [(statement.start(), statement.end(), names)] if names else []
         at, first = after.end(), False
         if not after[1] or _REST.match(program, at):
             at = _next_line(program, at)

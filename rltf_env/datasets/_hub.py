@@ -220,16 +220,16 @@ class _NoCases(Exception):
 
 def _fields(row: Mapping[str, Any], columns: Mapping[str, str], where: str) -> dict[str, Any]:
     """What a row has for our fields; null is nothing, and so is what an optional record has not."""
-    found = {}
+    fields = {}
     for ours, theirs in columns.items():
         try:
-            found[ours] = _at(row, theirs)
+            fields[ours] = _at(row, theirs)
         except (KeyError, TypeError, IndexError, DataError) as error:
             if ours in _NEEDED or isinstance(error, DataError):
                 raise DataError(
                     f"{where}: expected a record with the columns {dict(columns)}, got {error!r} for {ours!r}."
                 ) from error
-    return {ours: value for ours, value in found.items() if value is not None}
+    return {ours: value for ours, value in fields.items() if value is not None}
 
 
 def _problem(id: str, fields: Row, reading: _Reading, where: str) -> Problem:
@@ -306,10 +306,10 @@ def _apps(fields: Row, where: str) -> tuple[Sequence[Case], str | None]:
     value, name = fields["input_output"], fields.get("entry_point")
     text = value if isinstance(value, str) else json.dumps(_without_nulls(value))
     place = _apps_cases.Place(Path(), str(fields.get("source", "")), f"{where}, input_output")
-    found = _apps_cases.from_text(text, place, name.rpartition(".")[2] if isinstance(name, str) else None)
-    if found.reason:
-        raise _NoCases(found.reason)
-    return found.cases, found.function
+    tests = _apps_cases.from_text(text, place, name.rpartition(".")[2] if isinstance(name, str) else None)
+    if tests.reason:
+        raise _NoCases(tests.reason)
+    return tests.cases, tests.function
 
 
 def _without_nulls(value: Any) -> Any:
@@ -353,10 +353,10 @@ def _streams(value: Any, listed: bool, where: str) -> tuple[str, ...]:
     """Standard inputs or outputs: a text is one, whatever is in it."""
     if not isinstance(value, str):
         return _strings(value, where)
-    found = _as_list(value) if listed else (value,)
-    if found is None:
+    texts = _as_list(value) if listed else (value,)
+    if texts is None:
         raise DataError(f"{where}: expected the text of a list of texts, as listed= says, got {value[:60]!r}.")
-    return found
+    return texts
 
 
 def _strings(value: Any, where: str) -> tuple[str, ...]:

@@ -1,10 +1,11 @@
-"""Limits as data sets state them: contests give seconds and megabytes, as numbers, records or words.
+"""Limits as data sets state them: contests give seconds and megabytes, in many spellings.
 
     stated({"time_limit": "2.0 seconds", "memory_limit": "256 megabytes"}, "row 3")   Limits(2.0, 256)
     stated({"time_limit": {"seconds": 1, "nanos": 500000000}}, "row 3")               Limits(1.5)
 
-Contests state what a compiled program needs, so the seconds are multiplied by a data set's `python_factor`. What
-is empty, null or zero is not stated. Anything else that cannot be read is a DataError: the row is left out.
+Contests state what a compiled program needs, so the seconds are multiplied by a data set's
+`python_factor`. What is empty, null or zero is not stated. Anything else that cannot be read is a
+DataError: the row is left out.
 """
 
 from __future__ import annotations
@@ -105,9 +106,9 @@ def _of_record(value: dict[str, Any], where: str) -> float:
 def _of_words(text: str, units: Mapping[str, float], where: str) -> float | None:
     if text.strip().lower() in _NOTHING:
         return None
-    found = _WORDS.fullmatch(text.strip())
-    unit = found[2].lower() if found else "?"
+    words = _WORDS.fullmatch(text.strip())
+    unit = words[2].lower() if words else "?"
     factor = units.get(unit, units.get(unit.removesuffix("s")))
-    if found is None or factor is None:
+    if words is None or factor is None:
         raise DataError(f"{where}: expected a number with a unit such as {', '.join(list(units)[1:4])}, got {text!r}.")
-    return float(found[1]) * factor or None
+    return float(words[1]) * factor or None

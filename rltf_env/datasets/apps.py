@@ -77,11 +77,11 @@ def load(
     for entry in _folders(path, split) if path.is_dir() else _rows(path, split):
         if entry.id in problems or entry.id in skipped:
             raise DataError(f"{entry.where}: expected each problem once, got {entry.id!r} again.")
-        found = _read(entry, wanted, python_factor, recursion)
-        if isinstance(found, str):
-            skipped[entry.id] = found
-        elif found is not None:
-            problems[entry.id] = found
+        read = _read(entry, wanted, python_factor, recursion)
+        if isinstance(read, str):
+            skipped[entry.id] = read
+        elif read is not None:
+            problems[entry.id] = read
     some = "; ".join(f"{id}: {reason}" for id, reason in list(skipped.items())[:5])
     if skipped:
         _log.warning(
@@ -99,11 +99,11 @@ def _read(entry: _Entry, wanted: set[str], python_factor: float, recursion: int 
         raw = entry.read()
         if wanted and raw.difficulty not in wanted:
             return None
-        found = raw.read_tests()
+        tests = raw.read_tests()
         limits = _limits.stated(raw.stated, raw.where, python_factor=python_factor)
     except DataError as error:  # one odd row is no reason to lose the others
         return str(error)
-    return found.reason or _problem(raw, found, limits, recursion)
+    return tests.reason or _problem(raw, tests, limits, recursion)
 
 
 def _difficulties(wanted: str | Collection[str] | None) -> set[str]:

@@ -1,4 +1,4 @@
-"""What one case may use: the judge's own limits, or a problem's where those are smaller. Standard library only."""
+"""What one case may use: the judge's limits, or a problem's if smaller. Standard library only."""
 
 from __future__ import annotations
 

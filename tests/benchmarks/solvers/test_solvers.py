@@ -93,8 +93,8 @@ def test_programs_that_would_not_be_judged_are_an_error_that_says_what_to_do(tmp
 
 
 def test_programs_are_left_out_where_that_is_asked_for_and_told(tmp_path: Path) -> None:
-    told = ["the first 1 of up to 2 programs a problem, 1 of 3 left out"]
-    assert checked(tmp_path, ROWS[:3], 1, surplus="drop") == told
+    departures = ["the first 1 of up to 2 programs a problem, 1 of 3 left out"]
+    assert checked(tmp_path, ROWS[:3], 1, surplus="drop") == departures
     assert checked(tmp_path, ROWS[:2], 1, surplus="drop") == []
     with pytest.raises(UnknownName, match="Did you mean 'drop'"):
         checked(tmp_path, ROWS, 1, surplus="drops")
