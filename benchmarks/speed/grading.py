@@ -156,7 +156,7 @@ def humaneval_jobs(passes: int = 1) -> tuple[list[tuple[str, Problem]], list[dic
     for problem in humaneval.load():
         source, (case,) = problem.solutions[0], problem.cases
         script = Script(case.setup, case.script, problem.entry_point, problem.prefix, [source])  # type: ignore[union-attr]
-        calls = [json.loads(op) for op in script.guess([], [])]
+        calls = [json.loads(op.text) for op in script.guess([], [])]
         inputs = [decode(op[2][0]) for op in calls if op[0] == "call" and '{"x"' not in json.dumps(op)]
         test = case.script[: case.script.rindex("check(")]  # type: ignore[union-attr]
         pairs.append((source, problem))

@@ -46,6 +46,7 @@ _SENTENCES = {
     Kind.EXITED: "It ended its process before it had answered",
     Kind.MISSING_ENTRY_POINT: "It does not define what is to be called",
     Kind.UNREPRESENTABLE: "It gave something that is no plain data, so it cannot be compared",
+    Kind.FOOLED_TEST: "It passed a copy of the test in which an expectation is false, so it did not answer the test",
     Kind.NOT_RUN: "It was not run: an earlier case used up the time",
 }
 
