@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import pytest
 
 from rltf_env import sandbox
-from rltf_env.core import Problem, ScriptCase
+from rltf_env.core import ScriptCase
 from rltf_env.sandbox.battery import scripts
 
 LONG = pytest.mark.timeout(1800)  # hundreds of programs, each of them run several times
@@ -124,7 +124,11 @@ def _by_pytest(folder: Path) -> tuple[int, int]:
             "test_script.py")  # fmt: skip
     (suite,) = ElementTree.parse(folder / "out.xml").getroot()
     cases = [case for case in suite if case.tag == "testcase" and case.find("skipped") is None]
-    bad = {(c.get("classname"), c.get("name")) for c in cases if c.find("failure") is not None or c.find("error") is not None}
+    bad = {
+        (c.get("classname"), c.get("name"))
+        for c in cases
+        if c.find("failure") is not None or c.find("error") is not None
+    }
     every = {(c.get("classname"), c.get("name")) for c in cases}
     return len(every - bad), len(every)
 
