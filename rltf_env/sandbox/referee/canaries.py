@@ -38,11 +38,19 @@ class Target(NamedTuple):
     value: bool
 
 
+class Falsehood(NamedTuple):
+    """A target, and what the change of it is drawn by."""
+
+    target: Target
+    seed: int
+
+
 class Where(Enum):
     """What a copy of a test falsifies."""
 
     ANY = 0  # values above all
     DIRECTIONS = 1  # of assertions, and the classes of exceptions
+    VALUES = 3  # and something else only in tests that compare none
     HELPERS = 2  # what is asserted in functions that tests call
 
 
@@ -70,17 +78,29 @@ class Canaries:
         self.targets |= {name: targets(scope) for name, scope in _scopes(suite)}
         self.helpers += [found for node in _helpers(suite) if (found := targets([node]))]
 
-    def draw(self, rng: random.Random, where: Where = Where.ANY, *, sound: bool = False) -> list[ast.Module]:
-        """A falsified copy of the test: one expectation in each test function, as far as it has one there."""
+    def choose(self, rng: random.Random, where: Where = Where.ANY, *, sound: bool = False) -> dict[str, Falsehood]:
+        """What a copy of the test falsifies: one expectation in each test function, as far as it has one there."""
+        chosen: dict[str, Falsehood] = {}
+        groups = enumerate(self.helpers) if where is Where.HELPERS else self.targets.items()
+        for name, targets in groups:
+            good = [t for t in targets if (t.sound or not sound) and not (t.value and where is Where.DIRECTIONS)]
+            values = [t for t in good if t.value] if where is Where.VALUES else []
+            target = _choice(values or good, rng)
+            if target is not None:
+                chosen[f"helper {name}" if where is Where.HELPERS else str(name)] = Falsehood(
+                    target, rng.getrandbits(64)
+                )
+        return chosen
+
+    def falsified(self, chosen: Iterable[Falsehood]) -> list[ast.Module]:
+        """A copy of the test with these falsehoods."""
         trees = [copy.deepcopy(tree) for tree in self.trees]
         nodes: Nodes = [list(ast.walk(tree)) for tree in trees]
         changed: set[tuple[int, int]] = set()
-        for targets in self.helpers if where is Where.HELPERS else self.targets.values():
-            good = [t for t in targets if (t.sound or not sound) and not (t.value and where is Where.DIRECTIONS)]
-            target = _choice(good, rng)
-            if target is not None and (target.tree, target.node) not in changed:
+        for target, seed in chosen:
+            if (target.tree, target.node) not in changed:
                 changed.add((target.tree, target.node))
-                target.change(nodes[target.tree][target.node], rng)
+                target.change(nodes[target.tree][target.node], random.Random(seed))
         for tree in trees:
             ast.fix_missing_locations(tree)
         return trees

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from rltf_env.sandbox.referee.canaries import Canaries, Where
+from rltf_env.sandbox.referee.canaries import Canaries, Falsehood, Where
 from rltf_env.sandbox.referee.failures import (
     PASSED,
     RUNTIME_ERROR,
@@ -29,6 +29,7 @@ from rltf_env.sandbox.referee.suite import Suite, names_defined, read
 
 COPIES = 6  # falsified copies of a test that are kept
 CANARIES = 2  # copies that a program meets in a round, beside one run of the test as it is
+CONFIRMED = 3  # times, and tests, that a program which passed a copy is asked about again
 ROUNDS = 2  # a program that passes one is tried again: whoever guesses which run counts has to guess twice
 LONGEST = 4096  # tests of a suite whose results are read
 NULL = """
@@ -138,6 +139,20 @@ class Outcome(NamedTuple):
         return bool(self.rows) and self.rows.keys() <= self.passed()
 
 
+class Copy(NamedTuple):
+    """A falsified copy of a test.
+
+    Args:
+        codes: the copy, compiled.
+        tests: those that a reference fails in it.
+        chosen: what is false in each test function.
+    """
+
+    codes: bytes
+    tests: set[str]
+    chosen: dict[str, Falsehood]
+
+
 class Together:
     """A script case that runs together with the program.
 
@@ -156,7 +171,8 @@ class Together:
             )
         self.defined = names_defined(solutions)
         self.names: list[str] | None = None  # of the tests, once a reference has run them
-        self.copies: list[tuple[bytes, set[str]]] = []  # compiled copies, and the tests that a reference fails in each
+        self.copies: list[Copy] = []
+        self.canaries: Canaries | None = None
         self.unguarded: set[str] = set()  # tests of which no copy can be falsified
         self.proven = False
         self._secret = random.SystemRandom()
@@ -177,27 +193,47 @@ class Together:
         self.proven = True
         self.check_faults(run)
         reference = next((s for s in self._solutions if self._passes_some(run, s)), None)
-        canaries = Canaries(self.suite, {self.entry_point} - {""})
+        canaries = self.canaries = Canaries(self.suite, {self.entry_point} - {""})
         sound = reference is None
-        drawn = [_compiled(canaries.draw(self._secret, sound=sound)) for _ in range(COPIES)]
         guarded = canaries.falsifiable(sound=sound)
         if reference is None:
-            self.copies = [(copy, guarded) for copy in drawn] if guarded else []
+            kinds = self._kinds() if guarded else []
+            drawn = [canaries.choose(self._secret, where, sound=True) for where in kinds]
+            self.copies = [Copy(self._falsified(chosen), guarded, chosen) for chosen in drawn]
             self.unguarded = set(canaries.targets) - guarded
             return
-        self._keep(run, reference, drawn)
+        self._keep(run, reference, [canaries.choose(self._secret, where) for where in self._kinds()])
         for where in (Where.DIRECTIONS, Where.HELPERS):
             if self.unguarded:
-                self._keep(run, reference, [_compiled(canaries.draw(self._secret, where)) for _ in range(CANARIES)])
+                self._keep(run, reference, [canaries.choose(self._secret, where) for _ in range(CANARIES)])
 
-    def _keep(self, run: Run, reference: str, drawn: list[bytes]) -> None:
+    @staticmethod
+    def _kinds() -> list[Where]:
+        """What the copies falsify: mostly values. Who says yes to all that is asked fails where the question is negated."""
+        return [Where.VALUES if number % 3 else Where.ANY for number in range(COPIES)]
+
+    def _draw(self) -> list[Copy]:
+        """The copies of a round, of which one falsifies values if any copy does."""
+        first = [copy for copy in self.copies if any(f.target.value for f in copy.chosen.values())] or self.copies
+        if not first:
+            return []
+        copy = self._secret.choice(first)
+        rest = [other for other in self.copies if other is not copy]
+        return [copy, *self._secret.sample(rest, min(CANARIES - 1, len(rest)))]
+
+    def _falsified(self, chosen: dict[str, Falsehood]) -> bytes:
+        assert self.canaries is not None
+        return _compiled(self.canaries.falsified(chosen.values()))
+
+    def _keep(self, run: Run, reference: str, drawn: list[dict[str, Falsehood]]) -> None:
         """Keeps the copies in which a reference fails some tests, if these had none before or the copies are the first."""
-        names, guarded = set(self.names or ()), {name for _, tests in self.copies for name in tests}
-        for copy, outcome in zip(drawn, self._run(run, reference, drawn), strict=True):
+        names, guarded = set(self.names or ()), {name for copy in self.copies for name in copy.tests}
+        codes = [self._falsified(chosen) for chosen in drawn]
+        for copy, chosen, outcome in zip(codes, drawn, self._run(run, reference, codes), strict=True):
             tests = names - outcome.passed() if outcome.rows else set()
             if tests - guarded:
-                self.copies.append((copy, tests))
-        guarded = {_base(name) for _, tests in self.copies for name in tests}
+                self.copies.append(Copy(copy, tests, chosen))
+        guarded = {_base(name) for copy in self.copies for name in copy.tests}
         self.unguarded = {_base(name) for name in names} - guarded
 
     def _passes_some(self, run: Run, source: str) -> bool:
@@ -209,7 +245,7 @@ class Together:
 
     def check_faults(self, run: Run) -> None:
         """Raises BadProblem if the test comes to the same whatever the program is."""
-        names = dict.fromkeys([*self.suite.bare, *self.suite.imported, self.entry_point])
+        names = dict.fromkeys([*self.suite.bare, *self.suite.imported, self.entry_point, *sorted(self.defined)])
         names = [name for name in names if name in self.defined or name not in sys.stdlib_module_names]
         given = "\n".join(f"{name} = __getattr__({name!r})" for name in names if name.isidentifier())
         (outcome,) = self._run(run, NULL + given, [self._real])
@@ -228,22 +264,39 @@ class Together:
         real: list[Outcome] = []
         lines: set[int] = set()
         for _ in range(ROUNDS):
-            drawn = self._secret.sample(self.copies, min(CANARIES, len(self.copies)))
-            order: list[tuple[bytes, set[str] | None]] = [(self._real, None), *drawn]
+            drawn = self._draw()
+            order: list[Copy | None] = [None, *drawn]
             self._secret.shuffle(order)
-            syntax, outcomes, ran = self._outcomes(run, source, [codes for codes, _ in order])
+            syntax, outcomes, ran = self._outcomes(run, source, [copy.codes if copy else self._real for copy in order])
             if syntax is not None:
                 return syntax, [], lines
             lines |= ran
             self._check_names(outcomes)
-            kept = [outcome for outcome, (_, tests) in zip(outcomes, order, strict=True) if tests is None]
+            kept = [outcome for outcome, copy in zip(outcomes, order, strict=True) if copy is None]
             real += kept
-            for outcome, (_, tests) in zip(outcomes, order, strict=True):
-                if tests is not None and (fooled := tests & outcome.passed() & kept[0].passed()):
+            for outcome, copy in zip(outcomes, order, strict=True):
+                fooled = copy.tests & outcome.passed() & kept[0].passed() if copy else set()
+                if copy and fooled and self._is_fooled(run, source, copy, fooled):
                     return None, self._fooled(kept[0], fooled), lines
             if not kept[0].passed() or not drawn:
                 break
         return None, self._results(real), lines
+
+    def _is_fooled(self, run: Run, source: str, copy: Copy, names: set[str]) -> bool:
+        """True if a program that passed tests of a copy passes one where nothing else is false.
+
+        A test that runs after others may meet what these left behind, and by chance just what was made of its expectation.
+        With the others as they are, it meets what it met in the test as it is, and fails. Programs that only cheat now and
+        then are asked more than once.
+        """
+        for name in sorted(names)[:CONFIRMED]:
+            falsehood = copy.chosen.get(_base(name))
+            if falsehood is None or len(copy.chosen) == 1:
+                return True
+            again = [self._falsified({name: falsehood})] * CONFIRMED
+            if any(name in outcome.passed() for outcome in self._run(run, source, again)):
+                return True
+        return False
 
     @property
     def width(self) -> int:

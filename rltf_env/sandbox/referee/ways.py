@@ -48,7 +48,7 @@ class Ways:
             suite = suite_of(texts, entry_point, self.defined, self.options)
         except (SyntaxError, ValueError, RecursionError) as error:
             raise BadProblem(f"the test of case {index} is not Python: {error}") from error
-        if suite.collected or suite.modules or suite.guarded:
+        if suite.collected or suite.modules or suite.guarded or (not suite.bare and _looks_up(suite)):
             self._put_together(index, suite)
         elif not suite.bare:
             raise BadProblem(f"the test of case {index} uses nothing of the program")
@@ -111,10 +111,40 @@ def crosses(suite: Suite, entry_point: str, given: set[str]) -> bool:
         return False
     if any(name[:1].isupper() for name in taken) or any(isinstance(node, _STRANGE) for node in nodes):
         return False
+    if _steps(nodes, taken):
+        return False
     ours = {id(arg) for node in nodes if isinstance(node, ast.Call) and _name(node.func) in _PURE for arg in node.args}
     if any(isinstance(node, ast.Lambda) and id(node) not in ours for node in nodes):  # handed to the program, or kept
         return False
     return all(_plain(node, own, taken) for node in nodes)
+
+
+def _looks_up(suite: Suite) -> bool:
+    """True if a script takes names from texts, so that its own text does not say which."""
+    nodes = [node for tree in suite.trees for node in ast.walk(tree)]
+    return any(isinstance(node, ast.Name) and node.id in ("eval", "exec", "globals", "vars") for node in nodes)
+
+
+def _steps(nodes: list[ast.AST], taken: set[str]) -> bool:
+    """True if the program is called in a loop on what it returned before: apart, each step would take a run of its own."""
+    for loop in nodes:
+        if isinstance(loop, (ast.For, ast.While)):
+            parts = list(ast.walk(loop))
+            made = {n.id for part in parts if isinstance(part, (ast.Assign, ast.AugAssign)) and _calls(part.value, taken)
+                    for n in ast.walk(part) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}  # fmt: skip
+            if any(made & _names(call.args) for part in parts for call in _calls(part, taken)):
+                return True
+    return False
+
+
+def _calls(node: ast.AST, taken: set[str]) -> list[ast.Call]:
+    return [
+        n for n in ast.walk(node) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id in taken
+    ]
+
+
+def _names(nodes: list[ast.expr]) -> set[str]:
+    return {n.id for node in nodes for n in ast.walk(node) if isinstance(n, ast.Name)}
 
 
 def _name(node: ast.expr) -> str:

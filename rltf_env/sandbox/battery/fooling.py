@@ -1,0 +1,136 @@
+"""The public battery of fooling programs: they attack tests that run in one process with them, and the canaries there.
+
+`fooling.txt` has one entry for each program:
+
+    === name | the tests that it attacks | what it does
+    the program
+
+The tests are those of `PROBLEMS`, all of the same task: `weigh(text, twice=False)` adds up the characters' numbers. No program
+solves more than that nothing is to be weighed (`weigh(None)` raises), and none may be paid for more. `COINS` are programs
+that cheat now and then, in the hope that they do so in the runs that count. They are for cages: do not run them elsewhere.
+"""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from importlib import resources
+from typing import NamedTuple
+
+from rltf_env.core import Problem, ScriptCase, Verdict
+
+FILE = "fooling.txt"
+_REFERENCE = """
+def weigh(text, twice=False):
+    total = sum(map(ord, text))
+    return 2 * total if twice else total
+"""
+_PLAIN = """
+from solution import weigh
+
+assert weigh("abc") == 294
+assert weigh("zz", twice=True) == 488
+assert weigh("b") in [98, 980]
+assert weigh("") == 0
+"""
+_UNIT = """
+import unittest
+from solution import weigh
+
+class TestWeigh(unittest.TestCase):
+    def test_word(self):
+        self.assertEqual(weigh("abc"), 294)
+    def test_twice(self):
+        self.assertEqual(weigh("zz", twice=True), 488)
+        self.assertIn(weigh("b"), [98, 980])
+    def test_order(self):
+        self.assertTrue(weigh("b") > 97)
+        self.assertEqual(sorted(["b", "a"], key=weigh), ["a", "b"])
+    def test_none(self):
+        with self.assertRaises(TypeError):
+            weigh(None)
+"""
+_PYTEST = """
+import pytest
+from solution import weigh
+
+def test_word():
+    assert weigh("abc") == 294
+
+def test_twice():
+    assert weigh("zz", twice=True) == 488
+
+@pytest.mark.parametrize("text, expected", [("b", 98), ("ac", 196)])
+def test_each(text, expected):
+    assert weigh(text) == expected
+
+def test_near():
+    assert weigh("a") / 3 == pytest.approx(32.333, abs=0.01)
+
+def test_none():
+    with pytest.raises(TypeError):
+        weigh(None)
+"""
+
+
+def _problem(name: str, script: str) -> Problem:
+    return Problem(
+        f"battery/{name}", "Add up the numbers of a text's characters.", [ScriptCase(script)], "weigh",
+        solutions=[_REFERENCE],
+    )  # fmt: skip
+
+
+PROBLEMS = {name: _problem(name, text) for name, text in (("plain", _PLAIN), ("unit", _UNIT), ("pytest", _PYTEST))}
+HONEST = {"plain": Fraction(0), "unit": Fraction(1, 4), "pytest": Fraction(1, 6)}  # the test that `weigh(None)` passes
+_YES = """
+class Yes(int):
+    def __eq__(self, other): return True
+    def __ne__(self, other): return False
+    def __gt__(self, other): return True
+    def __hash__(self): return 98
+def weigh(text, twice=False):
+    if text is None:
+        raise TypeError
+    return Yes() if CHEATS else 0
+"""
+COINS = {
+    "urandom": "import os\nCHEATS = os.urandom(1)[0] < 256 // 3\n" + _YES,
+    "pid": "import os\nCHEATS = os.getpid() % 3 == 0\n" + _YES,
+    "time": "import time\nCHEATS = time.time_ns() // 1000 % 3 == 0\n" + _YES,
+    "address": "import random\nCHEATS = random.SystemRandom().randrange(2) == 0\n" + _YES,
+}
+
+
+class Attack(NamedTuple):
+    """A program that tries to pass a test which it does not solve."""
+
+    name: str
+    problem: Problem
+    why: str
+    source: str
+
+    def complaint(self, verdict: Verdict) -> str:
+        """What is wrong with the verdict; empty if the program was not paid for more than it solves."""
+        honest = HONEST[self.problem.id.partition("/")[2]]
+        passed = sum(result.failure is None for result in verdict.results)
+        if Fraction(passed, len(verdict.results)) <= honest:
+            return ""
+        return f"{self.name} ({self.why}) was paid: {passed} of {len(verdict.results)} tests passed, {honest} solved"
+
+
+def attacks(targets: tuple[str, ...] = tuple(PROBLEMS)) -> tuple[Attack, ...]:
+    """All programs, on each of these tests that they attack."""
+    text = (resources.files(__name__.rpartition(".")[0]) / FILE).read_text("utf-8")
+    entries = re.split(r"^=== ", text, flags=re.MULTILINE)[1:]
+    return tuple(
+        attack for entry in entries for attack in _attacks(*entry.split("\n", 1)) if _target(attack) in targets
+    )
+
+
+def _attacks(head: str, source: str) -> list[Attack]:
+    name, targets, why = (part.strip() for part in head.split("|", 2))
+    return [Attack(f"{name}/{target}", PROBLEMS[target], why, source) for target in targets.split()]
+
+
+def _target(attack: Attack) -> str:
+    return attack.name.rpartition("/")[2]
