@@ -134,6 +134,10 @@ class Outcome(NamedTuple):
         good = {name for name, row in self.rows.items() if row.get("status") == Status.PASSED}
         return good | ({_base(name) for name in good} - {_base(name) for name in self.rows if name not in good})
 
+    def late(self) -> set[str]:
+        """The tests that took longer than one may."""
+        return {name for name, row in self.rows.items() if row.get("status") == Status.TIME}
+
     def passed_all(self) -> bool:
         return bool(self.rows) and self.rows.keys() <= self.passed()
 
@@ -210,8 +214,12 @@ class Together:
     def check_faults(self, run: Run) -> None:
         """Raises BadProblem if the test comes to the same whatever the program is."""
         names = dict.fromkeys([*self.suite.bare, *self.suite.imported, self.entry_point])
-        names = [name for name in names if name in self.defined or name not in sys.stdlib_module_names]
-        given = "\n".join(f"{name} = __getattr__({name!r})" for name in names if name.isidentifier())
+        library = [name for name in names if name in sys.stdlib_module_names and name not in self.defined]
+        given = "\n".join(
+            f"{name} = __getattr__({name!r})" for name in names if name.isidentifier() and name not in library
+        )
+        if not self._solutions:  # nobody knows what a right program imports; each is asked for it (`_check_names`)
+            given += "".join(f"\nimport {name}" for name in library)
         (outcome,) = self._run(run, NULL + given, [self._real])
         rows = list(outcome.rows.values())
         faults = [row for row in rows if _is_fault(row)]
@@ -231,7 +239,8 @@ class Together:
             drawn = self._secret.sample(self.copies, min(CANARIES, len(self.copies)))
             order: list[tuple[bytes, set[str] | None]] = [(self._real, None), *drawn]
             self._secret.shuffle(order)
-            syntax, outcomes, ran = self._outcomes(run, source, [codes for codes, _ in order])
+            late = {name for outcome in real for name in outcome.late()}
+            syntax, outcomes, ran = self._outcomes(run, source, [codes for codes, _ in order], late)
             if syntax is not None:
                 return syntax, [], lines
             lines |= ran
@@ -298,7 +307,8 @@ class Together:
         if status == Status.PASSED and row.get("id") == name:
             return PASSED, None
         if status == Status.TIME:
-            return RUNTIME_ERROR, failure("Timeout", "over the limit of cpu time", None, "cpu")
+            limit = "wall" if row.get("limit") == "wall" else "cpu"
+            return RUNTIME_ERROR, failure("Timeout", f"over the limit of {limit} time", None, limit)
         record = row.get("raised")
         if not isinstance(record, dict):
             return WRONG_ANSWER, failure("WrongAnswer", str(row.get("message") or "the test was not passed"))
@@ -315,9 +325,11 @@ class Together:
     def _run(self, run: Run, source: str, copies: list[bytes]) -> list[Outcome]:
         return self._outcomes(run, source, copies)[1]
 
-    def _outcomes(self, run: Run, source: str, copies: list[bytes]) -> tuple[Any, list[Outcome], set[int]]:
-        """Why a program has no code, what became of each run, and the lines that ran."""
-        jobs = [("", self._job(codes)) for codes in copies]
+    def _outcomes(
+        self, run: Run, source: str, copies: list[bytes], skip: Iterable[str] = ()
+    ) -> tuple[Any, list[Outcome], set[int]]:
+        """Why a program has no code, what became of each run, and the lines that ran. Tests in `skip` are left out."""
+        jobs = [("", self._job(codes, skip)) for codes in copies]
         syntax, reports, lines = run(source, marshal.dumps(jobs), max(len(jobs), 2), True)
         if syntax is not None:
             return syntax, [_lost(failure("SyntaxError"))] * len(copies), set()
@@ -325,7 +337,7 @@ class Together:
         rest = _lost(failure("Timeout", "over the limit of cpu time", None, "cpu"))
         return None, outcomes + [rest] * (len(copies) - len(outcomes)), set(lines or ())
 
-    def _job(self, codes: bytes) -> dict[str, Any]:
+    def _job(self, codes: bytes, skip: Iterable[str]) -> dict[str, Any]:
         suite = self.suite
         return {
             "codes": marshal.loads(codes),
@@ -335,8 +347,10 @@ class Together:
             "shared": not suite.modules,
             "seeded": bool(suite.bare),
             "main": suite.guarded,
-            "tests": suite.tests,
+            "tests": max(suite.runs, len(self.names or ())),
             "seconds": self.options["case_seconds"],
+            "wall": self.options["wall_seconds"],
+            "skip": sorted(skip),
         }
 
     def _outcome(self, report: Any) -> Outcome:
