@@ -73,7 +73,7 @@ for _name in "eq ne lt le gt ge contains".split():
     setattr(Anything, f"__{_name}__", _true)
 anything = Anything()
 def __getattr__(name):
-    if name.startswith("__"):
+    if name.startswith(("__", "pytest", "setup", "setUp", "teardown", "tearDown", "load_tests")):  # a runner's questions
         raise AttributeError(name)
     return Anything if name[:1].isupper() else anything
 """
@@ -93,7 +93,7 @@ class Bomb(metaclass=_Type):
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __contains__ = __neg__ = __abs__ = __next__ = _use
 _bomb = type.__call__(Bomb)
 def __getattr__(name):
-    if name.startswith("__"):
+    if name.startswith(("__", "pytest", "setup", "setUp", "teardown", "tearDown", "load_tests")):  # a runner's questions
         raise AttributeError(name)
     return Bomb if name[:1].isupper() else _bomb
 """

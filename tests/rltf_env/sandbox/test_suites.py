@@ -54,6 +54,16 @@ def test_late_sets_of_parameters_have_a_time_of_their_own_each_without_a_referen
     assert _share(_judged(judge, program, test)) == (2, 4)
 
 
+@pytest.mark.parametrize("solutions", [[REFERENCE], []])
+def test_a_pytest_suite_may_take_the_program_from_its_own_namespace(judge: Sandbox, solutions: list[str]) -> None:
+    test = (
+        "import pytest\n@pytest.mark.parametrize('n,expected', [(1, 2), (2, 3)])\n"
+        "def test_f(n, expected):\n    assert f(n) == expected\n"
+    )
+    assert _share(_judged(judge, REFERENCE, test, *solutions)) == (2, 2)
+    assert _share(_judged(judge, "def f(n): return 2\n", test, *solutions)) == (1, 2)
+
+
 def test_a_test_may_live_on_what_the_program_imports(judge: Sandbox) -> None:
     test = "def test_f():\n    assert f(4) == math.sqrt(4)\n"
     program = "import math\ndef f(n):\n    return math.sqrt(n)\n"
