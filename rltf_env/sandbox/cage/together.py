@@ -7,12 +7,14 @@ is; only the referee knows. Results leave in one line, after the last test.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import marshal
 import os
 import signal
 import sys
+import time
 from types import FunctionType, ModuleType, TracebackType
 from typing import Any, NoReturn
 
@@ -65,7 +67,8 @@ def run_case(code: Any, job: dict[str, Any], seen: Any = None, frames: int = 0) 
         code: of the program.
         job: "codes", the compiled test; "runner", one of plain, unittest and pytest; "names", modules that stand for the
             program, outermost first; "wanted", names that the test takes from it; "shared", whether both have one
-            namespace; "main", whether the test runs as a script; "seconds", CPU time that each test may take.
+            namespace; "main", whether the test runs as a script; "seconds" and "wall", CPU time that each test may take, and
+            with idle time; "skip", tests that are left out.
         seen: has a byte for each line of the program, to be set when it runs.
         frames: that the program may have; 0 for as many as at Python's start.
     """
@@ -111,7 +114,7 @@ def _program_module(names: list[str]) -> ModuleType:
 
 def _run_test(module: ModuleType, job: dict[str, Any]) -> tuple[list[Result], list[str]]:
     """The results of all tests, and which of the names that the test takes the program does not have."""
-    deadline = _Deadline(job["seconds"])
+    deadline, skip = _Deadline(job["seconds"], job["wall"]), frozenset(job["skip"])
     missing = [name for name in job["wanted"] if not _has(module, name)]
     test = _test_module(module, job)
     before = dict(test.__dict__)
@@ -127,7 +130,7 @@ def _run_test(module: ModuleType, job: dict[str, Any]) -> tuple[list[Result], li
         return [{"id": "", "status": "passed"}], missing
     run = _by_pytest if job["runner"] == "pytest" else _by_unittest
     own = {name: value for name, value in test.__dict__.items() if before.get(name) is not value}
-    return run(test, own, deadline), missing
+    return run(test, own, deadline, skip), missing
 
 
 def _test_module(module: ModuleType, job: dict[str, Any]) -> ModuleType:
@@ -150,24 +153,38 @@ def _has(module: ModuleType, name: str) -> bool:
 
 
 class _Deadline:
-    """Raises TimeUp in what runs between `start` and `stop` after so much CPU time, where the system can do that."""
+    """Raises TimeUp in what runs between `start` and `stop` after so much CPU time, or so much idle time and CPU time together,
+    where the system can do that. What a busy machine keeps it waiting for a processor does not count.
+    """
 
-    def __init__(self, seconds: float) -> None:
-        self.seconds, self.setitimer = seconds, getattr(signal, "setitimer", None)
+    def __init__(self, seconds: float, wall: float) -> None:
+        self.seconds, self.wall, self.setitimer = seconds, wall, getattr(signal, "setitimer", None)
+        self.began = self.waited = 0.0
 
     def start(self) -> None:
         if self.setitimer is not None:
             signal.signal(signal.SIGPROF, self._up)
+            signal.signal(signal.SIGALRM, self._look)
+            self.began, self.waited = time.monotonic(), waited_for_processor()
             self.setitimer(signal.ITIMER_PROF, self.seconds)
+            self.setitimer(signal.ITIMER_REAL, self.wall)
 
     def stop(self) -> None:
         if self.setitimer is not None:
             self.setitimer(signal.ITIMER_PROF, 0)
+            self.setitimer(signal.ITIMER_REAL, 0)
 
     def _up(self, *args: Any) -> None:
         assert self.setitimer is not None
         self.setitimer(signal.ITIMER_PROF, 0.2)  # again, for a program that swallowed it
-        raise TimeUp
+        raise TimeUp("cpu")
+
+    def _look(self, *args: Any) -> None:
+        assert self.setitimer is not None
+        used = time.monotonic() - self.began - (waited_for_processor() - self.waited)
+        self.setitimer(signal.ITIMER_REAL, max(self.wall - used, 0.2))
+        if used >= self.wall:
+            raise TimeUp("wall")
 
     def __enter__(self) -> None:
         self.start()
@@ -176,13 +193,23 @@ class _Deadline:
         self.stop()
 
 
+def waited_for_processor() -> float:
+    """Seconds that the threads of this process were ready to run and got no processor, as far as the kernel says."""
+    waited = 0.0
+    with contextlib.suppress(OSError, ValueError):  # there is no /proc, or it keeps no such statistics
+        for thread in os.listdir("/proc/self/task"):
+            with open(f"/proc/self/task/{thread}/schedstat", "rb") as file:
+                waited += int(file.read().split()[1]) / 1e9
+    return waited
+
+
 # ------------------------------------------------------------------------------------------------------------ results
 
 
 def _result(name: str, error: BaseException) -> Result:
     """What became of a test that raised."""
     if isinstance(error, TimeUp):
-        return {"id": name, "status": "time"}
+        return {"id": name, "status": "time", "limit": "wall" if error.args == ("wall",) else "cpu"}
     record = program.failure_record(error)
     record = record.get("e", record)
     inner, line = _where(error.__traceback__)
@@ -211,7 +238,7 @@ def _where(trace: TracebackType | None) -> tuple[str, int | None]:
 # ----------------------------------------------------------------------------------------------------------- unittest
 
 
-def _by_unittest(test: ModuleType, own: dict[str, Any], deadline: _Deadline) -> list[Result]:
+def _by_unittest(test: ModuleType, own: dict[str, Any], deadline: _Deadline, skip: frozenset[str]) -> list[Result]:
     import unittest
 
     class Recorder(unittest.TestResult):
@@ -256,7 +283,7 @@ def _by_unittest(test: ModuleType, own: dict[str, Any], deadline: _Deadline) -> 
             self.rows[_name(test)] = {"id": _name(test), "status": "failed", "in": "test"}
 
     suite = _suite(test, own)
-    cases = _cases(suite)
+    cases = [case for case in _cases(suite) if _name(case) not in skip or _skip(case)]
     for case in cases:
         _limit(case, deadline)
     names = [_name(case) for case in cases]
@@ -296,6 +323,11 @@ def _name(case: Any) -> str:
     return function.__name__ if function is not None else case.id().partition(".")[2]
 
 
+def _skip(case: Any) -> None:
+    """Makes a test do nothing: not even its fixtures."""
+    case.run = lambda result=None: result
+
+
 def _limit(case: Any, deadline: _Deadline) -> None:
     run = case.run
 
@@ -314,7 +346,7 @@ _OPTIONS = (
 ).split()
 
 
-def _by_pytest(test: ModuleType, own: dict[str, Any], deadline: _Deadline) -> list[Result]:
+def _by_pytest(test: ModuleType, own: dict[str, Any], deadline: _Deadline, skip: frozenset[str]) -> list[Result]:
     import pytest
 
     class Loaded(pytest.Module):
@@ -341,6 +373,9 @@ def _by_pytest(test: ModuleType, own: dict[str, Any], deadline: _Deadline) -> li
             items[:] = [item for item in items if _path(item)[0].name.partition("[")[0] in own]
             for item in items:
                 self.rows[item] = {"id": _item_name(item, self.rows), "status": "error"}
+            items[:] = [item for item in items if self.rows[item]["id"] not in skip]
+            for item in [item for item in self.rows if self.rows[item]["id"] in skip]:
+                del self.rows[item]
 
         @pytest.hookimpl(hookwrapper=True)
         def pytest_runtest_protocol(self, item: Any) -> Any:
@@ -362,7 +397,7 @@ def _by_pytest(test: ModuleType, own: dict[str, Any], deadline: _Deadline) -> li
     plugin, path = Plugin(), f"{MODULE}.py"
     os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
     status = pytest.main([*_OPTIONS, "-c", os.devnull, path], plugins=[plugin])
-    if plugin.rows and status in (0, 1):
+    if (plugin.rows and status in (0, 1)) or (skip and not plugin.rows and status == 5):  # 5: there is none to run
         return list(plugin.rows.values())
     message = plugin.lost or f"pytest collected {len(plugin.rows)} tests and ended with status {int(status)}"
     return [{"id": "", "status": "collect", "message": message}]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import importlib.util
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from importlib import metadata
 from multiprocessing import current_process
@@ -145,8 +147,22 @@ def _package_files(name: str) -> list[str]:
     if spec is None or (spec.origin is None and not spec.submodule_search_locations):
         return []
     first = next(iter(spec.submodule_search_locations), None) if spec.submodule_search_locations else spec.origin
-    paths = [str(first), os.path.join(os.path.dirname(str(first)), f"{name}.libs")]
+    beside = os.path.dirname(str(first))
+    paths = [str(first), *(os.path.join(beside, f"{owner}.libs") for owner in _owners(name))]
     return [os.path.realpath(path) for path in paths if os.path.exists(path)]
+
+
+def _owners(name: str) -> list[str]:
+    """Names of the distributions that bring a package, its own above all: PIL comes with pillow."""
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        metadata.distribution(name)
+        return [name]
+    return sorted({name, *_distributions().get(name, ())})
+
+
+@functools.cache
+def _distributions() -> Mapping[str, list[str]]:
+    return metadata.packages_distributions()
 
 
 def _check_value(name: str, value: Any, default: Any) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 import copy
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
 from typing import Any, NamedTuple
@@ -189,10 +189,12 @@ def _assignments(node: ast.AST) -> Iterator[tuple[str, ast.expr | None]]:
     if isinstance(node, ast.Assign):
         for target in node.targets:
             yield from _unpacked(target, node.value)
-    elif isinstance(node, (ast.AnnAssign, ast.NamedExpr, ast.AugAssign)):
+    elif isinstance(node, (ast.AnnAssign, ast.NamedExpr)):
         yield from _unpacked(node.target, node.value)
+    elif isinstance(node, ast.AugAssign):
+        yield from _unpacked(node.target, _part(node.value))
     elif isinstance(node, (ast.For, ast.AsyncFor, ast.comprehension)):
-        for element in _elements(node.iter) or [node.iter]:
+        for element in _elements(node.iter) or [_part(node.iter)]:
             yield from _unpacked(node.target, element)
     elif isinstance(node, (ast.With, ast.AsyncWith)):
         for item in node.items:
@@ -208,11 +210,16 @@ def _unpacked(target: ast.AST, value: ast.expr | None) -> Iterator[tuple[str, as
         parts = value.elts if isinstance(value, (ast.Tuple, ast.List)) else []
         for number, part in enumerate(target.elts):
             whole = len(parts) == len(target.elts)
-            yield from _unpacked(part, parts[number] if whole else value)
+            yield from _unpacked(part, parts[number] if whole else _part(value))
     else:
         name = _path(target)
         if name:
             yield name, value
+
+
+def _part(value: ast.expr | None) -> ast.expr | None:
+    """Something of a value, nobody can say what: marked as a starred expression."""
+    return value if value is None else ast.Starred(value, ast.Load())
 
 
 def _elements(iterable: ast.expr) -> list[ast.expr]:
@@ -278,6 +285,67 @@ def _is_taken(value: ast.AST, taken: set[str]) -> bool:
 
 Found = tuple[ast.AST, Change, bool, bool]  # a node, what to do to it, sound?, value?
 
+# What is in these need not be run, or not be heard of.
+_DOUBTFUL = (
+    *(ast.If, ast.While, ast.Try, ast.TryStar, ast.Match, ast.IfExp, ast.Lambda, ast.ClassDef, ast.BoolOp),
+    *(ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp),
+)
+_LEAVING = (ast.Return, ast.Break, ast.Continue, ast.Yield, ast.YieldFrom)
+_TRANSPARENT = frozenset(
+    "subTest open patch object dict multiple catch_warnings TemporaryDirectory NamedTemporaryFile "
+    "redirect_stdout redirect_stderr".split()
+)
+
+
+def _doubtful(scope: ast.AST) -> Iterator[ast.AST]:
+    """Nodes of a test function that need not be run, or in which an exception need not be heard of."""
+    leaves = isinstance(scope, Function) and any(isinstance(node, _LEAVING) for node in ast.walk(scope))
+    reversed_ = isinstance(scope, Function) and any(
+        word in ast.unparse(decorator) for decorator in scope.decorator_list for word in ("expectedFailure", "xfail")
+    )
+    if leaves or reversed_:
+        yield from ast.walk(scope)
+    for node in ast.walk(scope):
+        inner = isinstance(node, Function) and node is not scope
+        idle = isinstance(node, (ast.For, ast.AsyncFor)) and not _elements(node.iter)
+        if isinstance(node, _DOUBTFUL) or inner or idle:
+            yield from ast.walk(node)
+        elif isinstance(node, (ast.With, ast.AsyncWith)) and not all(map(_is_transparent, node.items)):
+            for part in node.body:
+                yield from ast.walk(part)
+
+
+def _is_transparent(item: ast.withitem) -> bool:
+    """True for a context that lets exceptions through."""
+    call = item.context_expr
+    return isinstance(call, ast.Call) and ast.unparse(call.func).rpartition(".")[2] in _TRANSPARENT
+
+
+def _single(scope: Sequence[ast.AST]) -> set[str]:
+    """Names that a test function binds in one place and looks at in one: what they stand for is nothing but an expectation."""
+    nodes = [node for part in scope for node in ast.walk(part)]
+    bound = Counter(node.id for node in nodes if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load))
+    bound.update(node.arg for node in nodes if isinstance(node, ast.arg))
+    looks = Counter(node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load))
+    return {name for name, times in bound.items() if times == 1 == looks[name]}
+
+
+def _literal(value: ast.expr) -> Iterator[ast.expr]:
+    """The parts of a value that it shows as they are: a change of one changes the value."""
+    yield value
+    if isinstance(value, (ast.List, ast.Tuple, ast.Set)):
+        parts = value.elts
+    elif isinstance(value, ast.Dict):
+        parts = [*(key for key in value.keys if key), *value.values]
+    elif isinstance(value, ast.UnaryOp) and isinstance(value.op, ast.USub):
+        parts = [value.operand]
+    elif isinstance(value, ast.Call) and ast.unparse(value.func) in ("pytest.approx", "approx") and not value.keywords:
+        parts = value.args[:1]
+    else:
+        return
+    for part in parts:
+        yield from _literal(part)
+
 
 class _Finder:
     """Finds what can be falsified in one test function."""
@@ -289,10 +357,8 @@ class _Finder:
         _note_values(scope, self.values, self.taken, set())
         for name, values in module.values.items():
             self.values.setdefault(name, values)
-        self.used = {_path(n) for node in scope for part in ast.walk(node) if self._uses(part)
-                     for n in ast.walk(part) if isinstance(n, (ast.Name, ast.Attribute))}  # fmt: skip
-        self.doubtful = {id(n) for node in scope for part in ast.walk(node) if isinstance(part, _DOUBTFUL)
-                         for n in ast.walk(part)}  # fmt: skip
+        self.single = _single(scope)
+        self.doubtful = {id(n) for node in scope for n in _doubtful(node)}
 
     def _uses(self, node: ast.AST) -> bool:
         """True for a call of the program's, whose arguments are input and no expectation."""
@@ -357,23 +423,24 @@ class _Finder:
     def _values(self, value: ast.expr, sound: bool, depth: int = 0) -> list[Found]:
         """Constants and empty containers that this value is made of, also by way of names."""
         found: list[Found] = []
+        literal = {id(part) for part in _literal(value)} if sound else set()
         for part in ast.walk(value):
+            sure = id(part) in literal
             if isinstance(part, ast.Constant) and part.value is not ...:
-                found.append((part, _other_constant, sound, True))
+                found.append((part, _other_constant, sure, True))
             elif (isinstance(part, (ast.List, ast.Tuple)) and not part.elts) or (
                 isinstance(part, ast.Dict) and not part.keys
             ):
-                found.append((part, _one_more, sound, True))
+                found.append((part, _one_more, sure, True))
             elif isinstance(part, (ast.Name, ast.Attribute)) and depth < 3:
                 name = _path(part)
                 if name not in self.taken:
-                    alone = sound and name not in self.used and len(self.values.get(name, ())) >= 1
+                    alone = sure and name in self.single
                     for given in self.values.get(name, ()):
                         found += self._values(given, alone and not self._taken(given), depth + 1)
         return found
 
 
-_DOUBTFUL = (ast.If, ast.While, ast.Try, ast.IfExp, ast.Lambda)  # what is in these need not be run, or not be heard of
 _RAISES = frozenset("raises assertRaises assertRaisesRegex assertRaisesRegexp assertWarns assertWarnsRegex".split())
 _COMPARING = frozenset("allclose array_equal isclose".split())
 _OPPOSITES = (

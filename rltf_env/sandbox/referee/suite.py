@@ -23,6 +23,7 @@ class Suite(NamedTuple):
         trees: setup and script, fit to be compiled: imports of the program are absolute, calls of a runner's main are gone.
         runner: "plain" (the script itself is the test), "unittest" or "pytest".
         tests: how many test functions there are to see, at least one.
+        runs: how often these are run, with all their parameters, as far as the text says; for what may take how long.
         modules: names under which the script imports the program.
         imported: names that it imports from the program.
         bare: names that it uses and nobody but the program can have bound.
@@ -33,6 +34,7 @@ class Suite(NamedTuple):
     trees: list[ast.Module]
     runner: str
     tests: int
+    runs: int
     modules: list[str]
     imported: list[str]
     bare: list[str]
@@ -68,11 +70,22 @@ def read(texts: list[str], entry_point: str, defined: set[str], packages: Iterab
     classes = _test_classes(top)
     runner = "plain" if _calls_itself(top, functions) else _runner(top, functions, classes, nodes)
     tests = len(functions) + sum(len(_methods(node)) for node, _ in classes)
+    lists = _lists(top)
+    runs = sum(_times(f, lists) for f in functions)
+    runs += sum(_times(node, lists) * _times(method, lists) for node, _ in classes for method in _methods(node))
     guarded = any(map(_is_guard, top)) and runner == "plain"
     for tree in trees:
         _rewrite(tree, modules, collected=runner != "plain")
     return Suite(
-        trees, runner, max(tests, 1) if runner != "plain" else 1, modules, imported, sorted(bare), guarded, missing
+        trees,
+        runner,
+        max(tests, 1) if runner != "plain" else 1,
+        max(runs, 1) if runner != "plain" else 1,
+        modules,
+        imported,
+        sorted(bare),
+        guarded,
+        missing,
     )
 
 
@@ -179,6 +192,30 @@ def _methods(node: ast.ClassDef) -> list[Function]:
     return [part for part in node.body if isinstance(part, Function) and part.name.startswith("test")]
 
 
+_UNKNOWN = 10  # sets of parameters where the text does not say how many there are
+
+
+def _lists(top: list[ast.stmt]) -> dict[str, ast.expr]:
+    return {
+        target.id: node.value
+        for node in top
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+
+
+def _times(node: Function | ast.ClassDef, lists: dict[str, ast.expr]) -> int:
+    """How many sets of parameters a test is run with."""
+    times = 1
+    for decorator in node.decorator_list:
+        if isinstance(decorator, ast.Call) and ast.unparse(decorator.func).endswith("parametrize"):
+            rows = decorator.args[1] if len(decorator.args) > 1 else None
+            rows = lists.get(rows.id, rows) if isinstance(rows, ast.Name) else rows
+            times *= len(rows.elts) if isinstance(rows, (ast.List, ast.Tuple, ast.Set)) else _UNKNOWN
+    return times
+
+
 def _runner(
     top: list[ast.stmt], functions: list[Function], classes: list[tuple[ast.ClassDef, bool]], nodes: list[ast.AST]
 ) -> str:
@@ -256,6 +293,8 @@ def names_defined(sources: Iterable[str]) -> set[str]:
         for node in body:
             if isinstance(node, _DEFINITIONS):
                 names.add(node.name)
+            elif isinstance(node, (ast.Import, ast.ImportFrom)):  # a test may live on the program's imports
+                names |= _bound([node]) - {"*"}
             elif isinstance(node, (ast.Assign, ast.AnnAssign, ast.If, ast.Try, ast.For, ast.With)):
                 names |= _bound(ast.walk(node)) if not isinstance(node, ast.If) or not _is_guard(node) else set()
     return names

@@ -74,7 +74,7 @@ for _name in "eq ne lt le gt ge contains".split():
     setattr(Anything, f"__{_name}__", _true)
 anything = Anything()
 def __getattr__(name):
-    if name.startswith("__"):
+    if name.startswith(("__", "pytest", "setup", "setUp", "teardown", "tearDown", "load_tests")):  # a runner's questions
         raise AttributeError(name)
     return Anything if name[:1].isupper() else anything
 """
@@ -94,7 +94,7 @@ class Bomb(metaclass=_Type):
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __contains__ = __neg__ = __abs__ = __next__ = _use
 _bomb = type.__call__(Bomb)
 def __getattr__(name):
-    if name.startswith("__"):
+    if name.startswith(("__", "pytest", "setup", "setUp", "teardown", "tearDown", "load_tests")):  # a runner's questions
         raise AttributeError(name)
     return Bomb if name[:1].isupper() else _bomb
 """
@@ -134,6 +134,10 @@ class Outcome(NamedTuple):
         """The tests that were passed; a function with parameters, too, if it was with all of them."""
         good = {name for name, row in self.rows.items() if row.get("status") == Status.PASSED}
         return good | ({_base(name) for name in good} - {_base(name) for name in self.rows if name not in good})
+
+    def late(self) -> set[str]:
+        """The tests that took longer than one may."""
+        return {name for name, row in self.rows.items() if row.get("status") == Status.TIME}
 
     def passed_all(self) -> bool:
         return bool(self.rows) and self.rows.keys() <= self.passed()
@@ -246,8 +250,12 @@ class Together:
     def check_faults(self, run: Run) -> None:
         """Raises BadProblem if the test comes to the same whatever the program is."""
         names = dict.fromkeys([*self.suite.bare, *self.suite.imported, self.entry_point, *sorted(self.defined)])
-        names = [name for name in names if name in self.defined or name not in sys.stdlib_module_names]
-        given = "\n".join(f"{name} = __getattr__({name!r})" for name in names if name.isidentifier())
+        library = [name for name in names if name in sys.stdlib_module_names and name not in self.defined]
+        given = "\n".join(
+            f"{name} = __getattr__({name!r})" for name in names if name.isidentifier() and name not in library
+        )
+        if not self._solutions:  # nobody knows what a right program imports; each is asked for it (`_check_names`)
+            given += "".join(f"\nimport {name}" for name in library)
         (outcome,) = self._run(run, NULL + given, [self._real])
         rows = list(outcome.rows.values())
         faults = [row for row in rows if _is_fault(row)]
@@ -267,7 +275,9 @@ class Together:
             drawn = self._draw()
             order: list[Copy | None] = [None, *drawn]
             self._secret.shuffle(order)
-            syntax, outcomes, ran = self._outcomes(run, source, [copy.codes if copy else self._real for copy in order])
+            late = {name for outcome in real for name in outcome.late()}
+            codes = [copy.codes if copy else self._real for copy in order]
+            syntax, outcomes, ran = self._outcomes(run, source, codes, late)
             if syntax is not None:
                 return syntax, [], lines
             lines |= ran
@@ -351,7 +361,8 @@ class Together:
         if status == Status.PASSED and row.get("id") == name:
             return PASSED, None
         if status == Status.TIME:
-            return RUNTIME_ERROR, failure("Timeout", "over the limit of cpu time", None, "cpu")
+            limit = "wall" if row.get("limit") == "wall" else "cpu"
+            return RUNTIME_ERROR, failure("Timeout", f"over the limit of {limit} time", None, limit)
         record = row.get("raised")
         if not isinstance(record, dict):
             return WRONG_ANSWER, failure("WrongAnswer", str(row.get("message") or "the test was not passed"))
@@ -368,9 +379,11 @@ class Together:
     def _run(self, run: Run, source: str, copies: list[bytes]) -> list[Outcome]:
         return self._outcomes(run, source, copies)[1]
 
-    def _outcomes(self, run: Run, source: str, copies: list[bytes]) -> tuple[Any, list[Outcome], set[int]]:
-        """Why a program has no code, what became of each run, and the lines that ran."""
-        jobs = [("", self._job(codes)) for codes in copies]
+    def _outcomes(
+        self, run: Run, source: str, copies: list[bytes], skip: Iterable[str] = ()
+    ) -> tuple[Any, list[Outcome], set[int]]:
+        """Why a program has no code, what became of each run, and the lines that ran. Tests in `skip` are left out."""
+        jobs = [("", self._job(codes, skip)) for codes in copies]
         syntax, reports, lines = run(source, marshal.dumps(jobs), max(len(jobs), 2), True)
         if syntax is not None:
             return syntax, [_lost(failure("SyntaxError"))] * len(copies), set()
@@ -378,7 +391,7 @@ class Together:
         rest = _lost(failure("Timeout", "over the limit of cpu time", None, "cpu"))
         return None, outcomes + [rest] * (len(copies) - len(outcomes)), set(lines or ())
 
-    def _job(self, codes: bytes) -> dict[str, Any]:
+    def _job(self, codes: bytes, skip: Iterable[str]) -> dict[str, Any]:
         suite = self.suite
         return {
             "codes": marshal.loads(codes),
@@ -388,8 +401,10 @@ class Together:
             "shared": not suite.modules,
             "seeded": bool(suite.bare),
             "main": suite.guarded,
-            "tests": suite.tests,
+            "tests": max(suite.runs, len(self.names or ())),
             "seconds": self.options["case_seconds"],
+            "wall": self.options["wall_seconds"],
+            "skip": sorted(skip),
         }
 
     def _outcome(self, report: Any) -> Outcome:

@@ -1,0 +1,130 @@
+"""Suites as people write them: what plain unittest and pytest say, the judge says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from rltf_env import sandbox
+from rltf_env.core import Problem, Sandbox, ScriptCase, Verdict
+
+REFERENCE = "def f(n):\n    return n + 1\n"
+TESTS = "from solution import f\n" + "".join(f"def test_{n}():\n    assert f({n}) == {n + 1}\n" for n in range(4))
+
+
+@pytest.fixture(scope="module")
+def judge() -> Iterator[Sandbox]:
+    with sandbox.load(workers=1, case_seconds=0.4, wall_seconds=0.8) as judge:
+        yield judge
+
+
+def _judged(judge: Sandbox, program: str, test: str, *solutions: str) -> Verdict:
+    return judge.run(program, Problem("suite", "s", [ScriptCase(test)], solutions=list(solutions)))
+
+
+def _share(verdict: Verdict) -> tuple[int, int]:
+    return sum(result.failure is None for result in verdict.results), len(verdict.results)
+
+
+@pytest.mark.parametrize(
+    ("late", "limit"),
+    [("import time\ndef f(n):\n    n == 2 and time.sleep(99)\n    return n + 1\n", "wall"),
+     ("def f(n):\n    while n == 2: pass\n    return n + 1\n", "cpu")],
+)  # fmt: skip
+@pytest.mark.parametrize("solutions", [[REFERENCE], []])
+def test_one_test_that_never_ends_costs_no_other_its_verdict(
+    judge: Sandbox, late: str, limit: str, solutions: list[str]
+) -> None:
+    verdict = _judged(judge, late, TESTS, *solutions)
+    assert _share(verdict) == (3, 4)
+    assert verdict.failure is not None
+    assert (verdict.failure.kind, verdict.failure.detail) == ("Timeout", limit)
+
+
+def test_late_sets_of_parameters_have_a_time_of_their_own_each_without_a_reference(
+    judge: Sandbox,
+) -> None:
+    test = (
+        "import pytest\nfrom solution import f\nROWS = [(n, n + 1) for n in range(4)]\n"
+        "@pytest.mark.parametrize('n,expected', ROWS)\ndef test_f(n, expected):\n"
+        "    assert f(n) == expected\n"
+    )
+    program = "def f(n):\n    while n > 1: pass\n    return n + 1\n"
+    assert _share(_judged(judge, program, test)) == (2, 4)
+
+
+@pytest.mark.parametrize("solutions", [[REFERENCE], []])
+def test_a_pytest_suite_may_take_the_program_from_its_own_namespace(judge: Sandbox, solutions: list[str]) -> None:
+    test = (
+        "import pytest\n@pytest.mark.parametrize('n,expected', [(1, 2), (2, 3)])\n"
+        "def test_f(n, expected):\n    assert f(n) == expected\n"
+    )
+    assert _share(_judged(judge, REFERENCE, test, *solutions)) == (2, 2)
+    assert _share(_judged(judge, "def f(n): return 2\n", test, *solutions)) == (1, 2)
+
+
+def test_a_test_may_live_on_what_the_program_imports(judge: Sandbox) -> None:
+    test = "def test_f():\n    assert f(4) == math.sqrt(4)\n"
+    program = "import math\ndef f(n):\n    return math.sqrt(n)\n"
+    for solutions in ([program], []):
+        assert _share(_judged(judge, program, test, *solutions)) == (1, 1)
+
+
+HONEST = {
+    "a container that the test fills on": (
+        "    def test_f(self):\n        rows = [[0 for _ in range(2)] for _ in range(2)]\n"
+        "        rows[0][0] = 5\n        self.assertEqual(f(2), rows)\n",
+        "def f(n):\n    return [[5, 0], [0, 0]]\n",
+    ),
+    "what setUp hands to the program": (
+        "    def setUp(self):\n        self.rows = ['ab', 'cd']\n        self.found = f(self.rows)\n"
+        "    def test_f(self):\n        self.assertEqual(self.found, self.rows)\n",
+        "def f(n):\n    return list(n)\n",
+    ),
+    "a counter": (
+        "    def test_f(self):\n        count = 0\n        for row in f(3):\n            if row == 'X':\n"
+        "                count += 1\n        self.assertEqual(0, count)\n",
+        "def f(n):\n    return 'abc'\n",
+    ),
+    "a subscript": (
+        "    def test_f(self):\n        rows = ['ab', 'cd']\n        self.assertEqual(f(3), rows[1])\n",
+        "def f(n):\n    return 'cd'\n",
+    ),
+    "a loop over nothing": (
+        "    def test_f(self):\n        for row in f(3):\n            self.assertEqual(row, 1)\n",
+        "def f(n):\n    return []\n",
+    ),
+    "a failure that is expected": (
+        "    def test_f(self):\n        self.assertEqual(f(3), 2)\n"
+        "    @unittest.expectedFailure\n    def test_g(self):\n        self.assertEqual(f(3), 1)\n",
+        "def f(n):\n    return 2\n",
+    ),
+    "an assertion behind the exception": (
+        "    def test_f(self):\n        with self.assertRaises(ValueError):\n            self.assertEqual(f(3), 1)\n",
+        "def f(n):\n    raise ValueError\n",
+    ),
+    "letters of a text": (
+        "    def test_f(self):\n        for text, count in ['ab', 'cd']:\n"
+        "            self.assertEqual(f(text), count)\n",
+        "def f(n):\n    return {'a': 'b', 'c': 'd'}.get(n, chr(ord(n) + 1))\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HONEST)
+def test_no_right_program_is_taken_for_a_cheat_where_no_reference_shows_what_a_copy_means(
+    judge: Sandbox, name: str
+) -> None:
+    body, program = HONEST[name]
+    test = f"import unittest\nfrom solution import f\nclass T(unittest.TestCase):\n{body}"
+    for _ in range(3):
+        passed, tests = _share(_judged(judge, program, test))
+        assert passed == tests > 0
+
+
+def test_an_object_that_equals_everything_is_found_out_without_a_reference(judge: Sandbox) -> None:
+    program = "class A:\n    def __eq__(self, other): return True\ndef f(n): return A()\n"
+    verdict = _judged(judge, program, TESTS)
+    assert verdict.failure is not None
+    assert verdict.failure.kind == "FooledTest"
