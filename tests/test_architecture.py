@@ -69,7 +69,7 @@ WALLS = {  # the longest name that fits a module rules it
         (*VOCABULARY, "rltf_env.joining", "rltf_env.sandbox"), ("numpy",)
     ),  # the caller's process
     "rltf_env.sandbox.referee": May(REFEREE),  # knows the answers
-    "rltf_env.sandbox.cage": May(CAGE, (), ("pytest",)),  # around and beside a program
+    "rltf_env.sandbox.cage": May(CAGE, (), ("pytest", "_pytest")),  # around and beside a program
     "rltf_env.sandbox.values": May(()),
     "rltf_env.sandbox.frames": May(()),
     "rltf_env.sandbox.messages": May(()),

@@ -44,6 +44,9 @@ class Spawner:
         """Holds the programs from now on to these limits."""
         self.options = {**self.options, **own._asdict()}
 
+    def warm(self, runner: str) -> None:
+        """Nothing: every case has an interpreter of its own."""
+
     def __call__(self, source: str, cases: bytes, count: int, isolated: bool = False, spare: int = 2) -> Any:
         """What became of a program: why it has no code, a report for each case, the lines that ran. See `launch.runner`.
 

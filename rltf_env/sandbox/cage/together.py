@@ -15,6 +15,7 @@ import os
 import signal
 import sys
 import time
+from importlib import import_module
 from types import FunctionType, ModuleType, TracebackType
 from typing import Any, NoReturn
 
@@ -48,16 +49,18 @@ def prepare(case: tuple[str, Any]) -> int:
     Returns `tests_in(case)`.
     """
     if wanted(case):
-        _import_runner(case[1]["runner"])
+        import_runner(case[1]["runner"])
     return tests_in(case)
 
 
-def _import_runner(runner: str) -> None:
+def import_runner(runner: str) -> None:
+    """Imports all that "unittest" or "pytest" need to run tests. Raises ImportError where that is not to be had."""
     if runner != "plain":
-        pass
+        import_module("unittest")
     if runner == "pytest":
         os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-        import pytest  # noqa: F401
+        for plugin in import_module("_pytest.config").default_plugins:
+            import_module(f"_pytest.{plugin}")
 
 
 def run_case(code: Any, job: dict[str, Any], seen: Any = None, frames: int = 0) -> NoReturn:

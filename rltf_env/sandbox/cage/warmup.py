@@ -8,6 +8,8 @@ on its instructions (`harness.rehearse`), and what is made from now on lies clos
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rltf_env.sandbox.cage import harmless
@@ -23,12 +25,19 @@ _kept: list[Any] = []
 
 def load() -> None:
     """Imports what programs use."""
-    hooks = os.register_at_fork
-    os.register_at_fork = lambda **hooks: None  # type: ignore[assignment]  # they would run at every fork
-    try:
+    with no_hooks():
         for name in MODULES.split():
             __import__(name)
         harmless.prepare("sys", "__future__", *MODULES.split())
+
+
+@contextmanager
+def no_hooks() -> Iterator[None]:
+    """Keeps modules that are imported meanwhile from registering what would run at every fork."""
+    hooks = os.register_at_fork
+    os.register_at_fork = lambda **hooks: None  # type: ignore[assignment]
+    try:
+        yield
     finally:
         os.register_at_fork = hooks
 

@@ -192,6 +192,7 @@ class Referee:
             if together is None:
                 results.append(next(apart))
                 continue
+            self.runner.warm(together.suite.runner)  # type: ignore[attr-defined]
             together.prove(self.runner)
             syntax, rows, lines = together.judge(source, self.runner)
             if syntax is not None:

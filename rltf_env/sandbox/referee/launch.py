@@ -98,6 +98,7 @@ class Forks:
         self._own = Limits.of(options)
         self.pipes: Any = None  # both are made when the cage is, so that it has nothing of them
         self.turns: Any = None
+        self._warmed = {"plain"}
 
     def use(self, own: Limits) -> None:
         """Holds the programs from now on to these limits."""
@@ -149,6 +150,13 @@ class Forks:
         if said:
             return unpack(said)[0][0], None, lines, False
         return None, (record, *self._files.output()), lines, talk.flooded
+
+    def warm(self, runner: str) -> None:
+        """Has what runs a kind of test suite ("unittest", "pytest") imported once, for all programs that follow."""
+        if runner not in self._warmed:
+            self._warmed.add(runner)
+            write_frame(self._to_cage, self._own.packed(0) + runner.encode())
+            self._record()
 
     def _request(self, source: str, compiled: Any, cases: bytes, count: int, isolated: bool, spare: int) -> None:
         request = marshal.dumps((source if self.options["trace"] else compiled or source, cases, isolated, spare))
