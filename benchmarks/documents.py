@@ -41,8 +41,10 @@ def record(name: str) -> dict[str, Any]:
 
 
 def pages() -> list[Path]:
-    """README.md and every page of docs/."""
-    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    """README.md and every page of docs/, without what the site's builder puts there."""
+    docs = ROOT / "docs"
+    built = (docs / "_build", docs / "project")
+    return [ROOT / "README.md", *sorted(p for p in docs.rglob("*.md") if not set(built) & set(p.parents))]
 
 
 def rewritten(text: str) -> str:
