@@ -1,7 +1,16 @@
 """Learning: policies, decoding and algorithms. Torch and transformers live here."""
 
+from __future__ import annotations
+
+import importlib
 import sys
 from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from agents._make import make
+
+__all__ = ["make"]
 
 _absent = [name for name in ("torch", "transformers", "rich", "tomli_w", "matplotlib") if find_spec(name) is None]
 if _absent:
@@ -37,3 +46,10 @@ class _Moved:
 
 
 sys.meta_path[:0] = [_Moved]  # the first to be asked: another copy that is installed may still have the old module
+
+
+def __getattr__(name: str) -> Any:
+    """`agents.make`, imported at first use, because importing torch takes seconds."""
+    if name == "make":
+        return importlib.import_module("agents._make").make
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -26,23 +26,57 @@ if TYPE_CHECKING:
         sources,
         testing,
         tokenizers,
+        wrappers,
+    )
+    from rltf_env.core import (
+        Attempt,
+        CallCase,
+        CaseResult,
+        Failure,
+        Feedback,
+        Judgement,
+        Limits,
+        Outcome,
+        Problem,
+        Program,
+        ScriptCase,
+        StdinCase,
+        Verdict,
     )
     from rltf_env.env import MissingDataWarning, UnitTestEnv
     from rltf_env.text import TextEnv
     from rltf_env.vector import UnitTestVectorEnv
+    from rltf_env.wrappers.action_mask import ActionMask
+    from rltf_env.wrappers.prefix_reward import PrefixReward
 
 __all__ = [
+    "ActionMask",
+    "Attempt",
+    "CallCase",
+    "CaseResult",
     "DataError",
+    "Failure",
+    "Feedback",
     "InvalidProblem",
+    "Judgement",
+    "Limits",
     "MissingData",
     "MissingDataWarning",
+    "Outcome",
+    "PrefixReward",
+    "Problem",
+    "Program",
     "RLTFError",
     "SandboxError",
+    "ScriptCase",
+    "StdinCase",
     "TextEnv",
     "UnitTestEnv",
     "UnitTestVectorEnv",
     "UnknownName",
     "UsageError",
+    "Verdict",
+    "__version__",
     "audit",
     "core",
     "datasets",
@@ -54,14 +88,37 @@ __all__ = [
     "sources",
     "testing",
     "tokenizers",
+    "wrappers",
 ]
 
 _CLASSES = {
+    **dict.fromkeys(
+        (
+            "Attempt",
+            "CallCase",
+            "CaseResult",
+            "Failure",
+            "Feedback",
+            "Judgement",
+            "Limits",
+            "Outcome",
+            "Problem",
+            "Program",
+            "ScriptCase",
+            "StdinCase",
+            "Verdict",
+        ),
+        "rltf_env.core",
+    ),
+    "ActionMask": "rltf_env.wrappers.action_mask",
     "MissingDataWarning": "rltf_env.base",
+    "PrefixReward": "rltf_env.wrappers.prefix_reward",
     "TextEnv": "rltf_env.text",
     "UnitTestEnv": "rltf_env.env",
     "UnitTestVectorEnv": "rltf_env.vector",
 }
+
+__version__ = "0.1.0"
 
 register()
 redirect(
@@ -91,4 +148,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import cached_property, partial
-from inspect import Parameter, signature
-from typing import Any
+from inspect import Parameter, Signature, signature
+from typing import Any, TypedDict
 
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
@@ -52,8 +52,35 @@ class MissingDataWarning(UserWarning):
     """The data that were asked for are not there; embedded problems are used in their place."""
 
 
+class Options(TypedDict, total=False):
+    """Arguments that every environment takes by name; `UnitTestEnv` says what they mean.
+
+    They are the parameters of `UnitTestEnvBase.__init__`, and a test compares both.
+    """
+
+    split: str | None
+    root: str | None
+    dataset_options: Mapping[str, Any] | None
+    source: str | Source | None
+    source_options: Mapping[str, Any] | None
+    reward: str | Reward
+    reward_options: Mapping[str, Any] | None
+    sandbox: str | Sandbox
+    sandbox_options: Mapping[str, Any] | None
+    tokenizer: str | Tokenizer
+    prompt_style: prompts.Style | None
+    max_prompt_tokens: int
+    max_program_tokens: int
+    on_long_prompt: str
+
+
 class UnitTestEnvBase:
     """Problems, tokenizer, reward and judge of an environment. The arguments are those of `UnitTestEnv`."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Shows all arguments to `help` and `inspect.signature`, those that a class hands on by name included."""
+        super().__init_subclass__(**options)
+        cls.__signature__ = Signature(_parameters(cls))  # type: ignore[attr-defined]
 
     def __init__(
         self,
@@ -307,16 +334,21 @@ def rendering(mode: str | None, modes: Sequence[str]) -> str | None:
     return mode
 
 
-def _arguments(kind: type) -> list[str]:
-    """The names of all arguments that an environment of this kind takes."""
+def _parameters(kind: type) -> list[Parameter]:
+    """All parameters of an environment of this kind: the dataset first, then its own, then what it hands on."""
     inits = [
         vars(base)["__init__"]
         for base in kind.__mro__
         if issubclass(base, UnitTestEnvBase) and "__init__" in vars(base)
     ]
-    named = (parameter for init in inits for parameter in signature(init).parameters.values())
-    names = [each.name for each in named if each.kind is not Parameter.VAR_KEYWORD and each.name != "self"]
-    return list(dict.fromkeys(names))
+    every = [parameter for init in inits for parameter in signature(init).parameters.values()]
+    named = {each.name: each for each in every if each.kind is not Parameter.VAR_KEYWORD and each.name != "self"}
+    return sorted(named.values(), key=lambda each: each.kind)
+
+
+def _arguments(kind: type) -> list[str]:
+    """The names of all arguments that an environment of this kind takes."""
+    return [each.name for each in _parameters(kind)]
 
 
 def positive(name: str, value: int) -> int:

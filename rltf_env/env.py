@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import gymnasium
 import numpy as np
@@ -19,7 +19,7 @@ from gymnasium.error import InvalidAction, ResetNeeded
 from gymnasium.spaces import Box, Dict, Discrete
 
 from rltf_env import _gym, state
-from rltf_env.base import MissingDataWarning, UnitTestEnvBase, rendering
+from rltf_env.base import MissingDataWarning, Options, UnitTestEnvBase, rendering
 from rltf_env.core import Attempt, IntArray, Judgement, Problem
 from rltf_env.view import ansi, screen
 
@@ -72,7 +72,11 @@ class UnitTestEnv(UnitTestEnvBase, gymnasium.Env[Any, Any]):  # pyright: ignore[
     metadata: dict[str, Any] = {"render_modes": list(RENDER_MODES), "render_fps": 10}  # noqa: RUF012 - Gymnasium's own form
 
     def __init__(
-        self, dataset: str | Sequence[Problem] = "procedural", *, render_mode: str | None = None, **options: Any
+        self,
+        dataset: str | Sequence[Problem] = "procedural",
+        *,
+        render_mode: str | None = None,
+        **options: Unpack[Options],
     ) -> None:
         super().__init__(dataset, **options)
         self.render_mode = rendering(render_mode, RENDER_MODES)

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Unpack
 
 import gymnasium
 import numpy as np
 from gymnasium.error import InvalidAction, ResetNeeded
 
 from rltf_env import _gym, prompts, state
-from rltf_env.base import UnitTestEnvBase, positive, rendering
+from rltf_env.base import Options, UnitTestEnvBase, positive, rendering
 from rltf_env.core import Attempt, CaseResult, Judgement, Outcome, Problem, Program, Verdict
 from rltf_env.spaces import Unicode, encodable
 from rltf_env.tokenizers import Bytes
@@ -55,7 +55,7 @@ class TextEnv(UnitTestEnvBase, gymnasium.Env[str, str]):  # pyright: ignore[repo
         *,
         max_turns: int = 1,
         render_mode: str | None = None,
-        **options: Any,
+        **options: Unpack[Options],
     ) -> None:
         super().__init__(dataset, **options)
         self.render_mode, self.max_turns = rendering(render_mode, RENDER_MODES), positive("max_turns", max_turns)

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,7 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from rltf_env.base import UnitTestEnvBase, positive, rendering
+from rltf_env.base import Options, UnitTestEnvBase, positive, rendering
 from rltf_env.core import Attempt, BoolArray, IntArray, Judgement, Problem, Program
 from rltf_env.env import Observation
 from rltf_env.errors import SandboxError, UnknownName, UsageError
@@ -101,7 +101,7 @@ class UnitTestVectorEnv(UnitTestEnvBase, VectorEnv[Any, Any, Any]):  # pyright: 
         copy: bool = True,
         max_episode_steps: int | None = None,
         render_mode: str | None = None,
-        **options: Any,
+        **options: Unpack[Options],
     ) -> None:
         if isinstance(autoreset_mode, str) and autoreset_mode not in MODES:
             raise UnknownName("autoreset mode", autoreset_mode, MODES)

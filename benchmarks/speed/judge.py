@@ -260,7 +260,7 @@ TITLES = {
 
 
 def summary(kept: dict[str, Any]) -> str:
-    """The README's table of a record, in Markdown: CPU ms and how many times ours that is; hostile programs that are paid."""
+    """The table of a record in docs, in Markdown: CPU ms and how many times ours that is; hostile programs that are paid."""
     rows = {
         name: {row["name"]: row for row in kept["sections"].get(name, ())} for name in ("humaneval", "stdin", "paid")
     }

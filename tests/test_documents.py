@@ -1,9 +1,10 @@
-"""README.md does what it says: every Python block runs, every command names something that is there, every path exists.
+"""README.md and docs/ do what they say: Python blocks run, commands name something that is there, links lead somewhere.
 
 Marks stand in HTML comments on the line before a block, where a reader of the page does not see them:
 
     <!-- needs: data -->    skipped where no real data are at hand (--data, RLTF_DATA)
     <!-- prints -->         a text block: what the Python block before it prints, to the letter
+    <!-- results: NAME -->  generated from a record, see `benchmarks.documents`
     <!-- tree -->           a text block: a name on each line, indented by two below its folder
 
 A Python block runs by itself, as a newcomer would paste it: own process, empty folder, warnings are errors. A bash block is
@@ -27,9 +28,15 @@ import pytest
 
 import rltf_env  # noqa: F401 (registers the ids)
 from agents.config import read
+from benchmarks import documents
+from rltf_env import cli
+from rltf_env.errors import UnknownName
 
 ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in documents.pages()}
+OTHERS = ("CONTRIBUTING.md", "PAPERS.md", "SECURITY.md", "CHANGELOG.md")
+ALL = {**PAGES, **{name: (ROOT / name).read_text(encoding="utf-8") for name in OTHERS}}
+README = PAGES["README.md"]
 FENCE = re.compile(
     r"(?:^<!-- (?P<mark>[a-z: ]+) -->\n)?^```(?P<language>\w*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL
 )
@@ -44,24 +51,34 @@ class Block:
     code: str
     mark: str = ""
     printed: str | None = None
+    page: str = "README.md"
 
 
-def blocks(text: str) -> list[Block]:
+def blocks(text: str, page: str = "README.md") -> list[Block]:
     found: list[Block] = []
     for match in FENCE.finditer(text):
         line = text.count("\n", 0, match.start("code"))
-        block = Block(line, match["language"], match["code"], match["mark"] or "")
+        block = Block(line, match["language"], match["code"], match["mark"] or "", page=page)
         if block.mark == "prints":
             before = found.pop()
-            found.append(Block(before.line, before.language, before.code, before.mark, block.code))
+            found.append(Block(before.line, before.language, before.code, before.mark, block.code, page))
         else:
             found.append(block)
     return found
 
 
 def of(language: str, mark: str | None = None) -> list[pytest.param]:
-    chosen = [b for b in blocks(README) if b.language == language and mark in (None, b.mark)]
-    return [pytest.param(block, id=f"line {block.line}") for block in chosen]
+    chosen = [b for b in every() if b.language == language and mark in (None, b.mark)]
+    return [pytest.param(block, id=f"{block.page}, line {block.line}") for block in chosen]
+
+
+def every() -> list[Block]:
+    return [block for page, text in PAGES.items() for block in blocks(plain(text), page)]
+
+
+def plain(text: str) -> str:
+    """A page without the directives for the site's builder, its lines numbered as before."""
+    return re.sub(r"^```\{[\w-]+\}$.*?^```$", lambda m: "\n" * m[0].count("\n"), text, flags=re.MULTILINE | re.DOTALL)
 
 
 def run(block: Block, folder: Path, data: str = "") -> None:
@@ -71,8 +88,10 @@ def run(block: Block, folder: Path, data: str = "") -> None:
         del environment["RLTF_DATA"]
     command = [sys.executable, "-W", "error", "-c", block.code]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=110)
-    assert done.returncode == 0, f"README.md, line {block.line}:\n{done.stderr}"
-    assert block.printed is None or done.stdout == block.printed, f"README.md, line {block.line} prints:\n{done.stdout}"
+    assert done.returncode == 0, f"{block.page}, line {block.line}:\n{done.stderr}"
+    assert block.printed is None or done.stdout == block.printed, (
+        f"{block.page}, line {block.line} prints:\n{done.stdout}"
+    )
 
 
 # ---------------------------------------------------------------------------------------------------------- commands
@@ -95,6 +114,9 @@ def check_command(line: str) -> None:
         assert not unknown, f"the Makefile has no target {unknown}: {line}"
     elif re.search(r"(^|/)python[0-9.]*$", words[0]) and words[1] == "-m":
         check_module(words[2], words[3:], line)
+    elif words[0] == "rltf":
+        assert len(words) > 1 and words[1] in (*cli.COMMANDS, "completion"), f"no such command: {line}"  # noqa: PT018
+        check_files(words[2:], line)
     elif words[0] == "pip":
         check_install(words[1:], line)
     else:
@@ -110,10 +132,13 @@ def check_module(module: str, arguments: list[str], line: str) -> None:
         spec = importlib.util.find_spec(f"{module}.__main__")
     starts = spec and spec.origin and 'if __name__ == "__main__":' in Path(spec.origin).read_text(encoding="utf-8")
     assert starts or module == "pytest", f"{module} does nothing when it is run: {line}"
+    return check_files(arguments, line)
+
+
+def check_files(arguments: list[str], line: str) -> None:
     for argument in arguments:
         if argument.endswith(".toml"):
             assert (ROOT / argument).is_file(), f"no file {argument}: {line}"
-    return None
 
 
 def check_install(arguments: list[str], line: str) -> None:
@@ -168,29 +193,70 @@ def test_toml_block_is_a_recipe(block: Block, tmp_path: Path) -> None:
     read(path)
 
 
-def test_readme_has_blocks_of_known_kinds_and_marks() -> None:
-    found = blocks(README)
-    assert {block.language for block in found} == set(LANGUAGES)
-    assert {block.mark for block in found} <= {"", "needs: data", "tree"}
-    assert README.count("```") == 2 * len(re.findall(FENCE, README)), "a fence that is not a block"
-    assert any(block.mark == "tree" for block in found)
+def test_pages_have_blocks_of_known_kinds_and_marks() -> None:
+    assert {block.language for block in every()} == set(LANGUAGES)
+    assert {block.mark for block in every()} <= {"", "needs: data", "tree"}
+    assert any(block.mark == "tree" for block in every())
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "PAPERS.md"])
-def test_links_and_paths_lead_somewhere(page: str) -> None:
-    text = (ROOT / page).read_text(encoding="utf-8")
-    links = [link.split("#")[0] for link in re.findall(r"\]\((?!https?://|#)([^)]+)\)", text)]
-    paths = re.findall(r"`((?:rltf_env|agents|benchmarks|tests)/(?!.*NAME)[\w./-]+)`", text)
-    assert links + paths, f"{page} names nothing"
-    gone = [path for path in links + paths if not (ROOT / path).exists()]
-    assert not gone, f"{page} names what is not there: {gone}"
+@pytest.mark.parametrize("page", PAGES)
+def test_every_fence_is_a_block(page: str) -> None:
+    text = plain(PAGES[page])
+    assert text.count("```") == 2 * len(re.findall(FENCE, text))
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "PAPERS.md"])
+def test_readme_has_at_most_200_lines() -> None:
+    assert len(README.splitlines()) <= 200
+
+
+def anchors(text: str) -> set[str]:
+    """The anchors of a page's headings, as GitHub and MyST make them."""
+    titles = re.findall(r"^#+ (.+)$", re.sub(FENCE, "", text), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
+
+
+def dead(page: Path, text: str) -> list[str]:
+    """Relative links of a page that lead to no file, or to no heading of it."""
+    gone = []
+    for link in re.findall(r"\]\((?!https?://)([^)]+)\)", re.sub(FENCE, "", text)):
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path) if path else page
+        inside = target.suffix == ".md" and target.is_file()
+        if not target.exists() or (anchor and not (inside and anchor in anchors(target.read_text(encoding="utf-8")))):
+            gone.append(link)
+    return gone
+
+
+@pytest.mark.parametrize("page", ALL)
+def test_links_lead_somewhere(page: str) -> None:
+    assert not dead(ROOT / page, ALL[page])
+
+
+@pytest.mark.parametrize("page", ALL)
+def test_paths_in_the_text_exist(page: str) -> None:
+    paths = re.findall(r"`((?:rltf_env|agents|benchmarks|tests)/(?!.*NAME)[\w./-]+)`", ALL[page])
+    assert not [path for path in paths if not (ROOT / path).exists()]
+
+
+@pytest.mark.parametrize("page", ALL)
 def test_ids_and_make_targets_in_the_text_are_known(page: str) -> None:
-    text = (ROOT / page).read_text(encoding="utf-8")
-    assert set(re.findall(r"RLTF-\w+-v\d+", text)) <= set(gymnasium.registry)
-    assert set(re.findall(r"`make ([a-z-]+)`", text)) <= make_targets()
+    assert set(re.findall(r"RLTF-\w+-v\d+", ALL[page])) <= set(gymnasium.registry)
+    assert set(re.findall(r"`make ([a-z-]+)`", ALL[page])) <= make_targets()
+
+
+def test_every_page_is_listed_and_readme_links_security() -> None:
+    listed = PAGES["docs/index.md"] + PAGES["docs/results/index.md"]
+    assert all(f"({Path(page).name})" in listed for page in PAGES if not page.endswith(("README.md", "index.md")))
+    assert "(SECURITY.md)" in README
+
+
+def test_generated_blocks_are_those_of_the_records() -> None:
+    assert not documents.stale(), "run: python -m benchmarks.documents"
+
+
+def test_every_record_and_every_generated_block_has_a_page() -> None:
+    used = {match["name"] for text in PAGES.values() for match in documents.MARK.finditer(text)}
+    assert used == set(documents.BLOCKS)
 
 
 # ------------------------------------------------------------------------------------------------------- the checker
@@ -250,3 +316,16 @@ def test_good_commands_pass_and_joined_lines_are_one() -> None:
 
 def test_tree_with_a_file_that_is_gone_is_refused() -> None:
     assert missing("rltf_env/  the environment\n  core.py  types\n  gone.py  nothing\ntests/\n") == ["rltf_env/gone.py"]
+
+
+def test_dead_links_and_anchors_are_found(tmp_path: Path) -> None:
+    (tmp_path / "there.md").write_text("# A title, really\n")
+    text = "[a](there.md) [b](gone.md) [c](there.md#a-title-really) [d](there.md#other) [e](https://x.org/y)"
+    assert dead(tmp_path / "page.md", text) == ["gone.md", "there.md#other"]
+
+
+def test_a_figure_changed_by_hand_is_found_and_an_unknown_block_refused() -> None:
+    page = PAGES["docs/results/demo.md"]
+    assert documents.rewritten(page.replace("48.0%", "58.0%")) == page
+    with pytest.raises(UnknownName, match="demo/seen"):
+        documents.rewritten("<!-- results: demo/seem -->\n<!-- end -->\n")

@@ -1,0 +1,145 @@
+"""The command `rltf`: one word for what `python -m` runs by module. A command's code is imported when it is asked for.
+
+`demo`, `train`, `evaluate`, `compare`, `leaderboard`, `report` and `audit` belong to `agents` and `benchmarks`, which are
+research code run from a checkout. The folder in which the command is called counts as one.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from rltf_env import __version__
+
+
+class Command(NamedTuple):
+    """A word, the module that does the work (its `main(arguments)`), and what it is for."""
+
+    module: str
+    help: str
+    first: tuple[str, ...] = ()  # words that go before the user's
+
+
+COMMANDS = {
+    "demo": Command("benchmarks.demo", "train a small model with test feedback; show what it gains"),
+    "train": Command("agents.train", "run a recipe: RECIPE [table.key=value ...]"),
+    "report": Command("agents.report", "one HTML page of a run: RUN"),
+    "evaluate": Command("benchmarks.evaluate", "measure a model on a suite: SUITE --agent AGENT"),
+    "compare": Command("benchmarks.compare", "is record A better than B: A B"),
+    "leaderboard": Command("benchmarks.leaderboard", "rank the records of a folder: FOLDER"),
+    "audit": Command("benchmarks.studies.audit", "what the tests of a dataset let pass: DATASET"),
+    "play": Command("rltf_env.play", "write programs yourself, or watch a policy: [ID]"),
+    "doctor": Command("rltf_env.doctor", "what the judge is worth on this machine"),
+    "check": Command("rltf_env.datasets.__main__", "find problems whose references fail: DATASET", ("check",)),
+}
+SHELLS = {
+    "bash": """_rltf() {{
+    COMPREPLY=()
+    if [ "$COMP_CWORD" -eq 1 ]; then
+        COMPREPLY=($(compgen -W "{words}" -- "${{COMP_WORDS[1]}}"))
+    fi
+}}
+complete -o default -F _rltf rltf
+""",
+    "zsh": """#compdef rltf
+_rltf() {{
+    if (( CURRENT == 2 )); then
+        compadd -- {words}
+    else
+        _files
+    fi
+}}
+compdef _rltf rltf
+""",
+}
+
+
+def usage() -> str:
+    """What `rltf --help` prints: it fits a screen of 80 columns and 24 lines."""
+    lines = [f"  {name:<12} {command.help}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: rltf COMMAND [...]    (rltf COMMAND --help: what a command takes)",
+            "",
+            *lines,
+            f"  {'completion':<12} print a completion script: bash or zsh",
+            "",
+            "  --version    the version of the package",
+            "",
+        ]
+    )
+
+
+def completion(shell: str) -> str:
+    """A completion script: `eval "$(rltf completion bash)"`.
+
+    Raises:
+        KeyError: a shell other than "bash" and "zsh".
+    """
+    return SHELLS[shell].format(words=" ".join([*COMMANDS, "completion", "--help", "--version"]))
+
+
+def absent(module: str) -> str:
+    """Why a module of the research code cannot be used, in one sentence; "" if it can.
+
+    Another project's package of that name is recognised by what it lacks, and none of its code runs.
+    """
+    package, _, below = module.partition(".")
+    spec = importlib.util.find_spec(package)
+    places = list(spec.submodule_search_locations or ()) if spec else []
+    path = os.path.join(*below.split(".")) + ".py"
+    if any(os.path.isfile(os.path.join(place, path)) for place in places):
+        return ""
+    remedy = "Run rltf in a checkout of rltf, or put one on PYTHONPATH."
+    if spec is None:
+        return f"Expected the package {package!r} of rltf, got none. {remedy}"
+    place = spec.origin or next(iter(places), "?")
+    return f"Expected the package {package!r} of rltf, got another one of that name, {place}. {remedy}"
+
+
+def run(name: str, arguments: Sequence[str]) -> int:
+    """Runs one command. Returns the exit status: 2 where its package is not there."""
+    command = COMMANDS[name]
+    package = command.module.partition(".")[0]
+    if package != "rltf_env":
+        if os.getcwd() not in sys.path:  # as `python -m` does: a checkout goes before what is installed
+            sys.path.insert(0, os.getcwd())
+        if complaint := absent(command.module):
+            sys.stderr.write(f"rltf {name}: {complaint}\n")
+            return 2
+    return importlib.import_module(command.module).main([*command.first, *arguments])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command. Returns the exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in ("-h", "--help"):
+        print(usage(), end="")
+        return 0
+    if words[0] == "--version":
+        print(f"rltf {__version__}")
+        return 0
+    if words[0] == "completion":
+        return _completion(words[1:])
+    if words[0] not in COMMANDS:
+        from rltf_env.errors import UnknownName
+
+        sys.stderr.write(f"rltf: {UnknownName('command', words[0], COMMANDS)}\n")
+        return 2
+    return run(words[0], words[1:])
+
+
+def _completion(words: Sequence[str]) -> int:
+    if len(words) != 1 or words[0] not in SHELLS:
+        sys.stderr.write(f"rltf completion: expected bash or zsh, got {' '.join(words) or 'nothing'}.\n")
+        return 2
+    print(completion(words[0]), end="")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

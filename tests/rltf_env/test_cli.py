@@ -1,0 +1,94 @@
+"""The command `rltf`: a screen of help, quick, and one sentence where the research code is not there."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rltf_env import __version__, cli
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_help_fits_a_screen_and_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 80
+    assert all(any(line.startswith(f"  {name} ") for line in lines) for name in (*cli.COMMANDS, "completion"))
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_command_has_a_main_that_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert callable(importlib.import_module(cli.COMMANDS[name].module).main)
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([name, "--help"])
+    assert stopped.value.code == 0
+    assert "usage:" in capsys.readouterr().out
+
+
+def test_help_imports_no_command() -> None:
+    code = "import sys; from rltf_env import cli; cli.main(['--help']); heavy = {'torch', 'rich', 'rltf_env.play', 'agents'}"
+    subprocess.run(
+        [sys.executable, "-c", f"{code}; assert not heavy & set(sys.modules)"], check=True, stdout=subprocess.DEVNULL
+    )
+
+
+def test_an_unknown_command_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["trian"]) == 2
+    assert "Did you mean 'train'?" in capsys.readouterr().err
+
+
+def test_the_version_is_the_package_s(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"rltf {__version__}\n"
+    assert f'version = "{__version__}"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that is the whole path for packages, and the current folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    monkeypatch.setattr(sys, "meta_path", [each for each in sys.meta_path if "editable" not in str(each)])
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("agents", "benchmarks")]:
+        monkeypatch.delitem(sys.modules, name)
+    return tmp_path
+
+
+def test_without_a_checkout_one_sentence_says_so(only: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["train", "recipe.toml"]) == 2
+    assert capsys.readouterr().err == (
+        "rltf train: Expected the package 'agents' of rltf, got none. "
+        "Run rltf in a checkout of rltf, or put one on PYTHONPATH.\n"
+    )
+
+
+def test_a_foreign_package_is_named_and_not_run(only: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (only / "agents").mkdir()
+    (only / "agents" / "__init__.py").write_text("raise SystemExit('run')")
+    assert cli.main(["train", "recipe.toml"]) == 2
+    assert str(only / "agents" / "__init__.py") in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("shell", cli.SHELLS)
+def test_completion_has_every_command(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["completion", shell]) == 0
+    assert " ".join(cli.COMMANDS) in capsys.readouterr().out
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
+def test_bash_completes_the_first_word() -> None:
+    script = cli.completion("bash") + '\nCOMP_WORDS=(rltf le); COMP_CWORD=1; _rltf; echo "${COMPREPLY[@]}"'
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "leaderboard\n"
+
+
+def test_completion_for_another_shell_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["completion", "fish"]) == 2
+    assert "expected bash or zsh, got fish" in capsys.readouterr().err
