@@ -21,6 +21,7 @@ from rich.markup import escape as markup
 
 from agents.running._svg import Curve, chart
 from agents.running.folder import EVALUATIONS, METRICS, SAMPLES, records, write_text
+from agents.running.intervals import interval
 from agents.running.journal import Shown
 from rltf_env.errors import DataError, MissingData, RLTFError
 from rltf_env.view import ansi
@@ -51,7 +52,6 @@ CHARTS: tuple[tuple[str, tuple[str, ...], bool], ...] = (
 )
 COLOURS = {"outcome/passed": 2, "outcome/wrong_answer": 1, "outcome/runtime_error": 3, "outcome/syntax_error": 4}
 PROGRAMS = 60  # that are shown: the newest, and the first few
-Z = 1.96  # half-width of a 95 % interval in standard errors
 WARM, COLD = "var(--good)", "var(--bad)"
 
 STYLE = """
@@ -137,7 +137,7 @@ def _evaluations(evaluations: Mapping[str, Any]) -> str:
     steps = sorted(evaluations, key=int)
     rows = "".join(_evaluation(step, evaluations[step]) for step in steps)
     found = [evaluations[step] for step in steps]
-    curve = Curve("pass@1", [int(s) for s in steps], [e["pass@1"] for e in found], [_half(e) or 0.0 for e in found])
+    curve = Curve("pass@1", [int(s) for s in steps], [e["pass@1"] for e in found], [_half(e) for e in found])
     table = (
         "<table><tr><th>update</th><th>pass@1</th><th>95 % interval</th><th>cases passed</th><th>problems</th>"
         f"<th>programs each</th></tr>{rows}</table>"
@@ -148,17 +148,16 @@ def _evaluations(evaluations: Mapping[str, Any]) -> str:
 
 
 def _evaluation(step: str, e: Mapping[str, Any]) -> str:
-    half = _half(e)
-    ends = () if half is None else (max(0.0, e["pass@1"] - half), min(1.0, e["pass@1"] + half))
-    interval = " to ".join(f"{end:.1%}" for end in ends) or "one problem"
-    cells = (step, f"{e['pass@1']:.1%}", interval, f"{e['pass_ratio']:.1%}", e["problems"], e["samples"])
+    ends = interval(e["pass@1"], e["standard_error"], e["problems"]) or ()
+    shown = " to ".join(f"{end:.1%}" for end in ends) or "one problem"
+    cells = (step, f"{e['pass@1']:.1%}", shown, f"{e['pass_ratio']:.1%}", e["problems"], e["samples"])
     return f"<tr>{''.join(f'<td>{escape(str(cell))}</td>' for cell in cells)}</tr>"
 
 
-def _half(e: Mapping[str, Any]) -> float | None:
-    """Half the width of a 95 % interval; None for one problem, of which older runs say NaN."""
-    error = e["standard_error"]
-    return None if error is None or math.isnan(error) else Z * error
+def _half(e: Mapping[str, Any]) -> float:
+    """The longer arm of the 95 % interval; 0 for one problem."""
+    ends = interval(e["pass@1"], e["standard_error"], e["problems"])
+    return max(e["pass@1"] - ends[0], ends[1] - e["pass@1"]) if ends else 0.0
 
 
 def _curves(lines: Lines) -> str:

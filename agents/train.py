@@ -2,7 +2,8 @@
 
 The run folder (`[run] out`, default `runs/<name>`) receives `recipe.toml` (resolved), what `agents.running.folder` lists,
 `checkpoints/`, `policy/` (a plain transformers folder) and `summary.json`. The same command continues a run that was cut
-off, from its last checkpoint, to the same numbers as if it had not been. `python -m agents.report RUN` makes a page of it.
+off, from its last checkpoint, to the same numbers as if it had not been.
+Ctrl-C ends a run after its running update, with a checkpoint. `python -m agents.report RUN` makes a page of it.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from agents.running import folder as run_folder
 from agents.running.folder import Folder
 from agents.running.journal import UpdateLog
 from agents.running.panel import Screen
+from agents.running.stopping import Request, Stopped, requested
 from rltf_env import datasets, sources
 from rltf_env.core import Problem
 from rltf_env.env import UnitTestEnv
@@ -77,7 +79,8 @@ def train(recipe: Recipe, console: Console | None = None) -> dict[str, Any]:
         tracked = stack.enter_context(trackers.opened(run.trackers, out, run.name, recipe.to_dict(), done))
         folder = stack.enter_context(run_folder.opened(out, done, tracked))
         screen = stack.enter_context(Screen(console, run.name, run.updates, done, run.log_every))
-        _loop(recipe, agent, measure, folder, done, evaluations, screen)
+        with requested() as stop:
+            _loop(recipe, agent, measure, folder, done, evaluations, screen, stop)
         summary = _summary(recipe, env, evaluations)
         save_policy(policy, out / "policy")
         run_folder.write_text(out / "summary.json", run_folder.to_json(summary, indent=1))
@@ -99,18 +102,31 @@ def _loop(
     done: int,
     evaluations: dict[str, Any],
     screen: Screen,
+    stop: Request,
 ) -> None:
     run = recipe.run
 
+    def due(step: int) -> bool:
+        return bool(step) and ((bool(run.eval_every) and step % run.eval_every == 0) or step == run.updates)
+
+    def save(step: int) -> None:
+        folder.flush()
+        state = {"digest": recipe.digest, "step": step, "evaluations": evaluations, "agent": agent.state_dict()}
+        state["source"] = sources.state_of(measure.env.source)
+        checkpoint.save(folder.out / "checkpoints", step, state)
+
     def look(step: int) -> None:
         if str(step) not in evaluations:
-            result = measure(screen.bars)
+            with stop.at_once():
+                result = measure(screen.bars)
             evaluations[str(step)] = result.to_dict()
             folder.evaluated(step, evaluations)
             screen.evaluated(step, result)
 
     if run.eval_every and run.eval_first and done == 0:
         look(0)
+    if due(done):  # the run was stopped before it had been measured here
+        look(done)
     for step in range(done + 1, run.updates + 1):
         began = time.perf_counter()
         metrics = agent.update()
@@ -121,14 +137,15 @@ def _loop(
         if journal.programs and folder.wants_programs(step, run.samples_every, run.updates):
             folder.sampled(step, journal.programs)
             screen.programs(step, journal.programs)
-        last = step == run.updates
-        if (run.eval_every and step % run.eval_every == 0) or last:
-            look(step)
-        if (run.checkpoint_every and step % run.checkpoint_every == 0) or last:
-            folder.flush()
-            state = {"digest": recipe.digest, "step": step, "evaluations": evaluations, "agent": agent.state_dict()}
-            state["source"] = sources.state_of(measure.env.source)
-            checkpoint.save(folder.out / "checkpoints", step, state)
+        try:
+            if due(step) and not stop.asked:
+                look(step)
+        except KeyboardInterrupt:
+            stop.asked = True
+        if (run.checkpoint_every and step % run.checkpoint_every == 0) or step == run.updates or stop.asked:
+            save(step)
+        if stop.asked:
+            raise Stopped(step, run.updates)
     if not run.updates:
         look(0)
 
@@ -233,6 +250,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     quiet_libraries()
     try:
         train(read(options.recipe, options.overrides), Console())
+    except KeyboardInterrupt as stopped:
+        words = str(stopped) or "Stopped. The same command goes on from the last checkpoint, if there is one."
+        Console(stderr=True).print(words, highlight=False)
+        return 130
     except RLTFError as error:
         Console(stderr=True).print(f"[red]{type(error).__name__}:[/] {escape(str(error))}", highlight=False)
         return 2

@@ -327,10 +327,14 @@ class UnitTestEnvBase:
         return self.__dict__ | {"_lease": None}  # a copy opens its own when it needs one
 
 
+class UnknownRenderMode(UnknownName, TypeError):
+    """No such render mode. Stable-Baselines3 asks each id for `rgb_array` and goes on without after a TypeError only."""
+
+
 def rendering(mode: str | None, modes: Sequence[str]) -> str | None:
-    """`mode`; UnknownName unless it is None or one of `modes`."""
+    """`mode`; UnknownRenderMode unless it is None or one of `modes`."""
     if mode is not None and mode not in modes:
-        raise UnknownName("render mode", mode, modes)
+        raise UnknownRenderMode("render mode", mode, modes)
     return mode
 
 

@@ -22,6 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from agents.running.intervals import interval
 from agents.running.journal import Shown
 from rltf_env.core import Outcome
 from rltf_env.view import ansi
@@ -101,7 +102,8 @@ class Screen:
 
     def evaluated(self, step: int, result: Score) -> None:
         """Says how good the policy is."""
-        spread = f" +- {result.standard_error:.1%} (s.e.)" if len(result.problems) > 1 else ""
+        ends = interval(result.pass_at_1, result.standard_error, len(result.problems))
+        spread = f" ({ends[0]:.1%} to {ends[1]:.1%})" if ends else ""
         score = f"pass@1 {result.pass_at_1:.1%}{spread}"
         self.console.print(f"{escape(self.name)}: {score} after {step} updates")
 

@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any
 
 from rltf_env.errors import UnknownName, UsageError
@@ -305,6 +305,50 @@ class _Fill(ast.NodeTransformer):
 def step(name: str, chosen: tuple[int | str, ...]) -> Step:
     """The step of op `name` with the constants `chosen`. There are a few hundred in all, so they are kept."""
     return Step(OPS[name], chosen)
+
+
+@cache
+def steps_of(name: str) -> tuple[Step, ...]:
+    """The steps of op `name`, one for each choice of its constants."""
+    return tuple(step(name, chosen) for chosen in product(*OPS[name].choices.values()))
+
+
+def belongs(steps: Sequence[Step], split: str) -> bool:
+    """True if a problem of these steps belongs to `split`, and no reference of train is its own.
+
+    Other words may stand for the same code: "count the words" and "count the numbers" are both
+    `len(x)`. Whoever has learnt train's reference by heart would pass, so evaluation leaves it out.
+    """
+    return split_of_steps(steps) == split and (split == "train" or not _written_in_train(steps))
+
+
+def _written_in_train(steps: Sequence[Step]) -> bool:
+    """True if steps of train have this reference, letter for letter."""
+    return any(
+        all(after.op.name in followers(before.op.name) for before, after in pairwise(others))
+        and split_of_steps(others) == "train"
+        for others in product(*(_same_code()[print_program([one])] for one in steps))
+    )
+
+
+@cache
+def _same_code() -> dict[str, list[Step]]:
+    """The steps of all ops by the program that each is alone."""
+    found: dict[str, list[Step]] = {}
+    for one in (one for name in OPS for one in steps_of(name)):
+        found.setdefault(print_program([one]), []).append(one)
+    return found
+
+
+@cache
+def compositions(split: str, depth: int) -> tuple[tuple[Step, ...], ...]:
+    """Every sequence of `depth` steps that `split` has, with all constants. Meant for depths 1 and 2.
+
+    A few have no inputs that make a problem: see `procedural._degenerate`.
+    """
+    wanted = "train" if split == "seen" else split
+    drawn = (product(*map(steps_of, names)) for names in signatures(depth) if split_of(names) == wanted)
+    return tuple(steps for many in drawn for steps in many if belongs(steps, split))
 
 
 def print_program(steps: Sequence[Step]) -> str:

@@ -32,6 +32,9 @@ A longer signature is as held out as its most held-out pair of neighbours, so tr
 
 The split "seen" has train's signatures with constants that train never puts side by side (10 % of the pairs that have any, by a
 hash): "seen" says whether a policy learned, "test" whether it learned to compose.
+
+No reference outside train is, letter for letter, one of train's: `len(x)` counts words as well as numbers, so where one of the
+two is in train, the other is left out of what evaluates.
 """
 
 from __future__ import annotations
@@ -40,7 +43,7 @@ import copy
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import chain, combinations, count, islice, repeat
 from typing import Any
 
 import numpy as np
@@ -57,13 +60,14 @@ from rltf_env.datasets._procedural_ops import (
     STRS,
     Signature,
     Step,
+    belongs,
     check_depth,
+    compositions,
     followers,
     print_program,
     runnable,
     signatures,
     split_of,
-    split_of_steps,
     step,
 )
 from rltf_env.errors import UnknownName, UsageError
@@ -72,7 +76,10 @@ __all__ = ["DEEPEST", "OPS", "SPLITS", "draw", "find", "load", "signatures", "so
 
 EXAMPLES, CASES, EDGES = 2, 6, 2  # public examples, hidden cases, and how many of these are edge inputs at most
 LARGEST, LONGEST_LIST, LONGEST_STR = 9999, 20, 40  # bounds on |int| and on lengths, for every value on the way
-PATIENCE = 20  # draws without a new statement after which `load` takes a known one again
+PATIENCE = 20  # draws without a new statement after which `load` goes through the list of what there is
+LISTED = 2  # the greatest depth whose compositions are few enough for a list
+BY_COMPOSITION = 2**48  # numbers from here on name a place in that list; no draw gives one
+TRIES = 60  # for inputs that make a composition of the list a problem
 _ID = re.compile(rf"procedural/({'|'.join(SPLITS)})/([1-{DEEPEST}])/(0|[1-9][0-9]{{0,17}})")
 
 
@@ -89,8 +96,8 @@ def load(
 ) -> Problems:
     """`size` problems of a split: the same for the same arguments, and a larger `size` only adds to the end.
 
-    Statements differ while there are enough of them: once 20 draws of a depth bring no new one (there are 163 of
-    depth 1), known ones come again with other cases.
+    No two have the same statement. A depth whose statements have run out (there are 163 of depth 1)
+    leaves its turns to the others. When all have, these are all there are, and `.skipped` says how many.
 
     Args:
         split: "train", "validation", "test" or "seen".
@@ -105,26 +112,51 @@ def load(
     if size < 1:
         raise UsageError(f"Expected size >= 1, got {size}.")
     rng = np.random.default_rng(seed)
-    chosen: dict[str, Problem] = {}
     seen: set[str] = set()
-    patience = dict.fromkeys(depths, PATIENCE)
-    while len(chosen) < size:
-        depth = depths[len(chosen) % len(depths)]
-        problem = _unseen(rng, split, depth, seen, patience)
-        seen.add(problem.statement)
-        chosen.setdefault(problem.id, problem)
-    return Problems(chosen.values())
+    fresh = {depth: _fresh(rng, split, depth, seen) for depth in depths}
+    chosen = list(islice(_in_turn([fresh[depth] for depth in depths]), size))
+    return Problems(chosen, () if len(chosen) == size else [_all_there_are(split, fresh, size, len(chosen))])
 
 
-def _unseen(rng: np.random.Generator, split: str, depth: int, seen: set[str], patience: dict[int, int]) -> Problem:
-    """A problem with a new statement; when `patience` runs out, any, and from then on without looking."""
-    problem = draw(rng, split, depth)
-    for _ in range(patience[depth]):
+def _all_there_are(split: str, depths: Iterable[int], size: int, count: int) -> tuple[str, str]:
+    where = f"procedural/{split}, depth {' and '.join(map(str, depths))}"
+    return where, f"{count} different statements exist and {size} were asked for; these are all"
+
+
+def _in_turn(sources: Sequence[Iterator[Problem]]) -> Iterator[Problem]:
+    """One of each in turn; what has ended is passed over."""
+    open_ones = list(sources)
+    while open_ones:
+        for one in list(open_ones):
+            problem = next(one, None)
+            if problem is None:
+                open_ones = [other for other in open_ones if other is not one]
+            else:
+                yield problem
+
+
+def _fresh(rng: np.random.Generator, split: str, depth: int, seen: set[str]) -> Iterator[Problem]:
+    """Problems whose statements are not in `seen`, which gets them; it ends when there are no more."""
+    for problem in chain(_drawn(rng, split, depth, seen), _listed(rng, split, depth)):
         if problem.statement not in seen:
-            return problem
+            seen.add(problem.statement)
+            yield problem
+
+
+def _drawn(rng: np.random.Generator, split: str, depth: int, seen: set[str]) -> Iterator[Problem]:
+    """Draws, until too many in a row bring nothing new."""
+    patience = 0
+    while patience < (PATIENCE if depth <= LISTED else 50 * PATIENCE):
         problem = draw(rng, split, depth)
-    patience[depth] = 0
-    return problem
+        patience = patience + 1 if problem.statement in seen else 0
+        yield problem
+
+
+def _listed(rng: np.random.Generator, split: str, depth: int) -> Iterator[Problem]:
+    """Each composition in its turn, in random order. Nothing where there are too many to list."""
+    if depth <= LISTED:
+        for i in rng.permutation(len(compositions(split, depth))).tolist():
+            yield _problem(split, depth, BY_COMPOSITION + i)
 
 
 def draw(rng: np.random.Generator, split: str = "train", depth: int = 2) -> Problem:
@@ -220,13 +252,27 @@ class _Stream:
 def _problem(split: str, depth: int, number: int) -> Problem:
     stream = _Stream(SPLITS.index(split), depth, number)
     id = f"procedural/{split}/{depth}/{number}"
-    while True:
-        steps = [_draw_step(stream, name) for name in _draw_signature(stream, split, depth)]
-        if split_of_steps(steps) != split:
-            continue
+    listed = depth <= LISTED and number >= BY_COMPOSITION
+    candidates = _from_list(split, depth, number) if listed else _at_random(stream, split, depth)
+    for steps in candidates:
         inputs = _draw_inputs(stream, steps)
         if inputs is not None and not _degenerate(steps, inputs[EXAMPLES:]):
             return _written(id, steps, inputs)
+    raise AssertionError(f"no composition of {split}, depth {depth}, suits any inputs")
+
+
+def _at_random(stream: _Stream, split: str, depth: int) -> Iterator[Sequence[Step]]:
+    while True:
+        steps = [_draw_step(stream, name) for name in _draw_signature(stream, split, depth)]
+        if belongs(steps, split):
+            yield steps
+
+
+def _from_list(split: str, depth: int, number: int) -> Iterator[Sequence[Step]]:
+    """The composition that the number names, some times over, then the ones after it: a few suit no inputs."""
+    known = compositions(split, depth)
+    for i in count(number - BY_COMPOSITION):
+        yield from repeat(known[i % len(known)], TRIES)
 
 
 def _draw_signature(stream: _Stream, split: str, depth: int) -> Signature:

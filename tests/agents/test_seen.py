@@ -370,8 +370,8 @@ def test_every_metric_has_a_curve_and_evaluations_have_intervals(read_page: tupl
     reader, page = read_page
     for title in ("Reward", "Outcomes", "Reinforcement loss", "something_new", "pass@1 (95 % over problems)"):
         assert f"<figcaption>{title}</figcaption>" in page
-    assert "30.4% to 69.6%" in page  # 0.5 +- 1.96 * 0.1
-    assert "75.4% to 100.0%" in page
+    assert "31.8% to 68.2%" in page  # Wilson: 0.5 with a standard error of 0.1 is worth 25 results
+    assert "50.0% to 99.7%" in page
     assert reader.tags.count("polyline") == 6
 
 

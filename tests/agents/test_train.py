@@ -24,6 +24,7 @@ from agents.config import Recipe, finished, read
 from agents.policies import causal
 from agents.running import checkpoint
 from agents.running import folder as folders
+from agents.running.panel import Screen
 from rltf_env import datasets
 from rltf_env.core import Problem
 from rltf_env.errors import DataError, MissingData, UnknownName, UsageError
@@ -267,6 +268,60 @@ def test_a_killed_run_continues_to_the_same_end(recipe: MakeRecipe, tmp_path: Pa
     assert not [p for p in out.rglob("*") if p.name.endswith(".tmp")]
 
 
+def press_ctrl_c_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    shown = Screen.update
+
+    def update(screen: Screen, line: Mapping[str, float]) -> None:
+        shown(screen, line)
+        if line["step"] == step:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Screen, "update", update)
+
+
+@pytest.mark.parametrize("step", [3, 4])  # 4 would be measured as well
+def test_ctrl_c_ends_after_the_running_update_and_loses_nothing(
+    recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    train.train(recipe("rltf", "whole"))
+    with monkeypatch.context() as patch:
+        press_ctrl_c_at(patch, step)
+        with pytest.raises(KeyboardInterrupt, match=f"after update {step} of 8; .* same command goes on"):
+            train.train(recipe("rltf", "stopped", "run.checkpoint_every=0"))
+    assert [line["step"] for line in lines(tmp_path / "stopped")] == list(range(1, step + 1))
+    assert not (tmp_path / "stopped" / "summary.json").exists()
+    train.train(recipe("rltf", "stopped", "run.checkpoint_every=0"))
+    assert_same_run(tmp_path / "whole", tmp_path / "stopped")
+    summaries = [json.loads((tmp_path / out / "summary.json").read_text()) for out in ("whole", "stopped")]
+    assert summaries[0]["evaluations"] == summaries[1]["evaluations"]
+
+
+def test_ctrl_c_while_it_measures_keeps_the_update_and_measures_again(
+    recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train.train(recipe("supervised", "whole"))
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "evaluate", lambda *_, **__: os.kill(os.getpid(), signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt, match="after update 4 of 8"):
+            train.train(recipe("supervised", "stopped", "run.eval_first=false"))
+    train.train(recipe("supervised", "stopped", "run.eval_first=false"))
+    assert list(json.loads((tmp_path / "stopped" / "summary.json").read_text())["evaluations"]) == ["4", "8"]
+    assert lines(tmp_path / "whole") == lines(tmp_path / "stopped")
+
+
+@pytest.mark.timeout(180)
+def test_ctrl_c_at_the_command_is_one_line(recipe: MakeRecipe, tmp_path: Path) -> None:
+    process = start(recipe("supervised", "run", "run.updates=100000", "run.eval_every=0"), tmp_path)
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    wait_for(lambda: metrics.exists() and metrics.read_bytes().count(b"\n") >= 2, process)
+    process.send_signal(signal.SIGINT)
+    complaint = process.communicate(timeout=60)[1].decode()
+    assert process.returncode == 130
+    assert "Traceback" not in complaint
+    assert " ".join(complaint.split()).startswith("Stopped after update")
+    assert checkpoint.latest(tmp_path / "run" / "checkpoints")
+
+
 @pytest.mark.timeout(180)
 def test_an_interrupted_run_leaves_no_worker_behind(recipe: MakeRecipe, tmp_path: Path) -> None:
     made = recipe("rltf", "run", "run.updates=100000", "run.eval_every=0", "env.sandbox=auto")
@@ -376,6 +431,7 @@ HOLDER = """
 import subprocess, sys
 from pathlib import Path
 from agents.running import folder as folders
+from agents.running.panel import Screen
 with folders.exclusive(Path(sys.argv[1])):
     child = [sys.executable, "-c", "import time; time.sleep(600)"]
     print(subprocess.Popen(child, stdout=subprocess.DEVNULL, close_fds=False).pid, flush=True)

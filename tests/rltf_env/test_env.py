@@ -553,6 +553,12 @@ def test_frames_follow_the_episode(make: Any) -> None:
     assert "cases passed" not in env.render()
 
 
+def test_a_mode_that_there_is_not_is_an_error_that_trainers_who_probe_for_it_catch(make: Any) -> None:
+    for kind in (TypeError, UnknownName):
+        with pytest.raises(kind, match="Known: ansi, human"):
+            make(render_mode="rgb_array")
+
+
 def test_rendering_needs_a_mode(make: Any) -> None:
     env = make()
     env.reset()

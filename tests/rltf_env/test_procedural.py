@@ -21,6 +21,7 @@ from rltf_env import datasets
 from rltf_env.core import CallCase, Problem, Source
 from rltf_env.datasets import _procedural_ops as ops
 from rltf_env.datasets import procedural
+from rltf_env.datasets._procedural_ops import belongs, compositions, print_program, split_of_steps, step
 from rltf_env.errors import UnknownName, UsageError
 
 SIGNED = ("train", "validation", "test")  # what a signature decides
@@ -460,13 +461,44 @@ def test_load_gives_depths_in_turn_and_more_only_adds():
     assert problems.skipped == ()
 
 
-def test_statements_repeat_only_when_new_ones_run_out():
-    test = procedural.load("test", size=400)
-    assert len({p.statement for p in test}) == 400
-    single = procedural.load("train", size=400, depths=[1])
-    assert len({p.id for p in single}) == 400
-    assert len({p.statement for p in single[:100]}) == 100
-    assert len({p.statement for p in single}) <= 163
+@pytest.mark.parametrize(("split", "depth", "least"), [("train", 1, 163), ("seen", 2, 460), ("test", 2, 1300)])
+def test_load_finds_every_statement_there_is_and_says_how_many(split, depth, least):
+    problems = procedural.load(split, size=5000 if split == "test" else 1000, depths=[depth])
+    assert least <= len(problems) <= len(compositions(split, depth))
+    assert len({p.statement for p in problems}) == len({p.id for p in problems}) == len(problems)
+    assert f"{len(problems)} different statements exist" in problems.skipped[0][1]
+    rng = np.random.default_rng(8)
+    drawn = {procedural.draw(rng, split, depth).statement for _ in range(300)}
+    assert drawn <= {p.statement for p in problems}
+
+
+def test_no_statement_comes_twice_even_with_depths_that_run_out():
+    problems = procedural.load("train", size=700)
+    assert len({p.statement for p in problems}) == 700
+    assert problems.skipped == ()
+    assert Counter(p.difficulty for p in problems)["depth-1"] == 163
+
+
+def test_problem_from_the_list_is_found_by_its_id_again():
+    problems = procedural.load("seen", size=1000, depths=[2])
+    listed = [p for p in problems if int(p.id.split("/")[-1]) >= procedural.BY_COMPOSITION]
+    assert listed
+    assert all(procedural.find(p.id) == p for p in listed[:20])
+
+
+def test_no_reference_that_evaluates_is_one_of_train_letter_for_letter():
+    train = {print_program(steps) for depth in (1, 2) for steps in compositions("train", depth)}
+    for split in ("validation", "test", "seen"):
+        steps = compositions(split, 2)
+        assert steps
+        assert not train & {print_program(each) for each in steps}
+        assert not train & {p.solutions[0] for p in procedural.load(split, size=200, depths=[2])}
+
+
+def test_twin_in_other_words_keeps_a_composition_out_of_evaluation():
+    twin = (step("count_words", ()), step("to_text", ()))  # the code of ("count", "to_text"), which train has
+    assert split_of_steps(twin) == "test"
+    assert not belongs(twin, "test")
 
 
 def test_load_by_name_ignores_the_root():

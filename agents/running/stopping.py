@@ -1,0 +1,60 @@
+"""Ctrl-C in training: the running update comes to its end, and a checkpoint is written.
+
+A signal that raises wherever the program happens to stand loses the updates since the last checkpoint,
+and may leave a tracker's writer thread waiting for a queue that nobody fills.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class Stopped(KeyboardInterrupt):
+    """Somebody asked the run to end, and a checkpoint of `step` updates is written."""
+
+    def __init__(self, step: int, updates: int) -> None:
+        self.step = step
+        super().__init__(
+            f"Stopped after update {step} of {updates}; a checkpoint is written. The same command goes on from there."
+        )
+
+
+class Request:
+    """Whether Ctrl-C was pressed. The second time, and within `at_once`, it interrupts where it is."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._at_once = False
+
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        """What the signal calls."""
+        if self.asked or self._at_once:
+            raise KeyboardInterrupt
+        self.asked = True
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """For work that can be done again and takes long: an evaluation."""
+        self._at_once = True
+        try:
+            yield
+        finally:
+            self._at_once = False
+
+
+@contextmanager
+def requested() -> Iterator[Request]:
+    """Takes SIGINT for this block. Signals belong to the main thread: in another one nothing changes."""
+    request = Request()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+    before = signal.signal(signal.SIGINT, request.handle)
+    try:
+        yield request
+    finally:
+        signal.signal(signal.SIGINT, before)
