@@ -340,7 +340,9 @@ class _Finder:
         for part in ast.walk(value):
             if isinstance(part, ast.Constant) and part.value is not ...:
                 found.append((part, _other_constant, sound, True))
-            elif (isinstance(part, (ast.List, ast.Tuple)) and not part.elts) or (isinstance(part, ast.Dict) and not part.keys):
+            elif (isinstance(part, (ast.List, ast.Tuple)) and not part.elts) or (
+                isinstance(part, ast.Dict) and not part.keys
+            ):
                 found.append((part, _one_more, sound, True))
             elif isinstance(part, (ast.Name, ast.Attribute)) and depth < 3:
                 name = _path(part)
