@@ -146,7 +146,7 @@ class UnitTestEnvBase:
     def _fitted(self, problem: Problem) -> tuple[str, list[int]]:
         """The prompt as text and as tokens, both as they are shown."""
         text = prompts.render(problem, self.prompt_style)
-        tokens = self.tokenizer.encode(text)
+        tokens = tokenizers.encode_prompt(self.tokenizer, text)
         if len(tokens) > self.max_prompt_tokens:
             tokens = prompts.fit(
                 problem, self.tokenizer, self.max_prompt_tokens, self.prompt_style, on_long=self.on_long_prompt

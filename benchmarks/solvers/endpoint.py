@@ -2,7 +2,8 @@
 
     --agent http://127.0.0.1:8000/v1 --option model=NAME [--option api=completions]
 
-`chat` asks in words and takes the program out of the answer (`rltf_env.answers`); `completions` continues the prompt, and the suite's stop
+`chat` asks in words and takes the program out of the answer
+(`rltf_env.answers`); `completions` continues the prompt, and the suite's stop
 texts end it. Asks for all samples of a problem at once and, where the server gives fewer (llama.cpp, Ollama), again for the
 rest, each time with another seed. Time-outs, refused connections and statuses 408, 409, 429 and 5xx are tried again, with
 waits that double. An API key comes from the environment and goes nowhere else.

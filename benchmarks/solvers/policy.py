@@ -100,7 +100,7 @@ class PolicySolver:
         ]
 
     def _prompt(self, problem: Problem) -> IntArray:
-        return self._encode(prompts.render(problem, self.style))
+        return np.asarray(tokenizers.encode_prompt(self.tokenizer, prompts.render(problem, self.style)), np.int64)
 
     def _opening(self, problem: Problem) -> str:
         return tokenizers.fitting_prefix(self.tokenizer, problem.prefix)
