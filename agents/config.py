@@ -165,7 +165,7 @@ def finished(run: Path, device: str = "") -> Recipe:
     recipe = read(run / "recipe.toml")
     saved = json.loads((run / "policy" / "config.json").read_text(encoding="utf-8"))
     kind = "seq2seq" if saved.get("is_encoder_decoder") else "causal"  # whatever it was made of
-    kept = {key: recipe.policy[key] for key in ("eos", "dtype", "device") if key in recipe.policy}
+    kept = {key: recipe.policy[key] for key in ("eos", "dtype", "device", "trust_remote_code") if key in recipe.policy}
     where = {"device": device} if device else {}
     policy = {"kind": kind, "path": str(run / "policy"), **kept, **where}
     return dataclasses.replace(recipe, policy=policy)

@@ -20,6 +20,7 @@ from agents.core import AnyDecoder, Completion, Episode, Policy
 from agents.decoding.examples import bind_examples
 from agents.running.journal import UpdateLog
 from rltf_env import prompts as wording
+from rltf_env import tokenizers
 from rltf_env.core import Attempt, IntArray, Judgement, Outcome, Problem, Program
 from rltf_env.env import UnitTestEnv
 
@@ -74,7 +75,9 @@ def write(
     decode = bind_examples(
         decoder,
         problems,
-        encode=lambda problem: np.asarray(env.tokenizer.encode(wording.render(problem, env.prompt_style)), np.int64),
+        encode=lambda problem: np.asarray(
+            tokenizers.encode_prompt(env.tokenizer, wording.render(problem, env.prompt_style)), np.int64
+        ),
         spell=lambda problem, completion: _program(env, completion),
         judge=lambda pairs: (judgement.verdict for judgement in env.judge_many(pairs)),
     )

@@ -9,15 +9,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from rltf_env import prompts
+from rltf_env import answers, prompts
 from rltf_env.core import Problem
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import SandboxError, UsageError
 
 PROBLEM = "problem"  # the column that holds a problem's id
+Extract = Callable[..., Any]
 RewardFunction = Callable[..., list[float | None]]
 
 
@@ -46,16 +47,18 @@ def dataset(
     return Dataset.from_dict({"prompt": [text(problem) for problem in problems], PROBLEM: [p.id for p in problems]})
 
 
-def reward_function(env: UnitTestEnv, extract: Callable[[str], str] | None = None) -> RewardFunction:
+def reward_function(env: UnitTestEnv, extract: Extract | None = answers.extract) -> RewardFunction:
     """A reward function in TRL's sense: `(prompts, completions, **columns) -> list[float | None]`, one for each completion.
 
     The number is `feedback.total` of the environment's own reward, on the problem's given code and the completion. All
-    completions of a batch are judged at once. None: the judge failed twice (`SandboxError`).
+    completions of a batch are judged at once. None: the judge failed twice (`SandboxError`). Any completion whatever has a
+    verdict: one that does not come back from the tokenizer's tokens is judged as text (`env.program_of`).
 
     Args:
         env: judges, and finds the problems by the ids in the column `problem`. Its tokenizer should be the model's, if the reward
             counts tokens, as `fine` does.
-        extract: takes the program out of a completion, such as the code of a fenced block; by default all of it is the program.
+        extract: takes the program out of a completion, called with the text and the problem's entry point if it is
+            `answers.extract`, else with the text alone; None: all of it is the program.
     """
 
     def unit_tests(completions: Sequence[Any], **columns: Any) -> list[float | None]:
@@ -64,25 +67,38 @@ def reward_function(env: UnitTestEnv, extract: Callable[[str], str] | None = Non
                 f"Expected a column {PROBLEM!r} with the ids of the problems. Build it with agents.trl.dataset."
             )
         problems = [env.source.find(id) for id in columns[PROBLEM]]
-        texts = [_text(completion) for completion in completions]
-        programs = [extract(text) if extract else text for text in texts]
+        texts = [_program(completion, p, extract) for completion, p in zip(completions, problems, strict=True)]
         futures = [
-            env.submit(problem, _joined(problem.prefix, program))
-            for problem, program in zip(problems, programs, strict=True)
+            env.submit(problem, env.program_of(problem, text)) for problem, text in zip(problems, texts, strict=True)
         ]
         return [_total(future) for future in futures]
 
     return unit_tests
 
 
-def _joined(prefix: str, program: str) -> str:
-    """The given code and what was written behind it, which may begin with the white space that the given code ends with."""
-    return prefix + program.removeprefix(prefix[len(prefix.rstrip()) :])
+def _program(completion: Any, problem: Problem, extract: Extract | None) -> str:
+    """The whole program that a completion amounts to."""
+    text = completion_text(completion)
+    if extract is answers.extract:
+        text = answers.extract(text, problem.entry_point).program
+    elif extract is not None:
+        text = extract(text)
+    return answers.joined(problem.prefix, text, problem.entry_point)
 
 
-def _text(completion: Any) -> str:
-    """A completion is a text, or a conversation that ends with the model's message."""
-    return completion if isinstance(completion, str) else completion[-1]["content"]
+def completion_text(completion: Any) -> str:
+    """The text of a completion: a text itself, or what the last message of a conversation says.
+
+    A message's content may be a text, parts (of which the texts count), or nothing, as in a tool call: that is "".
+    """
+    if isinstance(completion, str) or completion is None:
+        return completion or ""
+    message = completion if isinstance(completion, Mapping) else (completion[-1] if len(completion) else {})
+    content = message.get("content") if isinstance(message, Mapping) else message
+    if content is None or isinstance(content, str):
+        return content or ""
+    parts = [content] if isinstance(content, Mapping) else content
+    return "".join(part if isinstance(part, str) else str(part.get("text") or "") for part in parts)
 
 
 def _total(future: Any) -> float | None:

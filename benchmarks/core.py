@@ -40,6 +40,7 @@ class Answer:
         tokens: how many tokens were chosen, if that is known.
         truncated: cut off at the length limit.
         seconds: its share of the time that writing took.
+        taken: which part of what was said the program is (`rltf_env.answers.Choice.told`), where one was chosen.
     """
 
     text: str
@@ -48,6 +49,7 @@ class Answer:
     tokens: int | None = None
     truncated: bool = False
     seconds: float = 0.0
+    taken: str = ""
 
     @classmethod
     def of(cls, program: Program, *, seconds: float = 0.0) -> Answer:
@@ -64,7 +66,7 @@ class Answer:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data; what has its default is left out."""
-        plain = {name: getattr(self, name) for name in ("given", "truncated", "seconds")}
+        plain = {name: getattr(self, name) for name in ("given", "truncated", "seconds", "taken")}
         known = {"lengths": None if self.lengths is None else list(self.lengths), "tokens": self.tokens}
         known = {name: value for name, value in known.items() if value is not None}
         return {"text": self.text, **known, **{name: value for name, value in plain.items() if value}}
@@ -73,7 +75,7 @@ class Answer:
     def from_dict(cls, row: Mapping[str, Any]) -> Answer:
         """The answer of a record's line."""
         lengths = None if "lengths" not in row else tuple(row["lengths"])
-        rest = {name: row[name] for name in ("given", "tokens", "truncated", "seconds") if name in row}
+        rest = {name: row[name] for name in ("given", "tokens", "truncated", "seconds", "taken") if name in row}
         return cls(row["text"], lengths, **rest)
 
 

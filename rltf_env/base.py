@@ -35,6 +35,7 @@ from rltf_env.core import (
     Source,
     Tokenizer,
     Verdict,
+    line_starts,
 )
 from rltf_env.errors import MissingData, SandboxError, UnknownName, UsageError
 from rltf_env.sandbox import find as find_sandbox
@@ -172,7 +173,7 @@ class UnitTestEnvBase:
     def _fitted(self, problem: Problem) -> tuple[str, list[int]]:
         """The prompt as text and as tokens, both as they are shown."""
         text = prompts.render(problem, self.prompt_style)
-        tokens = self.tokenizer.encode(text)
+        tokens = tokenizers.encode_prompt(self.tokenizer, text)
         if len(tokens) > self.max_prompt_tokens:
             tokens = prompts.fit(
                 problem, self.tokenizer, self.max_prompt_tokens, self.prompt_style, on_long=self.on_long_prompt
@@ -286,6 +287,17 @@ class UnitTestEnvBase:
                 "Pass the tokens, or a core.Program."
             )
         return program
+
+    def program_of(self, problem: Problem, text: str) -> Program:
+        """The program that a text is, whatever it holds: in tokens where they spell it, else line by line (ids 0).
+
+        For completions, which must all have a verdict. `judge` refuses a text that does not come back from tokens.
+        """
+        try:
+            return self._as_program(problem, text)
+        except (UsageError, TypeError, UnicodeError):  # special tokens spelled out, normalisers, lone surrogates
+            starts = np.array(line_starts(text), np.int64)
+            return Program(np.zeros(len(starts), np.int64), text, starts)
 
     def _emitted(self, program: Sequence[int] | IntArray) -> IntArray:
         """int64 (T,): the tokens without padding on the right. The tokenizer checks the rest."""

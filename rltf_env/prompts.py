@@ -179,7 +179,8 @@ def fit(
     """
     if on_long not in ("error", "truncate"):
         raise UnknownName("value of on_long", on_long, ("error", "truncate"))
-    tokens = tokenizer.encode(render(problem, style))
+    encode = getattr(tokenizer, "encode_prompt", tokenizer.encode)
+    tokens = encode(render(problem, style))
     if len(tokens) <= limit:
         return tokens
     if on_long == "error":
@@ -196,7 +197,7 @@ def _longest(problem: Problem, tokenizer: Tokenizer, limit: int, style: Style) -
 
     def tokens(kept: int) -> list[int]:
         shorter = replace(problem, statement=problem.statement[:kept], examples=problem.examples[:examples])
-        return tokenizer.encode(render(shorter, style))
+        return getattr(tokenizer, "encode_prompt", tokenizer.encode)(render(shorter, style))
 
     examples = len(problem.examples)
     best = tokens(0)

@@ -95,6 +95,11 @@ class Sampling:
     def draw(self, logits: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Next tokens (B,), their log-probability under the policy (B,), and under what was drawn from (B,)."""
         logp = logits.float().log_softmax(-1)
+        if bool(logp.isnan().any()):
+            raise UsageError(
+                "Expected logits that are numbers, got NaN from the policy: its weights are not finite, or overflow in its "
+                'precision. Load other weights, or set policy.dtype = "float32".'
+            )
         if self.temperature == 0:
             token = logp.argmax(-1)
             own = logp.gather(1, token[:, None])[:, 0]

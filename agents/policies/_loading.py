@@ -12,6 +12,12 @@ import torch
 from agents.policies import _lora
 from rltf_env.errors import MissingData, UnknownName, UsageError
 
+HUB = ("revision", "subfolder", "trust_remote_code", "token", "local_files_only", "cache_dir")  # of model and tokenizer
+
+
+def _shared(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: options[name] for name in HUB if name in options}
+
 
 def load(
     auto: str,
@@ -39,7 +45,7 @@ def load(
             a fenced block ends its program with the token of three backticks).
         dtype: of the weights: "float32", "bfloat16", ...
         device, seed, lora, gradient_checkpointing, compile: see `prepare`; nothing else here is random.
-        options: passed to `from_pretrained`.
+        options: passed to `from_pretrained` of the model; those in `HUB` to the tokenizer's too.
     """
     import transformers
 
@@ -50,7 +56,7 @@ def load(
     extra = {"gguf_file": gguf_file} if gguf_file else {}
     kind = dtype_of(dtype)
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(where, **extra)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(where, **extra, **_shared(options))
         model = getattr(transformers, auto).from_pretrained(where, dtype=kind, **extra, **options)
     except TypeError:  # an option that the model does not have
         raise

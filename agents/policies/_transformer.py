@@ -28,10 +28,11 @@ class Transformer:
             )
         self.model, self.tokenizer, self.eos_id = model, tokenizer, int(tokenizer.eos_token_id)
         self.pad_id = self.eos_id if tokenizer.pad_token_id is None else int(tokenizer.pad_token_id)
-        if len(tokenizer) > model.config.vocab_size:
+        rows = model.config.get_text_config().vocab_size  # the config of a text model may stand within another
+        if len(tokenizer) > rows:
             raise UsageError(
                 f"Expected a model with a row for each of the tokenizer's {len(tokenizer)} tokens, got "
-                f"{model.config.vocab_size}. Call model.resize_token_embeddings(len(tokenizer))."
+                f"{rows}. Call model.resize_token_embeddings(len(tokenizer))."
             )
 
     @property
@@ -47,9 +48,17 @@ class Transformer:
         """Writes a plain transformers folder; LoRA's adapters are merged into a copy of the weights."""
         model = _lora.merged(self.model)
         if getattr(model, "generation_config", None) is not None:
-            model.generation_config.eos_token_id = self.eos_id  # others' `generate` ends there, too
+            model.generation_config.eos_token_id = _ends(self.eos_id, model.generation_config)
         model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
+
+
+def _ends(eos_id: int, generation: Any) -> int | list[int]:
+    """Where others' `generate` ends: where programs do, and wherever the model's makers say."""
+    declared = generation.eos_token_id
+    more = declared if isinstance(declared, (list, tuple)) else [declared] if declared is not None else []
+    ends = list(dict.fromkeys([eos_id, *map(int, more)]))
+    return ends if len(ends) > 1 and isinstance(declared, (list, tuple)) else eos_id
 
 
 def checkpointed(model: Any) -> list[Any]:

@@ -229,7 +229,7 @@ class CausalPolicy(Transformer):
         alone = self._forward_padded(batch, {}).logits[..., : self.vocab_size]
         near = alone.std() * (1e-3 if alone.dtype in (torch.float32, torch.float64) else 0.1)
         same = all(bool((said - alone).abs().max() <= near) for said in (read, written))
-        return same and counted.calls == self.model.config.num_hidden_layers
+        return same and counted.calls == self.model.config.get_text_config().num_hidden_layers
 
     @cached_property
     def _differentiable(self) -> bool:

@@ -44,7 +44,8 @@ class Seq2SeqPolicy(Transformer):
     def __init__(self, model: Any, tokenizer: Any) -> None:
         super().__init__(model, tokenizer)
         self.start_id = _start(model)
-        self.frame = frame(tokenizer)
+        before, after = frame(tokenizer)  # without an end, prompts come begun: `HuggingFace.encode_prompt`
+        self.frame = (before if after else [], after)
 
     # ---------------------------------------------------------------------------------------------------- generation
 

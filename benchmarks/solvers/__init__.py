@@ -21,6 +21,7 @@ from typing import Any
 
 from benchmarks.core import Solver
 from benchmarks.suites import Suite
+from rltf_env import answers
 from rltf_env.errors import UnknownName
 from rltf_env.joining import join
 
@@ -58,25 +59,10 @@ def find(spec: str, suite: Suite, options: Mapping[str, Any]) -> Solver:
 
 
 def spelled(prefix: str, text: str, entry_point: str | None) -> str:
-    """The program that an answer in words amounts to, where a problem gives `prefix` for free.
-
-    A text that defines the entry point itself is put behind the prefix, whose definition it replaces: a signature with its
-    docstring is a whole function to Python, and imports and helpers of the prefix stay. Anything else continues the prefix.
-    The last len(text) characters are those of the text, but for future imports, which move to the top (`rltf_env.joining`).
-    """
-    if not prefix or text.startswith(prefix):
-        return text
-    name = re.escape((entry_point or "").partition(".")[0])
-    anew = name and re.search(rf"^(async\s+)?(def|class)\s+{name}\b", text, re.MULTILINE)
-    return join(f"{prefix.rstrip()}\n\n\n" if anew else prefix, text).text
+    """The program that an answer in words amounts to, where a problem gives `prefix` for free; see `answers.joined`."""
+    return answers.joined(prefix, text, entry_point)
 
 
 def cut(text: str, stop: tuple[str, ...]) -> str:
     """`text` up to the first of the stop texts."""
     return text[: min((at for each in stop if (at := text.find(each)) >= 0), default=len(text))]
-
-
-def fenced(text: str) -> str:
-    """The first block of code in an answer in Markdown; an answer without any is code itself."""
-    block = re.search(r"^[ \t]*```[^\n]*\n(.*?)(?:^[ \t]*```|\Z)", text, re.MULTILINE | re.DOTALL)
-    return block[1] if block else text

@@ -2,7 +2,8 @@
 
     --agent http://127.0.0.1:8000/v1 --option model=NAME [--option api=completions]
 
-`chat` asks in words and takes the first block of code of the answer; `completions` continues the prompt, and the suite's stop
+`chat` asks in words and takes the program out of the answer
+(`rltf_env.answers`); `completions` continues the prompt, and the suite's stop
 texts end it. Asks for all samples of a problem at once and, where the server gives fewer (llama.cpp, Ollama), again for the
 rest, each time with another seed. Time-outs, refused connections and statuses 408, 409, 429 and 5xx are tried again, with
 waits that double. An API key comes from the environment and goes nowhere else.
@@ -23,9 +24,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from benchmarks.core import Answer
-from benchmarks.solvers import cut, fenced, spelled
+from benchmarks.solvers import cut, spelled
 from benchmarks.suites import Suite
-from rltf_env import prompts
+from rltf_env import answers, prompts
 from rltf_env.core import Problem
 from rltf_env.errors import DataError, RLTFError, UnknownName, UsageError
 from rltf_env.joining import join
@@ -104,13 +105,16 @@ class Endpoint:
             said = choice["message"]["content"] if self.api == "chat" else choice["text"]
             truncated = choice.get("finish_reason") == "length"
             said = said or ""  # a chat model that refused to say anything
+            taken = ""
             if self.api == "chat":
-                text = spelled(problem.prefix, fenced(said), problem.entry_point)
+                choice = answers.choose(said, problem.entry_point)
+                taken = choice.told
+                text = spelled(problem.prefix, choice.program, problem.entry_point)
             else:
                 text = join(problem.prefix, cut(said, self.suite.stop) if problem.prefix else said).text
         except (KeyError, TypeError, AttributeError) as error:
             raise EndpointError(f"Expected a choice of the {self.api} API, got {str(choice)[:200]}.") from error
-        return Answer(text, tokens=tokens, truncated=truncated, seconds=seconds)
+        return Answer(text, tokens=tokens, truncated=truncated, seconds=seconds, taken=taken)
 
     # --------------------------------------------------------------------------------------------------------- asking
 

@@ -29,7 +29,7 @@ from agents.policies import causal
 from benchmarks.core import Answer
 from benchmarks.solvers import cut, spelled
 from benchmarks.suites import Suite
-from rltf_env import plugins, prompts, tokenizers
+from rltf_env import answers, plugins, prompts, tokenizers
 from rltf_env.core import IntArray, Problem, Program, Sandbox, Verdict
 from rltf_env.errors import UnknownName, UsageError
 from rltf_env.tokenizers import HuggingFace
@@ -100,7 +100,7 @@ class PolicySolver:
         ]
 
     def _prompt(self, problem: Problem) -> IntArray:
-        return self._encode(prompts.render(problem, self.style))
+        return np.asarray(tokenizers.encode_prompt(self.tokenizer, prompts.render(problem, self.style)), np.int64)
 
     def _opening(self, problem: Problem) -> str:
         return tokenizers.fitting_prefix(self.tokenizer, problem.prefix)
@@ -138,10 +138,18 @@ class PolicySolver:
         answer = Answer.of(program, seconds=seconds)
         text, lengths = answer.text[:keep], _shortened(answer.lengths or (), keep)
         truncated = not ends.size and keep == len(answer.text) and len(chosen) == self.suite.max_tokens
+        taken = ""
+        if self.anew:
+            choice = answers.choose(text, problem.entry_point, opened=FENCE in self.told.get("opening", ""))
+            taken, lengths = choice.told, _within(lengths, text, choice)
+            text = choice.program
         whole = spelled(problem.prefix, text, problem.entry_point) if self.anew else text
         before = len(whole) - len(text)  # code that was not chosen counts as one token
-        lengths, given = ((before, *lengths), 1) if before else (lengths, answer.given)
-        return Answer(whole, lengths, given, len(chosen), truncated, seconds)
+        if before and lengths is not None:
+            lengths, given = (before, *lengths), 1
+        else:
+            given = answer.given
+        return Answer(whole, lengths, given, len(chosen), truncated, seconds, taken)
 
     def _stopped(self, problem: Problem, text: str) -> int:
         """How many characters of a program count: up to the first stop text after the code that was given."""
@@ -149,6 +157,15 @@ class PolicySolver:
             return len(text)
         start = len(self._opening(problem))
         return start + len(cut(text[start:], self.suite.stop))
+
+
+def _within(lengths: Sequence[int], text: str, choice: answers.Choice) -> tuple[int, ...] | None:
+    """What each token adds to the program that was chosen of `text`; None if its indentation was taken away."""
+    start, stop = choice.offset, choice.offset + len(choice.program)
+    if text[start:stop] != choice.program:
+        return None
+    ends = np.cumsum([0, *lengths]).clip(start, stop)
+    return tuple(int(length) for length in np.diff(ends))
 
 
 def _shortened(lengths: Sequence[int], keep: int) -> tuple[int, ...]:

@@ -19,7 +19,7 @@ from rltf_env.tokenizers.bytes import Bytes
 from rltf_env.tokenizers.huggingface import HuggingFace
 from rltf_env.tokenizers.words import Words
 
-__all__ = ["Bytes", "HuggingFace", "Words", "fitting_prefix", "load"]
+__all__ = ["Bytes", "HuggingFace", "Words", "encode_prompt", "fitting_prefix", "load"]
 
 
 def load(spec: str | Path | Tokenizer) -> Tokenizer:
@@ -43,6 +43,11 @@ def fitting_prefix(tokenizer: Tokenizer, prefix: str) -> str:
     next token. One that finds a line break by itself behind a docstring takes the program for finished.
     """
     return prefix.rstrip() if getattr(tokenizer, "joins", False) else prefix
+
+
+def encode_prompt(tokenizer: Tokenizer, text: str) -> list[int]:
+    """The tokens of a prompt, begun as the tokenizer begins every text: with its BOS token, where it has one."""
+    return getattr(tokenizer, "encode_prompt", tokenizer.encode)(text)
 
 
 __getattr__ = renamed(__name__, {"opening": "fitting_prefix"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,20 @@ class HuggingFace:
     def encode(self, text: str) -> list[int]:
         """Token ids of `text`; none is added in front or behind, but the text's own special tokens are recognised."""
         return list(self.tokenizer.encode(text, add_special_tokens=False))
+
+    def encode_prompt(self, text: str) -> list[int]:
+        """`encode`, begun with the token that this tokenizer begins every text with, if it has one and the text has not.
+
+        A tokenizer that also ends every text frames it for an encoder, which frames its prompts itself.
+        """
+        tokens = self.encode(text)
+        return tokens if tokens[: len(self._begin)] == self._begin else [*self._begin, *tokens]
+
+    @cached_property
+    def _begin(self) -> list[int]:
+        inner, whole = self.encode("a"), list(self.tokenizer.encode("a"))
+        before = whole[: len(whole) - len(inner)]
+        return before if len(whole) > len(inner) and whole[len(before) :] == inner else []
 
     def program(self, tokens: Sequence[int] | IntArray, *, given: int = 0, truncated: bool = False) -> Program:
         """The program that `tokens` (T,) spell: exactly what the tokenizer decodes without special tokens.

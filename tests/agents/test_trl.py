@@ -22,8 +22,9 @@ DOUBLE = Problem(
     prefix="def f(x):\n",
     examples=(),
 )
+RIGHT = "def f(x):\n    return 2 * x"
 RULES: dict[str, Any] = {
-    "def f(x):\n    return 2 * x": True,
+    RIGHT: True,
     "def f(x):\n    return 4": [True, False],
     "def f(x):\n    return": "SyntaxError",
     "def f(x):\n    return broken": SandboxError("down"),
@@ -66,6 +67,44 @@ def test_conversations_and_fences_are_read() -> None:
     fenced = [[{"role": "assistant", "content": f"```python\n{text}\n```"}] for text in COMPLETIONS]
     function = reward_function(make(), extract=lambda text: text.split("```python\n")[1].removesuffix("\n```"))
     assert function(completions=fenced[:2], problem=["double"] * 2) == [1.0, pytest.approx(-0.3)]
+
+
+def test_the_program_is_taken_out_of_an_answer_by_default() -> None:
+    answer = "<think>return 4?</think>\nSure:\n```python\n    return 2 * x\n```\n"
+    parts = [{"role": "assistant", "content": [{"type": "text", "text": answer}]}]
+    rules = {RIGHT + "\n": True}
+    env = UnitTestEnv([DOUBLE], sandbox=sandbox.load("scripted", rules=rules), reward="coarse")
+    assert reward_function(env)(completions=[answer, parts], problem=["double"] * 2) == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    "completion",
+    [
+        "# cafe\u0301\n",
+        "# 1 \u212b\n",
+        f"# {tiny.END}\n",
+        "# \ud800\n",
+        "\0",
+        "",
+        [],
+        None,
+        [{"role": "assistant", "content": None}],
+        [{"role": "assistant"}],
+        [{"role": "assistant", "content": [{"type": "image"}]}],
+    ],
+)
+def test_any_completion_has_a_verdict(completion: Any) -> None:
+    from tokenizers import normalizers
+
+    from rltf_env.tokenizers import HuggingFace
+
+    tokenizer = tiny.dataset_tokenizer(300, "procedural", {"size": 8})
+    tokenizer.backend_tokenizer.normalizer = normalizers.NFC()
+    judge = sandbox.load("scripted", rules=lambda source, problem: "SyntaxError")
+    env = UnitTestEnv([DOUBLE], sandbox=judge, reward="fine", tokenizer=HuggingFace(tokenizer))
+    (reward,) = reward_function(env)(completions=[completion], problem=["double"])
+    assert reward is not None
+    assert reward <= 0
 
 
 def test_what_is_missing_is_said() -> None:

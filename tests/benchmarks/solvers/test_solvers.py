@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks import solvers, suites
 from benchmarks.core import Answer
-from benchmarks.solvers import cut, endpoint, fenced, spelled
+from benchmarks.solvers import cut, endpoint, spelled
 from rltf_env.core import Problem, ScriptCase
 from rltf_env.errors import DataError, MissingData, UnknownName, UsageError
 from rltf_env.tokenizers import Bytes
@@ -160,12 +160,6 @@ def test_text_that_defines_the_function_anew_keeps_what_the_prefix_imports() -> 
     assert text.startswith("import math\n")
     assert text.count("def f(") == 2
     compile(text, "program", "exec")
-
-
-def test_first_block_of_code_is_the_answer() -> None:
-    assert fenced("Sure:\n```python\nx = 1\n```\nand\n```\ny\n```") == "x = 1\n"
-    assert fenced("```\nx = 1\n") == "x = 1\n"
-    assert fenced("x = 1") == "x = 1"
 
 
 def test_stop_texts_end_a_completion() -> None:

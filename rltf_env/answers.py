@@ -1,0 +1,314 @@
+r"""An answer in words -> the program in it: one rule for measurement, for TRL's rewards and for every adapter.
+
+    program, offset = extract("<think>...</think>Sure:\n```python\ndef f(x): ...\n```", entry_point="f")
+
+Thoughts are dropped, closed or not. Of the fenced blocks the last one counts that parses and defines what is
+asked; shells, outputs and other languages do not count. An answer without a fence is code, or code among prose.
+What was written is read by `rltf_env.prefix`, never compiled: no part of it runs or is parsed by this interpreter.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from rltf_env.joining import join
+from rltf_env.prefix import Prefix
+
+_KIN = "think|thinking|thought|thoughts|reasoning|reason|scratchpad|reflection|analysis|seed:think"
+# Opening and closing marks of what a model says to itself; a mark counts at an end of its line, not within code.
+_THOUGHTS = [
+    (rf"<(?:{_KIN})>", rf"</(?:{_KIN})>"),
+    (r"\[THINK\]", r"\[/THINK\]"),
+    ("◁think▷", "◁/think▷"),
+    (r"<\|begin_of_thought\|>", r"<\|end_of_thought\|>"),
+    (r"<\|channel\|>(?:analysis|commentary)[^<\n]*<\|message\|>", r"<\|end\|>|<\|channel\|>final<\|message\|>"),
+]
+_FINAL = re.compile(r"<\|channel\|>final<\|message\|>|<\|start\|>assistant|<\|begin_of_solution\|>")
+_END = re.compile(
+    r"(?:\s*(?:<\|(?:im_end|endoftext|eot_id|end|return|end_of_solution)\|>|</s>|<end_of_turn>|<eos>))+\s*\Z"
+)
+_FENCE = re.compile(
+    r"^(?P<lead>[ \t]*(?:>[ \t]?)*(?:(?:[-*+]|\d+[.)])[ \t]+)?)(?P<fence>`{3,}|~{3,})[ \t]*(?P<info>[^`\n]*?)\s*$"
+)
+_INLINE = re.compile(r"^[ \t]*```(?:(?:python3?|py)[ \t]+)?(?P<code>[^`\n]+?)```[ \t]*$", re.MULTILINE)
+_TAGS = re.compile(
+    r"(?:\[PYTHON\]|<(?:code|python|answer|solution)>)[ \t]*\n?(.*?)(?:\[/PYTHON\]|</(?:code|python|answer|solution)>|\Z)",
+    re.DOTALL | re.IGNORECASE,
+)
+_PYTHON = ("", "python", "python3", "py", "py3", "{python}", "{.python}", "python2", "sage", "ipython")
+_CODE = re.compile(
+    r"^[ \t]*(?:import|from|def|class|async|@|for|while|if|with|try|print\b|[\w.,\[\] ]+[-+*/|&]?=)", re.MULTILINE
+)
+_READS = re.compile(r"\binput\s*\(|\bstdin\b|\bopen\s*\(\s*0\b")
+_RETURNS = re.compile(r"^(?:return|yield)\b", re.MULTILINE)
+
+
+class Extracted(NamedTuple):
+    """The program of an answer, and the character of the answer at which it begins."""
+
+    program: str
+    offset: int
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was taken for the program of an answer, and why, in a few words for a record."""
+
+    program: str
+    offset: int
+    how: str
+
+    @property
+    def told(self) -> str:
+        """For a record: "block 2 of 3, from character 120"."""
+        return f"{self.how}, from character {self.offset}"
+
+
+@dataclass(frozen=True)
+class _Block:
+    text: str
+    offset: int
+    language: str
+
+
+def extract(text: str, entry_point: str | None = None, *, opened: bool = False) -> Extracted:
+    """The program in an answer; of any text whatever, without an error.
+
+    Args:
+        text: the answer, as the model gave it.
+        entry_point: what the program has to define (`"f"`, `"Solution.f"`); None: it reads standard input.
+        opened: the prompt has opened a fenced block, in which the answer begins.
+    """
+    choice = choose(text, entry_point, opened=opened)
+    return Extracted(choice.program, choice.offset)
+
+
+def choose(text: str, entry_point: str | None = None, *, opened: bool = False) -> Choice:
+    """As `extract`, with the reason."""
+    plain = _without_end(_without_thoughts(text))
+    if not plain.strip():
+        return Choice("", len(text), "nothing but thoughts" if text.strip() else "nothing")
+    blocks = list(_blocks(plain, entry_point, opened))
+    usable = [block for block in blocks if block.language in _PYTHON] or blocks
+    if usable:
+        best = max(range(len(usable)), key=lambda i: (_merit(usable[i], usable, entry_point), i))
+        block, number = usable[best], blocks.index(usable[best]) + 1
+        return Choice(_dedented(block.text, entry_point), block.offset, f"block {number} of {len(blocks)}")
+    return _unfenced(plain, entry_point, untouched=text.startswith(plain))
+
+
+def joined(prefix: str, text: str, entry_point: str | None) -> str:
+    """The whole program that an answer amounts to, where a problem gives the code `prefix` for free.
+
+    A text that defines the entry point itself is put behind the prefix, whose definition it replaces: a signature with
+    its docstring is a whole function to Python, and imports and helpers of the prefix stay. Anything else goes on
+    with the prefix, and may begin with the white space that the prefix ends with. Future imports move to the top
+    (`rltf_env.joining`).
+    """
+    if not prefix or text.startswith(prefix):
+        return text
+    name = re.escape((entry_point or "").partition(".")[0])
+    anew = name and re.search(rf"^(async\s+)?(def|class)\s+{name}\b", text, re.MULTILINE)
+    if anew:
+        return join(f"{prefix.rstrip()}\n\n\n", text).text
+    return join(prefix, text.removeprefix(prefix[len(prefix.rstrip()) :])).text
+
+
+def defines(text: str, entry_point: str | None) -> bool:
+    """Whether a program has the name to call, or (None) reads standard input, as far as words tell."""
+    if entry_point is None:
+        return bool(_READS.search(text))
+    first, _, method = entry_point.partition(".")
+    name = re.escape(first)
+    patterns = (
+        rf"^[ \t]*(?:async[ \t]+def|def|class)[ \t]+{name}\b",
+        rf"^{name}[ \t]*(?::[^=\n]+)?=(?!=)",
+        rf"^(?:from[ \t]+\S+[ \t]+)?import\b.*\b{name}\b",
+    )
+    found = any(re.search(pattern, text, re.MULTILINE) for pattern in patterns)
+    return found and (not method or bool(re.search(rf"\bdef[ \t]+{re.escape(method)}\b", text)))
+
+
+def parses(text: str) -> bool:
+    """Whether Python's grammar takes a text for a program, as `rltf_env.prefix` reads it."""
+    return Prefix().feed(text).complete
+
+
+# ---------------------------------------------------------------------------------------- thoughts
+
+
+def _without_thoughts(text: str) -> str:
+    """`text` with line ends in the place of thoughts, so that every other character stays where it is."""
+    for opening, closing in _THOUGHTS:
+        text = _dropped(text, re.compile(opening), re.compile(closing))
+    finals = list(_FINAL.finditer(text))
+    return _blank(text, 0, finals[-1].end()) if finals else text
+
+
+def _dropped(text: str, opening: re.Pattern[str], closing: re.Pattern[str]) -> str:
+    opens = [m for m in opening.finditer(text) if _at_an_end(text, m)]
+    closes = [m for m in closing.finditer(text) if _at_an_end(text, m)]
+    begun = not opens or (closes and closes[0].start() < opens[0].start())
+    if closes and begun and "channel" not in opening.pattern:  # the prompt has begun the thought
+        text = _blank(text, 0, closes[0].end())
+    done = 0
+    for mark in opens:
+        if mark.start() >= done:
+            done = next((m.end() for m in closes if m.start() >= mark.end()), len(text))
+            text = _blank(text, mark.start(), done)
+    return text
+
+
+def _at_an_end(text: str, mark: re.Match[str]) -> bool:
+    before = text[text.rfind("\n", 0, mark.start()) + 1 : mark.start()]
+    after = text[mark.end() :].partition("\n")[0]
+    if before.lstrip().startswith("#"):  # in a comment
+        return False
+    return not before.strip() or not after.strip() or before.rstrip().endswith((".", "!", "?", ">"))
+
+
+def _blank(text: str, start: int, end: int) -> str:
+    return text[:start] + "\n" * (end - start) + text[end:]
+
+
+def _without_end(text: str) -> str:
+    return _END.sub("", text)
+
+
+# ---------------------------------------------------------------------------------------- blocks
+
+
+def _blocks(text: str, entry_point: str | None, opened: bool) -> Iterator[_Block]:
+    """The fenced blocks, in order."""
+    lines = text.splitlines(keepends=True)
+    starts = [0]
+    for line in lines:
+        starts.append(starts[-1] + len(line))
+    fences = [(i, m) for i, line in enumerate(lines) if (m := _FENCE.match(line))]
+    at, ends = 0, [m.start("code") for m in _INLINE.finditer(text)]
+    yield from (_Block(m["code"].strip(), m.start("code"), "") for m in _INLINE.finditer(text))
+    if opened or (fences and not fences[0][1]["info"] and _is_code("".join(lines[: fences[0][0]]), entry_point)):
+        code, at = _body(lines, 0, "", "`~", 3)
+        yield _Block(code, 0, "")
+    while at < len(lines):
+        mark = _FENCE.match(lines[at])
+        if not mark or starts[at] in ends:
+            at += 1
+            continue
+        first = at + 1
+        code, at = _body(lines, first, mark["lead"], mark["fence"][0], len(mark["fence"]))
+        language = (mark["info"].split() or [""])[0].lower()
+        yield _Block(code, starts[first], language)
+
+
+def _body(lines: Sequence[str], first: int, lead: str, fence: str, length: int) -> tuple[str, int]:
+    """The code from line `first` to its fence, and the line after that: a fence inside a string closes nothing."""
+    closed: tuple[str, int] | None = None
+    end = first
+    while end < len(lines):
+        mark = _FENCE.match(lines[end])
+        if mark and mark["fence"][0] in fence and len(mark["fence"]) >= length:
+            code = _unquoted(lines[first:end], lead)
+            last = not any(_FENCE.match(line) for line in lines[end + 1 :])
+            if closed is None and (mark["info"] or last or not _in_string(code)):
+                return code, end if mark["info"] else end + 1
+            closed = closed or (code, end + 1)
+            if not _in_string(code):
+                return code, end + 1
+        elif (
+            "`" in fence
+            and (tail := re.match(r"^(?P<code>.*[^`\s].*?)`{3,}\s*$", lines[end]))
+            and "`" not in tail["code"]
+        ):
+            return _unquoted([*lines[first:end], tail["code"] + "\n"], lead), end + 1
+        end += 1
+    return closed or (_unquoted(lines[first:], lead), len(lines))
+
+
+def _in_string(code: str) -> bool:
+    """Whether a text ends within a string of three quotes, as far as counting tells."""
+    return code.count('"""') % 2 == 1 or code.count("'''") % 2 == 1
+
+
+def _unquoted(lines: Sequence[str], lead: str) -> str:
+    """Lines without the quotation marks and the indentation of the fence around them."""
+    width = len(lead.replace(">", ""))
+    if ">" in lead:
+        lines = [re.sub(r"^[ \t]*>[ ]?", "", line) for line in lines]
+        width = 0
+    return "".join(re.sub(rf"^[ \t]{{0,{width}}}", "", line) for line in lines)
+
+
+def _merit(block: _Block, others: Sequence[_Block], entry_point: str | None) -> int:
+    """How well a block does: it defines what is asked and parses; defines it; parses and is marked as Python; parses."""
+    if len(others) == 1:
+        return 0
+    whole = parses(_dedented(block.text, entry_point))
+    if defines(block.text, entry_point):
+        return 5 if whole else 4
+    coded = bool(_CODE.search(block.text))
+    return (2 if coded or block.language else 1) if whole and block.text.strip() else 0
+
+
+def _dedented(text: str, entry_point: str | None) -> str:
+    """`text` without common indentation, unless it is the body of what the prompt has begun."""
+    less = textwrap.dedent(text)
+    body = _RETURNS.search(less) or (entry_point is not None and not defines(less, entry_point))
+    return text if body else less
+
+
+def _is_code(text: str, entry_point: str | None) -> bool:
+    if not text.strip():
+        return False
+    if defines(text, entry_point) and entry_point is not None:
+        return parses(textwrap.dedent(text))
+    return bool(_CODE.search(text) or _RETURNS.search(textwrap.dedent(text))) and parses(textwrap.dedent(text))
+
+
+# ---------------------------------------------------------------------------------------- no fence
+
+
+def _unfenced(text: str, entry_point: str | None, untouched: bool) -> Choice:
+    """All of an answer, or the code among its prose."""
+    tags = list(_TAGS.finditer(text))
+    if tags:
+        return Choice(_dedented(tags[-1][1], entry_point), tags[-1].start(1), "between tags")
+    ticked = re.fullmatch(r"\s*`([^`]+)`\s*", text)
+    if ticked:
+        return Choice(ticked[1], ticked.start(1), "between backticks")
+    start = 0 if untouched else len(text) - len(text.lstrip("\n"))
+    whole = text[start:]
+    if not defines(whole, entry_point) or parses(whole):
+        return Choice(whole, start, "all of it")
+    found = _among_prose(text, entry_point)
+    return Choice(*found, "code among prose") if found else Choice(whole, start, "all of it")
+
+
+def _among_prose(text: str, entry_point: str | None) -> tuple[str, int] | None:
+    """The first stretch of lines that is a program and defines what is asked."""
+    lines, at = text.splitlines(keepends=True), 0
+    for i, line in enumerate(lines):
+        if _CODE.match(line):
+            code = _longest(lines[i:])
+            if code and defines(code, entry_point):
+                return textwrap.dedent(code), at
+        at += len(line)
+    return None
+
+
+def _longest(lines: Sequence[str]) -> str:
+    """The most lines from the first on that are a program."""
+    indent = re.match(r"[ \t]*", lines[0])
+    width = indent.end() if indent else 0
+    prefix, whole = Prefix(), 0
+    for number, line in enumerate(lines, 1):
+        prefix = prefix.feed(line[width:] if not line[:width].strip() else line)
+        if not prefix.alive:
+            break
+        if line.strip() and prefix.complete:
+            whole = number
+    return "".join(lines[:whole])
