@@ -23,7 +23,6 @@ from benchmarks.core import Solver
 from benchmarks.suites import Suite
 from rltf_env import answers
 from rltf_env.errors import UnknownName
-from rltf_env.joining import join
 
 FILES = (".jsonl", ".json", ".jsonl.gz", ".json.gz")
 
