@@ -92,6 +92,21 @@ class Canaries:
                 )
         return chosen
 
+    def halves(
+        self, rng: random.Random, where: Where = Where.ANY, *, sound: bool = False
+    ) -> list[dict[str, Falsehood]]:
+        """What two copies of the test falsify: each a half of the test functions, by chance; both all if there is but one.
+
+        A copy that falsified every function would be known by any whose answer the program knows, from the problem's
+        example perhaps. Of these two, one leaves that function as it is, and is false elsewhere.
+        """
+        one, other = (self.choose(rng, where, sound=sound) for _ in range(2))
+        names = sorted(one, key=lambda name: rng.random())
+        middle = len(names) // 2
+        if not middle:
+            return [one, other]
+        return [{name: one[name] for name in names[:middle]}, {name: other[name] for name in names[middle:]}]
+
     def falsified(self, chosen: Iterable[Falsehood]) -> list[ast.Module]:
         """A copy of the test with these falsehoods."""
         trees = [copy.deepcopy(tree) for tree in self.trees]

@@ -27,10 +27,10 @@ from rltf_env.sandbox.referee.failures import (
 )
 from rltf_env.sandbox.referee.suite import Suite, names_defined, read
 
-COPIES = 6  # falsified copies of a test that are kept
-CANARIES = 2  # copies that a program meets in a round, beside one run of the test as it is
+PAIRS = (Where.VALUES, Where.VALUES, Where.ANY)  # of copies that are kept; each is in a round, beside the test as it is
+EXTRA = 2  # copies of each other kind, for tests that no pair guards; a round has one
 CONFIRMED = 3  # times, and tests, that a program which passed a copy is asked about again
-ROUNDS = 2  # a program that passes one is tried again: whoever guesses which run counts has to guess twice
+ROUNDS = 3  # a program that passes one is tried again: whoever guesses which run counts has to guess each time
 LONGEST = 4096  # tests of a suite whose results are read
 NULL = """
 class _Type(type):
@@ -175,7 +175,8 @@ class Together:
             )
         self.defined = names_defined(solutions)
         self.names: list[str] | None = None  # of the tests, once a reference has run them
-        self.copies: list[Copy] = []
+        self.pairs: list[list[Copy]] = []  # together the two of a pair guard every test that they can
+        self.extra: list[Copy] = []  # guard tests that no pair does
         self.canaries: Canaries | None = None
         self.unguarded: set[str] = set()  # tests of which no copy can be falsified
         self.proven = False
@@ -201,44 +202,49 @@ class Together:
         sound = reference is None
         guarded = canaries.falsifiable(sound=sound)
         if reference is None:
-            kinds = self._kinds() if guarded else []
-            drawn = [canaries.choose(self._secret, where, sound=True) for where in kinds]
-            self.copies = [Copy(self._falsified(chosen), guarded, chosen) for chosen in drawn]
+            drawn = [canaries.halves(self._secret, where, sound=True) for where in PAIRS] if guarded else []
+            self.pairs = [[Copy(self._falsified(half), set(half), half) for half in pair if half] for pair in drawn]
             self.unguarded = set(canaries.targets) - guarded
             return
-        self._keep(run, reference, [canaries.choose(self._secret, where) for where in self._kinds()])
+        pairs = [self._failed(run, reference, canaries.halves(self._secret, where)) for where in PAIRS]
+        self.pairs = [pair for pair in pairs if pair]
+        self._note_unguarded()
         for where in (Where.DIRECTIONS, Where.HELPERS):
             if self.unguarded:
-                self._keep(run, reference, [canaries.choose(self._secret, where) for _ in range(CANARIES)])
+                more = self._failed(run, reference, [canaries.choose(self._secret, where) for _ in range(EXTRA)])
+                self.extra += [copy for copy in more if {_base(name) for name in copy.tests} & self.unguarded]
+                self._note_unguarded()
 
-    @staticmethod
-    def _kinds() -> list[Where]:
-        """What the copies falsify: mostly values. Who says yes to all that is asked fails where the question is negated."""
-        return [Where.VALUES if number % 3 else Where.ANY for number in range(COPIES)]
+    def _rounds(self) -> list[list[Copy]]:
+        """The copies of each round. The pair of the first falsifies values, if any does.
 
-    def _draw(self) -> list[Copy]:
-        """The copies of a round, of which one falsifies values if any copy does."""
-        first = [copy for copy in self.copies if any(f.target.value for f in copy.chosen.values())] or self.copies
-        if not first:
-            return []
-        copy = self._secret.choice(first)
-        rest = [other for other in self.copies if other is not copy]
-        return [copy, *self._secret.sample(rest, min(CANARIES - 1, len(rest)))]
+        Who says yes to all that is asked fails where the question is negated; who reads the answers in the test fails there,
+        too, and is found out where a value is false.
+        """
+        pairs = self._secret.sample(self.pairs, len(self.pairs))
+        pairs.sort(key=lambda pair: not any(f.target.value for copy in pair for f in copy.chosen.values()))
+        rounds = [pairs[number % len(pairs)] if pairs else [] for number in range(ROUNDS)]
+        return [[*pair, *([self._secret.choice(self.extra)] if self.extra else [])] for pair in rounds]
 
     def _falsified(self, chosen: dict[str, Falsehood]) -> bytes:
         assert self.canaries is not None
         return _compiled(self.canaries.falsified(chosen.values()))
 
-    def _keep(self, run: Run, reference: str, drawn: list[dict[str, Falsehood]]) -> None:
-        """Keeps the copies in which a reference fails some tests, if these had none before or the copies are the first."""
-        names, guarded = set(self.names or ()), {name for copy in self.copies for name in copy.tests}
+    def _failed(self, run: Run, reference: str, drawn: list[dict[str, Falsehood]]) -> list[Copy]:
+        """Of these copies those in which a reference fails some tests."""
+        names = set(self.names or ())
         codes = [self._falsified(chosen) for chosen in drawn]
+        copies = []
         for copy, chosen, outcome in zip(codes, drawn, self._run(run, reference, codes), strict=True):
             tests = names - outcome.passed() if outcome.rows else set()
-            if tests - guarded:
-                self.copies.append(Copy(copy, tests, chosen))
-        guarded = {_base(name) for copy in self.copies for name in copy.tests}
-        self.unguarded = {_base(name) for name in names} - guarded
+            if tests:
+                copies.append(Copy(copy, tests, chosen))
+        return copies
+
+    def _note_unguarded(self) -> None:
+        copies = [*self.extra, *(copy for pair in self.pairs for copy in pair)]
+        guarded = {_base(name) for copy in copies for name in copy.tests}
+        self.unguarded = {_base(name) for name in self.names or ()} - guarded
 
     def _passes_some(self, run: Run, source: str) -> bool:
         """True if this reference passes a test; its tests are then those that every program has to pass."""
@@ -271,8 +277,7 @@ class Together:
         """Why a program has no code, or the results of its tests; the lines that ran."""
         real: list[Outcome] = []
         lines: set[int] = set()
-        for _ in range(ROUNDS):
-            drawn = self._draw()
+        for drawn in self._rounds():
             order: list[Copy | None] = [None, *drawn]
             self._secret.shuffle(order)
             late = {name for outcome in real for name in outcome.late()}

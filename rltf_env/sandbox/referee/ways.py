@@ -111,8 +111,6 @@ def crosses(suite: Suite, entry_point: str, given: set[str]) -> bool:
         return False
     if any(name[:1].isupper() for name in taken) or any(isinstance(node, _STRANGE) for node in nodes):
         return False
-    if _steps(nodes, taken):
-        return False
     ours = {id(arg) for node in nodes if isinstance(node, ast.Call) and _name(node.func) in _PURE for arg in node.args}
     if any(isinstance(node, ast.Lambda) and id(node) not in ours for node in nodes):  # handed to the program, or kept
         return False
@@ -123,28 +121,6 @@ def _looks_up(suite: Suite) -> bool:
     """True if a script takes names from texts, so that its own text does not say which."""
     nodes = [node for tree in suite.trees for node in ast.walk(tree)]
     return any(isinstance(node, ast.Name) and node.id in ("eval", "exec", "globals", "vars") for node in nodes)
-
-
-def _steps(nodes: list[ast.AST], taken: set[str]) -> bool:
-    """True if the program is called in a loop on what it returned before: apart, each step would take a run of its own."""
-    for loop in nodes:
-        if isinstance(loop, (ast.For, ast.While)):
-            parts = list(ast.walk(loop))
-            made = {n.id for part in parts if isinstance(part, (ast.Assign, ast.AugAssign)) and _calls(part.value, taken)
-                    for n in ast.walk(part) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}  # fmt: skip
-            if any(made & _names(call.args) for part in parts for call in _calls(part, taken)):
-                return True
-    return False
-
-
-def _calls(node: ast.AST, taken: set[str]) -> list[ast.Call]:
-    return [
-        n for n in ast.walk(node) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id in taken
-    ]
-
-
-def _names(nodes: list[ast.expr]) -> set[str]:
-    return {n.id for node in nodes for n in ast.walk(node) if isinstance(n, ast.Name)}
 
 
 def _name(node: ast.expr) -> str:

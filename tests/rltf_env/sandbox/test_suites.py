@@ -128,3 +128,30 @@ def test_an_object_that_equals_everything_is_found_out_without_a_reference(judge
     verdict = _judged(judge, program, TESTS)
     assert verdict.failure is not None
     assert verdict.failure.kind == "FooledTest"
+
+
+ORACLE = """
+import sys
+def numbers(name):
+    code = getattr(sys.modules["test_solution"], name).__code__
+    return [value for value in code.co_consts if type(value) is int]
+def f(n):
+    if n == 2:
+        return 4
+    if 4 not in numbers("test_example"):
+        raise ValueError
+    return {a: b for a, b in map(numbers, ("test_a", "test_b", "test_c"))}[n]
+"""
+
+
+@pytest.mark.parametrize("solutions", [["def f(n):\n    return n * n\n"], []])
+def test_a_program_that_knows_one_answer_cannot_tell_by_it_which_run_counts(
+    judge: Sandbox, solutions: list[str]
+) -> None:
+    test = "from solution import f\ndef test_example():\n    assert f(2) == 4\n" + "".join(
+        f"def test_{name}():\n    assert f({n}) == {n * n}\n" for name, n in {"a": 3, "b": 11, "c": 7}.items()
+    )
+    for attempt in range(3):
+        verdict = _judged(judge, f"{ORACLE}\n# {attempt}", test, *solutions)
+        assert verdict.failure is not None
+        assert verdict.failure.kind == "FooledTest"
