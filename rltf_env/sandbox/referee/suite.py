@@ -22,7 +22,7 @@ class Suite(NamedTuple):
     Args:
         trees: setup and script, fit to be compiled: imports of the program are absolute, calls of a runner's main are gone.
         runner: "plain" (the script itself is the test), "unittest" or "pytest".
-        tests: how many test functions there are to see, at least one.
+        tests: how many test functions there are to see, without those that the text may skip, at least one.
         runs: how often these are run, with all their parameters, as far as the text says; for what may take how long.
         modules: names under which the script imports the program.
         imported: names that it imports from the program.
@@ -69,7 +69,8 @@ def read(texts: list[str], entry_point: str, defined: set[str], packages: Iterab
     functions = _test_functions(top)
     classes = _test_classes(top)
     runner = "plain" if _calls_itself(top, functions) else _runner(top, functions, classes, nodes)
-    tests = len(functions) + sum(len(_methods(node)) for node, _ in classes)
+    tests = sum(not _may_be_skipped(f) for f in functions)
+    tests += sum(not _may_be_skipped(node) and not _may_be_skipped(m) for node, _ in classes for m in _methods(node))
     lists = _lists(top)
     runs = sum(_times(f, lists) for f in functions)
     runs += sum(_times(node, lists) * _times(method, lists) for node, _ in classes for method in _methods(node))
@@ -190,6 +191,11 @@ def _test_classes(top: list[ast.stmt]) -> list[tuple[ast.ClassDef, bool]]:
 
 def _methods(node: ast.ClassDef) -> list[Function]:
     return [part for part in node.body if isinstance(part, Function) and part.name.startswith("test")]
+
+
+def _may_be_skipped(node: Function | ast.ClassDef) -> bool:
+    """True if a decorator may skip a test. What a program skips while it runs still counts as not passed."""
+    return any("skip" in ast.unparse(decorator) for decorator in node.decorator_list)
 
 
 _UNKNOWN = 10  # sets of parameters where the text does not say how many there are

@@ -25,6 +25,7 @@ from rltf_env.sandbox.referee.failures import (
     raised,
     results_of,
 )
+from rltf_env.sandbox.referee.stand_ins import BOMB, NULL, STAND_IN_SECONDS
 from rltf_env.sandbox.referee.suite import Suite, names_defined, read
 
 PAIRS = (Where.VALUES, Where.VALUES, Where.ANY)  # of copies that are kept; each is in a round, beside the test as it is
@@ -32,73 +33,6 @@ EXTRA = 2  # copies of each other kind, for tests that no pair guards; a round h
 CONFIRMED = 3  # times, and tests, that a program which passed a copy is asked about again
 ROUNDS = 3  # a program that passes one is tried again: whoever guesses which run counts has to guess each time
 LONGEST = 4096  # tests of a suite whose results are read
-NULL = """
-class _Type(type):
-    def __getattr__(cls, name):
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return anything
-    def __iter__(cls): return iter((anything, anything))
-    def __contains__(cls, item): return True
-    def __getitem__(cls, item): return anything
-    def __len__(cls): return 1
-class Anything(Exception, metaclass=_Type):
-    def __init__(self, *args, **kwargs): pass
-    def __call__(self, *args, **kwargs): return self
-    def __getattr__(self, name):
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return self
-    def __iter__(self): return iter((self, self))
-    def __next__(self): return self
-    def __enter__(self): return self
-    def __exit__(self, *args): return False
-    def __setitem__(self, key, value): pass
-    def __delitem__(self, key): pass
-    def __int__(self): return 1
-    def __float__(self): return 1.0
-    def __str__(self): return "1"
-    def __len__(self): return 1
-    def __hash__(self): return 1
-    def __bool__(self): return True
-    __index__ = __int__
-    __repr__ = __str__
-def _same(self, *args): return self
-def _true(self, *args): return True
-for _name in "add sub mul truediv floordiv mod pow and or xor lshift rshift matmul".split():
-    for _side in ("", "r", "i"):
-        setattr(Anything, f"__{_side}{_name}__", _same)
-for _name in "neg pos abs invert round getitem".split():
-    setattr(Anything, f"__{_name}__", _same)
-for _name in "eq ne lt le gt ge contains".split():
-    setattr(Anything, f"__{_name}__", _true)
-anything = Anything()
-def __getattr__(name):
-    if name.startswith(("__", "pytest", "setup", "setUp", "teardown", "tearDown", "load_tests")):  # a runner's questions
-        raise AttributeError(name)
-    return Anything if name[:1].isupper() else anything
-"""
-BOMB = """
-class Used(BaseException): pass
-class _Type(type):
-    def _use(*args, **kwargs): raise Used
-    __call__ = __iter__ = __contains__ = __getitem__ = __len__ = __instancecheck__ = __subclasscheck__ = _use
-    def __getattribute__(cls, name):
-        if name.startswith("__") and name not in ("__doc__", "__name__", "__dict__"):
-            return type.__getattribute__(cls, name)
-        raise Used
-class Bomb(metaclass=_Type):
-    def _use(*args, **kwargs): raise Used
-    __call__ = __getattr__ = __iter__ = __enter__ = __getitem__ = __setitem__ = __bool__ = __eq__ = __hash__ = _use
-    __int__ = __float__ = __index__ = __str__ = __repr__ = __len__ = __lt__ = __le__ = __gt__ = __ge__ = __ne__ = _use
-    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __contains__ = __neg__ = __abs__ = __next__ = _use
-_bomb = type.__call__(Bomb)
-def __getattr__(name):
-    if name.startswith(("__", "pytest", "setup", "setUp", "teardown", "tearDown", "load_tests")):  # a runner's questions
-        raise AttributeError(name)
-    return Bomb if name[:1].isupper() else _bomb
-"""
-
 Run = Callable[[str, bytes, int, bool], tuple[Any, list[Any], Any]]  # see `judge.Runner`
 
 
@@ -262,12 +196,12 @@ class Together:
         )
         if not self._solutions:  # nobody knows what a right program imports; each is asked for it (`_check_names`)
             given += "".join(f"\nimport {name}" for name in library)
-        (outcome,) = self._run(run, NULL + given, [self._real])
+        (outcome,) = self._run(run, NULL + given, [self._real], STAND_IN_SECONDS)
         rows = list(outcome.rows.values())
         faults = [row for row in rows if _is_fault(row)]
         if faults and len(faults) == len(rows):
             raise BadProblem(f"its test fails whatever the program is: {_fault(faults[0])}")
-        (outcome,) = self._run(run, BOMB + given, [self._real])
+        (outcome,) = self._run(run, BOMB + given, [self._real], STAND_IN_SECONDS)
         if outcome.passed_all():
             raise BadProblem("its test passes whatever the program is: nothing of the program is used in it")
 
@@ -381,14 +315,18 @@ class Together:
 
     # ------------------------------------------------------------------------------------------------- runs
 
-    def _run(self, run: Run, source: str, copies: list[bytes]) -> list[Outcome]:
-        return self._outcomes(run, source, copies)[1]
+    def _run(self, run: Run, source: str, copies: list[bytes], seconds: float | None = None) -> list[Outcome]:
+        return self._outcomes(run, source, copies, seconds=seconds)[1]
 
     def _outcomes(
-        self, run: Run, source: str, copies: list[bytes], skip: Iterable[str] = ()
+        self, run: Run, source: str, copies: list[bytes], skip: Iterable[str] = (), seconds: float | None = None
     ) -> tuple[Any, list[Outcome], set[int]]:
-        """Why a program has no code, what became of each run, and the lines that ran. Tests in `skip` are left out."""
-        jobs = [("", self._job(codes, skip)) for codes in copies]
+        """Why a program has no code, what became of each run, and the lines that ran. Tests in `skip` are left out.
+
+        `seconds`: that a test may take at most, if that is less than the judge's limit.
+        """
+        limit = min(seconds or self.options["case_seconds"], self.options["case_seconds"])
+        jobs = [("", {**self._job(codes, skip), "seconds": limit}) for codes in copies]
         syntax, reports, lines = run(source, marshal.dumps(jobs), max(len(jobs), 2), True)
         if syntax is not None:
             return syntax, [_lost(failure("SyntaxError"))] * len(copies), set()
@@ -407,7 +345,6 @@ class Together:
             "seeded": bool(suite.bare),
             "main": suite.guarded,
             "tests": max(suite.runs, len(self.names or ())),
-            "seconds": self.options["case_seconds"],
             "wall": self.options["wall_seconds"],
             "skip": sorted(skip),
         }

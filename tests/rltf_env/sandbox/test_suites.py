@@ -64,6 +64,21 @@ def test_a_pytest_suite_may_take_the_program_from_its_own_namespace(judge: Sandb
     assert _share(_judged(judge, "def f(n): return 2\n", test, *solutions)) == (1, 2)
 
 
+def test_a_test_that_its_text_skips_counts_for_nothing_and_one_that_the_program_skips_is_not_passed(
+    judge: Sandbox,
+) -> None:
+    test = (
+        "import unittest\nfrom solution import f\nclass T(unittest.TestCase):\n"
+        "    @unittest.skip('not yet')\n    def test_a(self):\n        self.assertEqual(f(1), 9)\n"
+        "    def test_b(self):\n        self.assertEqual(f(1), 2)\n"
+        "    def test_c(self):\n        self.assertEqual(f(2), 3)\n"
+    )
+    skips = "import unittest\ndef f(n):\n    if n == 2:\n        raise unittest.SkipTest\n    return 2\n"
+    for solutions in ([REFERENCE], []):
+        assert _share(_judged(judge, REFERENCE, test, *solutions)) == (2, 2)
+        assert _share(_judged(judge, skips, test, *solutions)) == (1, 2)
+
+
 def test_a_test_may_live_on_what_the_program_imports(judge: Sandbox) -> None:
     test = "def test_f():\n    assert f(4) == math.sqrt(4)\n"
     program = "import math\ndef f(n):\n    return math.sqrt(n)\n"

@@ -1,0 +1,145 @@
+"""Where the names of a test get their values, and which of them come from the program. Read from the syntax tree."""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+from rltf_env.sandbox.referee.suite import Function
+
+
+class Origins:
+    """Where names of a module get their values, and which come from the program."""
+
+    def __init__(self, trees: list[ast.Module], taken: set[str]) -> None:
+        self.taken = taken
+        self.values: dict[str, list[ast.expr]] = defaultdict(list)
+        shared = [node for tree in trees for node in _own_statements(tree)]
+        note_values(shared, self.values, self.taken, set())
+
+
+def _own_statements(tree: ast.Module) -> Iterator[ast.AST]:
+    """The module's own statements, and what its classes set up for their tests."""
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef):
+            for part in node.body:
+                if not isinstance(part, Function) or part.name in (
+                    "setUp",
+                    "setUpClass",
+                    "setup_method",
+                    "setup_class",
+                ):
+                    yield part
+        elif not isinstance(node, Function):
+            yield node
+
+
+def note_values(nodes: Iterable[ast.AST], values: dict[str, list[ast.expr]], taken: set[str], new: set[str]) -> None:
+    """Notes what each name is given; a name that is given something of the program's is the program's, too."""
+    pairs = [pair for node in nodes for part in ast.walk(node) for pair in _assignments(part)]
+    for name, value in pairs:
+        if value is not None:
+            values[name].append(value)
+    for _ in range(3):  # a chain of assignments is seldom longer
+        for name, value in pairs:
+            if value is not None and name not in taken and is_taken(value, taken):
+                taken.add(name)
+                new.add(name)
+
+
+def _assignments(node: ast.AST) -> Iterator[tuple[str, ast.expr | None]]:
+    """Names and what they are given, by an assignment, a loop, a `with` or a decorator with parameters."""
+    if isinstance(node, ast.Assign):
+        for target in node.targets:
+            yield from _unpacked(target, node.value)
+    elif isinstance(node, (ast.AnnAssign, ast.NamedExpr)):
+        yield from _unpacked(node.target, node.value)
+    elif isinstance(node, ast.AugAssign):
+        yield from _unpacked(node.target, _part(node.value))
+    elif isinstance(node, (ast.For, ast.AsyncFor, ast.comprehension)):
+        for element in _elements(node.iter) or [_part(node.iter)]:
+            yield from _unpacked(node.target, element)
+    elif isinstance(node, (ast.With, ast.AsyncWith)):
+        for item in node.items:
+            if item.optional_vars is not None:
+                yield from _unpacked(item.optional_vars, item.context_expr)
+    elif isinstance(node, Function):
+        for decorator in node.decorator_list:
+            yield from _parameters(decorator)
+
+
+def _unpacked(target: ast.AST, value: ast.expr | None) -> Iterator[tuple[str, ast.expr | None]]:
+    if isinstance(target, (ast.Tuple, ast.List)):
+        parts = value.elts if isinstance(value, (ast.Tuple, ast.List)) else []
+        for number, part in enumerate(target.elts):
+            whole = len(parts) == len(target.elts)
+            yield from _unpacked(part, parts[number] if whole else _part(value))
+    else:
+        name = path_of(target)
+        if name:
+            yield name, value
+
+
+def _part(value: ast.expr | None) -> ast.expr | None:
+    """Something of a value, nobody can say what: marked as a starred expression."""
+    return value if value is None else ast.Starred(value, ast.Load())
+
+
+def _elements(iterable: ast.expr) -> list[ast.expr]:
+    """What a loop over this goes through, as far as the text says; tuples for `zip`, `enumerate` and `items`."""
+    if isinstance(iterable, (ast.List, ast.Tuple, ast.Set)):
+        return iterable.elts
+    if isinstance(iterable, ast.Call):
+        name = ast.unparse(iterable.func)
+        if name == "zip":
+            rows = zip(*(_elements(a) for a in iterable.args), strict=False)
+            return [ast.Tuple(list(row), ast.Load()) for row in rows]
+        if name == "enumerate" and iterable.args:
+            return [ast.Tuple([ast.Constant(0), e], ast.Load()) for e in _elements(iterable.args[0])]
+        if name.endswith(".items") and isinstance(iterable.func, ast.Attribute):
+            inner = iterable.func.value
+            if isinstance(inner, ast.Dict):
+                return [ast.Tuple([k, v], ast.Load()) for k, v in zip(inner.keys, inner.values, strict=True) if k]
+        if name in ("pytest.param", "param"):
+            return iterable.args
+    return []
+
+
+def _parameters(decorator: ast.expr) -> Iterator[tuple[str, ast.expr | None]]:
+    """Names and values of `pytest.mark.parametrize`."""
+    if not (
+        isinstance(decorator, ast.Call)
+        and ast.unparse(decorator.func).endswith("parametrize")
+        and len(decorator.args) > 1
+    ):
+        return
+    names = decorator.args[0]
+    listed = names.value.split(",") if isinstance(names, ast.Constant) and isinstance(names.value, str) else []
+    if isinstance(names, (ast.Tuple, ast.List)):
+        listed = [str(n.value) for n in names.elts if isinstance(n, ast.Constant)]
+    listed = [name.strip() for name in listed if name.strip()]
+    for row in _elements(decorator.args[1]):
+        parts = (
+            _elements(row)
+            if len(listed) > 1
+            else [_elements(row)[0] if isinstance(row, ast.Call) and row.args else row]
+        )
+        if len(parts) == len(listed):
+            yield from zip(listed, parts, strict=True)
+
+
+def path_of(node: ast.AST) -> str:
+    """A name, or an attribute of one: `self.x`."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+        return f"{node.value.id}.{node.attr}"
+    if isinstance(node, ast.Starred):
+        return path_of(node.value)
+    return ""
+
+
+def is_taken(value: ast.AST, taken: set[str]) -> bool:
+    """True if something of the program's has a part in this value."""
+    return any(path_of(part) in taken for part in ast.walk(value) if isinstance(part, (ast.Name, ast.Attribute)))
