@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
 from typing import Any, NamedTuple
 
-from rltf_env.sandbox.referee.origins import Origins, is_taken, note_values, path_of
+from rltf_env.sandbox.referee.origins import Origins, elements_of, is_taken, note_values, path_of
 from rltf_env.sandbox.referee.suite import Function, Suite
 
 Nodes = list[list[ast.AST]]  # of each tree, in the order of `ast.walk`
@@ -184,7 +184,7 @@ def _doubtful(scope: ast.AST) -> Iterator[ast.AST]:
         yield from ast.walk(scope)
     for node in ast.walk(scope):
         inner = isinstance(node, Function) and node is not scope
-        idle = isinstance(node, (ast.For, ast.AsyncFor)) and not _elements(node.iter)
+        idle = isinstance(node, (ast.For, ast.AsyncFor)) and not elements_of(node.iter)
         if isinstance(node, _DOUBTFUL) or inner or idle:
             yield from ast.walk(node)
         elif isinstance(node, (ast.With, ast.AsyncWith)) and not all(map(_is_transparent, node.items)):

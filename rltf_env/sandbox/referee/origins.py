@@ -58,7 +58,7 @@ def _assignments(node: ast.AST) -> Iterator[tuple[str, ast.expr | None]]:
     elif isinstance(node, ast.AugAssign):
         yield from _unpacked(node.target, _part(node.value))
     elif isinstance(node, (ast.For, ast.AsyncFor, ast.comprehension)):
-        for element in _elements(node.iter) or [_part(node.iter)]:
+        for element in elements_of(node.iter) or [_part(node.iter)]:
             yield from _unpacked(node.target, element)
     elif isinstance(node, (ast.With, ast.AsyncWith)):
         for item in node.items:
@@ -86,17 +86,17 @@ def _part(value: ast.expr | None) -> ast.expr | None:
     return value if value is None else ast.Starred(value, ast.Load())
 
 
-def _elements(iterable: ast.expr) -> list[ast.expr]:
+def elements_of(iterable: ast.expr) -> list[ast.expr]:
     """What a loop over this goes through, as far as the text says; tuples for `zip`, `enumerate` and `items`."""
     if isinstance(iterable, (ast.List, ast.Tuple, ast.Set)):
         return iterable.elts
     if isinstance(iterable, ast.Call):
         name = ast.unparse(iterable.func)
         if name == "zip":
-            rows = zip(*(_elements(a) for a in iterable.args), strict=False)
+            rows = zip(*(elements_of(a) for a in iterable.args), strict=False)
             return [ast.Tuple(list(row), ast.Load()) for row in rows]
         if name == "enumerate" and iterable.args:
-            return [ast.Tuple([ast.Constant(0), e], ast.Load()) for e in _elements(iterable.args[0])]
+            return [ast.Tuple([ast.Constant(0), e], ast.Load()) for e in elements_of(iterable.args[0])]
         if name.endswith(".items") and isinstance(iterable.func, ast.Attribute):
             inner = iterable.func.value
             if isinstance(inner, ast.Dict):
@@ -119,11 +119,11 @@ def _parameters(decorator: ast.expr) -> Iterator[tuple[str, ast.expr | None]]:
     if isinstance(names, (ast.Tuple, ast.List)):
         listed = [str(n.value) for n in names.elts if isinstance(n, ast.Constant)]
     listed = [name.strip() for name in listed if name.strip()]
-    for row in _elements(decorator.args[1]):
+    for row in elements_of(decorator.args[1]):
         parts = (
-            _elements(row)
+            elements_of(row)
             if len(listed) > 1
-            else [_elements(row)[0] if isinstance(row, ast.Call) and row.args else row]
+            else [elements_of(row)[0] if isinstance(row, ast.Call) and row.args else row]
         )
         if len(parts) == len(listed):
             yield from zip(listed, parts, strict=True)
