@@ -34,25 +34,36 @@ class Ways:
 
     def __init__(self, data: dict[str, Any], options: dict[str, Any]) -> None:
         self.data, self.options = data, options
+        self.entry_point = (data["entry_point"] or "").partition(".")[0]
         self.solutions: list[str] = data["solutions"]
         self.defined = names_defined([*self.solutions, data["prefix"], data.get("starter", "")])
         self.together: dict[int, Together] = {}
         self.unproven: set[int] = set()  # judged apart, until a program fails: then the reference has to pass
         for index, case in enumerate(data["cases"]):
             if case[0] == "script":
-                self._choose(index, [text for text in (case[2], case[1]) if text.strip()])
+                self._choose(index)
 
-    def _choose(self, index: int, texts: list[str]) -> None:
-        entry_point = (self.data["entry_point"] or "").partition(".")[0]
+    def _suite(self, index: int) -> Suite:
+        """A script, read anew: its syntax tree is large, and mostly not wanted again."""
+        _, script, setup = self.data["cases"][index]
+        texts = [text for text in (setup, script) if text.strip()]
+        return suite_of(texts, self.entry_point, self.defined, self.options)
+
+    def _together(self, suite: Suite) -> Together:
+        return Together(suite, self.entry_point, self.solutions, self.options)
+
+    def _choose(self, index: int) -> None:
         try:
-            suite = suite_of(texts, entry_point, self.defined, self.options)
+            suite = self._suite(index)
         except (SyntaxError, ValueError, RecursionError) as error:
             raise BadProblem(f"the test of case {index} is not Python: {error}") from error
         if suite.collected or suite.modules or suite.guarded or (not suite.bare and _looks_up(suite)):
             self._put_together(index, suite)
         elif not suite.bare:
             raise BadProblem(f"the test of case {index} uses nothing of the program")
-        elif self.solutions or crosses(suite, entry_point, helpers_given(self.data["prefix"], entry_point)[0]):
+        elif self.solutions or crosses(
+            suite, self.entry_point, helpers_given(self.data["prefix"], self.entry_point)[0]
+        ):
             self.unproven.add(index)
         else:
             self._put_together(index, suite)
@@ -62,7 +73,7 @@ class Ways:
             raise BadProblem(
                 f"the test of case {index} has to run in one process with the program, which require_apart=True rules out"
             )
-        self.together[index] = Together(suite, self.data["entry_point"] or "", self.solutions, self.options)
+        self.together[index] = self._together(suite)
 
     def settle(self, index: int, passes_apart: Any, run: Run) -> bool:
         """Decides about a script that a program has failed apart, once. True if it is judged together from now on.
@@ -75,10 +86,7 @@ class Ways:
         self.unproven.discard(index)
         if any(map(passes_apart, self.solutions)):
             return False
-        case = self.data["cases"][index]
-        texts = [text for text in (case[2], case[1]) if text.strip()]
-        suite = suite_of(texts, (self.data["entry_point"] or "").partition(".")[0], self.defined, self.options)
-        together = Together(suite, self.data["entry_point"] or "", self.solutions, self.options)
+        together = self._together(self._suite(index))
         together.check_faults(run)
         if self.options["require_apart"] or not together.passes(run):
             return False
