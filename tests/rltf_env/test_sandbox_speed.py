@@ -43,7 +43,7 @@ def compiler() -> Iterator[precompile.Compiler]:
 def _constant(compiler: precompile.Compiler, source: str) -> object:
     code = compiler.answer(source)
     assert isinstance(code, bytes)
-    return marshal.loads(code).co_consts[0]
+    return marshal.loads(code)[0].co_consts[0]
 
 
 def test_code_comes_in_any_order_of_asking(compiler: precompile.Compiler) -> None:

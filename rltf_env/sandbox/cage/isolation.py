@@ -17,6 +17,7 @@ named in `Verdict.judge`, and `level` sums them up. `require=` refuses to judge 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import signal
 import struct
@@ -417,7 +418,7 @@ def _common_limits(options: dict[str, Any]) -> None:
 
 def dumpable() -> Callable[[], None]:
     """A cheap function that gives a program its own entries in /proc back, which the parent that it comes from has hidden."""
-    prctl = Libc().prctl_raw
+    prctl = ctypes.CDLL(None).prctl  # with no types declared and no errors kept it touches ten pages less
     return lambda: prctl(SET_DUMPABLE, 1, 0, 0, 0)
 
 

@@ -16,7 +16,6 @@ class Libc:
     def __init__(self) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._libc.prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
-        self.prctl_raw = self._libc.prctl
 
     def call(self, name: str, *args: Any) -> int:
         return self._checked(name, getattr(self._libc, name)(*args))

@@ -81,6 +81,7 @@ class Cage:
         self.lost = False
         self.own = resident("self")
         self.shown = _me()
+        self.depth = program.depth()  # frames below `run`, which its children have besides their own
         self.own_proc = alone and self.shown == str(os.getpid())
 
     # ----------------------------------------------------------------------------------------------- in the parent
@@ -131,38 +132,39 @@ class Cage:
             cases = program.unpacked(packed)
             if self.options["trace"]:
                 os.ftruncate(LINES, len(source) + 2)
-            alone = len(cases) == 1 and not together.wanted(cases[0])
+            suite = type(cases[0][1]) is dict  # `together.wanted`: a call less, which is a few pages to copy
+            alone = len(cases) == 1 and not suite
             if alone:
                 _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
                 self._limit()
-                code = program.code_of(source)
+                code, traits = program.code_of(source, self.options["packages"])
             else:
-                code = self._compile_within_limits(source)
+                code, traits = self._compile_within_limits(source)
             if isinstance(code, dict):
                 write_all(REPORT, pack([code, []], []))
                 os._exit(0)
             if alone:
-                self._enter(code, cases[0])
-            if not isolated and purity.pure(code, self.options["packages"]):
-                self._batch(code, cases)
-            self._each(code, cases, spare)
+                self._enter(program.run_case, code, traits, cases[0], self.depth + 2)
+            if not isolated and traits & purity.PURE:
+                self._batch(code, traits, cases)
+            self._each(together.run_case if suite else program.run_case, code, traits, cases, spare)
         finally:
             os._exit(70)
 
-    def _compile_within_limits(self, source: str | bytes) -> Any:
+    def _compile_within_limits(self, source: str | bytes) -> tuple[Any, int]:
         kinds = (resource.RLIMIT_AS, resource.RLIMIT_CPU)
         before = [resource.getrlimit(kind) for kind in kinds]
         for kind, limit in self.limits:
             if kind in kinds:
                 resource.setrlimit(kind, (limit[0], resource.getrlimit(kind)[1]))
         _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (_signal.SIGXCPU,))
-        code = program.code_of(source)
+        prepared = program.code_of(source, self.options["packages"])
         _signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGXCPU,))
         for kind, limit in zip(kinds, before, strict=True):
             resource.setrlimit(kind, limit)
-        return code
+        return prepared
 
-    def _each(self, code: Any, cases: list[tuple[str, Any]], spare: int) -> NoReturn:
+    def _each(self, run: Any, code: Any, traits: int, cases: list[tuple[str, Any]], spare: int) -> NoReturn:
         """Runs none of the program: a fork for each case, until `spare` of them are late."""
         if not self.alone:
             self.adopt()
@@ -181,7 +183,7 @@ class Cage:
             if not pid:
                 _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
                 self._limit(limits)
-                self._enter(code, case)
+                self._enter(run, code, traits, case, self.depth + 3)
             record = self._watch(pid, self.hard * tests, self.options["wall_seconds"] * tests)
             self._tidy()
             records.append(record)
@@ -197,7 +199,7 @@ class Cage:
         write_all(REPORT, _packed(records, outputs))
         os._exit(0)
 
-    def _batch(self, code: Any, cases: list[tuple[str, Any]]) -> NoReturn:
+    def _batch(self, code: Any, traits: int, cases: list[tuple[str, Any]]) -> NoReturn:
         """Runs all cases in this process, which from now on is the program's."""
         write_all(REPORT, BATCH)
         _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
@@ -205,17 +207,19 @@ class Cage:
         seen = trace.map_lines(LINES) if self.options["trace"] else None
         os.closerange(REPORT, LAST + 1)
         self.on_entry()
-        program.run_batch(code, cases, self.cpu / 4, seen, self.options["recursion"])
+        program.run_batch(code, traits, cases, self.cpu / 4, seen, self.options["recursion"], self.depth + 2)
 
     def _limit(self, limits: list[Any] | None = None) -> None:
         for what, pair in limits or self.limits:
             resource.setrlimit(what, pair)
 
-    def _enter(self, code: Any, case: tuple[str, Any]) -> NoReturn:
-        """The last trusted step: gives up what the program must not have, then runs it."""
+    def _enter(self, run: Any, code: Any, traits: int, case: tuple[str, Any], below: int) -> NoReturn:
+        """The last trusted step: gives up what the program must not have, then runs it by `run`.
+
+        There are `below` frames below this one.
+        """
         try:
             stdin, ops = case
-            run_case: Any = together.run_case if together.wanted(case) else program.run_case
             if stdin:
                 streams.give(stdin)
             seen = trace.map_lines(LINES) if self.options["trace"] else None
@@ -226,7 +230,7 @@ class Cage:
                 first = program.TELL + 1
             os.closerange(first, LAST + 1)  # with what `map_lines` opened
             self.on_entry()
-            run_case(code, ops, seen, self.options["recursion"])
+            run(code, traits, ops, seen, self.options["recursion"], below)
         finally:
             os._exit(70)
 

@@ -343,9 +343,9 @@ def _main(folder: Path) -> None:
     layers = _shut_in(options, user)
     os.write(said, json.dumps({"layers": layers}).encode() + b"\n")
     entry.limit({**options, "case_seconds": options["case_seconds"] * together.tests_in(cases[0])})
-    code = program.compile_program(source)
+    code, traits = program.prepared(source, options["packages"])
     failed = code if isinstance(code, dict) else None
-    batch = failed is None and len(cases) > 1 and purity.pure(code, options["packages"])
+    batch = len(cases) > 1 and bool(traits & purity.PURE)
     os.write(said, json.dumps({"code": failed, "batch": batch}).encode() + b"\n")
     os.close(said)
     if failed is not None:
@@ -353,10 +353,12 @@ def _main(folder: Path) -> None:
     try:
         entry.become_program(result, options, pipes)
         if batch:
-            program.run_batch(code, cases, options["case_seconds"] / 4 + time.thread_time(), seen, options["recursion"])
+            program.run_batch(
+                code, traits, cases, options["case_seconds"] / 4 + time.thread_time(), seen, options["recursion"]
+            )
         streams.give(cases[0][0])
         run_case = (together if together.wanted(cases[0]) else program).run_case
-        run_case(code, cases[0][1], seen, options["recursion"])
+        run_case(code, traits, cases[0][1], seen, options["recursion"])
     finally:
         os._exit(70)
 

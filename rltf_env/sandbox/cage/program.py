@@ -15,7 +15,7 @@ import marshal
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any, NoReturn
 
@@ -24,8 +24,7 @@ try:
 except ImportError:  # not on Windows, where `per_case` does without
     resource = None  # type: ignore[assignment]
 
-from rltf_env.sandbox.cage import stack, streams
-from rltf_env.sandbox.cage.purity import finishes_late, leavings, mentions
+from rltf_env.sandbox.cage import purity, stack, streams
 from rltf_env.sandbox.cage.seeds import seed
 from rltf_env.sandbox.cage.session import Session, describe, failure_record
 from rltf_env.sandbox.cage.trace import trace_lines
@@ -64,9 +63,15 @@ def depth() -> int:
     return depth
 
 
-def code_of(program: str | bytes) -> Any:
-    """The same for a program that may have been compiled already."""
-    return marshal.loads(program) if isinstance(program, bytes) else compile_program(program)
+def prepared(source: str, packages: Any) -> tuple[Any, int]:
+    """A program's code, with its traits (`purity.traits`); the dictionary of `compile_program` and 0 if it has none."""
+    code = compile_program(source)
+    return code, 0 if isinstance(code, dict) else purity.traits(code, packages)
+
+
+def code_of(program: str | bytes, packages: Any) -> tuple[Any, int]:
+    """The same for a program that may have been prepared already: then it is that, as marshal has it."""
+    return marshal.loads(program) if isinstance(program, bytes) else prepared(program, packages)
 
 
 def warm_up() -> None:
@@ -85,9 +90,8 @@ def warm_up() -> None:
     dump({"v": [1, "a", None, 1.5, (2,)]})
 
 
-def unpacked(data: bytes | memoryview) -> Any:
-    """What the trusted side sends into the cage, where nothing but C code reads it: quicker than JSON in a fresh process."""
-    return marshal.loads(data)
+# What the trusted side sends into the cage, where nothing but C code reads it: quicker than JSON in a fresh process.
+unpacked: Callable[[Any], Any] = marshal.loads
 
 
 _set_limit, _limit = sys.setrecursionlimit, sys.getrecursionlimit
@@ -137,22 +141,24 @@ def rehearse(times: int) -> None:
     source = "def f(x: int, y: str) -> int:\n    return [y for y in (x, 1) if y]\n"
     values = [[["t", 1]], 1, "a", [1, "a", None, True, 1.5], (1, "b"), {"a": 1}]
     ops = [("name", "f"), *[("call", 0, True, [[value, "x"], {}], 0) for value in values]]
-    request = marshal.dumps((marshal.dumps(compile_program(source)), marshal.dumps([("", ops)]), False))
+    request = marshal.dumps((marshal.dumps(prepared(source, ())), marshal.dumps([("", ops)]), False))
     for _ in range(times):
         program, cases, _ = unpacked(request)
         ((_, operations),) = unpacked(cases)
-        _run(code_of(program), operations, lambda text: text.encode() + b"\n")
+        _run(*code_of(program, ()), operations, lambda text: text.encode() + b"\n")
     del sys.modules["program"]
 
 
-def run_case(code: Any, ops: Any, seen: Any = None, frames: int = 0) -> NoReturn:
+def run_case(code: Any, traits: int, ops: Any, seen: Any = None, frames: int = 0, below: int = 0) -> NoReturn:
     """Runs one case of a compiled program in this process, which it ends.
 
     Args:
+        traits: of the program (`purity.traits`).
         ops: what a test asks of the program's names; LIVE if that is not known yet; None for a program that is run for what it
             prints.
         seen: has a byte for each line, to be set when it runs.
         frames: that the program may have; 0 for as many as at Python's start.
+        below: frames below the caller's, if the caller knows; 0 has them counted, which in a new fork copies ten pages.
     """
     emit, exit = write_line, os._exit
     sys.set_int_max_str_digits(0)  # a program's time is limited anyway
@@ -160,18 +166,18 @@ def run_case(code: Any, ops: Any, seen: Any = None, frames: int = 0) -> NoReturn
         trace_lines(seen)
     if ops == LIVE:
         ops, emit = asked(), _tell
-    exit(_run(code, ops, emit, frames) & 0xFF)
+    exit(_run(code, traits, ops, emit, frames, below) & 0xFF)
 
 
-def _run(code: Any, ops: Any, emit: Any, frames: int = 0) -> int:
+def _run(code: Any, traits: int, ops: Any, emit: Any, frames: int = 0, below: int = 0) -> int:
     """One case in a namespace of its own. Returns the exit status."""
     name = "__main__" if ops is None else "program"
     module = ModuleType(name)
     module.__dict__.update(__builtins__=__builtins__, __file__="program.py")
     sys.modules[name] = module
-    _own_frames[0] = depth() + 3  # between the bottom and a function that a test calls
+    _own_frames[0] = (below + 2 if below else depth()) + 3  # between the bottom and a function that a test calls
     _set_limit((frames or DEPTH) + _own_frames[0])
-    late, status = finishes_late(code), 0
+    status = 0
     try:
         exec(code, module.__dict__)
         emit('{"ok": 1}')
@@ -186,10 +192,12 @@ def _run(code: Any, ops: Any, emit: Any, frames: int = 0) -> int:
     if ops is not None:
         flush()
         return 0
-    return _finish(module, emit, late) or status
+    return _finish(module, emit, bool(traits & purity.LATE)) or status
 
 
-def run_batch(code: Any, cases: Any, budget: float, seen: Any = None, frames: int = 0) -> NoReturn:
+def run_batch(
+    code: Any, traits: int, cases: Any, budget: float, seen: Any = None, frames: int = 0, below: int = 0
+) -> NoReturn:
     """Runs all cases of a pure program in this process, each in a namespace of its own, until `budget` seconds are used up.
 
     After each case its number, the length of the output so far, the CPU time and the exit status are added to the results.
@@ -203,7 +211,7 @@ def run_batch(code: Any, cases: Any, budget: float, seen: Any = None, frames: in
     )  # a process's clock is coarse under RLIMIT_CPU
     sys.set_int_max_str_digits(0)
     stdin, stdout = os.dup(0), os.dup(1)
-    late, sweep, renew = finishes_late(code), leavings(code), streams.maker(mentions(code, "stderr"))
+    sweep, renew = purity.leavings(traits), streams.maker(bool(traits & purity.ERRORS))
     if seen is not None:
         trace_lines(seen)
     before = clock()
@@ -215,13 +223,13 @@ def run_batch(code: Any, cases: Any, budget: float, seen: Any = None, frames: in
             sys.set_int_max_str_digits(0)
             seed()
         streams.give(text)
-        status = _run(code, ops, emit, frames)
+        status = _run(code, traits, ops, emit, frames, below)
         size = fstat(1).st_size
         if ops is not None:
             sys.modules.pop("program").__dict__.clear()  # functions and the names around them hold each other
         for clean in sweep:
             clean()
-        if ops is not None and late:
+        if ops is not None and traits & purity.LATE:
             flush()
             streams.cut(size)
         after = clock()

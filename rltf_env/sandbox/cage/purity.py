@@ -53,6 +53,8 @@ _LABELS = frozenset(
 )
 _NOTES = "__annotations__"
 
+PURE, LATE, PATTERNS, GENERICS, CYCLES, ERRORS = (1 << bit for bit in range(6))  # what `traits` says of a program
+
 Step = tuple[str, int]  # an instruction: its name and its argument
 _CodeType = type((lambda: 0).__code__)
 _IMPORT, _MATCH = _opmap["IMPORT_NAME"], _opmap["MATCH_CLASS"]
@@ -61,6 +63,26 @@ _METHODS = sys.version_info >= (3, 12)  # loading an attribute and loading a met
 _NULL_FIRST = sys.version_info < (3, 13)  # what marks a call is loaded before the function
 _OPTIMIZED = 0x1  # a flag of code: a function's
 _GENERATOR = 0x20 | 0x80 | 0x200  # flags of code: a generator, a coroutine, or both
+
+
+def traits(code: Any, packages: Any = ()) -> int:
+    """What is known of a program before it runs, a bit each.
+
+    `PURE` is what `pure` says; `LATE`: something of it may run when its objects are dropped; `PATTERNS`, `GENERICS` and
+    `CYCLES`: what `leavings` removes; `ERRORS`: it mentions standard error. To find out takes ten microseconds, and many more
+    in a fork that has only begun: so it is done where programs are compiled ahead.
+    """
+    codes = list(_all(code))
+    names = {name for each in codes for name in each.co_names}
+    found = PURE if pure(code, packages) else 0
+    found |= LATE if _finishes_late(codes) else 0
+    found |= ERRORS if "stderr" in names else 0
+    found |= PATTERNS if "re" in names else 0
+    found |= GENERICS if "typing" in names else 0
+    # a program that handles no errors cannot tell how much memory is left, one without named tuples not which texts there are
+    if found & (PATTERNS | GENERICS) or "namedtuple" in names or any(each.co_exceptiontable for each in codes):
+        found |= CYCLES
+    return found
 
 
 def pure(code: Any, packages: Any = ()) -> bool:
@@ -99,33 +121,24 @@ class _Facts(NamedTuple):
     notes: bool  # it may have annotations made of the library's generic types
 
 
-def finishes_late(code: Any) -> bool:
+def _finishes_late(codes: list[Any]) -> bool:
     """True if something of a program may run when its objects are dropped: a part of a generator, or `__del__`."""
-    return any(
-        (each.co_flags & _GENERATOR and each.co_exceptiontable) or "__del__" in each.co_names for each in _all(code)
-    )
+    return any((each.co_flags & _GENERATOR and each.co_exceptiontable) or "__del__" in each.co_names for each in codes)
 
 
-def leavings(code: Any) -> list[Callable[[], object]]:
-    """What to call after a case, so that nothing of its objects is left: cycles, and what the library keeps of them.
+def leavings(found: int) -> list[Callable[[], object]]:
+    """What to call after a case of a program with these traits, so that nothing of its objects is left.
 
-    A program that handles no errors cannot tell how much memory is left, and one without named tuples not which texts there are.
+    That is cycles, and what the library keeps of them.
     """
-    codes = list(_all(code))
-    names = {name for each in codes for name in each.co_names}
-    found: list[Callable[[], object]] = []
-    if "re" in names:
-        found.append(re.purge)
-    if "typing" in names:
-        found += typing._cleanups  # type: ignore[attr-defined]
-    if found or "namedtuple" in names or any(each.co_exceptiontable for each in codes):
-        found.append(gc.collect)
-    return found
-
-
-def mentions(code: Any, name: str) -> bool:
-    """True if a program uses this name, as a variable or an attribute."""
-    return any(name in each.co_names for each in _all(code))
+    cleaning: list[Callable[[], object]] = []
+    if found & PATTERNS:
+        cleaning.append(re.purge)
+    if found & GENERICS:
+        cleaning += typing._cleanups  # type: ignore[attr-defined]
+    if found & CYCLES:
+        cleaning.append(gc.collect)
+    return cleaning
 
 
 def _all(code: Any) -> Iterator[Any]:

@@ -63,17 +63,21 @@ def import_runner(runner: str) -> None:
             import_module(f"_pytest.{plugin}")
 
 
-def run_case(code: Any, job: dict[str, Any], seen: Any = None, frames: int = 0) -> NoReturn:
+def run_case(
+    code: Any, traits: int, job: dict[str, Any], seen: Any = None, frames: int = 0, below: int = 0
+) -> NoReturn:
     """Runs one copy of a test on a compiled program in this process, which it ends.
 
     Args:
         code: of the program.
+        traits: of the program; nothing here depends on them.
         job: "codes", the compiled test; "runner", one of plain, unittest and pytest; "names", modules that stand for the
             program, outermost first; "wanted", names that the test takes from it; "shared", whether both have one
             namespace; "main", whether the test runs as a script; "seconds" and "wall", CPU time that each test may take, and
             with idle time; "skip", tests that are left out.
         seen: has a byte for each line of the program, to be set when it runs.
         frames: that the program may have; 0 for as many as at Python's start.
+        below: as in `program.run_case`; here frames are always counted.
     """
     write, exit, dumps = program.write_line, os._exit, json.dumps
     if seen is not None:

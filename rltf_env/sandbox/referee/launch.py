@@ -46,7 +46,7 @@ def _forks(options: dict[str, Any], alert: Alert) -> tuple[Any, Any, list[str]]:
     warmup.load()
     program.warm_up()
     program.rehearse(40)
-    compiler = precompile.Compiler()
+    compiler = precompile.Compiler(tuple(options["packages"]))
     files = Files()
     requests, to_cage = os.pipe()
     from_cage, replies = os.pipe()

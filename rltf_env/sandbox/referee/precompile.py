@@ -31,9 +31,13 @@ _SEAL = _LENGTH = 8  # bytes
 
 
 class Compiler:
-    """A process that compiles, and one that starts another when that dies. Make it before there are secrets to inherit."""
+    """A process that compiles, and one that starts another when that dies. Make it before there are secrets to inherit.
 
-    def __init__(self) -> None:
+    Args:
+        packages: that programs may import, by their names.
+    """
+
+    def __init__(self, packages: Any = ()) -> None:
         requests, self._to = os.pipe()
         self._from, replies = os.pipe()
         self._pid = os.fork()
@@ -43,7 +47,7 @@ class Compiler:
                 for low, high in ((3, first), (first + 1, second), (second + 1, 4096)):
                     os.closerange(low, high)
                 os.dup2(os.open(os.devnull, os.O_RDWR), 2)  # where the compiler's warnings go
-                _keep_serving(requests, replies)
+                _keep_serving(requests, replies, packages)
             finally:
                 os._exit(70)
         os.close(requests)
@@ -76,7 +80,10 @@ class Compiler:
         self._waiting += pages
 
     def answer(self, source: str) -> bytes | dict[str, Any]:
-        """The code of a program that was asked for, as marshal has it, or what makes it no Python. Empty if neither is known."""
+        """What `program.prepared` makes of a program that was asked for, as marshal has it, or what makes it no Python.
+
+        Empty if neither is known.
+        """
         if self._last[0] == source:
             return self._last[1]
         while self._good and any(asked == source for asked, _ in self._asked):
@@ -113,7 +120,7 @@ def _seal(source: str, said: bytes) -> bytes:
     return (hash((source, said)) & (1 << 64) - 1).to_bytes(_SEAL, "little")
 
 
-def _keep_serving(requests: int, replies: int) -> NoReturn:
+def _keep_serving(requests: int, replies: int, packages: Any) -> NoReturn:
     """Answers each request, with nothing for the one that the answering process died of."""
     isolation.die_with_parent()
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGVTALRM"):
@@ -126,7 +133,7 @@ def _keep_serving(requests: int, replies: int) -> NoReturn:
         pid = os.fork()
         if not pid:
             try:
-                _serve(requests, replies)
+                _serve(requests, replies, packages)
             finally:
                 os._exit(70)
         _, status = os.waitpid(pid, 0)
@@ -135,7 +142,7 @@ def _keep_serving(requests: int, replies: int) -> NoReturn:
         write_frame(replies, b"")
 
 
-def _serve(requests: int, replies: int) -> NoReturn:
+def _serve(requests: int, replies: int, packages: Any) -> NoReturn:
     isolation.die_with_parent()
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     while True:
@@ -144,10 +151,10 @@ def _serve(requests: int, replies: int) -> NoReturn:
         except EOFError:
             os._exit(0)
         signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
-        compiled = program.compile_program(source)
+        compiled, traits = program.prepared(source, packages)
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         if not isinstance(compiled, dict):
-            said = marshal.dumps(compiled)
+            said = marshal.dumps((compiled, traits))
         elif "SyntaxError" in (compiled["kind"], *compiled["bases"]):
             said = json.dumps(compiled).encode()
         else:  # it may be this process that has no memory, or no stack, for it
