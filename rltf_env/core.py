@@ -371,7 +371,13 @@ class Attempt:
 
 @dataclass(frozen=True, eq=False)
 class Feedback:
-    """What each token of a program earned.
+    """What each token of a program earned, for two kinds of agents.
+
+    *Returns.* An agent that adds up what an episode earned (PPO, GRPO, every agent of Gymnasium's) reads `rewards`, or their
+    sum, `total`. *Weights.* An agent whose loss weighs the log-probability of each token by itself (RLTF eq. 2) reads
+    `sequence`, which weighs every token, and `token_rewards`, which weigh the single ones. The two are not the same number: a
+    line of ten tokens that is to weigh as much as its program of 200 needs -0.3 * 20 on each token in such a loss (RLTF
+    eq. 9), and would sum to -60 in a return.
 
     Args:
         rewards: float32 (T,). Their sum is the return of the episode.
@@ -379,15 +385,23 @@ class Feedback:
         parts: the sum that each named part contributed, for logs.
         sequence: the share of `rewards` that was earned by the program as a whole. It is contained in `rewards`, on the last
             token, where an outcome reward belongs in an episode; agents whose equations weigh *every* token with it (RLTF
-            eq. 3, 5, 8, 10: S=0, E=T) take it from here and the rest, credit of single tokens, from `token_rewards`.
+            eq. 3, 5, 8, 10: S=0, E=T) take it from here.
+        credit: float32 (T,), the weights of single tokens, where they are not what `rewards` holds beside `sequence`; None:
+            they are.
     """
 
     rewards: FloatArray
     learn: BoolArray
     parts: Mapping[str, float] = field(default_factory=dict)
     sequence: float = 0.0
+    credit: FloatArray | None = None
 
     def __post_init__(self) -> None:
+        if self.credit is not None and self.credit.shape != self.rewards.shape:
+            raise UsageError(
+                f"Expected credit of the shape of rewards, {self.rewards.shape}, got {self.credit.shape}. "
+                "Give one number for each token, or None."
+            )
         if self.rewards.shape != self.learn.shape or self.rewards.ndim != 1:
             raise UsageError(
                 f"Expected rewards and learn of one shape (T,), got {self.rewards.shape}, {self.learn.shape}."
@@ -399,21 +413,33 @@ class Feedback:
 
     @classmethod
     def build(
-        cls, program: Program, name: str, *, sequence: float = 0.0, tokens: npt.ArrayLike | None = None
+        cls,
+        program: Program,
+        name: str,
+        *,
+        sequence: float = 0.0,
+        tokens: npt.ArrayLike | None = None,
+        credit: npt.ArrayLike | None = None,
     ) -> Feedback:
-        """Feedback on `program` from one part: a score for the whole, and/or a score for each token (T,)."""
+        """Feedback on `program` from one part: a score for the whole, and/or a score for each token (T,).
+
+        `credit` (T,) are the weights of single tokens where they are not `tokens`.
+        """
         rewards = np.zeros(len(program), np.float32) if tokens is None else np.array(tokens, np.float32)
         if sequence and not len(program):
             raise UsageError("Expected a program of at least one token to carry a reward, got none.")
         if sequence:
             rewards[-1] += sequence
-        return cls(rewards, program.chosen, {name: float(rewards.sum())}, float(sequence))
+        weights = None if credit is None else np.array(credit, np.float32)
+        return cls(rewards, program.chosen, {name: float(rewards.sum())}, float(sequence), weights)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Feedback):
             return NotImplemented
         return (self.sequence, dict(self.parts)) == (other.sequence, dict(other.parts)) and (
-            np.array_equal(self.rewards, other.rewards) and np.array_equal(self.learn, other.learn)
+            np.array_equal(self.rewards, other.rewards)
+            and np.array_equal(self.learn, other.learn)
+            and np.array_equal(self.token_rewards, other.token_rewards)
         )
 
     def __hash__(self) -> int:
@@ -426,22 +452,31 @@ class Feedback:
 
     @property
     def token_rewards(self) -> FloatArray:
-        """float32 (T,): `rewards` without what the program earned as a whole."""
+        """float32 (T,): what single tokens weigh in a loss, beside `sequence`, which weighs all of them."""
+        if self.credit is not None:
+            return self.credit.copy()
         rest = self.rewards.copy()
         if len(rest):
             rest[-1] -= np.float32(self.sequence)
         return rest
 
+    @property
+    def weights(self) -> FloatArray:
+        """float32 (T,): what each token weighs in a loss that is a sum over tokens: `sequence` and its own (RLTF eq. 8-10)."""
+        return (self.token_rewards + self.sequence).astype(np.float32)
+
     def __add__(self, other: Feedback) -> Feedback:
-        """Adds rewards, intersects learn, merges parts (a part named twice is summed)."""
+        """Adds rewards and credit, intersects learn, merges parts (a part named twice is summed)."""
         if not isinstance(other, Feedback):
             return NotImplemented
         names = [*self.parts, *(name for name in other.parts if name not in self.parts)]
+        apart = self.credit is not None or other.credit is not None
         return Feedback(
             self.rewards + other.rewards,
             self.learn & other.learn,
             {name: self.parts.get(name, 0.0) + other.parts.get(name, 0.0) for name in names},
             self.sequence + other.sequence,
+            self.token_rewards + other.token_rewards if apart else None,
         )
 
 

@@ -128,10 +128,10 @@ def _check_unknown(source: Source) -> None:
 def check_reward(reward: str | Reward, **options: Any) -> None:
     """Checks a reward on a family of attempts: all outcomes, cut off or not, one token, given tokens, any line or none.
 
-    Each feedback has finite float32 rewards (T,) and learns only from chosen tokens; its parts sum to its total; a second
-    call, in another order, gives the same and leaves its arguments as they are. Of a `ComparativeReward` the same holds
-    against a baseline of each outcome, and: credit of single tokens has no baseline, and a program
-    that ran to its end earns nothing against its own verdict.
+    Each feedback has finite float32 rewards and credit (T,) and learns only from chosen tokens; its parts sum to its total; a
+    second call, in another order, gives the same and leaves its arguments as they are. Of a `ComparativeReward` the same
+    holds against a baseline of each outcome, and: credit of single tokens has no baseline, and a program that ran to its
+    end earns nothing against its own verdict.
 
     Args:
         reward: what `rewards.load` takes: a name, `"module:attr"`, or the reward itself.
@@ -151,7 +151,7 @@ def _check_relative(reward: ComparativeReward, attempt: Attempt, feedback: Feedb
     for baseline in {verdict.outcome: verdict for verdict in _verdicts(lines=(None,))}.values():
         relative = _checked_feedback(reward.relative(attempt, baseline), attempt)
         _assert_same(reward.relative(attempt, baseline), relative, attempt)
-        tolerance = 1e-5 * max(1.0, float(np.abs(feedback.rewards).max()))
+        tolerance = 1e-5 * max(1.0, float(np.abs(feedback.token_rewards).max()))
         assert np.allclose(relative.token_rewards, feedback.token_rewards, atol=tolerance), (
             f"Expected the credit of single tokens to have no baseline, got {relative.token_rewards} against {baseline} "
             f"and {feedback.token_rewards} without, on {attempt}."
@@ -168,6 +168,9 @@ def _checked_feedback(feedback: Feedback, attempt: Attempt) -> Feedback:
         assert array.dtype == dtype, f"Expected {name} of {np.dtype(dtype)}, got {array.dtype} on {attempt}."
         assert array.shape == (length,), f"Expected {name} of shape ({length},), got {array.shape} on {attempt}."
     assert np.isfinite(feedback.rewards).all(), f"Expected finite rewards, got {feedback.rewards} on {attempt}."
+    own = feedback.token_rewards
+    assert own.dtype == np.float32, f"Expected credit of float32, got {own.dtype} on {attempt}."
+    assert np.isfinite(own).all(), f"Expected finite credit of single tokens, got {own} on {attempt}."
     assert np.isfinite(feedback.sequence), f"Expected a finite sequence, got {feedback.sequence} on {attempt}."
     assert not (feedback.learn & ~attempt.program.chosen).any(), (
         f"Expected to learn from chosen tokens only, got {feedback.learn} with {attempt.program.given} given on {attempt}."
@@ -183,6 +186,7 @@ def _assert_same(again: Feedback, earlier: Feedback, attempt: Attempt) -> None:
     same = (
         np.array_equal(again.rewards, earlier.rewards)
         and np.array_equal(again.learn, earlier.learn)
+        and np.array_equal(again.token_rewards, earlier.token_rewards)
         and (again.sequence, dict(again.parts)) == (earlier.sequence, dict(earlier.parts))
     )
     assert same, f"Expected the same feedback twice, got {earlier}, then {again} on {attempt}."

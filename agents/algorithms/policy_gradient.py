@@ -60,7 +60,7 @@ class Config:
         advantage: of a program's return: less a running mean of all returns before (Williams 1992), less the mean of the
             group's others, less the group's mean, or that over the group's standard deviation.
         credit: "program": every token has the advantage of the program's return, `Feedback.total`. "token": of its whole-program
-            share, `Feedback.sequence`, plus what the token earned itself.
+            share, `Feedback.sequence`, plus what the token weighs itself, `Feedback.token_rewards`.
         reduction, constant: how tokens are summed, see `functional.reduce`.
         clip, clip_high: bounds of the ratio, 1 - clip and 1 + clip_high; clip_high 0 is clip, and clip 0 takes no ratio at all.
         kl: weight of the KL term to the policy before the first update, in the loss (k3 estimate).

@@ -6,8 +6,8 @@
     beta follows the KL of each round to `kl_target`
 
 V is a linear head on the policy's own last states; its loss reaches the transformer too, `value_weight` times. One `update` is
-one optimiser step. Per-token rewards are RLTF's fine-grained ones with `credit = "token"`, which stand on the tokens of the
-guilty line: returns then sum over a line, so give such a reward `alpha = "none"` or a small clip (`rltf_env/rewards/fine.py`).
+one optimiser step. Per-token rewards are RLTF's fine-grained ones with `credit = "token"`: a guilty line pays once, shared by its
+tokens (`rltf_env/rewards/fine.py`).
 """
 
 from __future__ import annotations

@@ -7,11 +7,11 @@ are supervised (eq. 7), half raise or lower each token's log-probability by what
     L_rl     = - sum_t weight_t log p(w_t | D, w_<t)
 
 What the paper leaves open is an option, with the paper's choice as default; deviations are listed in PAPERS.md:
-`reduction` ("seq_sum" is the paper's, "token_mean" the released code's), `baseline` ("best_so_far" the paper's, "greedy" the
-released code's, "group_mean" RLOO's), `clip` (0: none, as in the paper; otherwise PPO's bound on the ratio to the policy that
-wrote the sample; `ratio` says by which of its probabilities), `critic` (CodeRL's, which the paper's text names and its equations
-lack, and the released code applies: each weight times the probability that a critic gives to what became of the program). A
-weight is fixed when its sample enters the buffer.
+`reduction` ("seq_sum" is the paper's, "token_mean" the released code's), `supervised_reduction` (that of eq. 7; the same two),
+`baseline` ("best_so_far" the paper's, "greedy" the released code's, "group_mean" RLOO's), `clip` (0: none, as in the paper;
+otherwise PPO's bound on the ratio to the policy that wrote the sample; `ratio` says by which of its probabilities), `critic`
+(CodeRL's, which the paper's text names and its equations lack, and the released code applies: each weight times the probability
+that a critic gives to what became of the program). A weight is fixed when its sample enters the buffer.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ class Config:
         batch_size: programs per update.
         supervised: supervised updates for each RL update (the paper: 1; 0 is RL alone).
         supervised_batch: references per supervised update; 0: `batch_size`.
+        supervised_reduction: how the tokens of references are summed; "seq_sum" is eq. 7, the mean over tokens the released code's.
         references: which problems have references, as in `agents.algorithms.supervised.Config`.
         ratio: what `clip` and the logged divergence compare with: the probability that the policy itself gave the token when
             it wrote it ("policy"), or that of the distribution it was really drawn from ("behaviour": temperature, cut-offs).
@@ -74,6 +75,7 @@ class Config:
     batch_size: int = 32
     supervised: int = 1
     supervised_batch: int = 0
+    supervised_reduction: functional.Reduction = "token_mean"
     references: dict[str, Any] = field(default_factory=dict)
     baseline: Baseline = "best_so_far"
     history: int = 16384
@@ -124,7 +126,8 @@ class RLTF(BufferedAgent):
         if step % (self.config.supervised + 1) < self.config.supervised:
             size = self.config.supervised_batch or self.config.batch_size
             pairs = draw_pairs(self.env, self.references, self.collector.rng, size)
-            metrics = self.learner.step(pairs, "token_mean", supervised_loss)
+            how, constant = self.config.supervised_reduction, self.config.constant
+            metrics = self.learner.step(pairs, how, partial(supervised_loss, how=how, constant=constant))
             return {**self.sampled, "supervised_loss": metrics.pop("loss"), **metrics}
         samples = self.buffer.draw_fresh(self.config.batch_size, self.collector.rng, step, self.config.max_staleness)
         metrics = self.learner.step(samples, self.config.reduction, partial(loss, c=self.config))
@@ -229,7 +232,7 @@ def loss(data: Batch, logits: Tensor, c: Config) -> tuple[Tensor, dict[str, Tens
 
 def spread(feedback: Feedback) -> np.ndarray:
     """Whole-program reward on every token, plus each token's own: float32 (T,)."""
-    return (feedback.token_rewards + feedback.sequence).astype(np.float32)
+    return feedback.weights
 
 
 def above_the_others(group: Sequence[Feedback]) -> list[np.ndarray]:

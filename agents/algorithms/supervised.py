@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,12 +30,15 @@ PATIENCE = 1000  # draws in a row without a usable reference before we say that 
 class Config:
     """`batch_size` pairs (problem, reference) an update; mean over tokens, as in CodeRL's and RLTF's code.
 
+    `reduction = "seq_sum"` is RLTF's eq. 7, the sum over a reference's tokens, mean over references.
     `references` are dataset options that fix which problems of the environment's dataset and split have references, such as
     `{size = 500}`; without them, all that the environment draws.
     """
 
     batch_size: int = 32
     references: dict[str, Any] = field(default_factory=dict)
+    reduction: functional.Reduction = "token_mean"
+    constant: float = 512.0  # with reduction="constant": tokens by which a reference's sum is divided
     optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(lr=2e-5))
 
 
@@ -49,7 +53,8 @@ class Supervised:
 
     def update(self) -> dict[str, float]:
         pairs = draw_pairs(self.env, self.references, self.rng, self.config.batch_size)
-        metrics = self.learner.step(pairs, "token_mean", supervised_loss)
+        how, constant = self.config.reduction, self.config.constant
+        metrics = self.learner.step(pairs, how, partial(supervised_loss, how=how, constant=constant))
         return {"supervised_loss": metrics.pop("loss"), **metrics}
 
     def state_dict(self) -> dict[str, Any]:
@@ -60,9 +65,12 @@ class Supervised:
         self.rng.bit_generator.state = state["rng"]
 
 
-def supervised_loss(data: Batch, logits: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-    """Mean cross-entropy over the tokens to learn."""
-    return functional.cross_entropy(functional.token_logprobs(logits, data.tokens), data.loss_mask), {}
+def supervised_loss(
+    data: Batch, logits: Tensor, how: functional.Reduction = "token_mean", constant: float = 1.0
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Cross-entropy of the tokens to learn (RLTF eq. 7), by default their mean; see `functional.reduce`."""
+    logprobs = functional.token_logprobs(logits, data.tokens)
+    return functional.cross_entropy(logprobs, data.loss_mask, how, constant), {}
 
 
 def reference_source(env: UnitTestEnv, options: Mapping[str, Any]) -> Source:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from math import cos, inf, pi
+from math import cos, inf, log, pi
 from typing import Any, Literal
 
 import torch
@@ -20,11 +21,16 @@ Loss = Callable[[Batch, Any], tuple[Tensor, dict[str, Tensor]]]
 
 
 Decay = Literal["constant", "linear", "cosine"]
+Rise = Literal["linear", "log"]
 
 
 @dataclass(frozen=True)
 class OptimiserConfig:
-    """AdamW. `warmup` updates of linear warm-up, then constant (RLTF's released schedule); `clip_norm` 0 clips nothing.
+    """AdamW. `warmup` updates of linear warm-up, then constant; `clip_norm` 0 clips nothing.
+
+    `rise = "log"` is the warm-up of DeepSpeed's `WarmupLR`, which RLTF's released code uses: update u = 0, 1, ... has the share
+    log(u + 1) / log(`warmup`) of `lr`, so that the first has none and the tenth a third. `dropout` keeps the model's own dropout
+    on while it learns, as there; it is drawn anew for each update, the same in every run.
 
     With another `decay` the rate falls from `lr`, reached at the warm-up's end, to `final * lr` at update `length`, and stays
     there: `final` 0 ends all learning.
@@ -35,11 +41,13 @@ class OptimiserConfig:
     beta1: float = 0.9
     beta2: float = 0.999
     warmup: int = 500
+    rise: Rise = "linear"
     decay: Decay = "constant"
     length: int = 0  # updates until the decay has ended, the warm-up counted in
     final: float = 0.0  # the share of lr that is left then
     clip_norm: float = 1.0
     micro_batch: int = 16  # programs per forward pass; 0: the whole batch at once
+    dropout: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.lr < inf or self.warmup < 0 or not self.clip_norm >= 0 or self.micro_batch < 0:
@@ -56,7 +64,8 @@ class OptimiserConfig:
     def rate(self, update: int) -> float:
         """The learning rate of update 0, 1, ..."""
         if update < self.warmup:
-            return self.lr * (update + 1) / self.warmup
+            linear = (update + 1) / self.warmup
+            return self.lr * (linear if self.rise == "linear" else log(update + 1) / log(max(2, self.warmup)))
         if self.decay == "constant":
             return self.lr
         done = min(1.0, (update - self.warmup) / (self.length - self.warmup))
@@ -80,6 +89,11 @@ class Learner:
             fused=True,
         )
         self.updates = 0
+        if config.dropout and not any(isinstance(m, nn.Dropout) and m.p > 0 for m in policy.model.modules()):
+            raise UsageError(
+                "Expected a model with dropout for optimiser.dropout = true, got one whose layers drop nothing out. "
+                "Set optimiser.dropout = false, or policy.gradient_checkpointing = false, which silences dropout."
+            )
 
     def _parameters(self) -> Iterator[nn.Parameter]:
         for part in self.parts.values():
@@ -101,16 +115,16 @@ class Learner:
         Raises:
             NotFinite: the loss or the gradient is not finite; the policy is left as it was.
         """
-        self.policy.model.eval()  # dropout would draw from the global generator, and no ratio to the sampled would be 1
         self.optimiser.zero_grad(set_to_none=True)
         logged: dict[str, Tensor] = {}
         parts = list(micro_batches(samples, self.config.micro_batch, how))
-        for part, share in parts:
-            data = batch(part, self.policy.pad_id).to(self.policy.device)
-            value, extra = loss(data, (read or self.policy.logits)(data))
-            (value * share).backward()
-            for name, item in {"loss": value, **extra}.items():
-                logged[name] = logged.get(name, torch.zeros_like(item)) + item.detach() * share
+        with self._mode():
+            for part, share in parts:
+                data = batch(part, self.policy.pad_id).to(self.policy.device)
+                value, extra = loss(data, (read or self.policy.logits)(data))
+                (value * share).backward()
+                for name, item in {"loss": value, **extra}.items():
+                    logged[name] = logged.get(name, torch.zeros_like(item)) + item.detach() * share
         norm = torch.nn.utils.clip_grad_norm_(list(self._parameters()), self.config.clip_norm or torch.inf)
         if not torch.isfinite(norm):
             raise NotFinite(
@@ -124,6 +138,26 @@ class Learner:
         self.updates += 1
         shown = {name: float(item) for name, item in logged.items()}
         return {**shown, "grad_norm": float(norm), "lr": lr, "padding": self._padding([part for part, _ in parts])}
+
+    @contextmanager
+    def _mode(self) -> Iterator[None]:
+        """The model as it learns: without dropout, or with dropout from a generator that is lent the update's number."""
+        model = (
+            self.policy.model.eval()
+        )  # dropout draws from the global generator, and no ratio to the sampled would be 1
+        if not self.config.dropout:
+            yield
+            return
+        device = self.policy.device
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.default_generator.manual_seed(self.updates)
+            if device.type == "cuda":
+                torch.cuda.manual_seed(self.updates)
+            model.train()
+            try:
+                yield
+            finally:
+                model.eval()
 
     def _padding(self, parts: Sequence[Sequence[TrainingSample]]) -> float:
         packs = getattr(self.policy, "supports_packing", getattr(self.policy, "packs", False))  # its name before

@@ -85,4 +85,5 @@ def _check(rewards: tuple[Callable[..., object], ...]) -> None:
 def _times(feedback: Feedback, weight: float) -> Feedback:
     parts = {name: weight * value for name, value in feedback.parts.items()}
     rewards = feedback.rewards * np.float32(weight)
-    return Feedback(rewards, feedback.learn, parts, weight * feedback.sequence)
+    credit = None if feedback.credit is None else feedback.credit * np.float32(weight)
+    return Feedback(rewards, feedback.learn, parts, weight * feedback.sequence, credit)

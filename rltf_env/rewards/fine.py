@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from rltf_env.core import Attempt, BoolArray, Feedback, FloatArray, Verdict
+from rltf_env.core import Attempt, BoolArray, Feedback, Verdict
 from rltf_env.errors import UsageError
 from rltf_env.rewards import _categories
 from rltf_env.rewards._options import choice, number
@@ -24,22 +24,20 @@ DEFAULT_CLIP = 10.0
 class Fine:
     """R_fine = `value` for an error, charged by its category (eq. 4); 0 for a program that ran to its end.
 
-    - U_line: each chosen token of the failing line earns alpha * `value`. The span holds chosen tokens only; a line of which
-      the agent chose no token (in the given prefix, not known, not in the text) charges nobody, and the part is 0.
+    - U_line: the chosen tokens of the failing line pay. A line of which the agent chose no token (in the given prefix, not
+      known, not in the text) charges nobody, and the part is 0.
     - U_global: the program as a whole earns `value`: it is `Feedback.sequence`, the weight of every token in eq. 9 with
       S=0, E=T, alpha=1. In an episode it stands once, on the last token, and not T times.
     - U_ignore: 0.
 
-    alpha (eq. 9) with T the chosen tokens of the program and |span| those of the line:
+    What a token of the line pays depends on who asks (`core.Feedback`):
 
-    - `"span_ratio"`: T / |span|, the paper's. A 10-token line of a 200-token program has alpha 20: -6 on each token.
-    - `"none"`: 1, what the released code computes.
-    - `"clipped"`: min(T / |span|, `clip`), `clip` at least 1 (10 unless told).
-
-    The consequence for the episode's return: the span of a line sums to `value` * T with `"span_ratio"` (-60 above) and
-    `value` * |span| with `"none"` (-3). That is right for a loss that weighs the log-probability of each token with what
-    this token earned (eq. 9), but an agent that learns from *returns* would find an IndexError in a long program far worse
-    than a SyntaxError. Give such agents `alpha="none"` or a small clip.
+    - A *return* loses `value` once, however long the line and the program are: each of its |span| tokens earns
+      `value` / |span|. An error on a line costs what one without a line costs.
+    - In a *loss that weighs single tokens* each weighs alpha * `value` (eq. 9; T are the chosen tokens of the program):
+      `"span_ratio"`: T / |span|, the paper's: a 10-token line of a 200-token program has alpha 20, -6 on each token, and
+      the mean over the program is `value`. `"none"`: 1, what the released code computes.
+      `"clipped"`: min(T / |span|, `clip`), `clip` at least 1 (10 unless told).
 
     There is no baseline for this term, neither for lines nor for U_global (the paper: one is hard to define).
 
@@ -66,19 +64,21 @@ class Fine:
         if blame == _categories.GLOBAL:
             return Feedback.build(attempt.program, "fine", sequence=self.value)
         if blame == _categories.LINE:
-            return Feedback.build(attempt.program, "fine", tokens=self._on_line(attempt))
+            return self._on_line(attempt)
         return Feedback.build(attempt.program, "fine")
 
     def relative(self, attempt: Attempt, baseline: Verdict) -> Feedback:
         """The same as without a baseline (eq. 9)."""
         return self(attempt)
 
-    def _on_line(self, attempt: Attempt) -> FloatArray:
+    def _on_line(self, attempt: Attempt) -> Feedback:
         line = span(attempt)
-        rewards = np.zeros(len(line), np.float32)
-        if line.any():
-            rewards[line] = self.value * self._alpha(int(attempt.program.chosen.sum()), int(line.sum()))
-        return rewards
+        size = int(line.sum())
+        if not size:
+            return Feedback.build(attempt.program, "fine")
+        share = line * np.float32(self.value / size)
+        weight = line * np.float32(self.value * self._alpha(int(attempt.program.chosen.sum()), size))
+        return Feedback.build(attempt.program, "fine", tokens=share, credit=weight)
 
     def _alpha(self, tokens: int, on_line: int) -> float:
         if self.alpha == "none":

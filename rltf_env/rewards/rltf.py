@@ -1,7 +1,18 @@
-"""RLTF's reward (arXiv 2307.04349): coarse + fine + adaptive, as in the paper or as in the code that was released with it.
+"""RLTF's reward (arXiv 2307.04349): coarse + fine + adaptive.
 
-The paper adds three losses with a weight of 1 each (eq. 6, 8-10): `combine="sum"`. The released code makes one number of
-them, in which the adaptive value replaces the coarse one where a program fails: `combine="replace"`.
+    load("rltf")                     three terms added (eq. 6, 8-10), each read so that no crash beats a wrong answer
+    load("rltf", **PAPER)            the same, with the adaptive term for wrong answers alone
+    load("rltf", **RELEASED_CODE)    one number, in which the adaptive value replaces the coarse one where a program fails
+
+What a program earns by default, with the share r of the cases that it passed:
+
+    passed         1
+    wrong answer   -0.6 + 1.3 r
+    error          -0.9, and -0.3 for the guilty line or, where no line is guilty, for the program
+    syntax error   -1.3, likewise
+
+Against a baseline each whole program loses the same number, what the baseline earned as a whole, so that this order stands
+against every baseline.
 """
 
 from __future__ import annotations
@@ -15,12 +26,19 @@ from rltf_env.core import Attempt, Feedback, Outcome, Reward, Verdict
 from rltf_env.errors import UsageError
 from rltf_env.rewards import _compose
 from rltf_env.rewards._options import choice, number
-from rltf_env.rewards.adaptive import Adaptive
+from rltf_env.rewards.adaptive import APPLIES, Adaptive
 from rltf_env.rewards.coarse import Coarse
 from rltf_env.rewards.fine import Fine
 
 PARTS = ("coarse", "fine", "adaptive")
 COMBINE = ("sum", "replace")
+
+PAPER: Mapping[str, Any] = MappingProxyType({"combine": "sum", "alpha": "span_ratio", "applies": "failures"})
+"""Options of `load` for the paper as it is mostly read: an error has no adaptive term, in eq. 10 either.
+
+Measured against a baseline that passes, a wrong answer then weighs -2.6 and a time-out -1.9: whoever cannot solve a problem
+learns to crash.
+"""
 
 RELEASED_CODE: Mapping[str, Any] = MappingProxyType(
     {
@@ -82,21 +100,25 @@ def load(
     clip: float | None = None,
     weights: Mapping[str, float] | None = None,
     categories: Mapping[str, str] | None = None,
+    applies: str = "unsolved",
 ) -> Reward:
-    """RLTF's reward; the defaults are the paper's.
+    """RLTF's reward; see the head of this file.
 
     Args:
         combine: "sum" (eq. 6) or "replace" (released code).
+        applies: with "sum", to which programs the adaptive term applies, see `adaptive.Adaptive`. Choose "ordered" where
+            `coarse` weighs less than 0.77 of `adaptive`: it is what keeps a program that passes ahead.
         alpha, clip, categories: options of the fine term, see `fine.Fine`.
         weights: of the parts "coarse", "fine" and "adaptive" where they are not 1.
     """
     choice("value of option 'combine'", combine, COMBINE)
+    choice("value of option 'applies'", applies, APPLIES)
     weight = _weights(weights)
     fine = _compose.scaled(Fine(alpha=alpha, clip=clip, categories=categories or {}), weight["fine"])
     if combine == "replace":
         return _compose.summed(Graded(Coarse(), Adaptive(), weight["coarse"], weight["adaptive"]), fine)
     coarse = _compose.scaled(Coarse(), weight["coarse"])
-    return _compose.summed(coarse, fine, _compose.scaled(Adaptive(), weight["adaptive"]))
+    return _compose.summed(coarse, fine, _compose.scaled(Adaptive(applies=applies), weight["adaptive"]))
 
 
 def _weights(weights: Mapping[str, float] | None) -> dict[str, float]:

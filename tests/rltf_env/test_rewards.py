@@ -26,7 +26,7 @@ from rltf_env.core import (
 )
 from rltf_env.errors import UnknownName, UsageError
 from rltf_env.rewards import _categories, fine
-from rltf_env.rewards.rltf import RELEASED_CODE
+from rltf_env.rewards.rltf import PAPER, RELEASED_CODE
 from rltf_env.testing import check_reward
 from rltf_env.tokenizers import Bytes
 
@@ -36,9 +36,12 @@ OPTIONS: list[tuple[str, dict[str, Any]]] = [
     *((name, {}) for name in plugins.names("rewards")),
     ("coarse+fine", {}),
     ("adaptive", {"applies": "always"}),
+    ("adaptive", {"applies": "unsolved"}),
+    ("adaptive", {"applies": "failures"}),
     ("fine", {"alpha": "none"}),
     ("fine", {"alpha": "clipped", "clip": 3}),
     ("fine", {"categories": {"IndexError": "global", "Timeout": "ignore"}}),
+    ("rltf", dict(PAPER)),
     ("rltf", dict(RELEASED_CODE)),
     ("rltf", {"weights": {"fine": 0.5, "coarse": 0, "adaptive": 2}, "combine": "replace"}),
 ]
@@ -217,13 +220,21 @@ def test_an_unknown_reward_is_an_unknown_name_with_the_known_ones() -> None:
 def test_a_sum_adds_what_its_terms_give() -> None:
     judged = attempt("a[9]\nx", error())
     feedback = rewards.load("coarse+fine", fine={"alpha": "none"})(judged)
-    np.testing.assert_allclose(feedback.rewards, [-0.3, -0.3, -0.3, -0.3, 0, 0, -0.6], atol=1e-7)
-    assert feedback.parts == pytest.approx({"coarse": -0.6, "fine": -1.2})
+    np.testing.assert_allclose(feedback.rewards, [-0.075, -0.075, -0.075, -0.075, 0, 0, -0.6], atol=1e-7)
+    np.testing.assert_allclose(feedback.token_rewards, [-0.3, -0.3, -0.3, -0.3, 0, 0, 0], atol=1e-7)
+    np.testing.assert_allclose(feedback.weights, [-0.9, -0.9, -0.9, -0.9, -0.6, -0.6, -0.6], atol=1e-7)
+    assert feedback.parts == pytest.approx({"coarse": -0.6, "fine": -0.3})
     assert feedback.sequence == -0.6
 
 
-def test_the_papers_reward_is_the_sum_of_its_three_parts() -> None:
-    assert rewards.load("rltf") == rewards.load("coarse+fine+adaptive")
+def test_rltf_is_the_sum_of_its_three_parts_and_pays_a_pass_once() -> None:
+    assert rewards.load("rltf") == rewards.load("coarse+fine+adaptive", adaptive={"applies": "unsolved"})
+    assert rewards.load("rltf")(attempt("x", PASSED)).total == 1
+    assert rewards.load("coarse+fine+adaptive")(attempt("x", PASSED)).total == 2
+
+
+def test_the_paper_as_it_is_mostly_read_has_a_name() -> None:
+    assert rewards.load("rltf", **PAPER) == rewards.load("coarse+fine+adaptive", adaptive={"applies": "failures"})
 
 
 def test_parts_of_rltf_are_always_the_same_three() -> None:
@@ -276,19 +287,20 @@ def test_given_tokens_are_neither_charged_nor_counted() -> None:
     judged = attempt("abcd\nefgh", error(line=1), given=2)
     feedback = rewards.load("fine")(judged)
     # Chosen: c d newline e f g h and the end, 8 tokens; c and d are on line 1: alpha is 4.
-    np.testing.assert_allclose(feedback.rewards, [0, 0, -1.2, -1.2, 0, 0, 0, 0, 0, 0], rtol=1e-6)
+    np.testing.assert_allclose(feedback.token_rewards, [0, 0, -1.2, -1.2, 0, 0, 0, 0, 0, 0], rtol=1e-6)
+    np.testing.assert_allclose(feedback.rewards, [0, 0, -0.15, -0.15, 0, 0, 0, 0, 0, 0], rtol=1e-6)
     assert not feedback.learn[:2].any()
 
 
 def test_a_line_of_given_tokens_charges_nobody() -> None:
     feedback = rewards.load("rltf")(attempt("abcd\nefgh", error(line=1), given=5))
-    assert feedback.parts == pytest.approx({"coarse": -0.6, "fine": 0.0, "adaptive": 0.0})
+    assert feedback.parts == pytest.approx({"coarse": -0.6, "fine": 0.0, "adaptive": -0.3})
 
 
 def test_the_message_decides_nothing() -> None:
     for message in ("", "RecursionError", "TimeoutException", "inconsistent use of tabs and spaces in indentation"):
         bad = CaseResult(Outcome.RUNTIME_ERROR, Failure("IndexError", message, 1))
-        assert rewards.load("fine")(attempt("x", Verdict((bad,)))).total == pytest.approx(2 * -0.3)
+        assert rewards.load("fine")(attempt("x", Verdict((bad,)))).token_rewards[0] == pytest.approx(2 * -0.3)
 
 
 def test_the_line_is_that_of_the_first_of_the_worst_results() -> None:
@@ -301,13 +313,20 @@ def test_the_line_is_that_of_the_first_of_the_worst_results() -> None:
 def test_alpha_gives_a_line_the_weight_of_a_whole_program() -> None:
     for text in ("a\nbbbb", "aaaaaa\nb", "a"):
         judged = attempt(text, error())
-        assert rewards.load("fine")(judged).total == pytest.approx(-0.3 * len(judged.program))
+        assert rewards.load("fine")(judged).weights.mean() == pytest.approx(-0.3)
+
+
+@pytest.mark.parametrize("alpha", fine.ALPHAS)
+def test_a_return_loses_the_same_for_a_line_of_any_length_whatever_its_tokens_weigh(alpha: str) -> None:
+    for text in ("a\nbbbb", "aaaaaa\nb", "a", "a" + "\nb" * 400):
+        judged = attempt(text, error())
+        assert rewards.load("fine", alpha=alpha)(judged).total == pytest.approx(-0.3)
 
 
 def test_clip_defaults_to_ten() -> None:
     judged = attempt("a\n" + "b" * 98, error())
-    assert rewards.load("fine", alpha="clipped")(judged).rewards.min() == pytest.approx(-3.0)
-    assert rewards.load("fine", alpha="span_ratio")(judged).rewards.min() == pytest.approx(-30.3)
+    assert rewards.load("fine", alpha="clipped")(judged).weights.min() == pytest.approx(-3.0)
+    assert rewards.load("fine", alpha="span_ratio")(judged).weights.min() == pytest.approx(-30.3)
 
 
 # ------------------------------------------------------------------------------------------------------- categories

@@ -12,18 +12,21 @@ import pytest
 from rltf_env import rewards
 from rltf_env.core import Attempt, CaseResult, ComparativeReward, Failure, Kind, Outcome, Problem, StdinCase, Verdict
 from rltf_env.rewards import _categories
-from rltf_env.rewards.rltf import RELEASED_CODE
+from rltf_env.rewards.rltf import PAPER, RELEASED_CODE
 from rltf_env.tokenizers import Bytes
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 REWARDS = {
     "coarse": rewards.load("coarse"),
     "adaptive": rewards.load("adaptive"),
+    "unsolved": rewards.load("adaptive", applies="unsolved"),
+    "failures": rewards.load("adaptive", applies="failures"),
     "always": rewards.load("adaptive", applies="always"),
     "fine": rewards.load("fine"),
     "none": rewards.load("fine", alpha="none"),
     "clip5": rewards.load("fine", alpha="clipped", clip=5),
-    "paper": rewards.load("rltf"),
+    "rltf": rewards.load("rltf"),
+    "paper": rewards.load("rltf", **PAPER),
     "code": rewards.load("rltf", **RELEASED_CODE),
     "ratio": rewards.load("rltf", combine="replace", alpha="span_ratio", categories=RELEASED_CODE["categories"]),
 }
@@ -84,7 +87,8 @@ def test_reward_is_what_the_equations_give_by_hand(row: tuple[str, ...]) -> None
     expected = np.where(judged.program.tokens_on(3), float(on_line), 0.0)
     np.testing.assert_allclose(feedback.token_rewards, expected, atol=1e-6)
     assert feedback.sequence == pytest.approx(float(sequence), abs=1e-9)
-    assert feedback.total == pytest.approx(float(sequence) + 10 * float(on_line), abs=1e-4)
+    assert feedback.total == pytest.approx(float(sequence) - 0.3 * (float(on_line) != 0), abs=1e-6)
+    np.testing.assert_allclose(feedback.weights, expected + float(sequence), atol=1e-6)
     assert feedback.rewards[-1] == pytest.approx(float(sequence), abs=1e-6), "earned by the whole: on the last token"
     assert feedback.learn.all()
 

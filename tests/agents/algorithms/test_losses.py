@@ -213,7 +213,12 @@ def of_rltf(m: Any) -> Table:
 
 
 def of_supervised(m: Any) -> Table:
-    yield "cross-entropy", float(m.supervised_loss(batch(), logits())[0].detach()), -mean(*LOGP)
+    def loss(*how: Any) -> float:
+        return float(m.supervised_loss(batch(), logits(), *how)[0].detach())
+
+    yield "cross-entropy", loss(), -mean(*LOGP)
+    yield "eq. 7", loss("seq_sum"), -seq_sum(*LOGP)
+    yield "constant", loss("constant", 4.0), -seq_sum(*LOGP) / 4
 
 
 def each(what: str, values: Any, right: tuple[float, ...]) -> Table:

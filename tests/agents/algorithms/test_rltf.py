@@ -18,7 +18,7 @@ from rltf_env import rewards
 from rltf_env.core import Attempt, CaseResult, Failure, Feedback, Outcome, Problem, Program, Verdict
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import UnknownName, UsageError
-from rltf_env.rewards.rltf import RELEASED_CODE
+from rltf_env.rewards.rltf import PAPER, RELEASED_CODE
 
 MakeEnv = Callable[..., UnitTestEnv]
 SMALL: dict[str, Any] = {
@@ -67,13 +67,16 @@ INDEX_ERROR = verdict(0, error=Failure("IndexError", line=2, bases=("LookupError
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        # coarse -0.6 - -0.3 = -0.3 everywhere; fine 200/10 * -0.3 = -6 on the line. Pass: 1 - -0.3. Failures: coarse 0,
+        # The baseline's -0.3 + (-0.3 + 1.3 * 0.25) = -0.275 is taken off everything: off 1; off -0.3 + (-0.3 + 1.3 * 0.75); off
+        # -0.6 - 0.3 of the error, which has fine 200/10 * -0.3 = -6 on the line besides.
+        ({}, [(-6.625, -0.625), (1.275, 1.275), (0.65, 0.65), (0.0, 0.0)]),
+        # coarse -0.6 - -0.3 = -0.3 everywhere; fine as above. Pass: 1 - -0.3. Failures: coarse 0,
         # adaptive (-0.3 + 1.3 * 0.75) - (-0.3 + 1.3 * 0.25) = 0.65.
-        ({}, [(-6.3, -0.3), (1.3, 1.3), (0.65, 0.65), (0.0, 0.0)]),
+        (PAPER, [(-6.3, -0.3), (1.3, 1.3), (0.65, 0.65), (0.0, 0.0)]),
         # R_b = -0.3 + 1.3 * 0.25 = 0.025
         (RELEASED_CODE, [(-0.925, -0.625), (0.975, 0.975), (0.65, 0.65), (0.0, 0.0)]),
     ],
-    ids=["paper", "released code"],
+    ids=["default", "paper", "released code"],
 )
 def test_weights_against_a_baseline(
     policy: CausalPolicy, make_env: MakeEnv, options: dict[str, Any], expected: list[tuple[float, float]]
@@ -85,15 +88,15 @@ def test_weights_against_a_baseline(
 
 def test_weights_against_the_mean_of_the_others(policy: CausalPolicy, make_env: MakeEnv) -> None:
     agent = rltf.load(policy, make_env(), seed=0, baseline="group_mean")
-    # whole programs: 1; -0.6; -0.3 + (-0.3 + 0.65) = 0.05. Less the others' means -0.275, 0.525, 0.2. Fine as it is.
+    # whole programs: 1; -0.6 - 0.3; -0.3 + (-0.3 + 0.65) = 0.05. Less the others' means -0.425, 0.525, 0.05. Fine as it is.
     found = weights(agent, [verdict(4), INDEX_ERROR, verdict(2)], None)
-    np.testing.assert_allclose(found, [(1.275, 1.275), (-7.125, -1.125), (-0.15, -0.15)], atol=1e-5)
+    np.testing.assert_allclose(found, [(1.425, 1.425), (-7.425, -1.425), (0.0, 0.0)], atol=1e-5)
 
 
 def test_weights_against_nothing(policy: CausalPolicy, make_env: MakeEnv) -> None:
     agent = rltf.load(policy, make_env(), seed=0, baseline="none")
     found = weights(agent, [verdict(4), INDEX_ERROR], None)
-    np.testing.assert_allclose(found, [(1.0, 1.0), (-6.6, -0.6)], atol=1e-5)
+    np.testing.assert_allclose(found, [(1.0, 1.0), (-6.9, -0.9)], atol=1e-5)
 
 
 @pytest.mark.parametrize(("ratio", "same"), [("policy", False), ("behaviour", True)])

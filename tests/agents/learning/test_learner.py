@@ -131,6 +131,40 @@ def test_dropout_is_off_so_that_a_run_can_be_repeated(policy: CausalPolicy) -> N
     assert losses[0] == losses[1]
 
 
+def with_dropout(policy: CausalPolicy) -> CausalPolicy:
+    config = GPT2Config(vocab_size=len(policy.tokenizer), n_positions=64, n_embd=16, n_layer=1, n_head=2)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        return CausalPolicy(GPT2LMHeadModel(config), policy.tokenizer)
+
+
+def test_dropout_may_stay_on_and_is_drawn_by_the_number_of_the_update(policy: CausalPolicy) -> None:
+    runs = []
+    for seed in (1, 2):
+        learner = Learner(with_dropout(policy), OptimiserConfig(dropout=True, lr=1e-12))
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            before = torch.random.get_rng_state()
+            runs.append([learner.step(samples(), "token_mean", loss("token_mean"))["loss"] for _ in range(2)])
+            assert torch.equal(before, torch.random.get_rng_state())
+        assert not learner.policy.model.training
+    dry = Learner(with_dropout(policy), OptimiserConfig()).step(samples(), "token_mean", loss("token_mean"))["loss"]
+    assert runs[0] == runs[1]
+    assert len({*runs[0], dry}) == 3, "two updates drop different parts out, and neither drops nothing out"
+
+
+def test_dropout_of_a_model_that_has_none_is_refused(policy: CausalPolicy) -> None:
+    with pytest.raises(UsageError, match="layers drop nothing out"):
+        Learner(policy, OptimiserConfig(dropout=True))
+
+
+def test_a_logarithmic_warm_up_is_that_of_deepspeed() -> None:
+    optimiser = OptimiserConfig(lr=1.0, warmup=500, rise="log")
+    shares = [optimiser.rate(update) for update in (0, 10, 50, 100, 250, 499, 500, 9000)]
+    assert shares == pytest.approx([0, 0.3858, 0.6327, 0.7426, 0.8891, 1, 1, 1], abs=1e-4)  # log(u + 1) / log(500)
+    assert [OptimiserConfig(lr=1.0, warmup=1, rise="log").rate(update) for update in (0, 1)] == [0, 1]
+
+
 def test_warm_up_is_linear_then_constant(policy: CausalPolicy) -> None:
     learner = Learner(policy, OptimiserConfig(lr=1e-3, warmup=4))
     rates = [learner.step(samples(), "token_mean", loss("token_mean"))["lr"] for _ in range(6)]
