@@ -15,11 +15,12 @@ import tomli_w
 
 from agents.algorithms import rltf
 from agents.config import Recipe, read
+from agents.learning.learner import OptimiserConfig
 from agents.options import build
 from rltf_env import plugins, prompts, rewards
 from rltf_env.base import UnitTestEnvBase
 from rltf_env.errors import DataError, MissingData, UnknownName, UsageError
-from rltf_env.rewards.rltf import RELEASED_CODE
+from rltf_env.rewards.rltf import PAPER, RELEASED_CODE
 
 TEXT = """
 [run]
@@ -193,6 +194,22 @@ def test_rltfs_two_recipes_hold_its_constants(
     assert (made.env["max_prompt_tokens"], made.env["max_program_tokens"]) == (800, 512)
     assert made.env["sandbox_options"]["case_seconds"] == 4.0
     assert (made.eval.sampling.temperature, made.eval.sampling.top_p) == (0.6, 0.95)
+
+
+def test_the_papers_recipe_is_what_its_equations_say() -> None:
+    made = read(next(p for p in RECIPES if p.stem == "rltf_paper_apps"))
+    assert made.env["reward_options"] == PAPER
+    assert made.agent["supervised_reduction"] == "seq_sum"  # eq. 7
+    optimiser = build(OptimiserConfig, made.agent["optimiser"], "optimiser")
+    assert (optimiser.rise, optimiser.dropout, optimiser.clip_norm) == ("linear", False, 0.0)
+
+
+@pytest.mark.parametrize("name", ["rltf_released_apps", "rltf_warm_apps"])
+def test_the_released_recipes_learn_as_the_released_code(name: str) -> None:
+    made = read(next(p for p in RECIPES if p.stem == name))
+    optimiser = build(OptimiserConfig, made.agent["optimiser"], "optimiser")
+    assert (optimiser.rise, optimiser.dropout, optimiser.clip_norm) == ("log", True, 1.0)
+    assert "supervised_reduction" not in made.agent  # the mean over tokens
 
 
 def test_the_released_recipes_reward_is_that_of_the_released_code() -> None:

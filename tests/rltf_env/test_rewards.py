@@ -253,9 +253,10 @@ def test_weights_scale_the_parts() -> None:
 
 
 def test_a_weight_scales_what_the_whole_earned_and_what_tokens_earned() -> None:
-    twice = rewards.scaled(rewards.load("coarse+fine", fine={"alpha": "none"}), 2)(attempt("x\ny", error()))
+    twice = rewards.scaled(rewards.load("coarse+fine", fine={"alpha": "none"}), 2)(attempt("xx\ny", error()))
     assert twice.sequence == -1.2
-    np.testing.assert_allclose(twice.token_rewards, [-0.6, 0, 0, 0], atol=1e-6)
+    np.testing.assert_allclose(twice.token_rewards, [-0.6, -0.6, 0, 0, 0], atol=1e-6)
+    assert twice.total == pytest.approx(-1.8)
 
 
 def test_weights_reach_the_baseline_too() -> None:

@@ -89,7 +89,9 @@ def test_groups(
     group = episodes(reward, problems[0])
     c = policy_gradient.Config(advantage=advantage, credit=credit, samples_per_problem=len(group))
     agent = policy_gradient.PolicyGradient(policy, make_env(reward=reward), c, 0)
-    found = agent._weights(group, agent._returns(group, [policy_gradient.bare_sample(e) for e in group]))
+    returns = agent._returns(group, [policy_gradient.bare_sample(e) for e in group])
+    assert float(returns.abs().max()) <= 2, "of the scale of the outcome, and not of the program's length"
+    found = agent._weights(group, returns)
     assert_ordered([float(w.mean(dtype=np.float64)) for w in found])
 
 
@@ -97,7 +99,9 @@ def test_groups(
 def test_ppo(problems: list[Problem], reward: Any, credit: Any) -> None:
     group, nothing = episodes(reward, problems[0]), np.zeros(200, np.float32)
     c = ppo.Config(credit=credit)
-    assert_ordered([float(ppo.token_rewards(e, nothing, 0.0, 512.0, c).sum(dtype=np.float64)) for e in group])
+    returns = [float(ppo.token_rewards(e, nothing, 0.0, 512.0, c).sum(dtype=np.float64)) for e in group]
+    assert_ordered(returns)
+    assert max(map(abs, returns)) <= 2
 
 
 @pytest.mark.parametrize("credit", get_args(policy_gradient.Credit))
@@ -106,7 +110,9 @@ def test_actor_critic(
 ) -> None:
     agent = actor_critic.load(policy, make_env(reward=reward), seed=0, credit=credit)
     group = episodes(reward, problems[0])
-    assert_ordered([float(agent._sample(e).extra["rewards"].sum(dtype=np.float64)) for e in group])
+    returns = [float(agent._sample(e).extra["rewards"].sum(dtype=np.float64)) for e in group]
+    assert_ordered(returns)
+    assert max(map(abs, returns)) <= 2
 
 
 def test_agents_of_others_by_the_return(make_env: MakeEnv, problems: list[Problem]) -> None:

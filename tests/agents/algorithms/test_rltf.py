@@ -12,6 +12,7 @@ import torch
 
 from agents.algorithms import rltf, supervised
 from agents.core import Episode
+from agents.learning.learner import OptimiserConfig
 from agents.policies.causal import CausalPolicy
 from agents.testing import check_agent
 from rltf_env import rewards
@@ -363,6 +364,26 @@ def test_impossible_options_are_refused(
 
 
 # ---------------------------------------------------------------------------------------------------------- supervised
+
+
+@pytest.mark.parametrize("module", [rltf, supervised])
+def test_references_are_summed_as_equation_7_has_it_where_that_is_asked_for(
+    policy: CausalPolicy, make_env: MakeEnv, module: Any
+) -> None:
+    option = "supervised_reduction" if module is rltf else "reduction"
+    options = SMALL if module is rltf else {"batch_size": 4}
+    losses, tokens = {}, []
+    for how in ("token_mean", "seq_sum", "constant"):
+        agent = module.load(policy, make_env(), seed=0, **options, constant=4.0, **{option: how})
+        agent.learner.config = OptimiserConfig(lr=1e-30, warmup=0)
+        step = agent.learner.step
+        agent.learner.step = lambda pairs, *rest, step=step: (
+            tokens.append(sum(int(s.loss_mask.sum()) for s in pairs)) or step(pairs, *rest)
+        )
+        losses[how] = agent.update()["supervised_loss"]
+    assert tokens[0] == tokens[1] > 4
+    assert losses["seq_sum"] == pytest.approx(losses["token_mean"] * tokens[0] / 4, rel=1e-4)
+    assert losses["constant"] == pytest.approx(losses["seq_sum"] / 4, rel=1e-4)
 
 
 def test_supervised_contract() -> None:
