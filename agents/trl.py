@@ -12,8 +12,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from rltf_env import answers, prompts
-from rltf_env.core import Problem
+from rltf_env.core import Problem, Program
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import SandboxError, UsageError
 
@@ -56,7 +58,8 @@ def reward_function(env: UnitTestEnv, extract: Extract | None = answers.extract)
 
     Args:
         env: judges, and finds the problems by the ids in the column `problem`. Its tokenizer should be the model's, if the reward
-            counts tokens, as `fine` does.
+            counts tokens, as `fine` does. A reward that leaves chosen tokens out of learning, such as `executed`, is refused
+            at the first program of which it does so: the trainer takes one number for a program, and learns from all of it.
         extract: takes the program out of a completion, called with the text and the problem's entry point if it is
             `answers.extract`, else with the text alone; None: all of it is the program.
     """
@@ -68,10 +71,9 @@ def reward_function(env: UnitTestEnv, extract: Extract | None = answers.extract)
             )
         problems = [env.source.find(id) for id in columns[PROBLEM]]
         texts = [_program(completion, p, extract) for completion, p in zip(completions, problems, strict=True)]
-        futures = [
-            env.submit(problem, env.program_of(problem, text)) for problem, text in zip(problems, texts, strict=True)
-        ]
-        return [_total(future) for future in futures]
+        programs = [env.program_of(problem, text) for problem, text in zip(problems, texts, strict=True)]
+        futures = [env.submit(problem, program) for problem, program in zip(problems, programs, strict=True)]
+        return [_total(future, program) for future, program in zip(futures, programs, strict=True)]
 
     return unit_tests
 
@@ -101,8 +103,14 @@ def completion_text(completion: Any) -> str:
     return "".join(part if isinstance(part, str) else str(part.get("text") or "") for part in parts)
 
 
-def _total(future: Any) -> float | None:
+def _total(future: Any, program: Program) -> float | None:
     try:
-        return future.result().feedback.total
+        feedback = future.result().feedback
     except SandboxError:
         return None
+    if not np.array_equal(feedback.learn, program.chosen):
+        raise UsageError(
+            "Expected a reward that learns from all that a program's writer chose, got one that leaves tokens out, as "
+            '"executed" does. TRL takes one number for a program: choose a reward without it, or an agent of agents/algorithms/.'
+        )
+    return feedback.total

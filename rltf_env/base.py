@@ -119,11 +119,17 @@ class UnitTestEnvBase:
         if isinstance(sandbox, str):
             find_sandbox(sandbox)  # it is opened when it is needed, but an unknown one is told now
         self._judge, self._judge_options = sandbox, dict(sandbox_options or {})
+        if isinstance(sandbox, str):
+            self._judge_options |= _needed(self.reward, self._judge_options)
+        else:
+            _check_opened(self.reward, sandbox)
         self._lease: leases.Lease | None = None
         self.split, self.root = split, root
         self.source, self.dataset_name, self.dataset_options = _find_source(
             dataset, split, root, dict(dataset_options or {}), source, dict(source_options or {})
         )
+        if rewards.reads_references(self.reward):
+            _check_references(self.source)
         self.pad_id: int = self.tokenizer.vocab_size
         self._eos = self.tokenizer.eos_id
 
@@ -372,6 +378,41 @@ def positive(name: str, value: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
         raise UsageError(f"Expected {name} to be an integer of at least 1, got {value!r}.")
     return int(value)
+
+
+def _needed(reward: Reward, options: Mapping[str, Any]) -> dict[str, bool]:
+    """The options that a named sandbox gets for what the reward needs. Raises UsageError on one that forbids it."""
+    wanted = rewards.needs(reward)
+    for name in sorted(wanted):
+        if not options.get(name, True):
+            raise UsageError(
+                f"Expected sandbox_options with {name} = True, which the reward needs, got {options[name]!r}. "
+                "Leave the option out, or choose another reward."
+            )
+    return dict.fromkeys(wanted, True)
+
+
+def _check_opened(reward: Reward, sandbox: Sandbox) -> None:
+    """Raises UsageError where a sandbox that is open says that it does not do what the reward needs.
+
+    One that says nothing of its options is heard at the first verdict: a reward refuses one without what it reads.
+    """
+    options = getattr(sandbox, "options", None)
+    for name in sorted(rewards.needs(reward)):
+        if getattr(options, name, None) is False:
+            raise UsageError(
+                f"Expected a sandbox that was opened with {name}=True, which the reward needs, got {sandbox!r} without. "
+                f"Open it so, or name the sandbox: then the environment does."
+            )
+
+
+def _check_references(source: Source) -> None:
+    problems = getattr(source, "problems", None)
+    if problems and not any(problem.solutions for problem in problems):
+        raise UsageError(
+            "Expected problems with references, which the reward compares programs with, got none that has one. "
+            "Choose another dataset or another reward."
+        )
 
 
 def _find_source(

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rltf_env.errors import InvalidProblem, UsageError
+from rltf_env.facts import Facts
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
@@ -215,12 +216,21 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class CaseResult:
-    """What one case gave. `seconds` is CPU time, and not compared; `stdout` what the program printed, cut at the sandbox's cap."""
+    """What one case gave.
+
+    Args:
+        outcome, failure: what became of the program; only one that passed has no failure.
+        seconds: CPU time; not compared.
+        stdout: what the program printed, cut at the sandbox's cap.
+        executed: 1-based lines that ran in this case; None when that was not asked (`trace_cases`).
+            Tests that run in one process have all lines of that process.
+    """
 
     outcome: Outcome
     failure: Failure | None = None
     seconds: float = field(default=0.0, compare=False)
     stdout: str = ""
+    executed: frozenset[int] | None = None
 
     def __post_init__(self) -> None:
         if (self.failure is None) != (self.outcome is Outcome.PASSED):
@@ -233,10 +243,12 @@ class CaseResult:
 class Verdict:
     """The judgement on one program: one result per case of the problem, in order; of a test suite, one per test function.
 
-    `executed` holds the 1-based lines that ran in at least one case, or None when that was not asked for. `judge` says who
-    decided: backend and isolation level. `way` says how assertion scripts were run: `"apart"` from the program, `"together"` with
-    it, or `"apart+together"`; `unguarded` how many tests ran together of which no expectation could be falsified. Two verdicts
-    are equal when results and lines agree; times, judge and way are not compared.
+    `executed` holds the 1-based lines that ran in at least one case, `code` those that have code at all: what is in `code`
+    alone did not run, what is in neither had nothing to run. Both are None when that was not asked for (`trace`). `facts` are
+    those of its text; None when not asked, and of a text that was not analysed. `judge` says who decided: backend and
+    isolation level. `way` says how assertion scripts were run: `"apart"` from the program, `"together"` with it, or
+    `"apart+together"`; `unguarded` how many tests ran together of which no expectation could be falsified. Two verdicts are
+    equal when results, lines and facts agree; times, judge and way are not compared.
     """
 
     results: tuple[CaseResult, ...]
@@ -244,6 +256,8 @@ class Verdict:
     judge: str = ""
     way: str = field(default="", compare=False)
     unguarded: int = field(default=0, compare=False)
+    code: frozenset[int] | None = None
+    facts: Facts | None = None
 
     def __post_init__(self) -> None:
         if not self.results:
@@ -273,7 +287,11 @@ class Verdict:
         if self._identity != other._identity:
             return False
         stopped = any(result.failure and result.failure.kind == Kind.TIMEOUT for result in self.results)
-        return stopped or self.executed == other.executed
+        return (stopped or self._lines == other._lines) and self.facts == other.facts
+
+    @property
+    def _lines(self) -> tuple[object, ...]:
+        return self.executed, self.code, [result.executed for result in self.results]
 
     @property
     def _identity(self) -> list[tuple[object, ...]]:

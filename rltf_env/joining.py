@@ -25,7 +25,7 @@ import warnings
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from rltf_env.core import CaseResult, Verdict, line_starts
+from rltf_env.core import CaseResult, Facts, Verdict, line_starts
 
 _END = r"(?:\r\n|\r|\n)"
 _REST = re.compile(rf"[ \t\f]*+(?:\#[^\r\n]*+)?{_END}")  # of a line on which nothing stands any more
@@ -66,14 +66,25 @@ class Joined:
         """A verdict on `text`, told of the lines of the plain text."""
         if not self.added:
             return verdict
-        executed = None if verdict.executed is None else frozenset(map(self.line, verdict.executed))
-        return replace(verdict, results=tuple(map(self._result, verdict.results)), executed=executed)
+        return replace(
+            verdict,
+            results=tuple(map(self._result, verdict.results)),
+            executed=self._lines(verdict.executed),
+            code=self._lines(verdict.code),
+            facts=verdict.facts and self._facts(verdict.facts),
+        )
+
+    def _lines(self, lines: frozenset[int] | None) -> frozenset[int] | None:
+        return None if lines is None else frozenset(map(self.line, lines))
+
+    def _facts(self, facts: Facts) -> Facts:
+        return replace(facts, findings=tuple((kind, self.line(line)) for kind, line in facts.findings))
 
     def _result(self, result: CaseResult) -> CaseResult:
-        failure = result.failure
-        if failure is None or failure.line is None:
-            return result
-        return replace(result, failure=replace(failure, line=self.line(failure.line)))
+        failure, executed = result.failure, self._lines(result.executed)
+        if failure is not None and failure.line is not None:
+            failure = replace(failure, line=self.line(failure.line))
+        return replace(result, failure=failure, executed=executed)
 
 
 def join(prefix: str, program: str) -> Joined:

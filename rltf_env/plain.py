@@ -22,7 +22,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any, TypeVar
 
@@ -32,6 +32,7 @@ from rltf_env.core import (
     CallCase,
     Case,
     CaseResult,
+    Facts,
     Failure,
     Limits,
     Outcome,
@@ -251,21 +252,56 @@ def _integers(values: list[Any], where: str) -> np.ndarray:
 
 
 def encode_verdict(verdict: Verdict) -> dict[str, Any]:
-    """All of a verdict: for each result outcome, failure or None, seconds and output; the lines that ran; judge and way."""
-    results = [[int(r.outcome), r.failure and encode_failure(r.failure), r.seconds, r.stdout] for r in verdict.results]
+    """All of a verdict: for each result outcome, failure or None, seconds, output, and the lines that ran if they were
+    asked for; the lines of all cases; judge and way; lines with code and facts if they were asked for.
+    """
     lines = None if verdict.executed is None else sorted(verdict.executed)
-    return {"results": results, "lines": lines, "judge": verdict.judge} | _way(verdict)
+    row = {"results": [_encoded_result(result) for result in verdict.results], "lines": lines, "judge": verdict.judge}
+    code = {} if verdict.code is None else {"code": sorted(verdict.code)}
+    facts = {} if verdict.facts is None else {"facts": encode_facts(verdict.facts)}
+    return row | _way(verdict) | code | facts
+
+
+def _encoded_result(result: CaseResult) -> list[Any]:
+    lines = [] if result.executed is None else [sorted(result.executed)]
+    failure = result.failure and encode_failure(result.failure)
+    return [int(result.outcome), failure, result.seconds, result.stdout, *lines]
+
+
+def _decoded_result(row: Sequence[Any]) -> CaseResult:
+    outcome, failure, seconds, stdout, *lines = row
+    executed = _lines(*lines) if lines else None
+    return CaseResult(Outcome(outcome), None if failure is None else decode_failure(failure), seconds, stdout, executed)
+
+
+def _lines(lines: Iterable[int] | None) -> frozenset[int] | None:
+    return None if lines is None else frozenset(lines)
+
+
+def encode_facts(facts: Facts) -> dict[str, Any]:
+    """Facts as lists and texts."""
+    return {
+        "tree": list(facts.tree),
+        "flow": list(facts.flow),
+        "key": facts.key,
+        "defines": sorted(facts.defines),
+        "findings": [list(finding) for finding in facts.findings],
+    }
+
+
+def decode_facts(row: Mapping[str, Any]) -> Facts:
+    """The facts that `encode_facts` was given."""
+    findings = tuple((str(kind), int(line)) for kind, line in row["findings"])
+    return Facts(tuple(row["tree"]), tuple(row["flow"]), row["key"], frozenset(row["defines"]), findings)
 
 
 def decode_verdict(row: Mapping[str, Any], where: str) -> Verdict:
     """The verdict that `encode_verdict` was given; `where` it stands, for messages. Raises DataError."""
     try:
-        results = tuple(
-            CaseResult(Outcome(outcome), None if failure is None else decode_failure(failure), seconds, stdout)
-            for outcome, failure, seconds, stdout in row["results"]
-        )
-        lines = None if row["lines"] is None else frozenset(row["lines"])
-        return Verdict(results, lines, row["judge"], row.get("way", ""), row.get("unguarded", 0))
+        results, facts = tuple(map(_decoded_result, row["results"])), row.get("facts")
+        way, unguarded, code = row.get("way", ""), row.get("unguarded", 0), _lines(row.get("code"))
+        facts = None if facts is None else decode_facts(facts)
+        return Verdict(results, _lines(row["lines"]), row["judge"], way, unguarded, code, facts)
     except _MALFORMED as error:
         raise DataError(f"{where}: expected a verdict, got one that is none ({error!r}).") from error
 

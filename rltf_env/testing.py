@@ -10,7 +10,8 @@ import itertools
 import pickle
 import random
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,7 @@ from rltf_env.core import (
     Verdict,
 )
 from rltf_env.errors import UnknownName
+from rltf_env.facts import of as facts_of
 from rltf_env.sandbox.battery import trials as _battery
 
 # -------------------------------------------------------------------------------------------------- datasets, sources
@@ -131,14 +133,15 @@ def check_reward(reward: str | Reward, **options: Any) -> None:
     Each feedback has finite float32 rewards and credit (T,) and learns only from chosen tokens; its parts sum to its total; a
     second call, in another order, gives the same and leaves its arguments as they are. Of a `ComparativeReward` the same
     holds against a baseline of each outcome, and: credit of single tokens has no baseline, and a program that ran to its
-    end earns nothing against its own verdict.
+    end earns nothing against its own verdict. A reward that has `needs` gets verdicts that have what it reads: of each
+    three, on which all lines ran, some, or none.
 
     Args:
         reward: what `rewards.load` takes: a name, `"module:attr"`, or the reward itself.
         options: passed to `rewards.load`.
     """
     reward = rewards.load(reward, **options)
-    attempts = list(_attempts())
+    attempts = list(_attempts(rewards.needs(reward)))
     first = [_checked_feedback(reward(attempt), attempt) for attempt in attempts]
     for attempt, earlier in reversed(list(zip(attempts, first, strict=True))):
         _assert_same(reward(attempt), earlier, attempt)
@@ -192,10 +195,20 @@ def _assert_same(again: Feedback, earlier: Feedback, attempt: Attempt) -> None:
     assert same, f"Expected the same feedback twice, got {earlier}, then {again} on {attempt}."
 
 
-def _attempts() -> Iterator[Attempt]:
-    problem = Problem("check", "Any.", [StdinCase("", "")] * 4)
+def _attempts(needs: Set[str] = frozenset()) -> Iterator[Attempt]:
+    problem = Problem("check", "Any.", [StdinCase("", "")] * 4, solutions=("x = 1\nprint(x)", "print(1)"))
     for program, verdict in itertools.product(_programs(), _verdicts()):
-        yield Attempt(problem, program, verdict)
+        for dressed in _dressed(verdict, program.text) if needs else (verdict,):
+            yield Attempt(problem, program, dressed)
+
+
+def _dressed(verdict: Verdict, text: str) -> Iterator[Verdict]:
+    """The verdict with lines for each case, lines with code, and facts: all lines ran, some, or none."""
+    code = frozenset(number for number, line in enumerate(text.split("\n"), 1) if line)
+    for share, facts in ((4, facts_of(text)), (1, facts_of("while x:\n    x = x - 1\n")), (0, None)):
+        ran = [frozenset(line for line in code if (line + case) % 4 < share) for case in range(len(verdict.results))]
+        results = tuple(replace(r, executed=lines) for r, lines in zip(verdict.results, ran, strict=True))
+        yield replace(verdict, results=results, executed=frozenset().union(*ran), code=code, facts=facts)
 
 
 def _programs() -> Iterator[Program]:

@@ -38,14 +38,16 @@ class May:
 
 # Whoever runs in the judge's own processes starts quickly and does without NumPy, hence without the core: a rule about folders.
 VALUES = tuple(f"rltf_env.sandbox.{name}" for name in ("values", "frames", "messages", "board"))
+FACTS = "rltf_env.facts"  # of texts: made beside the judge, and at home of references
 CAGE = ("rltf_env.sandbox.cage", *VALUES)
-REFEREE = ("rltf_env.sandbox.referee", "rltf_env.compare", *CAGE)
-VOCABULARY = ("rltf_env._moved", "rltf_env.core", "rltf_env.errors", "rltf_env.plain", "rltf_env.plugins")
+REFEREE = ("rltf_env.sandbox.referee", "rltf_env.compare", FACTS, *CAGE)
+VOCABULARY = ("rltf_env._moved", "rltf_env.core", "rltf_env.errors", "rltf_env.plain", "rltf_env.plugins", FACTS)
 MEASURED = ("benchmarks.core", "benchmarks.metrics", "benchmarks.suites", "rltf_env")
 WALLS = {  # the longest name that fits a module rules it
     "rltf_env": May(("rltf_env",), ("numpy", "gymnasium"), OPTIONAL),
     "rltf_env.errors": May((), ("numpy",)),
-    "rltf_env.core": May(("rltf_env.errors",), ("numpy",)),
+    "rltf_env.core": May(("rltf_env.errors", FACTS), ("numpy",)),
+    FACTS: May(()),
     "rltf_env.plugins": May(("rltf_env.errors",)),
     "rltf_env.plain": May(("rltf_env.core", "rltf_env.errors"), ("numpy",)),
     "rltf_env._moved": May(()),

@@ -1,4 +1,5 @@
-"""Rewards: from a judged attempt to what each token earned. One file = one reward: coarse, adaptive, fine, rltf.
+"""Rewards: from a judged attempt to what each token earned. One file = one reward: coarse, adaptive, fine, rltf,
+and executed, blame, structure, which other papers and this project add to it.
 
     load("rltf")                                           the paper's sum
     load("fine", alpha="none")                             one reward with options
@@ -6,7 +7,9 @@
     load("my_package.my_module:load", weight=2)            yours: a function that builds a reward
 
 A reward is any function from `core.Attempt` to `core.Feedback`; one that also has `relative` (`core.ComparativeReward`)
-can be measured against a baseline. `testing.check_reward` says whether it keeps the contract.
+can be measured against a baseline. One that reads more of a verdict than is always there says so: its attribute `needs` names
+options of the sandbox (`"trace"`), and environments open theirs with them. One with `reads_references` compares programs
+with references. `testing.check_reward` says whether a reward keeps the contract.
 """
 
 from __future__ import annotations
@@ -17,10 +20,10 @@ from typing import Any
 from rltf_env import plugins
 from rltf_env.core import Reward
 from rltf_env.errors import UsageError
-from rltf_env.rewards._compose import scaled, summed
+from rltf_env.rewards._compose import needs, reads_references, scaled, summed
 from rltf_env.rewards._options import call, choice
 
-__all__ = ["load", "scaled", "summed"]
+__all__ = ["load", "needs", "reads_references", "scaled", "summed"]
 
 
 def load(spec: str | Reward, **options: Any) -> Reward:

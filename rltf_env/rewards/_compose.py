@@ -20,6 +20,16 @@ class Sum:
 
     rewards: tuple[Reward, ...]
 
+    @property
+    def needs(self) -> frozenset[str]:
+        """What any of them needs."""
+        return frozenset().union(*map(needs, self.rewards))
+
+    @property
+    def reads_references(self) -> bool:
+        """True if one of them does."""
+        return any(map(reads_references, self.rewards))
+
     def __call__(self, attempt: Attempt) -> Feedback:
         return reduce(add, (reward(attempt) for reward in self.rewards))
 
@@ -42,6 +52,16 @@ class Scaled:
     reward: Reward
     weight: float
 
+    @property
+    def needs(self) -> frozenset[str]:
+        """What the reward needs."""
+        return needs(self.reward)
+
+    @property
+    def reads_references(self) -> bool:
+        """True if the reward does."""
+        return reads_references(self.reward)
+
     def __call__(self, attempt: Attempt) -> Feedback:
         return _times(self.reward(attempt), self.weight)
 
@@ -54,6 +74,16 @@ class ComparativeScaled(Scaled):
 
     def relative(self, attempt: Attempt, baseline: Verdict) -> Feedback:
         return _times(self.reward.relative(attempt, baseline), self.weight)
+
+
+def needs(reward: Reward) -> frozenset[str]:
+    """The options that a sandbox must be opened with, so that a verdict has what the reward reads: names of booleans."""
+    return frozenset(getattr(reward, "needs", ()))
+
+
+def reads_references(reward: Reward) -> bool:
+    """True if a reward compares programs with the references of their problem."""
+    return bool(getattr(reward, "reads_references", False))
 
 
 def summed(*rewards: Reward) -> Reward:

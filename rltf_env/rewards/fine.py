@@ -12,12 +12,10 @@ from typing import Any
 import numpy as np
 
 from rltf_env.core import Attempt, BoolArray, Feedback, Verdict
-from rltf_env.errors import UsageError
-from rltf_env.rewards import _categories
-from rltf_env.rewards._options import choice, number
+from rltf_env.rewards import _categories, _span
+from rltf_env.rewards._options import number
 
-ALPHAS = ("span_ratio", "none", "clipped")
-DEFAULT_CLIP = 10.0
+ALPHAS = _span.ALPHAS
 
 
 @dataclass(frozen=True)
@@ -52,11 +50,7 @@ class Fine:
 
     def __post_init__(self) -> None:
         number("value", self.value)
-        choice("value of option 'alpha'", self.alpha, ALPHAS)
-        if self.clip is not None and self.alpha != "clipped":
-            raise UsageError(f'clip={self.clip!r} needs alpha="clipped", got alpha={self.alpha!r}.')
-        if self.clip is not None and number("clip", self.clip) < 1:
-            raise UsageError(f"Expected clip of at least 1 (alpha never is below 1), got {self.clip!r}.")
+        _span.check(self.alpha, self.clip)
         object.__setattr__(self, "categories", dict(_categories.table(self.categories)))
 
     def __call__(self, attempt: Attempt) -> Feedback:
@@ -73,18 +67,10 @@ class Fine:
 
     def _on_line(self, attempt: Attempt) -> Feedback:
         line = span(attempt)
-        size = int(line.sum())
-        if not size:
+        if not line.any():
             return Feedback.build(attempt.program, "fine")
-        share = line * np.float32(self.value / size)
-        weight = line * np.float32(self.value * self._alpha(int(attempt.program.chosen.sum()), size))
+        share, weight = _span.charged(line, attempt.program, self.value, self.alpha, self.clip)
         return Feedback.build(attempt.program, "fine", tokens=share, credit=weight)
-
-    def _alpha(self, tokens: int, on_line: int) -> float:
-        if self.alpha == "none":
-            return 1.0
-        ratio = tokens / on_line
-        return ratio if self.alpha == "span_ratio" else min(ratio, DEFAULT_CLIP if self.clip is None else self.clip)
 
 
 def span(attempt: Attempt) -> BoolArray:

@@ -57,7 +57,10 @@ class NotReady(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """A job's verdict: what `core.Verdict` has, as `plain.encode_verdict` writes it."""
+    """A job's verdict: what `core.Verdict` has, as `plain.encode_verdict` writes it.
+
+    `facts` are those of the text that was judged, as `core.Facts` has them.
+    """
 
     number: int
     results: list[list[Any]]
@@ -65,6 +68,8 @@ class Judged(NamedTuple):
     way: str = ""
     unguarded: int = 0
     last: bool = False  # the program has spoilt the referee's cage: the process ends
+    code: list[int] | None = None
+    facts: dict[str, Any] | None = None
 
 
 class Unjudgeable(NamedTuple):

@@ -10,7 +10,7 @@ import pytest
 from agents.policies import tiny
 from agents.trl import dataset, reward_function
 from rltf_env import datasets, sandbox
-from rltf_env.core import CallCase, Outcome, Problem
+from rltf_env.core import CallCase, CaseResult, Outcome, Problem, Verdict
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import SandboxError, UnknownName, UsageError
 
@@ -144,3 +144,11 @@ def test_grpo_trains_two_steps_and_leaves_out_what_could_not_be_judged(tmp_path:
     assert len(asked) >= 8
     after = trainer.model.state_dict()
     assert any((before[name] != after[name].cpu()).any() for name in before)
+
+
+def test_a_reward_that_masks_tokens_is_refused_since_the_trainer_cannot_know() -> None:
+    verdict = Verdict((CaseResult(Outcome.PASSED),) * 2, frozenset({1}), code=frozenset({1, 2}))
+    judge = sandbox.load("scripted", default=verdict)
+    score = reward_function(UnitTestEnv([DOUBLE], sandbox=judge, reward="coarse+executed"))
+    with pytest.raises(UsageError, match="one number for a program"):
+        score(completions=["    return 2 * x"], problem=["double"])

@@ -73,8 +73,9 @@ def test_every_reward_keeps_the_contract(name: str, options: dict[str, Any]) -> 
     check_reward(name, **options)
 
 
-def test_all_four_rewards_are_found_by_name() -> None:
-    assert plugins.names("rewards") == ("adaptive", "coarse", "fine", "rltf")
+def test_all_rewards_are_found_by_name() -> None:
+    own = ("adaptive", "blame", "coarse", "executed", "fine", "rltf", "structure")
+    assert plugins.names("rewards") == own
 
 
 @pytest.mark.parametrize(("name", "options"), OPTIONS)

@@ -121,7 +121,7 @@ def test_cases_that_share_a_process_share_no_memory() -> None:
 # ------------------------------------------------------------------------------------------------------------- alike
 
 
-@pytest.mark.parametrize("options", [{}, {"isolate": True}, {"trace": True}])
+@pytest.mark.parametrize("options", [{}, {"isolate": True}, {"trace": True}, {"trace_cases": True}])
 def test_a_program_may_go_as_deep_wherever_it_runs(options: dict[str, bool]) -> None:
     two = Problem("depth", "", [CallCase((995,), 995), CallCase((1,), 1)], "f")
     source = "def f(n): return 0 if n == 0 else 1 + f(n - 1)\n"

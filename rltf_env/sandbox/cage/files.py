@@ -81,6 +81,6 @@ class Files:
         """What the program printed, and what it returned."""
         return content(self.case[1]), content(self.case[2])
 
-    def ran(self, source: str) -> list[int]:
-        """The lines of the program that ran, if they were to be traced."""
-        return [line for line, seen in enumerate(os.pread(self.lines, trace.lines_in(source) + 1, 0)) if seen]
+    def traced(self, rows: int) -> trace.Traced:
+        """The lines of the program, if they were to be traced."""
+        return trace.read(content(self.lines), rows)

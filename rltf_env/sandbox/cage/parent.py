@@ -79,6 +79,7 @@ class Cage:
         self.clean = [os.listdir(folder) for folder in self.folders]
         self.restores, self.restores_files = may_restore(self.fds, 0o700), may_restore(CASE, MODE)
         self.lost = False
+        self.rows = 1  # of the file of lines
         self.own = resident("self")
         self.shown = _me()
         self.depth = program.depth()  # frames below `run`, which its children have besides their own
@@ -100,7 +101,7 @@ class Cage:
         """Runs a program; says how its process ended, as JSON. What it left is in the files, which the trusted side reads."""
         pid = os.fork()
         if not pid:
-            self._child(request)
+            self._child(request, cases)
         if cases == 1:
             record = self._watch(pid, self.hard, self.options["wall_seconds"])
         else:
@@ -125,13 +126,14 @@ class Cage:
 
     # ----------------------------------------------------------------------------------------------- in the child
 
-    def _child(self, payload: bytes | memoryview) -> NoReturn:
+    def _child(self, payload: bytes | memoryview, count: int) -> NoReturn:
         try:
             os.closerange(REQUESTS, REPLIES + 1)
             source, packed, isolated, spare = program.unpacked(payload)
             cases = program.unpacked(packed)
             if self.options["trace"]:
-                os.ftruncate(LINES, len(source) + 2)
+                self.rows = count if self.options["trace_cases"] else 1
+                os.ftruncate(LINES, trace.size(source, self.rows))
             suite = type(cases[0][1]) is dict  # `together.wanted`: a call less, which is a few pages to copy
             alone = len(cases) == 1 and not suite
             if alone:
@@ -174,7 +176,7 @@ class Cage:
         limits = (
             program.limits({**self.options, "case_seconds": self.cpu * tests}, self.size) if tests > 1 else self.limits
         )
-        for case in cases:
+        for number, case in enumerate(cases):
             empty(CASE)
             release(STDERR)
             if self.restores_files:
@@ -183,7 +185,7 @@ class Cage:
             if not pid:
                 _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
                 self._limit(limits)
-                self._enter(run, code, traits, case, self.depth + 3)
+                self._enter(run, code, traits, case, self.depth + 3, number)
             record = self._watch(pid, self.hard * tests, self.options["wall_seconds"] * tests)
             self._tidy()
             records.append(record)
@@ -204,17 +206,21 @@ class Cage:
         write_all(REPORT, BATCH)
         _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
         self._limit()
-        seen = trace.map_lines(LINES) if self.options["trace"] else None
+        lines = self._lines() if self.options["trace"] else None
         os.closerange(REPORT, LAST + 1)
         self.on_entry()
-        program.run_batch(code, traits, cases, self.cpu / 4, seen, self.options["recursion"], self.depth + 2)
+        program.run_batch(code, traits, cases, self.cpu / 4, lines, self.options["recursion"], self.depth + 2)
+
+    def _lines(self, case: int = 0) -> trace.Lines:
+        """Where the lines are marked that run in a case."""
+        return trace.Lines(LINES, self.rows, case if self.rows > 1 else 0)
 
     def _limit(self, limits: list[Any] | None = None) -> None:
         for what, pair in limits or self.limits:
             resource.setrlimit(what, pair)
 
-    def _enter(self, run: Any, code: Any, traits: int, case: tuple[str, Any], below: int) -> NoReturn:
-        """The last trusted step: gives up what the program must not have, then runs it by `run`.
+    def _enter(self, run: Any, code: Any, traits: int, case: tuple[str, Any], below: int, number: int = 0) -> NoReturn:
+        """The last trusted step: gives up what the program must not have, then runs case `number` by `run`.
 
         There are `below` frames below this one.
         """
@@ -222,15 +228,15 @@ class Cage:
             stdin, ops = case
             if stdin:
                 streams.give(stdin)
-            seen = trace.map_lines(LINES) if self.options["trace"] else None
+            lines = self._lines(number) if self.options["trace"] else None
             first = REPORT
             if ops == program.LIVE:
                 os.dup2(ASKED, program.ASK)
                 os.dup2(TOLD, program.TELL)
                 first = program.TELL + 1
-            os.closerange(first, LAST + 1)  # with what `map_lines` opened
+            os.closerange(first, LAST + 1)  # with what `Lines` opened
             self.on_entry()
-            run(code, traits, ops, seen, self.options["recursion"], below)
+            run(code, traits, ops, lines, self.options["recursion"], below)
         finally:
             os._exit(70)
 

@@ -57,17 +57,16 @@ class Spawner:
 
         todo = unpacked(cases)
         reports: list[Any] = []
-        lines: set[int] = set()
+        traced = []
         spent, passed, size, most = 0.0, 0.0, 0, self.options["program_seconds"]
         while todo:
             several = not isolated and not reports and len(todo) > 1
             said, report, ran = self._in_folder(source, todo if several else todo[:1])
-            lines |= ran
-            traced = sorted(lines) if self.options["trace"] else None
+            traced.append(ran)
             if said.get("code") is not None:
-                return said["code"], [], traced
+                return said["code"], [], self._merged(traced)
             if said["batch"]:
-                return "batch", [report], traced
+                return "batch", [report], ran
             case, todo = todo[0], todo[1:]
             reports.append(report)
             spent += report[0]["seconds"]
@@ -78,7 +77,17 @@ class Spawner:
             spare -= late and not together.wanted(case)
             if (report[0]["end"] in ("cpu", "wall") and not together.wanted(case)) or used_up or not spare:
                 break
-        return None, reports, sorted(lines) if self.options["trace"] else None
+        return None, reports, self._merged(traced)
+
+    def _merged(self, runs: list[Any]) -> Any:
+        """What was traced in processes that ran one case after another."""
+        from rltf_env.sandbox.cage.trace import Traced
+
+        if not self.options["trace"]:
+            return None
+        code = sorted({line for run in runs for line in run.code})
+        firsts = [run.rows[0] for run in runs]  # a process may have been meant to go on with the cases after its own
+        return Traced(code, firsts if self.options["trace_cases"] else [sorted({n for row in firsts for n in row})])
 
     def _in_folder(self, source: str, cases: list[Any]) -> Any:
         with self._folder() as folder:
@@ -104,7 +113,7 @@ class Spawner:
         with self._opened(folder, source, cases) as files:
             process = self._start(folder, files)
             record = _Watch(process, self.options, tests=together.tests_in(cases[0])).to_the_end()
-            return self._left_behind(process, files, record, source)
+            return self._left_behind(process, files, record, source, len(cases))
 
     def live(self, source: str, converse: Callable[[Any], bool]) -> Any:
         """Runs a program that is asked one thing after another, by `converse`, which says whether it is to leave by itself.
@@ -114,8 +123,7 @@ class Spawner:
         """
         with self._folder() as folder:
             said, report, lines, flooded = self._converse(folder, source, converse)
-        traced = sorted(lines) if self.options["trace"] else None
-        return said["code"], report if said["code"] is None else None, traced, flooded
+        return said["code"], report if said["code"] is None else None, lines, flooded
 
     def _converse(self, folder: Path, source: str, converse: Callable[[Any], bool]) -> Any:
         from rltf_env.sandbox.cage.live import Conversation, Pipes, Turns
@@ -135,13 +143,13 @@ class Spawner:
                 talk.close(leave=leave)
             finally:
                 record = watch.to_the_end() if leave else watch.stopped("done")
-            return *self._left_behind(process, files, record, source), talk.flooded
+            return *self._left_behind(process, files, record, source, 1), talk.flooded
 
     @contextlib.contextmanager
     def _opened(self, folder: Path, source: str, cases: list[Any], pipes: tuple[int, ...] = ()) -> Iterator[Any]:
         """The files of a case. All that a process leaves is read from what was open before: its folder may be the program's."""
         (folder / "request").write_bytes(marshal.dumps((source, cases, self.options, self.user, pipes)))
-        (folder / "lines").write_bytes(bytes(len(source) + 2) if self.options["trace"] else b"")
+        (folder / "lines").write_bytes(bytes(self._marks(source, len(cases))))
         (folder / "work").mkdir()
         with contextlib.ExitStack() as opened:
             yield {name: opened.enter_context(open(folder / name, mode, buffering=0)) for name, mode in FILES}
@@ -157,18 +165,29 @@ class Spawner:
             start_new_session=os.name == "posix",
         )
 
-    def _left_behind(self, process: subprocess.Popen[bytes], files: dict[str, Any], record: Any, source: str) -> Any:
-        from rltf_env.sandbox.cage.trace import lines_in
+    def _rows(self, cases: int) -> int:
+        return cases if self.options["trace_cases"] else 1
+
+    def _marks(self, source: str, cases: int) -> int:
+        """Bytes of the file of lines; 0 where nothing is traced."""
+        from rltf_env.sandbox.cage.trace import size
+
+        return size(source, self._rows(cases)) if self.options["trace"] else 0
+
+    def _left_behind(
+        self, process: subprocess.Popen[bytes], files: dict[str, Any], record: Any, source: str, cases: int
+    ) -> Any:
+        from rltf_env.sandbox.cage.trace import read
 
         with process.stderr or contextlib.nullcontext():
             said = _said(process)
         most = max(self.options["output_bytes"], self.options["file_bytes"]) + 4096
         output, results = _read(files["stdout"], most), _read(files["result"], most)
-        lines = _read(files["lines"], lines_in(source) + 1)
+        marks = _read(files["lines"], self._marks(source, cases))
         if "layers" not in said:
             raise OSError(f"a process for a program could not be started, or ended with {record}")
         self.layers = said["layers"]
-        return said, (record, output, results), {line for line, seen in enumerate(lines) if seen}
+        return said, (record, output, results), read(marks, self._rows(cases)) if self.options["trace"] else None
 
 
 class _Watch:
@@ -335,7 +354,9 @@ def _main(folder: Path) -> None:
     result = os.open(folder / "result", os.O_WRONLY | os.O_APPEND)
     said = os.dup(2)
     os.dup2(os.open(os.devnull, os.O_RDWR), 2)
-    seen = trace.map_lines(os.open(folder / "lines", os.O_RDWR)) if options["trace"] else None
+    lines = None
+    if options["trace"]:
+        lines = trace.Lines(os.open(folder / "lines", os.O_RDWR), len(cases) if options["trace_cases"] else 1)
     os.chdir(folder / "work")
     if LINUX:  # so that /dev/stdin can be opened where the folder cannot
         os.dup2(os.memfd_create("stdin", 0), 0)
@@ -354,11 +375,11 @@ def _main(folder: Path) -> None:
         entry.become_program(result, options, pipes)
         if batch:
             program.run_batch(
-                code, traits, cases, options["case_seconds"] / 4 + time.thread_time(), seen, options["recursion"]
+                code, traits, cases, options["case_seconds"] / 4 + time.thread_time(), lines, options["recursion"]
             )
         streams.give(cases[0][0])
         run_case = (together if together.wanted(cases[0]) else program).run_case
-        run_case(code, traits, cases[0][1], seen, options["recursion"])
+        run_case(code, traits, cases[0][1], lines, options["recursion"])
     finally:
         os._exit(70)
 

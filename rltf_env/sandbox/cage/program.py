@@ -27,7 +27,7 @@ except ImportError:  # not on Windows, where `per_case` does without
 from rltf_env.sandbox.cage import purity, stack, streams
 from rltf_env.sandbox.cage.seeds import seed
 from rltf_env.sandbox.cage.session import Session, describe, failure_record
-from rltf_env.sandbox.cage.trace import trace_lines
+from rltf_env.sandbox.cage.trace import Lines
 from rltf_env.sandbox.values import FILENAME, dump
 
 RESULT = 3
@@ -149,21 +149,21 @@ def rehearse(times: int) -> None:
     del sys.modules["program"]
 
 
-def run_case(code: Any, traits: int, ops: Any, seen: Any = None, frames: int = 0, below: int = 0) -> NoReturn:
+def run_case(code: Any, traits: int, ops: Any, lines: Lines | None = None, frames: int = 0, below: int = 0) -> NoReturn:
     """Runs one case of a compiled program in this process, which it ends.
 
     Args:
         traits: of the program (`purity.traits`).
         ops: what a test asks of the program's names; LIVE if that is not known yet; None for a program that is run for what it
             prints.
-        seen: has a byte for each line, to be set when it runs.
+        lines: where those that run are marked.
         frames: that the program may have; 0 for as many as at Python's start.
         below: frames below the caller's, if the caller knows; 0 has them counted, which in a new fork copies ten pages.
     """
     emit, exit = write_line, os._exit
     sys.set_int_max_str_digits(0)  # a program's time is limited anyway
-    if seen is not None:
-        trace_lines(seen)
+    if lines is not None:
+        lines.trace(code)
     if ops == LIVE:
         ops, emit = asked(), _tell
     exit(_run(code, traits, ops, emit, frames, below) & 0xFF)
@@ -196,7 +196,13 @@ def _run(code: Any, traits: int, ops: Any, emit: Any, frames: int = 0, below: in
 
 
 def run_batch(
-    code: Any, traits: int, cases: Any, budget: float, seen: Any = None, frames: int = 0, below: int = 0
+    code: Any,
+    traits: int,
+    cases: Any,
+    budget: float,
+    lines: Lines | None = None,
+    frames: int = 0,
+    below: int = 0,
 ) -> NoReturn:
     """Runs all cases of a pure program in this process, each in a namespace of its own, until `budget` seconds are used up.
 
@@ -212,8 +218,8 @@ def run_batch(
     sys.set_int_max_str_digits(0)
     stdin, stdout = os.dup(0), os.dup(1)
     sweep, renew = purity.leavings(traits), streams.maker(bool(traits & purity.ERRORS))
-    if seen is not None:
-        trace_lines(seen)
+    if lines is not None:
+        lines.trace(code)
     before = clock()
     for number, (text, ops) in enumerate(cases):
         if number:
@@ -222,6 +228,8 @@ def run_batch(
             renew()
             sys.set_int_max_str_digits(0)
             seed()
+            if lines is not None:
+                lines.begin(number)
         streams.give(text)
         status = _run(code, traits, ops, emit, frames, below)
         size = fstat(1).st_size

@@ -20,7 +20,7 @@ from types import FunctionType, ModuleType, TracebackType
 from typing import Any, NoReturn
 
 from rltf_env.sandbox.cage import program
-from rltf_env.sandbox.cage.trace import trace_lines
+from rltf_env.sandbox.cage.trace import Lines
 from rltf_env.sandbox.values import FILENAME
 
 TEST = "<test>"  # the file name of the test's code
@@ -64,7 +64,7 @@ def import_runner(runner: str) -> None:
 
 
 def run_case(
-    code: Any, traits: int, job: dict[str, Any], seen: Any = None, frames: int = 0, below: int = 0
+    code: Any, traits: int, job: dict[str, Any], lines: Lines | None = None, frames: int = 0, below: int = 0
 ) -> NoReturn:
     """Runs one copy of a test on a compiled program in this process, which it ends.
 
@@ -75,13 +75,13 @@ def run_case(
             program, outermost first; "wanted", names that the test takes from it; "shared", whether both have one
             namespace; "main", whether the test runs as a script; "seconds" and "wall", CPU time that each test may take, and
             with idle time; "skip", tests that are left out.
-        seen: has a byte for each line of the program, to be set when it runs.
+        lines: where those of the program that run are marked.
         frames: that the program may have; 0 for as many as at Python's start.
         below: as in `program.run_case`; here frames are always counted.
     """
     write, exit, dumps = program.write_line, os._exit, json.dumps
-    if seen is not None:
-        trace_lines(seen)
+    if lines is not None:
+        lines.trace(code)
     sys.set_int_max_str_digits(0)
     sys.setrecursionlimit((frames or program.DEPTH) + program.depth() + 60)  # a runner's frames are not the program's
     module = _program_module(job["names"])

@@ -35,6 +35,10 @@ class Options:
         kept_output: bytes of a case's output that `CaseResult.stdout` keeps.
         trace: record the lines that ran, in `Verdict.executed`. From Python 3.12 on (`sys.monitoring`) that costs about 1 ms
             for each process of the program and no more in its loops; before, by tracing, a loop takes about six times as long.
+            `Verdict.code` then has the lines that have code.
+        trace_cases: record them for each case, in `CaseResult.executed`; `trace` comes with it.
+        facts: analyse the program's text, in `Verdict.facts` (`rltf_env/facts.py`). The process that compiles ahead does it, which
+            runs no program, so only "forkserver" has it. None of a text that is no Python, or longer than 8 KiB, or takes long.
         ratios: the share of passed cases is asked for, so a program that was late in one case goes on until it is late in
             another. False: the first ends it, which is quicker; the outcome is the same.
         isolate: run every case in a process of its own, even where the cases of a program could not notice each other
@@ -60,6 +64,8 @@ class Options:
     processes: int = 64
     kept_output: int = 2000
     trace: bool = False
+    trace_cases: bool = False
+    facts: bool = False
     ratios: bool = True
     isolate: bool = False
     check_seconds: float = 5.0
@@ -89,9 +95,17 @@ class Options:
         for name in options.without:
             if name not in LAYERS:
                 raise UnknownName("isolation layer", name, LAYERS)
+        if options.facts and backend != "forkserver":
+            raise UsageError(
+                f'Expected facts=True with sandbox "forkserver", got {backend!r}: it reads a program in the process that then '
+                "runs it, which could lie. Choose another sandbox, or a reward that needs no facts."
+            )
+        if options.trace_cases and keywords.get("trace") is False:
+            raise UsageError("Expected trace=True with trace_cases=True, got trace=False. Leave trace out.")
         return cls(
             **{
                 **asdict(options),
+                "trace": options.trace or options.trace_cases,
                 "workers": options.workers or (1 if current_process().daemon else os.cpu_count() or 1),
                 "program_seconds": 30 * options.case_seconds
                 if options.program_seconds is None

@@ -240,7 +240,7 @@ class Worker:
         culprit = next((job for job in held if job.number == begun), None)
         if culprit is not None and (status == STUCK or isinstance(error, Overdue)):
             held.remove(culprit)
-            self.scheduler.finish(culprit, _timed_out(culprit, status == STUCK, self.judge))
+            self.scheduler.finish(culprit, _timed_out(culprit, status == STUCK, self.judge, self.options))
             culprit = None
         elif culprit is None and held and status != STUCK:  # it had answered the one before and not noted the next
             culprit = held[0]
@@ -284,8 +284,10 @@ class Worker:
         return process.returncode
 
 
-def _timed_out(job: Job, comparing: bool, judge: str) -> Verdict:
-    """The verdict on a program that could not be judged in any time."""
+def _timed_out(job: Job, comparing: bool, judge: str, options: Options) -> Verdict:
+    """The verdict on a program that could not be judged in any time: nothing is known of its lines."""
     message, detail = ("took too long to compare", "check") if comparing else ("took too long to judge", "wall")
     failure = Failure(Kind.TIMEOUT, message, None, detail)
-    return Verdict((CaseResult(Outcome.RUNTIME_ERROR, failure),) * len(job.problem.cases), None, judge)
+    nothing: frozenset[int] | None = frozenset() if options.trace else None
+    result = CaseResult(Outcome.RUNTIME_ERROR, failure, executed=nothing if options.trace_cases else None)
+    return Verdict((result,) * len(job.problem.cases), nothing, judge, code=nothing)

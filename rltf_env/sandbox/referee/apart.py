@@ -58,23 +58,23 @@ class Apart:
         """What programs are asked by a script in one go, as a case of a request."""
         return "", [] if self.live(script) else [step.packed for step in script.plan or []]
 
-    def judge(self, source: str, script: Script, report: Report) -> tuple[Found, Report, set[int]]:
+    def judge(self, source: str, script: Script, report: Report) -> tuple[Found, Report, list[Any]]:
         """The script against what its plan came to; where that was not all that it asks, against a live program.
 
         Returns:
-            the result, the report on the run that it is of, the lines that ran besides.
+            the result, the report on the run that it is of, the lines of each run besides (`trace.Traced`).
         """
         if not self.live(script):
             ended = self._recorded(script, script.plan or [], report)
             if isinstance(ended, list):
-                return (RUNTIME_ERROR, ended), report, set()
+                return (RUNTIME_ERROR, ended), report, []
             if ended.end is not End.MISSED:
-                return self._found(script, ended, report, len(script.plan or [])), report, set()
+                return self._found(script, ended, report, len(script.plan or [])), report, []
             if self._live is None:
                 return self._rerun(source, script, ended, report)
         too_long = self._used_up()
         if too_long is not None:
-            return (RUNTIME_ERROR, too_long), report, set()
+            return (RUNTIME_ERROR, too_long), report, []
         return self._step_by_step(source, script)
 
     # ------------------------------------------------------------------------------------------------------ in one go
@@ -99,10 +99,10 @@ class Apart:
             script.remember(data, ended)
         return ended
 
-    def _rerun(self, source: str, script: Script, ended: Any, report: Report) -> tuple[Found, Report, set[int]]:
+    def _rerun(self, source: str, script: Script, ended: Any, report: Report) -> tuple[Found, Report, list[Any]]:
         """The script against run after run, each of a longer plan: where no program can be asked one thing after another."""
         plan: list[Operation] = script.plan or []
-        ran: set[int] = set()
+        ran: list[Any] = []
         for _ in range(MOST_RUNS):
             if isinstance(ended, list) or ended.end is not End.MISSED or self._used_up():
                 break
@@ -111,7 +111,7 @@ class Apart:
                 plan = script.guess([*plan[: ended.made], *ended.detail], known)
             case = "", [step.packed for step in plan]
             _, (report,), lines = self.referee.runner(source, marshal.dumps([case]), 1, True, 1)
-            ran |= set(lines or ())
+            ran.append(lines)
             self.referee.budget.add(report)
             ended = self._recorded(script, plan, report)
         if isinstance(ended, list):
@@ -120,14 +120,14 @@ class Apart:
 
     # -------------------------------------------------------------------------------------------------- step by step
 
-    def _step_by_step(self, source: str, script: Script) -> tuple[Found, Report, set[int]]:
+    def _step_by_step(self, source: str, script: Script) -> tuple[Found, Report, list[Any]]:
         error, report, lines, flooded, ended = self._conversation(source, script)
         if report is not None and is_late(report[0], self.options["case_seconds"]):
             self.referee.bench.calm()  # what ran beside it may have been why
             error, report, lines, flooded, ended = self._conversation(source, script)
         if report is None:
             raise NoCode(error)
-        ran: set[int] = set(lines or ())
+        ran = [lines]
         if flooded:
             cap = self.options["output_bytes"]
             return (RUNTIME_ERROR, failure("OutputLimit", f"returned more than {cap} bytes")), report, ran
@@ -137,7 +137,7 @@ class Apart:
             return (RUNTIME_ERROR, death or failure("Exited", "left no result")), report, ran
         return self._found(script, ended, report, 0), report, ran
 
-    def _conversation(self, source: str, script: Script) -> tuple[Any, Report | None, list[int] | None, bool, Any]:
+    def _conversation(self, source: str, script: Script) -> tuple[Any, Report | None, Any, bool, Any]:
         """The script and a live program: why it has no code, its report, lines that ran, whether it said too much, how it ended.
 
         That is a conclusion, or what became of the program if it was not ready to be asked.

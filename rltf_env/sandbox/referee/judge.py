@@ -18,6 +18,7 @@ from rltf_env.compare import text_matches, value_matches
 from rltf_env.sandbox.board import Note
 from rltf_env.sandbox.cage.limits import Limits
 from rltf_env.sandbox.referee.apart import NOT_RUN, Apart
+from rltf_env.sandbox.referee.coverage import Coverage
 from rltf_env.sandbox.referee.deadline import Deadline, Stuck
 from rltf_env.sandbox.referee.failures import (
     PASSED,
@@ -40,7 +41,7 @@ from rltf_env.sandbox.referee.script import Script
 from rltf_env.sandbox.referee.ways import Way, Ways
 from rltf_env.sandbox.values import Unrepresentable, decode
 
-Result = list[Any]  # outcome, failure (kind, message, line, detail, bases) or None, seconds, stdout
+Result = list[Any]  # outcome, failure (kind, message, line, detail, bases) or None, seconds, stdout; lines, if asked
 
 
 class Pending(NamedTuple):
@@ -136,7 +137,11 @@ class Referee:
         self.budget = Budget(options)  # what running it may
 
     def judge(self, source: str, problem: Problem) -> dict[str, Any]:
-        """The results of all cases and the lines that ran, and how scripts were judged."""
+        """The fields of a reply (`messages.Judged`): results of all cases, lines and facts, and how scripts were judged."""
+        reply = self._judge(source, problem)
+        return {**reply, "facts": self.runner.facts(source)} if self.options["facts"] else reply  # type: ignore[attr-defined]
+
+    def _judge(self, source: str, problem: Problem) -> dict[str, Any]:
         self._use(self.usual.within(problem.data.get("limits")))
         ways = problem.choose(self.options)
         try:
@@ -144,7 +149,7 @@ class Referee:
         except NotApart:
             if not self._put_together(problem, ways):
                 raise
-            return self.judge(source, problem)
+            return self._judge(source, problem)
         if reply is not None and ways.unproven and reply["results"][0][0] != SYNTAX_ERROR:
             self._settle(problem, ways, reply["results"])
         if ways.together:
@@ -186,7 +191,9 @@ class Referee:
     def _with_together(self, source: str, problem: Problem, ways: Ways, reply: dict[str, Any] | None) -> dict[str, Any]:
         """The results of the cases that were judged apart, with those that are judged together in their places."""
         apart = iter((reply or {"results": []})["results"])
-        ran, results = set((reply or {}).get("lines") or ()), []
+        coverage, results = Coverage(self.options), []
+        coverage.ran.update((reply or {}).get("lines") or ())
+        coverage.code.update((reply or {}).get("code") or ())
         for index in range(len(problem.cases)):
             together = ways.together.get(index)
             if together is None:
@@ -196,21 +203,19 @@ class Referee:
             together.prove(self.runner)
             syntax, rows, lines = together.judge(source, self.runner)
             if syntax is not None:
-                failed = syntax_failure(syntax, source)
-                return {
-                    "results": [[SYNTAX_ERROR, failed, 0.0, ""]] * problem.width,
-                    "lines": [] if self.options["trace"] else None,
-                }
-            results += rows
-            ran |= lines
+                return self._no_code(syntax, source, problem.width)
+            own = Coverage(self.options)
+            for each in lines:
+                own.add(each, ())
+            coverage.join(own)
+            results += own.everywhere(rows)
         way = (
             Way.TOGETHER
             if "script" not in (problem.apart.kinds if problem.apart else [])
             else f"{Way.APART}+{Way.TOGETHER}"
         )
         unguarded = sum(len(together.unguarded) for together in ways.together.values())
-        lines = sorted(ran) if self.options["trace"] else None
-        return {"results": results, "lines": lines, "way": way, "unguarded": unguarded}
+        return {"results": results, **coverage.summary(), "way": way, "unguarded": unguarded}
 
     def _judge_apart(self, source: str, problem: Problem) -> dict[str, Any]:
         """The results of all cases, and the lines that ran if they were asked for."""
@@ -218,11 +223,15 @@ class Referee:
         try:
             return self._results(source, problem, *self._reports(source, problem))
         except NoCode as error:
-            failed = syntax_failure(error.record, source)
-            lines = [] if self.options["trace"] else None
-            return {"results": [[SYNTAX_ERROR, failed, 0.0, ""]] * len(problem.cases), "lines": lines}
+            return self._no_code(error.record, source, len(problem.cases))
 
-    def _reports(self, source: str, problem: Problem) -> tuple[list[Report], set[int]]:
+    def _no_code(self, record: Any, source: str, count: int) -> dict[str, Any]:
+        """What is said of a program that is no Python: the same for so many cases."""
+        coverage, failed = Coverage(self.options), syntax_failure(record, source)
+        results = coverage.on([SYNTAX_ERROR, failed, 0.0, ""] for _ in range(count))
+        return {"results": results, **coverage.summary()}
+
+    def _reports(self, source: str, problem: Problem) -> tuple[list[Report], Coverage]:
         """What became of each case in one go, where there is anything to do in one. Raises NoCode."""
         count = len(problem.cases)
         live = [self.apart.live(problem.script(i)) for i in range(count) if problem.kinds[i] == "script"]
@@ -231,24 +240,25 @@ class Referee:
         runs = Runs(self.bench, source, count, partial(self._request, problem))
         self.budget = runs.budget
         if len(live) == count and all(live):
-            return [NOT_RUN] * count, set()
+            return [NOT_RUN] * count, runs.lines
         error = runs.finish()
         if error is not None:
             raise NoCode(error)
         return runs.reports, runs.lines
 
-    def _results(self, source: str, problem: Problem, reports: list[Report], lines: set[int]) -> dict[str, Any]:
+    def _results(self, source: str, problem: Problem, reports: list[Report], coverage: Coverage) -> dict[str, Any]:
         count = len(problem.cases)
-        ran, results = set(lines), []
+        results: list[Result] = []
         for index, report in enumerate(reports):
             result, more = self._case(source, problem, index, report)
-            ran |= more
+            for lines in more:
+                coverage.add(lines, [index])
             results.append(result)
             if result[1] and result[1][0] == "Timeout" and result[1][3] == "check":  # once is enough
                 break
         rest = failure("NotRun", "an earlier case used up what the program had")
         results += [[RUNTIME_ERROR, rest, 0.0, ""] for _ in range(count - len(results))]
-        return {"results": results, "lines": sorted(ran) if self.options["trace"] else None}
+        return {"results": coverage.on(results), **coverage.summary()}
 
     def _request(self, problem: Problem, indices: range) -> bytes:
         """What the cage is asked to do in some cases. That in all of them is made once."""
@@ -270,7 +280,7 @@ class Referee:
 
     # ------------------------------------------------------------------------------------------------- one case
 
-    def _case(self, source: str, problem: Problem, index: int, report: Report) -> tuple[Result, set[int]]:
+    def _case(self, source: str, problem: Problem, index: int, report: Report) -> tuple[Result, list[Any]]:
         kind = problem.kinds[index]
         try:
             if kind == "script":
@@ -282,7 +292,7 @@ class Referee:
             found = RUNTIME_ERROR, failure("Timeout", "took too long to compare", None, "check")
         except MemoryError:
             found = RUNTIME_ERROR, failure("MemoryLimit", "took too much memory to compare", None, "check")
-        return self._result(found, report), set()
+        return self._result(found, report), []
 
     def _result(self, found: tuple[int, Any], report: Any) -> Result:
         record, stdout, _ = report

@@ -18,6 +18,8 @@ from rltf_env.sandbox.frames import Alert, read_frame, unpack, write_frame
 
 if TYPE_CHECKING:
     from rltf_env.sandbox.cage.live import Conversation
+    from rltf_env.sandbox.cage.trace import Traced
+    from rltf_env.sandbox.referee import precompile
 
 
 class Unclean(Exception):
@@ -29,7 +31,8 @@ def runner(options: dict[str, Any], alert: Alert) -> tuple[Any, Any, list[str]]:
 
     `run(source, cases, count, isolated, spare)` runs a program on so many cases: each in a process of its own if it is
     `isolated`, until `spare` of them have come to an end too late. It returns why the program has no code, or "batch" if
-    all ran in one process; the reports; the lines that ran. `run.use(limits)` says what the programs to come may use.
+    all ran in one process; the reports; the lines, as `trace.Traced`, if they are traced. `run.use(limits)` says what the
+    programs to come may use.
     """
     if options["backend"] == "subprocess":
         from rltf_env.sandbox.cage import per_case
@@ -47,6 +50,7 @@ def _forks(options: dict[str, Any], alert: Alert) -> tuple[Any, Any, list[str]]:
     program.warm_up()
     program.rehearse(40)
     compiler = precompile.Compiler(tuple(options["packages"]))
+    analyser = precompile.Analyser() if options["facts"] else None
     files = Files()
     requests, to_cage = os.pipe()
     from_cage, replies = os.pipe()
@@ -83,8 +87,21 @@ def _forks(options: dict[str, Any], alert: Alert) -> tuple[Any, Any, list[str]]:
     from rltf_env.sandbox.cage import live
 
     forks = Forks(options, alert, compiler, files, (to_cage, from_cage))
+    forks.analyser = analyser
     forks.pipes, forks.turns = live.Pipes((asked, ask), (told, tell)), live.Turns(turns)
-    return forks, compiler.ask, hello["layers"]
+    return forks, _announcing(compiler, analyser), hello["layers"]
+
+
+def _announcing(compiler: precompile.Compiler, analyser: precompile.Analyser | None) -> Callable[[str], None]:
+    """What is told of the programs that are to come."""
+    if analyser is None:
+        return compiler.ask
+
+    def announce(source: str) -> None:
+        compiler.ask(source)
+        analyser.ask(source)
+
+    return announce
 
 
 class Forks:
@@ -98,6 +115,7 @@ class Forks:
         self._own = Limits.of(options)
         self.pipes: Any = None  # both are made when the cage is, so that it has nothing of them
         self.turns: Any = None
+        self.analyser: precompile.Analyser | None = None
         self._warmed = {"plain"}
 
     def use(self, own: Limits) -> None:
@@ -108,11 +126,11 @@ class Forks:
         """What became of a program: why it has no code, or "batch"; a report for each case; the lines that ran."""
         compiled = self._compiler.answer(source)
         if isinstance(compiled, dict):
-            return compiled, [], [] if self.options["trace"] else None
+            return compiled, [], None
         self._files.empty()
         self._request(source, compiled, cases, count, isolated, spare)
         record = self._record()
-        lines = self._files.ran(source) if self.options["trace"] else None
+        lines = self._traced(count)
         said = content(self._files.report)
         if not said or said == BATCH:  # only programs of several cases, and those without code, are reported on
             return "batch" if said else None, [(record, *self._files.output())], lines
@@ -130,7 +148,7 @@ class Forks:
 
         compiled = self._compiler.answer(source)
         if isinstance(compiled, dict):
-            return compiled, None, [] if self.options["trace"] else None, False
+            return compiled, None, None, False
         self._files.empty()
         self.pipes.clear()
         self.turns.reset()
@@ -145,11 +163,15 @@ class Forks:
                 self.turns.end()
             record = self._record()
             self.turns.reset()
-        lines = self._files.ran(source) if self.options["trace"] else None
+        lines = self._traced(1)
         said = content(self._files.report)
         if said:
             return unpack(said)[0][0], None, lines, False
         return None, (record, *self._files.output()), lines, talk.flooded
+
+    def facts(self, source: str) -> dict[str, Any] | None:
+        """What an analysis finds in a program's text, where that is asked for."""
+        return None if self.analyser is None else self.analyser.facts(source)
 
     def warm(self, runner: str) -> None:
         """Has what runs a kind of test suite ("unittest", "pytest") imported once, for all programs that follow."""
@@ -161,6 +183,12 @@ class Forks:
     def _request(self, source: str, compiled: Any, cases: bytes, count: int, isolated: bool, spare: int) -> None:
         request = marshal.dumps((source if self.options["trace"] else compiled or source, cases, isolated, spare))
         write_frame(self._to_cage, self._own.packed(count) + request)
+
+    def _traced(self, count: int) -> Traced | None:
+        """The lines of a program that has run in so many cases, where they are traced."""
+        if not self.options["trace"]:
+            return None
+        return self._files.traced(count if self.options["trace_cases"] else 1)
 
     def _record(self) -> dict[str, Any]:
         self._alert.wait(self._from_cage)

@@ -3,7 +3,7 @@
 In a fork of the warm parent a compilation copies some eighty pages of memory, which takes longer than the compilation. Here it
 happens while other programs run, and the fork gets code; what is no Python needs no fork. Whatever goes wrong (it takes too
 long or too much memory, the compiler dies of it) nothing is known of it, and the fork compiles the program itself: what it
-dies of has its name.
+dies of has its name. Another such process says what an analysis finds in the texts (`Analyser`), where that is asked for.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import resource
 import select
 import signal
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NoReturn
 
@@ -28,6 +29,7 @@ PATIENCE = 5.0  # seconds without an answer after which nothing is compiled ahea
 MEMORY = 1 << 30  # bytes of address space
 PAGE = resource.getpagesize()  # a pipe holds so many; a message begins a new one unless it fits into the last
 _SEAL = _LENGTH = 8  # bytes
+Work = Callable[[str], bytes]  # what is answered to a source
 
 
 class Compiler:
@@ -38,6 +40,10 @@ class Compiler:
     """
 
     def __init__(self, packages: Any = ()) -> None:
+        self._start(lambda: lambda source: _compiled(source, packages))
+
+    def _start(self, make: Callable[[], Work]) -> None:
+        """Starts the process. It makes what it does before it has shut itself in."""
         requests, self._to = os.pipe()
         self._from, replies = os.pipe()
         self._pid = os.fork()
@@ -47,7 +53,7 @@ class Compiler:
                 for low, high in ((3, first), (first + 1, second), (second + 1, 4096)):
                     os.closerange(low, high)
                 os.dup2(os.open(os.devnull, os.O_RDWR), 2)  # where the compiler's warnings go
-                _keep_serving(requests, replies, packages)
+                _keep_serving(requests, replies, make())
             finally:
                 os._exit(70)
         os.close(requests)
@@ -115,12 +121,48 @@ class Compiler:
             os.waitpid(self._pid, 0)
 
 
+class Analyser(Compiler):
+    """The same for the facts of programs' texts (`rltf_env/facts.py`): asked ahead, or when they are needed."""
+
+    def __init__(self) -> None:
+        self._start(_analysis)
+
+    def facts(self, source: str) -> dict[str, Any] | None:
+        """The facts as plain data (`messages.Judged`). None of what has none (`facts.of`), is too long, or took too much.
+
+        Raises EOFError if the process is lost, for nothing may depend on that.
+        """
+        try:
+            data = source.encode()
+        except UnicodeEncodeError:
+            return None
+        if len(data) > LONGEST:
+            return None
+        if self._good and self._last[0] != source and all(asked != source for asked, _ in self._asked):
+            self._ask_now(source, data)
+        answer = self.answer(source)
+        if not self._good:
+            raise EOFError("the process that analyses programs was lost")
+        return answer if isinstance(answer, dict) else None
+
+    def _ask_now(self, source: str, data: bytes) -> None:
+        """Asks although there may be no room: what was asked ahead is answered first, and asked again in its turn."""
+        if self._asked:
+            self.answer(self._asked[-1][0])
+        try:
+            write_frame(self._to, data)
+        except OSError:
+            self.close()
+            return
+        self._asked.append((source, 0))
+
+
 def _seal(source: str, said: bytes) -> bytes:
     """Tells what belongs to a source from what is left of a message. Processes with a common ancestor agree on it."""
     return (hash((source, said)) & (1 << 64) - 1).to_bytes(_SEAL, "little")
 
 
-def _keep_serving(requests: int, replies: int, packages: Any) -> NoReturn:
+def _keep_serving(requests: int, replies: int, work: Work) -> NoReturn:
     """Answers each request, with nothing for the one that the answering process died of."""
     isolation.die_with_parent()
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGVTALRM"):
@@ -133,7 +175,7 @@ def _keep_serving(requests: int, replies: int, packages: Any) -> NoReturn:
         pid = os.fork()
         if not pid:
             try:
-                _serve(requests, replies, packages)
+                _serve(requests, replies, work)
             finally:
                 os._exit(70)
         _, status = os.waitpid(pid, 0)
@@ -142,7 +184,7 @@ def _keep_serving(requests: int, replies: int, packages: Any) -> NoReturn:
         write_frame(replies, b"")
 
 
-def _serve(requests: int, replies: int, packages: Any) -> NoReturn:
+def _serve(requests: int, replies: int, work: Work) -> NoReturn:
     isolation.die_with_parent()
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     while True:
@@ -151,12 +193,31 @@ def _serve(requests: int, replies: int, packages: Any) -> NoReturn:
         except EOFError:
             os._exit(0)
         signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
-        compiled, traits = program.prepared(source, packages)
+        said = work(source)
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        if not isinstance(compiled, dict):
-            said = marshal.dumps((compiled, traits))
-        elif "SyntaxError" in (compiled["kind"], *compiled["bases"]):
-            said = json.dumps(compiled).encode()
-        else:  # it may be this process that has no memory, or no stack, for it
-            said = b""
         write_frame(replies, _seal(source, said) + said)
+
+
+def _compiled(source: str, packages: Any) -> bytes:
+    """A program's code and traits, or why it is no Python; empty if neither is known."""
+    compiled, traits = program.prepared(source, packages)
+    if not isinstance(compiled, dict):
+        return marshal.dumps((compiled, traits))
+    if "SyntaxError" in (compiled["kind"], *compiled["bases"]):
+        return json.dumps(compiled).encode()
+    return b""  # it may be this process that has no memory, or no stack, for it
+
+
+def _analysis() -> Work:
+    """What says of a program which facts its text has, as JSON."""
+    import warnings
+
+    from rltf_env import facts
+
+    warnings.simplefilter("ignore")  # of what the texts say
+
+    def work(source: str) -> bytes:
+        found = facts.of(source)
+        return b"null" if found is None else json.dumps({**vars(found), "defines": sorted(found.defines)}).encode()
+
+    return work

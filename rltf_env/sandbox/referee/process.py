@@ -159,8 +159,11 @@ def _answer(referee: Any, problems: dict[int, Any], job: Any) -> Any:
         raise
     except Unclean as error:  # only the program can have done it, in whichever of its runs
         blame = failure("ForbiddenCall", f"left its folder so that it cannot be emptied: {error}")
-        results = [[RUNTIME_ERROR, blame, 0.0, ""]] * problems[job.key].width
-        return messages.Judged(job.number, results, [] if referee.options["trace"] else None, last=True)
+        from rltf_env.sandbox.referee.coverage import Coverage
+
+        nothing = Coverage(referee.options)  # was seen of it
+        results = nothing.on([RUNTIME_ERROR, blame, 0.0, ""] for _ in range(problems[job.key].width))
+        return messages.Judged(job.number, results, **nothing.summary(), last=True)
     except BadProblem as error:
         return messages.Unjudgeable(job.number, str(error))
     except Exception as error:

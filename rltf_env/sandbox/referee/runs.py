@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rltf_env.sandbox.board import Note
+from rltf_env.sandbox.referee.coverage import Coverage
 from rltf_env.sandbox.referee.pace import Pace, probe
 
 _BOUNDARY = re.compile(
@@ -90,7 +91,7 @@ class Runs:
         self.bench, self.source, self.count, self.request = bench, source, count, request
         self.budget = Budget(bench.options)
         self.reports: list[Report] = []  # of the first cases, in order
-        self.lines: set[int] = set()
+        self.lines = Coverage(bench.options)
         self._settled = False  # a case is late, and by the program's own fault
 
     def finish(self) -> Any:
@@ -113,7 +114,7 @@ class Runs:
         error, reports, lines = bench.runner(
             self.source, self.request(range(self.count)), self.count, bench.options["isolate"], bench.most_late
         )
-        self._note(reports, lines)
+        self._note(reports, lines, range(self.count))
         if error != "batch":
             self.reports = reports
             return error
@@ -127,18 +128,18 @@ class Runs:
         rest = range(len(self.reports), self.count)
         spare = self.bench.most_late - len(self._late())
         error, reports, lines = self.bench.runner(self.source, self.request(rest), len(rest), True, spare)
-        self._note(reports, lines)
+        self._note(reports, lines, rest)
         self.reports += reports
         return error
 
     def _again(self, index: int) -> Report:
         """Runs a case once more."""
         _, (report,), lines = self.bench.runner(self.source, self.request(range(index, index + 1)), 1, True, 1)
-        self.lines.update(lines or ())
+        self.lines.add(lines, [index])
         return report
 
-    def _note(self, reports: list[Report], lines: Any) -> None:
-        self.lines.update(lines or ())
+    def _note(self, reports: list[Report], lines: Any, cases: range) -> None:
+        self.lines.add(lines, cases)
         for report in reports:
             self.budget.add(report)
 

@@ -207,10 +207,10 @@ class Together:
 
     # ------------------------------------------------------------------------------------------------- one program
 
-    def judge(self, source: str, run: Run) -> tuple[Any, list[list[Any]], set[int]]:
-        """Why a program has no code, or the results of its tests; the lines that ran."""
+    def judge(self, source: str, run: Run) -> tuple[Any, list[list[Any]], list[Any]]:
+        """Why a program has no code, or the results of its tests; the lines of each run."""
         real: list[Outcome] = []
-        lines: set[int] = set()
+        lines: list[Any] = []
         for drawn in self._rounds():
             order: list[Copy | None] = [None, *drawn]
             self._secret.shuffle(order)
@@ -219,7 +219,7 @@ class Together:
             syntax, outcomes, ran = self._outcomes(run, source, codes, late)
             if syntax is not None:
                 return syntax, [], lines
-            lines |= ran
+            lines.append(ran)
             self._check_names(outcomes)
             kept = [outcome for outcome, copy in zip(outcomes, order, strict=True) if copy is None]
             real += kept
@@ -320,8 +320,8 @@ class Together:
 
     def _outcomes(
         self, run: Run, source: str, copies: list[bytes], skip: Iterable[str] = (), seconds: float | None = None
-    ) -> tuple[Any, list[Outcome], set[int]]:
-        """Why a program has no code, what became of each run, and the lines that ran. Tests in `skip` are left out.
+    ) -> tuple[Any, list[Outcome], Any]:
+        """Why a program has no code, what became of each run, and the lines (`trace.Traced`). Tests in `skip` are left out.
 
         `seconds`: that a test may take at most, if that is less than the judge's limit.
         """
@@ -329,10 +329,10 @@ class Together:
         jobs = [("", {**self._job(codes, skip), "seconds": limit}) for codes in copies]
         syntax, reports, lines = run(source, marshal.dumps(jobs), max(len(jobs), 2), True)
         if syntax is not None:
-            return syntax, [_lost(failure("SyntaxError"))] * len(copies), set()
+            return syntax, [_lost(failure("SyntaxError"))] * len(copies), None
         outcomes = [self._outcome(report) for report in reports]
         rest = _lost(failure("Timeout", "over the limit of cpu time", None, "cpu"))
-        return None, outcomes + [rest] * (len(copies) - len(outcomes)), set(lines or ())
+        return None, outcomes + [rest] * (len(copies) - len(outcomes)), lines
 
     def _job(self, codes: bytes, skip: Iterable[str]) -> dict[str, Any]:
         suite = self.suite

@@ -16,6 +16,7 @@ from rltf_env.sandbox.referee import pace, runs
 from rltf_env.sandbox.referee.runs import Bench, Budget, Runs, is_late
 
 OPTIONS = {"case_seconds": 1.0, "program_seconds": 30.0, "output_bytes": 1000, "isolate": True, "ratios": True}
+OPTIONS |= {"trace": False, "trace_cases": False}
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="forks")
 
 
