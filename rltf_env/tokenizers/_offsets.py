@@ -326,6 +326,10 @@ class Offsets:
             return text, self._by_prefixes(ids, text)
         return spelled
 
+    def speaks(self, ids: Sequence[int]) -> npt.NDArray[np.bool_]:
+        """bool (T,): the ids that spell something; special tokens, and numbers without a token, do not."""
+        return np.array([self._spell(id) is not None for id in ids], bool)
+
     def spellings(self, size: int) -> tuple[bytes, ...] | None:
         """The bytes of each token, where a text is nothing but these in a row (byte level); None where it is more than that."""
         if not self._is_byte_level:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rltf_env.core import IntArray, Program
+from rltf_env.core import BoolArray, IntArray, Program
 from rltf_env.errors import MissingData, UsageError
 from rltf_env.tokenizers import _offsets
 from rltf_env.tokenizers._ids import checked
@@ -86,6 +86,12 @@ class HuggingFace:
         if ended:
             starts = np.append(starts, len(text))
         return Program(ids, text, starts, given, truncated)
+
+    def offsets(self, tokens: Sequence[int] | IntArray) -> tuple[str, IntArray, BoolArray]:
+        """What any ids (T,) spell, be they a whole conversation: the text, int64 (T,) where in it
+        each of them begins, and bool (T,) which of them spell something."""
+        ids = np.asarray(tokens, np.int64).tolist()
+        return *self._offsets(ids), self._offsets.speaks(ids)
 
     def spellings(self) -> tuple[bytes, ...]:
         """The bytes of each token (V); none for special tokens.

@@ -1,0 +1,14 @@
+"""Our judge, data and credit inside other people's trainers and harnesses. One file = one of them.
+
+    credit.py     what feedback means on the ids that a trainer sampled
+    judge.py      problems, judge and reward, opened once a process when they are first asked
+
+The others are named after whose hooks they fill. They import `rltf_env` alone, and the library
+itself when they are asked for something of it: a reward server without PyTorch can use them.
+"""
+
+from __future__ import annotations
+
+from rltf_env.adapters.credit import Completion, credit, read
+
+__all__ = ["Completion", "credit", "read"]
