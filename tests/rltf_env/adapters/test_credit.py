@@ -20,6 +20,7 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 
 from rltf_env import answers
 from rltf_env.adapters import Completion, credit, read
+from rltf_env.adapters.credit import _stretches
 from rltf_env.core import CallCase, CaseResult, Failure, Feedback, Outcome, Problem, Verdict, line_starts
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import UsageError
@@ -322,3 +323,26 @@ def test_a_prompt_may_have_opened_the_fence() -> None:
 def test_all_of_an_answer_may_be_the_program() -> None:
     completion = read(encoded("byte level", "```x"), built("byte level"), DOUBLE, choose=None)
     assert completion.program.text == "```x"
+
+
+def test_the_bytes_of_a_first_character_all_belong_to_the_program() -> None:
+    completion = read([*Bytes().encode("```\né = 1\n```"), Bytes().eos_id], Bytes(), DOUBLE)
+    assert completion.program.text == "é = 1\n"
+    laid = completion.credit(Feedback.build(completion.program, "line", tokens=completion.program.tokens_on(1)))
+    assert laid.rewards.tolist() == [0.0] * 4 + [1.0] * len("é = 1".encode()) + [0.0] * 5
+
+
+@pytest.mark.parametrize(
+    ("answer", "offset", "program", "stretches"),
+    [
+        ("ab\ncd", 3, "cd", [(3, 0, 2)]),
+        ("> >\n> a\n", 0, ">\na\n", [(2, 0, 2), (6, 2, 2), (8, 4, 0)]),
+        ("  a\n    b\n", 0, "a\n  b\n", [(2, 0, 2), (6, 2, 4), (10, 6, 0)]),
+        ("  a\n   \n  b```", 0, "a\n\nb", [(2, 0, 2), (7, 2, 1), (10, 3, 1)]),
+        ("a<think>\nx\n</think>b", 0, "a" + "\n" * 18 + "b", [(0, 0, 20)]),
+    ],
+)
+def test_lines_that_lost_their_beginning_are_where_they_were(
+    answer: str, offset: int, program: str, stretches: list[tuple[int, int, int]]
+) -> None:
+    assert _stretches(answer, offset, program) == stretches
