@@ -121,8 +121,12 @@ def chat(problem: Problem, apply_chat_template: Callable[..., Any], *, opening: 
         apply_chat_template: the method of that name of a transformers tokenizer.
         opening: what the assistant is made to begin with, such as a code fence; the program starts behind it.
     """
-    message = {"role": "user", "content": _task(problem)}
-    return apply_chat_template([message], tokenize=False, add_generation_prompt=True) + opening
+    return apply_chat_template([message(problem)], tokenize=False, add_generation_prompt=True) + opening
+
+
+def message(problem: Problem) -> dict[str, str]:
+    """The user message of `chat`, for whoever puts it into a model's format himself."""
+    return {"role": "user", "content": _task(problem)}
 
 
 def _task(problem: Problem) -> str:

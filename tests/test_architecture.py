@@ -60,6 +60,7 @@ WALLS = {  # the longest name that fits a module rules it
     ),
     "rltf_env.view": May((*VOCABULARY, "rltf_env.view", "rltf_env.prompts"), ("numpy",), OPTIONAL),
     "rltf_env.adapters": May(("rltf_env",), ("numpy",), OPTIONAL),  # of a trainer: nothing until it is asked for
+    "rltf_env.adapters._trl_trainer": May(("rltf_env",), ("numpy", "torch", "trl"), OPTIONAL),  # is asked for
     "rltf_env.datasets": May((*VOCABULARY, "rltf_env.datasets"), ("numpy",), OPTIONAL),
     "rltf_env.datasets.__init__": May((*VOCABULARY, "rltf_env.datasets", "rltf_env.sources"), ("numpy",)),  # the door
     "rltf_env.datasets.__main__": May(("rltf_env",), ("numpy",), OPTIONAL),  # a command: it opens a judge too

@@ -54,7 +54,8 @@ class Completion:
     def credit(self, feedback: Feedback, judged: Program | None = None) -> Feedback:
         """The feedback on all T ids: `total`, `sequence` and `parts` are those of `feedback`.
 
-        `learn` leaves out what it left out of the program, and nothing else: all ids were sampled.
+        What single tokens weigh in a loss (`Feedback.token_rewards`) goes with them. `learn` leaves
+        out what it left out of the program, and nothing else: all ids were sampled.
         Without any id there is nothing to lay the rewards on.
 
         Args:
@@ -68,14 +69,21 @@ class Completion:
                 f"Expected feedback on the {len(self.program)} tokens of the completion's program, got "
                 f"it on {len(feedback.rewards)}. Pass the program that was judged, judged=."
             )
-        rewards, learn = np.zeros(self.size, np.float32), np.ones(self.size, bool)
+        given = self.program.given
+        rewards, learn = self._placed(_alone(feedback)), np.ones(self.size, bool)
         if self.size:
-            given, share = self.program.given, feedback.token_rewards
-            place = slice(self.first, self.first + len(share) - given)
-            rewards[place], learn[place] = share[given:], feedback.learn[given:]
-            rewards[self.first] += share[:given].sum()  # what no sampled id spells goes to the nearest
+            learn[self.first : self.first + len(self.program) - given] = feedback.learn[given:]
             rewards[-1] += np.float32(feedback.sequence)
-        return Feedback(rewards, learn, feedback.parts, feedback.sequence)
+        weights = None if feedback.credit is None else self._placed(feedback.credit)
+        return Feedback(rewards, learn, feedback.parts, feedback.sequence, weights)
+
+    def _placed(self, numbers: FloatArray) -> FloatArray:
+        """float32 (T,): numbers of the program's tokens where its ids are. What is given has none, or its nearest id has it."""
+        placed, given = np.zeros(self.size, np.float32), self.program.given
+        if self.size:
+            placed[self.first : self.first + len(numbers) - given] = numbers[given:]
+            placed[self.first] += numbers[:given].sum()
+        return placed
 
 
 def read(
@@ -237,23 +245,51 @@ def _stretches(text: str, offset: int, program: str) -> list[tuple[int, int, int
 
 
 def _respelled(feedback: Feedback, judged: Program, own: Program) -> Feedback:
-    """Feedback on `judged` for the tokens of `own`, which has the same text: by the characters that they share."""
+    """Feedback on `judged` for the tokens of `own`, which has the same text: by the characters that they share.
+
+    What a token earned is shared out among those that spell it, so that sums are preserved. What tokens
+    weigh in a loss is averaged: a line of equal weights keeps them, in however many tokens.
+    """
     if judged.text != own.text:
         raise UsageError(
             f"Expected feedback on the completion's own program, got it on another text: {judged.text[:60]!r}."
         )
-    lower, upper = own.starts, _upper(own)
-    begins, ends = judged.starts, _upper(judged)
-    rewards, learn = np.zeros(len(own), np.float64), own.chosen
-    for i in np.flatnonzero(feedback.token_rewards):
-        shared = np.clip(np.minimum(upper, ends[i]) - np.maximum(lower, begins[i]), 0, None)
-        if not shared.any():  # it spells nothing: whoever stands there
-            shared[max(int(np.searchsorted(lower, begins[i], "right")) - 1, 0)] = 1
-        rewards += feedback.token_rewards[i] * shared / shared.sum()
+    earned = _alone(feedback)
+    rewards, weights, learn = np.zeros(len(own)), np.zeros(len(own)), own.chosen
+    credit = np.zeros(len(judged)) if feedback.credit is None else feedback.credit
+    for i in np.flatnonzero(earned.astype(bool) | credit.astype(bool)):
+        shared = _shared(own, judged, int(i))
+        rewards += earned[i] * shared / shared.sum()
+        weights += credit[i] * shared
     for i in np.flatnonzero(judged.chosen & ~feedback.learn):
-        learn &= ~((lower >= begins[i]) & (upper <= ends[i]) & (lower < upper))
+        learn &= ~_within(own, judged, int(i))
     rewards[-1] += feedback.sequence
-    return Feedback(rewards.astype(np.float32), learn, feedback.parts, feedback.sequence)
+    averaged = (weights / np.maximum(_upper(own) - own.starts, 1)).astype(np.float32)
+    spread = None if feedback.credit is None else averaged
+    return Feedback(rewards.astype(np.float32), learn, feedback.parts, feedback.sequence, spread)
+
+
+def _shared(own: Program, judged: Program, i: int) -> FloatArray | IntArray:
+    """How many characters each token of `own` shares with token `i` of `judged`; of one without any, whoever stands there."""
+    upper, end = _upper(own), _upper(judged)[i]
+    shared = np.clip(np.minimum(upper, end) - np.maximum(own.starts, judged.starts[i]), 0, None)
+    if not shared.any():
+        shared[max(int(np.searchsorted(own.starts, judged.starts[i], "right")) - 1, 0)] = 1
+    return shared
+
+
+def _within(own: Program, judged: Program, i: int) -> BoolArray:
+    """The tokens of `own` that spell nothing but what token `i` of `judged` spells."""
+    upper, end = _upper(own), _upper(judged)[i]
+    return (own.starts >= judged.starts[i]) & (upper <= end) & (own.starts < upper)
+
+
+def _alone(feedback: Feedback) -> FloatArray:
+    """float32 (T,): the rewards without the share of the program as a whole."""
+    rest = feedback.rewards.copy()
+    if len(rest):
+        rest[-1] -= np.float32(feedback.sequence)
+    return rest
 
 
 def _upper(program: Program) -> FloatArray | IntArray:

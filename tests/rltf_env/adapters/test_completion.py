@@ -20,7 +20,7 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 
 from rltf_env import answers
 from rltf_env.adapters import Completion, credit, read
-from rltf_env.adapters.credit import _stretches
+from rltf_env.adapters.completion import _stretches
 from rltf_env.core import CallCase, CaseResult, Failure, Feedback, Outcome, Problem, Verdict, line_starts
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import UsageError
@@ -346,3 +346,25 @@ def test_lines_that_lost_their_beginning_are_where_they_were(
     answer: str, offset: int, program: str, stretches: list[tuple[int, int, int]]
 ) -> None:
     assert _stretches(answer, offset, program) == stretches
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_tokens_weigh_in_a_loss_is_laid_beside_what_they_earn(kind: str) -> None:
+    ids = encoded(kind, ANSWERS["fenced"])
+    completion = read(ids, built(kind), DOUBLE)
+    judging = env(kind, reward="fine", verdict=blamed(3))
+    own = judging.judge(DOUBLE, completion.program).feedback
+    laid = completion.credit(own)
+    assert laid.credit is not None
+    assert laid.total == pytest.approx(-0.3)
+    assert np.array_equal(laid.credit != 0, laid.rewards != 0)
+    assert laid.credit.sum() == pytest.approx(own.token_rewards.sum(), rel=1e-5)
+    bytewise = env(None, reward="fine", verdict=blamed(3))
+    judged = bytewise.program_of(DOUBLE, completion.program.text)
+    moved = completion.credit(bytewise.judge(DOUBLE, judged).feedback, judged)
+    assert moved.total == pytest.approx(-0.3)
+    assert moved.credit is not None
+    weight = bytewise.judge(DOUBLE, judged).feedback.token_rewards.min()
+    inside = moved.credit[laid.credit != 0]
+    assert (inside >= weight - 1e-5).all()
+    assert np.isclose(inside, weight).any()  # an id of nothing but the line weighs what its bytes weigh
