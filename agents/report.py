@@ -23,7 +23,8 @@ from agents.running._svg import Curve, chart
 from agents.running.folder import EVALUATIONS, METRICS, SAMPLES, records, write_text
 from agents.running.intervals import interval
 from agents.running.journal import Shown
-from rltf_env.errors import DataError, MissingData, RLTFError
+from rltf_env.command import guarded
+from rltf_env.errors import DataError, MissingData
 from rltf_env.view import ansi
 
 Lines = Sequence[Mapping[str, float]]
@@ -244,13 +245,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("run", type=Path, help="the folder of a run, such as runs/procedural_rltf")
     parser.add_argument("--out", type=Path, help="where the page goes (default: report.html in that folder)")
     options = parser.parse_args(arguments)
-    out = options.out or options.run / "report.html"
-    try:
-        write_text(out, page(options.run))
-    except RLTFError as error:
-        Console(stderr=True).print(f"[red]{type(error).__name__}:[/] {markup(str(error))}", highlight=False)
-        return 2
-    Console().print(f"Wrote {markup(str(out))}", highlight=False)
+    return guarded(lambda: _write(options.run, options.out or options.run / "report.html"))
+
+
+def _write(run: Path, out: Path) -> int:
+    write_text(out, page(run))
+    Console().print(f"Wrote {markup(str(out))}", highlight=False, soft_wrap=True)
     return 0
 
 

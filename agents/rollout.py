@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,12 @@ class PendingRollouts:
     def judged(self) -> list[list[Episode]]:
         """The episodes, when the judge has done with the last of them; the journal is told how long that took."""
         with self.journal.timed("judge"):
-            return [[self._episode(i, *group[k]) for k in sorted(group)] for i, group in enumerate(self.groups)]
+            total = sum(map(len, self.groups))
+            found: list[list[Episode]] = []
+            for i, group in enumerate(self.groups):
+                self.journal.advance("waiting for the judge", sum(map(len, found)), total)
+                found.append([self._episode(i, *group[k]) for k in sorted(group)])
+            return found
 
     def _episode(self, i: int, completion: Completion, program: Program, judgement: Future[Judgement]) -> Episode:
         verdict, feedback = judgement.result()
@@ -82,11 +88,15 @@ def write(
         judge=lambda pairs: (judgement.verdict for judgement in env.judge_many(pairs)),
     )
 
+    done = count(1)
+    journal.advance("writing programs", 0, len(problems) * repeats)
+
     def hand_over(i: int, k: int, completion: Completion) -> None:
         program = _program(env, completion)
         with journal.timed("judge"):
             judgement = env.submit(problems[i], program)
         written.groups[i][k] = (completion, program, judgement)
+        journal.advance("writing programs", next(done), len(problems) * repeats)
 
     waited = journal.seconds.get("judge", 0.0)
     with journal.timed("generate"):

@@ -21,6 +21,7 @@ from typing import Any
 
 from benchmarks.speed import judge
 from benchmarks.studies.ablation import ARMS
+from rltf_env.command import guarded
 from rltf_env.errors import UnknownName
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -315,6 +316,10 @@ BLOCKS: dict[str, Callable[[], str]] = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Returns the exit status."""
+    return guarded(lambda: _main(arguments))
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.documents", description=(__doc__ or "").split("\n\n")[0]
     )

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from rltf_env import __version__
+from rltf_env.command import guarded
 
 
 class Command(NamedTuple):
@@ -111,7 +112,7 @@ def run(name: str, arguments: Sequence[str]) -> int:
         if complaint := absent(command.module):
             sys.stderr.write(f"rltf {name}: {complaint}\n")
             return 2
-    return importlib.import_module(command.module).main([*command.first, *arguments])
+    return guarded(lambda: importlib.import_module(command.module).main([*command.first, *arguments]))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -37,14 +37,22 @@ def exclusive(out: Path) -> Iterator[None]:
     The lock is the kernel's, so that one killed leaves none behind. Children do not inherit the file it hangs on (Python opens all
     files so). Where neither platform nor file system knows such locks, there is none.
 
+    A folder that this block has made, and left empty because of an error, is removed.
+
     Raises:
         UsageError: a run is writing there.
     """
+    made = not out.exists()
     out.mkdir(parents=True, exist_ok=True)
     file = os.open(out / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         _lock(file, out)
         yield
+    except BaseException:
+        if made and os.listdir(out) == [LOCK]:
+            (out / LOCK).unlink()
+            out.rmdir()
+        raise
     finally:
         os.close(file)
 

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from rich.console import Console
+
 
 class Stopped(KeyboardInterrupt):
     """Somebody asked the run to end, and a checkpoint of `step` updates is written."""
@@ -26,15 +28,18 @@ class Stopped(KeyboardInterrupt):
 class Request:
     """Whether Ctrl-C was pressed. The second time, and within `at_once`, it interrupts where it is."""
 
-    def __init__(self) -> None:
+    def __init__(self, console: Console | None = None) -> None:
         self.asked = False
         self._at_once = False
+        self._console = console or Console(quiet=True)
 
     def handle(self, number: int, frame: FrameType | None) -> None:
         """What the signal calls."""
         if self.asked or self._at_once:
             raise KeyboardInterrupt
         self.asked = True
+        words = "Stopping after the running update. Ctrl-C again stops at once, without a checkpoint."
+        self._console.print(words, soft_wrap=True)
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
@@ -47,9 +52,12 @@ class Request:
 
 
 @contextmanager
-def requested() -> Iterator[Request]:
-    """Takes SIGINT for this block. Signals belong to the main thread: in another one nothing changes."""
-    request = Request()
+def requested(console: Console | None = None) -> Iterator[Request]:
+    """Takes SIGINT for this block, and says on `console` what it does.
+
+    Signals belong to the main thread: in another one nothing changes.
+    """
+    request = Request(console)
     if threading.current_thread() is not threading.main_thread():
         yield request
         return

@@ -31,7 +31,8 @@ from agents.train import train
 from benchmarks import demo
 from benchmarks.metrics import bootstrap_interval, holm, over_runs, paired_permutation
 from benchmarks.records.record import write_json
-from rltf_env.errors import RLTFError, UsageError
+from rltf_env.command import guarded
+from rltf_env.errors import UsageError
 
 SPLITS = {
     "seen": "",
@@ -223,23 +224,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder for runs, tables and picture")
     parser.add_argument("overrides", nargs="*", metavar="table.key=value", help="for all recipes")
     asked = parser.parse_args(arguments)
+    return guarded(lambda: _run(asked), demo.STOPPED)
+
+
+def _run(asked: argparse.Namespace) -> int:
     console, runs, figures = Console(), {}, {}
     quiet_libraries()
-    try:
-        if asked.seeds < 1 or asked.updates < 0:
-            raise UsageError(f"Expected --seeds >= 1 and --updates >= 0, got {asked.seeds} and {asked.updates}.")
-        for seed in range(asked.seeds):
-            runs[seed] = run(asked.out / f"seed-{seed}", seed, console, asked.updates, asked.overrides)
-            figures = {**table(runs), **_makers(asked, runs)}  # after each seed, so that there is something to look at
-            write_json(asked.out / "ablation.json", figures)
-            (asked.out / "ablation.md").write_text(markdown(figures), encoding="utf-8")
-            draw(figures, asked.out / "ablation.png")
-    except KeyboardInterrupt:
-        console.print("Stopped. The same command goes on from here.")
-        return 130
-    except RLTFError as error:
-        Console(stderr=True).print(f"[red]{type(error).__name__}:[/] {error}", highlight=False)
-        return 2
+    if asked.seeds < 1 or asked.updates < 0:
+        raise UsageError(f"Expected --seeds >= 1 and --updates >= 0, got {asked.seeds} and {asked.updates}.")
+    for seed in range(asked.seeds):
+        runs[seed] = run(asked.out / f"seed-{seed}", seed, console, asked.updates, asked.overrides)
+        figures = {**table(runs), **_makers(asked, runs)}  # after each seed, so that there is something to look at
+        write_json(asked.out / "ablation.json", figures)
+        (asked.out / "ablation.md").write_text(markdown(figures), encoding="utf-8")
+        draw(figures, asked.out / "ablation.png")
     console.print(markdown(figures), markup=False, highlight=False)
     console.print(f"Tables and picture: {asked.out / 'ablation'}.md, .json, .png", highlight=False)
     return 0

@@ -19,7 +19,7 @@ import tomli_w
 import torch
 from torch import Tensor
 
-from agents import train
+from agents import train, training
 from agents.config import Recipe, finished, read
 from agents.policies import causal
 from agents.running import checkpoint
@@ -301,7 +301,7 @@ def test_ctrl_c_while_it_measures_keeps_the_update_and_measures_again(
 ) -> None:
     train.train(recipe("supervised", "whole"))
     with monkeypatch.context() as patch:
-        patch.setattr(train, "evaluate", lambda *_, **__: os.kill(os.getpid(), signal.SIGINT))
+        patch.setattr(training, "evaluate", lambda *_, **__: os.kill(os.getpid(), signal.SIGINT))
         with pytest.raises(KeyboardInterrupt, match="after update 4 of 8"):
             train.train(recipe("supervised", "stopped", "run.eval_first=false"))
     train.train(recipe("supervised", "stopped", "run.eval_first=false"))
@@ -552,7 +552,7 @@ def test_problems_to_be_measured_are_evenly_spaced_and_programs_end_as_in_traini
         assert [p.id for p in measure.problems] == [all_of_them[i].id for i in (0, 3, 6)]
         asked: list[Any] = []
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(train, "evaluate", lambda *a, **b: asked.append(a[3]))
+            patch.setattr(training, "evaluate", lambda *a, **b: asked.append(a[3]))
             measure()
     assert asked[0].stop == ("#",)
     assert asked[0].temperature == 1.0
@@ -575,7 +575,7 @@ def test_a_source_that_moves_on_goes_on_where_it_was(
             env.source = Told(datasets.load("procedural", depths=[1], size=50))
             yield env
 
-    monkeypatch.setattr(train, "make_env", cycled)
+    monkeypatch.setattr(training, "make_env", cycled)
     for updates in (4, 8):
         train.train(recipe("reinforce", "run", f"run.updates={updates}", "run.eval_every=0"))
     twice = [p.id for p in drawn]
