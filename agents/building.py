@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, cast
 
 import gymnasium as gym
+from gymnasium.envs.registration import load_env_creator
 
 from agents.config import Recipe
 from agents.core import Agent, Policy
@@ -41,7 +42,7 @@ def check(recipe: Recipe) -> None:
 
 def _check_env(options: dict[str, Any]) -> None:
     spec = _spec(_env_id(options))
-    entry = gym.envs.registration.load_env_creator(spec.entry_point) if isinstance(spec.entry_point, str) else None
+    entry = load_env_creator(spec.entry_point) if isinstance(spec.entry_point, str) else None
     if isinstance(entry, type) and issubclass(entry, UnitTestEnv):
         options.pop("chat_opening", None)
         _check_options(entry, "env", options)

@@ -18,6 +18,7 @@ from rltf_env import datasets
 from rltf_env.core import Outcome, Problem, Verdict
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import UsageError
+from rltf_env.intervals import Interval, rate_interval, statements
 
 CHUNK = 64  # problems between two calls of the progress callback
 
@@ -72,6 +73,7 @@ class Evaluation:
     pass_ratio: float
     program_tokens: float
     gap: Gap | None = None  # None where no problem has held-out cases
+    clusters: tuple[int, ...] | None = None  # which problems ask the same (`rltf_env.intervals`); None: no two
 
     @property
     def pass_at_1(self) -> float:
@@ -82,6 +84,11 @@ class Evaluation:
     def standard_error(self) -> float:
         """Of `pass_at_1`, over problems; NaN for one problem."""
         return _standard_error(self.passed / self.samples)
+
+    @property
+    def interval(self) -> Interval:
+        """`pass_at_1` with its 95 % interval over problems."""
+        return rate_interval(self.passed / self.samples, self.clusters)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for summaries; a standard error that there is not is None."""
@@ -95,7 +102,9 @@ class Evaluation:
             "kinds": self.kinds,
             "pass_ratio": self.pass_ratio,
             "program_tokens": self.program_tokens,
-        } | ({"held_out": self.gap.to_dict()} if self.gap else {})
+            **({"held_out": self.gap.to_dict()} if self.gap else {}),
+            **({"clusters": list(self.clusters)} if self.clusters else {}),
+        }
 
 
 def _standard_error(rates: np.ndarray) -> float:
@@ -128,7 +137,9 @@ def evaluate(
         again += on_held_out(env, chunk, groups[i:])
         if advance:
             advance(len(chunk))
-    return replace(count(groups, samples), gap=gap(groups, again, samples))
+    asked = statements(problems)
+    clusters = tuple(asked) if len(set(asked)) < len(asked) else None
+    return replace(count(groups, samples), gap=gap(groups, again, samples), clusters=clusters)
 
 
 def on_held_out(

@@ -21,10 +21,10 @@ from rich.markup import escape as markup
 
 from agents.running._svg import Curve, chart
 from agents.running.folder import EVALUATIONS, METRICS, SAMPLES, records, write_text
-from agents.running.intervals import interval
 from agents.running.journal import Shown
 from rltf_env.command import guarded
 from rltf_env.errors import DataError, MissingData
+from rltf_env.intervals import Interval, rate_interval
 from rltf_env.view import ansi
 
 Lines = Sequence[Mapping[str, float]]
@@ -143,22 +143,26 @@ def _evaluations(evaluations: Mapping[str, Any]) -> str:
         "<table><tr><th>update</th><th>pass@1</th><th>95 % interval</th><th>cases passed</th><th>problems</th>"
         f"<th>programs each</th></tr>{rows}</table>"
     )
-    note = "<p>Intervals are over problems: 1.96 standard errors each way.</p>"
+    note = "<p>Intervals are over problems, by Wilson's method.</p>"
     drawn = chart("pass@1 (95 % over problems)", [curve], percent=True)
     return f'<h2>Evaluations</h2><div class="grids">{drawn}<figure class="scroll">{table}{note}</figure></div>'
 
 
 def _evaluation(step: str, e: Mapping[str, Any]) -> str:
-    ends = interval(e["pass@1"], e["standard_error"], e["problems"]) or ()
-    shown = " to ".join(f"{end:.1%}" for end in ends) or "one problem"
+    ends = _interval(e)
+    shown = f"{ends.low:.1%} to {ends.high:.1%}"
     cells = (step, f"{e['pass@1']:.1%}", shown, f"{e['pass_ratio']:.1%}", e["problems"], e["samples"])
     return f"<tr>{''.join(f'<td>{escape(str(cell))}</td>' for cell in cells)}</tr>"
 
 
+def _interval(e: Mapping[str, Any]) -> Interval:
+    return rate_interval([passed / e["samples"] for passed in e["passed"]], e.get("clusters"))
+
+
 def _half(e: Mapping[str, Any]) -> float:
-    """The longer arm of the 95 % interval; 0 for one problem."""
-    ends = interval(e["pass@1"], e["standard_error"], e["problems"])
-    return max(e["pass@1"] - ends[0], ends[1] - e["pass@1"]) if ends else 0.0
+    """The longer arm of the 95 % interval."""
+    ends = _interval(e)
+    return max(ends.value - ends.low, ends.high - ends.value)
 
 
 def _curves(lines: Lines) -> str:

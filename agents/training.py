@@ -25,12 +25,11 @@ from agents.building import check, make_agent, make_env, make_policy
 from agents.config import Recipe, trained_with
 from agents.core import Agent, HasJournal, Policy
 from agents.evaluation import Evaluation, evaluate
-from agents.running import checkpoint, trackers
+from agents.running import checkpoint, files, trackers
 from agents.running import folder as run_folder
 from agents.running.folder import Folder
-from agents.running.heartbeat import Heartbeat
 from agents.running.journal import UpdateLog
-from agents.running.panel import Screen
+from agents.running.panel import Screen, heartbeat
 from agents.running.stopping import Request, Stopped, requested
 from rltf_env import datasets, sources
 from rltf_env.core import Problem
@@ -56,8 +55,8 @@ def train(recipe: Recipe, console: Console | None = None) -> dict[str, Any]:
     console = console or Console(quiet=True)
     check(recipe)
     run, out = recipe.run, Path(recipe.run.out or f"runs/{recipe.run.name}")
-    with checkpoint.disk_full_as_error(out), run_folder.exclusive(out), ExitStack() as stack:
-        pulse = stack.enter_context(Heartbeat(console))
+    with files.disk_full_as_error(out), run_folder.exclusive(out), ExitStack() as stack:
+        pulse = stack.enter_context(heartbeat(console))
         if run.threads:
             stack.enter_context(_threads(run.threads))
         saved = _saved(out, recipe)
@@ -217,13 +216,13 @@ def _saved(out: Path, recipe: Recipe) -> dict[str, Any] | None:
             "run.updates, or choose another folder."
         )
     for leftover in out.glob(".*.tmp"):  # of a killed writer
-        checkpoint.remove(leftover)
+        files.remove(leftover)
     return saved
 
 
 def save_policy(policy: Policy[Any], folder: Path) -> None:
     """A plain transformers folder, whole or not there: what is there counts as a finished run's (`agents.config.finished`)."""
-    checkpoint.write_folder(folder, policy.save)
+    files.write_folder(folder, policy.save)
 
 
 def _summary(recipe: Recipe, env: UnitTestEnv, evaluations: dict[str, Any]) -> dict[str, Any]:

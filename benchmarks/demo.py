@@ -19,10 +19,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.metrics import Comparison, Interval, bootstrap_interval, paired_permutation
+from benchmarks.metrics import Comparison, Interval, paired_permutation
 from benchmarks.records import write_json
 from rltf_env.command import guarded
 from rltf_env.core import Outcome
+from rltf_env.intervals import rate_interval
 
 if TYPE_CHECKING:
     from agents.config import Recipe
@@ -71,10 +72,10 @@ def run(out: Path, seed: int, console: Console, overrides: Sequence[str] = ()) -
 # ----------------------------------------------------------------------------------------------------------- the result
 
 
-def curve(summary: dict[str, Any], seed: int = 0) -> list[tuple[int, Interval]]:
-    """pass@1 with its 95 % bootstrap interval over problems, after each number of updates at which it was measured."""
+def curve(summary: dict[str, Any]) -> list[tuple[int, Interval]]:
+    """pass@1 with its 95 % interval over problems, after each number of updates at which it was measured."""
     points = sorted((int(step), evaluation) for step, evaluation in summary["evaluations"].items())
-    return [(step, bootstrap_interval(rates(e), np.random.default_rng(seed))) for step, e in points]
+    return [(step, rate_interval(rates(e), e.get("clusters"))) for step, e in points]
 
 
 def rates(evaluation: dict[str, Any]) -> np.ndarray:
@@ -146,8 +147,8 @@ def _verdict(summaries: dict[str, Any], other: str, where: str) -> str:
 
 
 def _compared(summaries: dict[str, Any], other: str, where: str) -> Comparison:
-    ours, theirs = (rates(last(summaries[f"{name}{where}"])) for name in ("rltf", other))
-    return paired_permutation(ours, theirs, np.random.default_rng(0))
+    ours, theirs = (last(summaries[f"{name}{where}"]) for name in ("rltf", other))
+    return paired_permutation(rates(ours), rates(theirs), 0, clusters=ours.get("clusters"))
 
 
 def draw(summaries: dict[str, Any], path: Path) -> None:

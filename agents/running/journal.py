@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from math import nan
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from agents.core import Episode
 from rltf_env.core import Outcome, Problem, line_starts
+
+if TYPE_CHECKING:  # importing it imports torch, which a report has no use for
+    from agents.core import Episode
 
 Progress = Callable[[str, int, int], None]  # told what goes on, how much of it is done, and of how much
 STATEMENT = 800  # characters of a problem's statement that are kept to look at

@@ -24,10 +24,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from agents.running.heartbeat import Heartbeat
-from agents.running.intervals import interval
 from agents.running.journal import Shown
 from rltf_env.core import Outcome
+from rltf_env.heartbeat import Heartbeat
 from rltf_env.view import ansi
 
 SHOWN = ("supervised_loss", "rl_loss", "reward", "outcome/passed", "entropy", "kl_behaviour", "staleness", "grad_norm")
@@ -47,6 +46,13 @@ HISTORY = 200  # updates that a sparkline looks back on
 CODE_LINES = 24  # of a sample program
 
 
+def heartbeat(console: Console) -> Heartbeat:
+    """One that prints to a console; of a quiet one nothing."""
+    if console.quiet:
+        return Heartbeat()
+    return Heartbeat(lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True))
+
+
 def one_line(line: Mapping[str, float]) -> str:
     """An update for people."""
     shown = (f"{name.split('/')[-1]} {line[name]:.3g}" for name in SHOWN if name in line)
@@ -57,11 +63,7 @@ class Score(Protocol):
     """What is shown of an evaluation; `agents.evaluation.Evaluation` has it."""
 
     @property
-    def problems(self) -> Sequence[str]: ...
-    @property
-    def pass_at_1(self) -> float: ...
-    @property
-    def standard_error(self) -> float: ...
+    def interval(self) -> tuple[float, float, float]: ...
 
 
 class Screen:
@@ -71,7 +73,7 @@ class Screen:
         self, console: Console, name: str, total: int, done: int, log_every: int, pulse: Heartbeat | None = None
     ) -> None:
         self.console, self.name, self.total, self.step, self.log_every = console, name, total, done, log_every
-        self.pulse = pulse or Heartbeat(Console(quiet=True))
+        self.pulse = pulse or Heartbeat()
         self._work = ""
         self._line: Mapping[str, float] = {}  # of the newest update, if it is not printed yet
         self.bars = progress(console)
@@ -153,9 +155,8 @@ class Screen:
 
     def evaluated(self, step: int, result: Score) -> None:
         """Says how good the policy is."""
-        ends = interval(result.pass_at_1, result.standard_error, len(result.problems))
-        spread = f" ({ends[0]:.1%} to {ends[1]:.1%})" if ends else ""
-        score = f"pass@1 {result.pass_at_1:.1%}{spread}"
+        value, low, high = result.interval
+        score = f"pass@1 {value:.1%} ({low:.1%} to {high:.1%})"
         after = f" after {step} updates" if self.total else ""  # a run without updates measures another's policy
         self.console.print(f"{escape(self.name)}: {score}{after}", soft_wrap=True)
         self.pulse.printed()

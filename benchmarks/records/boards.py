@@ -66,7 +66,9 @@ def entry(record: records.Record) -> Entry:
     head = record.header
     reasons = list(head["departures"])
     if head["suite"]["name"] not in suites.SUITES:
-        return Entry(record, record.report, [*reasons, f"no suite {head['suite']['name']!r} here"])
+        own = head["status"] == "own"
+        reasons.append("problems of one's own, no suite" if own else f"no suite {head['suite']['name']!r} here")
+        return Entry(record, record.report, reasons)
     suite = suites.get(head["suite"]["name"])
     if head["suite"]["version"] != suite.version:
         reasons.append(f"version {head['suite']['version']} of the suite; it is at {suite.version}")
@@ -80,7 +82,7 @@ def entry(record: records.Record) -> Entry:
     if record.samples is None:
         reasons.append("completions not handed in, only counted")
     else:
-        figures = report(record.samples, head["suite"]["samples"], head["suite"]["ks"])
+        figures = report(record.samples, head["suite"]["samples"], head["suite"]["ks"], head.get("repeats"))
         reasons += _doubts(record, figures)
     return Entry(record, figures, reasons)
 

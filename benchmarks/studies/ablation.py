@@ -29,10 +29,11 @@ from agents.building import quiet_libraries
 from agents.config import Recipe
 from agents.train import train
 from benchmarks import demo
-from benchmarks.metrics import bootstrap_interval, holm, over_runs, paired_permutation
+from benchmarks.metrics import holm, over_runs, paired_permutation
 from benchmarks.records.record import write_json
 from rltf_env.command import guarded
 from rltf_env.errors import UsageError
+from rltf_env.intervals import rate_interval
 
 SPLITS = {
     "seen": "",
@@ -115,10 +116,11 @@ def table(runs: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
     figures: dict[str, Any] = {"seeds": sorted(runs)}
     for split, end in SPLITS.items():
         rates = {id: _rates(runs, f"{id}{end}") for id in ARMS}  # (S, N) each
+        clusters = demo.last(runs[min(runs)][f"warm{end}"]).get("clusters")
         figures[split] = {
             "problems": rates["warm"].shape[1],
-            "arms": {id: _arm(rates[id]) for id in ARMS},
-            "comparisons": _compared(rates),
+            "arms": {id: _arm(rates[id], clusters) for id in ARMS},
+            "comparisons": _compared(rates, clusters),
         }
     return figures
 
@@ -131,16 +133,15 @@ def _rates(runs: Mapping[int, Mapping[str, Any]], folder: str) -> np.ndarray:
     return np.stack([demo.rates(evaluation) for evaluation in last])
 
 
-def _arm(rates: np.ndarray) -> dict[str, Any]:
-    interval = bootstrap_interval(rates.mean(0), 0)
-    return {"pass@1": interval._asdict(), "by_seed": rates.mean(1).tolist()}
+def _arm(rates: np.ndarray, clusters: Sequence[int] | None = None) -> dict[str, Any]:
+    return {"pass@1": rate_interval(rates.mean(0), clusters)._asdict(), "by_seed": rates.mean(1).tolist()}
 
 
-def _compared(rates: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
+def _compared(rates: Mapping[str, np.ndarray], clusters: Sequence[int] | None = None) -> list[dict[str, Any]]:
     """Each pair of `COMPARED`, over problems and, where there are several, over seeds."""
     rows = []
     for a, b in COMPARED:
-        problems = paired_permutation(rates[a].mean(0), rates[b].mean(0), 0)
+        problems = paired_permutation(rates[a].mean(0), rates[b].mean(0), 0, clusters=clusters)
         by_seed = (rates[a] - rates[b]).mean(1)
         seeds = over_runs(by_seed)._asdict() if len(by_seed) > 1 else None
         rows.append(

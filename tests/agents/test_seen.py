@@ -105,7 +105,7 @@ def test_what_is_not_finite_is_null_in_every_file_and_the_report_reads_it(tmp_pa
     write_run(tmp_path, updates=2)
     each = Shown(**{**shown().to_dict(), "reward": math.nan, "parts": {"fine": math.inf}})
     each.weights[:2] = [math.inf, math.nan]
-    e = {"pass@1": 0.5, "pass_ratio": 0.75, "problems": 1, "samples": 2, "program_tokens": 2.0}
+    e = {"pass@1": 0.5, "pass_ratio": 0.75, "problems": 1, "samples": 2, "passed": [1], "program_tokens": 2.0}
     older = '{"step": 1, "rl_loss": 1.0}\n{"step": 2, "rl_loss": NaN}\n'
     (tmp_path / folders.METRICS).write_text(older)
     with folders.opened(tmp_path, 2, ()) as folder:
@@ -119,7 +119,7 @@ def test_what_is_not_finite_is_null_in_every_file_and_the_report_reads_it(tmp_pa
     assert no_constants((tmp_path / folders.EVALUATIONS).read_text())["0"]["standard_error"] is None
     page = report.page(tmp_path)
     assert "reward +nan = fine +nan" in page
-    assert page.count("one problem") == 2
+    assert page.count("5.5% to 94.5%") == 2
     assert "<figcaption>pass@1 (95 % over problems)</figcaption>" in page
     assert "Norm of the gradient" not in page
 
@@ -314,8 +314,8 @@ def write_run(out: Path, updates: int = 30) -> None:
     names = ("reward", "reward/fine", "outcome/passed", "rl_loss", "something_new")
     lines = [{"step": i, **dict.fromkeys(names, i / 30)} for i in range(1, updates + 1)]
     (out / folders.METRICS).write_text("".join(json.dumps(line) + "\n" for line in lines))
-    e = {"pass@1": 0.5, "standard_error": 0.1, "pass_ratio": 0.75, "problems": 25, "samples": 2}
-    (out / folders.EVALUATIONS).write_text(json.dumps({"0": e, "30": {**e, "pass@1": 0.95}}))
+    e = {"pass@1": 0.5, "pass_ratio": 0.75, "problems": 25, "samples": 2, "passed": [0, 2] * 12 + [1]}
+    (out / folders.EVALUATIONS).write_text(json.dumps({"0": e, "30": {**e, "pass@1": 0.96, "passed": [2] * 24 + [0]}}))
     (out / folders.SAMPLES).write_text(json.dumps({"step": 5, "program": shown().to_dict()}) + "\n")
 
 
@@ -370,17 +370,17 @@ def test_every_metric_has_a_curve_and_evaluations_have_intervals(read_page: tupl
     reader, page = read_page
     for title in ("Reward", "Outcomes", "Reinforcement loss", "something_new", "pass@1 (95 % over problems)"):
         assert f"<figcaption>{title}</figcaption>" in page
-    assert "31.8% to 68.2%" in page  # Wilson: 0.5 with a standard error of 0.1 is worth 25 results
-    assert "50.0% to 99.7%" in page
+    assert "32.1% to 67.9%" in page
+    assert "80.5% to 99.3%" in page  # Wilson's of 24 of 25
     assert reader.tags.count("polyline") == 6
 
 
-def test_evaluations_of_one_problem_as_older_runs_wrote_them_are_read(tmp_path: Path) -> None:
+def test_an_evaluation_of_one_problem_says_next_to_nothing(tmp_path: Path) -> None:
     write_run(tmp_path)
-    path = tmp_path / folders.EVALUATIONS
-    path.write_text(path.read_text().replace('"standard_error": 0.1', '"standard_error": NaN'))
+    one = {"pass@1": 1.0, "standard_error": None, "pass_ratio": 1.0, "problems": 1, "samples": 2, "passed": [2]}
+    (tmp_path / folders.EVALUATIONS).write_text(json.dumps({"0": one}))
     page = report.page(tmp_path)
-    assert page.count("one problem") == 2
+    assert "20.7% to 100.0%" in page
     assert "<figcaption>pass@1 (95 % over problems)</figcaption>" in page
 
 

@@ -7,24 +7,22 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
-
-from rich.console import Console
-from rich.markup import escape
 
 SECONDS = 5.0  # of silence, after which a line says what is going on
 
 
 class Heartbeat:
-    """Prints what `begin` was told, at once, and again while it takes long and nothing else is printed.
+    """Says what `begin` was told, at once, and again while it takes long and nothing else is printed.
 
     Args:
-        console: where to; a quiet one makes this a heartbeat of nothing.
+        say: prints a line, from a thread of its own too; None: nobody is told.
         seconds: of silence between two lines.
     """
 
-    def __init__(self, console: Console, seconds: float = SECONDS) -> None:
-        self.console, self.seconds = console, seconds
+    def __init__(self, say: Callable[[str], None] | None = None, seconds: float = SECONDS) -> None:
+        self.say, self.seconds = say, seconds
         self.paused = False  # while something else on the screen moves
         self._what, self._count = "", ""
         self._began = self._printed = time.monotonic()
@@ -32,7 +30,7 @@ class Heartbeat:
         self._thread = threading.Thread(target=self._beat, name="rltf-heartbeat", daemon=True)
 
     def __enter__(self) -> Heartbeat:
-        if not self.console.quiet:
+        if self.say:
             self._thread.start()
         return self
 
@@ -46,7 +44,8 @@ class Heartbeat:
     def begin(self, what: str) -> None:
         """Something new begins: says so now."""
         self.doing(what)
-        self.console.print(escape(what), highlight=False, soft_wrap=True)
+        if self.say:
+            self.say(what)
 
     def doing(self, what: str, count: str = "") -> None:
         """What goes on from now on, and how far it is: told when it takes long."""
@@ -72,4 +71,5 @@ class Heartbeat:
         while not self._ended.wait(min(self.seconds / 5, 1.0)):
             if self._what and not self.paused and self.silent():
                 self.printed()
-                self.console.print(escape(self.line()), highlight=False, soft_wrap=True)
+                if self.say:
+                    self.say(self.line())
