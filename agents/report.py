@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import sys
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
@@ -22,7 +21,7 @@ from rich.markup import escape as markup
 from agents.running._svg import Curve, chart
 from agents.running.folder import EVALUATIONS, METRICS, SAMPLES, records, write_text
 from agents.running.journal import Shown
-from rltf_env.command import guarded
+from rltf_env.command import guarded, leave
 from rltf_env.errors import DataError, MissingData
 from rltf_env.intervals import Interval, rate_interval
 from rltf_env.view import ansi
@@ -259,4 +258,4 @@ def _write(run: Path, out: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

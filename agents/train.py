@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from rltf_env.command import guarded
+from rltf_env.command import guarded, leave
 
 if TYPE_CHECKING:
     from agents.training import TIMINGS, Measure, make_env, make_policy, save_policy, train
@@ -61,4 +60,4 @@ def _say(console: Console, text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -12,7 +12,6 @@ Two classes (passed or not) are what `agents/decoding/critic_sampling.py` asks f
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,7 +30,7 @@ from agents.decoding.sampling import Sampling
 from agents.learning.learner import OptimiserConfig
 from agents.rollout import collect
 from agents.running.folder import to_json, write_text
-from rltf_env.command import check_writable, guarded
+from rltf_env.command import check_writable, guarded, leave
 from rltf_env.core import Outcome
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import UsageError
@@ -187,4 +186,4 @@ def _run(asked: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

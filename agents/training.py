@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,12 @@ def train(recipe: Recipe, console: Console | None = None) -> dict[str, Any]:
         if isinstance(agent, HasJournal):
             agent.journal.progress = screen.working
         with requested(console) as stop:
-            _loop(recipe, agent, measure, folder, done, evaluations, screen, stop)
+            try:
+                _loop(recipe, agent, measure, folder, done, evaluations, screen, stop)
+            except Stopped:
+                raise
+            except KeyboardInterrupt:
+                raise Stopped(checkpoint.newest(out / "checkpoints"), run.updates) from None
         summary = _summary(recipe, env, evaluations)
         save_policy(policy, out / "policy")
         run_folder.write_text(out / "summary.json", run_folder.to_json(summary, indent=1))
@@ -140,9 +145,11 @@ def _loop(
         look(0)
     if due(done):  # the run was stopped before it had been measured here
         look(done)
+    saved = done
     for step in range(done + 1, run.updates + 1):
         began = time.perf_counter()
-        metrics = agent.update()
+        with stop.at_once() if saved == step - 1 else nullcontext():  # the first after a checkpoint: nothing is lost
+            metrics = agent.update()
         journal: UpdateLog = agent.journal.take() if isinstance(agent, HasJournal) else UpdateLog()
         line = {"step": step, **metrics, **timings(journal, time.perf_counter() - began)}
         folder.updated(step, line)
@@ -157,6 +164,7 @@ def _loop(
             stop.asked = True
         if (run.checkpoint_every and step % run.checkpoint_every == 0) or step == run.updates or stop.asked:
             save(step)
+            saved = step
         if stop.asked:
             raise Stopped(step, run.updates)
     if not run.updates:

@@ -7,7 +7,6 @@ permutation test. Says how many problems each solves that the other does not.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from rich.table import Table
 from benchmarks import records
 from benchmarks.metrics import Comparison
 from benchmarks.records.paired import alone, common, compared
-from rltf_env.command import guarded
+from rltf_env.command import guarded, leave
 
 
 def table(a: records.Record, b: records.Record, found: dict[str, Comparison]) -> Table:
@@ -66,4 +65,4 @@ def _run(asked: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

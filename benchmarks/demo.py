@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,7 @@ from rich.table import Table
 
 from benchmarks.metrics import Comparison, Interval, paired_permutation
 from benchmarks.records import write_json
-from rltf_env.command import guarded
+from rltf_env.command import guarded, leave
 from rltf_env.core import Outcome
 from rltf_env.intervals import rate_interval
 
@@ -205,4 +204,4 @@ def _run(options: argparse.Namespace, out: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

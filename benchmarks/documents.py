@@ -14,14 +14,13 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.speed import judge
 from benchmarks.studies.ablation import ARMS
-from rltf_env.command import guarded
+from rltf_env.command import guarded, leave
 from rltf_env.errors import UnknownName
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -334,4 +333,4 @@ def _main(arguments: Sequence[str] | None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

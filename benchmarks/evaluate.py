@@ -14,7 +14,6 @@ import dataclasses
 import hashlib
 import json
 import re
-import sys
 import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,7 +33,7 @@ from benchmarks.records.verify import suite_of, verify
 from benchmarks.solvers.completions import Completions
 from benchmarks.suites import Suite
 from rltf_env import sandbox
-from rltf_env.command import check_writable, guarded
+from rltf_env.command import check_writable, guarded, leave
 from rltf_env.core import Outcome, Problem
 from rltf_env.errors import UsageError
 from rltf_env.heartbeat import Heartbeat
@@ -302,4 +301,4 @@ def _run(asked: argparse.Namespace, console: Console) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

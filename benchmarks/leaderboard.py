@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from rich.table import Table
 from benchmarks import records
 from benchmarks.records import page
 from benchmarks.records.boards import Board, Entry, boards, load
-from rltf_env.command import guarded
+from rltf_env.command import guarded, leave
 from rltf_env.errors import MissingData
 
 # -------------------------------------------------------------------------------------------------------------- output
@@ -167,4 +166,4 @@ def _run(asked: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rltf_env import sandbox
-from rltf_env.command import guarded
+from rltf_env.command import guarded, leave
 from rltf_env.core import CallCase, Problem, Sandbox
 from rltf_env.sandbox.cage import isolation
 from rltf_env.testing import check_sandbox
@@ -126,4 +126,4 @@ def _run(asked: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

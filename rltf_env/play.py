@@ -30,7 +30,7 @@ from typing import Any, TextIO
 import gymnasium
 
 from rltf_env import plugins
-from rltf_env.command import check_writable, guarded
+from rltf_env.command import check_writable, guarded, leave
 from rltf_env.core import Attempt, Feedback
 from rltf_env.env import Observation, UnitTestEnv
 from rltf_env.errors import UnknownName, UsageError
@@ -289,4 +289,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -47,5 +47,11 @@ def latest(folder: Path) -> dict[str, Any] | None:
         ) from error
 
 
+def newest(folder: Path) -> int:
+    """How many updates the newest checkpoint has behind it; 0 if there is none."""
+    files = _all(folder)
+    return int(files[-1].stem.removeprefix("step-")) if files else 0
+
+
 def _all(folder: Path) -> list[Path]:
     return sorted(folder.glob("step-*.pt"), key=lambda path: (len(path.name), path.name))  # 1000000 after 999999

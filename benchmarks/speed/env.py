@@ -34,7 +34,7 @@ from rich.table import Table
 
 import rltf_env  # noqa: F401 (registers the ids)
 from rltf_env import datasets
-from rltf_env.command import guarded
+from rltf_env.command import guarded, leave
 from rltf_env.core import Problem, StdinCase
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import RLTFError
@@ -260,4 +260,4 @@ def _main(arguments: Sequence[str] | None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -55,7 +55,7 @@ from benchmarks.speed.grading import (
 )  # fmt: skip
 from benchmarks.speed.peers.graders import family
 from rltf_env import sandbox
-from rltf_env.command import guarded
+from rltf_env.command import guarded, leave
 from rltf_env.core import CallCase, Outcome, Problem
 from rltf_env.errors import MissingData, RLTFError
 from rltf_env.sandbox.battery import trials as battery
@@ -339,4 +339,4 @@ def _main(arguments: Sequence[str] | None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -31,7 +31,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from rltf_env.command import guarded
+from rltf_env.command import guarded, leave
 from rltf_env.errors import RLTFError
 
 WIDTH = 120  # columns that the table needs
@@ -250,4 +250,4 @@ def _main(arguments: Sequence[str] | None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -33,7 +33,7 @@ from agents.building import quiet_libraries
 from agents.decoding.sampling import Sampling
 from benchmarks.speed.peers.trainers import draw, make
 from benchmarks.speed.training import JOBS, Job, versions
-from rltf_env.command import guarded
+from rltf_env.command import guarded, leave
 from rltf_env.core import IntArray
 
 PAGE = 32  # tokens
@@ -188,4 +188,4 @@ def _main(arguments: Sequence[str] | None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +30,7 @@ from agents.train import train
 from benchmarks import demo
 from benchmarks.metrics import holm, over_runs, paired_permutation
 from benchmarks.records.record import write_json
-from rltf_env.command import guarded
+from rltf_env.command import guarded, leave
 from rltf_env.errors import UsageError
 from rltf_env.intervals import rate_interval
 
@@ -257,4 +256,4 @@ def _makers(asked: argparse.Namespace, runs: Mapping[int, Mapping[str, Any]]) ->
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -29,7 +29,7 @@ from benchmarks import records
 from benchmarks.speed.grading import TAME, Settings, grade, humaneval_jobs, installed, pays, with_answers
 from benchmarks.studies.mutants import Mutant, mutants
 from rltf_env import datasets, sandbox
-from rltf_env.command import check_writable, guarded
+from rltf_env.command import check_writable, guarded, leave
 from rltf_env.core import CallCase, Outcome, Problem, ScriptCase, Verdict
 from rltf_env.errors import MissingData, RLTFError, UnknownName
 from rltf_env.sandbox.battery import trials as battery
@@ -295,4 +295,4 @@ def _run(asked: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

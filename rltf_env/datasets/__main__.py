@@ -13,13 +13,12 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from rltf_env import audit, datasets, plugins, sandbox
-from rltf_env.command import check_writable, guarded
+from rltf_env.command import check_writable, guarded, leave
 from rltf_env.core import Problems
 from rltf_env.datasets import _quarantine
 from rltf_env.view import ansi
@@ -150,4 +149,4 @@ def _progress(text: str, total: int) -> Iterator[Callable[[], None]]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())
