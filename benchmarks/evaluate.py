@@ -209,7 +209,9 @@ def start(asked: argparse.Namespace, console: Console) -> records.Record:
     if asked.out:
         check_writable(asked.out, folder=True)
     suite = _suite(asked).changed(**{name: getattr(asked, name) for name in names})
-    found, digest, status = suites.problems(suite, asked.root, unfrozen=asked.unfrozen)
+    with _pulse(console) as pulse:
+        pulse.begin(f"{suite.name}: loading the problems")
+        found, digest, status = suites.problems(suite, asked.root, unfrozen=asked.unfrozen)
     given = options(asked.option) | ({"model": asked.model} if asked.model else {})
     given |= {"decoder": asked.decoder} if asked.decoder else {}
     given |= {"decoder_options": options(asked.decoder_option)} if asked.decoder_option else {}

@@ -155,6 +155,7 @@ class Screen:
 
     def evaluated(self, step: int, result: Score) -> None:
         """Says how good the policy is."""
+        self._say()
         value, low, high = result.interval
         score = f"pass@1 {value:.1%} ({low:.1%} to {high:.1%})"
         after = f" after {step} updates" if self.total else ""  # a run without updates measures another's policy
