@@ -16,8 +16,9 @@ from benchmarks import records, suites
 from benchmarks.metrics import Comparison, holm
 from benchmarks.records.paired import common, compared
 from benchmarks.records.report import report
-from rltf_env.errors import RLTFError
+from rltf_env.errors import MissingData, RLTFError
 
+UNFINISHED = "not finished: the same command goes on with it"
 COUNTS = ("problems", "samples", "passed", "outcomes", "kinds")  # of a report: what resampling has no part in
 
 
@@ -146,6 +147,8 @@ def load(folder: Path) -> tuple[list[Entry], list[tuple[Path, str]]]:
     for path in records.find(folder):
         try:
             found.append(entry(records.read(path)))
+        except MissingData:  # `find` saw its header
+            broken.append((path.relative_to(folder), UNFINISHED))
         except (RLTFError, KeyError, TypeError, IndexError) as error:
             why = str(error).replace(str(path), "this folder")  # the page may go anywhere
             broken.append((path.relative_to(folder), f"{type(error).__name__}: {why}"))
