@@ -163,11 +163,13 @@ def finished(run: Path, device: str = "") -> Recipe:
             f"Expected the policy of a finished run in {str(run / 'policy')!r}, got none. Run the training to its end."
         )
     recipe = read(run / "recipe.toml")
-    saved = json.loads((run / "policy" / "config.json").read_text(encoding="utf-8"))
-    kind = "seq2seq" if saved.get("is_encoder_decoder") else "causal"  # whatever it was made of
-    kept = {key: recipe.policy[key] for key in ("eos", "dtype", "device", "trust_remote_code") if key in recipe.policy}
+    content = json.loads((run / "policy" / "config.json").read_text(encoding="utf-8"))
+    kind = "seq2seq" if content.get("is_encoder_decoder") else "causal"  # whatever it was made of
+    options = {
+        key: recipe.policy[key] for key in ("eos", "dtype", "device", "trust_remote_code") if key in recipe.policy
+    }
     where = {"device": device} if device else {}
-    policy = {"kind": kind, "path": str(run / "policy"), **kept, **where}
+    policy = {"kind": kind, "path": str(run / "policy"), **options, **where}
     return dataclasses.replace(recipe, policy=policy)
 
 

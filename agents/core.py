@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from agents._renamed import renamed, renamed_fields
+from rltf_env._renamed import renamed, renamed_fields
 from rltf_env.core import BoolArray, Feedback, FloatArray, IntArray, Outcome, Problem, Program, Verdict
 
 
@@ -97,8 +97,10 @@ class Batch:
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""
-        moved = {f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self) if f.name != "extra"}
-        return Batch(**moved, extra={name: t.to(device, non_blocking=True) for name, t in self.extra.items()})
+        tensors = {
+            f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self) if f.name != "extra"
+        }
+        return Batch(**tensors, extra={name: t.to(device, non_blocking=True) for name, t in self.extra.items()})
 
 
 State = TypeVar("State")
@@ -218,11 +220,11 @@ class PublicExamples:
 
     def verdicts(self, groups: Sequence[Sequence[Completion]]) -> list[list[Verdict | None]]:
         """What the examples say of the completions for each problem (N, K); None where there are no examples."""
-        asked = zip(self.problems, groups, strict=True)
-        jobs = ((problem, self.spell(problem, c)) for problem, group in asked if problem for c in group)
-        found = iter(self.judge(jobs))
+        pairs = zip(self.problems, groups, strict=True)
+        jobs = ((problem, self.spell(problem, c)) for problem, group in pairs if problem for c in group)
+        verdicts = iter(self.judge(jobs))
         return [
-            [next(found) if problem else None for _ in group]
+            [next(verdicts) if problem else None for _ in group]
             for problem, group in zip(self.problems, groups, strict=True)
         ]
 

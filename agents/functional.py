@@ -5,13 +5,32 @@ Imports torch alone.
 
 from __future__ import annotations
 
-from typing import Literal
+import warnings
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Literal, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 Reduction = Literal["token_mean", "seq_mean", "seq_sum", "constant"]
+Loss = TypeVar("Loss", bound=Callable[..., Any])
+
+
+def _reduction_by_its_old_name(loss: Loss) -> Loss:
+    """Lets a loss be called with `how=`, as `reduction=` was called. (`rltf_env._renamed` would import more than torch.)"""
+
+    @wraps(loss)
+    def call(*args: Any, **options: Any) -> Any:
+        if "how" in options:
+            warnings.warn(
+                f"{loss.__name__}(how=) is now {loss.__name__}(reduction=).", DeprecationWarning, stacklevel=2
+            )
+            options["reduction"] = options.pop("how")
+        return loss(*args, **options)
+
+    return call  # type: ignore[return-value]
 
 
 def token_logprobs(logits: Tensor, tokens: Tensor) -> Tensor:
@@ -31,7 +50,8 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     return (values * mask).sum() / mask.sum().clamp(min=1)
 
 
-def reduce(values: Tensor, mask: Tensor, how: Reduction, constant: float = 1.0) -> Tensor:
+@_reduction_by_its_old_name
+def reduce(values: Tensor, mask: Tensor, reduction: Reduction, constant: float = 1.0) -> Tensor:
     """Per-token losses (B, T) to one number.
 
     - `token_mean`: mean over all tokens of the batch (RLTF's and CodeRL's released code, DAPO)
@@ -39,33 +59,36 @@ def reduce(values: Tensor, mask: Tensor, how: Reduction, constant: float = 1.0) 
     - `seq_sum`: sum over each program, mean over programs (RLTF eq. 2 and 7-10)
     - `constant`: the sum divided by B * constant (Dr.GRPO, arXiv 2503.20783, section 3.2)
     """
-    if how == "token_mean":
+    if reduction == "token_mean":
         return masked_mean(values, mask)
-    if how == "seq_mean":
+    if reduction == "seq_mean":
         return ((values * mask).sum(1) / mask.sum(1).clamp(min=1)).mean()
     total = (values * mask).sum() / values.shape[0]
-    return total if how == "seq_sum" else total / constant
+    return total if reduction == "seq_sum" else total / constant
 
 
-def cross_entropy(logprobs: Tensor, mask: Tensor, how: Reduction = "token_mean", constant: float = 1.0) -> Tensor:
+@_reduction_by_its_old_name
+def cross_entropy(logprobs: Tensor, mask: Tensor, reduction: Reduction = "token_mean", constant: float = 1.0) -> Tensor:
     """Supervised loss on reference programs (RLTF eq. 7): logprobs (B, T), mask (B, T) -> scalar."""
-    return reduce(-logprobs, mask, how, constant)
+    return reduce(-logprobs, mask, reduction, constant)
 
 
+@_reduction_by_its_old_name
 def reinforce(
-    logprobs: Tensor, weights: Tensor, mask: Tensor, how: Reduction = "token_mean", constant: float = 1.0
+    logprobs: Tensor, weights: Tensor, mask: Tensor, reduction: Reduction = "token_mean", constant: float = 1.0
 ) -> Tensor:
     """-weight * log p, the loss of RLTF eq. 2 with a weight for each token: all (B, T) -> scalar."""
-    return reduce(-weights * logprobs, mask, how, constant)
+    return reduce(-weights * logprobs, mask, reduction, constant)
 
 
+@_reduction_by_its_old_name
 def clipped_surrogate(
     logprobs: Tensor,
     old_logprobs: Tensor,
     weights: Tensor,
     mask: Tensor,
     clip: float,
-    how: Reduction = "token_mean",
+    reduction: Reduction = "token_mean",
     constant: float = 1.0,
     clip_high: float | None = None,
 ) -> Tensor:
@@ -76,7 +99,7 @@ def clipped_surrogate(
     """
     ratio = (logprobs - old_logprobs).exp()
     bounded = ratio.clamp(1 - clip, 1 + (clip if clip_high is None else clip_high))
-    return reduce(-torch.minimum(ratio * weights, bounded * weights), mask, how, constant)
+    return reduce(-torch.minimum(ratio * weights, bounded * weights), mask, reduction, constant)
 
 
 def clip_fraction(
@@ -196,7 +219,7 @@ def value_loss(
     returns: Tensor,
     mask: Tensor,
     clip: float = 0.0,
-    how: Reduction = "token_mean",
+    reduction: Reduction = "token_mean",
     constant: float = 1.0,
 ) -> Tensor:
     """Half the squared error of values, the worse of V and V held within `clip` of what it was (0: of V alone).
@@ -207,7 +230,7 @@ def value_loss(
     if clip:
         held = old_values + (values - old_values).clamp(-clip, clip)
         error = torch.maximum(error, (held - returns).square())
-    return reduce(0.5 * error, mask, how, constant)
+    return reduce(0.5 * error, mask, reduction, constant)
 
 
 def adaptive_kl(coefficient: float, kl: float, target: float, rate: float = 0.1) -> float:

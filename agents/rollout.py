@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from agents._renamed import renamed
 from agents.core import AnyDecoder, Completion, Episode, Policy
 from agents.decoding.examples import bind_examples
 from agents.running.journal import UpdateLog
 from rltf_env import prompts as wording
 from rltf_env import tokenizers
+from rltf_env._renamed import renamed
 from rltf_env.core import Attempt, IntArray, Judgement, Outcome, Problem, Program
 from rltf_env.env import UnitTestEnv
 
@@ -120,7 +120,7 @@ def collect(
 
 def _program(env: UnitTestEnv, completion: Completion) -> Program:
     """What was written; the tokens of a stop string spell nothing of it, as the end token does."""
-    program = env.tokenizer.program(completion.tokens, given=completion.given, truncated=completion.truncated)
+    program = env.tokenizer.program(completion.tokens, prefix_length=completion.given, truncated=completion.truncated)
     if completion.kept is None:
         return program
     starts = np.minimum(program.starts, completion.kept)

@@ -140,7 +140,7 @@ def _judged(groups: Sequence[Sequence[Episode]]) -> Judged:
 
 def _sample(e: Episode) -> TrainingSample:
     return TrainingSample(
-        e.prompt, e.program.tokens, e.program.chosen, np.zeros(len(e.program), np.float32), e.logprobs
+        e.prompt, e.program.tokens, e.program.generated_mask, np.zeros(len(e.program), np.float32), e.logprobs
     )
 
 

@@ -111,14 +111,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--require", default="filtered", choices=isolation.LEVELS, help="the weakest level that will do"
     )
-    asked = parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
     try:
-        health = examine(asked.sandbox)
+        health = examine(args.sandbox)
     except SandboxError as error:
         print(f"The judge does not start: {error}", file=sys.stderr)
         return 2
-    print(report(health, asked.require))
-    return 0 if health.sound(asked.require) else 1
+    print(report(health, args.require))
+    return 0 if health.sound(args.require) else 1
 
 
 if __name__ == "__main__":

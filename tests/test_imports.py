@@ -150,6 +150,6 @@ warnings.simplefilter("ignore")
 module = importlib.import_module({module!r})
 with warnings.catch_warnings(record=True, action="always") as caught:
     assert getattr(module, {old!r}) is getattr(module, {new!r})
-assert "is now called {new}" in str(caught[0].message)
+assert str(caught[0].message).endswith(".{new}.")
 """
     modules_after(code)

@@ -37,10 +37,10 @@ def receive(stream: BinaryIO) -> Any:
 
 def receive_bytes(stream: BinaryIO, count: int) -> bytes | None:
     """Exactly `count` bytes of a stream without a buffer; None if it ends before."""
-    found = bytearray()
-    while len(found) < count:
-        part = stream.read(count - len(found))
+    data = bytearray()
+    while len(data) < count:
+        part = stream.read(count - len(data))
         if not part:
             return None
-        found += part
-    return bytes(found)
+        data += part
+    return bytes(data)

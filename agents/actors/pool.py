@@ -117,8 +117,8 @@ class ActorPool:
             self._begin(index, 1)
 
     def _begin(self, index: int, life: int) -> None:
-        told = instructions(self.recipe, self.agent, (index, life, self.pushed), self.weights)
-        process = _Process(index, life, told, self.folder / f"{index}.log", self.lots)
+        orders = instructions(self.recipe, self.agent, (index, life, self.pushed), self.weights)
+        process = _Process(index, life, orders, self.folder / f"{index}.log", self.lots)
         self.processes.append(process)
         process.tell(self.pushed)
 
@@ -131,12 +131,12 @@ class ActorPool:
             self._take()
         if c.max_staleness:
             agent.buffer.forget(step - c.max_staleness)
-        while self.received < self._owed(step) or len(agent.buffer) < min(c.batch_size, c.buffer):
+        while self.received < self._due(step) or len(agent.buffer) < min(c.batch_size, c.buffer):
             if self.pushed < step:
                 self._push(step)
             self._take()
 
-    def _owed(self, step: int) -> int:
+    def _due(self, step: int) -> int:
         """Programs that an agent without generators would have written before this update, since the run was begun or resumed."""
         c = self.agent.config
         return self.fill + c.refresh * (step // c.refresh_every - self.refreshes)
@@ -161,19 +161,19 @@ class ActorPool:
         else:
             self.received += len(samples)
             agent.ingest(samples, [Outcome(o) for o in lot["outcomes"]], lot["sampled"])
-            agent.journal.programs = [Shown(**shown) for shown in lot["shown"]]
+            agent.journal.programs = [Shown(**program) for program in lot["shown"]]
             agent.sampled["generated_by"] = float(lot["version"])
         agent.sampled |= {"dropped": float(self.dropped), "queue": float(self.lots.qsize())}
         agent.journal.tokens += lot["tokens"]
-        for what, spent in lot["seconds"].items():
-            agent.journal.seconds[what] = agent.journal.seconds.get(what, 0.0) + spent
+        for what, seconds in lot["seconds"].items():
+            agent.journal.seconds[what] = agent.journal.seconds.get(what, 0.0) + seconds
 
     def _replace(self, dead: _Process) -> None:
         self.processes.remove(dead)
-        said = dead.end()
+        reason = dead.end()
         if dead.life == LIVES:
             raise GeneratorError(
-                f"Expected generator {dead.index} to go on after it had been replaced, got an end with {said}. See "
+                f"Expected generator {dead.index} to go on after it had been replaced, got an end with {reason}. See "
                 f"{dead.log}; the run continues from its last checkpoint with the same command."
             )
         self._begin(dead.index, dead.life + 1)
@@ -191,7 +191,7 @@ class _Process:
     """A generator as the learner sees it. A thread reads what it writes into `lots`, and itself at the end."""
 
     def __init__(
-        self, index: int, life: int, told: dict[str, Any], log: Path, lots: queue.Queue[dict[str, Any] | _Process]
+        self, index: int, life: int, orders: dict[str, Any], log: Path, lots: queue.Queue[dict[str, Any] | _Process]
     ) -> None:
         self.index, self.life, self.log, self.lots = index, life, log, lots
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
@@ -207,7 +207,7 @@ class _Process:
         self.thread = threading.Thread(target=self._read, daemon=True)
         self.thread.start()
         with suppress(BrokenPipeError):
-            messages.send(self.orders, told)
+            messages.send(self.orders, orders)
 
     def tell(self, version: int) -> None:
         """That there are new weights. One that has died is told nothing."""

@@ -121,7 +121,13 @@ class ActorCritic(BufferedAgent):
             rewards[-1] = e.feedback.total
         zeros = np.zeros(len(e.program), np.float32)
         return TrainingSample(
-            e.prompt, e.program.tokens, e.feedback.learn, zeros, e.behaviour_logprobs, e.version, {"rewards": rewards}
+            e.prompt,
+            e.program.tokens,
+            e.feedback.loss_mask,
+            zeros,
+            e.behaviour_logprobs,
+            e.version,
+            {"rewards": rewards},
         )
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -60,7 +60,7 @@ class Config:
         advantage: of a program's return: less a running mean of all returns before (Williams 1992), less the mean of the
             group's others, less the group's mean, or that over the group's standard deviation.
         credit: "program": every token has the advantage of the program's return, `Feedback.total`. "token": of its whole-program
-            share, `Feedback.sequence`, plus what the token weighs itself, `Feedback.token_rewards`.
+            share, `Feedback.program_reward`, plus what the token weighs itself, `Feedback.token_rewards`.
         reduction, constant: how tokens are summed, see `functional.reduce`.
         clip, clip_high: bounds of the ratio, 1 - clip and 1 + clip_high; clip_high 0 is clip, and clip 0 takes no ratio at all.
         kl: weight of the KL term to the policy before the first update, in the loss (k3 estimate).
@@ -168,14 +168,14 @@ class PolicyGradient(CollectingAgent):
         """True if the group has something to teach: its programs did not all earn the same, or single tokens earned something."""
         if self.config.credit == "program":
             return len({round(e.feedback.total, 6) for e in group}) > 1
-        return len({round(e.feedback.sequence, 6) for e in group}) > 1 or any(
-            (np.abs(e.feedback.token_rewards[e.feedback.learn]) > EPSILON).any() for e in group
+        return len({round(e.feedback.program_reward, 6) for e in group}) > 1 or any(
+            (np.abs(e.feedback.token_rewards[e.feedback.loss_mask]) > EPSILON).any() for e in group
         )
 
     def _returns(self, episodes: Sequence[Episode], samples: Sequence[TrainingSample]) -> Tensor:
         """float64 (problems, K): what each program earned, less what it loses by its length and its distance to the reference."""
         c = self.config
-        earned = [e.feedback.total if c.credit == "program" else e.feedback.sequence for e in episodes]
+        earned = [e.feedback.total if c.credit == "program" else e.feedback.program_reward for e in episodes]
         lengths = torch.tensor([len(e.program) for e in episodes], dtype=torch.float64)
         ratios = [float(token_log_ratios(s).sum()) for s in samples] if c.kl_reward else [0.0 for _ in samples]
         limit = float(self.env.max_program_tokens)
@@ -274,7 +274,7 @@ def surrogate(
 
 def bare_sample(e: Episode, overlong: Overlong = "judge") -> TrainingSample:
     """The episode without weights; of a program that was cut off nothing is learnt if such are to be filtered out."""
-    learn = e.feedback.learn & (overlong != "filter" or not e.program.truncated)
+    learn = e.feedback.loss_mask & (overlong != "filter" or not e.program.truncated)
     return TrainingSample(
         e.prompt, e.program.tokens, learn, np.zeros(len(e.program), np.float32), e.logprobs, e.version
     )

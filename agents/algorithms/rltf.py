@@ -195,7 +195,7 @@ class RLTF(BufferedAgent):
 
     def _sample(self, e: Episode, weights: np.ndarray) -> TrainingSample:
         old = e.logprobs if self.config.ratio == "policy" else e.behaviour_logprobs
-        return TrainingSample(e.prompt, e.program.tokens, e.feedback.learn, weights, old, e.version)
+        return TrainingSample(e.prompt, e.program.tokens, e.feedback.loss_mask, weights, old, e.version)
 
     # ----------------------------------------------------------------------------------------------------------- state
 
@@ -237,7 +237,7 @@ def spread(feedback: Feedback) -> np.ndarray:
 
 def above_the_others(group: Sequence[Feedback]) -> list[np.ndarray]:
     """`spread` of each program, less the mean whole-program reward of the group's others: float32 (T,) each."""
-    whole = torch.tensor([feedback.sequence for feedback in group], dtype=torch.float64)
+    whole = torch.tensor([feedback.program_reward for feedback in group], dtype=torch.float64)
     shift = (functional.leave_one_out(whole) - whole).numpy()
     return [(spread(feedback) + s).astype(np.float32) for feedback, s in zip(group, shift, strict=True)]
 

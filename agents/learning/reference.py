@@ -24,8 +24,8 @@ class Reference:
 
     def with_reference_logprobs(self, samples: Sequence[TrainingSample]) -> list[TrainingSample]:
         """The samples, each with the reference's log-probabilities as `extra["reference"]` (T,)."""
-        found = logprobs(self.policy, samples, self.micro_batch)
-        return [replace(s, extra={**s.extra, "reference": row}) for s, row in zip(samples, found, strict=True)]
+        rows = logprobs(self.policy, samples, self.micro_batch)
+        return [replace(s, extra={**s.extra, "reference": row}) for s, row in zip(samples, rows, strict=True)]
 
     def state_dict(self) -> dict[str, Any]:
         """The copy's weights: a run that continues is held to the same policy, whatever its recipe's path holds by then."""

@@ -64,12 +64,12 @@ class ReplayBuffer:
         """`count` samples (fewer if the buffer holds fewer)."""
         if not self._samples:
             raise UsageError("Expected samples in the buffer before drawing from it, got none.")
-        drawn: list[int] = []
-        while len(drawn) < min(count, len(self)):
+        rows: list[int] = []
+        while len(rows) < min(count, len(self)):
             if not self._order:
                 self._order = rng.permutation(len(self)).tolist()
-            drawn.append(self._order.pop())
-        return [self._samples[i] for i in drawn]
+            rows.append(self._order.pop())
+        return [self._samples[i] for i in rows]
 
     def versions(self) -> np.ndarray:
         """int64 (len,): the policy version that wrote each sample, oldest first."""

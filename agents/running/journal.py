@@ -55,7 +55,7 @@ class Shown:
             text=program.text,
             starts=program.starts.tolist(),
             weights=[round(float(w), 4) for w in weights],
-            given=program.given,
+            given=program.prefix_length,
             truncated=program.truncated,
             outcome=verdict.outcome.name,
             passed=sum(r.outcome is Outcome.PASSED for r in verdict.results),

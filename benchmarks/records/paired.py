@@ -40,10 +40,10 @@ def compared(a: Record, b: Record, *, shared: bool = False) -> dict[str, Compari
     ids = common(a, b, shared=shared)
     ks = sorted({int(k) for record in (a, b) for k in record.report["pass@k"]})
     fits = [k for k in ks if k <= min(a.report["samples"], b.report["samples"])]
-    found = {f"pass@{k}": paired_permutation(_scores(a, ids, k), _scores(b, ids, k), SEED) for k in fits}
+    comparisons = {f"pass@{k}": paired_permutation(_scores(a, ids, k), _scores(b, ids, k), SEED) for k in fits}
     if a.samples is not None and b.samples is not None:
-        found["cases passed"] = paired_permutation(_ratios(a, ids), _ratios(b, ids), SEED)
-    return found
+        comparisons["cases passed"] = paired_permutation(_ratios(a, ids), _ratios(b, ids), SEED)
+    return comparisons
 
 
 def alone(a: Record, b: Record, ids: Sequence[str]) -> tuple[int, int]:

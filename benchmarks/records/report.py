@@ -73,13 +73,13 @@ def report(samples: Sequence[JudgedAnswer], count: int, ks: Sequence[int]) -> di
 
 def gap(groups: Mapping[str, Sequence[JudgedAnswer]]) -> dict[str, Any] | None:
     """See the module's head; None where no problem has public examples of its own."""
-    shown = [group for group in groups.values() if all(sample.visible for sample in group)]
-    if not shown:
+    with_examples = [group for group in groups.values() if all(sample.visible for sample in group)]
+    if not with_examples:
         return None
-    visible = np.array([np.mean([min(s.visible) is Outcome.PASSED for s in group]) for group in shown])
-    hidden = np.array([np.mean([s.passed for s in group]) for group in shown])
+    visible = np.array([np.mean([min(s.visible) is Outcome.PASSED for s in group]) for group in with_examples])
+    hidden = np.array([np.mean([s.passed for s in group]) for group in with_examples])
     return {
-        "problems": len(shown),
+        "problems": len(with_examples),
         "visible": float(visible.mean()),
         "hidden": float(hidden.mean()),
         "gap": interval(visible - hidden)._asdict(),

@@ -195,3 +195,9 @@ def test_imports_torch_alone() -> None:
     code += "print(sorted(n for n in set(sys.modules) - ours if n.split('.')[0] not in ('agents', 'torch')))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert [n for n in ast.literal_eval(done.stdout) if n.split(".")[0] not in sys.stdlib_module_names] == []
+
+
+def test_the_reduction_may_be_given_by_its_old_name() -> None:
+    values, mask = torch.tensor([[1.0, 3.0]]), torch.ones(1, 2)
+    with pytest.warns(DeprecationWarning, match=r"^reduce\(how=\) is now reduce\(reduction=\)\.$"):
+        assert f.reduce(values, mask, how="seq_sum") == 4.0  # type: ignore[call-arg]

@@ -11,7 +11,7 @@ import pytest
 from benchmarks import evaluate, records, suites
 from benchmarks.records.verify import verify
 from rltf_env import sandbox
-from rltf_env.core import Failure, Kind, Problem
+from rltf_env.core import Failure, FailureKind, Problem
 
 
 def good(problem: Problem, samples: int, seed: int) -> list[str]:
@@ -53,7 +53,7 @@ def test_verification_reports_every_verdict_that_changes(
         changed = verify(record, other)["changed"]
     assert [each["sample"] for each in changed] == [1] * 6
     assert changed[0]["was"][1][0] == ["ZeroDivisionError", None]
-    assert changed[0]["now"][1][0] == [Kind.WRONG_ANSWER, None]
+    assert changed[0]["now"][1][0] == [FailureKind.WRONG_ANSWER, None]
     assert evaluate.main(["--verify", str(tmp_path), "--workers", "1"]) == 1  # the real judge knows the line
     assert "now" in capsys.readouterr().out
 
@@ -61,7 +61,7 @@ def test_verification_reports_every_verdict_that_changes(
 def test_an_endless_loop_that_is_stopped_on_another_line_has_not_changed(
     suite: Any, tmp_path: Path, make_record: Any
 ) -> None:
-    def stopped(line: int, kind: str = Kind.TIMEOUT) -> Any:
+    def stopped(line: int, kind: str = FailureKind.TIMEOUT) -> Any:
         return lambda source, problem: Failure(kind, f"after {line} s", line, "cpu" if line == 3 else "wall")
 
     make_record(tmp_path, suite, lambda p, n, s: ["while True:\n    x = 1\n    y = 2\n"] * n, stopped(3))

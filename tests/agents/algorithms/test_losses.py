@@ -231,7 +231,7 @@ def episode(sequence: float = 2.0) -> Episode:
     """Three tokens that earned 0.5, -1 and nothing themselves."""
     tokens, zeros = np.array([0, 1, 2]), np.zeros(3, np.float32)
     program = Program(tokens, "abc", tokens)
-    feedback = Feedback.build(program, "table", sequence=sequence, tokens=[0.5, -1.0, 0.0])
+    feedback = Feedback.build(program, "table", program_reward=sequence, tokens=[0.5, -1.0, 0.0])
     verdict = Verdict((CaseResult(Outcome.PASSED, None),))
     return Episode("p", np.array([1]), program, zeros, zeros, verdict, feedback, 0)
 

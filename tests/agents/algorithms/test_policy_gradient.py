@@ -41,7 +41,7 @@ def paid(attempt: Attempt) -> Feedback:
     own = np.zeros(len(attempt.program), np.float32)
     own[0] = -0.25
     whole = 3.0 if attempt.verdict.outcome is Outcome.PASSED else 1.0
-    return Feedback.build(attempt.program, "paid", sequence=whole, tokens=own)
+    return Feedback.build(attempt.program, "paid", program_reward=whole, tokens=own)
 
 
 def written(agent: PolicyGradient) -> list[TrainingSample]:
@@ -332,8 +332,8 @@ def test_episodes_of_a_group_share_their_problem(policy: CausalPolicy, make_env:
 def test_what_rounding_leaves_of_a_token_s_reward_tells_nothing(policy: CausalPolicy, make_env: MakeEnv) -> None:
     def third(attempt: Attempt) -> Feedback:
         tokens = np.full(len(attempt.program), 0.0, np.float32)
-        return Feedback.build(attempt.program, "third", sequence=1 / 3) + Feedback.build(
-            attempt.program, "tenth", sequence=0.1, tokens=tokens
+        return Feedback.build(attempt.program, "third", program_reward=1 / 3) + Feedback.build(
+            attempt.program, "tenth", program_reward=0.1, tokens=tokens
         )
 
     options = {**SMALL, "overlong": "judge", "credit": "token"}
