@@ -90,16 +90,25 @@ class Scale:
         push_every: updates between the weights that generators are given.
         programs: that a generator writes with the same weights at a time; 0: its share of a refresh, at most `sampling.rows`.
         queue: such lots that may wait for the learner; when there are more, generators wait.
+        devices: of the generators, such as `["cuda:1", "cuda:2"]`, in turn, in place of `policy.device`; empty: all have that.
+        silence: seconds after which a generator that has sent nothing, though there was room for it, counts as hung, and is
+            replaced: more than it takes to start and to write a lot; 0: it may take for ever.
     """
 
     generators: int = 0
     push_every: int = 10
     programs: int = 0
     queue: int = 2
+    devices: list[str] = field(default_factory=list)
+    silence: float = 1800.0
 
     def __post_init__(self) -> None:
         if min(self.generators, self.programs) < 0 or min(self.push_every, self.queue) < 1:
             raise UsageError(f"Expected [scale] generators, programs >= 0 and push_every, queue >= 1, got {self}.")
+        if self.silence < 0:
+            raise UsageError(f"Expected [scale] silence >= 0 seconds, got {self.silence}.")
+        if not all(isinstance(device, str) and device for device in self.devices):
+            raise UsageError(f'Expected [scale] devices to be names such as "cuda:1", got {self.devices}.')
 
 
 @dataclass(frozen=True)

@@ -199,7 +199,7 @@ class Decoder(Protocol):
         ...
 
 
-Judge = Callable[[Iterable[tuple[Problem, Program]]], Iterable[Verdict]]
+Judge = Callable[[Iterable[tuple[Problem, Program]]], Iterable[Verdict | None]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,7 +210,7 @@ class PublicExamples:
         problems: (N,), each with its examples as its cases, without references or cases held out; None: it has no examples.
         encode: the prompt of a problem in tokens, int64 (P,), worded as the policy is asked.
         spell: the program that is judged, of a completion.
-        judge: verdicts, in order.
+        judge: verdicts, in order; None: it could not be had.
     """
 
     problems: tuple[Problem | None, ...]
@@ -219,7 +219,7 @@ class PublicExamples:
     judge: Judge
 
     def verdicts(self, groups: Sequence[Sequence[Completion]]) -> list[list[Verdict | None]]:
-        """What the examples say of the completions for each problem (N, K); None where there are no examples."""
+        """What the examples say of the completions for each problem (N, K); None where they say nothing."""
         pairs = zip(self.problems, groups, strict=True)
         jobs = ((problem, self.spell(problem, c)) for problem, group in pairs if problem for c in group)
         verdicts = iter(self.judge(jobs))

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Reduction = Literal["token_mean", "seq_mean", "seq_sum", "constant"]
+LIMIT = 20.0  # nats: log-ratios are held below it, since exp(89) is infinite in float32
 Loss = TypeVar("Loss", bound=Callable[..., Any])
 
 
@@ -43,6 +44,21 @@ def token_entropy(logits: Tensor) -> Tensor:
     """Entropy in nats of each next-token distribution: logits (B, T, V) -> (B, T)."""
     logp = logits.float().log_softmax(-1)
     return -(logp.exp() * logp).sum(-1)
+
+
+def at_temperature(logits: Tensor, temperature: float) -> Tensor:
+    """Logits of the distribution at this temperature, in float32; at 1 as they are: same shape."""
+    return logits if temperature == 1 else logits.float() / temperature
+
+
+def ratio(logprobs: Tensor, other: Tensor) -> Tensor:
+    """What a policy gives each token over what another gives it, finite however far apart they are: same shape."""
+    return (logprobs - other).clamp(max=LIMIT).exp()
+
+
+def importance_weights(logprobs: Tensor, behaviour: Tensor, cap: float) -> Tensor:
+    """Truncated importance weights min(p / behaviour, cap) of tokens (Ionides 2008): (B, T), (B, T) -> (B, T)."""
+    return ratio(logprobs, behaviour).clamp(max=cap)
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
@@ -91,15 +107,20 @@ def clipped_surrogate(
     reduction: Reduction = "token_mean",
     constant: float = 1.0,
     clip_high: float | None = None,
+    dual_clip: float = 3.0,
 ) -> Tensor:
     """PPO's objective (arXiv 1707.06347, eq. 7), negated: the ratio to the behaviour policy leaves no gain beyond 1 +- clip.
 
     All (B, T) -> scalar. At ratio 1 its gradient is that of `reinforce`. With `clip_high` the upper bound is 1 + clip_high
-    (DAPO's clip-higher, arXiv 2503.14476, eq. 8).
+    (DAPO's clip-higher, arXiv 2503.14476, eq. 8). A token of negative weight costs `dual_clip` times its weight at the most
+    (dual clip, arXiv 1912.09729, eq. 5; 0: no bound), so that one which has become likely since does not outweigh all others.
     """
-    ratio = (logprobs - old_logprobs).exp()
-    bounded = ratio.clamp(1 - clip, 1 + (clip if clip_high is None else clip_high))
-    return reduce(-torch.minimum(ratio * weights, bounded * weights), mask, reduction, constant)
+    now = ratio(logprobs, old_logprobs)
+    bounded = now.clamp(1 - clip, 1 + (clip if clip_high is None else clip_high))
+    gains = torch.minimum(now * weights, bounded * weights)
+    if dual_clip:
+        gains = torch.where(weights < 0, torch.maximum(gains, dual_clip * weights), gains)
+    return reduce(-gains, mask, reduction, constant)
 
 
 def clip_fraction(
@@ -109,17 +130,20 @@ def clip_fraction(
     mask: Tensor,
     clip: float,
     clip_high: float | None = None,
+    dual_clip: float = 3.0,
 ) -> Tensor:
     """Share of tokens whose gradient `clipped_surrogate` cuts off."""
-    ratio = (logprobs - old_logprobs).exp()
+    now = ratio(logprobs, old_logprobs)
     high = clip if clip_high is None else clip_high
-    cut = ((ratio > 1 + high) & (weights > 0)) | ((ratio < 1 - clip) & (weights < 0))
+    cut = ((now > 1 + high) & (weights > 0)) | ((now < 1 - clip) & (weights < 0))
+    if dual_clip:
+        cut = cut | ((now > dual_clip) & (weights < 0))
     return masked_mean(cut.float(), mask)
 
 
 def kl_estimate(logprobs: Tensor, other: Tensor) -> Tensor:
     """Schulman's k3 estimate of KL(p || other) at each sampled token, never negative: (B, T), (B, T) -> (B, T)."""
-    log_ratio = other - logprobs
+    log_ratio = (other - logprobs).clamp(max=LIMIT)
     return log_ratio.exp() - 1 - log_ratio
 
 

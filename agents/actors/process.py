@@ -21,6 +21,7 @@ import torch
 
 from agents import building
 from agents.actors import messages
+from agents.collector import something
 from agents.config import Recipe
 from agents.core import OffPolicyAgent, Policy
 from agents.learning.replay import pack
@@ -92,7 +93,7 @@ def work(order: Mapping[str, Any], newest: Newest, answers: BinaryIO) -> None:
 
 def rollout_batch(agent: OffPolicyAgent, programs: int) -> dict[str, Any]:
     """What the learner is to know of `programs` new programs, as plain data."""
-    problems, groups, samples = agent.write(programs)
+    problems, groups, samples = something(agent, programs)
     episodes = [e for group in groups for e in group]
     agent.log_samples(problems, groups, samples)
     journal = agent.journal.take()
@@ -100,7 +101,7 @@ def rollout_batch(agent: OffPolicyAgent, programs: int) -> dict[str, Any]:
         "version": agent.learner.updates,
         "samples": [pack(s) for s in samples],
         "outcomes": [int(e.verdict.outcome) for e in episodes],
-        "sampled": {name: float(value) for name, value in summary(episodes).items()},
+        "sampled": {name: float(value) for name, value in summary(episodes, agent.journal.take_lost()).items()},
         "shown": [program.to_dict() for program in journal.programs],
         "seconds": dict(journal.seconds),
         "tokens": int(journal.tokens),

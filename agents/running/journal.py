@@ -95,6 +95,7 @@ class UpdateLog:
     programs: list[Shown] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     tokens: int = 0  # that were sampled
+    lost: list[str] = field(default_factory=list)  # why, of each verdict that could not be had; see `take_lost`
 
     @contextmanager
     def timed(self, what: str) -> Iterator[None]:
@@ -119,8 +120,13 @@ class UpdateLog:
                     found[episode.verdict.outcome] = Shown.of(problem, episode, w)
         self.programs = [found[outcome] for outcome in sorted(found)]
 
+    def take_lost(self) -> int:
+        """How many verdicts were lost since this was asked."""
+        count, self.lost = len(self.lost), []
+        return count
+
     def take(self) -> UpdateLog:
-        """What was collected; the journal is empty afterwards."""
+        """What was collected, but for lost verdicts; the journal is empty afterwards."""
         taken = UpdateLog(self.programs, self.seconds, self.tokens)
         self.programs, self.seconds, self.tokens = [], {}, 0
         return taken
