@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, Protocol
 import torch
 
 LENGTH = struct.Struct("<Q")
+LARGEST = 1 << 40  # bytes
 STEP = 1.0  # seconds at a time that silence is counted in: a reader that was itself stopped has counted one of them
 
 
@@ -43,7 +44,7 @@ class Patient:
         step, quiet = min(STEP, self._limit) or None, 0.0
         while not self._selector.select(step):
             quiet += step or 0.0
-            if quiet >= self._limit:
+            if 0 < self._limit <= quiet:
                 raise Silence(f"nothing for {self._limit:g} s")
         return self._stream.read(size)
 
@@ -68,9 +69,16 @@ def send_bytes(stream: BinaryIO, content: bytes) -> None:
 
 
 def receive(stream: Readable) -> Any:
-    """The next value; None at the end, also of a writer that died in the middle of one."""
+    """The next value; None at the end, also of a writer that died in the middle of one.
+
+    Raises:
+        ValueError: what comes is no frame.
+    """
     head = receive_bytes(stream, LENGTH.size)
-    body = receive_bytes(stream, LENGTH.unpack(head)[0]) if head else None
+    size = LENGTH.unpack(head)[0] if head else 0
+    if size > LARGEST:
+        raise ValueError(f"Expected a frame of at most {LARGEST} bytes, got one that claims {size}.")
+    body = receive_bytes(stream, size) if head else None
     return None if body is None else torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
 
 

@@ -187,9 +187,9 @@ class ActorPool:
                 f"{dead.log}; the run continues from its last checkpoint with the same command."
             )
         self.replaced += 1
-        note = f"Generator {dead.index} ended with {reason}, and is replaced. See {dead.log}."
-        warnings.warn(note, GeneratorWarning, stacklevel=2)
         self._begin(dead.index, dead.life + 1, lives)
+        note = f"Generator {dead.index} ended with {reason}, and was replaced. See {dead.log}."
+        warnings.warn(note, GeneratorWarning, stacklevel=2)
 
     def close(self) -> None:
         """Ends all processes and waits for that."""
