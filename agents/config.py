@@ -37,6 +37,7 @@ SHOWN = (
     "samples_every",
     "trackers",
 )
+PLACED = ("devices", "silence")  # of [scale]: where generators stand, and how long they are waited for
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,8 @@ class Recipe:
         content.pop("eval")
         if not self.scale.generators:  # nothing else of [scale] matters then
             content.pop("scale")
+        for key in PLACED:
+            content.get("scale", {}).pop(key, None)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -113,7 +113,7 @@ def clipped_surrogate(
 
     All (B, T) -> scalar. At ratio 1 its gradient is that of `reinforce`. With `clip_high` the upper bound is 1 + clip_high
     (DAPO's clip-higher, arXiv 2503.14476, eq. 8). A token of negative weight costs `dual_clip` times its weight at the most
-    (dual clip, arXiv 1912.09729, eq. 5; 0: no bound), so that one which has become likely since does not outweigh all others.
+    (dual clip, arXiv 1912.09729; 0: no bound), so that one which has become likely since does not outweigh all others.
     """
     now = ratio(logprobs, old_logprobs)
     bounded = now.clamp(1 - clip, 1 + (clip if clip_high is None else clip_high))

@@ -49,7 +49,7 @@ class Config:
     """Clip, epochs and GAE as in PPO; the KL target is Ziegler's; its first coefficient StepCoder's (arXiv 2402.01391).
 
     Lambda is 1, not PPO's 0.95: of an outcome at the end, 0.95 leaves 2e-6 to the first of 256 tokens (Open-Reasoner-Zero,
-    arXiv 2503.24290, section 2.2).
+    arXiv 2503.24290).
 
     Args:
         problems, samples_per_problem: programs of a round.

@@ -236,6 +236,7 @@ def test_without_generators_the_table_is_no_part_of_what_a_run_is(recipe: MakeRe
     plain, told = recipe("scale={}"), recipe("scale.generators=0")
     assert plain.scale == Scale()
     assert plain.digest == told.digest != recipe().digest
+    assert recipe("scale.silence=5", 'scale.devices=["cpu"]').digest == recipe().digest, "a run goes on elsewhere"
 
 
 def test_a_generator_has_its_own_seed_and_the_learners_frozen_weights(recipe: MakeRecipe, tmp_path: Path) -> None:
