@@ -23,7 +23,8 @@ from rltf_env.serve.replies import Busy
 from rltf_env.serve.settings import Settings
 
 AHEAD = 64  # programs that the judge holds for each of its workers
-FRESH = 10.0  # seconds for which a verdict proves that the judge is alive, and a probe may take
+FRESH = 1.0  # seconds for which a verdict proves that the judge is alive
+PROBE = 10.0  # seconds that a proof may take
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 _PROBE = Problem("probe", "", (CallCase((1,), 2),), "f")
 
@@ -62,20 +63,26 @@ class JudgeQueue:
         self.seconds = 0.0  # from a program's arrival to its verdict, all together
         self.times = [0] * (len(BOUNDS) + 1)
         self._printing: Sandbox | None = None
+        self._own: list[Sandbox] = []
         self._numbers = itertools.count()
 
     # ------------------------------------------------------------------------------------------------- open and close
 
     async def open(self) -> None:
         """Starts the judge. Raises SandboxError if it does not start."""
-        self.loop = asyncio.get_running_loop()
+        self.loop, self._opening = asyncio.get_running_loop(), asyncio.Lock()
         self.judge = await asyncio.to_thread(self._opened, {})
         if isinstance(self.judge, PoolSandbox):
             self.most = AHEAD * len(self.judge.workers)
             self.level = await asyncio.to_thread(self.judge.level)
 
     def _opened(self, more: dict[str, int]) -> Sandbox:
-        return sandbox.load(self.settings.sandbox, **{**self.settings.options, **more})
+        """A judge as the settings name it; it is closed with the queue."""
+        if not isinstance(self.settings.sandbox, str):
+            return self.settings.sandbox
+        opened = sandbox.load(self.settings.sandbox, **{**self.settings.options, **more})
+        self._own.append(opened)
+        return opened
 
     async def close(self) -> None:
         """Ends the judge; whoever waits is told."""
@@ -83,9 +90,8 @@ class JudgeQueue:
         for ticket in list(self.tickets):
             self._settle(ticket, SandboxError("The service ended before this program was judged."))
         self.tickets.clear()
-        for each in (self.judge, self._printing):
-            if each is not None:
-                await asyncio.to_thread(each.close)
+        for opened in self._own:
+            await asyncio.to_thread(opened.close)
 
     # -------------------------------------------------------------------------------------------------------- entrance
 
@@ -154,8 +160,9 @@ class JudgeQueue:
         Raises:
             SandboxError, InvalidProblem: the judge gave none.
         """
-        if printed and self._printing is None:
-            await self._open_printing()
+        if printed:
+            async with self._opening:
+                await self._open_printing()
         place: asyncio.Future[Result] = self.loop.create_future()
 
         def settle(result: Result) -> None:
@@ -173,16 +180,13 @@ class JudgeQueue:
 
     async def _open_printing(self) -> None:
         """A second judge, which keeps all that a program prints: for clients that compare for themselves."""
-        if not isinstance(self.judge, PoolSandbox):
-            self._printing = self.judge
+        if self._printing is not None:
             return
-        options = self.settings.options
-        kept = int(options.get("output_bytes", 16 << 20))
-        opened = await asyncio.to_thread(self._opened, {"kept_output": kept, "cache": 0})
-        if self._printing is None and not self.draining:
-            self._printing = opened
-        else:  # another request was as quick
-            await asyncio.to_thread(opened.close)
+        if not isinstance(self.settings.sandbox, str) or not isinstance(self.judge, PoolSandbox):
+            self._printing = self.judge
+        else:
+            kept = int(self.settings.options.get("output_bytes", 16 << 20))
+            self._printing = await asyncio.to_thread(self._opened, {"kept_output": kept, "cache": 0})
 
     def _feed(self) -> None:
         while self.tickets and self.handed < self.most:
@@ -215,8 +219,10 @@ class JudgeQueue:
         if future.cancelled():
             self._settle(ticket, SandboxError("The judge dropped this program."))
         else:
-            self.answered = time.monotonic()
-            self._settle(ticket, future.exception() or future.result())  # type: ignore[arg-type]
+            error = future.exception()
+            if error is None or isinstance(error, InvalidProblem):
+                self.answered = time.monotonic()
+            self._settle(ticket, future.result() if error is None else _as_exception(error))
         self._feed()
 
     def _settle(self, ticket: Ticket, result: Result) -> None:
@@ -242,11 +248,16 @@ class JudgeQueue:
     async def healthy(self) -> bool:
         """True if the judge gave a verdict just now, or gives one when it is asked for."""
         begin = time.monotonic()
-        if self.draining or begin - self.answered < FRESH / 10:
+        if self.draining or begin - self.answered < FRESH:
             return not self.draining
         program = f"def f(x):\n    return x + 1  # {next(self._numbers)}"
         ticket = self.ask(Ticket(program, _PROBE, lambda result: None), first=True)
-        while self.answered < begin and time.monotonic() - begin < FRESH:  # any verdict will do
+        while self.answered < begin and time.monotonic() - begin < PROBE:  # any verdict will do
             await asyncio.sleep(0.01)
         self.cancel(ticket)
         return self.answered >= begin
+
+
+def _as_exception(error: BaseException) -> Exception:
+    """What a judge raised, as a result."""
+    return error if isinstance(error, Exception) else SandboxError(repr(error))

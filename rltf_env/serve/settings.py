@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rltf_env.core import Problem
+from rltf_env.core import Problem, Sandbox
 from rltf_env.errors import UsageError
 
 SECRET = 16  # characters that a token has at least
@@ -22,8 +22,8 @@ class Settings:
         port: 0 takes a free one.
         token: what a client must show, as `Authorization: Bearer TOKEN` or as the password of
             Basic. "": nothing, which is for loopback alone.
-        sandbox: the judge's name, as `sandbox.load` has it.
-        options: the judge's options.
+        sandbox: the judge's name, as `sandbox.load` has it, or an open one, which stays open.
+        options: the judge's options, with a name.
         problems: those that may be named by their id alone.
         reward: of `rltf_env.rewards`, for the routes that answer with a number.
         queue: programs that may be inside, waiting or being judged.
@@ -39,7 +39,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8080
     token: str = ""
-    sandbox: str = "auto"
+    sandbox: str | Sandbox = "auto"
     options: Mapping[str, Any] = field(default_factory=dict)
     problems: Sequence[Problem] = ()
     reward: str = "coarse"
