@@ -144,6 +144,7 @@ class Connection:
             raise Lost(f"{self.host.shown}: {error!r}", handed=True) from error
         finally:
             if not whole:  # what is left of this reply must not be taken for the next
+                reply.close()
                 self.abort()
 
     def abort(self) -> None:
@@ -160,6 +161,8 @@ class Connection:
         """The head of a reply. A kept connection that turns out to be closed is opened anew, once."""
         for kept in (self._http is not None, False):
             try:
+                if self._http is not None and self._http.sock is None:  # the service said that it would close it
+                    self._http = None
                 opened = self._http = self._http or self._open()
                 opened.request(method, self.host.path + path, body, self.host.headers())
                 return opened.getresponse()
@@ -176,10 +179,14 @@ class Connection:
         raise AssertionError("the second try returns or raises")
 
     def _open(self) -> http.client.HTTPConnection:
-        made = http.client.HTTPSConnection if self.host.secure else http.client.HTTPConnection
-        more = {"context": ssl.create_default_context()} if self.host.secure else {}
-        opened = made(self.host.name, self.host.port, timeout=self.patience, **more)
+        name, port = self.host.name, self.host.port
+        if self.host.secure:
+            context = ssl.create_default_context()
+            opened = http.client.HTTPSConnection(name, port, timeout=self.patience, context=context)
+        else:
+            opened = http.client.HTTPConnection(name, port, timeout=self.patience)
         opened.connect()
+        opened.auto_open = 0  # one that `abort` has closed stays closed
         opened.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return opened
 
@@ -187,6 +194,7 @@ class Connection:
         try:
             return reply.read()
         except _BROKEN as error:
+            reply.close()
             self.abort()
             raise Lost(f"{self.host.shown}: {error!r}", handed=False) from error
 
