@@ -26,7 +26,7 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.speed.grading import Row, best, race, timed
+from benchmarks.speed.grading import Row, race, timed
 from rltf_env import datasets, sandbox
 from rltf_env.core import Outcome, Problem, Sandbox
 
