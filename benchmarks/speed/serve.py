@@ -20,13 +20,13 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.speed.grading import Row, race, timed
+from benchmarks.speed.grading import Row, Run, race, timed
 from rltf_env import datasets, sandbox
 from rltf_env.core import Outcome, Problem, Sandbox
 
@@ -80,27 +80,26 @@ def race_section(asked: argparse.Namespace) -> list[Row]:
     with service(asked.workers, "--set", "cache=1") as served, contextlib.ExitStack() as stack:
         far = stack.enter_context(sandbox.load("http", urls=served.url, batch=asked.batch))
         near = stack.enter_context(sandbox.load(workers=asked.workers, cache=1))
-        list(near.map(warm)), list(far.map(warm))
         ways = {"local judge": near, f"rltf serve, batches of {asked.batch}": far}
+        for opened in ways.values():
+            list(opened.map(warm))
         return race({name: _timed(opened, pairs) for name, opened in ways.items()}, len(pairs), asked.repeat)
 
 
-def _timed(opened: Sandbox, pairs: Sequence[tuple[str, Problem]]):
+def _timed(opened: Sandbox, pairs: Sequence[tuple[str, Problem]]) -> Callable[[], Run]:
     return lambda: timed(opened, pairs)
 
 
 def soak_section(asked: argparse.Namespace, console: Console) -> bool:
     """True if nothing was lost, judged wrongly or left behind."""
     half = asked.soak // 2
-    with service(asked.workers) as served:
-        victim = _client(served.url, half, "victim")
-        survivor = _client(served.url, half, "survivor")
-        while _metric(served.url, "rltf_verdict_seconds_count") < asked.soak / 2:
-            time.sleep(0.05)
-        victim.send_signal(signal.SIGKILL)
-        before = memory(served.process.pid)
-        victim.wait()
-        out, _ = survivor.communicate()
+    with service(asked.workers) as served, _client(served.url, half, "victim") as victim:
+        with _client(served.url, half, "survivor") as survivor:
+            while _metric(served.url, "rltf_verdict_seconds_count") < asked.soak / 2:
+                time.sleep(0.05)
+            victim.send_signal(signal.SIGKILL)
+            before = memory(served.process.pid)
+            out, _ = survivor.communicate()
         inside, after = _metric(served.url, "rltf_programs_inside"), memory(served.process.pid)
         answered = _metric(served.url, "rltf_verdict_seconds_count")
     good = out.strip() == f"{half} 0" and inside == 0 and after < 1.3 * before + 20
