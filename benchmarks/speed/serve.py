@@ -123,7 +123,7 @@ def client(asked: argparse.Namespace) -> None:
     """One client of a soak: says how many verdicts it got, and how many of them were wrong."""
     pairs = jobs(asked.soak, asked.name)
     with sandbox.load("http", urls=asked.url, batch=asked.batch) as opened:
-        sys.stdout.write(f"{len(pairs)} {wrongs(opened, pairs)}\n")
+        print(len(pairs), wrongs(opened, pairs))
 
 
 def _metric(url: str, name: str) -> float:

@@ -15,6 +15,7 @@ import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from typing import Any
 
 from rltf_env.core import Problem, Verdict
 from rltf_env.errors import SandboxError, UnknownName, UsageError
@@ -38,6 +39,7 @@ def load(
     patience: float = 30.0,
     wait: float = 300.0,
     require: str = "none",
+    **unknown: Any,
 ) -> HttpSandbox:
     """The judge of one or more services.
 
@@ -56,9 +58,14 @@ def load(
         require: the weakest level of isolation that will do, one of `isolation.LEVELS`.
 
     Raises:
+        UnknownName: an option that there is not, those of the service's judge among them.
         UsageError: no URL, a wrong token, services that differ, or an option of no use.
         SandboxError: no service answered for `wait` seconds, or the isolation is too weak.
     """
+    for name in unknown:
+        known = ("urls", "token", "batch", "ahead", "connections", "pending", "tries", "patience", "wait", "require")
+        hint = "Limits of programs are the service's: rltf serve --set KEY=VALUE."
+        raise UnknownName("option of sandbox 'http'", name, known, hint=hint)
     names = (urls or os.environ.get(URLS, "")).split() if isinstance(urls, str) else list(urls)
     if not names:
         raise UsageError(

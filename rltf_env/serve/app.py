@@ -46,6 +46,7 @@ class Service:
             docs_url=None,
             redoc_url=None,
             lifespan=self._lifespan,
+            responses=replies.REFUSALS,
         )
         replies.install(app)
         app.include_router(judging.router(self.queue, self.store))

@@ -11,7 +11,7 @@ import asyncio
 import base64
 import binascii
 from pathlib import PurePosixPath
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -31,7 +31,7 @@ class RunCode(BaseModel):
     """A program to run. Languages other than Python and files to fetch are refused."""
 
     code: str
-    language: Annotated[str, Field(examples=["python"])]
+    language: Literal["python"]
     stdin: str | None = None
     compile_timeout: Annotated[float, Field(gt=0)] = 10
     run_timeout: Annotated[float, Field(gt=0, description="Seconds of CPU time, within the judge's own limit.")] = 10
@@ -99,8 +99,6 @@ async def _hung_up(request: Request) -> None:
 
 def _problem(body: RunCode, queue: JudgeQueue) -> Problem:
     """A case that cannot be passed: only what is printed counts. Raises DataError."""
-    if body.language != "python":
-        raise DataError("language: expected 'python', got another.")
     if body.fetch_files:
         raise DataError("fetch_files: expected none, since files of a program do not leave its cage.")
     most = int(queue.settings.options.get("memory_mb", 1024))

@@ -19,6 +19,13 @@ from rltf_env.errors import DataError, SandboxError, UsageError
 AGAIN = 1  # seconds after which a client that was sent away may come again
 # SandboxFusion's clients ask again after 504 alone; anything else they pay as a wrong program.
 RETRIED = {"/run_code": 504}
+_DETAIL = {"type": "object", "required": ["detail"], "properties": {"detail": {"type": "string"}}}
+_REFUSAL = {"content": {"application/json": {"schema": _DETAIL}}}
+REFUSALS: dict[int | str, dict[str, Any]] = {  # of every route, for the page
+    401: {"description": "Expected the token.", **_REFUSAL},
+    413: {"description": "Too long.", **_REFUSAL},
+    422: {"description": "Something is wrong with the request: `detail` says what.", **_REFUSAL},
+}
 
 
 class Json(Response):

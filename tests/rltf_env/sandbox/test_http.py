@@ -329,6 +329,13 @@ def test_options_of_no_use_are_refused(options: dict[str, Any]) -> None:
         load("http://127.0.0.1:1", **options)
 
 
+def test_a_limit_of_programs_is_said_to_be_the_service_s() -> None:
+    with pytest.raises(UnknownName, match="rltf serve --set"):
+        sandbox.load("http", urls="http://127.0.0.1:1", case_seconds=2)
+    with pytest.raises(UnknownName, match="Did you mean 'patience'"):
+        sandbox.load("http", pateince=2)
+
+
 def test_a_service_that_does_not_come_is_an_error_in_time() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
