@@ -7,6 +7,7 @@ surrogates and a case may expect NaN. All of a request is checked before any of 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 from collections.abc import Mapping
@@ -161,7 +162,10 @@ class Verdicts(Response):
                     await self._next(ready, send)
         except TimeoutError:
             lines = (protocol.encode_line(n, _overdue()) for n, ticket in enumerate(tickets) if not ticket.over)
-            await send({"type": "http.response.body", "body": "".join(lines).encode(), "more_body": True})
+            body = "".join(lines).encode()
+            with contextlib.suppress(TimeoutError):  # it may be the client that does not read
+                async with asyncio.timeout(BEAT):
+                    await send({"type": "http.response.body", "body": body, "more_body": True})
         except ClientDisconnect:
             return
         finally:

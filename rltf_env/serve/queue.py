@@ -24,6 +24,7 @@ from rltf_env.serve.settings import Settings
 
 AHEAD = 64  # programs that the judge holds for each of its workers
 FRESH = 1.0  # seconds for which a verdict proves that the judge is alive
+PAUSE = 0.02  # seconds until a judge that was clogged is looked at again
 PROBE = 10.0  # seconds that a proof may take
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 _PROBE = Problem("probe", "", (CallCase((1,), 2),), "f")
@@ -64,6 +65,8 @@ class JudgeQueue:
         self.times = [0] * (len(BOUNDS) + 1)
         self._printing: Sandbox | None = None
         self._own: list[Sandbox] = []
+        self._later = False  # whether `_feed` is to be called again
+        self._proof: asyncio.Task[bool] | None = None
         self._numbers = itertools.count()
 
     # ------------------------------------------------------------------------------------------------- open and close
@@ -73,7 +76,7 @@ class JudgeQueue:
         self.loop, self._opening = asyncio.get_running_loop(), asyncio.Lock()
         self.judge = await asyncio.to_thread(self._opened, {})
         if isinstance(self.judge, PoolSandbox):
-            self.most = AHEAD * len(self.judge.workers)
+            self.most = max(min(AHEAD * len(self.judge.workers), self.judge.options.pending // 4), 1)
             self.level = await asyncio.to_thread(self.judge.level)
 
     def _opened(self, more: dict[str, int]) -> Sandbox:
@@ -189,7 +192,13 @@ class JudgeQueue:
             self._printing = await asyncio.to_thread(self._opened, {"kept_output": kept, "cache": 0})
 
     def _feed(self) -> None:
+        """Hands over what the judge has room for. It is never handed more than lets `submit` return at once."""
         while self.tickets and self.handed < self.most:
+            if self._clogged():
+                if not self._later:
+                    self._later = True
+                    self.loop.call_later(PAUSE, self._feed_again)
+                return
             ticket = self.tickets.popleft()
             judge = self._printing if ticket.printed else self.judge
             if ticket.over:
@@ -206,6 +215,15 @@ class JudgeQueue:
                 continue
             self.handed += 1
             ticket.future.add_done_callback(lambda future, ticket=ticket: self._done(ticket, future))
+
+    def _clogged(self) -> bool:
+        """True while the judge has many programs before it that nobody wants any more: it drops them as it comes to them."""
+        pools = (each for each in (self.judge, self._printing) if isinstance(each, PoolSandbox))
+        return any(len(pool.scheduler.jobs) >= 2 * self.most for pool in pools)
+
+    def _feed_again(self) -> None:
+        self._later = False
+        self._feed()
 
     def _done(self, ticket: Ticket, future: Future[Verdict]) -> None:
         """Called in any thread."""
@@ -246,10 +264,15 @@ class JudgeQueue:
         return 0.0 if waiting is None else time.monotonic() - waiting.since
 
     async def healthy(self) -> bool:
-        """True if the judge gave a verdict just now, or gives one when it is asked for."""
-        begin = time.monotonic()
-        if self.draining or begin - self.answered < FRESH:
+        """True if the judge gave a verdict just now, or gives one when it is asked for. Many who ask cost one program."""
+        if self.draining or time.monotonic() - self.answered < FRESH:
             return not self.draining
+        if self._proof is None or self._proof.done():
+            self._proof = asyncio.ensure_future(self._prove())
+        return await asyncio.shield(self._proof)
+
+    async def _prove(self) -> bool:
+        begin = time.monotonic()
         program = f"def f(x):\n    return x + 1  # {next(self._numbers)}"
         ticket = self.ask(Ticket(program, _PROBE, lambda result: None), first=True)
         while self.answered < begin and time.monotonic() - begin < PROBE:  # any verdict will do

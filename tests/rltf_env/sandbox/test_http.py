@@ -497,6 +497,14 @@ def test_an_odd_problem_is_told_as_a_judge_of_this_process_tells_it() -> None:
         assert box.run(surrogate, ADD).same(local.run(surrogate, ADD))
 
 
+def test_lines_and_facts_cross_as_they_are() -> None:
+    options: dict[str, Any] = {"workers": 1, "trace": True, "trace_cases": True, "facts": True}
+    with real(options=options) as url, load(url) as box, sandbox.load(**options) as local:
+        program = "def add(a, b):\n    if a:\n        return a + b\n    return 0\n"
+        assert box.run(program, ADD) == local.run(program, ADD)
+        assert box.run(program, ADD).executed
+
+
 def test_verdicts_from_a_service_time_out_as_they_do_here() -> None:
     with real(options={"workers": 1, "case_seconds": 0.3}) as url, load(url) as box:
         (result,) = box.run("while True: pass", ADD).results

@@ -10,9 +10,11 @@ import pytest
 
 pytest.importorskip("fastapi", reason="needs FastAPI: pip install 'rltf[serve]'")
 
+from rltf_env import sandbox
 from rltf_env.core import Problem
 from rltf_env.errors import InvalidProblem, SandboxError
 from rltf_env.sandbox import scripted
+from rltf_env.serve import queue as queue_module
 from rltf_env.serve.queue import JudgeQueue, Ticket
 from rltf_env.serve.replies import Busy
 from rltf_env.serve.settings import Settings
@@ -118,6 +120,46 @@ def test_the_judge_holds_a_bounded_number_of_programs(held: Any, problem: Proble
             await asyncio.sleep(0.001)
         assert queue.handed == 0
         assert not held.futures  # what was cancelled in time never reached the judge
+
+    with_queue(work, sandbox=held)
+
+
+def test_programs_that_nobody_wants_never_make_the_service_wait(problem: Problem) -> None:
+    """A judge that is handed more than it may hold has its caller wait: here that would stop every other client."""
+    judge = sandbox.load(workers=1, pending=8, case_seconds=0.3)
+    most = 0
+    submit = judge.submit
+
+    def watched(source: str, problem: Problem) -> Any:
+        nonlocal most
+        most = max(most, len(judge.scheduler.jobs))
+        return submit(source, problem)
+
+    judge.submit = watched
+
+    async def work(queue: JudgeQueue) -> None:
+        queue.ask(Ticket("while True: pass", problem, lambda result: None))
+        for number in range(100):
+            queue.cancel(queue.ask(Ticket(f"x = {number}", problem, lambda result: None)))
+            await asyncio.sleep(0)
+        verdict = await queue.verdict("def add(a, b): return a + b", problem)
+        assert verdict.pass_ratio == 1.0
+
+    with judge:
+        with_queue(work, sandbox=judge)
+    assert most < 8
+
+
+def test_many_who_ask_for_health_cost_one_program(held: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue_module, "FRESH", 0.0)
+
+    async def work(queue: JudgeQueue) -> None:
+        asked = [asyncio.ensure_future(queue.healthy()) for _ in range(50)]
+        while not held.futures:
+            await asyncio.sleep(0)
+        assert len(held.futures) == 1
+        held.release()
+        assert await asyncio.gather(*asked) == [True] * 50
 
     with_queue(work, sandbox=held)
 
