@@ -10,10 +10,12 @@ is ever a verdict but a verdict: all else is tried again, and in the end a `Sand
 
 from __future__ import annotations
 
+import inspect
+import json
 import os
 import weakref
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -39,11 +41,11 @@ def load(
     patience: float = 30.0,
     wait: float = 300.0,
     require: str = "none",
-    **unknown: Any,
+    **expected: Any,
 ) -> HttpSandbox:
     """The judge of one or more services.
 
-    Limits of programs, workers and the other options of a judge are the service's own.
+    Limits of programs, workers and the other options of a judge are the service's own (`rltf serve --set KEY=VALUE`).
 
     Args:
         urls: of the services, in a list or with blanks between them; without, $RLTF_JUDGE_URL.
@@ -56,16 +58,15 @@ def load(
         patience: seconds of silence after which a connection counts as lost.
         wait: seconds without any service before all that waits is given up.
         require: the weakest level of isolation that will do, one of `isolation.LEVELS`.
+        expected: options of a judge (`trace=True`, `case_seconds=2`) that the services must have been started with:
+            what a reward needs is asked for in this way.
 
     Raises:
-        UnknownName: an option that there is not, those of the service's judge among them.
-        UsageError: no URL, a wrong token, services that differ, or an option of no use.
+        UnknownName: an option that no judge of a service has.
+        UsageError: no URL, a wrong token, services that differ or were started with other options than `expected`, or an
+            option of no use.
         SandboxError: no service answered for `wait` seconds, or the isolation is too weak.
     """
-    for name in unknown:
-        known = ("urls", "token", "batch", "ahead", "connections", "pending", "tries", "patience", "wait", "require")
-        hint = "Limits of programs are the service's: rltf serve --set KEY=VALUE."
-        raise UnknownName("option of sandbox 'http'", name, known, hint=hint)
     names = (urls or os.environ.get(URLS, "")).split() if isinstance(urls, str) else list(urls)
     if not names:
         raise UsageError(
@@ -81,7 +82,27 @@ def load(
     if require not in LEVELS:
         raise UnknownName("isolation level", require, LEVELS)
     hosts = [Host(name, token or os.environ.get(TOKEN, "")) for name in names]
-    return HttpSandbox(Dispatcher(hosts, **numbers, patience=patience, wait=wait), require)
+    opened = HttpSandbox(Dispatcher(hosts, **numbers, patience=patience, wait=wait), require)
+    try:
+        _check_expected(expected, opened.options)
+    except UsageError:
+        opened.close()
+        raise
+    return opened
+
+
+def _check_expected(expected: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+    """Raises UnknownName or UsageError on an option that the services do not have."""
+    own = [name for name, each in inspect.signature(load).parameters.items() if each.kind is not each.VAR_KEYWORD]
+    for name, value in expected.items():
+        if name not in options:
+            hint = "How many workers judge, and what they remember, is the service's: see rltf serve --help."
+            raise UnknownName("option of sandbox 'http'", name, (*own, *options), hint=hint)
+        if options[name] != (list(value) if isinstance(value, tuple) else value):
+            raise UsageError(
+                f"Expected a service with {name} = {value!r}, got {options[name]!r}. "
+                f"Start it with rltf serve --set {name}={json.dumps(value, default=str)}."
+            )
 
 
 class HttpSandbox:
@@ -102,6 +123,11 @@ class HttpSandbox:
     def closed(self) -> bool:
         """True after `close`."""
         return self.dispatcher.closed
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """The options of the services' judges, those aside that no verdict depends on."""
+        return self.dispatcher.known.get("options", {})
 
     def level(self) -> str:
         """Backend, isolation level and layers of the services, as `Verdict.judge` has them."""

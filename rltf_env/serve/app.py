@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from types import FrameType
 
 import uvicorn
@@ -16,6 +17,8 @@ from fastapi import FastAPI
 
 from rltf_env import __version__
 from rltf_env.errors import SandboxError
+from rltf_env.rewards import load as load_reward
+from rltf_env.rewards import needs
 from rltf_env.serve import fusion, judging, replies, rewards, status
 from rltf_env.serve.gate import Gate
 from rltf_env.serve.queue import JudgeQueue
@@ -32,6 +35,9 @@ class Service:
     """A service: `gate` is the ASGI application, `queue` the judge behind it, `api` the routes alone."""
 
     def __init__(self, settings: Settings) -> None:
+        if isinstance(settings.sandbox, str):  # its own judge records what its own reward reads
+            needed = dict.fromkeys(needs(load_reward(settings.reward)), True)
+            settings = replace(settings, options={**settings.options, **needed})
         self.settings = settings
         self.queue, self.store = JudgeQueue(settings), ProblemStore(settings.problems, settings.problem_bytes)
         self.requests: Counter[tuple[str, int]] = Counter()

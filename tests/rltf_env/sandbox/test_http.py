@@ -17,8 +17,9 @@ from typing import Any
 
 import pytest
 
-from rltf_env import sandbox, testing
+from rltf_env import datasets, sandbox, testing
 from rltf_env.core import CallCase, CaseResult, Kind, Outcome, Problem, Verdict
+from rltf_env.env import UnitTestEnv
 from rltf_env.errors import InvalidProblem, SandboxError, UnknownName, UsageError
 from rltf_env.sandbox import protocol
 from rltf_env.sandbox.http import HttpSandbox, load
@@ -329,11 +330,29 @@ def test_options_of_no_use_are_refused(options: dict[str, Any]) -> None:
         load("http://127.0.0.1:1", **options)
 
 
-def test_a_limit_of_programs_is_said_to_be_the_service_s() -> None:
-    with pytest.raises(UnknownName, match="rltf serve --set"):
-        sandbox.load("http", urls="http://127.0.0.1:1", case_seconds=2)
-    with pytest.raises(UnknownName, match="Did you mean 'patience'"):
-        sandbox.load("http", pateince=2)
+def test_options_of_a_judge_are_held_against_the_service_s() -> None:
+    with Fake(about=ABOUT | {"options": {"trace": False, "packages": ["numpy"], "case_seconds": 4.0}}) as fake:
+        opened(fake, case_seconds=4, packages=("numpy",)).close()
+        with pytest.raises(UsageError, match="rltf serve --set trace=true"):
+            opened(fake, trace=True)
+        with pytest.raises(UnknownName, match="Did you mean 'patience'"):
+            opened(fake, pateince=2)
+        with pytest.raises(UnknownName, match="is the service's"):
+            opened(fake, workers=2)
+
+
+def test_what_a_reward_needs_is_asked_of_the_service() -> None:
+    problem = datasets.load("procedural", size=1)[0]
+    for options, good in (({"trace": True}, True), ({}, False)):
+        with real(options={"workers": 1, **options}) as url:
+            sandbox_options = {"urls": url}
+            env = UnitTestEnv("procedural", reward="executed", sandbox="http", sandbox_options=sandbox_options)
+            if good:
+                assert env.judge(problem, problem.solutions[0]).verdict.executed
+            else:
+                with pytest.raises(UsageError, match="Expected a service with trace = True"):
+                    env.judge(problem, problem.solutions[0])
+            env.close()
 
 
 def test_a_service_that_does_not_come_is_an_error_in_time() -> None:

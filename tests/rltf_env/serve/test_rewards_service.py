@@ -64,6 +64,12 @@ def test_a_judge_that_fails_is_no_number(serve: Any, problem: Problem) -> None:
     assert "rltf_programs_inside 0" in client.get("/metrics").text
 
 
+def test_the_service_s_judge_records_what_its_reward_reads(serve: Any, problem: Problem) -> None:
+    client = serve(sandbox="auto", options={"workers": 1}, reward="executed", problems=[problem])
+    assert client.get("/about").json["options"]["trace"] is True
+    assert client.post("/reward", {"response": GOOD, "label": "add"}).status == 200
+
+
 def test_the_reward_is_the_one_the_service_was_told(serve: Any, problem: Problem) -> None:
     client = serve(problems=[problem], reward="coarse")
     assert client.post("/reward", {"response": "x = 1", "label": "add"}).json == 1.0
