@@ -130,7 +130,7 @@ class HttpSandbox:
         return self.dispatcher.known.get("options", {})
 
     def level(self) -> str:
-        """Backend, isolation level and layers of the services, as `Verdict.judge` has them."""
+        """Backend, isolation level and layers of the services, as `Verdict.judged_by` has them."""
         return str(self.dispatcher.known.get("judge", ""))
 
     def run(self, source: str, problem: Problem) -> Verdict:

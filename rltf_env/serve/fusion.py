@@ -17,7 +17,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
-from rltf_env.core import CaseResult, Kind, Limits, Problem, StdinCase
+from rltf_env.core import CaseResult, FailureKind, Limits, Problem, StdinCase
 from rltf_env.errors import DataError
 from rltf_env.serve.queue import JudgeQueue
 from rltf_env.serve.replies import Json, detail
@@ -135,9 +135,9 @@ def _unpack(files: dict[str, bytes]) -> str:
 def _reply(result: CaseResult, prefix: str) -> dict[str, Any]:
     failure = result.failure
     code, late, stderr = 0, False, ""
-    if failure is not None and failure.kind != Kind.WRONG_ANSWER:
-        late = failure.kind == Kind.TIMEOUT
-        exited = failure.kind == Kind.EXITED and failure.detail.lstrip("-").isdigit()
+    if failure is not None and failure.kind != FailureKind.WRONG_ANSWER:
+        late = failure.kind == FailureKind.TIMEOUT
+        exited = failure.kind == FailureKind.EXITED and failure.detail.lstrip("-").isdigit()
         code = int(failure.detail) if exited else 1
         line = "" if failure.line is None else f'File "main.py", line {max(failure.line - prefix.count(chr(10)), 1)}\n'
         stderr = f"{line}{failure.kind}: {failure.message}" if code else ""

@@ -18,14 +18,14 @@ from typing import Any
 import pytest
 
 from rltf_env import datasets, sandbox, testing
-from rltf_env.core import CallCase, CaseResult, Kind, Outcome, Problem, Verdict
+from rltf_env.core import CallCase, CaseResult, FailureKind, Outcome, Problem, Verdict
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import InvalidProblem, SandboxError, UnknownName, UsageError
 from rltf_env.sandbox import protocol
 from rltf_env.sandbox.http import HttpSandbox, load
 
 ADD = Problem("add", "", [CallCase((1, 2), 3)], "add")
-PASSED = Verdict((CaseResult(Outcome.PASSED),), judge="fake/full:")
+PASSED = Verdict((CaseResult(Outcome.PASSED),), judged_by="fake/full:")
 ABOUT = {"rltf": "0", "python": "3", "judge": "fake/full:", "options": {}, "body": 1 << 20}
 Rule = Callable[["Fake", http.server.BaseHTTPRequestHandler, list[Any]], None]
 
@@ -528,4 +528,4 @@ def test_verdicts_from_a_service_time_out_as_they_do_here() -> None:
     with real(options={"workers": 1, "case_seconds": 0.3}) as url, load(url) as box:
         (result,) = box.run("while True: pass", ADD).results
     assert result.failure is not None
-    assert result.failure.kind == Kind.TIMEOUT
+    assert result.failure.kind == FailureKind.TIMEOUT

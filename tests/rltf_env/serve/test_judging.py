@@ -60,7 +60,7 @@ def test_an_unknown_digest_is_named_and_nothing_is_judged(serve: Any, digest: st
     body = {"jobs": [{"program": "x", "problem": row(problem)}, {"program": "x", "digest": "0" * 64}]}
     reply = client.post("/judge", body)
     assert (reply.status, reply.json) == (409, {"unknown": ["0" * 64]})
-    assert not judge.seen
+    assert not judge.requests
 
 
 def test_a_problem_that_was_sent_once_is_known_by_its_digest(serve: Any, problem: Problem, digest: str) -> None:
