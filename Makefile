@@ -7,7 +7,7 @@ PYTHON ?= $(firstword $(foreach python,python3 python3.13 python3.12 python3.11,
 	$(python) -c 'import sys; print("$(python)" if sys.version_info >= (3, 11) else "")' 2>/dev/null)))
 VENV := .venv
 RUN := $(VENV)/bin/python -m
-EXTRAS := agents,lora,gguf,humaneval,hub,terminal,thirdparty,dev
+EXTRAS := agents,lora,gguf,humaneval,hub,serve,terminal,thirdparty,dev
 # agents and benchmarks are not in the package: this puts the checkout on the path of .venv
 CHECKOUT := import os, sysconfig; open(os.path.join(sysconfig.get_path("purelib"), "rltf-checkout.pth"), "w").write(os.getcwd() + "\n")
 PIP := $(RUN) pip install --disable-pip-version-check -c constraints.txt

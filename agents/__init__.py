@@ -15,7 +15,10 @@ __all__ = ["make"]
 _absent = [name for name in ("torch", "transformers", "rich", "tomli_w", "matplotlib") if find_spec(name) is None]
 if _absent:
     _names = ", ".join(_absent)
-    raise ModuleNotFoundError(f"agents needs {_names}, and got none: pip install 'rltf[agents]'.", name=_absent[0])
+    raise ModuleNotFoundError(
+        f"agents needs {_names}, and got none. It is run from a checkout: pip install -e '.[agents]' there.",
+        name=_absent[0],
+    )
 
 _ROOMS = {  # where modules that stood here before are now
     "actors": {"frames": "messages", "generator": "process", "scale": "pool"},

@@ -12,13 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from agents.core import Episode, Policy, TrainingSample, rngs
+from agents.core import Episode, OffPolicyAgent, Policy, TrainingSample, rngs
 from agents.decoding.sampling import Sampling
 from agents.learning.replay import ReplayBuffer
 from agents.rollout import PendingRollouts, summary, write
 from agents.running.journal import UpdateLog
 from rltf_env.core import Outcome, Problem
 from rltf_env.env import UnitTestEnv
+from rltf_env.errors import SandboxError
+
+ATTEMPTS = 3  # rounds in a row of which nothing is left to learn from, before the judge is given up
+Written = tuple[list[Problem], list[list[Episode]], list[TrainingSample]]
 
 
 class Collector:
@@ -58,8 +62,23 @@ class Collector:
         )  # fmt: skip
 
     def collect(self, problems: Sequence[Problem], repeats: int, version: int) -> list[list[Episode]]:
-        """`start`, and wait for the judge: `repeats` episodes for each problem, in order."""
+        """`start`, and wait for the judge: `repeats` episodes for each problem, in order, fewer where verdicts were lost."""
         return self.start(problems, repeats, version).judged()
+
+    def groups(self, count: int, repeats: int, version: int, least: int = 1) -> list[tuple[Problem, list[Episode]]]:
+        """`count` new problems, each with its episodes: `draw` and `collect`.
+
+        Groups that lost verdicts have left fewer than `least` episodes are left out. If that leaves none, other problems are drawn.
+
+        Raises:
+            SandboxError: it left none `ATTEMPTS` times in a row.
+        """
+        for _ in range(ATTEMPTS):
+            problems = self.draw(count)
+            pairs = zip(problems, self.collect(problems, repeats, version), strict=True)
+            if left := [(problem, group) for problem, group in pairs if len(group) >= least]:
+                return left
+        raise lost_all(self.journal)
 
     def log_samples(
         self, problems: Sequence[Problem], groups: Sequence[Sequence[Episode]], weights: Sequence[np.ndarray]
@@ -139,13 +158,17 @@ class BufferedAgent(CollectingAgent):
 
     def collect(self, programs: int) -> None:
         """Lets the current policy write `programs` programs and puts them into the buffer."""
-        problems, groups, samples = self.write(programs)
+        problems, groups, samples = something(self, programs)
         episodes = [e for group in groups for e in group]
-        samples = self.ingest(samples, [e.verdict.outcome for e in episodes], summary(episodes))
+        metrics = summary(episodes, self.journal.take_lost())
+        samples = self.ingest(samples, [e.verdict.outcome for e in episodes], metrics)
         self.log_samples(problems, groups, samples)
 
-    def write(self, programs: int) -> tuple[list[Problem], list[list[Episode]], list[TrainingSample]]:
-        """`programs` programs of the current policy: problems, a group of episodes for each, a sample for each episode."""
+    def write(self, programs: int) -> Written:
+        """`programs` programs of the current policy: problems, a group of episodes for each, and a sample for each episode.
+
+        Where verdicts were lost there are fewer, and none of what is left alone cannot be learnt from.
+        """
         raise NotImplementedError
 
     def ingest(
@@ -167,3 +190,24 @@ class BufferedAgent(CollectingAgent):
     ) -> None:
         """Programs to look at, for the journal, with the weights of their tokens."""
         self.collector.log_samples(problems, groups, [s.weights for s in samples])
+
+
+def something(agent: OffPolicyAgent, programs: int) -> Written:
+    """What `agent.write` gives, once it is something: lost verdicts may leave nothing to learn from.
+
+    Raises:
+        SandboxError: it was nothing `ATTEMPTS` times in a row.
+    """
+    for _ in range(ATTEMPTS):
+        written = agent.write(programs)
+        if written[2]:
+            return written
+    raise lost_all(agent.journal)
+
+
+def lost_all(journal: UpdateLog) -> SandboxError:
+    """What to say when the judge has lost too much to learn from."""
+    return SandboxError(
+        f"Expected verdicts to learn from, got none in {ATTEMPTS} rounds: the judge lost {len(journal.lost)}, the last with: "
+        f"{(journal.lost or ['no reason'])[-1]} Find out why with `rltf doctor`; the same command then continues the run."
+    )

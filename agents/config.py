@@ -37,6 +37,7 @@ SHOWN = (
     "samples_every",
     "trackers",
 )
+PLACED = ("devices", "silence")  # of [scale]: where generators stand, and how long they are waited for
 
 
 @dataclass(frozen=True)
@@ -90,16 +91,25 @@ class Scale:
         push_every: updates between the weights that generators are given.
         programs: that a generator writes with the same weights at a time; 0: its share of a refresh, at most `sampling.rows`.
         queue: such lots that may wait for the learner; when there are more, generators wait.
+        devices: of the generators, such as `["cuda:1", "cuda:2"]`, in turn, in place of `policy.device`; empty: all have that.
+        silence: seconds after which a generator that has sent nothing, though there was room for it, counts as hung, and is
+            replaced: more than it takes to start and to write a lot; 0: it may take for ever.
     """
 
     generators: int = 0
     push_every: int = 10
     programs: int = 0
     queue: int = 2
+    devices: list[str] = field(default_factory=list)
+    silence: float = 1800.0
 
     def __post_init__(self) -> None:
         if min(self.generators, self.programs) < 0 or min(self.push_every, self.queue) < 1:
             raise UsageError(f"Expected [scale] generators, programs >= 0 and push_every, queue >= 1, got {self}.")
+        if self.silence < 0:
+            raise UsageError(f"Expected [scale] silence >= 0 seconds, got {self.silence}.")
+        if not all(isinstance(device, str) and device for device in self.devices):
+            raise UsageError(f'Expected [scale] devices to be names such as "cuda:1", got {self.devices}.')
 
 
 @dataclass(frozen=True)
@@ -126,6 +136,8 @@ class Recipe:
         content.pop("eval")
         if not self.scale.generators:  # nothing else of [scale] matters then
             content.pop("scale")
+        for key in PLACED:
+            content.get("scale", {}).pop(key, None)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -163,11 +175,13 @@ def finished(run: Path, device: str = "") -> Recipe:
             f"Expected the policy of a finished run in {str(run / 'policy')!r}, got none. Run the training to its end."
         )
     recipe = read(run / "recipe.toml")
-    saved = json.loads((run / "policy" / "config.json").read_text(encoding="utf-8"))
-    kind = "seq2seq" if saved.get("is_encoder_decoder") else "causal"  # whatever it was made of
-    kept = {key: recipe.policy[key] for key in ("eos", "dtype", "device", "trust_remote_code") if key in recipe.policy}
+    content = json.loads((run / "policy" / "config.json").read_text(encoding="utf-8"))
+    kind = "seq2seq" if content.get("is_encoder_decoder") else "causal"  # whatever it was made of
+    options = {
+        key: recipe.policy[key] for key in ("eos", "dtype", "device", "trust_remote_code") if key in recipe.policy
+    }
     where = {"device": device} if device else {}
-    policy = {"kind": kind, "path": str(run / "policy"), **kept, **where}
+    policy = {"kind": kind, "path": str(run / "policy"), **options, **where}
     return dataclasses.replace(recipe, policy=policy)
 
 

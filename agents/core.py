@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from agents._renamed import renamed, renamed_fields
+from rltf_env._renamed import renamed, renamed_fields
 from rltf_env.core import BoolArray, Feedback, FloatArray, IntArray, Outcome, Problem, Program, Verdict
 
 
@@ -97,8 +97,10 @@ class Batch:
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""
-        moved = {f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self) if f.name != "extra"}
-        return Batch(**moved, extra={name: t.to(device, non_blocking=True) for name, t in self.extra.items()})
+        tensors = {
+            f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self) if f.name != "extra"
+        }
+        return Batch(**tensors, extra={name: t.to(device, non_blocking=True) for name, t in self.extra.items()})
 
 
 State = TypeVar("State")
@@ -197,7 +199,7 @@ class Decoder(Protocol):
         ...
 
 
-Judge = Callable[[Iterable[tuple[Problem, Program]]], Iterable[Verdict]]
+Judge = Callable[[Iterable[tuple[Problem, Program]]], Iterable[Verdict | None]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,7 +210,7 @@ class PublicExamples:
         problems: (N,), each with its examples as its cases, without references or cases held out; None: it has no examples.
         encode: the prompt of a problem in tokens, int64 (P,), worded as the policy is asked.
         spell: the program that is judged, of a completion.
-        judge: verdicts, in order.
+        judge: verdicts, in order; None: it could not be had.
     """
 
     problems: tuple[Problem | None, ...]
@@ -217,12 +219,12 @@ class PublicExamples:
     judge: Judge
 
     def verdicts(self, groups: Sequence[Sequence[Completion]]) -> list[list[Verdict | None]]:
-        """What the examples say of the completions for each problem (N, K); None where there are no examples."""
-        asked = zip(self.problems, groups, strict=True)
-        jobs = ((problem, self.spell(problem, c)) for problem, group in asked if problem for c in group)
-        found = iter(self.judge(jobs))
+        """What the examples say of the completions for each problem (N, K); None where they say nothing."""
+        pairs = zip(self.problems, groups, strict=True)
+        jobs = ((problem, self.spell(problem, c)) for problem, group in pairs if problem for c in group)
+        verdicts = iter(self.judge(jobs))
         return [
-            [next(found) if problem else None for _ in group]
+            [next(verdicts) if problem else None for _ in group]
             for problem, group in zip(self.problems, groups, strict=True)
         ]
 

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from agents.core import AnyDecoder, Episode, Policy, rngs
-from agents.rollout import collect
+from agents.rollout import collect, verdicts
+from agents.running.journal import UpdateLog
 from rltf_env import datasets
 from rltf_env.core import Outcome, Problem, Verdict
 from rltf_env.env import UnitTestEnv
-from rltf_env.errors import UsageError
+from rltf_env.errors import SandboxError, UsageError
 from rltf_env.intervals import Interval, rate_interval, statements
 
 CHUNK = 64  # problems between two calls of the progress callback
@@ -74,6 +75,7 @@ class Evaluation:
     program_tokens: float
     gap: Gap | None = None  # None where no problem has held-out cases
     clusters: tuple[int, ...] | None = None  # which problems ask the same (`rltf_env.intervals`); None: no two
+    lost: int = 0  # problems that are left out, since the judge lost a verdict on one of their programs
 
     @property
     def pass_at_1(self) -> float:
@@ -92,19 +94,22 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for summaries; a standard error that there is not is None."""
-        return {
-            "pass@1": self.pass_at_1,
-            "standard_error": _known(self.standard_error),
-            "problems": len(self.problems),
-            "samples": self.samples,
-            "passed": self.passed.tolist(),
-            "outcomes": self.outcomes,
-            "kinds": self.kinds,
-            "pass_ratio": self.pass_ratio,
-            "program_tokens": self.program_tokens,
-            **({"held_out": self.gap.to_dict()} if self.gap else {}),
-            **({"clusters": list(self.clusters)} if self.clusters else {}),
-        }
+        return (
+            {
+                "pass@1": self.pass_at_1,
+                "standard_error": _known(self.standard_error),
+                "problems": len(self.problems),
+                "samples": self.samples,
+                "passed": self.passed.tolist(),
+                "outcomes": self.outcomes,
+                "kinds": self.kinds,
+                "pass_ratio": self.pass_ratio,
+                "program_tokens": self.program_tokens,
+            }
+            | ({"held_out": self.gap.to_dict()} if self.gap else {})
+            | ({"lost": self.lost} if self.lost else {})
+            | ({"clusters": list(self.clusters)} if self.clusters else {})
+        )
 
 
 def _standard_error(rates: np.ndarray) -> float:
@@ -125,31 +130,46 @@ def evaluate(
     seed: int = 0,
     advance: Any = None,
 ) -> Evaluation:
-    """`samples` programs for each problem. `advance(n)` is told of each n problems done."""
+    """`samples` programs for each problem. `advance(n)` is told of each n problems done.
+
+    A problem whose programs did not all have a verdict is left out, and counted (`Evaluation.lost`).
+
+    Raises:
+        SandboxError: no problem is left.
+    """
     if not problems:
         raise UsageError("Expected at least one problem to evaluate on, got none.")
     _, generator = rngs(seed, policy.device)
     groups: list[list[Episode]] = []
-    again: list[list[Verdict]] = []
+    again: list[list[Verdict | None]] = []
     for i in range(0, len(problems), CHUNK):
         chunk = problems[i : i + CHUNK]
         groups += collect(policy, env, chunk, decoder, repeats=samples, generator=generator)
         again += on_held_out(env, chunk, groups[i:])
         if advance:
             advance(len(chunk))
-    asked = statements(problems)
-    clusters = tuple(asked) if len(set(asked)) < len(asked) else None
-    return replace(count(groups, samples), gap=gap(groups, again, samples), clusters=clusters)
+    whole = [(g, v) for g, v in zip(groups, again, strict=True) if len(g) == samples and None not in v]
+    if not whole:
+        raise SandboxError(f"Expected verdicts on the programs for {len(groups)} problems, got all of them for none.")
+    kept, unseen = [g for g, _ in whole], [[v for v in verdicts if v is not None] for _, verdicts in whole]
+    asked = {p.id: number for p, number in zip(problems, statements(problems), strict=True)}
+    numbers = [asked[group[0].problem] for group in kept]
+    clusters = tuple(numbers) if len(set(numbers)) < len(numbers) else None
+    found = replace(count(kept, samples), gap=gap(kept, unseen, samples), lost=len(groups) - len(whole))
+    return replace(found, clusters=clusters)
 
 
 def on_held_out(
     env: UnitTestEnv, problems: Sequence[Problem], groups: Sequence[Sequence[Episode]]
-) -> list[list[Verdict]]:
-    """The verdicts on each problem's programs by its held-out cases alone; an empty list for a problem without any."""
+) -> list[list[Verdict | None]]:
+    """The verdicts on each problem's programs by its held-out cases alone; an empty list for a problem without any.
+
+    None: the judge lost it.
+    """
     asked = [datasets.unseen(problem) for problem in problems]
     pairs = ((p, e.program) for p, group in zip(asked, groups, strict=True) if p for e in group)
-    judged = env.judge_many(pairs)
-    return [[next(judged).verdict for _ in group] if p else [] for p, group in zip(asked, groups, strict=True)]
+    judged = verdicts(env, pairs, UpdateLog())
+    return [[next(judged) for _ in group] if p else [] for p, group in zip(asked, groups, strict=True)]
 
 
 def gap(groups: Sequence[Sequence[Episode]], again: Sequence[Sequence[Verdict]], samples: int) -> Gap | None:

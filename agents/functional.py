@@ -5,13 +5,33 @@ Imports torch alone.
 
 from __future__ import annotations
 
-from typing import Literal
+import warnings
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Literal, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 Reduction = Literal["token_mean", "seq_mean", "seq_sum", "constant"]
+LIMIT = 20.0  # nats: log-ratios are held below it, since exp(89) is infinite in float32
+Loss = TypeVar("Loss", bound=Callable[..., Any])
+
+
+def _reduction_by_its_old_name(loss: Loss) -> Loss:
+    """Lets a loss be called with `how=`, as `reduction=` was called. (`rltf_env._renamed` would import more than torch.)"""
+
+    @wraps(loss)
+    def call(*args: Any, **options: Any) -> Any:
+        if "how" in options:
+            warnings.warn(
+                f"{loss.__name__}(how=) is now {loss.__name__}(reduction=).", DeprecationWarning, stacklevel=2
+            )
+            options["reduction"] = options.pop("how")
+        return loss(*args, **options)
+
+    return call  # type: ignore[return-value]
 
 
 def token_logprobs(logits: Tensor, tokens: Tensor) -> Tensor:
@@ -26,12 +46,28 @@ def token_entropy(logits: Tensor) -> Tensor:
     return -(logp.exp() * logp).sum(-1)
 
 
+def at_temperature(logits: Tensor, temperature: float) -> Tensor:
+    """Logits of the distribution at this temperature, in float32; at 1 as they are: same shape."""
+    return logits if temperature == 1 else logits.float() / temperature
+
+
+def ratio(logprobs: Tensor, other: Tensor) -> Tensor:
+    """What a policy gives each token over what another gives it, finite however far apart they are: same shape."""
+    return (logprobs - other).clamp(max=LIMIT).exp()
+
+
+def importance_weights(logprobs: Tensor, behaviour: Tensor, cap: float) -> Tensor:
+    """Truncated importance weights min(p / behaviour, cap) of tokens (Ionides 2008): (B, T), (B, T) -> (B, T)."""
+    return ratio(logprobs, behaviour).clamp(max=cap)
+
+
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     """Mean of `values` where `mask`; 0 where nothing is."""
     return (values * mask).sum() / mask.sum().clamp(min=1)
 
 
-def reduce(values: Tensor, mask: Tensor, how: Reduction, constant: float = 1.0) -> Tensor:
+@_reduction_by_its_old_name
+def reduce(values: Tensor, mask: Tensor, reduction: Reduction, constant: float = 1.0) -> Tensor:
     """Per-token losses (B, T) to one number.
 
     - `token_mean`: mean over all tokens of the batch (RLTF's and CodeRL's released code, DAPO)
@@ -39,44 +75,52 @@ def reduce(values: Tensor, mask: Tensor, how: Reduction, constant: float = 1.0) 
     - `seq_sum`: sum over each program, mean over programs (RLTF eq. 2 and 7-10)
     - `constant`: the sum divided by B * constant (Dr.GRPO, arXiv 2503.20783, section 3.2)
     """
-    if how == "token_mean":
+    if reduction == "token_mean":
         return masked_mean(values, mask)
-    if how == "seq_mean":
+    if reduction == "seq_mean":
         return ((values * mask).sum(1) / mask.sum(1).clamp(min=1)).mean()
     total = (values * mask).sum() / values.shape[0]
-    return total if how == "seq_sum" else total / constant
+    return total if reduction == "seq_sum" else total / constant
 
 
-def cross_entropy(logprobs: Tensor, mask: Tensor, how: Reduction = "token_mean", constant: float = 1.0) -> Tensor:
+@_reduction_by_its_old_name
+def cross_entropy(logprobs: Tensor, mask: Tensor, reduction: Reduction = "token_mean", constant: float = 1.0) -> Tensor:
     """Supervised loss on reference programs (RLTF eq. 7): logprobs (B, T), mask (B, T) -> scalar."""
-    return reduce(-logprobs, mask, how, constant)
+    return reduce(-logprobs, mask, reduction, constant)
 
 
+@_reduction_by_its_old_name
 def reinforce(
-    logprobs: Tensor, weights: Tensor, mask: Tensor, how: Reduction = "token_mean", constant: float = 1.0
+    logprobs: Tensor, weights: Tensor, mask: Tensor, reduction: Reduction = "token_mean", constant: float = 1.0
 ) -> Tensor:
     """-weight * log p, the loss of RLTF eq. 2 with a weight for each token: all (B, T) -> scalar."""
-    return reduce(-weights * logprobs, mask, how, constant)
+    return reduce(-weights * logprobs, mask, reduction, constant)
 
 
+@_reduction_by_its_old_name
 def clipped_surrogate(
     logprobs: Tensor,
     old_logprobs: Tensor,
     weights: Tensor,
     mask: Tensor,
     clip: float,
-    how: Reduction = "token_mean",
+    reduction: Reduction = "token_mean",
     constant: float = 1.0,
     clip_high: float | None = None,
+    dual_clip: float = 3.0,
 ) -> Tensor:
     """PPO's objective (arXiv 1707.06347, eq. 7), negated: the ratio to the behaviour policy leaves no gain beyond 1 +- clip.
 
     All (B, T) -> scalar. At ratio 1 its gradient is that of `reinforce`. With `clip_high` the upper bound is 1 + clip_high
-    (DAPO's clip-higher, arXiv 2503.14476, eq. 8).
+    (DAPO's clip-higher, arXiv 2503.14476, eq. 8). A token of negative weight costs `dual_clip` times its weight at the most
+    (dual clip, arXiv 1912.09729; 0: no bound), so that one which has become likely since does not outweigh all others.
     """
-    ratio = (logprobs - old_logprobs).exp()
-    bounded = ratio.clamp(1 - clip, 1 + (clip if clip_high is None else clip_high))
-    return reduce(-torch.minimum(ratio * weights, bounded * weights), mask, how, constant)
+    now = ratio(logprobs, old_logprobs)
+    bounded = now.clamp(1 - clip, 1 + (clip if clip_high is None else clip_high))
+    gains = torch.minimum(now * weights, bounded * weights)
+    if dual_clip:
+        gains = torch.where(weights < 0, torch.maximum(gains, dual_clip * weights), gains)
+    return reduce(-gains, mask, reduction, constant)
 
 
 def clip_fraction(
@@ -86,17 +130,20 @@ def clip_fraction(
     mask: Tensor,
     clip: float,
     clip_high: float | None = None,
+    dual_clip: float = 3.0,
 ) -> Tensor:
     """Share of tokens whose gradient `clipped_surrogate` cuts off."""
-    ratio = (logprobs - old_logprobs).exp()
+    now = ratio(logprobs, old_logprobs)
     high = clip if clip_high is None else clip_high
-    cut = ((ratio > 1 + high) & (weights > 0)) | ((ratio < 1 - clip) & (weights < 0))
+    cut = ((now > 1 + high) & (weights > 0)) | ((now < 1 - clip) & (weights < 0))
+    if dual_clip:
+        cut = cut | ((now > dual_clip) & (weights < 0))
     return masked_mean(cut.float(), mask)
 
 
 def kl_estimate(logprobs: Tensor, other: Tensor) -> Tensor:
     """Schulman's k3 estimate of KL(p || other) at each sampled token, never negative: (B, T), (B, T) -> (B, T)."""
-    log_ratio = other - logprobs
+    log_ratio = (other - logprobs).clamp(max=LIMIT)
     return log_ratio.exp() - 1 - log_ratio
 
 
@@ -196,7 +243,7 @@ def value_loss(
     returns: Tensor,
     mask: Tensor,
     clip: float = 0.0,
-    how: Reduction = "token_mean",
+    reduction: Reduction = "token_mean",
     constant: float = 1.0,
 ) -> Tensor:
     """Half the squared error of values, the worse of V and V held within `clip` of what it was (0: of V alone).
@@ -207,7 +254,7 @@ def value_loss(
     if clip:
         held = old_values + (values - old_values).clamp(-clip, clip)
         error = torch.maximum(error, (held - returns).square())
-    return reduce(0.5 * error, mask, how, constant)
+    return reduce(0.5 * error, mask, reduction, constant)
 
 
 def adaptive_kl(coefficient: float, kl: float, target: float, rate: float = 0.1) -> float:

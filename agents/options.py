@@ -21,13 +21,13 @@ def build(cls: type[T], options: Mapping[str, Any], where: str) -> T:
     if not isinstance(options, Mapping):
         raise UsageError(f"{where}: expected a table, got {options!r}.")
     hints = typing.get_type_hints(cls)
-    known = {f.name: f for f in dataclasses.fields(cls)}  # pyright: ignore[reportArgumentType]
+    by_name = {f.name: f for f in dataclasses.fields(cls)}  # pyright: ignore[reportArgumentType]
     for key in options:
-        if key not in known:
-            raise UnknownName(f"key in {where}", key, known)
+        if key not in by_name:
+            raise UnknownName(f"key in {where}", key, by_name)
     values = {key: _convert(hints[key], value, f"{where}.{key}") for key, value in options.items()}
     needed = (
-        f for f in known.values() if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+        f for f in by_name.values() if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
     )
     missing = [f.name for f in needed if f.name not in values]
     if missing:

@@ -318,7 +318,7 @@ def _token(text: str, weight: float, largest: float, *, given: bool) -> str:
 
 
 def _safe(text: str) -> str:
-    return escape(ansi.shown(text))
+    return escape(ansi.printable(text))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -2,12 +2,15 @@
 
 A policy that writes whole programs has no use for `env.step`: it asks `env.submit`, which means the same (a test of the
 environment proves it) and judges what has been written while the next programs are being written.
+
+A verdict that the judge cannot give says nothing about the program. It is asked for once more; then the program is left out, and
+the journal has the reason.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from itertools import count
@@ -16,22 +19,24 @@ from typing import Any
 import numpy as np
 import torch
 
-from agents._renamed import renamed
 from agents.core import AnyDecoder, Completion, Episode, Policy
 from agents.decoding.examples import bind_examples
 from agents.running.journal import UpdateLog
 from rltf_env import prompts as wording
 from rltf_env import tokenizers
-from rltf_env.core import Attempt, IntArray, Judgement, Outcome, Problem, Program
+from rltf_env._renamed import renamed
+from rltf_env.core import Attempt, IntArray, Judgement, Outcome, Problem, Program, Verdict
 from rltf_env.env import UnitTestEnv
+from rltf_env.errors import SandboxError
 
 Observe = Callable[[Attempt], None]
 
 
 @dataclass
 class PendingRollouts:
-    """Programs in the hands of the judge, grouped by problem. See `write`."""
+    """Programs in the hands of the judge of `env`, grouped by problem. See `write`."""
 
+    env: UnitTestEnv
     problems: Sequence[Problem]
     prompts: list[IntArray]
     version: int
@@ -40,17 +45,22 @@ class PendingRollouts:
     observe: Observe | None = None
 
     def judged(self) -> list[list[Episode]]:
-        """The episodes, when the judge has done with the last of them; the journal is told how long that took."""
-        with self.journal.timed("judge"):
-            total = sum(map(len, self.groups))
-            found: list[list[Episode]] = []
-            for i, group in enumerate(self.groups):
-                self.journal.advance("waiting for the judge", sum(map(len, found)), total)
-                found.append([self._episode(i, *group[k]) for k in sorted(group)])
-            return found
+        """The episodes, when the judge has done with the last of them; the journal is told how long that took.
 
-    def _episode(self, i: int, completion: Completion, program: Program, judgement: Future[Judgement]) -> Episode:
-        verdict, feedback = judgement.result()
+        A group lacks the programs whose verdicts were lost.
+        """
+        with self.journal.timed("judge"):
+            groups: list[list[Episode | None]] = []
+            for i, group in enumerate(self.groups):
+                self.journal.advance("waiting for the judge", sum(map(len, groups)), sum(map(len, self.groups)))
+                groups.append([self._episode(i, *group[k]) for k in sorted(group)])
+        return [[e for e in group if e is not None] for group in groups]
+
+    def _episode(self, i: int, completion: Completion, program: Program, pending: Future[Judgement]) -> Episode | None:
+        judgement = judged(self.env, self.problems[i], program, pending, self.journal)
+        if judgement is None:
+            return None
+        verdict, feedback = judgement
         if self.observe:
             self.observe(Attempt(self.problems[i], program, verdict))
         said = (completion.logprobs, completion.behaviour_logprobs, verdict, feedback)
@@ -77,7 +87,7 @@ def write(
     journal = journal or UpdateLog()
     prompts = [env.encode_prompt(problem) for problem in problems]
     given = [env.encode_prefix(problem) for problem in problems]
-    written = PendingRollouts(problems, prompts, version, journal, [{} for _ in problems], observe)
+    written = PendingRollouts(env, problems, prompts, version, journal, [{} for _ in problems], observe)
     decode = bind_examples(
         decoder,
         problems,
@@ -85,7 +95,7 @@ def write(
             tokenizers.encode_prompt(env.tokenizer, wording.render(problem, env.prompt_style)), np.int64
         ),
         spell=lambda problem, completion: _program(env, completion),
-        judge=lambda pairs: (judgement.verdict for judgement in env.judge_many(pairs)),
+        judge=lambda pairs: verdicts(env, pairs, journal),
     )
 
     done = count(1)
@@ -94,7 +104,7 @@ def write(
     def hand_over(i: int, k: int, completion: Completion) -> None:
         program = _program(env, completion)
         with journal.timed("judge"):
-            judgement = env.submit(problems[i], program)
+            judgement = _submitted(env, problems[i], program)
         written.groups[i][k] = (completion, program, judgement)
         journal.advance("writing programs", next(done), len(problems) * repeats)
 
@@ -128,9 +138,44 @@ def collect(
     ).judged()  # fmt: skip
 
 
+def verdicts(
+    env: UnitTestEnv, pairs: Iterable[tuple[Problem, Program]], journal: UpdateLog
+) -> Iterator[Verdict | None]:
+    """What the judge says of each program, in order; None, and a reason in the journal, of those that it lost."""
+    asked = [(problem, program, _submitted(env, problem, program)) for problem, program in pairs]
+    for each in asked:
+        judgement = judged(env, *each, journal)
+        yield judgement.verdict if judgement else None
+
+
+def judged(
+    env: UnitTestEnv, problem: Problem, program: Program, pending: Future[Judgement], journal: UpdateLog
+) -> Judgement | None:
+    """What `pending` comes to, or another try if that fails; None, and a reason in the journal, if that fails too."""
+    try:
+        return pending.result()
+    except SandboxError:
+        pass  # the judge may have been replaced meanwhile
+    try:
+        return env.submit(problem, program).result()
+    except SandboxError as error:
+        journal.lost.append(str(error))
+        return None
+
+
+def _submitted(env: UnitTestEnv, problem: Problem, program: Program) -> Future[Judgement]:
+    """`env.submit`, which a judge may refuse at once as well as later."""
+    try:
+        return env.submit(problem, program)
+    except SandboxError as error:
+        refused: Future[Judgement] = Future()
+        refused.set_exception(error)
+        return refused
+
+
 def _program(env: UnitTestEnv, completion: Completion) -> Program:
     """What was written; the tokens of a stop string spell nothing of it, as the end token does."""
-    program = env.tokenizer.program(completion.tokens, given=completion.given, truncated=completion.truncated)
+    program = env.tokenizer.program(completion.tokens, prefix_length=completion.given, truncated=completion.truncated)
     if completion.kept is None:
         return program
     starts = np.minimum(program.starts, completion.kept)
@@ -140,8 +185,8 @@ def _program(env: UnitTestEnv, completion: Completion) -> Program:
 EPSILON = 1e-6  # a weight below this is what rounding leaves of 0
 
 
-def summary(episodes: Sequence[Episode]) -> dict[str, float]:
-    """Means over fresh programs: reward and its parts, pass rate, outcomes, length."""
+def summary(episodes: Sequence[Episode], lost: int = 0) -> dict[str, float]:
+    """Means over fresh programs: reward and its parts, pass rate, outcomes, length; and how many verdicts were lost beside."""
     n = len(episodes)
     outcomes = Counter(e.verdict.outcome for e in episodes)
     parts: Counter[str] = Counter()
@@ -154,6 +199,7 @@ def summary(episodes: Sequence[Episode]) -> dict[str, float]:
         "pass_ratio": sum(e.verdict.pass_ratio for e in episodes) / n,
         "program_tokens": sum(len(e.program) for e in episodes) / n,
         "truncated": sum(e.program.truncated for e in episodes) / n,
+        "lost": float(lost),
     }
 
 

@@ -108,7 +108,7 @@ def _check_keep(
     rows = torch.tensor([4, 1, 0], device=policy.device)
     token = torch.full((len(prompts),), int(prompts[0][0]), device=policy.device)
 
-    def written(drop: bool) -> Tensor:
+    def tokens(drop: bool) -> Tensor:
         state, _ = policy.begin(prompts, given)
         policy.extend(state, token)
         if drop:
@@ -116,7 +116,7 @@ def _check_keep(
         logits = policy.extend(state, token[: len(rows)] if drop else token)
         return logits if drop else logits[rows]
 
-    gap = float((written(True) - written(False)).abs().max())
+    gap = float((tokens(True) - tokens(False)).abs().max())
     assert gap <= tolerance, f"Expected rows {rows.tolist()} to read on as before when kept, got logits {gap} apart."
 
 
@@ -211,7 +211,7 @@ class Extreme:
     def _feedback(self, attempt: Attempt, value: float) -> Feedback:
         last = np.zeros(len(attempt.program), np.float32)
         last[-1] = -self.scale
-        return Feedback.build(attempt.program, "extreme", sequence=value, tokens=last)
+        return Feedback.build(attempt.program, "extreme", program_reward=value, tokens=last)
 
 
 LOOK_EVERY = 10  # updates between looks at what was learnt

@@ -81,7 +81,8 @@ def train_critic(
     problems = [env.source.draw(rng) for _ in range(settings.problems)]
     groups: list[list[Episode]] = []
     for i in range(0, len(problems), CHUNK):
-        groups += collect(policy, env, problems[i : i + CHUNK], sampling, repeats=settings.samples, generator=generator)
+        new = collect(policy, env, problems[i : i + CHUNK], sampling, repeats=settings.samples, generator=generator)
+        groups += [group for group in new if group]  # of some, all verdicts may be lost
         console.print(f"{len(groups)} of {len(problems)} problems: programs written and judged", highlight=False)
     held = {p.id for p in problems[: max(1, round(settings.unseen * len(problems)))]}  # an id may be drawn twice
     taught = _judged([group for group in groups if group[0].problem not in held])
@@ -140,7 +141,7 @@ def _judged(groups: Sequence[Sequence[Episode]]) -> Judged:
 
 def _sample(e: Episode) -> TrainingSample:
     return TrainingSample(
-        e.prompt, e.program.tokens, e.program.chosen, np.zeros(len(e.program), np.float32), e.logprobs
+        e.prompt, e.program.tokens, e.program.generated_mask, np.zeros(len(e.program), np.float32), e.logprobs
     )
 
 

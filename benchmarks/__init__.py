@@ -5,7 +5,9 @@ from importlib.util import find_spec
 from rltf_env._moved import redirect
 
 if find_spec("rich") is None:
-    raise ModuleNotFoundError("benchmarks needs rich, and got none: pip install 'rltf[agents]'.", name="rich")
+    raise ModuleNotFoundError(
+        "benchmarks needs rich, and got none. It is run from a checkout: pip install -e '.[agents]' there.", name="rich"
+    )
 
 redirect(
     __name__,

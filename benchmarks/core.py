@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 
 from rltf_env import plain
-from rltf_env._moved import renamed
+from rltf_env._renamed import renamed
 from rltf_env.core import Outcome, Problem, Program, Sandbox, Verdict, line_starts
 from rltf_env.errors import DataError
 
@@ -40,7 +40,7 @@ class Answer:
         tokens: how many tokens were chosen, if that is known.
         truncated: cut off at the length limit.
         seconds: its share of the time that writing took.
-        taken: which part of what was said the program is (`rltf_env.answers.Choice.told`), where one was chosen.
+        taken: which part of what was said the program is (`rltf_env.answers.Choice.description`), where one was chosen.
     """
 
     text: str
@@ -56,7 +56,14 @@ class Answer:
         """The answer that a program with its tokens is."""
         bounds = [*program.starts.tolist(), len(program.text)]
         lengths = tuple(b - a for a, b in pairwise(bounds))
-        return cls(program.text, lengths, program.given, len(program) - program.given, program.truncated, seconds)
+        return cls(
+            program.text,
+            lengths,
+            program.prefix_length,
+            len(program) - program.prefix_length,
+            program.truncated,
+            seconds,
+        )
 
     def program(self) -> Program:
         """The program with offsets; without a tokenizer, its lines stand for tokens. Ids are not kept: all are 0."""
@@ -67,9 +74,9 @@ class Answer:
     def to_dict(self) -> dict[str, Any]:
         """Plain data; what has its default is left out."""
         plain = {name: getattr(self, name) for name in ("given", "truncated", "seconds", "taken")}
-        known = {"lengths": None if self.lengths is None else list(self.lengths), "tokens": self.tokens}
-        known = {name: value for name, value in known.items() if value is not None}
-        return {"text": self.text, **known, **{name: value for name, value in plain.items() if value}}
+        present = {"lengths": None if self.lengths is None else list(self.lengths), "tokens": self.tokens}
+        present = {name: value for name, value in present.items() if value is not None}
+        return {"text": self.text, **present, **{name: value for name, value in plain.items() if value}}
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any]) -> Answer:
@@ -102,7 +109,7 @@ class JudgedAnswer:
         answer = self.answer.to_dict()
         answer.pop("seconds", None)
         difficulty = {"difficulty": self.difficulty} if self.difficulty else {}
-        return {**self.key._asdict(), **difficulty, **answer, **judged(self.verdict, self.visible)}
+        return {**self.key._asdict(), **difficulty, **answer, **verdict_row(self.verdict, self.visible)}
 
     @classmethod
     def from_dict(cls, row: Mapping[str, Any], where: str = "") -> JudgedAnswer:
@@ -117,7 +124,7 @@ class JudgedAnswer:
             raise DataError(f"{where}: expected a judged sample, got a line that is none ({error!r}).") from error
 
 
-def judged(verdict: Verdict, visible: Sequence[Outcome] = ()) -> dict[str, Any]:
+def verdict_row(verdict: Verdict, visible: Sequence[Outcome] = ()) -> dict[str, Any]:
     """What a record keeps of a verdict, and the outcome of each public example."""
     row = plain.compact_verdict(verdict, message=MESSAGE)
     return row | ({"visible": "".join(str(int(outcome)) for outcome in visible)} if visible else {})

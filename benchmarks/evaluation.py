@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import records
-from benchmarks.core import Answer, JudgedAnswer, Key, Solver, examples_apart, judged
+from benchmarks.core import Answer, JudgedAnswer, Key, Solver, examples_apart, verdict_row
 from benchmarks.records.report import report
 from benchmarks.suites import Suite
 from rltf_env.core import Outcome, Problem, Sandbox, Verdict
@@ -41,7 +41,7 @@ class Judged:
 
     def row(self) -> dict[str, Any]:
         seconds = round(sum(result.seconds for result in self.verdict.results), 4)
-        return {**self.key._asdict(), **judged(self.verdict, self.visible), "judge_seconds": seconds}
+        return {**self.key._asdict(), **verdict_row(self.verdict, self.visible), "judge_seconds": seconds}
 
 
 class JudgeQueue:
@@ -59,8 +59,8 @@ class JudgeQueue:
 
     def submit(self, key: Key, text: str) -> None:
         """Has a program judged on the cases and on the public examples, each a second time if the judge fails."""
-        asked = [self.problems[key.problem], *([self.examples[key.problem]] if key.problem in self.examples else [])]
-        found: dict[int, Verdict] = {}
+        problems = [self.problems[key.problem], *([self.examples[key.problem]] if key.problem in self.examples else [])]
+        verdicts: dict[int, Verdict] = {}
         lock = threading.Lock()
 
         def done(index: int, future: Future[Verdict], last: bool) -> None:
@@ -73,21 +73,21 @@ class JudgeQueue:
                 self.out.put(error)
             elif not future.cancelled():
                 with lock:
-                    found[index] = future.result()
-                    whole = len(found) == len(asked)
+                    verdicts[index] = future.result()
+                    whole = len(verdicts) == len(problems)
                 if whole:
-                    visible = tuple(result.outcome for result in found[1].results) if len(asked) > 1 else ()
-                    self.out.put(Judged(key, found[0], visible))
+                    visible = tuple(result.outcome for result in verdicts[1].results) if len(problems) > 1 else ()
+                    self.out.put(Judged(key, verdicts[0], visible))
 
         def ask(index: int, last: bool = False) -> None:
             try:
-                future = self.judge.submit(text, asked[index])
+                future = self.judge.submit(text, problems[index])
             except Exception as error:  # in a thread of its own, nobody else would hear of it
                 self.out.put(error)
                 return
             future.add_done_callback(lambda future: done(index, future, last))
 
-        for index in range(len(asked)):
+        for index in range(len(problems)):
             ask(index)
 
 
@@ -146,7 +146,7 @@ def evaluate(
     problems: Sequence[Problem],
     folder: Path,
     judge: Sandbox,
-    progress: Progress = lambda written, judged: None,
+    progress: Progress = lambda written, verdict_row: None,
 ) -> list[JudgedAnswer]:
     """All samples, judged; `folder` has the journal, which is read first and only ever added to."""
     order = [Key(problem.id, sample) for problem in problems for sample in range(suite.samples)]

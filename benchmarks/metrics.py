@@ -255,15 +255,15 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def _sign_flip(difference: Floats, rng: np.random.Generator, samples: int) -> float:
     """Two-sided p-value; `difference` (M,) without zeros, which no sign changes."""
     m = len(difference)
-    seen = abs(difference.sum()) - 1e-9 * np.abs(difference).sum()  # equal sums may differ by rounding: they count
+    observed = abs(difference.sum()) - 1e-9 * np.abs(difference).sum()  # equal sums may differ by rounding: they count
     if 2**m <= samples:
         patterns = 1 - 2 * (np.arange(2**m)[:, None] >> np.arange(m) & 1)  # (2^M, M)
-        return float((np.abs(patterns @ difference) >= seen).mean())
+        return float((np.abs(patterns @ difference) >= observed).mean())
 
     def draw(rows: int) -> Floats:
         return rng.choice(np.array([-1.0, 1.0]), size=(rows, m)) @ difference
 
-    extreme = sum(int((np.abs(sums) >= seen).sum()) for sums in _blocks(draw, samples, m))
+    extreme = sum(int((np.abs(sums) >= observed).sum()) for sums in _blocks(draw, samples, m))
     return (1 + extreme) / (1 + samples)
 
 

@@ -74,12 +74,12 @@ class Suite:
 
     def changed(self, **changes: Any) -> Suite:
         """The protocol with other values (None leaves one as it is). With fewer samples, larger k's fall away."""
-        given = {name: value for name, value in changes.items() if value is not None}
-        samples = given.get("samples", self.samples)
+        values = {name: value for name, value in changes.items() if value is not None}
+        samples = values.get("samples", self.samples)
         if samples < 1:
             raise UsageError(f"Expected at least 1 sample for each problem, got {samples}.")
-        given["ks"] = tuple(k for k in self.ks if k <= samples) or (1,)
-        return dataclasses.replace(self, **given)
+        values["ks"] = tuple(k for k in self.ks if k <= samples) or (1,)
+        return dataclasses.replace(self, **values)
 
     def protocol(self) -> dict[str, Any]:
         """Plain data: all but the description and the digest."""
@@ -219,15 +219,15 @@ def problems(suite: Suite, root: Root = None, *, unfrozen: bool = False) -> tupl
         DataError: they are not those that the suite was frozen with.
     """
     where = {} if root is None else {"root": root}
-    found = datasets.load(suite.dataset, split=suite.split or None, **where, **suite.options)
-    digest = datasets.digest(found)
+    rows = datasets.load(suite.dataset, split=suite.split or None, **where, **suite.options)
+    digest = datasets.digest(rows)
     if suite.name not in SUITES:
-        return found, digest, "own"
+        return rows, digest, "own"
     if digest == suite.digest:
-        return found, digest, "frozen"
+        return rows, digest, "frozen"
     if suite.digest and not unfrozen:
         raise DataError(
-            f"Expected the data of suite {suite.id} to have the digest {suite.digest}, got {digest} ({len(found)} problems). "
+            f"Expected the data of suite {suite.id} to have the digest {suite.digest}, got {digest} ({len(rows)} problems). "
             "Fetch the official files; or pass --unfrozen for a record that says so and is not ranked."
         )
-    return found, digest, "unfrozen"
+    return rows, digest, "unfrozen"

@@ -15,7 +15,6 @@ from rltf_env.registration import register
 
 if TYPE_CHECKING:
     from rltf_env import (
-        audit,
         core,
         datasets,
         errors,
@@ -77,7 +76,6 @@ __all__ = [
     "UsageError",
     "Verdict",
     "__version__",
-    "audit",
     "core",
     "datasets",
     "errors",
@@ -124,6 +122,8 @@ register()
 redirect(
     __name__,
     {
+        "audit": "datasets.audit",
+        "compare": "matching",
         "html": "view.html",
         "hub": "datasets.hub",
         "judging": "base",
@@ -142,7 +142,10 @@ def __getattr__(name: str) -> Any:
     """The public classes and modules, imported at first use."""
     if name in _CLASSES:
         return getattr(importlib.import_module(_CLASSES[name]), name)
-    if name in __all__ or name == "html":  # html: for one version, with the warning that it has moved
+    if name in __all__ or name in (
+        "audit",
+        "html",
+    ):  # the last two for one version, with a warning that they have moved
         return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

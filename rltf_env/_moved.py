@@ -12,11 +12,10 @@ import importlib
 import importlib.util
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.abc import InspectLoader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import CodeType, ModuleType
-from typing import Any
 
 
 class Redirect(MetaPathFinder, InspectLoader):
@@ -78,23 +77,3 @@ def redirect(package: str, places: Mapping[str, str]) -> None:
     for finder in old:
         sys.meta_path.remove(finder)
     sys.meta_path.insert(0, Redirect(package, places))
-
-
-def renamed(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
-    """A `__getattr__` for a module whose names have changed: the old ones give the new ones' objects, with a warning.
-
-        __getattr__ = renamed(__name__, {"Follower": "PrefixTracker"})
-
-    Args:
-        module: the module's own dotted name.
-        names: old name -> new name.
-    """
-
-    def __getattr__(name: str) -> Any:
-        if name not in names:
-            raise AttributeError(f"module {module!r} has no attribute {name!r}")
-        message = f"{module}.{name} is now called {names[name]}; the next version will not know the old name."
-        warnings.warn(message, DeprecationWarning, stacklevel=2)
-        return getattr(sys.modules[module], names[name])
-
-    return __getattr__

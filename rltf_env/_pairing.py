@@ -2,7 +2,7 @@
 
     pair_up(["a", 0.5], [0.5000001, "a"], matches, describe)      True
 
-`compare.py` asks this where order does not count. Trying every item on every other takes time that
+`matching.py` asks this where order does not count. Trying every item on every other takes time that
 grows with the square of their number, and taking the first that fits may take it away from another:
 0.0 and 9e-7 are met by 8e-7 and -5e-7, but not if 0.0 takes 8e-7. So the items are first told apart
 by what a pair must have in common: their shape, and numbers that lie in one cluster (no gap in it
@@ -145,14 +145,14 @@ def _perfect(group: Group, matches: Matches) -> bool:
     expected, got = (sorted(side, key=lambda item: _from(place, item[2])) for side in group)
     if all(matches(right[0], left[0]) for right, left in zip(expected, got, strict=True)):
         return True
-    wanted, stock = _counted(expected), _counted(got)
+    demand, stock = _counted(expected), _counted(got)
     partners = []
-    for item, _ in wanted:
+    for item, _ in demand:
         near = _candidates(item, stock, place)
         partners.append([index for index in near if matches(item[0], stock[index][0][0])])
         if not partners[-1]:
             return False
-    return _flows([count for _, count in wanted], [count for _, count in stock], partners)
+    return _flows([count for _, count in demand], [count for _, count in stock], partners)
 
 
 def _widest(items: list[Described]) -> int:
@@ -185,19 +185,19 @@ def _candidates(item: Described, stock: list[tuple[Described, int]], place: int)
     return range(bisect_left(stock, near - room, key=at_place), bisect_right(stock, near + room, key=at_place))
 
 
-def _flows(wanted: list[int], stock: list[int], partners: list[list[int]]) -> bool:
-    """True if each of the `wanted` counts can be met from the `stock` of its partners, which is used up."""
-    taken: list[Counter[int]] = [Counter() for _ in stock]  # of each in stock: who has how many
-    for index, count in enumerate(wanted):
+def _flows(demand: list[int], stock: list[int], partners: list[list[int]]) -> bool:
+    """True if each of the `demand` counts can be met from the `stock` of its partners, which is used up."""
+    shares: list[Counter[int]] = [Counter() for _ in stock]  # of each in stock: who has how many
+    for index, count in enumerate(demand):
         while count:
-            path = _path(index, stock, partners, taken)
+            path = _path(index, stock, partners, shares)
             if path is None:
                 return False
-            count -= _pushed(path, count, stock, taken)
+            count -= _pushed(path, count, stock, shares)
     return True
 
 
-def _path(start: int, stock: list[int], partners: list[list[int]], taken: list[Counter[int]]) -> list[int] | None:
+def _path(start: int, stock: list[int], partners: list[list[int]], shares: list[Counter[int]]) -> list[int] | None:
     """From one that wants to one in stock, by way of those who could take another: [wants, stock, wants, ...]."""
     came: dict[int, tuple[int, ...]] = {start: ()}  # of each who wants: what it would give up, and who would take that
     seen: set[int] = set()
@@ -210,7 +210,7 @@ def _path(start: int, stock: list[int], partners: list[list[int]], taken: list[C
             seen.add(one)
             if stock[one]:
                 return [*_back(who, came), one]
-            for holder, count in taken[one].items():
+            for holder, count in shares[one].items():
                 if count and holder not in came:
                     came[holder] = (one, who)
                     queue.append(holder)
@@ -224,13 +224,13 @@ def _back(who: int, came: dict[int, tuple[int, ...]]) -> list[int]:
     return path[::-1]
 
 
-def _pushed(path: list[int], count: int, stock: list[int], taken: list[Counter[int]]) -> int:
+def _pushed(path: list[int], count: int, stock: list[int], shares: list[Counter[int]]) -> int:
     """Hands on as many as the path allows; how many."""
     gives = list(zip(path[1:-1:2], path[2::2], strict=True))  # what is given up, by whom
-    most = min([count, stock[path[-1]], *(taken[one][holder] for one, holder in gives)])
+    most = min([count, stock[path[-1]], *(shares[one][holder] for one, holder in gives)])
     stock[path[-1]] -= most
     for one, holder in gives:
-        taken[one][holder] -= most
+        shares[one][holder] -= most
     for who, one in zip(path[::2], path[1::2], strict=True):
-        taken[one][who] += most
+        shares[one][who] += most
     return most

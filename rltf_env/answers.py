@@ -63,7 +63,7 @@ class Choice:
     how: str
 
     @property
-    def told(self) -> str:
+    def description(self) -> str:
         """For a record: "block 2 of 3, from character 120"."""
         return f"{self.how}, from character {self.offset}"
 
@@ -129,8 +129,8 @@ def defines(text: str, entry_point: str | None) -> bool:
         rf"^{name}[ \t]*(?::[^=\n]+)?=(?!=)",
         rf"^(?:from[ \t]+\S+[ \t]+)?import\b.*\b{name}\b",
     )
-    found = any(re.search(pattern, text, re.MULTILINE) for pattern in patterns)
-    return found and (not method or bool(re.search(rf"\bdef[ \t]+{re.escape(method)}\b", text)))
+    is_function = any(re.search(pattern, text, re.MULTILINE) for pattern in patterns)
+    return is_function and (not method or bool(re.search(rf"\bdef[ \t]+{re.escape(method)}\b", text)))
 
 
 def parses(text: str) -> bool:
@@ -152,8 +152,8 @@ def _without_thoughts(text: str) -> str:
 def _dropped(text: str, opening: re.Pattern[str], closing: re.Pattern[str]) -> str:
     opens = [m for m in opening.finditer(text) if _at_an_end(text, m)]
     closes = [m for m in closing.finditer(text) if _at_an_end(text, m)]
-    begun = not opens or (closes and closes[0].start() < opens[0].start())
-    if closes and begun and "channel" not in opening.pattern:  # the prompt has begun the thought
+    in_thought = not opens or (closes and closes[0].start() < opens[0].start())
+    if closes and in_thought and "channel" not in opening.pattern:  # the prompt has begun the thought
         text = _blank(text, 0, closes[0].end())
     done = 0
     for mark in opens:
@@ -284,8 +284,8 @@ def _unfenced(text: str, entry_point: str | None, untouched: bool) -> Choice:
     whole = text[start:]
     if not defines(whole, entry_point) or parses(whole):
         return Choice(whole, start, "all of it")
-    found = _among_prose(text, entry_point)
-    return Choice(*found, "code among prose") if found else Choice(whole, start, "all of it")
+    code = _among_prose(text, entry_point)
+    return Choice(*code, "code among prose") if code else Choice(whole, start, "all of it")
 
 
 def _among_prose(text: str, entry_point: str | None) -> tuple[str, int] | None:

@@ -23,7 +23,7 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
 from rltf_env import _gym, datasets, prompts, rewards, sources, tokenizers
-from rltf_env._moved import renamed
+from rltf_env._renamed import renamed
 from rltf_env.core import (
     Attempt,
     IntArray,
@@ -157,13 +157,13 @@ class UnitTestEnvBase:
         Raises:
             UsageError: a prefix that leaves no room for a token, or a prompt that is too long.
         """
-        given = self._opening_tokens(problem)
-        if len(given) >= self.max_program_tokens:
+        prefix = self._opening_tokens(problem)
+        if len(prefix) >= self.max_program_tokens:
             raise UsageError(
-                f"Expected a prefix of less than max_program_tokens = {self.max_program_tokens} tokens, got {len(given)} "
+                f"Expected a prefix of less than max_program_tokens = {self.max_program_tokens} tokens, got {len(prefix)} "
                 f"for problem {problem.id!r}. Raise max_program_tokens=, or shorten the prefix."
             )
-        return *self._fitted(problem), given
+        return *self._fitted(problem), prefix
 
     def encode_prompt(self, problem: Problem) -> IntArray:
         """int64 (<=P,): the prompt of `problem` in tokens, without padding."""
@@ -225,25 +225,25 @@ class UnitTestEnvBase:
     def judge_many(self, pairs: Iterable[tuple[Problem, AnyProgram]]) -> Iterator[Judgement]:
         """`judge` of each pair, in order, as many at a time as the sandbox likes; `pairs` may be endless."""
         pairs = iter(pairs)
-        owed: deque[tuple[Problem, Program]] = deque()  # handed to the sandbox, not answered yet
+        pending: deque[tuple[Problem, Program]] = deque()  # handed to the sandbox, not answered yet
 
         def jobs() -> Iterator[tuple[str, Problem]]:
-            for problem, program in tuple(owed):
+            for problem, program in tuple(pending):
                 yield program.text, problem
             for problem, program in pairs:
-                owed.append((problem, self._as_program(problem, program)))
-                yield owed[-1][1].text, problem
+                pending.append((problem, self._as_program(problem, program)))
+                yield pending[-1][1].text, problem
 
         retried = None
         while True:
             try:
                 for verdict in self.sandbox.map(jobs()):
-                    yield self._judgement_of(*owed.popleft(), verdict)
+                    yield self._judgement_of(*pending.popleft(), verdict)
                 return
             except SandboxError:
-                if not owed or owed[0] is retried:
+                if not pending or pending[0] is retried:
                     raise
-                retried = owed[0]  # verdicts come in order, so this is the one that failed
+                retried = pending[0]  # verdicts come in order, so this is the one that failed
 
     def submit(self, problem: Problem, program: AnyProgram) -> Future[Judgement]:
         """`judge` in the background."""
@@ -275,18 +275,18 @@ class UnitTestEnvBase:
             return program
         prefix = self._opening_tokens(problem)
         if isinstance(program, str):
-            return self._spelled(program, tokenizers.fitting_prefix(self.tokenizer, problem.prefix), prefix)
+            return self._from_text(program, tokenizers.fitting_prefix(self.tokenizer, problem.prefix), prefix)
         tokens = self._emitted(program)
-        given = len(prefix) if tokens[: len(prefix)].tolist() == prefix else 0
-        cut = tokens[-1] != self._eos and len(tokens) >= self.max_program_tokens
-        return self.tokenizer.program(tokens, given=given, truncated=bool(cut))
+        size = len(prefix) if tokens[: len(prefix)].tolist() == prefix else 0
+        truncated = tokens[-1] != self._eos and len(tokens) >= self.max_program_tokens
+        return self.tokenizer.program(tokens, prefix_length=size, truncated=bool(truncated))
 
-    def _spelled(self, text: str, prefix: str, given: list[int]) -> Program:
+    def _from_text(self, text: str, prefix: str, prefix_tokens: list[int]) -> Program:
         """The program that an agent would have had to emit to write `text`."""
         if not text.startswith(prefix):
-            prefix, given = "", []
+            prefix, prefix_tokens = "", []
         program = self.tokenizer.program(
-            [*given, *self.tokenizer.encode(text[len(prefix) :]), self._eos], given=len(given)
+            [*prefix_tokens, *self.tokenizer.encode(text[len(prefix) :]), self._eos], prefix_length=len(prefix_tokens)
         )
         if program.text != text:
             raise UsageError(
@@ -327,9 +327,9 @@ class UnitTestEnvBase:
 
     def close(self) -> None:
         """Gives back the sandbox, if it was named; the last environment that does so closes it."""
-        held, self._lease = self._lease, None
-        if held is not None:
-            held.close()
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            lease.close()
 
     @property
     def spec(self) -> EnvSpec | None:
@@ -368,8 +368,8 @@ def _parameters(kind: type) -> list[Parameter]:
         if issubclass(base, UnitTestEnvBase) and "__init__" in vars(base)
     ]
     every = [parameter for init in inits for parameter in signature(init).parameters.values()]
-    named = {each.name: each for each in every if each.kind is not Parameter.VAR_KEYWORD and each.name != "self"}
-    return sorted(named.values(), key=lambda each: each.kind)
+    by_name = {each.name: each for each in every if each.kind is not Parameter.VAR_KEYWORD and each.name != "self"}
+    return sorted(by_name.values(), key=lambda each: each.kind)
 
 
 def _arguments(kind: type) -> list[str]:
@@ -442,16 +442,16 @@ def _find_source(
     except MissingData as error:
         if dataset not in datasets.names():  # a path or a hub id is somebody's own: nothing can stand in for it
             raise
-        kept = {key: value for key, value in options.items() if key in FALLBACK_OPTIONS}
-        lost = ", ".join(sorted(options.keys() - kept.keys()))
+        usable = {key: value for key, value in options.items() if key in FALLBACK_OPTIONS}
+        ignored = ", ".join(sorted(options.keys() - usable.keys()))
         warnings.warn(
             f"{error} Until then the embedded procedural problems are used: what is measured says nothing on {dataset!r}."
-            + (f" Of its dataset_options {lost} mean nothing to them and have no effect." if lost else ""),
+            + (f" Of its dataset_options {ignored} mean nothing to them and have no effect." if ignored else ""),
             MissingDataWarning,
             stacklevel=4,  # whoever made the environment
         )
-    known = split if split in ("train", "validation", "test") else None
-    return draw("procedural", known, **kept), "procedural", kept
+    default = split if split in ("train", "validation", "test") else None
+    return draw("procedural", default, **usable), "procedural", usable
 
 
 def _named_source(name: str, own: dict[str, Any], dataset: Any, *where: Any, **options: Any) -> Source:

@@ -34,6 +34,7 @@ COMMANDS = {
     "leaderboard": Command("benchmarks.leaderboard", "rank the records of a folder: FOLDER"),
     "audit": Command("benchmarks.studies.audit", "what the tests of a dataset let pass: DATASET"),
     "play": Command("rltf_env.play", "write programs yourself, or watch a policy: [ID]"),
+    "serve": Command("rltf_env.serve.__main__", "the judge and the problems over HTTP"),
     "doctor": Command("rltf_env.doctor", "what the judge is worth on this machine"),
     "check": Command("rltf_env.datasets.__main__", "find problems whose references fail: DATASET", ("check",)),
 }

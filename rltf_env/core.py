@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from rltf_env._renamed import renamed, renamed_arguments, renamed_attributes, renamed_fields
 from rltf_env.errors import InvalidProblem, UsageError
 from rltf_env.facts import Facts
 
@@ -159,7 +160,7 @@ class Problems(tuple[Problem, ...]):
 # ---------------------------------------------------------------------------------------------------------- verdicts
 
 
-class Kind:
+class FailureKind:
     """Values of `Failure.kind` that are not the name of a Python exception class."""
 
     WRONG_ANSWER = "WrongAnswer"  # ran to its end; an output, a result or an assertion was not right
@@ -183,7 +184,7 @@ class Kind:
 class Failure:
     """Why a case was not passed.
 
-    `kind` is the class name of the exception that ended the program or one of `Kind`; `bases` the class names of its
+    `kind` is the class name of the exception that ended the program or one of `FailureKind`; `bases` the class names of its
     built-in ancestors, nearest first. `line` is 1-based in `Program.text`; None when no line is to blame. `message` is for
     people: nothing may be decided by its text. `detail` is for machines: `"triple_quote"` on a SyntaxError whose cause is
     an unterminated triple-quoted string, `"wall"` or `"cpu"` on a time-out, a signal number, an exit status.
@@ -207,10 +208,10 @@ class Failure:
     @property
     def stopped(self) -> bool:
         """True if the program was ended from outside, wherever it was at that moment."""
-        return self.kind in (Kind.TIMEOUT, Kind.MEMORY_LIMIT)
+        return self.kind in (FailureKind.TIMEOUT, FailureKind.MEMORY_LIMIT)
 
     def is_a(self, *names: str) -> bool:
-        """True if the failure is, or derives from, one of these exception classes (or is of that `Kind`)."""
+        """True if the failure is, or derives from, one of these exception classes (or is of that `FailureKind`)."""
         return self.kind in names or any(base in names for base in self.bases)
 
 
@@ -239,21 +240,22 @@ class CaseResult:
             )
 
 
+@renamed_fields(judge="judged_by")
 @dataclass(frozen=True)
 class Verdict:
     """The judgement on one program: one result per case of the problem, in order; of a test suite, one per test function.
 
     `executed` holds the 1-based lines that ran in at least one case, `code` those that have code at all: what is in `code`
     alone did not run, what is in neither had nothing to run. Both are None when that was not asked for (`trace`). `facts` are
-    those of its text; None when not asked, and of a text that was not analysed. `judge` says who decided: backend and
+    those of its text; None when not asked, and of a text that was not analysed. `judged_by` says who decided: backend and
     isolation level. `way` says how assertion scripts were run: `"apart"` from the program, `"together"` with it, or
     `"apart+together"`; `unguarded` how many tests ran together of which no expectation could be falsified. Two verdicts are
-    equal when results, lines and facts agree; times, judge and way are not compared.
+    equal when results, lines and facts agree; times, `judged_by` and way are not compared.
     """
 
     results: tuple[CaseResult, ...]
     executed: frozenset[int] | None = None
-    judge: str = ""
+    judged_by: str = ""
     way: str = field(default="", compare=False)
     unguarded: int = field(default=0, compare=False)
     code: frozenset[int] | None = None
@@ -286,7 +288,7 @@ class Verdict:
         """True if both say the same of the program (times, outputs and judge aside, and where it was stopped)."""
         if self._identity != other._identity:
             return False
-        stopped = any(result.failure and result.failure.kind == Kind.TIMEOUT for result in self.results)
+        stopped = any(result.failure and result.failure.kind == FailureKind.TIMEOUT for result in self.results)
         return (stopped or self._lines == other._lines) and self.facts == other.facts
 
     @property
@@ -308,6 +310,8 @@ def line_starts(text: str) -> list[int]:
     return [0, *(match.end() for match in _NEWLINE.finditer(text))]
 
 
+@renamed_attributes(chosen="generated_mask")
+@renamed_fields(given="prefix_length")
 @dataclass(frozen=True, eq=False)
 class Program:
     """The tokens an agent emitted and the text they spell, with the way from one to the other carried along.
@@ -318,14 +322,14 @@ class Program:
         starts: int64 (T,), non-decreasing; offset in `text` of the first character that the token helps to spell. Tokens that
             share a character (bytes of one code point) share its offset; tokens without text (end-of-sequence) have the
             offset at which they stand.
-        given: the number of leading tokens the agent did not choose.
+        prefix_length: the number of leading tokens that the agent did not generate.
         truncated: cut off at the length limit, without an end-of-sequence token.
     """
 
     tokens: IntArray
     text: str
     starts: IntArray
-    given: int = 0
+    prefix_length: int = 0
     truncated: bool = False
 
     def __post_init__(self) -> None:
@@ -333,8 +337,8 @@ class Program:
             raise UsageError(
                 f"Expected tokens and starts of one shape (T,), got {self.tokens.shape}, {self.starts.shape}."
             )
-        if not 0 <= self.given <= len(self.tokens):
-            raise UsageError(f"Expected 0 <= given <= {len(self.tokens)} tokens, got {self.given}.")
+        if not 0 <= self.prefix_length <= len(self.tokens):
+            raise UsageError(f"Expected 0 <= prefix_length <= {len(self.tokens)} tokens, got {self.prefix_length}.")
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -342,17 +346,19 @@ class Program:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Program):
             return NotImplemented
-        return (self.text, self.given, self.truncated) == (other.text, other.given, other.truncated) and (
-            np.array_equal(self.tokens, other.tokens) and np.array_equal(self.starts, other.starts)
-        )
+        return (self.text, self.prefix_length, self.truncated) == (
+            other.text,
+            other.prefix_length,
+            other.truncated,
+        ) and (np.array_equal(self.tokens, other.tokens) and np.array_equal(self.starts, other.starts))
 
     def __hash__(self) -> int:
-        return hash((self.text, len(self.tokens), self.given))
+        return hash((self.text, len(self.tokens), self.prefix_length))
 
     @cached_property
-    def chosen(self) -> BoolArray:
-        """bool (T,): the tokens that the agent chose."""
-        return np.arange(len(self.tokens)) >= self.given
+    def generated_mask(self) -> BoolArray:
+        """bool (T,): the tokens that the agent generated."""
+        return np.arange(len(self.tokens)) >= self.prefix_length
 
     def tokens_on(self, line: int) -> BoolArray:
         """bool (T,): tokens that help to spell line `line` (1-based, its line end excluded); all False if there is none.
@@ -387,31 +393,32 @@ class Attempt:
 # ---------------------------------------------------------------------------------------------------------- feedback
 
 
+@renamed_fields(learn="loss_mask", sequence="program_reward")
 @dataclass(frozen=True, eq=False)
 class Feedback:
     """What each token of a program earned, for two kinds of agents.
 
     *Returns.* An agent that adds up what an episode earned (PPO, GRPO, every agent of Gymnasium's) reads `rewards`, or their
     sum, `total`. *Weights.* An agent whose loss weighs the log-probability of each token by itself (RLTF eq. 2) reads
-    `sequence`, which weighs every token, and `token_rewards`, which weigh the single ones. The two are not the same number: a
+    `program_reward`, which weighs every token, and `token_rewards`, which weigh the single ones. The two are not the same number: a
     line of ten tokens that is to weigh as much as its program of 200 needs -0.3 * 20 on each token in such a loss (RLTF
     eq. 9), and would sum to -60 in a return.
 
     Args:
         rewards: float32 (T,). Their sum is the return of the episode.
-        learn: bool (T,), the tokens that an agent should learn from.
+        loss_mask: bool (T,), the tokens that an agent should learn from.
         parts: the sum that each named part contributed, for logs.
-        sequence: the share of `rewards` that was earned by the program as a whole. It is contained in `rewards`, on the last
+        program_reward: the share of `rewards` that was earned by the program as a whole. It is contained in `rewards`, on the last
             token, where an outcome reward belongs in an episode; agents whose equations weigh *every* token with it (RLTF
             eq. 3, 5, 8, 10: S=0, E=T) take it from here.
-        credit: float32 (T,), the weights of single tokens, where they are not what `rewards` holds beside `sequence`; None:
+        credit: float32 (T,), the weights of single tokens, where they are not what `rewards` holds beside `program_reward`; None:
             they are.
     """
 
     rewards: FloatArray
-    learn: BoolArray
+    loss_mask: BoolArray
     parts: Mapping[str, float] = field(default_factory=dict)
-    sequence: float = 0.0
+    program_reward: float = 0.0
     credit: FloatArray | None = None
 
     def __post_init__(self) -> None:
@@ -420,22 +427,23 @@ class Feedback:
                 f"Expected credit of the shape of rewards, {self.rewards.shape}, got {self.credit.shape}. "
                 "Give one number for each token, or None."
             )
-        if self.rewards.shape != self.learn.shape or self.rewards.ndim != 1:
+        if self.rewards.shape != self.loss_mask.shape or self.rewards.ndim != 1:
             raise UsageError(
-                f"Expected rewards and learn of one shape (T,), got {self.rewards.shape}, {self.learn.shape}."
+                f"Expected rewards and loss_mask of one shape (T,), got {self.rewards.shape}, {self.loss_mask.shape}."
             )
-        if type(self.sequence) is not float or any(type(value) is not float for value in self.parts.values()):
+        if type(self.program_reward) is not float or any(type(value) is not float for value in self.parts.values()):
             # NumPy's numbers are not for logs and checkpoints.
-            object.__setattr__(self, "sequence", float(self.sequence))
+            object.__setattr__(self, "program_reward", float(self.program_reward))
             object.__setattr__(self, "parts", {name: float(value) for name, value in self.parts.items()})
 
     @classmethod
+    @renamed_arguments(sequence="program_reward")
     def build(
         cls,
         program: Program,
         name: str,
         *,
-        sequence: float = 0.0,
+        program_reward: float = 0.0,
         tokens: npt.ArrayLike | None = None,
         credit: npt.ArrayLike | None = None,
     ) -> Feedback:
@@ -444,24 +452,24 @@ class Feedback:
         `credit` (T,) are the weights of single tokens where they are not `tokens`.
         """
         rewards = np.zeros(len(program), np.float32) if tokens is None else np.array(tokens, np.float32)
-        if sequence and not len(program):
+        if program_reward and not len(program):
             raise UsageError("Expected a program of at least one token to carry a reward, got none.")
-        if sequence:
-            rewards[-1] += sequence
+        if program_reward:
+            rewards[-1] += program_reward
         weights = None if credit is None else np.array(credit, np.float32)
-        return cls(rewards, program.chosen, {name: float(rewards.sum())}, float(sequence), weights)
+        return cls(rewards, program.generated_mask, {name: float(rewards.sum())}, float(program_reward), weights)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Feedback):
             return NotImplemented
-        return (self.sequence, dict(self.parts)) == (other.sequence, dict(other.parts)) and (
+        return (self.program_reward, dict(self.parts)) == (other.program_reward, dict(other.parts)) and (
             np.array_equal(self.rewards, other.rewards)
-            and np.array_equal(self.learn, other.learn)
+            and np.array_equal(self.loss_mask, other.loss_mask)
             and np.array_equal(self.token_rewards, other.token_rewards)
         )
 
     def __hash__(self) -> int:
-        return hash((self.sequence, tuple(self.parts), len(self.rewards)))
+        return hash((self.program_reward, tuple(self.parts), len(self.rewards)))
 
     @property
     def total(self) -> float:
@@ -470,30 +478,30 @@ class Feedback:
 
     @property
     def token_rewards(self) -> FloatArray:
-        """float32 (T,): what single tokens weigh in a loss, beside `sequence`, which weighs all of them."""
+        """float32 (T,): what single tokens weigh in a loss, beside `program_reward`, which weighs all of them."""
         if self.credit is not None:
             return self.credit.copy()
         rest = self.rewards.copy()
         if len(rest):
-            rest[-1] -= np.float32(self.sequence)
+            rest[-1] -= np.float32(self.program_reward)
         return rest
 
     @property
     def weights(self) -> FloatArray:
-        """float32 (T,): what each token weighs in a loss that is a sum over tokens: `sequence` and its own (RLTF eq. 8-10)."""
-        return (self.token_rewards + self.sequence).astype(np.float32)
+        """float32 (T,): what each token weighs in a sum over tokens: `program_reward` and its own (RLTF eq. 8-10)."""
+        return (self.token_rewards + self.program_reward).astype(np.float32)
 
     def __add__(self, other: Feedback) -> Feedback:
-        """Adds rewards and credit, intersects learn, merges parts (a part named twice is summed)."""
+        """Adds rewards and credit, intersects `loss_mask`, merges parts (a part named twice is summed)."""
         if not isinstance(other, Feedback):
             return NotImplemented
         names = [*self.parts, *(name for name in other.parts if name not in self.parts)]
         apart = self.credit is not None or other.credit is not None
         return Feedback(
             self.rewards + other.rewards,
-            self.learn & other.learn,
+            self.loss_mask & other.loss_mask,
             {name: self.parts.get(name, 0.0) + other.parts.get(name, 0.0) for name in names},
-            self.sequence + other.sequence,
+            self.program_reward + other.program_reward,
             self.token_rewards + other.token_rewards if apart else None,
         )
 
@@ -522,7 +530,7 @@ class Tokenizer(Protocol):
         """Token ids of `text`, without special tokens."""
         ...
 
-    def program(self, tokens: Sequence[int] | IntArray, *, given: int = 0, truncated: bool = False) -> Program:
+    def program(self, tokens: Sequence[int] | IntArray, *, prefix_length: int = 0, truncated: bool = False) -> Program:
         """The program that `tokens` spell, offsets carried."""
         ...
 
@@ -571,3 +579,6 @@ class ComparativeReward(Reward, Protocol):
     def relative(self, attempt: Attempt, baseline: Verdict) -> Feedback:
         """Feedback with the baseline's value subtracted from every whole-program part that applies."""
         ...
+
+
+__getattr__ = renamed(__name__, {"Kind": "FailureKind"})

@@ -113,16 +113,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--require", default="filtered", choices=isolation.LEVELS, help="the weakest level that will do"
     )
-    asked = parser.parse_args(arguments)
-    return guarded(lambda: _run(asked))
+    args = parser.parse_args(arguments)
+    return guarded(lambda: _run(args))
 
 
-def _run(asked: argparse.Namespace) -> int:
+def _run(args: argparse.Namespace) -> int:
     sys.stderr.write("Starting the judge, trying hostile programs on it and measuring it: some ten seconds.\n")
     sys.stderr.flush()
-    health = examine(asked.sandbox)
-    print(report(health, asked.require))
-    return 0 if health.sound(asked.require) else 1
+    health = examine(args.sandbox)
+    print(report(health, args.require))
+    return 0 if health.sound(args.require) else 1
 
 
 if __name__ == "__main__":

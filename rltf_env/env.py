@@ -91,7 +91,7 @@ class UnitTestEnv(UnitTestEnvBase, gymnasium.Env[Any, Any]):  # pyright: ignore[
         self._judgement: Judgement | None = None
         self._prompt = self._padded((), self.max_prompt_tokens)
         self._program = self._padded((), self.max_program_tokens)
-        self._given = self._length = 0
+        self._prefix_length = self._length = 0
         self._limit = self.max_program_tokens
 
     # ------------------------------------------------------------------------------------------------------- episodes
@@ -112,19 +112,19 @@ class UnitTestEnv(UnitTestEnvBase, gymnasium.Env[Any, Any]):  # pyright: ignore[
         """
         super().reset(seed=seed)
         problem = self.choose(options or {}, self.np_random)
-        text, prompt, given = self.initial_state(problem)
+        text, prompt, prefix = self.initial_state(problem)
         steps = _gym.time_limit(self)
-        self._limit = min(self.max_program_tokens, len(given) + (steps or self.max_program_tokens))
-        self._begin(problem, prompt, given, len(given))
+        self._limit = min(self.max_program_tokens, len(prefix) + (steps or self.max_program_tokens))
+        self._begin(problem, prompt, prefix, len(prefix))
         if self.render_mode == "human":
             self.render()
         return self._observation(), {"problem": problem.id, "prompt": text}
 
-    def _begin(self, problem: Problem, prompt: Sequence[int], tokens: Sequence[int], given: int) -> None:
+    def _begin(self, problem: Problem, prompt: Sequence[int], tokens: Sequence[int], prefix_length: int) -> None:
         self._problem, self._judgement = problem, None
         self._prompt = self._padded(prompt, self.max_prompt_tokens)
         self._program = self._padded(tokens, self.max_program_tokens)
-        self._given, self._length = given, len(tokens)
+        self._prefix_length, self._length = prefix_length, len(tokens)
 
     def step(self, action: int | np.integer[Any]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Writes one token down; at the last, judges the program.
@@ -158,7 +158,7 @@ class UnitTestEnv(UnitTestEnvBase, gymnasium.Env[Any, Any]):  # pyright: ignore[
 
     def _finish(self, problem: Problem, length: int, truncated: bool) -> tuple[float, dict[str, Any]]:
         tokens = self._program[:length].copy()
-        program = self.tokenizer.program(tokens, given=self._given, truncated=truncated)
+        program = self.tokenizer.program(tokens, prefix_length=self._prefix_length, truncated=truncated)
         judgement = self.judge(problem, program)
         self.source.observe(Attempt(problem, program, judgement.verdict))
         self._judgement = judgement
@@ -197,7 +197,7 @@ class UnitTestEnv(UnitTestEnvBase, gymnasium.Env[Any, Any]):  # pyright: ignore[
         return {
             **state.of(self.problem, self.source, self.np_random),
             "tokens": self._program[: self._length].tolist(),
-            "given": self._given,
+            "given": self._prefix_length,
             "limit": self._limit,
             "judgement": self._judgement,
         }
@@ -224,6 +224,6 @@ class UnitTestEnv(UnitTestEnvBase, gymnasium.Env[Any, Any]):  # pyright: ignore[
         if self.render_mode is None:
             gymnasium.logger.warn('render() needs a mode: gymnasium.make(..., render_mode="ansi").')
             return None
-        program = self.tokenizer.program(self._program[: self._length], given=self._given)
+        program = self.tokenizer.program(self._program[: self._length], prefix_length=self._prefix_length)
         frame = ansi.frame(self.problem, program, self.max_program_tokens, self._judgement)
         return screen.present(self.render_mode, frame, last=self._judgement is not None)

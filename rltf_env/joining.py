@@ -33,11 +33,11 @@ _STRING = re.compile(
     r"""[rRuU]?(?s:"{3}(?:\\.|[^\\])*?"{3}|'{3}(?:\\.|[^\\])*?'{3}|"(?:\\.|[^"\\\r\n])*+"|'(?:\\.|[^'\\\r\n])*+')"""
 )
 _BLANK = rf"(?:[ \t\f]|\\{_END})"
-_NAMED = rf"\w++(?:{_BLANK}++as{_BLANK}++\w++)?"
+_NAME = rf"\w++(?:{_BLANK}++as{_BLANK}++\w++)?"
 _FUTURE = re.compile(
     rf"from{_BLANK}++__future__{_BLANK}++import"
     rf"(?:{_BLANK}*+\((?P<inside>(?:[^()#]|\#[^\r\n]*+)*+)\)"
-    rf"|{_BLANK}++(?P<plain>{_NAMED}(?:{_BLANK}*+,{_BLANK}*+{_NAMED})*+))"
+    rf"|{_BLANK}++(?P<plain>{_NAME}(?:{_BLANK}*+,{_BLANK}*+{_NAME})*+))"
 )
 _AFTER = re.compile(r"[ \t\f]*+(?:(;)[ \t\f]*+|(?=[#\r\n]|\Z))")
 
@@ -102,7 +102,7 @@ def join(prefix: str, program: str) -> Joined:
     return Joined(text, line, len(line_starts(plain[: len(prefix) + spans[0][0]])))
 
 
-def judged(prefix: str, text: str) -> Joined:
+def full_text(prefix: str, text: str) -> Joined:
     """A whole program that begins with `prefix`, as it is to be judged; any other as it is."""
     return join(prefix, text[len(prefix) :]) if prefix and text.startswith(prefix) else Joined(text)
 
@@ -143,11 +143,11 @@ def _next_line(program: str, at: int) -> int:
 
 def _names(future: re.Match[str]) -> list[str]:
     """What an import imports; nothing if Python has no such features, and so will say what is wrong with it."""
-    listed = re.sub(rf"\#[^\r\n]*|\\(?={_END})", "", future["plain"] or future["inside"])
-    names = [" ".join(name.split()) for name in listed.split(",")]
+    text = re.sub(rf"\#[^\r\n]*|\\(?={_END})", "", future["plain"] or future["inside"])
+    names = [" ".join(name.split()) for name in text.split(",")]
     names = names[:-1] if future["inside"] and not names[-1] else names
-    known = all(re.fullmatch(r"\w+( as \w+)?", name) and name.split()[0] in _FEATURES for name in names)
-    return names if known else []
+    valid = all(re.fullmatch(r"\w+( as \w+)?", name) and name.split()[0] in _FEATURES for name in names)
+    return names if valid else []
 
 
 _FEATURES = frozenset(features.all_feature_names)

@@ -73,18 +73,18 @@ def decode_problem(row: Mapping[str, Any], where: str) -> Problem:
     """The problem that a line describes; `where` it stands, for messages."""
     row = dict(row)
     _check_keys(row, KEYS, where)
-    made: dict[str, Any] = {name: field(row, name, str, where) for name in ("id", "statement")}
-    made |= {name: field(row, name, str, where) for name in _TEXTS if name in row}
-    made["entry_point"] = field(row, "entry_point", str, where) if row.get("entry_point") is not None else None
+    fields: dict[str, Any] = {name: field(row, name, str, where) for name in ("id", "statement")}
+    fields |= {name: field(row, name, str, where) for name in _TEXTS if name in row}
+    fields["entry_point"] = field(row, "entry_point", str, where) if row.get("entry_point") is not None else None
     for name in ("cases", "examples", "held_out"):
         if name in row or name == "cases":
-            made[name] = tuple(_cases(field(row, name, list, where), made["entry_point"], f"{where}, {name}"))
-    made["solutions"] = strings(row.get("solutions", []), f"{where}, solutions")
-    made["limits"] = _limits(row["limits"], f"{where}, limits") if row.get("limits") is not None else None
+            fields[name] = tuple(_cases(field(row, name, list, where), fields["entry_point"], f"{where}, {name}"))
+    fields["solutions"] = strings(row.get("solutions", []), f"{where}, solutions")
+    fields["limits"] = _limits(row["limits"], f"{where}, limits") if row.get("limits") is not None else None
     notes = as_object(row.get("meta", {}), f"{where}, meta")
-    made["meta"] = {name: decode_value(value, f"{where}, meta.{name}") for name, value in notes.items()}
+    fields["meta"] = {name: decode_value(value, f"{where}, meta.{name}") for name, value in notes.items()}
     try:
-        return Problem(**made)
+        return Problem(**fields)
     except UsageError as error:  # no cases, no id
         raise DataError(f"{where}: {error}") from error
 
@@ -98,10 +98,10 @@ def _limits(value: Any, where: str) -> Limits:
         raise DataError(f"{where}: {error}") from error
 
 
-def _check_keys(row: Mapping[str, Any], known: Sequence[str], where: str) -> None:
+def _check_keys(row: Mapping[str, Any], keys: Sequence[str], where: str) -> None:
     for key in row:
-        if key not in known:
-            raise DataError(f"{where}: {UnknownName('key', key, known)}")
+        if key not in keys:
+            raise DataError(f"{where}: {UnknownName('key', key, keys)}")
 
 
 def _cases(values: list[Any], entry_point: str | None, where: str) -> Iterator[Case]:
@@ -223,7 +223,9 @@ def encode_program(program: Program) -> dict[str, Any]:
     """A program with its tokens and their offsets; what has its default is left out."""
     row: dict[str, Any] = {"text": program.text, "tokens": program.tokens.tolist(), "starts": program.starts.tolist()}
     return (
-        row | ({"given": program.given} if program.given else {}) | ({"truncated": True} if program.truncated else {})
+        row
+        | ({"given": program.prefix_length} if program.prefix_length else {})
+        | ({"truncated": True} if program.truncated else {})
     )
 
 
@@ -256,7 +258,11 @@ def encode_verdict(verdict: Verdict) -> dict[str, Any]:
     asked for; the lines of all cases; judge and way; lines with code and facts if they were asked for.
     """
     lines = None if verdict.executed is None else sorted(verdict.executed)
-    row = {"results": [_encoded_result(result) for result in verdict.results], "lines": lines, "judge": verdict.judge}
+    row = {
+        "results": [_encoded_result(result) for result in verdict.results],
+        "lines": lines,
+        "judge": verdict.judged_by,
+    }
     code = {} if verdict.code is None else {"code": sorted(verdict.code)}
     facts = {} if verdict.facts is None else {"facts": encode_facts(verdict.facts)}
     return row | _way(verdict) | code | facts

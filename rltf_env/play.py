@@ -56,11 +56,11 @@ def reference() -> Policy:
 
 
 class Session:
-    """One environment, and a person or a policy at it. `judged` collects the finished programs."""
+    """One environment, and a person or a policy at it. `attempts` collects the finished programs."""
 
     def __init__(self, env: UnitTestEnv, read: TextIO, write: TextIO) -> None:
         self.env, self.read, self.write = env, read, write
-        self.judged: list[tuple[Attempt, Feedback]] = []
+        self.attempts: list[tuple[Attempt, Feedback]] = []
         self.prompt = ""
         self.interactive = read.isatty() and write.isatty()
         if self.interactive:
@@ -78,10 +78,10 @@ class Session:
 
     def introduce(self) -> None:
         """The problem, and the code that is given."""
-        self.say(f"\n{ansi.BOLD}{ansi.shown(self.env.problem.id)}{ansi.RESET}")
-        self.say(ansi.shown(self.prompt, keep="\t\n"))
+        self.say(f"\n{ansi.BOLD}{ansi.printable(self.env.problem.id)}{ansi.RESET}")
+        self.say(ansi.printable(self.prompt, keep="\t\n"))
         if self.env.problem.prefix:
-            self.say("The program begins with:\n" + ansi.shown(self.env.problem.prefix, keep="\t\n"))
+            self.say("The program begins with:\n" + ansi.printable(self.env.problem.prefix, keep="\t\n"))
 
     def emit(self, tokens: Iterable[int], *, frames: bool, pause: float = 0.0) -> bool:
         """Steps through `tokens`; True if the episode ended with one of them. Draws each of the `frames`, or the last alone."""
@@ -95,13 +95,13 @@ class Session:
                 self.say(frame)
             if done:
                 attempt = Attempt(self.env.problem, info["program"], info["verdict"])
-                self.judged.append((attempt, info["feedback"]))
+                self.attempts.append((attempt, info["feedback"]))
                 return True
             if pause:
                 time.sleep(pause)
         return False
 
-    def ended(self, tokens: Iterable[int]) -> Iterable[int]:
+    def with_end(self, tokens: Iterable[int]) -> Iterable[int]:
         """`tokens`, and the end of the sequence."""
         return itertools.chain(tokens, (self.env.tokenizer.eos_id,))
 
@@ -161,7 +161,7 @@ class Session:
             program, command = self.enter()
             if program:
                 self.again()
-                self.emit(self.ended(self.env.tokenizer.encode(program)), frames=False)
+                self.emit(self.with_end(self.env.tokenizer.encode(program)), frames=False)
             elif command in (None, "quit"):
                 return False
             elif command == "next":
@@ -169,7 +169,7 @@ class Session:
             elif command == "step":
                 self.steps()
             elif command == "reference":
-                self.emit(self.ended(reference()(self.env, self.again())), frames=False)
+                self.emit(self.with_end(reference()(self.env, self.again())), frames=False)
             elif command == "prompt":
                 self.introduce()
             elif command == "help":
@@ -205,64 +205,64 @@ def _editing() -> None:
 
 def main(arguments: Sequence[str] | None = None, read: TextIO | None = None, write: TextIO | None = None) -> int:
     """The command. Returns the exit status: 0, or 2 with a message."""
-    asked = _parser().parse_args(arguments)
-    return guarded(lambda: _run(asked, read or sys.stdin, write or sys.stdout))
+    args = _parser().parse_args(arguments)
+    return guarded(lambda: _run(args, read or sys.stdin, write or sys.stdout))
 
 
-def _run(asked: argparse.Namespace, read: TextIO, write: TextIO) -> int:
-    if asked.html:
-        check_writable(asked.html)
-    policy = _policy(asked)
-    env = _environment(asked, policy)
+def _run(args: argparse.Namespace, read: TextIO, write: TextIO) -> int:
+    if args.html:
+        check_writable(args.html)
+    policy = _policy(args)
+    env = _environment(args, policy)
     session = Session(env, read, write)
     try:
-        _episodes(session, policy, asked)
+        _episodes(session, policy, args)
     except KeyboardInterrupt:
         session.say("")
     finally:
         env.close()
-    if asked.html and session.judged:
-        html.save(asked.html, session.judged, f"{asked.id}: {len(session.judged)} judged")
-        session.say(f"{len(session.judged)} judged programs are in {asked.html}")
+    if args.html and session.attempts:
+        html.save(args.html, session.attempts, f"{args.id}: {len(session.attempts)} judged")
+        session.say(f"{len(session.attempts)} judged programs are in {args.html}")
     return 0
 
 
-def _policy(asked: argparse.Namespace) -> Policy | None:
-    options = dict(map(plugins.option, asked.options))
-    if asked.policy is None:
+def _policy(args: argparse.Namespace) -> Policy | None:
+    options = dict(map(plugins.option, args.options))
+    if args.policy is None:
         return None
-    if ":" not in asked.policy:
-        raise UsageError(f'Expected a policy as "module:attr", got {asked.policy!r}.')
-    return plugins.find("", asked.policy)(**options)
+    if ":" not in args.policy:
+        raise UsageError(f'Expected a policy as "module:attr", got {args.policy!r}.')
+    return plugins.find("", args.policy)(**options)
 
 
-def _environment(asked: argparse.Namespace, policy: Policy | None) -> UnitTestEnv:
-    options = dict(map(plugins.option, asked.env))
+def _environment(args: argparse.Namespace, policy: Policy | None) -> UnitTestEnv:
+    options = dict(map(plugins.option, args.env))
     if hasattr(policy, "tokenizer"):
         options.setdefault("tokenizer", policy.tokenizer)  # type: ignore[union-attr]
     try:
-        env = gymnasium.make(asked.id, render_mode="ansi", disable_env_checker=True, **options).unwrapped
+        env = gymnasium.make(args.id, render_mode="ansi", disable_env_checker=True, **options).unwrapped
     except gymnasium.error.UnregisteredEnv as error:
         ours = [name for name in gymnasium.registry if name.startswith("RLTF-")]
-        raise UnknownName("environment", asked.id, ours) from error
+        raise UnknownName("environment", args.id, ours) from error
     except gymnasium.error.Error as error:
-        raise UsageError(f"Expected an environment that Gymnasium can make, got {asked.id!r}: {error}") from error
+        raise UsageError(f"Expected an environment that Gymnasium can make, got {args.id!r}: {error}") from error
     if not isinstance(env, UnitTestEnv):
-        raise UsageError(f"Expected an environment whose actions are tokens, got {asked.id!r}.")
+        raise UsageError(f"Expected an environment whose actions are tokens, got {args.id!r}.")
     return env
 
 
-def _episodes(session: Session, policy: Policy | None, asked: argparse.Namespace) -> None:
+def _episodes(session: Session, policy: Policy | None, args: argparse.Namespace) -> None:
     """Episodes: of a policy so many, of a person until it leaves."""
     if policy is None:
         session.say("Type a program and an empty line; :help says what else there is.")
-    options = {"problem": asked.problem} if asked.problem else {}
+    options = {"problem": args.problem} if args.problem else {}
     pause = PAUSE if session.write.isatty() else 0.0
-    for number in itertools.count() if policy is None else range(asked.episodes):
-        observation = session.begin(seed=asked.seed if number == 0 else None, **options)
+    for number in itertools.count() if policy is None else range(args.episodes):
+        observation = session.begin(seed=args.seed if number == 0 else None, **options)
         session.introduce()
         if policy is not None:
-            session.emit(session.ended(policy(session.env, observation)), frames=True, pause=pause)
+            session.emit(session.with_end(policy(session.env, observation)), frames=True, pause=pause)
         elif not session.meet():
             return
 

@@ -20,8 +20,8 @@ NOUNS = {"policies": "policy", "algorithms": "agent", "decoding": "decoder", "sa
 def names(folder: str, *, package: str = "rltf_env") -> tuple[str, ...]:
     """Names of the components in `package.folder` (`folder=""`: the package itself): its modules that define `load`."""
     where = importlib.import_module(f"{package}.{folder}" if folder else package)
-    found = (module.name for module in pkgutil.iter_modules(where.__path__) if not module.name.startswith("_"))
-    return tuple(sorted(name for name in found if _defines_load(where, name)))
+    modules = (module.name for module in pkgutil.iter_modules(where.__path__) if not module.name.startswith("_"))
+    return tuple(sorted(name for name in modules if _defines_load(where, name)))
 
 
 def _defines_load(where: ModuleType, name: str) -> bool:
@@ -40,10 +40,10 @@ def find(folder: str, name: str, *, package: str = "rltf_env") -> Any:
     """
     if ":" in name:
         return _third_party(folder, name)
-    known = names(folder, package=package)
+    choices = names(folder, package=package)
     kind = NOUNS.get(folder, (folder or package).removesuffix("s"))
-    if name not in known:
-        raise UnknownName(kind, name, known, hint='A component of your own is named "module:attr".')
+    if name not in choices:
+        raise UnknownName(kind, name, choices, hint='A component of your own is named "module:attr".')
     return importlib.import_module(".".join(filter(None, (package, folder, name)))).load
 
 

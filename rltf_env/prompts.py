@@ -15,6 +15,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
+from rltf_env._renamed import renamed
 from rltf_env.core import CallCase, Case, Problem, ScriptCase, StdinCase, Tokenizer, Verdict
 from rltf_env.errors import UnknownName, UsageError
 
@@ -64,13 +65,13 @@ def rltf(problem: Problem) -> str:
 
 def mbpp(problem: Problem) -> str:
     """The text of RLTF's MBPP evaluation: the description, and the public asserts."""
-    asserts = "".join(f"{line}\n" for line in shown(problem))
+    asserts = "".join(f"{line}\n" for line in visible_examples(problem))
     return f"{problem.statement}\n" + (f"Your code should satisfy these tests:\n{asserts}" if asserts else "")
 
 
 def plain(problem: Problem) -> str:
     """The statement, the public examples that it does not hold itself, one a line, and a newline."""
-    return "".join(f"{part}\n" for part in (problem.statement, *_untold(problem)))
+    return "".join(f"{part}\n" for part in (problem.statement, *_examples_beside(problem)))
 
 
 def statement(problem: Problem) -> str:
@@ -90,14 +91,14 @@ STYLES: MappingProxyType[str, Callable[[Problem], str]] = MappingProxyType(
 )
 
 
-def shown(problem: Problem) -> Sequence[str]:
+def visible_examples(problem: Problem) -> Sequence[str]:
     """The public examples as text: `f([1, 2]) == 3` for a call, the assert itself, input and output."""
     return [_show(case, problem.entry_point) for case in problem.examples]
 
 
-def _untold(problem: Problem) -> Sequence[str]:
+def _examples_beside(problem: Problem) -> Sequence[str]:
     """The public examples as text, unless the statement has them already (`meta["examples_in"]`), as APPS's do."""
-    return [] if problem.meta.get("examples_in") == "statement" else shown(problem)
+    return [] if problem.meta.get("examples_in") == "statement" else visible_examples(problem)
 
 
 def _show(case: Case, entry_point: str | None) -> str:
@@ -141,7 +142,7 @@ def _task(problem: Problem) -> str:
         parts.append("The program reads standard input and writes standard output.")
     elif not (problem.starter.strip() or problem.prefix or problem.examples):
         parts.append(f"Name the function `{problem.entry_point}`.")
-    if untold := _untold(problem):
+    if untold := _examples_beside(problem):
         parts.append("\n".join(["Your code should satisfy these tests:", *untold]))
     return "\n\n".join([*parts, "Answer with Python code only, without any explanation."])
 
@@ -157,9 +158,9 @@ def repair(problem: Problem, program: str, verdict: Verdict) -> Problem:
     """
     kind = verdict.failure.kind if verdict.failure else ""
     outcome = verdict.outcome.name.lower().replace("_", " ")
-    said = f"{outcome} ({kind})" if kind and kind.lower() != outcome.replace(" ", "") else outcome
+    failure = f"{outcome} ({kind})" if kind and kind.lower() != outcome.replace(" ", "") else outcome
     statement = (
-        f"{problem.statement.rstrip()}\n\nThis program is wrong ({said}):\n{program.rstrip()}\n\nWrite it right."
+        f"{problem.statement.rstrip()}\n\nThis program is wrong ({failure}):\n{program.rstrip()}\n\nWrite it right."
     )
     return replace(problem, statement=statement.lstrip("\n"))
 
@@ -199,8 +200,8 @@ def fit(
 def _longest(problem: Problem, tokenizer: Tokenizer, limit: int, style: Style) -> list[int]:
     """The prompt with as much of the statement as `limit` allows: a binary search, since tokens of texts do not add up."""
 
-    def tokens(kept: int) -> list[int]:
-        shorter = replace(problem, statement=problem.statement[:kept], examples=problem.examples[:examples])
+    def tokens(characters: int) -> list[int]:
+        shorter = replace(problem, statement=problem.statement[:characters], examples=problem.examples[:examples])
         return getattr(tokenizer, "encode_prompt", tokenizer.encode)(render(shorter, style))
 
     examples = len(problem.examples)
@@ -216,6 +217,9 @@ def _longest(problem: Problem, tokenizer: Tokenizer, limit: int, style: Style) -
     low, high = 0, len(problem.statement)  # `low` characters fit, `high` do not
     while high - low > 1:
         middle = (low + high) // 2
-        tried = tokens(middle)
-        low, high, best = (middle, high, tried) if len(tried) <= limit else (low, middle, best)
+        shorter_prompt = tokens(middle)
+        low, high, best = (middle, high, shorter_prompt) if len(shorter_prompt) <= limit else (low, middle, best)
     return best
+
+
+__getattr__ = renamed(__name__, {"shown": "visible_examples"})

@@ -47,12 +47,12 @@ TWINS: dict[str, dict[str, Any]] = {"Text": {}, "Repair": {"max_turns": 3}}
 def specs() -> dict[str, dict[str, Any]]:
     """What Gymnasium is told of each id, twins included."""
     token = {"entry_point": "rltf_env.env:UnitTestEnv", "vector_entry_point": "rltf_env.vector:UnitTestVectorEnv"}
-    found = {id: {**token, "kwargs": kwargs} for id, kwargs in ENVIRONMENTS.items()}
+    entries = {id: {**token, "kwargs": kwargs} for id, kwargs in ENVIRONMENTS.items()}
     for id, kwargs in ENVIRONMENTS.items():
         name, version = id.rsplit("-", 1)
         for twin, more in TWINS.items():
-            found[f"{name}-{twin}-{version}"] = {"entry_point": "rltf_env.text:TextEnv", "kwargs": kwargs | more}
-    return found
+            entries[f"{name}-{twin}-{version}"] = {"entry_point": "rltf_env.text:TextEnv", "kwargs": kwargs | more}
+    return entries
 
 
 def register() -> None:

@@ -34,33 +34,33 @@ def check(saved: Mapping[str, Any], own: Sequence[str]) -> None:
     """UsageError unless `saved` has exactly the common entries and these."""
     if not isinstance(saved, Mapping):
         raise UsageError(f"Expected what get_state() returned, a mapping, got {saved!r}.")
-    wanted = {*COMMON, *own}
+    keys = {*COMMON, *own}
     for key in saved:
-        if key not in wanted:
-            raise UnknownName("entry of a state", str(key), wanted)
-    if missing := sorted(wanted - set(saved)):
+        if key not in keys:
+            raise UnknownName("entry of a state", str(key), keys)
+    if missing := sorted(keys - set(saved)):
         raise UsageError(f"Expected a state with {', '.join(missing)} too, got one with {', '.join(sorted(saved))}.")
 
 
 def tokens(saved: Mapping[str, Any], vocab_size: int, most: int) -> list[int]:
     """The tokens of a saved program; UsageError if an environment of this vocabulary and length could not have them."""
-    found: list[int] = saved["tokens"]
-    if not 0 <= saved["given"] <= len(found) <= saved["limit"] <= most:
+    ids: list[int] = saved["tokens"]
+    if not 0 <= saved["given"] <= len(ids) <= saved["limit"] <= most:
         raise UsageError(
-            f"Expected a state of a program with at most {most} tokens, got {len(found)} of at most {saved['limit']}, "
+            f"Expected a state of a program with at most {most} tokens, got {len(ids)} of at most {saved['limit']}, "
             f"{saved['given']} of them given. Restore it in an environment of the same arguments."
         )
-    if not all(isinstance(token, int) and 0 <= token < vocab_size for token in found):
+    if not all(isinstance(token, int) and 0 <= token < vocab_size for token in ids):
         raise UsageError(f"Expected a state with token ids in [0, {vocab_size}): another tokenizer was in use.")
-    return found
+    return ids
 
 
 def problem(saved: Mapping[str, Any], source: Source, current: Problem | None) -> Problem:
     """The problem that was saved: `current`, if it is that one."""
     if current is not None and (current.id, current.prefix) == (saved["problem"], saved["prefix"]):
         return current
-    found = source.find(saved["problem"])
-    return found if found.prefix == saved["prefix"] else replace(found, prefix=saved["prefix"])
+    original = source.find(saved["problem"])
+    return original if original.prefix == saved["prefix"] else replace(original, prefix=saved["prefix"])
 
 
 def restore(saved: Mapping[str, Any], source: Source, rng: np.random.Generator) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from rltf_env import audit, datasets, rewards
+from rltf_env import datasets, rewards
 from rltf_env.core import (
     Attempt,
     CallCase,
@@ -24,8 +24,8 @@ from rltf_env.core import (
     CaseResult,
     ComparativeReward,
     Failure,
+    FailureKind,
     Feedback,
-    Kind,
     Outcome,
     Problem,
     Program,
@@ -35,6 +35,7 @@ from rltf_env.core import (
     StdinCase,
     Verdict,
 )
+from rltf_env.datasets import audit
 from rltf_env.errors import UnknownName
 from rltf_env.facts import of as facts_of
 from rltf_env.sandbox.battery import trials as _battery
@@ -70,10 +71,10 @@ def _check_problem(problem: Problem) -> None:
     for case in (*problem.cases, *problem.examples):
         assert isinstance(case, Case), f"Expected cases of {name}, got {type(case).__name__}."
         if isinstance(case, StdinCase):
-            wanted, right = "None, since it reads standard input", problem.entry_point is None
+            right_value, right = "None, since it reads standard input", problem.entry_point is None
         else:
-            wanted, right = "the name to call", problem.entry_point or not isinstance(case, CallCase)
-        assert right, f"Expected the entry_point of {name} to be {wanted}, got {problem.entry_point!r}."
+            right_value, right = "the name to call", problem.entry_point or not isinstance(case, CallCase)
+        assert right, f"Expected the entry_point of {name} to be {right_value}, got {problem.entry_point!r}."
     for number, solution in enumerate(problem.solutions):
         assert solution.startswith(problem.prefix), f"Expected solution {number} of {name} to begin with its prefix."
     copy = pickle.loads(pickle.dumps(problem))
@@ -118,19 +119,19 @@ def _attempt(problem: Problem) -> Attempt:
 
 def _check_unknown(source: Source) -> None:
     try:
-        found = source.find("no such id")
+        answer = source.find("no such id")
     except UnknownName:
         return
-    raise AssertionError(f"Expected find to raise UnknownName on an unknown id, got {found!r}.")
+    raise AssertionError(f"Expected find to raise UnknownName on an unknown id, got {answer!r}.")
 
 
 # ------------------------------------------------------------------------------------------------------------ rewards
 
 
 def check_reward(reward: str | Reward, **options: Any) -> None:
-    """Checks a reward on a family of attempts: all outcomes, cut off or not, one token, given tokens, any line or none.
+    """Checks a reward on a family of attempts: all outcomes, cut off or not, one token, a prefix, any line or none.
 
-    Each feedback has finite float32 rewards and credit (T,) and learns only from chosen tokens; its parts sum to its total; a
+    Each feedback has finite float32 rewards and credit (T,) and learns only from generated tokens; its parts sum to its total; a
     second call, in another order, gives the same and leaves its arguments as they are. Of a `ComparativeReward` the same
     holds against a baseline of each outcome, and: credit of single tokens has no baseline, and a program that ran to its
     end earns nothing against its own verdict. A reward that has `needs` gets verdicts that have what it reads: of each
@@ -161,22 +162,26 @@ def _check_relative(reward: ComparativeReward, attempt: Attempt, feedback: Feedb
         )
     own = reward.relative(attempt, attempt.verdict)
     if attempt.verdict.outcome in (Outcome.PASSED, Outcome.WRONG_ANSWER):
-        assert abs(own.sequence) < 1e-6, f"Expected 0 against its own verdict, got {own.sequence} on {attempt}."
+        assert abs(own.program_reward) < 1e-6, (
+            f"Expected 0 against its own verdict, got {own.program_reward} on {attempt}."
+        )
 
 
 def _checked_feedback(feedback: Feedback, attempt: Attempt) -> Feedback:
     length = len(attempt.program)
     assert isinstance(feedback, Feedback), f"Expected Feedback, got {type(feedback).__name__} on {attempt}."
-    for name, array, dtype in (("rewards", feedback.rewards, np.float32), ("learn", feedback.learn, np.bool_)):
+    for name, array, dtype in (("rewards", feedback.rewards, np.float32), ("loss_mask", feedback.loss_mask, np.bool_)):
         assert array.dtype == dtype, f"Expected {name} of {np.dtype(dtype)}, got {array.dtype} on {attempt}."
         assert array.shape == (length,), f"Expected {name} of shape ({length},), got {array.shape} on {attempt}."
     assert np.isfinite(feedback.rewards).all(), f"Expected finite rewards, got {feedback.rewards} on {attempt}."
     own = feedback.token_rewards
     assert own.dtype == np.float32, f"Expected credit of float32, got {own.dtype} on {attempt}."
     assert np.isfinite(own).all(), f"Expected finite credit of single tokens, got {own} on {attempt}."
-    assert np.isfinite(feedback.sequence), f"Expected a finite sequence, got {feedback.sequence} on {attempt}."
-    assert not (feedback.learn & ~attempt.program.chosen).any(), (
-        f"Expected to learn from chosen tokens only, got {feedback.learn} with {attempt.program.given} given on {attempt}."
+    assert np.isfinite(feedback.program_reward), (
+        f"Expected a finite sequence, got {feedback.program_reward} on {attempt}."
+    )
+    assert not (feedback.loss_mask & ~attempt.program.generated_mask).any(), (
+        f"Expected to learn from generated tokens only, got {feedback.loss_mask} on {attempt}."
     )
     parts, tolerance = sum(feedback.parts.values()), 1e-5 * max(1.0, float(np.abs(feedback.rewards).sum()))
     assert abs(parts - feedback.total) <= tolerance, (
@@ -188,9 +193,9 @@ def _checked_feedback(feedback: Feedback, attempt: Attempt) -> Feedback:
 def _assert_same(again: Feedback, earlier: Feedback, attempt: Attempt) -> None:
     same = (
         np.array_equal(again.rewards, earlier.rewards)
-        and np.array_equal(again.learn, earlier.learn)
+        and np.array_equal(again.loss_mask, earlier.loss_mask)
         and np.array_equal(again.token_rewards, earlier.token_rewards)
-        and (again.sequence, dict(again.parts)) == (earlier.sequence, dict(earlier.parts))
+        and (again.program_reward, dict(again.parts)) == (earlier.program_reward, dict(earlier.parts))
     )
     assert same, f"Expected the same feedback twice, got {earlier}, then {again} on {attempt}."
 
@@ -215,20 +220,24 @@ def _programs() -> Iterator[Program]:
     """A program of six lines, twice the same among them, in many ways; its arrays can't be written to."""
     text = "x = 1\nif x:\n    x = 1\n\nx = 1\nprint(x)"
     whole, one = np.arange(len(text) + 1), np.zeros(1, np.int64)
-    for tokens, spelled in ((whole, text), (one, "x")):
+    for tokens, written_text in ((whole, text), (one, "x")):
         tokens.flags.writeable = False
-        for given, truncated in itertools.product(sorted({0, len(tokens) // 2, len(tokens)}), (False, True)):
-            yield Program(tokens, spelled, tokens, given, truncated)
+        for prefix_length, truncated in itertools.product(sorted({0, len(tokens) // 2, len(tokens)}), (False, True)):
+            yield Program(tokens, written_text, tokens, prefix_length, truncated)
 
 
 def _verdicts(lines: Sequence[int | None] = (None, 0, 1, 3, 4, 6, 7, 99)) -> Iterator[Verdict]:
     """All outcomes; failures on a line of the text, on none, and on lines that are not there."""
     passed = CaseResult(Outcome.PASSED)
-    wrong = CaseResult(Outcome.WRONG_ANSWER, Failure(Kind.WRONG_ANSWER))
+    wrong = CaseResult(Outcome.WRONG_ANSWER, Failure(FailureKind.WRONG_ANSWER))
     yield Verdict((passed,) * 4)
     yield from (Verdict((passed,) * count + (wrong,) * (4 - count)) for count in range(4))
-    for kind, line in itertools.product(("IndexError", "RecursionError", Kind.TIMEOUT, Kind.KILLED, "Own"), lines):
-        failure = Failure(kind, line=line, bases=() if kind in (Kind.TIMEOUT, Kind.KILLED) else ("Exception",))
+    for kind, line in itertools.product(
+        ("IndexError", "RecursionError", FailureKind.TIMEOUT, FailureKind.KILLED, "Own"), lines
+    ):
+        failure = Failure(
+            kind, line=line, bases=() if kind in (FailureKind.TIMEOUT, FailureKind.KILLED) else ("Exception",)
+        )
         yield Verdict((passed, CaseResult(Outcome.RUNTIME_ERROR, failure), wrong, passed))
     for (kind, detail), line in itertools.product(
         (("SyntaxError", ""), ("SyntaxError", "triple_quote"), ("IndentationError", "")), lines
@@ -297,10 +306,10 @@ def _check_cases(sandbox: Sandbox) -> None:
         good = "def add(a, b):\n    return a + b\n" if problem is not _battery.SQUARE else "print(int(input()) ** 2)"
         verdict = sandbox.run(good, problem)
         assert verdict.outcome is Outcome.PASSED, f"Expected a right program to pass {problem.id!r}, got {verdict}."
-        assert verdict.judge, f"Expected the verdict to name its judge, got {verdict}."
+        assert verdict.judged_by, f"Expected the verdict to name its judge, got {verdict}."
     half = sandbox.run("def add(a, b):\n    return 3\n", _battery.ADD)
     assert half.pass_ratio == 0.5, f"Expected half of the cases to pass, got {half}."
     stuck = sandbox.run("while True: pass", _battery.SQUARE)
-    assert [r.failure.kind for r in stuck.results if r.failure] == [Kind.TIMEOUT, Kind.NOT_RUN], (
+    assert [r.failure.kind for r in stuck.results if r.failure] == [FailureKind.TIMEOUT, FailureKind.NOT_RUN], (
         f"Expected one time limit for an endless loop, got {stuck}."
     )

@@ -67,7 +67,7 @@ class TextEnv(UnitTestEnvBase, gymnasium.Env[str, str]):  # pyright: ignore[repo
         self.observation_space = Unicode(each * self.max_prompt_tokens + self._longest + repaired)
         self._problem: Problem | None = None
         self._prompt = ""
-        self._given: list[int] = []
+        self._prefix_tokens: list[int] = []
         self._turns = self.max_turns
         self._attempts: list[tuple[Program, str]] = []  # programs that failed, and what was said of them
         self._final: tuple[Program, Judgement] | None = None
@@ -78,13 +78,13 @@ class TextEnv(UnitTestEnvBase, gymnasium.Env[str, str]):  # pyright: ignore[repo
         """Begins the next episode; arguments and errors are those of `UnitTestEnv.reset`."""
         super().reset(seed=seed)
         problem = self.choose(options or {}, self.np_random)
-        prompt, _, given = self.initial_state(problem)
-        self._begin(problem, prompt, given, _gym.time_limit(self))
+        prompt, _, prefix_tokens = self.initial_state(problem)
+        self._begin(problem, prompt, prefix_tokens, _gym.time_limit(self))
         self._draw()
         return self._observation(), {"problem": problem.id, "prompt": prompt}
 
-    def _begin(self, problem: Problem, prompt: str, given: list[int], limit: int | None) -> None:
-        self._problem, self._prompt, self._given = problem, prompt, given
+    def _begin(self, problem: Problem, prompt: str, prefix_tokens: list[int], limit: int | None) -> None:
+        self._problem, self._prompt, self._prefix_tokens = problem, prompt, prefix_tokens
         self._turns = min(self.max_turns, limit or self.max_turns)
         self._attempts, self._final = [], None
 
@@ -99,7 +99,7 @@ class TextEnv(UnitTestEnvBase, gymnasium.Env[str, str]):  # pyright: ignore[repo
         problem = self.problem
         if self._final:
             raise ResetNeeded("Expected reset() before step(): the episode has ended.")
-        program = self._written(action)
+        program = self._program_of(action)
         judgement = self.judge(problem, program)
         turn = len(self._attempts) + 1
         info: dict[str, Any] = {"problem": problem.id, "program": program, "turn": turn}
@@ -109,17 +109,17 @@ class TextEnv(UnitTestEnvBase, gymnasium.Env[str, str]):  # pyright: ignore[repo
         self._final = program, judgement
         self.source.observe(Attempt(problem, program, judgement.verdict))
         truncated = program.truncated or (not passed and turn < self.max_turns)
-        info |= {"verdict": _told(judgement.verdict, problem), "feedback": judgement.feedback}
+        info |= {"verdict": _without_hidden(judgement.verdict, problem), "feedback": judgement.feedback}
         self._draw()
         return self._observation(), judgement.feedback.total, not truncated, truncated, info
 
-    def _written(self, action: str) -> Program:
+    def _program_of(self, action: str) -> Program:
         """The program of which `action` is what the agent wrote."""
         if not isinstance(action, str) or not encodable(action):
             raise InvalidAction(f"Expected a text that UTF-8 can hold, got {action!r}.")
-        tokens = [*self._given, *self.tokenizer.encode(str(action)), self._eos]
+        tokens = [*self._prefix_tokens, *self.tokenizer.encode(str(action)), self._eos]
         tokens = tokens[: min(tokens.index(self._eos) + 1, self.max_program_tokens)]
-        return self.tokenizer.program(tokens, given=len(self._given), truncated=tokens[-1] != self._eos)
+        return self.tokenizer.program(tokens, prefix_length=len(self._prefix_tokens), truncated=tokens[-1] != self._eos)
 
     def _again(
         self, program: Program, verdict: Verdict, info: dict[str, Any]
@@ -162,9 +162,9 @@ class TextEnv(UnitTestEnvBase, gymnasium.Env[str, str]):  # pyright: ignore[repo
         """Goes to a moment that `get_state` saved, and returns its observation. Errors as in `UnitTestEnv.set_state`."""
         state.check(saved, ("turns", "attempts", "final"))
         problem = state.problem(saved, self.source, self._problem)
-        prompt, _, given = self.initial_state(problem)
+        prompt, _, prefix_tokens = self.initial_state(problem)
         state.restore(saved, self.source, self.np_random)
-        self._begin(problem, prompt, given, saved["turns"])
+        self._begin(problem, prompt, prefix_tokens, saved["turns"])
         self._attempts, self._final = list(saved["attempts"]), saved["final"]
         return self._observation()
 
@@ -174,8 +174,8 @@ class TextEnv(UnitTestEnvBase, gymnasium.Env[str, str]):  # pyright: ignore[repo
             gymnasium.logger.warn('render() needs a mode: gymnasium.make(..., render_mode="ansi").')
             return None
         problem = self.problem
-        given = self.tokenizer.program(np.array(self._given, np.int64), given=len(self._given))
-        program, judgement = self._final or (self._attempts[-1][0] if self._attempts else given, None)
+        prefix = self.tokenizer.program(np.array(self._prefix_tokens, np.int64), prefix_length=len(self._prefix_tokens))
+        program, judgement = self._final or (self._attempts[-1][0] if self._attempts else prefix, None)
         frame = ansi.frame(problem, program, self.max_program_tokens, judgement)
         return screen.present(self.render_mode, frame, last=self._final is not None)
 
@@ -190,10 +190,11 @@ class TextEnv(UnitTestEnvBase, gymnasium.Env[str, str]):  # pyright: ignore[repo
 def _report(problem: Problem, verdict: Verdict, public: Verdict | None) -> str:
     """What an agent is told of a program that failed: public examples one by one, and of the rest that there is one."""
     if public is None:  # a syntax error is the program's own, whatever it is tested with
-        told = _words(replace(verdict.results[0], failure=_bare(verdict.results[0]).failure))
-        return f"{told}\n" if verdict.outcome is Outcome.SYNTAX_ERROR else "Fails tests that are not shown.\n"
+        words = _words(replace(verdict.results[0], failure=_bare(verdict.results[0]).failure))
+        return f"{words}\n" if verdict.outcome is Outcome.SYNTAX_ERROR else "Fails tests that are not shown.\n"
     lines = [
-        f"{shown}\n-> {_words(result)}\n" for shown, result in zip(prompts.shown(problem), public.results, strict=True)
+        f"{example}\n-> {_words(result)}\n"
+        for example, result in zip(prompts.visible_examples(problem), public.results, strict=True)
     ]
     hidden = public.outcome is Outcome.PASSED
     return "".join([*lines, *(["Fails tests that are not shown.\n"] if hidden else [])])
@@ -208,7 +209,7 @@ def _words(result: CaseResult) -> str:
     return f"{failure.kind}{where}" + (f": {message}" if message else "")
 
 
-def _told(verdict: Verdict, problem: Problem) -> Verdict:
+def _without_hidden(verdict: Verdict, problem: Problem) -> Verdict:
     """`verdict` without what could tell what hidden cases hold."""
     public = list(problem.examples)
     results = (

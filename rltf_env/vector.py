@@ -39,19 +39,19 @@ class _Copies:
     """Copies of an array, made in memory that nobody holds any more: fresh megabytes cost more than what is copied into them."""
 
     def __init__(self, array: IntArray) -> None:
-        self._made = [np.empty_like(array)]
-        self._unheld = sys.getrefcount(self._made[0])
+        self._copies = [np.empty_like(array)]
+        self._unheld = sys.getrefcount(self._copies[0])
 
     def __call__(self, array: IntArray) -> IntArray:
         """A copy of `array` that stays as it is for as long as anybody holds it, or a view of it."""
-        for index in range(len(self._made)):
-            if sys.getrefcount(self._made[index]) == self._unheld:
-                np.copyto(self._made[index], array)
-                return self._made[index]
-        made = array.copy()
-        if len(self._made) < REUSED:
-            self._made.append(made)
-        return made
+        for index in range(len(self._copies)):
+            if sys.getrefcount(self._copies[index]) == self._unheld:
+                np.copyto(self._copies[index], array)
+                return self._copies[index]
+        copy = array.copy()
+        if len(self._copies) < REUSED:
+            self._copies.append(copy)
+        return copy
 
 
 @dataclass
@@ -61,7 +61,7 @@ class _Row:
     rng: np.random.Generator | None = None
     seed: int | None = None
     problem: Problem | None = None
-    given: int = 0
+    prefix_length: int = 0
     program: Program | None = None  # once it is whole
     verdict: Future[Judgement] | None = None  # while it is being judged
     judgement: Judgement | None = None  # after the end
@@ -129,7 +129,7 @@ class UnitTestVectorEnv(UnitTestEnvBase, VectorEnv[Any, Any, Any]):  # pyright: 
         self._going = np.zeros(rows, bool)  # rows that take a token: begun, not ended, not being judged
         self._rows = [_Row() for _ in range(rows)]
         self._over = set(range(rows))  # rows whose episode has ended, or not begun
-        self._judged: set[int] = set()  # rows that wait for a verdict
+        self._waiting: set[int] = set()  # rows that wait for a verdict
 
     def _make_spaces(self) -> None:
         self.single_action_space = Discrete(self.pad_id)
@@ -150,16 +150,16 @@ class UnitTestVectorEnv(UnitTestEnvBase, VectorEnv[Any, Any, Any]):  # pyright: 
             options: as for `UnitTestEnv.reset`, for every row that is reset.
         """
         options = dict(options or {})
-        chosen = self._chosen(options.pop("reset_mask", None))
+        rows = self._rows_of(options.pop("reset_mask", None))
         seeds = self._seeds(seed)
         infos: dict[str, Any] = {}
-        for row in chosen:
+        for row in rows:
             if seeds[row] is not None:
                 self._rows[row].rng, self._rows[row].seed = seeding.np_random(seeds[row])
             infos = self._add_info(infos, self._begin(row, options), row)
         return self._observation(), infos
 
-    def _chosen(self, mask: Any) -> list[int]:
+    def _rows_of(self, mask: Any) -> list[int]:
         if mask is None:
             return list(range(self.num_envs))
         if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != (self.num_envs,):
@@ -179,19 +179,19 @@ class UnitTestVectorEnv(UnitTestEnvBase, VectorEnv[Any, Any, Any]):  # pyright: 
         """Starts the next episode of a row; the row is as it was if that fails."""
         row = self._rows[index]
         problem = self.choose(options, self._generator(row))
-        text, prompt, given = self.initial_state(problem)
-        row.problem, row.given = problem, len(given)
+        text, prompt, prefix = self.initial_state(problem)
+        row.problem, row.prefix_length = problem, len(prefix)
         row.program = row.verdict = row.judgement = None
-        for array, tokens in ((self._prompt[index], prompt), (self._program[index], given)):
+        for array, tokens in ((self._prompt[index], prompt), (self._program[index], prefix)):
             array[: len(tokens)] = tokens
             array[len(tokens) :] = self.pad_id
         length = self.max_program_tokens
-        most = min(length, len(given) + (self.max_episode_steps or length))
-        self._cell[index] = index * length + len(given)
+        most = min(length, len(prefix) + (self.max_episode_steps or length))
+        self._cell[index] = index * length + len(prefix)
         self._last[index] = index * length + most - 1
         self._going[index] = True
         self._over.discard(index)
-        self._judged.discard(index)
+        self._waiting.discard(index)
         return {"problem": problem.id, "prompt": text}
 
     # ----------------------------------------------------------------------------------------------------------- step
@@ -209,13 +209,13 @@ class UnitTestVectorEnv(UnitTestEnvBase, VectorEnv[Any, Any, Any]):  # pyright: 
         self._cells[self._cell] = tokens
         whole = ((tokens == self._eos) & self._going) | (self._cell == self._last)
         rewards, flags, infos = np.zeros(self.num_envs), np.zeros((2, self.num_envs), bool), {}
-        if self._over or self._judged or whole.any():
+        if self._over or self._waiting or whole.any():
             infos = self._turn(np.flatnonzero(whole).tolist(), rewards, flags)
         else:
             self._cell += self._going
         if self.overlap:
             infos["judging"] = np.zeros(self.num_envs, bool)
-            infos["judging"][list(self._judged)] = True
+            infos["judging"][list(self._waiting)] = True
             infos["_judging"] = infos["judging"].copy()
         return self._observation(), rewards, flags[0], flags[1], infos
 
@@ -236,18 +236,18 @@ class UnitTestVectorEnv(UnitTestEnvBase, VectorEnv[Any, Any, Any]):  # pyright: 
     def _turn(self, whole: list[int], rewards: npt.NDArray[np.float64], flags: BoolArray) -> dict[str, Any]:
         """The rest of a step in which rows begin or end. `whole`: those whose program is complete with this token."""
         programs = {index: self._complete(index) for index in whole}
-        told = self._verdicts(programs)
+        verdicts = self._verdicts(programs)
         self._cell += self._going  # from here on the step has happened
         for index, program in programs.items():
             self._rows[index].program = program
             self._going[index], self._cell[index], self._last[index] = False, len(self._cells) - 1, -1
         begin, self._over = self._over, set()
         infos: dict[str, Any] = {}
-        for index in sorted({*begin, *told}):
+        for index in sorted({*begin, *verdicts}):
             if index in begin:
                 info = self._begin(index, {})
             else:
-                rewards[index], info = self._end(index, told[index])
+                rewards[index], info = self._end(index, verdicts[index])
                 flags[int(info["program"].truncated), index] = True
                 if self.autoreset_mode is AutoresetMode.SAME_STEP:
                     final = {"final_obs": self._observation_of(index), "final_info": info}
@@ -260,30 +260,32 @@ class UnitTestVectorEnv(UnitTestEnvBase, VectorEnv[Any, Any, Any]):  # pyright: 
         """The program of a row whose last token has just been written."""
         row, begin, end = self._rows[index], index * self.max_program_tokens, int(self._cell[index]) + 1
         truncated = bool(self._cells[end - 1] != self._eos)
-        return self.tokenizer.program(self._cells[begin:end].copy(), given=row.given, truncated=truncated)
+        return self.tokenizer.program(
+            self._cells[begin:end].copy(), prefix_length=row.prefix_length, truncated=truncated
+        )
 
     def _verdicts(self, programs: Mapping[int, Program]) -> dict[int, Judgement]:
         """What the judge has to say by now; without `overlap`, on every one of `programs`."""
-        asked = {index: self._submit(index, program) for index, program in programs.items()}
-        asked |= {index: verdict for index in self._judged if (verdict := self._rows[index].verdict)}
+        pending = {index: self._submit(index, program) for index, program in programs.items()}
+        pending |= {index: verdict for index in self._waiting if (verdict := self._rows[index].verdict)}
         if self.overlap:
-            if len(asked) == self.num_envs:
-                wait(asked.values(), return_when=FIRST_COMPLETED)
-            ready = {index: verdict for index, verdict in asked.items() if verdict.done()}
+            if len(pending) == self.num_envs:
+                wait(pending.values(), return_when=FIRST_COMPLETED)
+            ready = {index: verdict for index, verdict in pending.items() if verdict.done()}
         else:
-            ready = asked
+            ready = pending
         try:
-            told = {index: verdict.result() for index, verdict in ready.items()}
+            verdicts = {index: verdict.result() for index, verdict in ready.items()}
         except SandboxError:
-            for index in self._judged & ready.keys():
+            for index in self._waiting & ready.keys():
                 row = self._rows[index]
                 if row.program and ready[index].exception():
                     row.verdict = self._submit(index, row.program)
             raise
-        self._judged = asked.keys() - told.keys()
-        for index in self._judged:
-            self._rows[index].verdict = asked[index]
-        return told
+        self._waiting = pending.keys() - verdicts.keys()
+        for index in self._waiting:
+            self._rows[index].verdict = pending[index]
+        return verdicts
 
     def _submit(self, index: int, program: Program) -> Future[Judgement]:
         return self.submit(self._problem(index), program)
@@ -342,7 +344,7 @@ class UnitTestVectorEnv(UnitTestEnvBase, VectorEnv[Any, Any, Any]):  # pyright: 
 
     def _frame(self, index: int) -> str:
         row, tokens = self._rows[index], self._program[index]
-        program = row.program or self.tokenizer.program(tokens[tokens != self.pad_id], given=row.given)
+        program = row.program or self.tokenizer.program(tokens[tokens != self.pad_id], prefix_length=row.prefix_length)
         return ansi.frame(self._problem(index), program, self.max_program_tokens, row.judgement)
 
     def close(self, **kwargs: Any) -> None:

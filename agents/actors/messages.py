@@ -6,12 +6,52 @@ Only tensors, numbers, strings, lists and dicts cross: the reader loads with `we
 from __future__ import annotations
 
 import io
+import selectors
 import struct
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import torch
 
 LENGTH = struct.Struct("<Q")
+LARGEST = 1 << 40  # bytes
+STEP = 1.0  # seconds at a time that silence is counted in: a reader that was itself stopped has counted one of them
+
+
+class Silence(Exception):
+    """Nothing has come for as long as anybody was willing to wait."""
+
+
+class Readable(Protocol):
+    """What frames are read from."""
+
+    def read(self, size: int, /) -> bytes | None: ...
+
+
+class Patient:
+    """A pipe of which a reader waits `limit` seconds for the next bytes, and no longer (0: for ever)."""
+
+    def __init__(self, stream: BinaryIO, limit: float) -> None:
+        self._stream, self._limit = stream, limit
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(stream, selectors.EVENT_READ)
+
+    def read(self, size: int, /) -> bytes | None:
+        """At least one byte and at most `size`; none at the end.
+
+        Raises:
+            Silence: nothing came.
+        """
+        step, quiet = min(STEP, self._limit) or None, 0.0
+        while not self._selector.select(step):
+            quiet += step or 0.0
+            if 0 < self._limit <= quiet:
+                raise Silence(f"nothing for {self._limit:g} s")
+        return self._stream.read(size)
+
+    def close(self) -> None:
+        """The pipe, too."""
+        self._selector.close()
+        self._stream.close()
 
 
 def send(stream: BinaryIO, value: Any) -> None:
@@ -28,19 +68,26 @@ def send_bytes(stream: BinaryIO, content: bytes) -> None:
         rest = rest[stream.write(rest) :]
 
 
-def receive(stream: BinaryIO) -> Any:
-    """The next value; None at the end, also of a writer that died in the middle of one."""
+def receive(stream: Readable) -> Any:
+    """The next value; None at the end, also of a writer that died in the middle of one.
+
+    Raises:
+        ValueError: what comes is no frame.
+    """
     head = receive_bytes(stream, LENGTH.size)
-    body = receive_bytes(stream, LENGTH.unpack(head)[0]) if head else None
+    size = LENGTH.unpack(head)[0] if head else 0
+    if size > LARGEST:
+        raise ValueError(f"Expected a frame of at most {LARGEST} bytes, got one that claims {size}.")
+    body = receive_bytes(stream, size) if head else None
     return None if body is None else torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
 
 
-def receive_bytes(stream: BinaryIO, count: int) -> bytes | None:
+def receive_bytes(stream: Readable, count: int) -> bytes | None:
     """Exactly `count` bytes of a stream without a buffer; None if it ends before."""
-    found = bytearray()
-    while len(found) < count:
-        part = stream.read(count - len(found))
+    data = bytearray()
+    while len(data) < count:
+        part = stream.read(count - len(data))
         if not part:
             return None
-        found += part
-    return bytes(found)
+        data += part
+    return bytes(data)

@@ -11,15 +11,16 @@ Each generator (`agents.actors.process`) is a fresh process that builds policy a
 the version of the weights that wrote them. **The learner waits** when it is ahead: it does no update before as many programs
 have come as it would have written by itself by then (`fill`, then `refresh` every `refresh_every` updates), or when fewer
 than a batch are within `max_staleness`. **Generators wait** when `queue` lots do. What is older than `max_staleness` is dropped.
-A generator that dies, or whose answers cannot be read, is replaced once. Generators end with the learner, however it ends: their
-input does.
+A generator that dies, or whose answers cannot be read, or that says nothing for `silence` seconds, is replaced, with a warning that
+says why. If that happens to its successor before it has sent `EARNED` lots, the run ends. Generators end with the learner, however
+it ends: their input does. Each may have a device of its own (`devices`).
 
 Which programs have come by an update depends on the machine: with generators, equal seeds do not give equal runs, and a
 continued run is not the uninterrupted one (buffer and learner are; what was in the queue is written anew). Two more
 differences: `best_so_far` is what one generator has seen since it started, and `seconds/generate` and `seconds/judge` add up the
 generators' own, beside `seconds/wait`, the learner's.
 
-What crosses, for a cluster. A program of P prompt and T program tokens is 8P + 17T bytes and a few hundred of framing (5 kB at
+What crosses, for a cluster. A program of P prompt and T program tokens is 8P + 21T bytes and a few hundred of framing (6 kB at
 300 + 150): 100 programs a second are half a MB a second, nothing. Weights are the bytes of what learns, times the readers, every
 `push_every` updates: 0.54 GB for 135M parameters in float32, 1.5 GB for 770M in bfloat16, 3.7 MB for LoRA of rank 8 on q and v of
 the former's size or less. At 10 updates of 1 s between pushes, ten readers of 770M are 1.5 GB/s, more than 10 Gbit/s carries:
@@ -39,6 +40,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -56,11 +58,16 @@ from rltf_env.core import Outcome
 from rltf_env.errors import RLTFError, UsageError
 
 LIVES = 2  # of a generator: the first, and one more
+EARNED = 5  # lots in good order with which a generator has earned the lives back that were lost before it
 OURS = ("auto", "forkserver", "subprocess")  # judges that take `workers`
 
 
 class GeneratorError(RLTFError, RuntimeError):
-    """A generator died again after it had been replaced."""
+    """A generator died again soon after it had been replaced."""
+
+
+class GeneratorWarning(UserWarning):
+    """A generator has died, or hung, and was replaced."""
 
 
 @contextmanager
@@ -106,7 +113,7 @@ class ActorPool:
         # A refresh comes before its update: of a continued run, that of `first` has yet to come.
         self.fill, last = (0, first - 1) if len(agent.buffer) else (agent.config.fill, first)
         self.refreshes = last // agent.config.refresh_every  # that came before
-        self.received = self.dropped = 0
+        self.received = self.dropped = self.replaced = 0
 
     def start(self) -> None:
         """The present weights, and a process for each generator."""
@@ -114,11 +121,12 @@ class ActorPool:
         self.folder.mkdir(parents=True)
         save_weights(self.weights, self.agent.policy, self.pushed)
         for index in range(self.recipe.scale.generators):
-            self._begin(index, 1)
+            self._begin(index, 1, LIVES)
 
-    def _begin(self, index: int, life: int) -> None:
-        told = instructions(self.recipe, self.agent, (index, life, self.pushed), self.weights)
-        process = _Process(index, life, told, self.folder / f"{index}.log", self.lots)
+    def _begin(self, index: int, life: int, lives: int) -> None:
+        orders = instructions(self.recipe, self.agent, (index, life, self.pushed), self.weights)
+        silence = self.recipe.scale.silence
+        process = _Process(index, life, lives, orders, self.folder / f"{index}.log", self.lots, silence)
         self.processes.append(process)
         process.tell(self.pushed)
 
@@ -131,12 +139,12 @@ class ActorPool:
             self._take()
         if c.max_staleness:
             agent.buffer.forget(step - c.max_staleness)
-        while self.received < self._owed(step) or len(agent.buffer) < min(c.batch_size, c.buffer):
+        while self.received < self._due(step) or len(agent.buffer) < min(c.batch_size, c.buffer):
             if self.pushed < step:
                 self._push(step)
             self._take()
 
-    def _owed(self, step: int) -> int:
+    def _due(self, step: int) -> int:
         """Programs that an agent without generators would have written before this update, since the run was begun or resumed."""
         c = self.agent.config
         return self.fill + c.refresh * (step // c.refresh_every - self.refreshes)
@@ -161,22 +169,27 @@ class ActorPool:
         else:
             self.received += len(samples)
             agent.ingest(samples, [Outcome(o) for o in lot["outcomes"]], lot["sampled"])
-            agent.journal.programs = [Shown(**shown) for shown in lot["shown"]]
+            agent.journal.programs = [Shown(**program) for program in lot["shown"]]
             agent.sampled["generated_by"] = float(lot["version"])
-        agent.sampled |= {"dropped": float(self.dropped), "queue": float(self.lots.qsize())}
+        counts = {"dropped": self.dropped, "replaced": self.replaced, "queue": self.lots.qsize()}
+        agent.sampled |= {name: float(count) for name, count in counts.items()}
         agent.journal.tokens += lot["tokens"]
-        for what, spent in lot["seconds"].items():
-            agent.journal.seconds[what] = agent.journal.seconds.get(what, 0.0) + spent
+        for what, seconds in lot["seconds"].items():
+            agent.journal.seconds[what] = agent.journal.seconds.get(what, 0.0) + seconds
 
     def _replace(self, dead: _Process) -> None:
         self.processes.remove(dead)
-        said = dead.end()
-        if dead.life == LIVES:
+        reason = dead.end()
+        lives = (LIVES if dead.sent >= EARNED else dead.lives) - 1
+        if not lives:
             raise GeneratorError(
-                f"Expected generator {dead.index} to go on after it had been replaced, got an end with {said}. See "
+                f"Expected generator {dead.index} to go on after it had been replaced, got an end with {reason}. See "
                 f"{dead.log}; the run continues from its last checkpoint with the same command."
             )
-        self._begin(dead.index, dead.life + 1)
+        self.replaced += 1
+        self._begin(dead.index, dead.life + 1, lives)
+        note = f"Generator {dead.index} ended with {reason}, and was replaced. See {dead.log}."
+        warnings.warn(note, GeneratorWarning, stacklevel=2)
 
     def close(self) -> None:
         """Ends all processes and waits for that."""
@@ -188,12 +201,22 @@ class ActorPool:
 
 
 class _Process:
-    """A generator as the learner sees it. A thread reads what it writes into `lots`, and itself at the end."""
+    """A generator as the learner sees it. A thread reads what it writes into `lots`, and itself at the end.
+
+    It is the `life`-th of its `index`, and has `lives` left, this one counted in.
+    """
 
     def __init__(
-        self, index: int, life: int, told: dict[str, Any], log: Path, lots: queue.Queue[dict[str, Any] | _Process]
+        self,
+        index: int,
+        life: int,
+        lives: int,
+        orders: dict[str, Any],
+        log: Path,
+        lots: queue.Queue[dict[str, Any] | _Process],
+        silence: float,
     ) -> None:
-        self.index, self.life, self.log, self.lots = index, life, log, lots
+        self.index, self.life, self.lives, self.log, self.lots = index, life, lives, log, lots
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         with open(log, "ab") as file:
             self.popen = subprocess.Popen(
@@ -201,13 +224,15 @@ class _Process:
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=file, bufsize=0, env=environment,
                 start_new_session=True,  # Ctrl-C is for the learner, which ends its generators
             )  # fmt: skip
-        self.orders, self.answers = cast(BinaryIO, self.popen.stdin), cast(BinaryIO, self.popen.stdout)
+        self.orders = cast(BinaryIO, self.popen.stdin)
+        self.answers = messages.Patient(cast(BinaryIO, self.popen.stdout), silence)
         self.over = threading.Event()
         self.broken = ""  # what was wrong with its answers, if anything was
+        self.sent = 0  # lots that could be read
         self.thread = threading.Thread(target=self._read, daemon=True)
         self.thread.start()
         with suppress(BrokenPipeError):
-            messages.send(self.orders, told)
+            messages.send(self.orders, orders)
 
     def tell(self, version: int) -> None:
         """That there are new weights. One that has died is told nothing."""
@@ -217,7 +242,11 @@ class _Process:
     def _read(self) -> None:
         try:
             while (lot := messages.receive(self.answers)) is not None:
-                self._put(lot)
+                self.sent += 1
+                self._put(lot)  # its silence is not counted while the learner has no room
+        except messages.Silence as silence:
+            self.broken = f"{silence} (scale.silence), then "
+            self.popen.kill()
         except Exception as error:  # whatever it was, the learner must not wait for more
             self.broken = f"an answer that cannot be read ({error!r}), then "
         finally:
@@ -261,7 +290,11 @@ def instructions(recipe: Recipe, agent: OffPolicyAgent, who: tuple[int, int, int
         recipe,
         run=dataclasses.replace(recipe.run, seed=seed),
         env=env,
-        policy={"seed": recipe.run.seed, **recipe.policy},  # what is frozen must be as the learner's
+        policy={
+            "seed": recipe.run.seed,
+            **recipe.policy,
+            **_device(scale, who[0]),
+        },  # what is frozen is as the learner's
         agent={**recipe.agent, "critic": {}} if "critic" in recipe.agent else recipe.agent,  # the learner's weighs
         scale=Scale(),
     )
@@ -272,3 +305,8 @@ def instructions(recipe: Recipe, agent: OffPolicyAgent, who: tuple[int, int, int
         "threads": recipe.run.threads or share,
         "weights": str(weights.resolve()),
     }
+
+
+def _device(scale: Scale, index: int) -> dict[str, str]:
+    """Where the policy of generator `index` stands, if not where the learner's does."""
+    return {"device": scale.devices[index % len(scale.devices)]} if scale.devices else {}

@@ -21,6 +21,7 @@ import torch
 
 from agents import building
 from agents.actors import messages
+from agents.collector import something
 from agents.config import Recipe
 from agents.core import OffPolicyAgent, Policy
 from agents.learning.replay import pack
@@ -39,13 +40,13 @@ def main() -> None:
     answers = cast(BinaryIO, os.fdopen(os.dup(1), "wb", buffering=0))
     os.dup2(2, 1)  # whatever a library prints is no answer
     orders = cast(BinaryIO, io.FileIO(0, closefd=False))  # a buffer's lock would be held at exit
-    told = messages.receive(orders)
-    if told is None:
+    order = messages.receive(orders)
+    if order is None:
         return
     newest = Newest(orders)
     try:
         newest.thread.start()
-        work(told, newest, answers)
+        work(order, newest, answers)
     except (KeyboardInterrupt, BrokenPipeError):  # the learner has ended
         pass
 
@@ -73,11 +74,11 @@ class Newest:
         os._exit(1)
 
 
-def work(told: Mapping[str, Any], newest: Newest, answers: BinaryIO) -> None:
+def work(order: Mapping[str, Any], newest: Newest, answers: BinaryIO) -> None:
     """Lot after lot, each with the newest weights."""
-    recipe = build(Recipe, told["recipe"], "recipe")
+    recipe = build(Recipe, order["recipe"], "recipe")
     building.quiet_libraries()
-    torch.set_num_threads(told["threads"])
+    torch.set_num_threads(order["threads"])
     policy = building.make_policy(recipe)
     with building.make_env(recipe, policy) as env:
         agent = building.make_agent(recipe, policy, env)
@@ -86,13 +87,13 @@ def work(told: Mapping[str, Any], newest: Newest, answers: BinaryIO) -> None:
         version = -1
         while True:
             if newest.version > version:
-                version = agent.learner.updates = load_weights(Path(told["weights"]), policy)
-            messages.send(answers, rollout_batch(agent, told["programs"]))
+                version = agent.learner.updates = load_weights(Path(order["weights"]), policy)
+            messages.send(answers, rollout_batch(agent, order["programs"]))
 
 
 def rollout_batch(agent: OffPolicyAgent, programs: int) -> dict[str, Any]:
     """What the learner is to know of `programs` new programs, as plain data."""
-    problems, groups, samples = agent.write(programs)
+    problems, groups, samples = something(agent, programs)
     episodes = [e for group in groups for e in group]
     agent.log_samples(problems, groups, samples)
     journal = agent.journal.take()
@@ -100,8 +101,8 @@ def rollout_batch(agent: OffPolicyAgent, programs: int) -> dict[str, Any]:
         "version": agent.learner.updates,
         "samples": [pack(s) for s in samples],
         "outcomes": [int(e.verdict.outcome) for e in episodes],
-        "sampled": {name: float(value) for name, value in summary(episodes).items()},
-        "shown": [shown.to_dict() for shown in journal.programs],
+        "sampled": {name: float(value) for name, value in summary(episodes, agent.journal.take_lost()).items()},
+        "shown": [program.to_dict() for program in journal.programs],
         "seconds": dict(journal.seconds),
         "tokens": int(journal.tokens),
     }
@@ -116,13 +117,13 @@ def save_weights(path: Path, policy: Policy[Any], version: int) -> None:
 @torch.no_grad()
 def load_weights(path: Path, policy: Policy[Any]) -> int:
     """Takes over what `save_weights` wrote; its version."""
-    saved = torch.load(path, map_location="cpu", weights_only=True)
+    content = torch.load(path, map_location="cpu", weights_only=True)
     own = {name: p for name, p in policy.model.named_parameters() if p.requires_grad}
-    if own.keys() != saved["weights"].keys():
-        raise RuntimeError(f"Expected weights of {len(own)} parameters, got {len(saved['weights'])} or others.")
+    if own.keys() != content["weights"].keys():
+        raise RuntimeError(f"Expected weights of {len(own)} parameters, got {len(content['weights'])} or others.")
     for name, parameter in own.items():
-        parameter.copy_(saved["weights"][name])
-    return saved["version"]
+        parameter.copy_(content["weights"][name])
+    return content["version"]
 
 
 if __name__ == "__main__":

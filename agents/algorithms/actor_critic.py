@@ -23,10 +23,11 @@ from torch import Tensor
 
 from agents import functional
 from agents.algorithms.policy_gradient import Credit
-from agents.collector import BufferedAgent, Collector
+from agents.collector import BufferedAgent, Collector, Written
 from agents.core import Batch, Episode, Policy, TrainingSample
 from agents.decoding.sampling import Sampling
 from agents.learning.learner import Learner, OptimiserConfig
+from agents.learning.likelihood import LossTemperature, temperature_of
 from agents.learning.replay import ReplayBuffer
 from agents.options import build
 from agents.policies import value_head
@@ -41,7 +42,8 @@ class Config:
 
     Args:
         credit: "token": rewards stand where the reward function puts them; "program": their sum on the last token.
-        gamma, lam: discount, and lambda of the traces.
+        gamma, lam: discount, and lambda of the traces; 1, so that an outcome reaches a program's beginning.
+        loss_temperature: see `agents.algorithms.policy_gradient.Config`.
         rho: bound of the ratio in V-trace (IMPALA's rho bar; its c bar is 1).
         reduction, constant: how tokens are summed, see `functional.reduce`.
     """
@@ -55,7 +57,8 @@ class Config:
     max_staleness: int = 0
     credit: Credit = "token"
     gamma: float = 1.0
-    lam: float = 0.95
+    lam: float = 1.0
+    loss_temperature: LossTemperature = "sampling"
     rho: float = 1.0
     value_weight: float = 0.5
     entropy: float = 0.0
@@ -72,6 +75,7 @@ class Config:
             raise UsageError(f"Expected gamma and lam within 0 and 1, and rho > 0, got {self}.")
         if self.value_weight < 0 or self.entropy < 0:
             raise UsageError(f"Expected value_weight and entropy >= 0, got {self}.")
+        temperature_of(self)
 
 
 class ActorCritic(BufferedAgent):
@@ -93,7 +97,8 @@ class ActorCritic(BufferedAgent):
         samples = self.buffer.draw_fresh(c.batch_size, self.collector.rng, step, c.max_staleness)
         metrics = self.learner.step(samples, c.reduction, self._loss, self.policy.read)
         staleness = step - np.mean([s.version for s in samples])
-        return {**self.sampled, "rl_loss": metrics.pop("loss"), **metrics, "staleness": float(staleness)}
+        ages = {"staleness": float(staleness), "batch": float(len(samples))}
+        return {**self.sampled, "rl_loss": metrics.pop("loss"), **metrics, **ages}
 
     def _loss(self, data: Batch, read: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         logits, states = read
@@ -101,11 +106,11 @@ class ActorCritic(BufferedAgent):
 
     # ---------------------------------------------------------------------------------------------------------- buffer
 
-    def write(self, programs: int) -> tuple[list[Problem], list[list[Episode]], list[TrainingSample]]:
+    def write(self, programs: int) -> Written:
         k = self.config.samples_per_problem
-        problems = self.collector.draw(-(-programs // k))
-        groups = self.collector.collect(problems, k, self.learner.updates)
-        return problems, groups, [self._sample(e) for group in groups for e in group]
+        pairs = self.collector.groups(-(-programs // k), k, self.learner.updates)
+        groups = [group for _, group in pairs]
+        return [p for p, _ in pairs], groups, [self._sample(e) for group in groups for e in group]
 
     def log_samples(
         self, problems: Sequence[Problem], groups: Sequence[Sequence[Episode]], samples: Sequence[TrainingSample]
@@ -121,7 +126,13 @@ class ActorCritic(BufferedAgent):
             rewards[-1] = e.feedback.total
         zeros = np.zeros(len(e.program), np.float32)
         return TrainingSample(
-            e.prompt, e.program.tokens, e.feedback.learn, zeros, e.behaviour_logprobs, e.version, {"rewards": rewards}
+            e.prompt,
+            e.program.tokens,
+            e.feedback.loss_mask,
+            zeros,
+            e.behaviour_logprobs,
+            e.version,
+            {"rewards": rewards},
         )
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -146,6 +157,7 @@ def loss(data: Batch, logits: Tensor, values: Tensor, c: Config) -> tuple[Tensor
         values: (B, T), V.
         c: the weights of the terms.
     """
+    logits = functional.at_temperature(logits, temperature_of(c))
     logprobs = functional.token_logprobs(logits, data.tokens)
     with torch.no_grad():
         targets, advantages = functional.vtrace(

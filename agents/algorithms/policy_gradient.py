@@ -2,7 +2,7 @@
 
     write K programs for each of some problems        (again for other problems, where a group earned the same: DAPO)
     A  = what a program earned, against its group      (`advantage`)  [+ what each token earned: `credit = "token"`]
-    L  = - ratio * A, clipped, reduced over tokens     (`clip`, `clip_high`, `reduction`)
+    L  = - ratio * A, clipped, reduced over tokens     (`clip`, `clip_high`, `dual_clip`, `reduction`)
          + kl * KL(policy || reference) - entropy * H  (`kl`, `entropy`)
 
 The algorithms are files beside this one, each a `Config` whose defaults are its paper's: `reinforce`, `rloo`, `grpo`,
@@ -11,6 +11,8 @@ up the current policy writes the next.
 
 Token-level credit is the one thing that none of those papers has: RLTF's fine-grained rewards (arXiv 2307.04349, eq. 9), which
 have no baseline, stand on their tokens beside the group's advantage, in units of reward.
+
+Two things are no paper's: `dual_clip`, and `importance_cap`, without effect where programs are drawn as the loss reads them.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -29,6 +31,7 @@ from agents.collector import CollectingAgent, Collector
 from agents.core import Batch, Episode, Policy, TrainingSample
 from agents.decoding.sampling import Sampling
 from agents.learning.learner import Learner, OptimiserConfig
+from agents.learning.likelihood import LossTemperature, temperature_of, with_old_logprobs
 from agents.learning.minibatches import RolloutBuffer
 from agents.learning.reference import Reference
 from agents.rollout import EPSILON, summary
@@ -60,9 +63,14 @@ class Config:
         advantage: of a program's return: less a running mean of all returns before (Williams 1992), less the mean of the
             group's others, less the group's mean, or that over the group's standard deviation.
         credit: "program": every token has the advantage of the program's return, `Feedback.total`. "token": of its whole-program
-            share, `Feedback.sequence`, plus what the token weighs itself, `Feedback.token_rewards`.
+            share, `Feedback.program_reward`, plus what the token weighs itself, `Feedback.token_rewards`.
         reduction, constant: how tokens are summed, see `functional.reduce`.
         clip, clip_high: bounds of the ratio, 1 - clip and 1 + clip_high; clip_high 0 is clip, and clip 0 takes no ratio at all.
+        dual_clip: bound of the ratio where the advantage is negative (`functional.clipped_surrogate`); 0: none.
+        loss_temperature: "sampling": log-probabilities, ratio, KL and entropy are those at the temperature that programs were
+            drawn at; 1: those of the policy as it is, whatever that was.
+        importance_cap: a token weighs by what the policy gave it over what it was drawn with, at most by this; 0: not so. The
+            two differ where top-p, top-k or min-p cut something off, and by the roundings of an engine (TRL's correction).
         kl: weight of the KL term to the policy before the first update, in the loss (k3 estimate).
         kl_reward: weight of log(policy / reference) of a whole program, taken off its return.
         entropy: weight of the entropy of the next-token distribution, to be kept high.
@@ -84,6 +92,9 @@ class Config:
     constant: float = 512.0
     clip: float = 0.0
     clip_high: float = 0.0
+    dual_clip: float = 3.0
+    loss_temperature: LossTemperature = "sampling"
+    importance_cap: float = 2.0
     kl: float = 0.0
     kl_reward: float = 0.0
     entropy: float = 0.0
@@ -99,6 +110,8 @@ class Config:
             raise UsageError(f"Expected sizes and epochs >= 1 and resample >= 0, got {self}.")
         if min(self.clip, self.clip_high, self.kl, self.kl_reward, self.entropy, self.overlong_weight) < 0:
             raise UsageError(f"Expected clips and weights >= 0, got {self}.")
+        check_bounds(self.dual_clip, self.importance_cap)
+        temperature_of(self)
         if not 0 < self.overlong_cache <= 1 or self.constant <= 0:
             raise UsageError(f"Expected 0 < overlong_cache <= 1 and constant > 0, got {self}.")
         if self.advantage != "running" and self.samples_per_problem < 2:
@@ -118,7 +131,7 @@ class PolicyGradient(CollectingAgent):
         self.policy, self.env, self.config = policy, env, config
         self.learner = Learner(policy, config.optimiser)
         held = config.kl or config.kl_reward
-        self.reference = Reference(policy, config.optimiser.micro_batch) if held else None
+        self.reference = Reference(policy, config.optimiser.micro_batch, temperature_of(config)) if held else None
         self.round = RolloutBuffer()
         self.baseline = 0.0  # the running mean of returns, for advantage="running"
         self.collector = Collector(policy, env, config.sampling, seed)
@@ -141,23 +154,22 @@ class PolicyGradient(CollectingAgent):
         c = self.config
         groups, drawn = self._groups()
         samples = [bare_sample(e, c.overlong) for _, group in groups for e in group]
+        samples = with_old_logprobs(self.policy, samples, c)
         if self.reference:
             samples = self.reference.with_reference_logprobs(samples)
-        returns = self._returns([e for _, group in groups for e in group], samples)
-        weights = self._weights([e for _, group in groups for e in group], returns)
+        weights = self._weights([g for _, g in groups], self._returns([g for _, g in groups], samples))
         samples = [replace(s, weights=w) for s, w in zip(samples, weights, strict=True)]
         self.round.start(samples, c.epochs, c.batch_size, self.collector.rng)
-        self.sampled = summary([e for _, group in drawn for e in group])
+        self.sampled = summary([e for _, group in drawn for e in group], self.journal.take_lost())
         self.sampled |= {"groups": float(len(groups)), "groups_drawn": float(len(drawn))}
         self.collector.log_samples([p for p, _ in groups], [g for _, g in groups], weights)
 
     def _groups(self) -> tuple[Groups, Groups]:
-        """The groups to learn from, and all that were drawn for them."""
+        """The groups to learn from, and all that were drawn for them. One program alone has no group to be measured against."""
         c, kept, drawn = self.config, [], []
+        least = 1 if c.advantage == "running" else 2
         for _ in range(c.resample + 1):
-            problems = self.collector.draw(c.problems - len(kept))
-            groups = self.collector.collect(problems, c.samples_per_problem, self.learner.updates)
-            new = list(zip(problems, groups, strict=True))
+            new = self.collector.groups(c.problems - len(kept), c.samples_per_problem, self.learner.updates, least)
             drawn += new
             kept += [(p, group) for p, group in new if not c.resample or self._has_signal(group)]
             if len(kept) == c.problems:
@@ -168,27 +180,31 @@ class PolicyGradient(CollectingAgent):
         """True if the group has something to teach: its programs did not all earn the same, or single tokens earned something."""
         if self.config.credit == "program":
             return len({round(e.feedback.total, 6) for e in group}) > 1
-        return len({round(e.feedback.sequence, 6) for e in group}) > 1 or any(
-            (np.abs(e.feedback.token_rewards[e.feedback.learn]) > EPSILON).any() for e in group
+        return len({round(e.feedback.program_reward, 6) for e in group}) > 1 or any(
+            (np.abs(e.feedback.token_rewards[e.feedback.loss_mask]) > EPSILON).any() for e in group
         )
 
-    def _returns(self, episodes: Sequence[Episode], samples: Sequence[TrainingSample]) -> Tensor:
-        """float64 (problems, K): what each program earned, less what it loses by its length and its distance to the reference."""
-        c = self.config
-        earned = [e.feedback.total if c.credit == "program" else e.feedback.sequence for e in episodes]
+    def _returns(self, groups: Sequence[Sequence[Episode]], samples: Sequence[TrainingSample]) -> list[Tensor]:
+        """float64 (K,) for each group: what programs earned, less what they lose by length and distance to the reference."""
+        c, episodes = self.config, [e for group in groups for e in group]
+        earned = [e.feedback.total if c.credit == "program" else e.feedback.program_reward for e in episodes]
         lengths = torch.tensor([len(e.program) for e in episodes], dtype=torch.float64)
         ratios = [float(token_log_ratios(s).sum()) for s in samples] if c.kl_reward else [0.0 for _ in samples]
         limit = float(self.env.max_program_tokens)
         returns = program_returns(
             torch.tensor(earned, dtype=torch.float64), lengths, torch.tensor(ratios, dtype=torch.float64), limit, c
         )
-        return returns.view(-1, c.samples_per_problem)
+        return list(returns.split([len(group) for group in groups]))
 
-    def _weights(self, episodes: Sequence[Episode], returns: Tensor) -> list[np.ndarray]:
-        """float32 (T,) for each program."""
-        c = self.config
-        advantages, self.baseline = program_advantages(returns, self.baseline, c)
-        return [token_weights(e, a, c) for e, a in zip(episodes, advantages.flatten().tolist(), strict=True)]
+    def _weights(self, groups: Sequence[Sequence[Episode]], returns: Sequence[Tensor]) -> list[np.ndarray]:
+        """float32 (T,) for each program. Groups may differ in size; a running mean has no use for them."""
+        c, episodes = self.config, [e for group in groups for e in group]
+        rows = [torch.cat(list(returns))] if c.advantage == "running" else returns
+        advantages: list[float] = []
+        for row in rows:
+            found, self.baseline = program_advantages(row[None], self.baseline, c)
+            advantages += found[0].tolist()
+        return [token_weights(e, a, c) for e, a in zip(episodes, advantages, strict=True)]
 
 
 RUNNING = 0.1  # the share of a round's mean return in the running mean
@@ -198,14 +214,16 @@ def loss(data: Batch, logits: Tensor, c: Config) -> tuple[Tensor, dict[str, Tens
     """The loss at the head of this file, as assembled: a scalar to descend, and what to log.
 
     Args:
-        data: `weights` are the advantages A; with `c.kl`, `extra["reference"]` are the reference's log-probabilities.
+        data: `weights` are the advantages A; with `c.kl`, `extra["reference"]` are the reference's log-probabilities; see
+            `surrogate` besides.
         logits: (B, T, V), of the policy that learns.
         c: the weights of the terms; a term whose weight is 0 is left out.
     """
+    logits = functional.at_temperature(logits, temperature_of(c))
     logprobs = functional.token_logprobs(logits, data.tokens)
     entropy = functional.token_entropy(logits) if c.entropy else functional.token_entropy(logits.detach())
     log = {"entropy": functional.masked_mean(entropy.detach(), data.loss_mask)}
-    total, more = surrogate(logprobs, data, c.clip, c.clip_high, c.reduction, c.constant)
+    total, more = surrogate(logprobs, data, c, c.reduction, c.constant, c.clip_high)
     if c.kl:
         kl = functional.kl_estimate(logprobs, data.extra["reference"])
         total = total + c.kl * functional.reduce(kl, data.loss_mask, c.reduction, c.constant)
@@ -252,29 +270,73 @@ def program_advantages(returns: Tensor, baseline: float, c: Config) -> tuple[Ten
     return returns - baseline, baseline + RUNNING * (float(returns.mean()) - baseline)
 
 
+class Bounds(Protocol):
+    """What bounds the ratio and the importance weights of a loss."""
+
+    @property
+    def clip(self) -> float: ...
+    @property
+    def dual_clip(self) -> float: ...
+    @property
+    def importance_cap(self) -> float: ...
+
+
+def check_bounds(dual_clip: float, importance_cap: float) -> None:
+    """Raises UsageError for a dual clip that would hold ratios of 1 and below, or a negative cap."""
+    if dual_clip != 0 and dual_clip <= 1:
+        raise UsageError(f"Expected dual_clip > 1, or 0 for no bound, got {dual_clip}.")
+    if importance_cap < 0:
+        raise UsageError(f"Expected importance_cap >= 0, got {importance_cap}.")
+
+
 def surrogate(
-    logprobs: Tensor, data: Batch, clip: float, clip_high: float, how: functional.Reduction, constant: float
+    logprobs: Tensor, data: Batch, c: Bounds, how: functional.Reduction, constant: float, clip_high: float = 0.0
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """REINFORCE's loss, or with `clip` PPO's, of `data.weights`; and what to log of the ratio."""
+    """REINFORCE's loss, or with `c.clip` PPO's, of `data.weights`; and what to log of the ratio.
+
+    Args:
+        logprobs: (B, T), at the temperature of the loss.
+        data: `old_logprobs` are what a ratio compares with, at that temperature too; `extra["behaviour"]`, if there is one, is
+            what tokens were really drawn with.
+        c: bounds.
+        how, constant: see `functional.reduce`.
+        clip_high: the upper bound, if it is another than `c.clip`.
+    """
+    weights, log = importance_weighted(data, c.importance_cap)
     with torch.no_grad():
         divergence = functional.kl_estimate(data.old_logprobs, logprobs)
-        log = {"kl_behaviour": functional.masked_mean(divergence, data.loss_mask)}
-    if not clip:
-        return functional.reinforce(logprobs, data.weights, data.loss_mask, how, constant), log
-    high = clip_high or clip
+        log["kl_behaviour"] = functional.masked_mean(divergence, data.loss_mask)
+    if not c.clip:
+        return functional.reinforce(logprobs, weights, data.loss_mask, how, constant), log
+    high = clip_high or c.clip
+    ratio = (logprobs, data.old_logprobs, weights, data.loss_mask, c.clip)
     with torch.no_grad():
-        log["clip_fraction"] = functional.clip_fraction(
-            logprobs, data.old_logprobs, data.weights, data.loss_mask, clip, clip_high=high
-        )
-    total = functional.clipped_surrogate(
-        logprobs, data.old_logprobs, data.weights, data.loss_mask, clip, how, constant, clip_high=high
-    )
+        log["clip_fraction"] = functional.clip_fraction(*ratio, clip_high=high, dual_clip=c.dual_clip)
+    total = functional.clipped_surrogate(*ratio, how, constant, clip_high=high, dual_clip=c.dual_clip)
     return total, log
 
 
+def importance_weighted(data: Batch, cap: float) -> tuple[Tensor, dict[str, Tensor]]:
+    """The weights of tokens (B, T), each times its truncated importance weight; and what to log of those.
+
+    Samples that do not say what they were drawn with were drawn from the policy itself.
+    """
+    if not cap or "behaviour" not in data.extra:
+        return data.weights, {}
+    importance = functional.importance_weights(data.old_logprobs, data.extra["behaviour"], cap)
+    held = (importance == cap).float()
+    log = {
+        "importance": functional.masked_mean(importance, data.loss_mask),
+        "importance_held": functional.masked_mean(held, data.loss_mask),
+    }
+    return data.weights * importance, log
+
+
 def bare_sample(e: Episode, overlong: Overlong = "judge") -> TrainingSample:
-    """The episode without weights; of a program that was cut off nothing is learnt if such are to be filtered out."""
-    learn = e.feedback.learn & (overlong != "filter" or not e.program.truncated)
-    return TrainingSample(
-        e.prompt, e.program.tokens, learn, np.zeros(len(e.program), np.float32), e.logprobs, e.version
-    )
+    """The episode without weights, and `extra["behaviour"]`, the log-probabilities that its tokens were drawn with.
+
+    Of a program that was cut off nothing is learnt if such are to be filtered out.
+    """
+    learn = e.feedback.loss_mask & (overlong != "filter" or not e.program.truncated)
+    nothing, extra = np.zeros(len(e.program), np.float32), {"behaviour": e.behaviour_logprobs}
+    return TrainingSample(e.prompt, e.program.tokens, learn, nothing, e.logprobs, e.version, extra)

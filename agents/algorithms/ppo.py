@@ -21,12 +21,20 @@ import torch
 from torch import Tensor
 
 from agents import functional
-from agents.algorithms.policy_gradient import Credit, Overlong, bare_sample, surrogate, token_log_ratios
+from agents.algorithms.policy_gradient import (
+    Credit,
+    Overlong,
+    bare_sample,
+    check_bounds,
+    surrogate,
+    token_log_ratios,
+)
 from agents.batching import pad_right
 from agents.collector import CollectingAgent, Collector
 from agents.core import Batch, Episode, Policy, TrainingSample
 from agents.decoding.sampling import Sampling
 from agents.learning.learner import Learner, OptimiserConfig
+from agents.learning.likelihood import LossTemperature, temperature_of, with_old_logprobs
 from agents.learning.minibatches import RolloutBuffer
 from agents.learning.reference import Reference, read_each
 from agents.options import build
@@ -40,12 +48,16 @@ from rltf_env.errors import UsageError
 class Config:
     """Clip, epochs and GAE as in PPO; the KL target is Ziegler's; its first coefficient StepCoder's (arXiv 2402.01391).
 
+    Lambda is 1, not PPO's 0.95: of an outcome at the end, 0.95 leaves 2e-6 to the first of 256 tokens (Open-Reasoner-Zero,
+    arXiv 2503.24290).
+
     Args:
         problems, samples_per_problem: programs of a round.
         batch_size: programs per update; epochs: times that each program of a round is learnt from.
         credit: "token": rewards stand where the reward function puts them; "program": their sum on the last token.
         gamma, lam: discount and lambda of GAE.
-        clip: bound of the ratio; value_clip: bound of a value's change in a round, in units of reward (0: none).
+        clip, dual_clip, loss_temperature, importance_cap: see `agents.algorithms.policy_gradient.Config`.
+        value_clip: bound of a value's change in a round, in units of reward (0: none).
         value_weight: of the value loss; value_warmup: updates in which the head alone learns, before the policy does.
         kl: first coefficient of the KL term (0: none, and no reference in memory).
         kl_target: nats per program that the coefficient steers to (0: it stays as it is); kl_rate: how quickly.
@@ -58,8 +70,11 @@ class Config:
     epochs: int = 4
     credit: Credit = "token"
     gamma: float = 1.0
-    lam: float = 0.95
+    lam: float = 1.0
     clip: float = 0.2
+    dual_clip: float = 3.0
+    loss_temperature: LossTemperature = "sampling"
+    importance_cap: float = 2.0
     value_clip: float = 0.2
     value_weight: float = 0.1
     value_warmup: int = 0
@@ -81,6 +96,8 @@ class Config:
         weights = (self.value_clip, self.value_weight, self.entropy, self.kl, self.kl_target, self.kl_rate)
         if min(*weights, self.overlong_weight) < 0:
             raise UsageError(f"Expected weights, value_clip and the KL's constants >= 0, got {self}.")
+        check_bounds(self.dual_clip, self.importance_cap)
+        temperature_of(self)
 
 
 class PPO(CollectingAgent):
@@ -92,7 +109,8 @@ class PPO(CollectingAgent):
         self.policy, self.env, self.config = policy, env, config
         self.head = value_head.on(policy)
         self.learner = Learner(policy, config.optimiser, {"model": policy.model, "head": self.head})
-        self.reference = Reference(policy, config.optimiser.micro_batch) if config.kl else None
+        temperature = temperature_of(config)
+        self.reference = Reference(policy, config.optimiser.micro_batch, temperature) if config.kl else None
         self.kl = config.kl  # the coefficient, as it is now
         self.round = RolloutBuffer()
         self.collector = Collector(policy, env, config.sampling, seed)
@@ -118,19 +136,18 @@ class PPO(CollectingAgent):
     def collect(self) -> None:
         """Lets the current policy write a round of programs, and credits each of their tokens."""
         c = self.config
-        problems = self.collector.draw(c.problems)
-        groups = self.collector.collect(problems, c.samples_per_problem, self.learner.updates)
-        episodes = [e for group in groups for e in group]
-        samples = [bare_sample(e, c.overlong) for e in episodes]
+        groups = self.collector.groups(c.problems, c.samples_per_problem, self.learner.updates)
+        episodes = [e for _, group in groups for e in group]
+        samples = with_old_logprobs(self.policy, [bare_sample(e, c.overlong) for e in episodes], c)
         log_ratios = self._log_ratios(samples)
         limit = float(self.env.max_program_tokens)
         rewards = [token_rewards(e, ratio, self.kl, limit, c) for e, ratio in zip(episodes, log_ratios, strict=True)]
         values = read_each(self.policy, samples, c.optimiser.micro_batch, self._values)
         samples = advantages(samples, rewards, values, c.gamma, c.lam)
         self.round.start(samples, c.epochs, c.batch_size, self.collector.rng)
-        self.sampled = summary(episodes) | self._adapt_kl(log_ratios)
+        self.sampled = summary(episodes, self.journal.take_lost()) | self._adapt_kl(log_ratios)
         self.sampled["value"] = float(np.mean([v.mean() for v in values]))
-        self.collector.log_samples(problems, groups, [s.weights for s in samples])
+        self.collector.log_samples([p for p, _ in groups], [g for _, g in groups], [s.weights for s in samples])
 
     def _log_ratios(self, samples: Sequence[TrainingSample]) -> list[np.ndarray]:
         """float32 (T,) for each sample: log(policy / reference) of its tokens; zeros without a reference."""
@@ -157,15 +174,17 @@ def loss(
     """The loss at the head of this file, as assembled: a scalar to descend, and what to log.
 
     Args:
-        data: `weights` are the advantages A, `extra` the values at the time of writing and the returns G.
+        data: `weights` are the advantages A, `extra` the values at the time of writing and the returns G; and what
+            `agents.algorithms.policy_gradient.surrogate` reads.
         logits: (B, T, V), of the policy that learns.
         values: (B, T), V.
         c: the weights of the terms.
         head_alone: the loss is the value term alone (`value_warmup`).
     """
     error = functional.value_loss(values, data.extra["values"], data.extra["returns"], data.loss_mask, c.value_clip)
+    logits = functional.at_temperature(logits, temperature_of(c))
     logprobs = functional.token_logprobs(logits, data.tokens)
-    policy_loss, log = surrogate(logprobs, data, c.clip, c.clip, "token_mean", 1.0)
+    policy_loss, log = surrogate(logprobs, data, c, "token_mean", 1.0)
     entropy = functional.masked_mean(functional.token_entropy(logits if c.entropy else logits.detach()), data.loss_mask)
     log |= {"value_loss": error.detach(), "entropy": entropy.detach()}
     total = policy_loss + c.value_weight * error - c.entropy * entropy
@@ -203,7 +222,7 @@ def advantages(
     estimates, returns = functional.gae(pad_right(rewards, 0.0), pad_right(values, 0.0), mask, gamma, lam)
     weights = functional.whiten(estimates, learn).numpy()
     return [
-        replace(s, weights=w[: len(v)].copy(), extra={"values": v, "returns": g[: len(v)].copy()})
+        replace(s, weights=w[: len(v)].copy(), extra={**s.extra, "values": v, "returns": g[: len(v)].copy()})
         for s, v, w, g in zip(samples, values, weights, returns.numpy(), strict=True)
     ]
 

@@ -9,7 +9,9 @@ are supervised (eq. 7), half raise or lower each token's log-probability by what
 What the paper leaves open is an option, with the paper's choice as default; deviations are listed in PAPERS.md:
 `reduction` ("seq_sum" is the paper's, "token_mean" the released code's), `supervised_reduction` (that of eq. 7; the same two),
 `baseline` ("best_so_far" the paper's, "greedy" the released code's, "group_mean" RLOO's), `clip` (0: none, as in the paper;
-otherwise PPO's bound on the ratio to the policy that wrote the sample; `ratio` says by which of its probabilities), `critic`
+otherwise PPO's bound on the ratio to the policy that wrote the sample; `ratio` says by which of its probabilities), `dual_clip`
+(0: none; 3 is usual where the buffer holds old programs and `clip` is set), `loss_temperature` and `importance_cap` (which change
+nothing at temperature 1 with nothing cut off; the released code learns at 1 what it drew at 0.6), `critic`
 (CodeRL's, which the paper's text names and its equations lack, and the released code applies: each weight times the probability
 that a critic gives to what became of the program). A weight is fixed when its sample enters the buffer.
 """
@@ -26,12 +28,14 @@ import torch
 from torch import Tensor
 
 from agents import functional
+from agents.algorithms.policy_gradient import check_bounds, surrogate
 from agents.algorithms.supervised import draw_pairs, reference_source, supervised_loss
-from agents.collector import BufferedAgent, Collector
+from agents.collector import BufferedAgent, Collector, Written
 from agents.core import Batch, Credit, Episode, Policy, TrainingSample
 from agents.critics.outcome import CriticConfig, Weighting
 from agents.decoding.sampling import Sampling
 from agents.learning.learner import Learner, OptimiserConfig
+from agents.learning.likelihood import LossTemperature, temperature_of, with_old_logprobs
 from agents.learning.replay import ReplayBuffer
 from agents.options import build
 from agents.rollout import EPSILON
@@ -59,7 +63,10 @@ class Config:
         supervised_reduction: how the tokens of references are summed; "seq_sum" is eq. 7, the mean over tokens the released code's.
         references: which problems have references, as in `agents.algorithms.supervised.Config`.
         ratio: what `clip` and the logged divergence compare with: the probability that the policy itself gave the token when
-            it wrote it ("policy"), or that of the distribution it was really drawn from ("behaviour": temperature, cut-offs).
+            it wrote it, at the temperature of the loss ("policy"), or that of the distribution it was really drawn from
+            ("behaviour": temperature, cut-offs, the engine's roundings).
+        dual_clip: bound of the ratio where a token's weight is negative, if there is a `clip`; 0: none.
+        loss_temperature, importance_cap: see `agents.algorithms.policy_gradient.Config`.
         history: problems whose best program so far is remembered; those not seen for longest are forgotten first.
         max_staleness: samples written by a policy more than this many updates ago are passed over; 0: no limit.
         keep: "all" programs enter the buffer, or the "weighted" ones alone, if there are any: those whose weight is not 0 on
@@ -83,6 +90,9 @@ class Config:
     constant: float = 512.0  # with reduction="constant": tokens by which a program's sum is divided
     clip: float = 0.0
     ratio: Ratio = "policy"
+    dual_clip: float = 0.0
+    loss_temperature: LossTemperature = "sampling"
+    importance_cap: float = 2.0
     max_staleness: int = 0
     keep: Literal["all", "weighted"] = "all"
     critic: CriticConfig = field(default_factory=CriticConfig)
@@ -98,6 +108,8 @@ class Config:
             )
         if self.baseline == "group_mean" and self.samples_per_problem < 2:
             raise UsageError("Expected samples_per_problem >= 2 for a group mean, got 1.")
+        check_bounds(self.dual_clip, self.importance_cap)
+        temperature_of(self)
 
 
 class RLTF(BufferedAgent):
@@ -132,24 +144,34 @@ class RLTF(BufferedAgent):
         samples = self.buffer.draw_fresh(self.config.batch_size, self.collector.rng, step, self.config.max_staleness)
         metrics = self.learner.step(samples, self.config.reduction, partial(loss, c=self.config))
         staleness = step - np.mean([s.version for s in samples])
-        return {**self.sampled, "rl_loss": metrics.pop("loss"), **metrics, "staleness": float(staleness)}
+        ages = {"staleness": float(staleness), "batch": float(len(samples))}
+        return {**self.sampled, "rl_loss": metrics.pop("loss"), **metrics, **ages}
 
     # ---------------------------------------------------------------------------------------------------------- buffer
 
-    def write(self, programs: int) -> tuple[list[Problem], list[list[Episode]], list[TrainingSample]]:
-        """`programs` programs of the current policy: problems, a group of episodes for each, and a sample for each episode."""
+    def write(self, programs: int) -> Written:
+        """`programs` programs of the current policy: problems, a group of episodes for each, and a sample for each episode.
+
+        Groups that lost verdicts have left without anything to measure them against are left out.
+        """
         c = self.config
         problems, version = self.collector.draw(-(-programs // c.samples_per_problem)), self.learner.updates
         written = self.collector.start(problems, c.samples_per_problem, version)  # judged while the greedy are written
         likeliest = replace(c.sampling, temperature=0.0)
         greedy = self.collector.start(problems, 1, version, likeliest) if self._needs_greedy else None
-        groups, best = written.judged(), greedy.judged() if greedy else None
+        groups = written.judged()
+        best = greedy.judged() if greedy else [[] for _ in problems]
+        kept: list[tuple[Problem, list[Episode]]] = []
         samples: list[TrainingSample] = []
-        for i, (problem, group) in enumerate(zip(problems, groups, strict=True)):
-            weights = self._weights(problem, group, self._baseline(problem, best[i][0] if best else None))
-            samples += map(self._sample, group, weights)
-            self._remember(problem, [*group, *(best[i] if best else [])])
-        return problems, groups, samples
+        for problem, group, likely in zip(problems, groups, best, strict=True):
+            baseline = self._baseline(problem, likely)
+            if self._is_measured(group, baseline):
+                samples += map(self._sample, group, self._weights(problem, group, baseline))
+                kept.append((problem, group))
+            self._remember(problem, [*group, *likely])
+        if c.ratio == "policy":
+            samples = with_old_logprobs(self.policy, samples, c)
+        return [p for p, _ in kept], [g for _, g in kept], samples
 
     def ingest(
         self, samples: Sequence[TrainingSample], outcomes: Sequence[Outcome], sampled: Mapping[str, float]
@@ -168,12 +190,17 @@ class RLTF(BufferedAgent):
     def _needs_greedy(self) -> bool:
         return self.config.baseline in ("best_so_far", "greedy")
 
-    def _baseline(self, problem: Problem, greedy: Episode | None) -> Verdict | None:
-        """The verdict that programs are measured against: on the best program so far, the greedy one counted in."""
-        if greedy is None:
-            return None
+    def _baseline(self, problem: Problem, greedy: Sequence[Episode]) -> Verdict | None:
+        """The verdict that programs are measured against: on the best program so far, the greedy one, if any, counted in."""
         best = self.best.get(problem.id) if self.config.baseline == "best_so_far" else None
-        return greedy.verdict if best is None else max(best, greedy.verdict, key=_rank)
+        seen = ([best] if best else []) + [e.verdict for e in greedy]
+        return max(seen, key=_rank) if seen else None
+
+    def _is_measured(self, group: Sequence[Episode], baseline: Verdict | None) -> bool:
+        """Whether there are programs, and what they are measured against: a verdict, or each other."""
+        if self._needs_greedy:
+            return bool(group) and baseline is not None
+        return len(group) >= (2 if self.config.baseline == "group_mean" else 1)
 
     def _weights(self, problem: Problem, group: Sequence[Episode], baseline: Verdict | None) -> list[np.ndarray]:
         """float32 (T,) for each program of a group."""
@@ -185,7 +212,7 @@ class RLTF(BufferedAgent):
         return list(map(spread, feedback)) if self.config.baseline == "none" else above_the_others(feedback)
 
     def _remember(self, problem: Problem, group: Sequence[Episode]) -> None:
-        if self.config.baseline == "best_so_far":
+        if self.config.baseline == "best_so_far" and group:
             before = self.best.pop(problem.id, None)  # and put in again at the end: the newest are last
             seen: list[Verdict] = [e.verdict for e in group] + ([before] if before else [])
             best = max(seen, key=_rank)
@@ -195,7 +222,8 @@ class RLTF(BufferedAgent):
 
     def _sample(self, e: Episode, weights: np.ndarray) -> TrainingSample:
         old = e.logprobs if self.config.ratio == "policy" else e.behaviour_logprobs
-        return TrainingSample(e.prompt, e.program.tokens, e.feedback.learn, weights, old, e.version)
+        extra = {"behaviour": e.behaviour_logprobs}
+        return TrainingSample(e.prompt, e.program.tokens, e.feedback.loss_mask, weights, old, e.version, extra)
 
     # ----------------------------------------------------------------------------------------------------------- state
 
@@ -204,30 +232,32 @@ class RLTF(BufferedAgent):
         return {**super().state_dict(), "best": best}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        super().load_state_dict(state)
+        super().load_state_dict({**state, "buffer": _with_behaviour(state["buffer"])})
         self.best = {id: _verdict(outcomes) for id, outcomes in state["best"].items()}
+
+
+def _with_behaviour(buffer: Mapping[str, Any]) -> dict[str, Any]:
+    """The state of a buffer, also of a checkpoint that did not say what tokens were drawn with: with what was stored, then."""
+    samples = [
+        {**sample, "extra": {"behaviour": sample["logprobs"], **sample["extra"]}} for sample in buffer["samples"]
+    ]
+    return {**buffer, "samples": samples}
 
 
 def loss(data: Batch, logits: Tensor, c: Config) -> tuple[Tensor, dict[str, Tensor]]:
     """The loss at the head of this file, as assembled: a scalar to descend, and what to log.
 
     Args:
-        data: `weights` are those of the tokens, `logprobs` what `c.ratio` compares with.
+        data: `weights` are those of the tokens; see `agents.algorithms.policy_gradient.surrogate` for the others.
         logits: (B, T, V), of the policy that learns.
         c: how it is reduced and clipped.
     """
+    logits = functional.at_temperature(logits, temperature_of(c))
     logprobs = functional.token_logprobs(logits, data.tokens)
     with torch.no_grad():
-        log = {
-            "entropy": functional.masked_mean(functional.token_entropy(logits), data.loss_mask),
-            "kl_behaviour": functional.masked_mean(functional.kl_estimate(data.old_logprobs, logprobs), data.loss_mask),
-        }
-    if not c.clip:
-        return functional.reinforce(logprobs, data.weights, data.loss_mask, c.reduction, c.constant), log
-    old = (logprobs, data.old_logprobs, data.weights, data.loss_mask, c.clip)
-    with torch.no_grad():
-        log["clip_fraction"] = functional.clip_fraction(*old)
-    return functional.clipped_surrogate(*old, c.reduction, c.constant), log
+        log = {"entropy": functional.masked_mean(functional.token_entropy(logits), data.loss_mask)}
+    total, more = surrogate(logprobs, data, c, c.reduction, c.constant)
+    return total, log | more
 
 
 def spread(feedback: Feedback) -> np.ndarray:
@@ -237,7 +267,7 @@ def spread(feedback: Feedback) -> np.ndarray:
 
 def above_the_others(group: Sequence[Feedback]) -> list[np.ndarray]:
     """`spread` of each program, less the mean whole-program reward of the group's others: float32 (T,) each."""
-    whole = torch.tensor([feedback.sequence for feedback in group], dtype=torch.float64)
+    whole = torch.tensor([feedback.program_reward for feedback in group], dtype=torch.float64)
     shift = (functional.leave_one_out(whole) - whole).numpy()
     return [(spread(feedback) + s).astype(np.float32) for feedback, s in zip(group, shift, strict=True)]
 

@@ -125,7 +125,7 @@ def reference(env: UnitTestEnv, problem: Problem, index: int) -> TrainingSample 
     tokens = np.array([*given, *rest, env.tokenizer.eos_id], np.int64)
     if len(tokens) > env.max_program_tokens:
         return None
-    if (spelled := env.tokenizer.program(tokens, given=len(given)).text) != text:
+    if (spelled := env.tokenizer.program(tokens, prefix_length=len(given)).text) != text:
         raise UsageError(
             f"Expected a tokenizer that spells references as they are, but solution {index} of {problem.id!r}, {text[:60]!r}, "
             f"comes back as {spelled[:60]!r}. Choose a model whose tokenizer keeps line ends and indentation."

@@ -213,13 +213,13 @@ class Weighting:
         self, samples: Sequence[TrainingSample], outcomes: Sequence[Outcome], rng: np.random.Generator
     ) -> tuple[list[TrainingSample], dict[str, float]]:
         """The samples, weighted; and the critic's metrics. An online critic learns from them first."""
-        said: dict[str, float] = {}
+        metrics: dict[str, float] = {}
         for _ in range(self.config.updates if self.config.mode == "online" else 0):
-            chosen = rng.integers(len(samples), size=self.config.batch_size)
-            said = self.critic.learn([samples[i] for i in chosen], [outcomes[i] for i in chosen])
+            rows = rng.integers(len(samples), size=self.config.batch_size)
+            metrics = self.critic.learn([samples[i] for i in rows], [outcomes[i] for i in rows])
         q = self.critic.weights(samples, outcomes)
         weighted = [replace(s, weights=s.weights * w) for s, w in zip(samples, q, strict=True)]
-        return weighted, said | {"critic_weight": float(np.mean([w.mean() for w in q]))}
+        return weighted, metrics | {"critic_weight": float(np.mean([w.mean() for w in q]))}
 
     def state_dict(self) -> dict[str, Any]:
         """Of an online critic all that it has learnt; a frozen one is what its folder holds."""

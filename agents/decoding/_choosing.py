@@ -11,7 +11,7 @@ from rltf_env.core import Outcome, Verdict
 
 
 def passes(verdict: Verdict | None) -> bool:
-    """Whether all public examples are passed; so they are where there are none."""
+    """Whether all public examples are passed; so they are where there are none, or where the judge lost its verdict."""
     return verdict is None or verdict.outcome is Outcome.PASSED
 
 
@@ -22,8 +22,12 @@ def likelihood(completion: Completion) -> float:
 
 
 def best(group: Sequence[Completion], verdicts: Sequence[Verdict | None]) -> Completion:
-    """The likeliest of those that pass the examples, or of all if none does; the first of equals."""
-    keys = [(passes(v), likelihood(c)) for c, v in zip(group, verdicts, strict=True)]
+    """The likeliest of those that pass the examples, or of all if none does; the first of equals.
+
+    Of a group with verdicts, one without has been lost: it passes nothing.
+    """
+    told = any(v is not None for v in verdicts)
+    keys = [(passes(v) and not (told and v is None), likelihood(c)) for c, v in zip(group, verdicts, strict=True)]
     return group[max(range(len(group)), key=lambda i: keys[i])]
 
 

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents._renamed import renamed
 from agents.core import Completion, Done, Policy, Request
 from agents.decoding._stopping import Stops
 from rltf_env import plugins
+from rltf_env._renamed import renamed
 from rltf_env.core import IntArray
 from rltf_env.errors import UnknownName, UsageError
 

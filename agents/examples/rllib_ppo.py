@@ -1,6 +1,6 @@
 """RLlib's PPO on the small task.
 
-    pip install 'ray[rllib]' 'rltf[agents]'         ray pins its own version of Gymnasium: use an environment of its own
+    pip install 'ray[rllib]' -e '.[agents]'         ray pins its own version of Gymnasium: use an environment of its own
     python -m agents.examples.rllib_ppo
 
 Seen with ray 2.60.0 and Gymnasium 1.2.2: five iterations of about twenty seconds, too few to learn (0 to 4 % of cases passed).

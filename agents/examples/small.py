@@ -65,7 +65,7 @@ def environment(*, masked: bool = False, judge: Sandbox | None = None, **options
 def pass_ratio(attempt: Attempt) -> Feedback:
     """The share of passed cases. With RLTF's rewards a program that does nothing wrong beats a daring one, and at this size
     an agent stays there."""
-    return Feedback.build(attempt.program, "pass_ratio", sequence=attempt.verdict.pass_ratio)
+    return Feedback.build(attempt.program, "pass_ratio", program_reward=attempt.verdict.pass_ratio)
 
 
 Act = Callable[[Any, dict[str, Any]], int]

@@ -1,4 +1,7 @@
-"""One optimiser step, the part that every agent shares: AdamW, warm-up, gradient clipping, micro-batches."""
+"""One optimiser step, the part that every agent shares: AdamW, warm-up, gradient clipping, micro-batches.
+
+Weights of 16 bits learn through copies of 32 (`agents.learning.masters`): a step of one part in a thousand would be rounded away.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from torch import Tensor, nn
 from agents.batching import batch
 from agents.core import Batch, Policy, TrainingSample
 from agents.functional import Reduction
+from agents.learning.masters import Masters
 from rltf_env.errors import NotFinite, UsageError
 
 # (batch, what was read of it: by default the logits (B, T, V)) -> (scalar, things to log)
@@ -74,15 +78,21 @@ class OptimiserConfig:
 
 
 class Learner:
-    """A policy and its optimiser. `parts` are the modules that learn: the policy's model, unless others are named."""
+    """A policy and its optimiser. `parts` are the modules that learn: the policy's model, unless others are named.
+
+    Raises:
+        UsageError: weights in float16, or dropout asked of a model that has none.
+    """
 
     def __init__(
         self, policy: Policy[Any], config: OptimiserConfig, parts: Mapping[str, nn.Module] | None = None
     ) -> None:
         self.policy, self.config = policy, config
         self.parts = {"model": policy.model} if parts is None else dict(parts)
+        _refuse_float16(self._parameters())
+        self.masters = Masters([p for p in self._parameters() if p.requires_grad])
         self.optimiser = torch.optim.AdamW(
-            (p for p in self._parameters() if p.requires_grad),
+            self.masters.leaves,
             lr=config.lr,
             betas=(config.beta1, config.beta2),
             weight_decay=config.weight_decay,
@@ -115,6 +125,7 @@ class Learner:
         Raises:
             NotFinite: the loss or the gradient is not finite; the policy is left as it was.
         """
+        self.masters.follow()
         self.optimiser.zero_grad(set_to_none=True)
         logged: dict[str, Tensor] = {}
         parts = list(micro_batches(samples, self.config.micro_batch, how))
@@ -123,9 +134,10 @@ class Learner:
                 data = batch(part, self.policy.pad_id).to(self.policy.device)
                 value, extra = loss(data, (read or self.policy.logits)(data))
                 (value * share).backward()
+                self.masters.take_gradients()
                 for name, item in {"loss": value, **extra}.items():
                     logged[name] = logged.get(name, torch.zeros_like(item)) + item.detach() * share
-        norm = torch.nn.utils.clip_grad_norm_(list(self._parameters()), self.config.clip_norm or torch.inf)
+        norm = torch.nn.utils.clip_grad_norm_(self.masters.leaves, self.config.clip_norm or torch.inf)
         if not torch.isfinite(norm):
             raise NotFinite(
                 f"Expected a finite gradient at update {self.updates + 1}, got one of norm {float(norm)}. The same run would come "
@@ -135,6 +147,7 @@ class Learner:
         for group in self.optimiser.param_groups:
             group["lr"] = lr
         self.optimiser.step()
+        self.masters.give_weights()
         self.updates += 1
         shown = {name: float(item) for name, item in logged.items()}
         return {**shown, "grad_norm": float(norm), "lr": lr, "padding": self._padding([part for part, _ in parts])}
@@ -164,9 +177,10 @@ class Learner:
         return 0.0 if packs else padding(parts)
 
     def state_dict(self) -> dict[str, Any]:
-        """Parts, optimiser, number of updates."""
+        """Parts, optimiser, number of updates; and the float32 copies, where there are any."""
         return {
             **{name: part.state_dict() for name, part in self.parts.items()},
+            **self.masters.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "updates": self.updates,
         }
@@ -175,8 +189,17 @@ class Learner:
         """Restores what `state_dict` gave."""
         for name, part in self.parts.items():
             part.load_state_dict(state[name])
+        self.masters.load_state_dict(state)
         self.optimiser.load_state_dict(state["optimiser"])
         self.updates = state["updates"]
+
+
+def _refuse_float16(parameters: Iterator[nn.Parameter]) -> None:
+    if any(p.dtype == torch.float16 for p in parameters):
+        raise UsageError(
+            "Expected weights in float32 or bfloat16 to learn with, got float16, in which small gradients are 0 and large ones "
+            'infinite. Set policy.dtype = "bfloat16" or "float32"; to evaluate, float16 will do.'
+        )
 
 
 def micro_batches(

@@ -12,20 +12,20 @@ import torch
 
 from agents import functional
 from agents.batching import batch
-from agents.core import Policy, TrainingSample
+from agents.core import Batch, Policy, TrainingSample
 
 
 class Reference:
-    """A frozen copy of `policy` at the moment of making it."""
+    """A frozen copy of `policy` at the moment of making it, asked for its log-probabilities at `temperature`."""
 
-    def __init__(self, policy: Policy[Any], micro_batch: int) -> None:
-        self.policy, self.micro_batch = copy.copy(policy), micro_batch
+    def __init__(self, policy: Policy[Any], micro_batch: int, temperature: float = 1.0) -> None:
+        self.policy, self.micro_batch, self.temperature = copy.copy(policy), micro_batch, temperature
         self.policy.model = copy.deepcopy(policy.model).eval().requires_grad_(False)
 
     def with_reference_logprobs(self, samples: Sequence[TrainingSample]) -> list[TrainingSample]:
         """The samples, each with the reference's log-probabilities as `extra["reference"]` (T,)."""
-        found = logprobs(self.policy, samples, self.micro_batch)
-        return [replace(s, extra={**s.extra, "reference": row}) for s, row in zip(samples, found, strict=True)]
+        rows = logprobs(self.policy, samples, self.micro_batch, self.temperature)
+        return [replace(s, extra={**s.extra, "reference": row}) for s, row in zip(samples, rows, strict=True)]
 
     def state_dict(self) -> dict[str, Any]:
         """The copy's weights: a run that continues is held to the same policy, whatever its recipe's path holds by then."""
@@ -50,10 +50,16 @@ def read_each(policy: Policy[Any], samples: Sequence[TrainingSample], size: int,
     return rows
 
 
-def logprobs(policy: Policy[Any], samples: Sequence[TrainingSample], size: int) -> list[np.ndarray]:
-    """float32 (T,) for each sample: its tokens' log-probabilities under the policy, after its prompt."""
+def logprobs(
+    policy: Policy[Any], samples: Sequence[TrainingSample], size: int, temperature: float = 1.0
+) -> list[np.ndarray]:
+    """float32 (T,) for each sample: its tokens' log-probabilities under the policy at `temperature`, after its prompt."""
+
+    def read(data: Batch) -> torch.Tensor:
+        return functional.token_logprobs(functional.at_temperature(policy.logits(data), temperature), data.tokens)
+
     was_training = policy.model.training
     try:
-        return read_each(policy, samples, size, lambda d: functional.token_logprobs(policy.logits(d), d.tokens))
+        return read_each(policy, samples, size, read)
     finally:
         policy.model.train(was_training)

@@ -47,29 +47,47 @@ class ReplayBuffer:
             self.extend(fresh)
 
     def draw_fresh(self, count: int, rng: np.random.Generator, now: int, limit: int) -> list[TrainingSample]:
-        """Like `draw`, without those written more than `limit` updates before `now` (0: no limit); at least one.
+        """Like `draw`, without those written more than `limit` updates before `now` (0: no limit).
+
+        As many as there are, up to `count`, each once: those that are too old are passed over, and others drawn.
 
         Raises:
             UsageError: all samples are older.
         """
-        for _ in range(2 * (len(self) // count + 1)):  # what is left of a round, and a whole one
-            fresh = [s for s in self.draw(count, rng) if not limit or now - s.version <= limit]
-            if fresh:
-                return fresh
-        raise UsageError(
-            f"Every sample is more than max_staleness={limit} updates old. Lower refresh_every, or raise the limit."
-        )
+        if not limit or not self._samples:
+            return self.draw(count, rng)
+        fresh: list[TrainingSample] = []
+        seen: set[int] = set()
+        again: list[int] = []  # met twice, in a new round: they wait for the next draw
+        while len(fresh) < count and len(seen) < len(self):
+            i = self._next(rng)
+            if i in seen:
+                again.append(i)
+                continue
+            seen.add(i)
+            if now - self._samples[i].version <= limit:
+                fresh.append(self._samples[i])
+        self._order += again
+        if not fresh:
+            raise UsageError(
+                f"Every sample is more than max_staleness={limit} updates old. Lower refresh_every, or raise the limit."
+            )
+        return fresh
+
+    def _next(self, rng: np.random.Generator) -> int:
+        """The next of the round, or the first of a new one."""
+        if not self._order:
+            self._order = rng.permutation(len(self)).tolist()
+        return self._order.pop()
 
     def draw(self, count: int, rng: np.random.Generator) -> list[TrainingSample]:
         """`count` samples (fewer if the buffer holds fewer)."""
         if not self._samples:
             raise UsageError("Expected samples in the buffer before drawing from it, got none.")
-        drawn: list[int] = []
-        while len(drawn) < min(count, len(self)):
-            if not self._order:
-                self._order = rng.permutation(len(self)).tolist()
-            drawn.append(self._order.pop())
-        return [self._samples[i] for i in drawn]
+        rows: list[int] = []
+        while len(rows) < min(count, len(self)):
+            rows.append(self._next(rng))
+        return [self._samples[i] for i in rows]
 
     def versions(self) -> np.ndarray:
         """int64 (len,): the policy version that wrote each sample, oldest first."""

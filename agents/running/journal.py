@@ -58,7 +58,7 @@ class Shown:
             text=program.text,
             starts=program.starts.tolist(),
             weights=[round(float(w), 4) for w in weights],
-            given=program.given,
+            given=program.prefix_length,
             truncated=program.truncated,
             outcome=verdict.outcome.name,
             passed=sum(r.outcome is Outcome.PASSED for r in verdict.results),
@@ -99,6 +99,7 @@ class UpdateLog:
     seconds: dict[str, float] = field(default_factory=dict)
     tokens: int = 0  # that were sampled
     progress: Progress | None = None
+    lost: list[str] = field(default_factory=list)  # why, of each verdict that could not be had; see `take_lost`
 
     def advance(self, what: str, done: int, total: int) -> None:
         """`done` of `total` of what goes on in an update, such as "writing programs"."""
@@ -128,8 +129,13 @@ class UpdateLog:
                     found[episode.verdict.outcome] = Shown.of(problem, episode, w)
         self.programs = [found[outcome] for outcome in sorted(found)]
 
+    def take_lost(self) -> int:
+        """How many verdicts were lost since this was asked."""
+        count, self.lost = len(self.lost), []
+        return count
+
     def take(self) -> UpdateLog:
-        """What was collected; the journal is empty afterwards."""
+        """What was collected, but for lost verdicts; the journal is empty afterwards."""
         taken = UpdateLog(self.programs, self.seconds, self.tokens)
         self.programs, self.seconds, self.tokens = [], {}, 0
         return taken

@@ -241,7 +241,7 @@ def programs(step: int, shown: Sequence[Shown]) -> Table:
             where = f" on line {each.line}" if each.line else ""
             words += f"\n{each.kind}{where}\n{each.message}"
         style = COLOURS[Outcome[each.outcome]]
-        safe = "\n".join(ansi.shown(part) for part in [each.problem, *words.split("\n")])
+        safe = "\n".join(ansi.printable(part) for part in [each.problem, *words.split("\n")])
         table.add_row(Text(safe, style=style), code(each))
     return table
 
@@ -254,7 +254,7 @@ def code(shown: Shown) -> Text:
     for number, (_, line) in enumerate(lines[first : first + CODE_LINES], first + 1):
         guilty = number == shown.line
         mark = ">" if guilty else " "
-        text.append(f"{mark}{number:4} | {ansi.shown(line)}\n", style="bold red" if guilty else "")
+        text.append(f"{mark}{number:4} | {ansi.printable(line)}\n", style="bold red" if guilty else "")
     return text
 
 

@@ -94,23 +94,23 @@ def _plain(protocol: dict[str, Any]) -> dict[str, Any]:
 
 def _doubts(record: records.Record, figures: dict[str, Any]) -> list[str]:
     """What speaks against a record that has its completions."""
-    found, doubts = record.verified, []
+    check, doubts = record.verified, []
     if record.altered:
         doubts.append("completions are not those that the header names")
     if len(figures["problems"]) != record.header["problems"]:
         doubts.append(f"{len(figures['problems'])} problems, though the header says {record.header['problems']}")
     if any(figures[name] != record.report.get(name) for name in COUNTS):
         doubts.append("its report does not follow from its completions")
-    if found and found["samples_sha256"] != record.header["samples_sha256"]:
+    if check and check["samples_sha256"] != record.header["samples_sha256"]:
         doubts.append("verified before it was changed")
-    elif found and (found["changed"] or found["altered"]):
-        doubts.append(f"verification failed: {len(found['changed'])} of {found['programs']} verdicts changed")
+    elif check and (check["changed"] or check["altered"]):
+        doubts.append(f"verification failed: {len(check['changed'])} of {check['programs']} verdicts changed")
     return doubts
 
 
 def boards(entries: Sequence[Entry]) -> list[Board]:
     """The entries by suite and version, suites in their own order."""
-    found: dict[str, Board] = {}
+    by_suite: dict[str, Board] = {}
     order = list(suites.SUITES)
 
     def place(each: Entry) -> tuple[int, str]:
@@ -119,11 +119,11 @@ def boards(entries: Sequence[Entry]) -> list[Board]:
 
     for each in sorted(entries, key=place):
         suite = suites.SUITES.get(each.record.header["suite"]["name"])
-        board = found.setdefault(each.record.suite, Board(each.record.suite, suite.about if suite else ""))
+        board = by_suite.setdefault(each.record.suite, Board(each.record.suite, suite.about if suite else ""))
         (board.apart if each.reasons else board.ranked).append(each)
-    for board in found.values():
+    for board in by_suite.values():
         _rank(board)
-    return list(found.values())
+    return list(by_suite.values())
 
 
 def _rank(board: Board) -> None:
@@ -143,13 +143,13 @@ def _rank(board: Board) -> None:
 
 def load(folder: Path) -> tuple[list[Entry], list[tuple[Path, str]]]:
     """The entries below a folder, and what could not be read, with the reason."""
-    found, broken = [], []
+    entries, broken = [], []
     for path in records.find(folder):
         try:
-            found.append(entry(records.read(path)))
+            entries.append(entry(records.read(path)))
         except MissingData:  # `find` saw its header
             broken.append((path.relative_to(folder), UNFINISHED))
         except (RLTFError, KeyError, TypeError, IndexError) as error:
             why = str(error).replace(str(path), "this folder")  # the page may go anywhere
             broken.append((path.relative_to(folder), f"{type(error).__name__}: {why}"))
-    return found, broken
+    return entries, broken

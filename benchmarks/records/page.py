@@ -63,15 +63,15 @@ def render(
         root: data folder, for statements; without the data, or with others, ids stand alone.
     """
     statements = _statements(boards, root)
-    text = told = ""
+    text = note = ""
     for most in (*range(PROGRAMS, -1, -1),):
-        told = f"up to {most} different programs a problem" if most else "no programs: the page would be too large"
-        shown = statements if most else {}
-        data = {"boards": [_board(board, most) for board in boards], "statements": shown, "told": told}
-        text = _fill(boards, broken, title, told, pack(data))
+        note = f"up to {most} different programs a problem" if most else "no programs: the page would be too large"
+        texts = statements if most else {}
+        data = {"boards": [_board(board, most) for board in boards], "statements": texts, "told": note}
+        text = _fill(boards, broken, title, note, pack(data))
         if len(text.encode()) <= limit:
             break
-    return text, told
+    return text, note
 
 
 def pack(data: Any) -> str:
@@ -81,16 +81,16 @@ def pack(data: Any) -> str:
 
 def _statements(boards: Sequence[Board], root: Root) -> dict[str, str]:
     """By problem id, where the suite's data are at hand."""
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for name in {each.record.header["suite"]["name"] for board in boards for each in board.entries}:
         if name in suites.SUITES:
             try:
                 problems = suites.problems(suites.get(name), root)[0]
             except DataError:  # not here, or others: a page without statements is still a page
                 continue
-            found |= {problem.id: problem.statement for problem in problems}
+            texts |= {problem.id: problem.statement for problem in problems}
     used = {id for board in boards for each in board.entries for id in each.figures["problems"]}
-    return {id: text[:LONGEST] for id, text in found.items() if id in used}
+    return {id: text[:LONGEST] for id, text in texts.items() if id in used}
 
 
 # ---------------------------------------------------------------------------------------------------- behind the rows
@@ -140,14 +140,16 @@ def programs(samples: Iterable[JudgedAnswer], most: int) -> list[dict[str, Any]]
         kind = sample.verdict.failure.kind if sample.verdict.failure else ""
         (rest if kind in kinds else fresh).append(sample)
         kinds.add(kind)
-    chosen = [*fresh, *rest][:most]
-    return [_program(sample, reward) | {"times": times[sample.answer.text], "of": len(first)} for sample in chosen]
+    samples_shown = [*fresh, *rest][:most]
+    return [
+        _program(sample, reward) | {"times": times[sample.answer.text], "of": len(first)} for sample in samples_shown
+    ]
 
 
 def _program(sample: JudgedAnswer, reward: Reward) -> dict[str, Any]:
     answer, verdict, failure = sample.answer, sample.verdict, sample.verdict.failure
     program = answer.program()
-    shown: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "text": answer.text[:LONGEST],
         "cut": len(answer.text) > LONGEST,
         "sample": sample.key.sample,
@@ -156,23 +158,23 @@ def _program(sample: JudgedAnswer, reward: Reward) -> dict[str, Any]:
         "visible": "".join(str(int(outcome)) for outcome in sample.visible),
         "unit": "token" if answer.lengths is not None else "line",
         "starts": program.starts.tolist(),
-        "given": program.given,
+        "given": program.prefix_length,
         "truncated": answer.truncated,
     }
     if failure is not None:
-        shown["failure"] = [failure.kind, failure.message, failure.line]
+        fields["failure"] = [failure.kind, failure.message, failure.line]
     if len(program):
         feedback = reward(Attempt(DUMMY_PROBLEM, program, verdict))
         heat = feedback.token_rewards
-        shown["heat"] = [[int(i), round(float(heat[i]), 4)] for i in np.flatnonzero(np.abs(heat) > 1e-6)]
-        shown["parts"] = {name: round(value, 3) for name, value in feedback.parts.items()}
-    return shown
+        fields["heat"] = [[int(i), round(float(heat[i]), 4)] for i in np.flatnonzero(np.abs(heat) > 1e-6)]
+        fields["parts"] = {name: round(value, 3) for name, value in feedback.parts.items()}
+    return fields
 
 
 # ------------------------------------------------------------------------------------------------------------ the page
 
 
-def _fill(boards: Sequence[Board], broken: Sequence[tuple[Path, str]], title: str, told: str, data: str) -> str:
+def _fill(boards: Sequence[Board], broken: Sequence[tuple[Path, str]], title: str, note: str, data: str) -> str:
     frame = FRAME.read_text(encoding="utf-8")
     script = re.search(r"<script>(.*?)</script>", frame, re.DOTALL)
     assert script, "page.html has its script"
@@ -183,7 +185,7 @@ def _fill(boards: Sequence[Board], broken: Sequence[tuple[Path, str]], title: st
         "@LEAD@": html.escape(_lead(boards)),
         "@NAV@": "".join(f'<a href="#{_slug(b.suite)}">{html.escape(b.suite)}</a>' for b in boards),
         "@BOARDS@": "".join(_section(i, board) for i, board in enumerate(boards)) + _broken(broken),
-        "@TOLD@": html.escape(told),
+        "@TOLD@": html.escape(note),
         "@DATA@": data,
     }
     return re.sub("|".join(parts), lambda match: parts[match[0]], frame)
@@ -304,6 +306,6 @@ def _behind(each: Entry) -> str:
 def _outcomes(counts: dict[str, int]) -> str:
     total = sum(counts.values())
     parts = [(outcome.name, counts.get(outcome.name, 0)) for outcome in reversed(Outcome)]
-    told = ", ".join(f"{NAMES[name]} {count / total:.1%}" for name, count in parts if count)
+    label = ", ".join(f"{NAMES[name]} {count / total:.1%}" for name, count in parts if count)
     bars = "".join(f'<i class="{name}" style="flex:{count}"></i>' for name, count in parts if count)
-    return f'<span class="stack" role="img" aria-label="{told}" title="{told}">{bars}</span>'
+    return f'<span class="stack" role="img" aria-label="{label}" title="{label}">{bars}</span>'

@@ -41,12 +41,12 @@ def compared(a: Record, b: Record, *, shared: bool = False) -> dict[str, Compari
     ks = sorted({int(k) for record in (a, b) for k in record.report["pass@k"]})
     fits = [k for k in ks if k <= min(a.report["samples"], b.report["samples"])]
     alike = clusters(ids, a.header.get("repeats", {}))
-    found = {
+    comparisons = {
         f"pass@{k}": paired_permutation(_scores(a, ids, k), _scores(b, ids, k), SEED, clusters=alike) for k in fits
     }
     if a.samples is not None and b.samples is not None:
-        found["cases passed"] = paired_permutation(_ratios(a, ids), _ratios(b, ids), SEED, clusters=alike)
-    return found
+        comparisons["cases passed"] = paired_permutation(_ratios(a, ids), _ratios(b, ids), SEED, clusters=alike)
+    return comparisons
 
 
 def alone(a: Record, b: Record, ids: Sequence[str]) -> tuple[int, int]:

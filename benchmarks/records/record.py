@@ -141,18 +141,18 @@ def begin(folder: Path, header: Mapping[str, Any]) -> dict[str, Any]:
     if not path.exists():
         write_json(path, header)
         return dict(header)
-    found = read_json(path)
-    differ = [name for name in IDENTITY if found.get(name) != json.loads(json.dumps(header.get(name)))]
-    if differ and _came_to_nothing(folder, found):
+    earlier = read_json(path)
+    differ = [name for name in IDENTITY if earlier.get(name) != json.loads(json.dumps(header.get(name)))]
+    if differ and _came_to_nothing(folder, earlier):
         write_json(path, header)
         return dict(header)
     if differ:
-        was, now = (", ".join(f"{name} {table.get(name)!r}" for name in differ) for table in (found, header))
+        was, now = (", ".join(f"{name} {table.get(name)!r}" for name in differ) for table in (earlier, header))
         raise DataError(
             f"Expected {folder} to hold a record of this evaluation, got another: there {was}; here {now}. "
             "Choose another folder with --out, or remove this one."
         )
-    return found
+    return earlier
 
 
 def _came_to_nothing(folder: Path, header: Mapping[str, Any]) -> bool:

@@ -96,14 +96,14 @@ def gap(
     groups: Mapping[str, Sequence[JudgedAnswer]], repeats: Mapping[str, str] | None = None
 ) -> dict[str, Any] | None:
     """See the module's head; None where no problem has public examples of its own."""
-    shown = {id: group for id, group in groups.items() if all(sample.visible for sample in group)}
-    if not shown:
+    with_examples = {id: group for id, group in groups.items() if all(sample.visible for sample in group)}
+    if not with_examples:
         return None
-    visible = np.array([np.mean([min(s.visible) is Outcome.PASSED for s in group]) for group in shown.values()])
-    hidden = np.array([np.mean([s.passed for s in group]) for group in shown.values()])
-    alike = clusters(list(shown), repeats or {})
+    visible = np.array([np.mean([min(s.visible) is Outcome.PASSED for s in group]) for group in with_examples.values()])
+    hidden = np.array([np.mean([s.passed for s in group]) for group in with_examples.values()])
+    alike = clusters(list(with_examples), repeats or {})
     return {
-        "problems": len(shown),
+        "problems": len(with_examples),
         "visible": float(visible.mean()),
         "hidden": float(hidden.mean()),
         "gap": bootstrap_interval(visible - hidden, SEED, clusters=alike)._asdict(),

@@ -28,27 +28,27 @@ def verify(
     if record.samples is None:
         raise UsageError(f"Expected the completions of {record.folder.name}, got a record that only counts them.")
     suite = suite_of(record)
-    found, digest, _ = suites.problems(suite, root, unfrozen=True)
+    problems, digest, _ = suites.problems(suite, root, unfrozen=True)
     if digest != record.header["data"]:
         raise UsageError(
             f"Expected the data that the record was made with ({record.header['data']}), got others ({digest})."
         )
-    by_id = {problem.id: problem for problem in found}
-    examples = examples_apart(found)
-    changed = []
+    by_id = {problem.id: problem for problem in problems}
+    examples = examples_apart(problems)
+    changes = []
     jobs = [(sample.answer.text, by_id[sample.key.problem]) for sample in record.samples]
-    seen = [sample for sample in record.samples if sample.visible]
-    visible = judge.map((sample.answer.text, examples[sample.key.problem]) for sample in seen)
-    again = {sample.key: tuple(r.outcome for r in v.results) for sample, v in zip(seen, visible, strict=True)}
+    with_examples = [sample for sample in record.samples if sample.visible]
+    visible = judge.map((sample.answer.text, examples[sample.key.problem]) for sample in with_examples)
+    again = {sample.key: tuple(r.outcome for r in v.results) for sample, v in zip(with_examples, visible, strict=True)}
     for number, (sample, now) in enumerate(zip(record.samples, judge.map(jobs), strict=True), 1):
         progress(len(jobs), number)
         was, is_now = _essence(sample.verdict, sample.visible), _essence(now, again.get(sample.key, ()))
         if was != is_now:
-            changed.append({**sample.key._asdict(), "was": was, "now": is_now})
+            changes.append({**sample.key._asdict(), "was": was, "now": is_now})
     return {
         "samples_sha256": record.header["samples_sha256"],
         "programs": len(record.samples),
-        "changed": changed,
+        "changed": changes,
         "altered": record.altered,
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         **provenance(),

@@ -50,18 +50,18 @@ def find(spec: str, suite: Suite, options: Mapping[str, Any]) -> Solver:
         MissingData, UsageError: there is no such agent, or it does not fit.
     """
     load = importlib.import_module(f"{__name__}.{kind(spec)}").load
-    known = [name for name in inspect.signature(load).parameters if name not in ("spec", "suite")]
+    choices = [name for name in inspect.signature(load).parameters if name not in ("spec", "suite")]
     for name in options:
-        if name not in known:
-            raise UnknownName(f"option of a solver of kind {kind(spec)!r}:", name, known)
+        if name not in choices:
+            raise UnknownName(f"option of a solver of kind {kind(spec)!r}:", name, choices)
     return load(spec, suite, **options)
 
 
-def spelled(prefix: str, text: str, entry_point: str | None) -> str:
+def whole_program(prefix: str, text: str, entry_point: str | None) -> str:
     """The program that an answer in words amounts to, where a problem gives `prefix` for free; see `answers.joined`."""
     return answers.joined(prefix, text, entry_point)
 
 
-def cut(text: str, stop: tuple[str, ...]) -> str:
+def before_stop(text: str, stop: tuple[str, ...]) -> str:
     """`text` up to the first of the stop texts."""
     return text[: min((at for each in stop if (at := text.find(each)) >= 0), default=len(text))]

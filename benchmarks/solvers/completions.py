@@ -39,25 +39,25 @@ class Completions:
     def __init__(self, name: str, content: bytes, where: str, surplus: str = "error") -> None:
         self.name, self.where, self.surplus = name, where, surplus
         self.sha256 = hashlib.sha256(content).hexdigest()
-        self.named: dict[str, list[Row]] = {}
+        self.by_id: dict[str, list[Row]] = {}
         self.ordered: list[list[Row]] = []
         for at, value in _values(_unzipped(content, where), where):
             self._take(value, at)
-        if bool(self.named) == bool(self.ordered):
+        if bool(self.by_id) == bool(self.ordered):
             raise DataError(f"{where}: expected programs by task_id or lists of programs, got both or neither.")
 
     def _take(self, value: Any, where: str) -> None:
         if isinstance(value, list):
             self.ordered.append([("solution", text) for text in strings(value, where)])
             return
-        given = [name for name in FIELDS if isinstance(value, dict) and isinstance(value.get(name), str)]
-        if not given or not isinstance(value.get("task_id"), str):
+        fields = [name for name in FIELDS if isinstance(value, dict) and isinstance(value.get(name), str)]
+        if not fields or not isinstance(value.get("task_id"), str):
             raise DataError(
                 f"{where}: expected an object with task_id and {' or '.join(FIELDS)}, or a list of programs, "
                 f"got {str(value)[:80]}."
             )
-        field = given[-1]  # EvalPlus writes both at times; the whole program is what it judges
-        self.named.setdefault(value["task_id"].lower(), []).append((field, value[field]))
+        field = fields[-1]  # EvalPlus writes both at times; the whole program is what it judges
+        self.by_id.setdefault(value["task_id"].lower(), []).append((field, value[field]))
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -77,12 +77,12 @@ class Completions:
                 raise DataError(
                     f"{self.where}: expected programs for at most {len(problems)} problems, got {len(self.ordered)}."
                 )
-            self.named = {p.id.lower(): rows for p, rows in zip(problems, self.ordered, strict=False)}
+            self.by_id = {p.id.lower(): rows for p, rows in zip(problems, self.ordered, strict=False)}
         ids = {problem.id.lower() for problem in problems}
-        for id in self.named:
+        for id in self.by_id:
             if id not in ids:
                 raise UnknownName(f"task_id of {self.where}:", id, ids)
-        return [problem for problem in problems if problem.id.lower() in self.named]
+        return [problem for problem in problems if problem.id.lower() in self.by_id]
 
     def check(self, problems: Sequence[Problem], samples: int) -> list[str]:
         """How what will be judged departs from what the file has, in words.
@@ -118,7 +118,7 @@ class Completions:
 
     def _rows(self, problem: Problem, samples: int) -> list[Row]:
         """All the programs for a problem, at least `samples`."""
-        rows = self.named.get(problem.id.lower(), [])
+        rows = self.by_id.get(problem.id.lower(), [])
         if len(rows) < samples:
             remedy = "Pass --answered to leave such problems out." if not rows else f"Pass --samples {len(rows)}."
             raise UsageError(

@@ -24,7 +24,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from benchmarks.core import Answer
-from benchmarks.solvers import cut, spelled
+from benchmarks.solvers import before_stop, whole_program
 from benchmarks.suites import Suite
 from rltf_env import answers, prompts
 from rltf_env.core import Problem
@@ -74,14 +74,14 @@ class Endpoint:
         answers: list[Answer] = []
         while len(answers) < samples:
             began = time.perf_counter()
-            asked = samples - len(answers)
-            reply = self._post(self._question(problem, asked, _seed(seed, problem.id, len(answers))))
+            count = samples - len(answers)
+            reply = self._post(self._question(problem, count, _seed(seed, problem.id, len(answers))))
             choices = reply.get("choices")
             if not isinstance(choices, list) or not choices:
                 raise EndpointError(f"Expected choices in the server's answer, got {str(reply)[:200]}.")
             seconds = (time.perf_counter() - began) / len(choices)
             tokens = _tokens(reply, len(choices))
-            answers += [self._answer(problem, choice, tokens, seconds) for choice in choices[:asked]]
+            answers += [self._answer(problem, choice, tokens, seconds) for choice in choices[:count]]
         return answers
 
     def _question(self, problem: Problem, count: int, seed: int) -> dict[str, Any]:
@@ -102,19 +102,19 @@ class Endpoint:
 
     def _answer(self, problem: Problem, choice: Any, tokens: int | None, seconds: float) -> Answer:
         try:
-            said = choice["message"]["content"] if self.api == "chat" else choice["text"]
+            reply = choice["message"]["content"] if self.api == "chat" else choice["text"]
             truncated = choice.get("finish_reason") == "length"
-            said = said or ""  # a chat model that refused to say anything
-            taken = ""
+            reply = reply or ""  # a chat model that refused to say anything
+            origin = ""
             if self.api == "chat":
-                choice = answers.choose(said, problem.entry_point)
-                taken = choice.told
-                text = spelled(problem.prefix, choice.program, problem.entry_point)
+                choice = answers.choose(reply, problem.entry_point)
+                origin = choice.description
+                text = whole_program(problem.prefix, choice.program, problem.entry_point)
             else:
-                text = join(problem.prefix, cut(said, self.suite.stop) if problem.prefix else said).text
+                text = join(problem.prefix, before_stop(reply, self.suite.stop) if problem.prefix else reply).text
         except (KeyError, TypeError, AttributeError) as error:
             raise EndpointError(f"Expected a choice of the {self.api} API, got {str(choice)[:200]}.") from error
-        return Answer(text, tokens=tokens, truncated=truncated, seconds=seconds, taken=taken)
+        return Answer(text, tokens=tokens, truncated=truncated, seconds=seconds, taken=origin)
 
     # --------------------------------------------------------------------------------------------------------- asking
 
@@ -125,11 +125,11 @@ class Endpoint:
             try:
                 return self._once(question)
             except urllib.error.HTTPError as error:
-                said = error.read().decode(errors="replace")[:300]
-                complaint, asked = f"status {error.code}: {said}", error.headers.get("Retry-After", "")
+                reason = error.read().decode(errors="replace")[:300]
+                complaint, delay = f"status {error.code}: {reason}", error.headers.get("Retry-After", "")
                 if not (error.code in AGAIN or error.code >= 500):
                     raise EndpointError(f"Expected the server to take the question, got {complaint}") from error
-                wait = max(wait, float(asked)) if asked.isdigit() else wait
+                wait = max(wait, float(delay)) if delay.isdigit() else wait
             except (OSError, http.client.HTTPException, ValueError) as error:  # refused, timed out, cut off, no JSON
                 complaint = f"{type(error).__name__}: {error}"
             if not left:

@@ -59,8 +59,8 @@ def _place(error: BaseException) -> str:
 
 def load(spec: str, suite: Suite) -> Function:
     """The solver of `"module:function"`."""
-    found: Any = plugins.find("solvers", spec)
-    if not callable(found):
-        raise UsageError(f"Expected {spec!r} to be a function, got {type(found).__name__}.")
-    function: Any = found
+    attribute: Any = plugins.find("solvers", spec)
+    if not callable(attribute):
+        raise UsageError(f"Expected {spec!r} to be a function, got {type(attribute).__name__}.")
+    function: Any = attribute
     return Function(spec, function)

@@ -3,7 +3,7 @@
 A run's recipe tells how its policy was asked (prompt style, chat opening, end token), and it is asked the same way. Otherwise
 a model with a chat template gets one message and begins its answer with a code fence, and one without continues the prompt;
 `--option format=` decides. In a chat, code that a problem gives for free stands in the message, and the answer may say it again
-(`spelled`); a prompt that is continued ends with it, less the white space that belongs to the next token
+(`whole_program`); a prompt that is continued ends with it, less the white space that belongs to the next token
 (`tokenizers.fitting_prefix`).
 Tokens are drawn by a decoder of `agents.decoding`, so records know what every token earned.
 """
@@ -27,7 +27,7 @@ from agents.core import Completion, ExampleAwareDecoder, Policy, rngs
 from agents.decoding.examples import bind_examples
 from agents.policies import causal
 from benchmarks.core import Answer
-from benchmarks.solvers import cut, spelled
+from benchmarks.solvers import before_stop, whole_program
 from benchmarks.suites import Suite
 from rltf_env import answers, plugins, prompts, tokenizers
 from rltf_env.core import IntArray, Problem, Program, Sandbox, Verdict
@@ -54,11 +54,11 @@ class PolicySolver:
         style: Any,
         decoder: Any,
         batch: int,
-        told: dict[str, Any],
+        description: dict[str, Any],
         anew: bool = False,
     ) -> None:
         self.name, self.policy, self.suite, self.style, self.decoder = name, policy, suite, style, decoder
-        self.batch, self.told, self.anew = batch, told, anew
+        self.batch, self.description, self.anew = batch, description, anew
         self.judge: Sandbox | None = None  # for decoders that look at public examples
         self.tokenizer = HuggingFace(policy.tokenizer)
         own = getattr(
@@ -69,7 +69,7 @@ class PolicySolver:
     def describe(self) -> dict[str, Any]:
         device = self.policy.device
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-        return {"kind": "policy", **self.told, "weights": weights(self.policy), "device": name}
+        return {"kind": "policy", **self.description, "weights": weights(self.policy), "device": name}
 
     def attach(self, judge: Sandbox, problems: Sequence[Problem]) -> list[str]:
         """See `benchmarks.core.UsesSandbox`. What was chosen by its examples is not ranked beside what was not."""
@@ -81,18 +81,18 @@ class PolicySolver:
                 f"Expected problems with public examples for a decoder that looks at them, got none among {len(problems)}. "
                 "Choose another suite, or --decoder sampling."
             )
-        return [f"decoder {self.told['decoder']}, which tries public examples"]
+        return [f"decoder {self.description['decoder']}, which tries public examples"]
 
     def write(self, problems: Sequence[Problem], samples: int, seed: int) -> list[list[Answer]]:
         began = time.perf_counter()
-        asked = [self._prompt(problem) for problem in problems]
-        given = [self._encode("" if self.anew else self._opening(problem)) for problem in problems]
-        limit = max(map(len, given)) + self.suite.max_tokens
-        self._check_length(problems, asked, limit)
+        prompts = [self._prompt(problem) for problem in problems]
+        prefixes = [self._encode("" if self.anew else self._opening(problem)) for problem in problems]
+        limit = max(map(len, prefixes)) + self.suite.max_tokens
+        self._check_length(problems, prompts, limit)
         # A batch has a generator of its own, so that it comes out the same whatever was written before it.
         _, generator = rngs(zlib.crc32(f"{seed}/{problems[0].id}".encode()), self.policy.device)
         decode = bind_examples(self.decoder, problems, self._prompt, self._program, self._verdicts)
-        groups = decode(self.policy, asked, given, repeats=samples, max_tokens=limit, generator=generator)
+        groups = decode(self.policy, prompts, prefixes, repeats=samples, max_tokens=limit, generator=generator)
         seconds = (time.perf_counter() - began) / (len(problems) * samples)
         return [
             [self._answer(problem, completion, seconds) for completion in group]
@@ -116,9 +116,9 @@ class PolicySolver:
     def _encode(self, text: str) -> IntArray:
         return np.asarray(self.tokenizer.encode(text) if text else [], np.int64)
 
-    def _check_length(self, problems: Sequence[Problem], asked: Sequence[IntArray], limit: int) -> None:
+    def _check_length(self, problems: Sequence[Problem], prompts: Sequence[IntArray], limit: int) -> None:
         most = getattr(self.policy.model.config, "max_position_embeddings", None)
-        for problem, prompt in zip(problems, asked, strict=True):
+        for problem, prompt in zip(problems, prompts, strict=True):
             if most is not None and len(prompt) + limit > most:
                 raise UsageError(
                     f"Expected prompt and program of at most {most} tokens, the model's context, got {len(prompt)} and "
@@ -126,37 +126,39 @@ class PolicySolver:
                 )
 
     def _answer(self, problem: Problem, completion: Completion, seconds: float) -> Answer:
-        tokens, given = completion.tokens, completion.given
-        chosen = tokens[given : given + self.suite.max_tokens]
-        ends = np.flatnonzero(np.isin(chosen, list(self.ends)))
-        chosen = chosen[: ends[0]] if ends.size else chosen
-        program = self.tokenizer.program(np.concatenate([tokens[:given], chosen]), given=given)
+        tokens, prefix_length = completion.tokens, completion.given
+        generated = tokens[prefix_length : prefix_length + self.suite.max_tokens]
+        ends = np.flatnonzero(np.isin(generated, list(self.ends)))
+        generated = generated[: ends[0]] if ends.size else generated
+        program = self.tokenizer.program(
+            np.concatenate([tokens[:prefix_length], generated]), prefix_length=prefix_length
+        )
         keep = min(self._stopped(problem, program.text), completion.kept or len(program.text))
-        kept = int((program.starts < keep).sum())
-        if kept < len(program):  # the text of the last kept token may reach beyond the stop: cut by characters
-            program = self.tokenizer.program(program.tokens[:kept], given=min(given, kept))
+        size = int((program.starts < keep).sum())
+        if size < len(program):  # the text of the last kept token may reach beyond the stop: cut by characters
+            program = self.tokenizer.program(program.tokens[:size], prefix_length=min(prefix_length, size))
         answer = Answer.of(program, seconds=seconds)
         text, lengths = answer.text[:keep], _shortened(answer.lengths or (), keep)
-        truncated = not ends.size and keep == len(answer.text) and len(chosen) == self.suite.max_tokens
-        taken = ""
+        truncated = not ends.size and keep == len(answer.text) and len(generated) == self.suite.max_tokens
+        origin = ""
         if self.anew:
-            choice = answers.choose(text, problem.entry_point, opened=FENCE in self.told.get("opening", ""))
-            taken, lengths = choice.told, _within(lengths, text, choice)
+            choice = answers.choose(text, problem.entry_point, opened=FENCE in self.description.get("opening", ""))
+            origin, lengths = choice.description, _within(lengths, text, choice)
             text = choice.program
-        whole = spelled(problem.prefix, text, problem.entry_point) if self.anew else text
+        whole = whole_program(problem.prefix, text, problem.entry_point) if self.anew else text
         before = len(whole) - len(text)  # code that was not chosen counts as one token
         if before and lengths is not None:
-            lengths, given = (before, *lengths), 1
+            lengths, prefix_length = (before, *lengths), 1
         else:
-            given = answer.given
-        return Answer(whole, lengths, given, len(chosen), truncated, seconds, taken)
+            prefix_length = answer.given
+        return Answer(whole, lengths, prefix_length, len(generated), truncated, seconds, origin)
 
     def _stopped(self, problem: Problem, text: str) -> int:
         """How many characters of a program count: up to the first stop text after the code that was given."""
         if self.anew or not problem.prefix:
             return len(text)
         start = len(self._opening(problem))
-        return start + len(cut(text[start:], self.suite.stop))
+        return start + len(before_stop(text[start:], self.suite.stop))
 
 
 def _within(lengths: Sequence[int], text: str, choice: answers.Choice) -> tuple[int, ...] | None:
@@ -232,46 +234,48 @@ def load(
     quiet_libraries()
     options = {"dtype": dtype, "device": device}
     if (Path(spec) / "recipe.toml").is_file():
-        name, policy, style, told = _run(Path(spec), device)
+        name, policy, style, description = _run(Path(spec), device)
     else:
-        name, policy, style, told = _model(spec, format, opening, eos, options)
-    anew = told["format"] == "chat" and "run" not in told
+        name, policy, style, description = _model(spec, format, opening, eos, options)
+    anew = description["format"] == "chat" and "run" not in description
     options = {"temperature": suite.temperature, "top_p": suite.top_p, "top_k": suite.top_k, **(decoder_options or {})}
     if decoder == "sampling":
         options.setdefault("rows", rows)
         if not anew:
-            options.setdefault("stop", (*suite.stop, *told.get("stop", ())))  # what stands behind it is cut off anyway
+            options.setdefault(
+                "stop", (*suite.stop, *description.get("stop", ()))
+            )  # what stands behind it is cut off anyway
     try:
-        made = plugins.find("decoding", decoder, package="agents")(**options)
+        decode = plugins.find("decoding", decoder, package="agents")(**options)
     except TypeError as error:
         raise UsageError(f"Decoder {decoder!r}: {error}") from error
-    told |= {"decoder": decoder} if decoder != "sampling" else {}
-    told |= {"decoder_options": _shareable(decoder_options)} if decoder_options else {}
-    return PolicySolver(name, policy, suite, style, made, max(1, rows // suite.samples), told, anew)
+    description |= {"decoder": decoder} if decoder != "sampling" else {}
+    description |= {"decoder_options": _shareable(decoder_options)} if decoder_options else {}
+    return PolicySolver(name, policy, suite, style, decode, max(1, rows // suite.samples), description, anew)
 
 
-Found = tuple[str, Policy[Any], Any, dict[str, Any]]
+Opened = tuple[str, Policy[Any], Any, dict[str, Any]]
 
 
-def _run(folder: Path, device: str) -> Found:
+def _run(folder: Path, device: str) -> Opened:
     """The policy that a run of agents.train has saved, asked as its recipe asked it."""
     recipe = finished(folder, device)
     policy = make_policy(recipe)
     style, opening = recipe.env.get("prompt_style"), recipe.env.get("chat_opening", "")
-    told = {
+    description = {
         "run": recipe.run.name,
         "recipe": read(folder / "recipe.toml").digest,
         "format": style or "default",
         "opening": opening,
     }
     stop = trained_with(recipe).stop
-    told |= {"stop": list(stop)} if stop else {}
+    description |= {"stop": list(stop)} if stop else {}
     if style == "chat":
         style = partial(prompts.chat, apply_chat_template=policy.tokenizer.apply_chat_template, opening=opening)
-    return folder.resolve().name, policy, style, told
+    return folder.resolve().name, policy, style, description
 
 
-def _model(spec: str, format: str, opening: str, eos: str, options: dict[str, Any]) -> Found:
+def _model(spec: str, format: str, opening: str, eos: str, options: dict[str, Any]) -> Opened:
     """A model by hub id, folder or package."""
     if format and format not in FORMATS:
         raise UnknownName("format", format, FORMATS)
@@ -280,10 +284,10 @@ def _model(spec: str, format: str, opening: str, eos: str, options: dict[str, An
     name = package or (Path(spec).resolve().name if Path(spec).is_dir() else spec)
     policy = causal.load(**where, **options)
     chat = format == "chat" or (not format and bool(getattr(policy.tokenizer, "chat_template", None)))
-    told = {"model": name, "format": "chat" if chat else "completion", "dtype": options["dtype"]}
+    description = {"model": name, "format": "chat" if chat else "completion", "dtype": options["dtype"]}
     if not chat:
-        return name, policy, None, told
-    told |= {"opening": opening, "eos": eos}
+        return name, policy, None, description
+    description |= {"opening": opening, "eos": eos}
     if eos:
         ids = policy.tokenizer.encode(eos, add_special_tokens=False)
         if len(ids) != 1:
@@ -293,4 +297,4 @@ def _model(spec: str, format: str, opening: str, eos: str, options: dict[str, An
         policy.eos_id = ids[0]
         policy.tokenizer.eos_token = eos
     style = partial(prompts.chat, apply_chat_template=policy.tokenizer.apply_chat_template, opening=opening)
-    return name, policy, style, told
+    return name, policy, style, description

@@ -58,11 +58,11 @@ class Row:
 
 def race(rounds: dict[str, Round], repeat: int) -> list[Row]:
     """The median rate of each way; they take turns."""
-    found: dict[str, list[float]] = {name: [] for name in rounds}
+    rates_of: dict[str, list[float]] = {name: [] for name in rounds}
     for _ in range(repeat):
         for name, run in rounds.items():
-            found[name] += run()
-    return [Row(name, statistics.median(rates)) for name, rates in found.items()]
+            rates_of[name] += run()
+    return [Row(name, statistics.median(rates)) for name, rates in rates_of.items()]
 
 
 # --------------------------------------------------------------------------------------------------------------- steps
@@ -79,27 +79,27 @@ def steps(repeat: int, rows: int, peers: str) -> list[Row]:
         for name, copy in ((f"{rows} rows", True), (f"{rows} rows, copy=False", False))
     }
     rounds: dict[str, Round] = {
-        "re-encoding": lambda: _written(Reencoding(problems[0])),
-        "one environment": lambda: _written(single.unwrapped),
-        "one environment, gymnasium.make": lambda: _written(single),
+        "re-encoding": lambda: _timed_episode(Reencoding(problems[0])),
+        "one environment": lambda: _timed_episode(single.unwrapped),
+        "one environment, gymnasium.make": lambda: _timed_episode(single),
     }
-    rounds |= {name: lambda env=env: _written(env, rows) for name, env in arrays.items()}
+    rounds |= {name: lambda env=env: _timed_episode(env, rows) for name, env in arrays.items()}
     return race(rounds, repeat)
 
 
-def _written(env: Any, rows: int = 0) -> list[float]:
+def _timed_episode(env: Any, rows: int = 0) -> list[float]:
     """Tokens a second in the steps of a program, chunk by chunk; the reset is not counted, and no program ends."""
     env.reset(seed=0)
     tokens = TEXT[:500]
     actions: list[Any] = [np.full(rows, token) for token in tokens] if rows else list(tokens)
-    rates, held = [], None
+    rates, result = [], None
     size = 1 if rows else CHUNK
     for first in range(0, len(actions), size):
         start = time.perf_counter()
         for action in actions[first : first + size]:
-            held = env.step(action)  # as an agent holds it, until the next one is there
+            result = env.step(action)  # as an agent holds it, until the next one is there
         rates.append(size * (rows or 1) / (time.perf_counter() - start))
-    del held
+    del result
     return rates
 
 
@@ -108,18 +108,18 @@ class Reencoding:
 
     def __init__(self, problem: Problem) -> None:
         self.tokenizer, self.problem = Bytes(), problem
-        self.written: list[int] = []
+        self.ids: list[int] = []
 
     def reset(self, seed: int) -> dict[str, Any]:
         """The prompt, encoded."""
-        self.prompt, self.written = self.problem.statement, []
+        self.prompt, self.ids = self.problem.statement, []
         return self._observe("")
 
     def step(self, token: int) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
         """One token more: decode all of them, encode all of that."""
-        self.written.append(token)
-        text = self.tokenizer.program(self.written).text
-        return self._observe(text), 0.0, len(self.written) == 512, False, {}
+        self.ids.append(token)
+        text = self.tokenizer.program(self.ids).text
+        return self._observe(text), 0.0, len(self.ids) == 512, False, {}
 
     def _observe(self, text: str) -> dict[str, Any]:
         parts = {"prompt": self.prompt, "program": text, "both": self.prompt + text}
@@ -162,19 +162,19 @@ def episodes(repeat: int, rows: int, peers: str) -> list[Row]:
     }
     for name in sorted(installed(peers)):
         rounds[name] = lambda name=name: _peer(peers, name, inputs, outputs)
-    found = race(rounds, repeat)
+    rows_of = race(rounds, repeat)
     text.close()
     tokens.close()
-    return found
+    return rows_of
 
 
 def _played(env: TextEnv, count: int = 32) -> list[float]:
     def play() -> float:
-        earned = 0.0
+        total = 0.0
         for number in range(count):
             env.reset(seed=0)
-            earned += env.step(solution(number))[1]
-        return earned
+            total += env.step(solution(number))[1]
+        return total
 
     env.reset(seed=0)
     env.step(solution(-1))  # the judge is warm
@@ -183,11 +183,11 @@ def _played(env: TextEnv, count: int = 32) -> list[float]:
 
 def _rate(work: Callable[[], float], count: int) -> list[float]:
     start = time.perf_counter()
-    earned = work()
+    total = work()
     seconds = time.perf_counter() - start
-    if earned != count:
+    if total != count:
         raise RLTFError(
-            f"Expected {count} right programs to earn {count}, got {earned}: what was timed was no judgement."
+            f"Expected {count} right programs to earn {count}, got {total}: what was timed was no judgement."
         )
     return [count / seconds]
 
@@ -210,10 +210,10 @@ def _peer(python: str, name: str, inputs: list[str], outputs: list[str], count: 
         done = subprocess.run(command, capture_output=True, text=True, timeout=600, env={**os.environ, "PATH": path})
     if done.returncode:
         raise RLTFError(f"{name} failed: {done.stderr.strip().splitlines()[-1:]}")
-    said = json.loads(done.stdout.splitlines()[-1])
-    if said["right"] != count:
-        raise RLTFError(f"Expected {name} to find {count} programs right, got {said['right']}.")
-    return [count / said["seconds"]]
+    answer = json.loads(done.stdout.splitlines()[-1])
+    if answer["right"] != count:
+        raise RLTFError(f"Expected {name} to find {count} programs right, got {answer['right']}.")
+    return [count / answer["seconds"]]
 
 
 # -------------------------------------------------------------------------------------------------------------- output
@@ -224,13 +224,13 @@ SECTIONS: dict[str, Callable[[int, int, str], list[Row]]] = {"steps": steps, "ep
 def table(name: str, rows: Sequence[Row]) -> Table:
     """The rows of a section, with each rate as a multiple of the slowest."""
     unit = "tokens/s" if name == "steps" else "episodes/s"
-    shown = Table(title=f"{name}: {(SECTIONS[name].__doc__ or '').strip()}", title_justify="left")
+    grid = Table(title=f"{name}: {(SECTIONS[name].__doc__ or '').strip()}", title_justify="left")
     for column in ("way", unit, "us each", "ratio"):
-        shown.add_column(column, justify="left" if column == "way" else "right")
+        grid.add_column(column, justify="left" if column == "way" else "right")
     slowest = min(row.rate for row in rows)
     for row in rows:
-        shown.add_row(row.name, f"{row.rate:,.3g}", f"{1e6 / row.rate:,.3g}", f"{row.rate / slowest:.1f}")
-    return shown
+        grid.add_row(row.name, f"{row.rate:,.3g}", f"{1e6 / row.rate:,.3g}", f"{row.rate / slowest:.1f}")
+    return grid
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -247,15 +247,17 @@ def _main(arguments: Sequence[str] | None) -> int:
     parser.add_argument("--repeat", type=int, default=9)
     parser.add_argument("--rows", type=int, default=256, help="rows of the vector environment")
     parser.add_argument("--json", type=Path, help="write the rows there as well")
-    asked = parser.parse_args(arguments)
-    if unknown := [name for name in asked.section if name not in SECTIONS]:
+    args = parser.parse_args(arguments)
+    if unknown := [name for name in args.section if name not in SECTIONS]:
         parser.error(f"expected sections of {', '.join(SECTIONS)}, got {', '.join(unknown)}")
-    console, found = Console(), {}
-    for name in asked.section or SECTIONS:
-        found[name] = SECTIONS[name](asked.repeat, asked.rows, asked.peers)
-        console.print(table(name, found[name]))
-    if asked.json:
-        asked.json.write_text(json.dumps({name: [vars(row) for row in rows] for name, rows in found.items()}, indent=1))
+    console, results = Console(), {}
+    for name in args.section or SECTIONS:
+        results[name] = SECTIONS[name](args.repeat, args.rows, args.peers)
+        console.print(table(name, results[name]))
+    if args.json:
+        args.json.write_text(
+            json.dumps({name: [vars(row) for row in rows] for name, rows in results.items()}, indent=1)
+        )
     return 0
 
 

@@ -95,13 +95,13 @@ def grade(python: str, name: str, workers: int, jobs: list[Any], warm: list[Any]
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
         ) as process:
             try:
-                said, wrong = process.communicate(timeout=limit)
+                output, wrong = process.communicate(timeout=limit)
             finally:  # some graders leave processes behind
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
     if process.returncode:
         raise RLTFError(f"The grader {name!r} failed: {wrong.strip().splitlines()[-1:]}")
-    return json.loads(said.splitlines()[-1])
+    return json.loads(output.splitlines()[-1])
 
 
 def judge(pairs: Sequence[tuple[str, Problem]], workers: int, **options: Any) -> Callable[[], Run]:
@@ -117,9 +117,9 @@ def judge(pairs: Sequence[tuple[str, Problem]], workers: int, **options: Any) ->
 
 def timed(opened: Sandbox, pairs: Iterable[tuple[str, Problem]]) -> Run:
     """A round of our own judge, which is warm."""
-    start, spent = time.perf_counter(), cpu_seconds()
+    start, cpu = time.perf_counter(), cpu_seconds()
     passed = sum(verdict.outcome is Outcome.PASSED for verdict in opened.map(pairs))
-    return Run(time.perf_counter() - start, cpu_seconds() - spent, passed)
+    return Run(time.perf_counter() - start, cpu_seconds() - cpu, passed)
 
 
 def other(settings: Settings, name: str, jobs: list[Any]) -> Callable[[], Run]:
@@ -127,8 +127,8 @@ def other(settings: Settings, name: str, jobs: list[Any]) -> Callable[[], Run]:
 
     def measure() -> Run:
         python = sys.executable if name == "floor" else settings.peers
-        said = grade(python, name, settings.workers, jobs, jobs[: 2 * settings.workers])
-        return Run(said["seconds"], said["cpu"], sum(said["passed"]))
+        answer = grade(python, name, settings.workers, jobs, jobs[: 2 * settings.workers])
+        return Run(answer["seconds"], answer["cpu"], sum(answer["passed"]))
 
     return measure
 

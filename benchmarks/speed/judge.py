@@ -119,8 +119,8 @@ def hang(settings: Settings) -> list[Row]:
 
     def theirs(name: str) -> Callable[[], Run]:
         def measure() -> Run:
-            said = grade(settings.peers, name, 1, [{**jobs[0], "program": source}], jobs)
-            return Run(said["seconds"], said["cpu"], sum(said["passed"]))
+            answer = grade(settings.peers, name, 1, [{**jobs[0], "program": source}], jobs)
+            return Run(answer["seconds"], answer["cpu"], sum(answer["passed"]))
 
         return measure
 
@@ -210,14 +210,14 @@ USUAL = tuple(name for name in SECTIONS if name != "soak")
 def table(name: str, rows: Iterable[Row]) -> Table:
     """The rows of a section; `ratio` says how many times a grader is faster, or cheaper, than the last one."""
     rows = list(rows)
-    shown = Table(title=f"{name}: {(SECTIONS[name].__doc__ or '').strip()}", title_justify="left")
+    grid = Table(title=f"{name}: {(SECTIONS[name].__doc__ or '').strip()}", title_justify="left")
     columns = ["programs/s", "ratio", "CPU ms each", "ratio", "passed"]
     columns = ["paid", "of"] if name == "paid" else [*columns, "MiB", "descriptors"] if name == "soak" else columns
     for column in ("grader", *columns):
-        shown.add_column(column, justify="left" if column == "grader" else "right")
+        grid.add_column(column, justify="left" if column == "grader" else "right")
     for row in rows:
         if name == "paid":
-            shown.add_row(row.name, str(row.passed), str(row.of))
+            grid.add_row(row.name, str(row.passed), str(row.of))
             continue
         last = rows[-1]
         figures = [
@@ -227,11 +227,11 @@ def table(name: str, rows: Iterable[Row]) -> Table:
             f"{last.cpu_ms / row.cpu_ms:.2f}" if row.cpu_ms else "",
         ]
         more = [f"{row.mib:.1f}", str(row.descriptors)] if isinstance(row, Tenth) else []
-        shown.add_row(row.name, *figures, f"{row.passed}/{row.of}", *more)
-    return shown
+        grid.add_row(row.name, *figures, f"{row.passed}/{row.of}", *more)
+    return grid
 
 
-def record(settings: Settings, found: dict[str, Sequence[Row]], command: str) -> dict[str, Any]:
+def record(settings: Settings, results: dict[str, Sequence[Row]], command: str) -> dict[str, Any]:
     """What is written with `--json`: the rows, and what made them. No paths, no names of machines."""
     versions = {name: version(settings.peers, name) for name in sorted(settings.installed)}
     with sandbox.load(workers=1) as opened:
@@ -244,7 +244,7 @@ def record(settings: Settings, found: dict[str, Sequence[Row]], command: str) ->
         "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
         "versions": {"rltf": importlib.metadata.version("rltf"), **versions},
         "settings": {"workers": settings.workers, "repeat": settings.repeat, "programs": settings.programs},
-        "sections": {name: [vars(row) for row in rows] for name, rows in found.items()},
+        "sections": {name: [vars(row) for row in rows] for name, rows in results.items()},
     }
 
 
@@ -260,10 +260,10 @@ TITLES = {
 }
 
 
-def summary(kept: dict[str, Any]) -> str:
+def summary(content: dict[str, Any]) -> str:
     """The table of a record in docs, in Markdown: CPU ms and how many times ours that is; hostile programs that are paid."""
     rows = {
-        name: {row["name"]: row for row in kept["sections"].get(name, ())} for name in ("humaneval", "stdin", "paid")
+        name: {row["name"]: row for row in content["sections"].get(name, ())} for name in ("humaneval", "stdin", "paid")
     }
     lines = [
         "| | HumanEval's canonical solutions | standard input, ten cases | hostile programs paid |",
@@ -272,7 +272,7 @@ def summary(kept: dict[str, Any]) -> str:
     for name, title in TITLES.items():
         paid = rows["paid"].get(name)
         cells = [
-            " ".join(filter(None, (title, kept["versions"].get(name)))),
+            " ".join(filter(None, (title, content["versions"].get(name)))),
             _cost(rows["humaneval"], name),
             _cost(rows["stdin"], name),
             f"{paid['passed']} of {paid['of']}" if paid else "",
@@ -289,12 +289,12 @@ def _cost(rows: dict[str, Any], name: str) -> str:
     return f"**{cost:.3g}**" if name == "judge" else f"{cost:.3g} ({cost / ours:.2g})"
 
 
-def command(parser: argparse.ArgumentParser, asked: argparse.Namespace) -> str:
+def command(parser: argparse.ArgumentParser, args: argparse.Namespace) -> str:
     """The command as anyone could give it: without the paths of this machine, and what is as usual anyway."""
     options = ("workers", "repeat", "programs", "soak")
-    given = {name: getattr(asked, name) for name in options if getattr(asked, name) != parser.get_default(name)}
-    words = [f"--{name} {value}" for name, value in given.items()]
-    return " ".join(["python -m benchmarks.speed.judge", *asked.section, *words, "--peers PYTHON"])
+    settings = {name: getattr(args, name) for name in options if getattr(args, name) != parser.get_default(name)}
+    words = [f"--{name} {value}" for name, value in settings.items()]
+    return " ".join(["python -m benchmarks.speed.judge", *args.section, *words, "--peers PYTHON"])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -313,28 +313,28 @@ def _main(arguments: Sequence[str] | None) -> int:
     parser.add_argument("--programs", type=int, default=100, help="programs of the section stdin")
     parser.add_argument("--soak", type=int, default=100_000, help="programs of the section soak")
     parser.add_argument("--json", type=Path, help="write the rows there as well")
-    asked = parser.parse_args(arguments)
-    unknown = [name for name in asked.section if name not in SECTIONS]
+    args = parser.parse_args(arguments)
+    unknown = [name for name in args.section if name not in SECTIONS]
     if unknown:
         parser.error(f"expected sections of {', '.join(SECTIONS)}, got {', '.join(unknown)}")
-    settings = Settings(asked.peers, asked.workers, asked.repeat, asked.programs, asked.soak)
-    settings.installed = installed(asked.peers)
-    console, found = Console(), {}
+    settings = Settings(args.peers, args.workers, args.repeat, args.programs, args.soak)
+    settings.installed = installed(args.peers)
+    console, results = Console(), {}
     console.print(
-        f"{platform.python_implementation()} {platform.python_version()}, {asked.workers} workers, "
+        f"{platform.python_implementation()} {platform.python_version()}, {args.workers} workers, "
         f"peers: {sorted(settings.installed)}"
     )
-    for name in asked.section or USUAL:
+    for name in args.section or USUAL:
         try:
-            found[name] = SECTIONS[name](settings)
+            results[name] = SECTIONS[name](settings)
         except MissingData as error:
             console.print(f"{name} is left out: {error}")
             continue
-        console.print(table(name, found[name]))
-        if asked.json:  # after each section: a run that is cut off keeps what it has
-            asked.json.write_text(json.dumps(record(settings, found, command(parser, asked)), indent=1) + "\n")
-    if "paid" in found:
-        console.print(Markdown(summary(record(settings, found, ""))))
+        console.print(table(name, results[name]))
+        if args.json:  # after each section: a run that is cut off keeps what it has
+            args.json.write_text(json.dumps(record(settings, results, command(parser, args)), indent=1) + "\n")
+    if "paid" in results:
+        console.print(Markdown(summary(record(settings, results, ""))))
     return 0
 
 

@@ -122,15 +122,15 @@ class Worker:
 def race(job: Job, names: Sequence[str]) -> list[Result]:
     """The trainers take turns at `job.rounds` steps."""
     workers = [Worker(name, job) for name in names]
-    said: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+    steps_of: dict[str, list[dict[str, float]]] = {name: [] for name in names}
     try:
         for _ in range(job.rounds):
             for worker in workers:
-                said[worker.name].append(worker.step())
+                steps_of[worker.name].append(worker.step())
     finally:
         for worker in workers:
             worker.close()
-    return [summary(name, steps[1:]) for name, steps in said.items()]
+    return [summary(name, steps[1:]) for name, steps in steps_of.items()]
 
 
 def summary(name: str, steps: Sequence[dict[str, float]]) -> Result:
@@ -160,7 +160,7 @@ def summary(name: str, steps: Sequence[dict[str, float]]) -> Result:
 
 def table(job: Job, rows: Sequence[Result]) -> Table:
     """Rates with their ratio to the last row's, seconds of the parts, the judge's share, waste and memory."""
-    shown = Table(
+    grid = Table(
         title=f"{job.model}: {job.batch} programs of at most {job.tokens} tokens a step, {job.samples} a problem, "
         f"{job.threads} thread(s)",
         title_justify="left",
@@ -180,10 +180,10 @@ def table(job: Job, rows: Sequence[Result]) -> Table:
         "least",
     )
     for column in columns:
-        shown.add_column(column, justify="left" if not column else "right")
+        grid.add_column(column, justify="left" if not column else "right")
     for row in rows:
         whole = row.generate + row.judge + row.update
-        shown.add_row(
+        grid.add_row(
             row.name,
             f"{row.tokens_per_second:.0f}",
             f"{row.tokens_per_second / rows[-1].tokens_per_second:.2f}",
@@ -194,18 +194,18 @@ def table(job: Job, rows: Sequence[Result]) -> Table:
             f"{row.peak_bytes / 2**20:.0f}",
             f"{row.least_bytes / 2**20:.0f}",
         )
-    return shown
+    return grid
 
 
 def versions() -> dict[str, str]:
     """Of what was compared, as far as it is installed."""
-    found = {"python": platform.python_version()}
+    numbers = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
-            found[name] = version(name)
+            numbers[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return numbers
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -222,30 +222,30 @@ def _main(arguments: Sequence[str] | None) -> int:
     parser.add_argument("--threads", type=int, default=1, help="torch's threads in each process")
     parser.add_argument("--without-trl", action="store_true", help="ours alone")
     parser.add_argument("--json", type=Path, help="write the figures there as well")
-    asked = parser.parse_args(arguments)
-    unknown = [name for name in asked.model if name not in JOBS]
+    args = parser.parse_args(arguments)
+    unknown = [name for name in args.model if name not in JOBS]
     if unknown:
         parser.error(f"expected models of {', '.join(JOBS)}, got {', '.join(unknown)}")
-    if asked.rounds < 2:
-        parser.error(f"expected --rounds of at least 2, since the first is not counted, got {asked.rounds}")
-    made = versions()
+    if args.rounds < 2:
+        parser.error(f"expected --rounds of at least 2, since the first is not counted, got {args.rounds}")
+    installed = versions()
     words = sys.argv[1:] if arguments is None else arguments
-    said: dict[str, Any] = {
+    content: dict[str, Any] = {
         "command": " ".join(["python -m benchmarks.speed.training", *words]),
-        "versions": made,
+        "versions": installed,
         "models": {},
     }
     console = Console()
     console.width = max(console.width, WIDTH)
-    console.print(", ".join(f"{name} {text}" for name, text in made.items()), highlight=False)
-    for name in asked.model or JOBS:
-        job = Job(**{**asdict(JOBS[name]), "rounds": asked.rounds, "threads": asked.threads})
-        rows = race(job, ["ours"] if asked.without_trl or "trl" not in made else ["ours", "trl"])
+    console.print(", ".join(f"{name} {text}" for name, text in installed.items()), highlight=False)
+    for name in args.model or JOBS:
+        job = Job(**{**asdict(JOBS[name]), "rounds": args.rounds, "threads": args.threads})
+        rows = race(job, ["ours"] if args.without_trl or "trl" not in installed else ["ours", "trl"])
         console.print(table(job, rows))
         results = [asdict(row) for row in rows]
-        said["models"][name] = {"job": asdict(job), "load": os.getloadavg()[1], "results": results}
-        if asked.json:  # after each: a comparison may take long, and be cut off
-            asked.json.write_text(json.dumps(said, indent=1) + "\n")
+        content["models"][name] = {"job": asdict(job), "load": os.getloadavg()[1], "results": results}
+        if args.json:  # after each: a comparison may take long, and be cut off
+            args.json.write_text(json.dumps(content, indent=1) + "\n")
     return 0
 
 

@@ -43,7 +43,7 @@ Engine = Callable[[Any, Sequence[IntArray], Job], int]  # writes, and says how m
 
 def ours(policy: Any, prompts: Sequence[IntArray], job: Job) -> int:
     """`agents.decoding.sampling` on `agents.policies._cache`: the prompt is read once for all of its programs."""
-    return _written(Sampling(rows=job.batch), policy, prompts, job)
+    return _count(Sampling(rows=job.batch), policy, prompts, job)
 
 
 def dynamic(policy: Any, prompts: Sequence[IntArray], job: Job) -> int:
@@ -60,8 +60,8 @@ def _generate(policy: Any, prompts: Sequence[IntArray], job: Job, cache: str) ->
     ids, mask = pad_left(prompts, policy.pad_id)
     options = _options(policy, job, cache_implementation=cache)
     with _seeded():
-        written = policy.model.generate(input_ids=ids, attention_mask=mask.long(), generation_config=options)
-    return sum(_length(row, policy.eos_id) for row in written[:, ids.shape[1] :].tolist())
+        rows = policy.model.generate(input_ids=ids, attention_mask=mask.long(), generation_config=options)
+    return sum(_length(row, policy.eos_id) for row in rows[:, ids.shape[1] :].tolist())
 
 
 def continuous(policy: Any, prompts: Sequence[IntArray], job: Job) -> int:
@@ -84,13 +84,13 @@ def vllm(policy: Any, prompts: Sequence[IntArray], job: Job) -> int:
     os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
     longest = max(map(len, prompts)) + job.tokens
     options = {"max_num_seqs": job.batch, "max_model_len": longest, "kv_cache_memory_bytes": 1 << 30}
-    return _written(Sampling(engine="vllm", engine_options=options), policy, prompts, job)
+    return _count(Sampling(engine="vllm", engine_options=options), policy, prompts, job)
 
 
-def _written(sampling: Sampling, policy: Any, prompts: Sequence[IntArray], job: Job) -> int:
-    given = [np.array([], np.int64)] * len(prompts)
+def _count(sampling: Sampling, policy: Any, prompts: Sequence[IntArray], job: Job) -> int:
+    prefixes = [np.array([], np.int64)] * len(prompts)
     generator = torch.Generator().manual_seed(0)
-    groups = sampling(policy, prompts, given, repeats=job.samples, max_tokens=job.tokens, generator=generator)
+    groups = sampling(policy, prompts, prefixes, repeats=job.samples, max_tokens=job.tokens, generator=generator)
     return sum(len(completion.tokens) for group in groups for completion in group)
 
 
@@ -134,7 +134,7 @@ def race(job: Job) -> dict[str, dict[str, float]]:
             began = time.perf_counter()
             tokens = engine(policy, prompts, job)
             turns[name].append((tokens, time.perf_counter() - began))
-    return {name: _median(found[1:]) for name, found in turns.items()}
+    return {name: _median(rounds[1:]) for name, rounds in turns.items()}
 
 
 def _median(turns: Sequence[tuple[int, float]]) -> dict[str, float]:
@@ -145,16 +145,16 @@ def _median(turns: Sequence[tuple[int, float]]) -> dict[str, float]:
     }
 
 
-def table(job: Job, found: dict[str, dict[str, float]]) -> Table:
+def table(job: Job, engines: dict[str, dict[str, float]]) -> Table:
     """Tokens a second, with ours as how many times each of the others."""
-    shown = Table(title=f"{job.model}: {job.batch} programs of at most {job.tokens} tokens, {job.samples} a prompt")
+    grid = Table(title=f"{job.model}: {job.batch} programs of at most {job.tokens} tokens, {job.samples} a prompt")
     for column in ("engine", "tokens/s", "ours is", "seconds", "tokens"):
-        shown.add_column(column, justify="left" if column == "engine" else "right")
-    for name, row in found.items():
-        times = found["ours"]["tokens_per_second"] / row["tokens_per_second"]
+        grid.add_column(column, justify="left" if column == "engine" else "right")
+    for name, row in engines.items():
+        times = engines["ours"]["tokens_per_second"] / row["tokens_per_second"]
         figures = (f"{row['tokens_per_second']:.0f}", f"{times:.2f}x", f"{row['seconds']:.2f}", f"{row['tokens']:.0f}")
-        shown.add_row(name, *figures)
-    return shown
+        grid.add_row(name, *figures)
+    return grid
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -169,21 +169,21 @@ def _main(arguments: Sequence[str] | None) -> int:
     parser.add_argument("model", nargs="*", help=f"which of: {', '.join(JOBS)} (default: all)")
     parser.add_argument("--rounds", type=int, default=4, help="turns of each, the first of which is not counted")
     parser.add_argument("--json", type=Path, help="write the figures there as well")
-    asked = parser.parse_args(arguments)
-    unknown = [name for name in asked.model if name not in JOBS]
-    if unknown or asked.rounds < 2:
-        parser.error(f"expected models of {', '.join(JOBS)} and --rounds of at least 2, got {unknown}, {asked.rounds}")
+    args = parser.parse_args(arguments)
+    unknown = [name for name in args.model if name not in JOBS]
+    if unknown or args.rounds < 2:
+        parser.error(f"expected models of {', '.join(JOBS)} and --rounds of at least 2, got {unknown}, {args.rounds}")
     console, record = Console(), dict[str, Any]()
-    for name in asked.model or JOBS:
-        job = Job(**{**vars(JOBS[name]), "rounds": asked.rounds})
-        found = race(job)
-        console.print(table(job, found))
-        record[name] = {"job": vars(job), "engines": found}
-    if asked.json:
+    for name in args.model or JOBS:
+        job = Job(**{**vars(JOBS[name]), "rounds": args.rounds})
+        engines = race(job)
+        console.print(table(job, engines))
+        record[name] = {"job": vars(job), "engines": engines}
+    if args.json:
         words = sys.argv[1:] if arguments is None else arguments
-        said = {"command": " ".join(["python -m benchmarks.speed.writing", *words]), "versions": versions()}
-        said |= {"load": os.getloadavg()[1], "models": record}
-        asked.json.write_text(json.dumps(said, indent=1) + "\n")
+        content = {"command": " ".join(["python -m benchmarks.speed.writing", *words]), "versions": versions()}
+        content |= {"load": os.getloadavg()[1], "models": record}
+        args.json.write_text(json.dumps(content, indent=1) + "\n")
     return 0
 
 

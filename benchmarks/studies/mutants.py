@@ -41,19 +41,19 @@ def mutants(source: str, count: int, rng: np.random.Generator) -> list[Mutant]:
     tree = parse_python(source, "a reference solution")
     seen = {ast.unparse(tree)}
     sites = list(_sites(tree))
-    chosen: list[Mutant] = []
+    result: list[Mutant] = []
     for i in rng.permutation(len(sites)).tolist():
-        if len(chosen) == count:
+        if len(result) == count:
             break
         place, change, apply = sites[i]
-        changed = copy.deepcopy(tree)
-        node = list(ast.walk(changed))[place]
+        copied = copy.deepcopy(tree)
+        node = list(ast.walk(copied))[place]
         apply(node)
-        text = ast.unparse(ast.fix_missing_locations(changed)) + "\n"
+        text = ast.unparse(ast.fix_missing_locations(copied)) + "\n"
         if text.rstrip("\n") not in seen:
             seen.add(text.rstrip("\n"))
-            chosen.append(Mutant(change, getattr(node, "lineno", 0), text))
-    return chosen
+            result.append(Mutant(change, getattr(node, "lineno", 0), text))
+    return result
 
 
 Site = tuple[int, str, Callable[[ast.AST], None]]  # the node's place in `ast.walk`, what is done to it, and how
@@ -71,10 +71,10 @@ def _changes(node: ast.AST) -> Iterator[tuple[str, Callable[[ast.AST], None]]]:
         case ast.Compare(ops=ops):
             for at, op in enumerate(ops):
                 if type(op) in SWAPS:
-                    yield _told(op), lambda n, at=at: _swap_in(n, at)
+                    yield _name_of(op), lambda n, at=at: _swap_in(n, at)
         case ast.BinOp(op=op) | ast.BoolOp(op=op) | ast.AugAssign(op=op) | ast.UnaryOp(op=op):
             if type(op) in SWAPS:
-                yield _told(op), _swap
+                yield _name_of(op), _swap
         case ast.Constant(value=bool()):
             yield "constant flipped", lambda n: setattr(n, "value", not n.value)  # type: ignore[attr-defined]
         case ast.Constant(value=int() | float()):
@@ -91,7 +91,7 @@ def _changes(node: ast.AST) -> Iterator[tuple[str, Callable[[ast.AST], None]]]:
             yield "statement left out", lambda n, at=at: _leave_out(n, at)
 
 
-def _told(op: ast.AST) -> str:
+def _name_of(op: ast.AST) -> str:
     return f"{type(op).__name__} -> {SWAPS[type(op)].__name__}"
 
 

@@ -31,7 +31,7 @@ class UnitTests:
         self.feedback: list[Feedback | None] = []  # of the last batch, on all ids of each completion
 
     def __call__(self, completion_ids: Sequence[Sequence[int]], **columns: Any) -> list[float | None]:
-        """`feedback.sequence` of each completion (None: the judge failed twice); all of it is left in `feedback`."""
+        """`feedback.program_reward` of each completion (None: the judge failed twice); all of it is left in `feedback`."""
         problems = problems_of(self.env, columns)
         said = [
             read(ids, self.env.tokenizer, problem, choose=self.choose)
@@ -43,7 +43,7 @@ class UnitTests:
         sums = [float(feedback.token_rewards.sum()) for feedback in self.feedback if feedback is not None]
         if "log_metric" in columns and sums:
             columns["log_metric"]("unit_tests/token_credit", sum(sums) / len(sums))
-        return [feedback and feedback.sequence for feedback in self.feedback]
+        return [feedback and feedback.program_reward for feedback in self.feedback]
 
 
 def problems_of(env: UnitTestEnv, columns: Mapping[str, Any]) -> list[Problem]:

@@ -78,7 +78,7 @@ def laid(output: dict[str, Any], feedback: Sequence[Feedback | None], weight: fl
         if each is not None:
             length = min(len(each.rewards), mask.shape[1])
             tokens[row, :length] = torch.from_numpy(each.token_rewards[:length]).to(tokens.dtype)
-            learn[row, :length] = torch.from_numpy(each.learn[:length]).to(tokens.dtype)
+            learn[row, :length] = torch.from_numpy(each.loss_mask[:length]).to(tokens.dtype)
     if output.get("tool_mask") is not None:
         learn = learn * output["tool_mask"].cpu()
     device = advantages.device

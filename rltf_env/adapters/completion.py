@@ -52,9 +52,9 @@ class Completion:
         return self.choice.offset
 
     def credit(self, feedback: Feedback, judged: Program | None = None) -> Feedback:
-        """The feedback on all T ids: `total`, `sequence` and `parts` are those of `feedback`.
+        """The feedback on all T ids: `total`, `program_reward` and `parts` are those of `feedback`.
 
-        What single tokens weigh in a loss (`Feedback.token_rewards`) goes with them. `learn` leaves
+        What single tokens weigh in a loss (`Feedback.token_rewards`) goes with them. `loss_mask` leaves
         out what it left out of the program, and nothing else: all ids were sampled.
         Without any id there is nothing to lay the rewards on.
 
@@ -69,20 +69,20 @@ class Completion:
                 f"Expected feedback on the {len(self.program)} tokens of the completion's program, got "
                 f"it on {len(feedback.rewards)}. Pass the program that was judged, judged=."
             )
-        given = self.program.given
-        rewards, learn = self._placed(_alone(feedback)), np.ones(self.size, bool)
+        prefix_length = self.program.prefix_length
+        rewards, mask = self._placed(_alone(feedback)), np.ones(self.size, bool)
         if self.size:
-            learn[self.first : self.first + len(self.program) - given] = feedback.learn[given:]
-            rewards[-1] += np.float32(feedback.sequence)
+            mask[self.first : self.first + len(self.program) - prefix_length] = feedback.loss_mask[prefix_length:]
+            rewards[-1] += np.float32(feedback.program_reward)
         weights = None if feedback.credit is None else self._placed(feedback.credit)
-        return Feedback(rewards, learn, feedback.parts, feedback.sequence, weights)
+        return Feedback(rewards, mask, feedback.parts, feedback.program_reward, weights)
 
     def _placed(self, numbers: FloatArray) -> FloatArray:
         """float32 (T,): numbers of the program's tokens where its ids are. What is given has none, or its nearest id has it."""
-        placed, given = np.zeros(self.size, np.float32), self.program.given
+        placed, prefix_length = np.zeros(self.size, np.float32), self.program.prefix_length
         if self.size:
-            placed[self.first : self.first + len(numbers) - given] = numbers[given:]
-            placed[self.first] += numbers[:given].sum()
+            placed[self.first : self.first + len(numbers) - prefix_length] = numbers[prefix_length:]
+            placed[self.first] += numbers[:prefix_length].sum()
         return placed
 
 
@@ -105,7 +105,7 @@ def read(
         truncated: cut off at the length limit.
     """
     ids = np.asarray(token_ids, np.int64)
-    text, starts, speaks = _spelled(tokenizers.load(tokenizer), ids)
+    text, starts, speaks = _text_of(tokenizers.load(tokenizer), ids)
     choice = choose(text, problem.entry_point) if choose else Choice(text, 0, "all of it")
     judged = answers.joined(problem.prefix, choice.program, problem.entry_point)
     return _completion(ids, text, starts, speaks, choice, judged, truncated)
@@ -130,12 +130,12 @@ def credit(
         UsageError: the ids do not spell such a program there.
     """
     ids = np.asarray(token_ids, np.int64)
-    text, starts, speaks = _spelled(tokenizers.load(tokenizer), ids)
+    text, starts, speaks = _text_of(tokenizers.load(tokenizer), ids)
     if program is None:
         first = int(np.argmax(speaks & (_ends(text, starts, speaks) > offset))) if speaks.any() else 0
         own = Program(ids[first : first + len(feedback.rewards)], "", np.zeros(len(feedback.rewards), np.int64))
         return Completion(text, Choice("", offset, "given"), own, first, len(ids)).credit(feedback)
-    begin = int(program.starts[program.given]) if program.given < len(program) else len(program.text)
+    begin = int(program.starts[program.prefix_length]) if program.prefix_length < len(program) else len(program.text)
     said = program.text[begin:]
     if not text.startswith(said, offset):
         raise UsageError(
@@ -149,7 +149,7 @@ def credit(
 # ------------------------------------------------------------------------------------ ids and characters
 
 
-def _spelled(tokenizer: Tokenizer, ids: IntArray) -> tuple[str, IntArray, BoolArray]:
+def _text_of(tokenizer: Tokenizer, ids: IntArray) -> tuple[str, IntArray, BoolArray]:
     """The text of the ids, where in it each begins, and which spell something."""
     if hasattr(tokenizer, "offsets"):
         return tokenizer.offsets(ids)  # type: ignore[attr-defined]
@@ -183,7 +183,7 @@ def _completion(
         np.append(np.zeros(extra, np.int64), ids[first:last]),
         judged,
         np.append(np.zeros(extra, np.int64), np.clip(own, 0, len(judged))),
-        given=extra,
+        prefix_length=extra,
         truncated=truncated,
     )
     if not len(program):  # no id at all: a token of nobody's carries the feedback
@@ -254,19 +254,19 @@ def _respelled(feedback: Feedback, judged: Program, own: Program) -> Feedback:
         raise UsageError(
             f"Expected feedback on the completion's own program, got it on another text: {judged.text[:60]!r}."
         )
-    earned = _alone(feedback)
-    rewards, weights, learn = np.zeros(len(own)), np.zeros(len(own)), own.chosen
+    own_rewards = _alone(feedback)
+    rewards, weights, mask = np.zeros(len(own)), np.zeros(len(own)), own.generated_mask
     credit = np.zeros(len(judged)) if feedback.credit is None else feedback.credit
-    for i in np.flatnonzero(earned.astype(bool) | credit.astype(bool)):
+    for i in np.flatnonzero(own_rewards.astype(bool) | credit.astype(bool)):
         shared = _shared(own, judged, int(i))
-        rewards += earned[i] * shared / shared.sum()
+        rewards += own_rewards[i] * shared / shared.sum()
         weights += credit[i] * shared
-    for i in np.flatnonzero(judged.chosen & ~feedback.learn):
-        learn &= ~_within(own, judged, int(i))
-    rewards[-1] += feedback.sequence
+    for i in np.flatnonzero(judged.generated_mask & ~feedback.loss_mask):
+        mask &= ~_within(own, judged, int(i))
+    rewards[-1] += feedback.program_reward
     averaged = (weights / np.maximum(_upper(own) - own.starts, 1)).astype(np.float32)
     spread = None if feedback.credit is None else averaged
-    return Feedback(rewards.astype(np.float32), learn, feedback.parts, feedback.sequence, spread)
+    return Feedback(rewards.astype(np.float32), mask, feedback.parts, feedback.program_reward, spread)
 
 
 def _shared(own: Program, judged: Program, i: int) -> FloatArray | IntArray:
@@ -288,7 +288,7 @@ def _alone(feedback: Feedback) -> FloatArray:
     """float32 (T,): the rewards without the share of the program as a whole."""
     rest = feedback.rewards.copy()
     if len(rest):
-        rest[-1] -= np.float32(feedback.sequence)
+        rest[-1] -= np.float32(feedback.program_reward)
     return rest
 
 

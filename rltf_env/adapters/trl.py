@@ -94,7 +94,7 @@ def reward_function(env: UnitTestEnv, extract: Extract | None = answers.extract)
 def _total(judgement: Judgement | None, program: Program) -> float | None:
     if judgement is None:
         return None
-    if not np.array_equal(judgement.feedback.learn, program.chosen):
+    if not np.array_equal(judgement.feedback.loss_mask, program.generated_mask):
         raise UsageError(
             "Expected a reward that learns from all that a program's writer chose, got one that leaves tokens out, as "
             '"executed" does. TRL takes one number for a program: choose a reward without it, or TokenCreditTrainer.'

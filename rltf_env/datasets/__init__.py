@@ -68,15 +68,15 @@ def load(name: Dataset, split: str | None = None, root: Root = None, **options: 
         MissingData: the data are not there; the message says where they were looked for and where to get them.
         DataError: the data are malformed.
     """
-    found, root = _find(name, root)
-    picks, own = _sorted(found, options)
-    if callable(found):
-        made = _as_problems(
-            _call(found, os.fspath(name) if isinstance(name, str | os.PathLike) else "", split, root, own), name
+    origin, root = _find(name, root)
+    picks, own = _sorted(origin, options)
+    if callable(origin):
+        problems = _as_problems(
+            _call(origin, os.fspath(name) if isinstance(name, str | os.PathLike) else "", split, root, own), name
         )
     else:
-        made = _of_a_list(_as_problems(found, name), split, root, **own)
-    return _picked(made, picks)
+        problems = _of_a_list(_as_problems(origin, name), split, root, **own)
+    return _picked(problems, picks)
 
 
 def source(name: Dataset | Source, split: str | None = None, root: Root = None, **options: Any) -> Source:
@@ -99,15 +99,15 @@ def _find(name: Dataset, root: Root) -> tuple[Any, Root]:
     if isinstance(name, str) and name.startswith(HUB):
         return partial(_hub.load, name.removeprefix(HUB)), root
     if isinstance(name, str | os.PathLike) and _jsonl.is_path(name):
-        found = _jsonl.find(name, root)
-        return (_jsonl.read(found) if isinstance(found, Path) else found), None
+        place = _jsonl.find(name, root)
+        return (_jsonl.read(place) if isinstance(place, Path) else place), None
     return (plugins.find("datasets", name) if isinstance(name, str) else name), root
 
 
 def _sorted(function: Any, options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The options that the door understands, and the dataset's own, which come first: `apps` has a `difficulty` itself."""
-    known = inspect.signature(function).parameters if callable(function) else {}
-    picks = {key: options[key] for key in PICKS if key in options and key not in known}
+    parameters = inspect.signature(function).parameters if callable(function) else {}
+    picks = {key: options[key] for key in PICKS if key in options and key not in parameters}
     return picks, {key: value for key, value in options.items() if key not in picks}
 
 
@@ -129,12 +129,12 @@ def _picked(problems: Problems, picks: dict[str, Any]) -> Problems:
     share = picks.get("held_out")
     if share is None:
         return problems
-    changed = Problems((hold_out(problem, share) for problem in problems), problems.skipped)
-    if changed and not any(problem.held_out for problem in changed):
+    divided = Problems((hold_out(problem, share) for problem in problems), problems.skipped)
+    if divided and not any(problem.held_out for problem in divided):
         raise UsageError(
-            f"Expected problems of two cases or more to hold some out of, got {len(changed)} of one case each. Leave out held_out."
+            f"Expected problems of two cases or more to hold some out of, got {len(divided)} of one case each. Leave out held_out."
         )
-    return changed
+    return divided
 
 
 def _endless(source: Source, name: str, *, held_out: float | None = None, **rest: Any) -> Source:
@@ -151,23 +151,23 @@ def _endless(source: Source, name: str, *, held_out: float | None = None, **rest
 
 def _call(function: Callable[..., Any], name: str, split: str | None, root: Root, options: dict[str, Any]) -> Any:
     """`function` with what was given, after a look at whether it takes it."""
-    given = options | {key: value for key, value in (("split", split), ("root", root)) if value is not None}
+    arguments = options | {key: value for key, value in (("split", split), ("root", root)) if value is not None}
     parameters = inspect.signature(function).parameters
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-        for key in given:
+        for key in arguments:
             if key not in parameters:
                 raise UnknownName(f"option of dataset {name!r}:", key, (*parameters, *PICKS))
-    if "split" not in given and "split" in parameters and parameters["split"].default is inspect.Parameter.empty:
+    if "split" not in arguments and "split" in parameters and parameters["split"].default is inspect.Parameter.empty:
         raise UsageError(f"Expected a split of dataset {name!r}, which has no default, got none. Pass split=.")
-    return function(**given)
+    return function(**arguments)
 
 
-def _as_problems(made: Any, name: object) -> Problems:
-    if isinstance(made, Problems):
-        return made
-    if not isinstance(made, Iterable) or isinstance(made, str | ModuleType):
-        raise UsageError(f"Expected dataset {name!r} to give a sequence of Problem, got {type(made).__name__}.")
-    problems = Problems(made)
+def _as_problems(rows: Any, name: object) -> Problems:
+    if isinstance(rows, Problems):
+        return rows
+    if not isinstance(rows, Iterable) or isinstance(rows, str | ModuleType):
+        raise UsageError(f"Expected dataset {name!r} to give a sequence of Problem, got {type(rows).__name__}.")
+    problems = Problems(rows)
     for problem in problems:
         if not isinstance(problem, Problem):
             raise UsageError(f"Expected a sequence of Problem, got one that holds {type(problem).__name__}.")

@@ -17,10 +17,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from rltf_env import audit, datasets, plugins, sandbox
+from rltf_env import datasets, plugins, sandbox
 from rltf_env.command import check_writable, guarded, leave
 from rltf_env.core import Problems
-from rltf_env.datasets import _quarantine
+from rltf_env.datasets import _quarantine, audit
 from rltf_env.view import ansi
 
 ROWS = 50  # problems that are told on the screen
@@ -28,23 +28,23 @@ ROWS = 50  # problems that are told on the screen
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Returns the exit status."""
-    asked = _parser().parse_args(arguments)
-    return guarded(lambda: _run(asked), "Interrupted: no list was written.")
+    args = _parser().parse_args(arguments)
+    return guarded(lambda: _run(args), "Interrupted: no list was written.")
 
 
-def _run(asked: argparse.Namespace) -> int:
-    check_writable(_list(asked))
-    options = dict(map(plugins.option, asked.option))
-    problems = datasets.load(asked.name, asked.split, asked.root, **options)
-    problems = Problems(problems[: asked.limit], problems.skipped)
-    limits = {} if asked.seconds is None else {"case_seconds": asked.seconds}
-    with sandbox.load(asked.sandbox, **limits) as judge:
-        return _check(problems, judge, asked)
+def _run(args: argparse.Namespace) -> int:
+    check_writable(_list(args))
+    options = dict(map(plugins.option, args.option))
+    problems = datasets.load(args.name, args.split, args.root, **options)
+    problems = Problems(problems[: args.limit], problems.skipped)
+    limits = {} if args.seconds is None else {"case_seconds": args.seconds}
+    with sandbox.load(args.sandbox, **limits) as judge:
+        return _check(problems, judge, args)
 
 
-def _list(asked: argparse.Namespace) -> str:
+def _list(args: argparse.Namespace) -> str:
     """Where the list of broken problems goes."""
-    return asked.quarantine or f"{_stem(asked.name)}.quarantine.json"
+    return args.quarantine or f"{_stem(args.name)}.quarantine.json"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -65,25 +65,25 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _check(problems: Problems, judge: Any, asked: argparse.Namespace) -> int:
+def _check(problems: Problems, judge: Any, args: argparse.Namespace) -> int:
     total = sum(bool(problem.solutions) for problem in problems)
     faulty: list[audit.Examined] = []
-    with _progress(f"check {asked.name}", total) as advance:
+    with _progress(f"check {args.name}", total) as advance:
         for examined in audit.examine(problems, judge):
             if examined.failed:
                 faulty.append(examined)
             advance()
     broken = [examined for examined in faulty if examined.broken]
-    path = _list(asked)
+    path = _list(args)
     about = {
-        "dataset": asked.name,
-        "split": asked.split,
+        "dataset": args.name,
+        "split": args.split,
         "data_digest": datasets.digest(problems),
         "judge": judge.level() if hasattr(judge, "level") else type(judge).__name__,
         "checked": total,
     }
     print(_report(problems, total, faulty))
-    if broken or asked.quarantine or os.path.exists(path):
+    if broken or args.quarantine or os.path.exists(path):
         _quarantine.write(path, (examined.entry for examined in broken), about)
         print(f"{len(broken)} broken problem{'s' * (len(broken) != 1)} listed in {path}")
     else:
@@ -121,13 +121,13 @@ def _report(problems: Problems, total: int, faulty: Sequence[audit.Examined]) ->
         lines.append(f"{len(problems) - total} without a reference could not be checked")
     if problems.skipped:
         lines.append(
-            f"{len(problems.skipped)} were left out by the loader, such as {ansi.shown(': '.join(problems.skipped[0]))}"
+            f"{len(problems.skipped)} were left out by the loader, such as {ansi.printable(': '.join(problems.skipped[0]))}"
         )
     return "\n".join(lines)
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    rows = [[ansi.shown(cell, keep="") for cell in row] for row in rows]
+    rows = [[ansi.printable(cell, keep="") for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 

@@ -6,7 +6,7 @@ read follows APPS's own harness (hendrycks/apps, eval/testing_util.py), made to 
 - standard input: a text, or a list of lines, which are joined with newlines;
 - a call: a list of arguments, or (LiveCodeBench) a text that has each of them as JSON on a line of its own, the result
   being the JSON of a text. JSON has only text as keys, so an argument that is an object whose keys are all whole numbers
-  has numbers for keys again (in a result, `compare.py` takes either for right);
+  has numbers for keys again (in a result, `matching.py` takes either for right);
 - the result of a call: Codewars problems wrap it in a list of one (`[[9]]` for 9), LeetCode problems do not. The harness
   takes both the list and its first element as right, for every problem, so that 1 passes where `[1, 2]` is right. Here the
   results of a problem are unwrapped if every one of them is a list of one, unless the problem comes from LeetCode.
@@ -122,37 +122,37 @@ def _lists(records: list[Any], name: str | None, where: str) -> dict[str, Any]:
     kinds = {row.get("testtype", row.get("type", "")) in _CALLS for row in rows}
     if len(kinds) > 1:
         raise DataError(f"{where}: expected tests of one kind, got calls and standard input together.")
-    named = {str(own) for row in rows if (own := row.get("fn_name"))} or ({name} if name else set())
-    if kinds == {True} and len(named) != 1:
-        raise DataError(f"{where}: expected one name to call, got {', '.join(sorted(named)) or 'none'}.")
+    entry_points = {str(own) for row in rows if (own := row.get("fn_name"))} or ({name} if name else set())
+    if kinds == {True} and len(entry_points) != 1:
+        raise DataError(f"{where}: expected one name to call, got {', '.join(sorted(entry_points)) or 'none'}.")
     for row in rows:
         if not {"input", "output"} <= row.keys():
             raise DataError(f"{where}: expected each test to have input and output, got {', '.join(row) or 'neither'}.")
     lists: dict[str, Any] = {f"{key}s": [row[key] for row in rows] for key in ("input", "output")}
-    return lists | ({"fn_name": named.pop()} if kinds == {True} else {})
+    return lists | ({"fn_name": entry_points.pop()} if kinds == {True} else {})
 
 
 def _cases(inputs: list[Any], outputs: list[Any], function: str | None, url: str, where: str) -> Iterator[Case]:
     if function is None:
-        for given, right in zip(inputs, outputs, strict=True):
-            yield StdinCase(_lines(given, where), _lines(right, where))
+        for stdin, right in zip(inputs, outputs, strict=True):
+            yield StdinCase(_lines(stdin, where), _lines(right, where))
         return
     if all(isinstance(text, str) for text in (*inputs, *outputs)):
         yield from _spelled_calls(inputs, outputs, where)
         return
     wrapped = "leetcode.com" not in url and all(isinstance(right, list) and len(right) == 1 for right in outputs)
-    for given, right in zip(inputs, outputs, strict=True):
-        if not isinstance(given, list):
+    for stdin, right in zip(inputs, outputs, strict=True):
+        if not isinstance(stdin, list):
             raise DataError(
-                f"{where}: expected each input of a call to be a list of arguments, got {type(given).__name__}."
+                f"{where}: expected each input of a call to be a list of arguments, got {type(stdin).__name__}."
             )
-        yield CallCase(tuple(map(_number_keys, given)), right[0] if wrapped else right)
+        yield CallCase(tuple(map(_number_keys, stdin)), right[0] if wrapped else right)
 
 
 def _spelled_calls(inputs: list[str], outputs: list[str], where: str) -> Iterator[Case]:
     """Calls whose arguments are JSON, one a line, and whose result is JSON."""
-    for given, right in zip(inputs, outputs, strict=True):
-        lines = [line for line in given.split("\n") if line.strip()]
+    for stdin, right in zip(inputs, outputs, strict=True):
+        lines = [line for line in stdin.split("\n") if line.strip()]
         args = tuple(parse(line, f"{where}, arguments of a call") for line in lines)
         yield CallCase(args, parse(right, f"{where}, result of a call"))
 
@@ -233,7 +233,7 @@ def _value_of(text: bytes | mmap.mmap, key: bytes, pattern: bytes) -> bytes | No
     while at >= 0:
         after = colon.match(text, at + len(quoted))
         if after and text[at - 1 : at] != b"\\":  # inside a JSON string, a backslash stands before a quote
-            found = value.match(text, after.end())
-            return found[0] if found else None
+            match = value.match(text, after.end())
+            return match[0] if match else None
         at = text.find(quoted, at + 1)
     return None

@@ -52,16 +52,16 @@ def examples(statement: str, cases: Sequence[Case]) -> tuple[StdinCase, ...]:
     if _SEVERAL.search(statement):
         return ()
     tests = {_trimmed(case.stdin): case for case in reversed(cases) if isinstance(case, StdinCase)}
-    found = [_example(given, right, tests.get(_trimmed(given))) for given, right in _samples(statement)]
-    return tuple(dict.fromkeys(case for case in found if case)) if all(found) else ()
+    pairs = [_example(stdin, right, tests.get(_trimmed(stdin))) for stdin, right in _samples(statement)]
+    return tuple(dict.fromkeys(case for case in pairs if case)) if all(pairs) else ()
 
 
-def _example(given: str, right: str, test: StdinCase | None) -> StdinCase | None:
+def _example(stdin: str, right: str, test: StdinCase | None) -> StdinCase | None:
     """The example that a sample makes; None in doubt."""
     if test is not None:
-        told, known = _trimmed(right), _trimmed(test.stdout)
-        return test if known and f"{told}\n\n".startswith(f"{known}\n\n") else None
-    return None if _doubtful(right) else StdinCase(f"{given}\n", f"{right}\n")
+        stdout, expected = _trimmed(right), _trimmed(test.stdout)
+        return test if expected and f"{stdout}\n\n".startswith(f"{expected}\n\n") else None
+    return None if _doubtful(right) else StdinCase(f"{stdin}\n", f"{right}\n")
 
 
 def _samples(statement: str) -> list[tuple[str, str]]:
@@ -90,11 +90,11 @@ def _paired(parts: Sequence[Part]) -> list[tuple[str, str]]:
     if len(inputs) != len(outputs):
         return []
     pairs: list[tuple[str, str]] = []
-    for (first, number, given), (second, same, right) in zip(inputs, outputs, strict=True):
+    for (first, number, stdin), (second, same, right) in zip(inputs, outputs, strict=True):
         turns = (first.lower(), second.lower()) == ("input", "output") and number == same
-        if not turns or _doubtful(given):
+        if not turns or _doubtful(stdin):
             return []
-        pairs.append((given.strip("\n"), right.strip("\n")))
+        pairs.append((stdin.strip("\n"), right.strip("\n")))
     return pairs
 
 

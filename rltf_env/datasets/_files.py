@@ -45,12 +45,12 @@ def locate(dataset: str, root: Root, relative: Sequence[str], remedy: str) -> Pa
     folder = Path(base).expanduser()
     if root is not None and folder.is_file():
         return folder
-    tried = [folder / path for path in relative]
-    found = next((path for path in tried if path.exists()), None)
-    if found is None:
-        listing = ", ".join(map(str, tried or [folder]))
+    candidates = [folder / path for path in relative]
+    place = next((path for path in candidates if path.exists()), None)
+    if place is None:
+        listing = ", ".join(map(str, candidates or [folder]))
         raise MissingData(f"Expected the data of {dataset!r} in one of: {listing}. None of them exists. {remedy}")
-    return found
+    return place
 
 
 def read_text(path: Path) -> str:

@@ -153,20 +153,20 @@ def _offline(library: Any, offline: bool) -> Iterator[None]:
         library.config.HF_HUB_OFFLINE = before
 
 
-def _columns(asked: Mapping[str, str], there: Iterable[str], path: str) -> dict[str, str]:
+def _columns(mapping: Mapping[str, str], there: Iterable[str], path: str) -> dict[str, str]:
     """Our field -> the column that it is read from."""
     there = tuple(there)
-    for column in asked.values():
+    for column in mapping.values():
         if column.split(".")[0] not in there:
             raise UnknownName(f"column of hub:{path}:", column.split(".")[0], there)
-    found = {name: name for name in FIELDS if name in there} | dict(asked)
-    if "statement" not in found or not found.keys() & {"tests", "stdin", "input_output", "cases"}:
+    columns = {name: name for name in FIELDS if name in there} | dict(mapping)
+    if "statement" not in columns or not columns.keys() & {"tests", "stdin", "input_output", "cases"}:
         raise UsageError(
             f"Expected columns for 'statement' and for the cases ('tests', 'stdin' and 'stdout', 'input_output' or 'cases') of "
-            f"hub:{path}, got {found or 'none'} of its columns {', '.join(there)}. "
+            f"hub:{path}, got {columns or 'none'} of its columns {', '.join(there)}. "
             'Name them: dataset_options={"columns": {"statement": "question", ...}}.'
         )
-    return found
+    return columns
 
 
 def _at(row: Any, path: str) -> Any:
@@ -183,35 +183,35 @@ def _at(row: Any, path: str) -> Any:
 
 
 def _converted(rows: Iterable[dict[str, Any]], function: Callable[..., Problem | None], where: str) -> Problems:
-    found: list[Problem] = []
+    problems: list[Problem] = []
     skipped: list[tuple[str, str]] = []
     for number, row in enumerate(rows):
         problem = function(row)
         if problem is None:
             skipped.append((f"{where}, row {number}", "convert gave None"))
         elif isinstance(problem, Problem):
-            found.append(problem)
+            problems.append(problem)
         else:
             raise DataError(f"{where}, row {number}: expected convert to give a Problem, got {type(problem).__name__}.")
-    return Problems(found, skipped)
+    return Problems(problems, skipped)
 
 
 def _mapped(rows: Iterable[dict[str, Any]], columns: Mapping[str, str], name: str, reading: _Reading) -> Problems:
-    found: list[Problem] = []
+    problems: list[Problem] = []
     skipped: list[tuple[str, str]] = []
     for number, row in enumerate(rows):
         where, fields = f"{name}, row {number}", {"id": f"{name}/{number}"}
         try:
             fields |= _fields(row, columns, where)
-            found.append(_problem(str(fields["id"]), fields, reading, where))
+            problems.append(_problem(str(fields["id"]), fields, reading, where))
         except (DataError, _NoCases) as error:  # one odd row is no reason to lose the others
             skipped.append((str(fields["id"]), str(error)))
-    if skipped and not found:
+    if skipped and not problems:
         raise DataError(f"{name}: expected rows that are problems, got none of {len(skipped)}: {skipped[0][1]}")
     if skipped:
         some = "; ".join(f"{id}: {reason}" for id, reason in skipped[:5])
-        _log.warning("hub:%s: %d of %d rows left out (%s)", name, len(skipped), len(skipped) + len(found), some)
-    return Problems(found, skipped)
+        _log.warning("hub:%s: %d of %d rows left out (%s)", name, len(skipped), len(skipped) + len(problems), some)
+    return Problems(problems, skipped)
 
 
 class _NoCases(Exception):
@@ -271,7 +271,7 @@ def _cases(fields: Row, reading: _Reading, where: str) -> tuple[Sequence[Case], 
         setup = "\n".join(_texts(fields.get("setup", []), f"{where}, setup"))
         name = fields.get("entry_point")
         cases = tuple(
-            ScriptCase(_called(test, name) if isinstance(name, str) else test, setup)
+            ScriptCase(_with_call(test, name) if isinstance(name, str) else test, setup)
             for test in _texts(fields["tests"], f"{where}, tests")
         )
     elif "stdin" in fields:
@@ -288,7 +288,7 @@ def _cases(fields: Row, reading: _Reading, where: str) -> tuple[Sequence[Case], 
     return cases, None
 
 
-def _called(test: str, entry_point: str) -> str:
+def _with_call(test: str, entry_point: str) -> str:
     """The test with the call `check(entry_point)`, if it defines such a function and does not call it."""
     try:
         body = parse_python(test, "").body
@@ -344,16 +344,16 @@ def _text(value: Any, where: str) -> str:
 def _texts(value: Any, where: str) -> tuple[str, ...]:
     """A list of texts; of one text, itself, unless it is as a whole such a list, or blank."""
     if isinstance(value, str):
-        listed = _as_list(value)
-        return ((value,) if value.strip() else ()) if listed is None else listed
+        texts = _as_list(value)
+        return ((value,) if value.strip() else ()) if texts is None else texts
     return _strings(value, where)
 
 
-def _streams(value: Any, listed: bool, where: str) -> tuple[str, ...]:
+def _streams(value: Any, is_list: bool, where: str) -> tuple[str, ...]:
     """Standard inputs or outputs: a text is one, whatever is in it."""
     if not isinstance(value, str):
         return _strings(value, where)
-    texts = _as_list(value) if listed else (value,)
+    texts = _as_list(value) if is_list else (value,)
     if texts is None:
         raise DataError(f"{where}: expected the text of a list of texts, as listed= says, got {value[:60]!r}.")
     return texts
@@ -378,5 +378,5 @@ def _as_list(text: str) -> tuple[str, ...] | None:
                 value = ast.literal_eval(text.strip())
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             return None
-    listed = isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
-    return tuple(value) if listed else None
+    fits = isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
+    return tuple(value) if fits else None

@@ -72,16 +72,16 @@ def read(path: Path) -> Problems:
     Raises:
         DataError: a line is no problem, or an id comes twice; the message names the file and the line.
     """
-    found: dict[str, Problem] = {}
+    problems: dict[str, Problem] = {}
     lines: dict[str, str] = {}
     for row in read_rows(path):
         problem = decode_problem(row.value, row.where)
-        if problem.id in found:
+        if problem.id in problems:
             raise DataError(f"{row.where}: expected each id once, got {problem.id!r} again, after {lines[problem.id]}.")
-        found[problem.id], lines[problem.id] = problem, row.where
-    if not found:
+        problems[problem.id], lines[problem.id] = problem, row.where
+    if not problems:
         raise DataError(f"{path}: expected at least one problem, got an empty file.")
-    return Problems(found.values())
+    return Problems(problems.values())
 
 
 def find(name: str | os.PathLike[str], root: Root) -> Path | Callable[..., Problems]:

@@ -26,15 +26,15 @@ SPLITS = ("train", "validation", "test")
 FRACTIONS = (0.8, 0.1, 0.1)
 KINDS: dict[type[Case], str] = {StdinCase: "stdin", CallCase: "call", ScriptCase: "script"}
 
-Wanted = str | Collection[str] | None
+Choice = str | Collection[str] | None
 
 # ------------------------------------------------------------------------------------------------------------ filters
 
 
 def kind_of(problem: Problem) -> str:
     """`stdin`, `call` or `script`: what the first case of the problem is."""
-    known = getattr(problem.cases, "kind", None)  # cases that lie in a large file know without reading it
-    return KINDS[known if known is not None else type(problem.cases[0])]
+    kind = getattr(problem.cases, "kind", None)  # cases that lie in a large file know without reading it
+    return KINDS[kind if kind is not None else type(problem.cases[0])]
 
 
 def tags_of(problem: Problem) -> tuple[str, ...]:
@@ -53,42 +53,42 @@ FILTERS: dict[str, Callable[[Problem], tuple[str, ...]]] = {
 }
 
 
-def keep(problems: Problems, **wanted: Wanted) -> Problems:
+def keep(problems: Problems, **filters: Choice) -> Problems:
     """The problems that have, for each filter, one of the values that it names.
 
     Args:
-        wanted: by `difficulty`, by `kind` (`stdin`, `call`, `script`), by `source` (`meta["source"]`) and by `tag`
+        filters: by `difficulty`, by `kind` (`stdin`, `call`, `script`), by `source` (`meta["source"]`) and by `tag`
             (`meta["tags"]`): a value or several; None lets all pass.
 
     Raises:
         UnknownName: no such filter, or a value that no problem has; the message counts those that there are.
         UsageError: no problem has all that was asked for.
     """
-    kept: Iterable[Problem] = problems
-    for name, values in wanted.items():
+    rows: Iterable[Problem] = problems
+    for name, values in filters.items():
         if name not in FILTERS:
             raise UnknownName("filter", name, FILTERS)
         if values is not None:
-            chosen = _values(name, values, problems)
-            kept = [problem for problem in kept if chosen.intersection(FILTERS[name](problem))]
-    found = Problems(kept, problems.skipped)
-    if problems and not found:
-        asked = ", ".join(f"{name}={values!r}" for name, values in wanted.items() if values is not None)
+            allowed = _values(name, values, problems)
+            rows = [problem for problem in rows if allowed.intersection(FILTERS[name](problem))]
+    rest = Problems(rows, problems.skipped)
+    if problems and not rest:
+        request = ", ".join(f"{name}={values!r}" for name, values in filters.items() if values is not None)
         raise UsageError(
-            f"Expected some of {len(problems)} problems to have {asked}, got none that has it all. Ask for less."
+            f"Expected some of {len(problems)} problems to have {request}, got none that has it all. Ask for less."
         )
-    return found
+    return rest
 
 
 def _values(name: str, values: str | Collection[str], problems: Problems) -> set[str]:
     """The values asked for, each of which some problem has."""
-    chosen = {values} if isinstance(values, str) else set(values)
+    choice = {values} if isinstance(values, str) else set(values)
     counts = Counter(value for problem in problems for value in FILTERS[name](problem))
-    for value in chosen:
+    for value in choice:
         if value not in counts:
-            listing = ", ".join(f"{known!r} {count}" for known, count in counts.most_common(20)) or "no values"
+            listing = ", ".join(f"{each!r} {count}" for each, count in counts.most_common(20)) or "no values"
             raise UnknownName(name, str(value), counts, hint=f"In {len(problems)} problems: {listing}.")
-    return chosen
+    return choice
 
 
 # ------------------------------------------------------------------------------------------------------------- splits
@@ -112,13 +112,13 @@ def part(problems: Problems, split: str, fractions: Sequence[float] = FRACTIONS)
     index = SPLITS.index(split)
     low, high = sum(fractions[:index]), sum(fractions[: index + 1])
     last = index == len(SPLITS) - 1
-    found = [p for p in problems if low <= _position(p.id) and (last or _position(p.id) < high)]
-    if not found:
+    share = [p for p in problems if low <= _position(p.id) and (last or _position(p.id) < high)]
+    if not share:
         raise UsageError(
             f"Expected some of {len(problems)} problems in split {split!r}, got none with fractions {tuple(fractions)}. "
             "Take other fractions, or more problems."
         )
-    return Problems(found, problems.skipped)
+    return Problems(share, problems.skipped)
 
 
 def _check_fractions(fractions: Sequence[float]) -> None:
@@ -150,7 +150,7 @@ def hold_out(problem: Problem, share: float) -> Problem:
     check_share(share)
     if problem.held_out:
         raise UsageError(f"Expected problem {problem.id!r} with all its cases, got one with cases held out already.")
-    trained_on, aside = Side(problem, share, held=False), Side(problem, share, held=True)
+    trained_on, aside = Side(problem, share, aside=False), Side(problem, share, aside=True)
     if not isinstance(problem.cases, tuple | list) and not problem.examples:
         return replace(problem, cases=trained_on, held_out=aside)
     hidden = set(map(case_digest, aside))
@@ -172,27 +172,27 @@ def unseen(problem: Problem) -> Problem | None:
 class Side(Sequence[Case]):
     """The cases of a problem that are held out, or those that are not: chosen at first use."""
 
-    def __init__(self, problem: Problem, share: float, *, held: bool) -> None:
-        self._id, self._all, self._share, self._held = problem.id, problem.cases, share, held
+    def __init__(self, problem: Problem, share: float, *, aside: bool) -> None:
+        self._id, self._all, self._share, self._aside = problem.id, problem.cases, share, aside
 
     @property
     def kind(self) -> type[Case] | None:
         return getattr(self._all, "kind", None)
 
     @cached_property
-    def _chosen(self) -> tuple[int, ...]:
+    def _indices(self) -> tuple[int, ...]:
         digests = [case_digest(case) for case in self._all]
         key = self._id.encode("utf-8", "surrogatepass")
         ranked = sorted(set(digests), key=lambda digest: hashlib.sha256(key + digest).digest())
         count = max(1, math.floor(self._share * len(ranked))) if len(ranked) > 1 else 0
         hidden = set(ranked[:count])
-        return tuple(i for i, digest in enumerate(digests) if (digest in hidden) is self._held)
+        return tuple(i for i, digest in enumerate(digests) if (digest in hidden) is self._aside)
 
     def __bool__(self) -> bool:
-        return not self._held or bool(self._chosen)  # one is always left to train on
+        return not self._aside or bool(self._indices)  # one is always left to train on
 
     def __len__(self) -> int:
-        return len(self._chosen)
+        return len(self._indices)
 
     @overload
     def __getitem__(self, index: int) -> Case: ...
@@ -200,12 +200,12 @@ class Side(Sequence[Case]):
     def __getitem__(self, index: slice) -> Sequence[Case]: ...
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
-            return tuple(self._all[i] for i in self._chosen[index])
-        return self._all[self._chosen[index]]
+            return tuple(self._all[i] for i in self._indices[index])
+        return self._all[self._indices[index]]
 
     def __iter__(self) -> Iterator[Case]:
         everything = tuple(self._all)  # a large file is read once, not for each case
-        return iter([everything[i] for i in self._chosen])
+        return iter([everything[i] for i in self._indices])
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and tuple(self) == tuple(other)

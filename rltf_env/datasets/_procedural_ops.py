@@ -245,8 +245,8 @@ def split_of_steps(steps: Sequence[Step]) -> str:
     with such a pair is "seen": compositions as in train, and no problem that train shows, alone or inside a longer one.
     """
     split = split_of([one.op.name for one in steps])
-    kept = split == "train" and any(_kept_from_train(*pair) for pair in pairwise(steps))
-    return "seen" if kept else split
+    withheld = split == "train" and any(_kept_from_train(*pair) for pair in pairwise(steps))
+    return "seen" if withheld else split
 
 
 def _kept_from_train(first: Step, second: Step) -> bool:
@@ -271,9 +271,9 @@ def check_depth(depth: int) -> None:
 class Step:
     """An op with its constants chosen: its phrase, its nodes, and a function that applies it."""
 
-    def __init__(self, op: Op, chosen: tuple[int | str, ...]) -> None:
+    def __init__(self, op: Op, constants: tuple[int | str, ...]) -> None:
         self.op = op
-        self.constants = dict(zip(op.choices, chosen, strict=True))
+        self.constants = dict(zip(op.choices, constants, strict=True))
         self.phrase = op.phrase.format(**{name: repr(value) for name, value in self.constants.items()})
         *body, last = _Fill(self.constants).visit(ast.parse(op.code)).body
         self.body: list[ast.stmt] = body
@@ -302,15 +302,15 @@ class _Fill(ast.NodeTransformer):
 
 
 @cache
-def step(name: str, chosen: tuple[int | str, ...]) -> Step:
-    """The step of op `name` with the constants `chosen`. There are a few hundred in all, so they are kept."""
-    return Step(OPS[name], chosen)
+def step(name: str, constants: tuple[int | str, ...]) -> Step:
+    """The step of op `name` with the constants `constants`. There are a few hundred in all, so they are kept."""
+    return Step(OPS[name], constants)
 
 
 @cache
 def steps_of(name: str) -> tuple[Step, ...]:
     """The steps of op `name`, one for each choice of its constants."""
-    return tuple(step(name, chosen) for chosen in product(*OPS[name].choices.values()))
+    return tuple(step(name, constants) for constants in product(*OPS[name].choices.values()))
 
 
 def belongs(steps: Sequence[Step], split: str) -> bool:
@@ -334,10 +334,10 @@ def _written_in_train(steps: Sequence[Step]) -> bool:
 @cache
 def _same_code() -> dict[str, list[Step]]:
     """The steps of all ops by the program that each is alone."""
-    found: dict[str, list[Step]] = {}
+    groups: dict[str, list[Step]] = {}
     for one in (one for name in OPS for one in steps_of(name)):
-        found.setdefault(print_program([one]), []).append(one)
-    return found
+        groups.setdefault(print_program([one]), []).append(one)
+    return groups
 
 
 @cache
@@ -346,9 +346,9 @@ def compositions(split: str, depth: int) -> tuple[tuple[Step, ...], ...]:
 
     A few have no inputs that make a problem: see `procedural._degenerate`.
     """
-    wanted = "train" if split == "seen" else split
-    drawn = (product(*map(steps_of, names)) for names in signatures(depth) if split_of(names) == wanted)
-    return tuple(steps for many in drawn for steps in many if belongs(steps, split))
+    side = "train" if split == "seen" else split
+    products = (product(*map(steps_of, names)) for names in signatures(depth) if split_of(names) == side)
+    return tuple(steps for many in products for steps in many if belongs(steps, split))
 
 
 def print_program(steps: Sequence[Step]) -> str:

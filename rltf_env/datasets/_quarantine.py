@@ -61,16 +61,16 @@ def leave_out(problems: Problems, path: str | os.PathLike[str]) -> Problems:
         DataError: an entry is about another version of a problem.
     """
     entries = read(path)
-    listed = {problem.id: entries[problem.id] for problem in problems if problem.id in entries}
+    broken = {problem.id: entries[problem.id] for problem in problems if problem.id in entries}
     for problem in problems:
-        _check_digest(problem, listed.get(problem.id), path)
-    found = [problem for problem in problems if problem.id not in listed]
-    if problems and not found:
+        _check_digest(problem, broken.get(problem.id), path)
+    rest = [problem for problem in problems if problem.id not in broken]
+    if problems and not rest:
         raise DataError(
             f"{os.fspath(path)}: expected to leave some of {len(problems)} problems, got all of them listed."
         )
-    skipped = [(entry.id, f"in quarantine: {entry.reason}") for entry in listed.values()]
-    return Problems(found, [*problems.skipped, *skipped])
+    skipped = [(entry.id, f"in quarantine: {entry.reason}") for entry in broken.values()]
+    return Problems(rest, [*problems.skipped, *skipped])
 
 
 def _check_digest(problem: Problem, entry: Entry | None, path: str | os.PathLike[str]) -> None:

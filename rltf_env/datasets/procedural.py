@@ -77,7 +77,7 @@ __all__ = ["DEEPEST", "OPS", "SPLITS", "draw", "find", "load", "signatures", "so
 EXAMPLES, CASES, EDGES = 2, 6, 2  # public examples, hidden cases, and how many of these are edge inputs at most
 LARGEST, LONGEST_LIST, LONGEST_STR = 9999, 20, 40  # bounds on |int| and on lengths, for every value on the way
 PATIENCE = 20  # draws without a new statement after which `load` goes through the list of what there is
-LISTED = 2  # the greatest depth whose compositions are few enough for a list
+LISTABLE = 2  # the greatest depth whose compositions are few enough for a list
 BY_COMPOSITION = 2**48  # numbers from here on name a place in that list; no draw gives one
 TRIES = 60  # for inputs that make a composition of the list a problem
 _ID = re.compile(rf"procedural/({'|'.join(SPLITS)})/([1-{DEEPEST}])/(0|[1-9][0-9]{{0,17}})")
@@ -114,8 +114,8 @@ def load(
     rng = np.random.default_rng(seed)
     seen: set[str] = set()
     fresh = {depth: _fresh(rng, split, depth, seen) for depth in depths}
-    chosen = list(islice(_in_turn([fresh[depth] for depth in depths]), size))
-    return Problems(chosen, () if len(chosen) == size else [_all_there_are(split, fresh, size, len(chosen))])
+    problems = list(islice(_in_turn([fresh[depth] for depth in depths]), size))
+    return Problems(problems, () if len(problems) == size else [_all_there_are(split, fresh, size, len(problems))])
 
 
 def _all_there_are(split: str, depths: Iterable[int], size: int, count: int) -> tuple[str, str]:
@@ -137,24 +137,24 @@ def _in_turn(sources: Sequence[Iterator[Problem]]) -> Iterator[Problem]:
 
 def _fresh(rng: np.random.Generator, split: str, depth: int, seen: set[str]) -> Iterator[Problem]:
     """Problems whose statements are not in `seen`, which gets them; it ends when there are no more."""
-    for problem in chain(_drawn(rng, split, depth, seen), _listed(rng, split, depth)):
+    for problem in chain(_random_problems(rng, split, depth, seen), _all_problems(rng, split, depth)):
         if problem.statement not in seen:
             seen.add(problem.statement)
             yield problem
 
 
-def _drawn(rng: np.random.Generator, split: str, depth: int, seen: set[str]) -> Iterator[Problem]:
+def _random_problems(rng: np.random.Generator, split: str, depth: int, seen: set[str]) -> Iterator[Problem]:
     """Draws, until too many in a row bring nothing new."""
     patience = 0
-    while patience < (PATIENCE if depth <= LISTED else 50 * PATIENCE):
+    while patience < (PATIENCE if depth <= LISTABLE else 50 * PATIENCE):
         problem = draw(rng, split, depth)
         patience = patience + 1 if problem.statement in seen else 0
         yield problem
 
 
-def _listed(rng: np.random.Generator, split: str, depth: int) -> Iterator[Problem]:
+def _all_problems(rng: np.random.Generator, split: str, depth: int) -> Iterator[Problem]:
     """Each composition in its turn, in random order. Nothing where there are too many to list."""
-    if depth <= LISTED:
+    if depth <= LISTABLE:
         for i in rng.permutation(len(compositions(split, depth))).tolist():
             yield _problem(split, depth, BY_COMPOSITION + i)
 
@@ -252,12 +252,12 @@ class _Stream:
 def _problem(split: str, depth: int, number: int) -> Problem:
     stream = _Stream(SPLITS.index(split), depth, number)
     id = f"procedural/{split}/{depth}/{number}"
-    listed = depth <= LISTED and number >= BY_COMPOSITION
-    candidates = _from_list(split, depth, number) if listed else _at_random(stream, split, depth)
+    from_list = depth <= LISTABLE and number >= BY_COMPOSITION
+    candidates = _from_list(split, depth, number) if from_list else _at_random(stream, split, depth)
     for steps in candidates:
         inputs = _draw_inputs(stream, steps)
         if inputs is not None and not _degenerate(steps, inputs[EXAMPLES:]):
-            return _written(id, steps, inputs)
+            return _as_problem(id, steps, inputs)
     raise AssertionError(f"no composition of {split}, depth {depth}, suits any inputs")
 
 
@@ -270,9 +270,9 @@ def _at_random(stream: _Stream, split: str, depth: int) -> Iterator[Sequence[Ste
 
 def _from_list(split: str, depth: int, number: int) -> Iterator[Sequence[Step]]:
     """The composition that the number names, some times over, then the ones after it: a few suit no inputs."""
-    known = compositions(split, depth)
+    every = compositions(split, depth)
     for i in count(number - BY_COMPOSITION):
-        yield from repeat(known[i % len(known)], TRIES)
+        yield from repeat(every[i % len(every)], TRIES)
 
 
 def _draw_signature(stream: _Stream, split: str, depth: int) -> Signature:
@@ -290,7 +290,7 @@ def _draw_step(stream: _Stream, name: str) -> Step:
     return step(name, tuple(stream.pick(choice) for choice in OPS[name].choices.values()))
 
 
-def _written(id: str, steps: Sequence[Step], inputs: Sequence[Any]) -> Problem:
+def _as_problem(id: str, steps: Sequence[Step], inputs: Sequence[Any]) -> Problem:
     reference = print_program(steps)
     solve = runnable(reference)
     cases = [CallCase((x,), solve(x)) for x in inputs]
@@ -350,18 +350,18 @@ def _draw_inputs(stream: _Stream, steps: Sequence[Step]) -> list[Any] | None:
     """Examples first, then hidden inputs, edges last; all different. None if the steps suit too few inputs."""
     kind = steps[0].op.takes
     edges = _usable(steps, (copy.copy(stream.pick(_EDGE[kind])) for _ in range(EDGES)), (), EDGES)
-    wanted = EXAMPLES + CASES - len(edges)
-    typical = _usable(steps, (_TYPICAL[kind](stream) for _ in range(2 * wanted)), edges, wanted)
-    return [*typical, *edges] if len(typical) == wanted else None
+    size = EXAMPLES + CASES - len(edges)
+    typical = _usable(steps, (_TYPICAL[kind](stream) for _ in range(2 * size)), edges, size)
+    return [*typical, *edges] if len(typical) == size else None
 
 
-def _usable(steps: Sequence[Step], inputs: Iterable[Any], taken: Sequence[Any], wanted: int) -> list[Any]:
-    """The first `wanted` of the inputs that are new and that the steps can be run on."""
+def _usable(steps: Sequence[Step], inputs: Iterable[Any], edges: Sequence[Any], size: int) -> list[Any]:
+    """The first `size` of the inputs that are new and that the steps can be run on."""
     usable: list[Any] = []
     for x in inputs:
-        if x not in taken and x not in usable and _run(steps, x) is not None:
+        if x not in edges and x not in usable and _run(steps, x) is not None:
             usable.append(x)
-            if len(usable) == wanted:
+            if len(usable) == size:
                 break
     return usable
 

@@ -40,28 +40,28 @@ class Grammar:
         stacks: the parses that are possible; none if the prefix is dead.
         indents: the open indentations.
         depth: open brackets, within which lines and indentation mean nothing.
-        begun: the line has a token.
+        started: the line has a token.
     """
 
     stacks: _lr.Stacks
     indents: tuple[Indent, ...] = (Indent(0, 0),)
     depth: int = 0
-    begun: bool = False
+    started: bool = False
 
     def after(self, events: Events) -> Grammar | None:
         """After these events of the tokenizer; None if no program goes on like this."""
-        found: Grammar | None = self
+        grammar: Grammar | None = self
         for event in events:
-            found = found._after(event)
-            if found is None:
+            grammar = grammar._after(event)
+            if grammar is None:
                 return None
-        return found
+        return grammar
 
     def _after(self, event: _lexer.Event) -> Grammar | None:
         if isinstance(event, Indent):
             return self if self.depth else self._indented(event)
         if event == "NEWLINE":
-            return self._ended() if self.begun and not self.depth else self
+            return self._at_line_end() if self.started and not self.depth else self
         stacks = self._shifted(event)
         depth = self.depth + (event in _OPENS) - (event in _CLOSES)
         return Grammar(stacks, self.indents, depth, True) if stacks else None
@@ -71,7 +71,7 @@ class Grammar:
         stacks = machine.advance(self.stacks, terminal)
         return stacks + machine.advance(self.stacks, "NAME") if terminal in _SOFT else stacks
 
-    def _ended(self) -> Grammar | None:
+    def _at_line_end(self) -> Grammar | None:
         stacks = self._shifted("NEWLINE")
         return Grammar(stacks, self.indents) if stacks else None
 
@@ -92,8 +92,8 @@ class Grammar:
     @property
     def complete(self) -> bool:
         """True if a program may end here, as far as its tokens go."""
-        ended = self.after(("NEWLINE", Indent(0, 0)))
-        return not self.depth and ended is not None and bool(ended._shifted("END"))
+        line_end = self.after(("NEWLINE", Indent(0, 0)))
+        return not self.depth and line_end is not None and bool(line_end._shifted("END"))
 
 
 LexerState = tuple[_lexer.State, bytes, bool]  # `Prefix` without its grammar
@@ -132,8 +132,8 @@ class Prefix:
         events = _lexer.finish(whole.lexer)
         if whole.grammar is None or events is None:
             return False
-        ended = whole.grammar.after(events)
-        return ended is not None and ended.complete
+        line_end = whole.grammar.after(events)
+        return line_end is not None and line_end.complete
 
     def feed(self, text: str) -> Prefix:
         """The prefix with `text` behind it."""
@@ -160,17 +160,17 @@ class Prefix:
         return prefix
 
     @staticmethod
-    def moved(place: LexerState, byte: int) -> tuple[LexerState, Events] | None:
+    def advance(place: LexerState, byte: int) -> tuple[LexerState, Events] | None:
         """One byte further in the tokenizer alone: the place after it and the events, whatever the grammar says to them."""
         lexer, pending, returned = place
         chars, pending = _decoded(pending, byte)
         events: Events = ()
         for char in chars:
             if not (returned and char == "\n"):
-                found = _lexer.step(lexer, "\n" if char == "\r" else _lexer.kind_of(char))
-                if found is None:
+                result = _lexer.step(lexer, "\n" if char == "\r" else _lexer.kind_of(char))
+                if result is None:
                     return None
-                lexer, events = found[0], events + found[1]
+                lexer, events = result[0], events + result[1]
             returned = char == "\r"
         return (lexer, pending, returned), events
 
@@ -190,10 +190,10 @@ class Prefix:
     def _fed(self, char: str) -> Prefix:
         if self.returned and char == "\n":
             return Prefix(self.lexer, self.grammar)
-        found = _lexer.step(self.lexer, "\n" if char == "\r" else _lexer.kind_of(char))
-        if found is None or self.grammar is None:
+        result = _lexer.step(self.lexer, "\n" if char == "\r" else _lexer.kind_of(char))
+        if result is None or self.grammar is None:
             return DEAD
-        lexer, events = found
+        lexer, events = result
         grammar = self.grammar.after(events) if events else self.grammar
         if grammar is None:
             return DEAD
@@ -226,12 +226,12 @@ def kinds(pending: bytes) -> tuple[str, ...]:
     rest, bits = length - len(pending), pending[0] & (0x7F >> length)
     for byte in pending[1:]:
         bits = bits << 6 | byte & 0x3F
-    found = {_lexer.OTHER}
+    values = {_lexer.OTHER}
     for point in range(max(0x80, bits << 6 * rest), min((bits + 1) << 6 * rest, 0x110000)):
-        found.add(_lexer.kind_of(chr(point)))
-        if len(found) == 3:
+        values.add(_lexer.kind_of(chr(point)))
+        if len(values) == 3:
             break
-    return tuple(sorted(found))
+    return tuple(sorted(values))
 
 
 def dead_at(pieces: Iterable[str | bytes], start: Prefix | None = None) -> int | None:

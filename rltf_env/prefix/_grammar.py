@@ -154,20 +154,20 @@ _TOKEN = re.compile(r"'[^']+'|\w+|[()|?*+]")
 @cache
 def productions() -> tuple[Production, ...]:
     """The grammar without `?`, `*`, `+` and groups: a repetition becomes a left-recursive rule of its own."""
-    found: dict[Production, None] = {}
+    every_rule: dict[Production, None] = {}
     for line in filter(None, rules().splitlines()):
         name, _, right = line.partition(": ")
-        reader = _Reader(_TOKEN.findall(right), found)
+        reader = _Reader(_TOKEN.findall(right), every_rule)
         for alternative in reader.alternatives():
-            found[name, alternative] = None
-    return tuple(found)
+            every_rule[name, alternative] = None
+    return tuple(every_rule)
 
 
 class _Reader:
     """Reads the right side of a rule into its alternatives, each a sequence of symbols."""
 
-    def __init__(self, tokens: list[str], found: dict[Production, None]) -> None:
-        self.tokens, self.at, self.found = tokens, 0, found
+    def __init__(self, tokens: list[str], rules: dict[Production, None]) -> None:
+        self.tokens, self.at, self.rules = tokens, 0, rules
 
     def peek(self) -> str:
         return self.tokens[self.at] if self.at < len(self.tokens) else ""
@@ -208,6 +208,6 @@ class _Reader:
     def repeated(self, every: list[tuple[str, ...]]) -> str:
         name = f"({' | '.join(' '.join(one) for one in every)})+"
         for one in every:
-            self.found[name, one] = None
-            self.found[name, (name, *one)] = None
+            self.rules[name, one] = None
+            self.rules[name, (name, *one)] = None
         return name

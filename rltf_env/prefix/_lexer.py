@@ -97,8 +97,8 @@ def finish(state: State) -> Events | None:
         return None
     if state.mode == "quotes" and state.data[1] == 1:
         return None
-    found = step(state, "\n")
-    return None if found is None else found[1]
+    result = step(state, "\n")
+    return None if result is None else result[1]
 
 
 @lru_cache(1 << 14)
@@ -117,21 +117,21 @@ def possible_endings(state: State) -> tuple[tuple[str, ...], ...] | None:
 
 
 def _word_endings(word: str, prefix: str | None) -> tuple[tuple[str, ...], ...]:
-    found = {"NAME"} | {_word_terminal(each) for each in _WORDS if word and each.startswith(word)}
+    terminals = {"NAME"} | {_word_terminal(each) for each in _WORDS if word and each.startswith(word)}
     if prefix is not None:
-        found |= {terminal for text, terminal in PREFIXES.items() if text.startswith(prefix)}
-    return tuple((terminal,) for terminal in sorted(found))
+        terminals |= {terminal for text, terminal in PREFIXES.items() if text.startswith(prefix)}
+    return tuple((terminal,) for terminal in sorted(terminals))
 
 
 def _operator_endings(text: str, field: bool) -> tuple[tuple[str, ...], ...]:
-    found = [(terminal,) for operator, terminal in OPERATORS.items() if operator.startswith(text)]
+    endings = [(terminal,) for operator, terminal in OPERATORS.items() if operator.startswith(text)]
     if text == ".":
-        found.append(("NUMBER",))
+        endings.append(("NUMBER",))
     if text == "..":
-        found += [("'.'", "'.'"), ("'.'", "NUMBER")]
+        endings += [("'.'", "'.'"), ("'.'", "NUMBER")]
     if text == "!" and field:
-        found.append(("'!'",))
-    return tuple(found)
+        endings.append(("'!'",))
+    return tuple(endings)
 
 
 def in_field(state: State) -> bool:
@@ -187,8 +187,8 @@ def _go(state: State, mode: str, *data: object) -> State:
     return State(mode, data, state.frames)
 
 
-def _with(events: Events, found: Step) -> Step:
-    return None if found is None else (found[0], events + found[1])
+def _with(events: Events, result: Step) -> Step:
+    return None if result is None else (result[0], events + result[1])
 
 
 # --------------------------------------------------------------------------------------------------------------- code
@@ -311,8 +311,8 @@ def _number_form(form: str, char: str) -> str:
     if form in ("zero", "zeros", "zeros_"):
         return _zeros_form(form, char)
     if char in _DIGITS:
-        grown = {"point": "fraction", "e": "exponent", "sign": "exponent"}.get(base, base)
-        return "" if form == "imaginary" else grown
+        next_form = {"point": "fraction", "e": "exponent", "sign": "exponent"}.get(base, base)
+        return "" if form == "imaginary" else next_form
     if char == "_":
         return _AFTER_DIGITS.get(form, "")
     return _float_form(form, char)

@@ -15,7 +15,7 @@ from functools import cache
 from rltf_env.prefix import _grammar
 
 Item = tuple[int, int]  # a production and how much of it has been seen
-KEPT = 200_000  # stack entries that are shared before all are forgotten and sharing begins anew
+MOST_SHARED = 200_000  # stack entries that are shared before all are forgotten and sharing begins anew
 
 
 class Table:
@@ -89,10 +89,10 @@ class Table:
 
     def move(self, state: int, symbol: str) -> int | None:
         """The state after `symbol`, or None where it may not come."""
-        found = self._moves[state].get(symbol)
-        if isinstance(found, frozenset):
-            found = self._moves[state][symbol] = self.number(found)
-        return found
+        target = self._moves[state].get(symbol)
+        if isinstance(target, frozenset):
+            target = self._moves[state][symbol] = self.number(target)
+        return target
 
     def reductions(self, state: int, terminal: str) -> list[tuple[str, int]]:
         """The rules that may end before `terminal`: what they become, and how many symbols they replace."""
@@ -129,14 +129,14 @@ class Machine:
 
     def push(self, below: Stack, state: int) -> Stack:
         key = state, id(below)
-        found = self._shared.get(key)
-        if found is None:
-            found = self._shared[key] = Stack(state, below)  # keeps `below` alive, and so its id its own
-        return found
+        stack = self._shared.get(key)
+        if stack is None:
+            stack = self._shared[key] = Stack(state, below)  # keeps `below` alive, and so its id its own
+        return stack
 
     def advance(self, stacks: Stacks, terminal: str) -> Stacks:
         """The parses after `terminal`; none if no program goes on like this."""
-        if len(self._shared) > KEPT:
+        if len(self._shared) > MOST_SHARED:
             self._shared.clear()
             self.bottom.after.clear()
         if len(stacks) == 1:
@@ -144,10 +144,10 @@ class Machine:
         return tuple(dict.fromkeys(new for stack in stacks for new in self._advanced(stack, terminal)))
 
     def _advanced(self, stack: Stack, terminal: str) -> Stacks:
-        found = stack.after.get(terminal)
-        if found is None:
-            found = stack.after[terminal] = self._search(stack, terminal)
-        return found
+        stacks = stack.after.get(terminal)
+        if stacks is None:
+            stacks = stack.after[terminal] = self._search(stack, terminal)
+        return stacks
 
     def _search(self, stack: Stack, terminal: str) -> Stacks:
         move, reductions = self.table.move, self.table.reductions

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from rltf_env.core import Attempt, Failure, Kind, Outcome, Program, line_starts
+from rltf_env.core import Attempt, Failure, FailureKind, Outcome, Program, line_starts
 from rltf_env.errors import UsageError
 from rltf_env.rewards._options import choice
 
@@ -27,7 +27,7 @@ TABLE_2: Mapping[str, str] = MappingProxyType(
         "TypeError": LINE,
         "ValueError": LINE,
         "EOFError": LINE,
-        Kind.TIMEOUT: GLOBAL,
+        FailureKind.TIMEOUT: GLOBAL,
         "NameError": LINE,
         "KeyError": LINE,
         "ImportError": LINE,
@@ -35,11 +35,11 @@ TABLE_2: Mapping[str, str] = MappingProxyType(
         "RecursionError": GLOBAL,
         # Not in the table. Like time, memory is used up by the program as a whole; the line that asked last is an accident.
         "MemoryError": GLOBAL,
-        Kind.MEMORY_LIMIT: GLOBAL,
+        FailureKind.MEMORY_LIMIT: GLOBAL,
     }
 )
 
-_KINDS = frozenset(value for name, value in vars(Kind).items() if name.isupper())
+_KINDS = frozenset(value for name, value in vars(FailureKind).items() if name.isupper())
 
 
 def table(overrides: Mapping[str, str] | None) -> Mapping[str, str]:
@@ -71,10 +71,10 @@ def category(attempt: Attempt, rows: Mapping[str, str] = TABLE_2) -> str | None:
         return None
     if verdict.outcome is Outcome.SYNTAX_ERROR and attempt.program.truncated and _by_the_cut(failure, attempt.program):
         return GLOBAL
-    found = _look_up(failure, rows, at_run_time=verdict.outcome is Outcome.RUNTIME_ERROR)
-    if found == LINE and failure.line is None and failure.kind in _KINDS:
+    place = _look_up(failure, rows, at_run_time=verdict.outcome is Outcome.RUNTIME_ERROR)
+    if place == LINE and failure.line is None and failure.kind in _KINDS:
         return GLOBAL
-    return found
+    return place
 
 
 def _look_up(failure: Failure, rows: Mapping[str, str], *, at_run_time: bool) -> str:

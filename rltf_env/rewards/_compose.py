@@ -116,4 +116,4 @@ def _times(feedback: Feedback, weight: float) -> Feedback:
     parts = {name: weight * value for name, value in feedback.parts.items()}
     rewards = feedback.rewards * np.float32(weight)
     credit = None if feedback.credit is None else feedback.credit * np.float32(weight)
-    return Feedback(rewards, feedback.learn, parts, weight * feedback.sequence, credit)
+    return Feedback(rewards, feedback.loss_mask, parts, weight * feedback.program_reward, credit)

@@ -17,11 +17,11 @@ def number(name: str, value: float) -> float:
     return float(value)
 
 
-def choice(name: str, value: str, known: Iterable[str]) -> str:
-    """`value` if it is one of `known`, else an `UnknownName` that lists them."""
-    known = tuple(known)
-    if value not in known:
-        raise UnknownName(name, str(value), known)
+def choice(name: str, value: str, choices: Iterable[str]) -> str:
+    """`value` if it is one of `choices`, else an `UnknownName` that lists them."""
+    choices = tuple(choices)
+    if value not in choices:
+        raise UnknownName(name, str(value), choices)
     return value
 
 
@@ -33,9 +33,9 @@ def call(kind: str, factory: Callable[..., Any], options: Mapping[str, Any]) -> 
         return factory(**options)
     parameters = signature.parameters.values()
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        known = [parameter.name for parameter in parameters if parameter.kind is not parameter.POSITIONAL_ONLY]
+        names = [parameter.name for parameter in parameters if parameter.kind is not parameter.POSITIONAL_ONLY]
         for option in options:
-            choice(f"option of {kind}", option, known)
+            choice(f"option of {kind}", option, names)
     try:
         signature.bind(**options)
     except TypeError as error:

@@ -34,5 +34,5 @@ def charged(
 ) -> tuple[FloatArray, FloatArray]:
     """What the tokens of a span earn, `value` all together, and what each weighs, alpha * `value`: float32 (T,) both."""
     size = int(span.sum())
-    weight = value * factor(alpha, clip, int(program.chosen.sum()), size)
+    weight = value * factor(alpha, clip, int(program.generated_mask.sum()), size)
     return span * np.float32(value / size), span * np.float32(weight)

@@ -50,7 +50,7 @@ class Adaptive:
         return self.applies != "unsolved" or verdict.outcome is not Outcome.PASSED
 
     def __call__(self, attempt: Attempt) -> Feedback:
-        return Feedback.build(attempt.program, "adaptive", sequence=self._earned(attempt.verdict))
+        return Feedback.build(attempt.program, "adaptive", program_reward=self._earned(attempt.verdict))
 
     def relative(self, attempt: Attempt, baseline: Verdict) -> Feedback:
         """R_adapt(program) - R_adapt(baseline) (eq. 10).
@@ -62,7 +62,7 @@ class Adaptive:
             gain = self.value(attempt.verdict) - self.value(baseline) if self.counts(attempt.verdict) else 0.0
         else:
             gain = self._earned(attempt.verdict) - self._earned(baseline)
-        return Feedback.build(attempt.program, "adaptive", sequence=gain)
+        return Feedback.build(attempt.program, "adaptive", program_reward=gain)
 
     def _earned(self, verdict: Verdict) -> float:
         return self.value(verdict) if self.counts(verdict) else 0.0

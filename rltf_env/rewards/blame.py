@@ -122,7 +122,7 @@ def _parts(program: Program, weights: Mapping[int, float]) -> FloatArray:
     """float32 (T,): the part of the blame that each chosen token has, the greatest of its lines."""
     tokens = np.zeros(len(program), np.float32)
     for line, weight in weights.items():
-        on_line = program.tokens_on(line) & program.chosen
+        on_line = program.tokens_on(line) & program.generated_mask
         tokens[on_line] = np.maximum(tokens[on_line], weight)
     return tokens
 

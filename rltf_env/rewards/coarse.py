@@ -34,12 +34,12 @@ class Coarse:
         }[verdict.outcome]
 
     def __call__(self, attempt: Attempt) -> Feedback:
-        return Feedback.build(attempt.program, "coarse", sequence=self.value(attempt.verdict))
+        return Feedback.build(attempt.program, "coarse", program_reward=self.value(attempt.verdict))
 
     def relative(self, attempt: Attempt, baseline: Verdict) -> Feedback:
         """R_coarse(program) - R_coarse(baseline) (eq. 8)."""
         gain = self.value(attempt.verdict) - self.value(baseline)
-        return Feedback.build(attempt.program, "coarse", sequence=gain)
+        return Feedback.build(attempt.program, "coarse", program_reward=gain)
 
 
 def load(passed: float = 1.0, failed: float = -0.3, error: float = -0.6, syntax: float = -1.0) -> Coarse:

@@ -40,7 +40,7 @@ class Executed:
 
     def __call__(self, attempt: Attempt) -> Feedback:
         feedback = Feedback.build(attempt.program, "executed")
-        return replace(feedback, learn=feedback.learn & self.kept(attempt.program, attempt.verdict))
+        return replace(feedback, loss_mask=feedback.loss_mask & self.kept(attempt.program, attempt.verdict))
 
     def relative(self, attempt: Attempt, baseline: Verdict) -> Feedback:
         """The same: there is nothing that a baseline could be subtracted from."""

@@ -22,9 +22,9 @@ ALPHAS = _span.ALPHAS
 class Fine:
     """R_fine = `value` for an error, charged by its category (eq. 4); 0 for a program that ran to its end.
 
-    - U_line: the chosen tokens of the failing line pay. A line of which the agent chose no token (in the given prefix, not
+    - U_line: the chosen tokens of the failing line pay. A line of which the agent generated no token (in the prefix, not
       known, not in the text) charges nobody, and the part is 0.
-    - U_global: the program as a whole earns `value`: it is `Feedback.sequence`, the weight of every token in eq. 9 with
+    - U_global: the program as a whole earns `value`: it is `Feedback.program_reward`, the weight of every token in eq. 9 with
       S=0, E=T, alpha=1. In an episode it stands once, on the last token, and not T times.
     - U_ignore: 0.
 
@@ -56,7 +56,7 @@ class Fine:
     def __call__(self, attempt: Attempt) -> Feedback:
         blame = _categories.category(attempt, self.categories)
         if blame == _categories.GLOBAL:
-            return Feedback.build(attempt.program, "fine", sequence=self.value)
+            return Feedback.build(attempt.program, "fine", program_reward=self.value)
         if blame == _categories.LINE:
             return self._on_line(attempt)
         return Feedback.build(attempt.program, "fine")
@@ -74,11 +74,11 @@ class Fine:
 
 
 def span(attempt: Attempt) -> BoolArray:
-    """bool (T,): the chosen tokens on the line that the verdict blames; all False when it blames none."""
+    """bool (T,): the generated tokens on the line that the verdict blames; all False when it blames none."""
     program, failure = attempt.program, attempt.verdict.failure
     if failure is None or failure.line is None:
         return np.zeros(len(program), bool)
-    return program.tokens_on(failure.line) & program.chosen
+    return program.tokens_on(failure.line) & program.generated_mask
 
 
 def load(

@@ -90,8 +90,8 @@ class Graded:
 
     def _feedback(self, attempt: Attempt, value: float) -> Feedback:
         failed = attempt.verdict.outcome is Outcome.WRONG_ANSWER
-        coarse = Feedback.build(attempt.program, "coarse", sequence=0.0 if failed else value)
-        return coarse + Feedback.build(attempt.program, "adaptive", sequence=value if failed else 0.0)
+        coarse = Feedback.build(attempt.program, "coarse", program_reward=0.0 if failed else value)
+        return coarse + Feedback.build(attempt.program, "adaptive", program_reward=value if failed else 0.0)
 
 
 def load(
@@ -124,7 +124,7 @@ def load(
 def _weights(weights: Mapping[str, float] | None) -> dict[str, float]:
     if not isinstance(weights, Mapping | None):
         raise UsageError(f'Expected weights as a mapping such as {{"fine": 0.5}}, got {weights!r}.')
-    given = {
+    of_parts = {
         choice("part to weigh", part, PARTS): number(f"weight of {part}", w) for part, w in (weights or {}).items()
     }
-    return dict.fromkeys(PARTS, 1.0) | given
+    return dict.fromkeys(PARTS, 1.0) | of_parts

@@ -51,8 +51,8 @@ class Structure:
 
     def __call__(self, attempt: Attempt) -> Feedback:
         tree, flow = self._shares(attempt)
-        return Feedback.build(attempt.program, "ast", sequence=self.ast * tree) + Feedback.build(
-            attempt.program, "flow", sequence=self.flow * flow
+        return Feedback.build(attempt.program, "ast", program_reward=self.ast * tree) + Feedback.build(
+            attempt.program, "flow", program_reward=self.flow * flow
         )
 
     def _shares(self, attempt: Attempt) -> tuple[float, float]:

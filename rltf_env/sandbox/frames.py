@@ -47,22 +47,22 @@ class Alert:
 
     def __init__(self) -> None:
         self._polls: dict[Any, Any] = {}
-        self._heard = -1
+        self._wakeup = -1
         if hasattr(select, "poll"):
-            self._heard, write = os.pipe()
+            self._wakeup, write = os.pipe()
             os.set_blocking(write, False)
             signal.set_wakeup_fd(write, warn_on_full_buffer=False)
 
     def wait(self, fd: int) -> None:
         """Returns when `fd` can be read, or its other side has gone."""
-        if self._heard < 0:
+        if self._wakeup < 0:
             return
         if fd not in self._polls:
             self._polls[fd] = select.poll()
             self._polls[fd].register(fd, select.POLLIN)
-            self._polls[fd].register(self._heard, select.POLLIN)
+            self._polls[fd].register(self._wakeup, select.POLLIN)
         while all(ready != fd for ready, _ in self._polls[fd].poll()):
-            os.read(self._heard, 64)
+            os.read(self._wakeup, 64)
 
     def wait_for(self, fd: int, event: int, other: int) -> bool:
         """True when `fd` is ready for an event (POLLIN or POLLOUT), False when that did not come before `other` can be read."""
@@ -71,14 +71,14 @@ class Alert:
             self._polls[key] = poll = select.poll()
             poll.register(fd, event)
             poll.register(other, select.POLLIN)
-            poll.register(self._heard, select.POLLIN)
+            poll.register(self._wakeup, select.POLLIN)
         while True:
             ready = [each for each, _ in self._polls[key].poll()]
             if fd in ready:
                 return True
             if other in ready:
                 return False
-            os.read(self._heard, 64)
+            os.read(self._wakeup, 64)
 
 
 def read_frame(fd: int) -> bytes:

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from rltf_env.core import CaseResult, Failure, Kind, Outcome, Problem, Verdict
+from rltf_env._renamed import renamed_attributes
+from rltf_env.core import CaseResult, Failure, FailureKind, Outcome, Problem, Verdict
 from rltf_env.errors import UsageError
 
 Answer = Verdict | Outcome | bool | str | Failure | Exception | Sequence[Any]
@@ -30,8 +31,9 @@ def load(rules: Rules | None = None, default: Answer = Outcome.WRONG_ANSWER) -> 
     return ScriptedSandbox({} if rules is None else rules, default)
 
 
+@renamed_attributes(seen="requests")
 class ScriptedSandbox:
-    """See the module's head. `seen` lists the programs it was asked about, in order, with their problems."""
+    """See the module's head. `requests` lists the programs it was asked about, in order, with their problems."""
 
     judges = False  # for `testing.check_sandbox`: programs are looked up, not run
 
@@ -39,13 +41,13 @@ class ScriptedSandbox:
         if not callable(rules) and not isinstance(rules, Mapping):
             raise UsageError(f"Expected rules to be a mapping or a function, got {type(rules).__name__}.")
         self.rules, self.default = rules, default
-        self.seen: list[tuple[str, Problem]] = []
+        self.requests: list[tuple[str, Problem]] = []
         self.closed = False
 
     def run(self, source: str, problem: Problem) -> Verdict:
         if self.closed:
             raise UsageError("Expected an open sandbox, got one that was closed. Load another.")
-        self.seen.append((source, problem))
+        self.requests.append((source, problem))
         answer = self.rules(source, problem) if callable(self.rules) else self.rules.get(source, self.default)
         return verdict(answer, problem)
 
@@ -84,10 +86,10 @@ def verdict(answer: Answer, problem: Problem) -> Verdict:
     each = [answer] * count if isinstance(answer, (int, str, Failure)) else list(answer)
     if len(each) != count:
         raise UsageError(f"Expected an answer for each of the {count} cases of {problem.id!r}, got {len(each)}.")
-    return Verdict(tuple(map(_result, each)), judge="scripted")
+    return Verdict(tuple(map(_result, each)), judged_by="scripted")
 
 
-_NAMED = {Outcome.SYNTAX_ERROR: "SyntaxError", Outcome.RUNTIME_ERROR: "RuntimeError"}
+_KINDS = {Outcome.SYNTAX_ERROR: "SyntaxError", Outcome.RUNTIME_ERROR: "RuntimeError"}
 
 
 def _result(answer: Any) -> CaseResult:
@@ -96,7 +98,7 @@ def _result(answer: Any) -> CaseResult:
     if isinstance(answer, bool):
         answer = Outcome.PASSED if answer else Outcome.WRONG_ANSWER
     if isinstance(answer, Outcome):
-        failure = None if answer is Outcome.PASSED else Failure(_NAMED.get(answer, Kind.WRONG_ANSWER))
+        failure = None if answer is Outcome.PASSED else Failure(_KINDS.get(answer, FailureKind.WRONG_ANSWER))
         return CaseResult(answer, failure)
     if isinstance(answer, str):
         answer = Failure(answer)
@@ -108,5 +110,5 @@ def _result(answer: Any) -> CaseResult:
 def _outcome(failure: Failure) -> Outcome:
     if failure.is_a("SyntaxError", "IndentationError", "TabError"):
         return Outcome.SYNTAX_ERROR
-    wrong = failure.kind in (Kind.WRONG_ANSWER, Kind.UNREPRESENTABLE)
+    wrong = failure.kind in (FailureKind.WRONG_ANSWER, FailureKind.UNREPRESENTABLE)
     return Outcome.WRONG_ANSWER if wrong else Outcome.RUNTIME_ERROR

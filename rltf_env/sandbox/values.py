@@ -74,9 +74,9 @@ def _dump_pairs(tag: str, pairs: Any, refs: Any, depth: int) -> str:
 
 def _dump_other(v: Any, kind: Any, refs: Any, depth: int) -> str:
     if refs is not None:
-        found = refs(v)
-        if found is not None:
-            return f'{{"x": {found}}}'
+        number = refs(v)
+        if number is not None:
+            return f'{{"x": {number}}}'
     if kind is bytes or kind is bytearray:
         return f'{{"{"b" if kind is bytes else "B"}": "{v.hex()}"}}'
     if kind is complex:

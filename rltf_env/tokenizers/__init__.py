@@ -13,7 +13,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rltf_env import plugins
-from rltf_env._moved import renamed
+from rltf_env._renamed import renamed
 from rltf_env.core import Tokenizer
 from rltf_env.tokenizers.bytes import Bytes
 from rltf_env.tokenizers.huggingface import HuggingFace

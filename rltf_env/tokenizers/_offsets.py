@@ -166,12 +166,12 @@ def _strip(spec: Mapping[str, Any]) -> Step:
     content, left, right = spec["content"], spec["start"], spec["stop"]
 
     def step(pieces: list[Piece]) -> list[Piece]:
-        return [_cut(piece, content, left, right) for piece in pieces]
+        return [_trim(piece, content, left, right) for piece in pieces]
 
     return step
 
 
-def _cut(piece: Piece, content: str, left: int, right: int) -> Piece:
+def _trim(piece: Piece, content: str, left: int, right: int) -> Piece:
     """`piece` without up to `left` characters of `content` in front and `right` of them behind."""
     text = piece.text
     begin = min(left, len(text) - len(text.lstrip(content)))
@@ -224,7 +224,7 @@ _TIDY = (
 def _word_piece(spec: Mapping[str, Any]) -> Step:
     prefix, tidy = spec["prefix"], _TIDY if spec.get("cleanup") else ()
 
-    def spelled(text: str, first: bool) -> str:
+    def spelling_of(text: str, first: bool) -> str:
         if not first:
             text = text[len(prefix) :] if text.startswith(prefix) else " " + text
         for old, new in tidy:
@@ -232,7 +232,7 @@ def _word_piece(spec: Mapping[str, Any]) -> Step:
         return text
 
     def step(pieces: list[Piece]) -> list[Piece]:
-        return [_mapped(piece, lambda text, i=i: spelled(text, i == 0)) for i, piece in enumerate(pieces)]
+        return [_mapped(piece, lambda text, i=i: spelling_of(text, i == 0)) for i, piece in enumerate(pieces)]
 
     return step
 
@@ -317,14 +317,14 @@ class Offsets:
             self._is_byte_level = spec is not None and spec["type"] == "ByteLevel"
         except Unknown:
             self._step = None
-        self._known: dict[int, str | None] = {}
+        self._spellings: dict[int, str | None] = {}
 
     def __call__(self, ids: Sequence[int]) -> tuple[str, IntArray]:
         text = self._decode(ids)
-        spelled = self._by_steps(ids)
-        if spelled is None or spelled[0] != text:
+        text_and_starts = self._by_steps(ids)
+        if text_and_starts is None or text_and_starts[0] != text:
             return text, self._by_prefixes(ids, text)
-        return spelled
+        return text_and_starts
 
     def speaks(self, ids: Sequence[int]) -> npt.NDArray[np.bool_]:
         """bool (T,): the ids that spell something; special tokens, and numbers without a token, do not."""
@@ -334,8 +334,8 @@ class Offsets:
         """The bytes of each token, where a text is nothing but these in a row (byte level); None where it is more than that."""
         if not self._is_byte_level:
             return None
-        spelled = (self._spell(id) for id in range(size))
-        return tuple(b"" if spelling is None else _spelled_bytes(spelling) for spelling in spelled)
+        pieces = (self._spell(id) for id in range(size))
+        return tuple(b"" if spelling is None else _spelled_bytes(spelling) for spelling in pieces)
 
     def _decode(self, ids: Sequence[int]) -> str:
         if not ids:
@@ -358,9 +358,9 @@ class Offsets:
 
     def _spell(self, id: int) -> str | None:
         """The token as its vocabulary writes it; None if it spells nothing: special, or a number without a token."""
-        if id not in self._known:
-            self._known[id] = None if id in self._silent else self._spelling(id)
-        return self._known[id]
+        if id not in self._spellings:
+            self._spellings[id] = None if id in self._silent else self._spelling(id)
+        return self._spellings[id]
 
     def _by_prefixes(self, ids: Sequence[int], text: str) -> IntArray:
         """A token begins where the text of the tokens before it, decoded alone, stops being that of all."""

@@ -40,7 +40,7 @@ class Bytes:
                 "Replace it first: text.encode(errors='replace').decode()."
             ) from error
 
-    def program(self, tokens: Sequence[int] | IntArray, *, given: int = 0, truncated: bool = False) -> Program:
+    def program(self, tokens: Sequence[int] | IntArray, *, prefix_length: int = 0, truncated: bool = False) -> Program:
         """The program that `tokens` (T,) spell; bytes that are no UTF-8 become U+FFFD, as in `bytes.decode`.
 
         The bytes of one character share its offset. See `HuggingFace.program` for the arguments and errors.
@@ -51,7 +51,7 @@ class Bytes:
         text = data.tobytes().decode("utf-8", "replace")
         starts = np.full(len(ids), len(text), np.int64)
         starts[: len(body)] = _offsets.utf8_offsets(data)
-        return Program(ids, text, starts, given, truncated)
+        return Program(ids, text, starts, prefix_length, truncated)
 
     def spellings(self) -> tuple[bytes, ...]:
         """The bytes of each token (V); the end token has none."""

@@ -69,23 +69,23 @@ class HuggingFace:
         before = whole[: len(whole) - len(inner)]
         return before if len(whole) > len(inner) and whole[len(before) :] == inner else []
 
-    def program(self, tokens: Sequence[int] | IntArray, *, given: int = 0, truncated: bool = False) -> Program:
+    def program(self, tokens: Sequence[int] | IntArray, *, prefix_length: int = 0, truncated: bool = False) -> Program:
         """The program that `tokens` (T,) spell: exactly what the tokenizer decodes without special tokens.
 
         Args:
             tokens: sampled ids, with the end token as the last one if it was emitted. Special tokens spell nothing.
-            given: the number of leading tokens that the agent did not choose.
+            prefix_length: the number of leading tokens that the agent did not choose.
             truncated: cut off at the length limit, hence without an end token.
 
         Raises:
             UsageError: an id outside the vocabulary; a token after the end token; an end token on a truncated program.
         """
         ids = checked(tokens, self.vocab_size, self.eos_id, truncated)
-        ended = bool(len(ids)) and ids[-1] == self.eos_id
-        text, starts = self._offsets(ids[: len(ids) - ended].tolist())
-        if ended:
+        has_end = bool(len(ids)) and ids[-1] == self.eos_id
+        text, starts = self._offsets(ids[: len(ids) - has_end].tolist())
+        if has_end:
             starts = np.append(starts, len(text))
-        return Program(ids, text, starts, given, truncated)
+        return Program(ids, text, starts, prefix_length, truncated)
 
     def offsets(self, tokens: Sequence[int] | IntArray) -> tuple[str, IntArray, BoolArray]:
         """What any ids (T,) spell, be they a whole conversation: the text, int64 (T,) where in it
@@ -99,10 +99,10 @@ class HuggingFace:
         Raises:
             UsageError: a tokenizer that is not byte-level: there, what a token spells depends on its neighbours.
         """
-        found = self._offsets.spellings(self.vocab_size)
-        if found is None:
+        pieces = self._offsets.spellings(self.vocab_size)
+        if pieces is None:
             raise UsageError(f"Expected a byte-level tokenizer, whose tokens are bytes, got {self!r}.")
-        return tuple(b"" if id == self.eos_id else spelling for id, spelling in enumerate(found))
+        return tuple(b"" if id == self.eos_id else spelling for id, spelling in enumerate(pieces))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return HuggingFace, (self.tokenizer,)

@@ -64,12 +64,12 @@ class Words:
                 )
         return [ids[word] for word in words]
 
-    def program(self, tokens: Sequence[int] | IntArray, *, given: int = 0, truncated: bool = False) -> Program:
+    def program(self, tokens: Sequence[int] | IntArray, *, prefix_length: int = 0, truncated: bool = False) -> Program:
         """The program that `tokens` (T,) spell. See `HuggingFace.program` for the arguments and errors."""
         ids = checked(tokens, self.vocab_size, self.eos_id, truncated)
         pieces = [self.words[id] if id != self.eos_id else "" for id in ids]
         starts = np.cumsum([0, *map(len, pieces)], dtype=np.int64)[: len(ids)]
-        return Program(ids, "".join(pieces), starts, given, truncated)
+        return Program(ids, "".join(pieces), starts, prefix_length, truncated)
 
     def spellings(self) -> tuple[bytes, ...]:
         """The bytes of each token (V); the end token has none."""

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from rltf_env._moved import renamed
+from rltf_env._renamed import renamed
 from rltf_env.core import (
     Failure,
+    FailureKind,
     Feedback,
     FloatArray,
     Judgement,
-    Kind,
     Outcome,
     Problem,
     Program,
@@ -35,19 +35,19 @@ _WORDS = {
     Outcome.PASSED: "passed",
 }
 _SENTENCES = {
-    Kind.WRONG_ANSWER: "It ran to its end, but what it gave is not right",
-    Kind.TIMEOUT: "It took longer than it may: a loop without end, or a slow way to the answer",
-    Kind.MEMORY_LIMIT: "It asked for more memory than it may have",
-    Kind.OUTPUT_LIMIT: "It printed more than it may",
-    Kind.FILE_LIMIT: "It wrote more to files than it may",
-    Kind.PROCESS_LIMIT: "It started more processes than it may",
-    Kind.FORBIDDEN_CALL: "It did something that the judge forbids",
-    Kind.KILLED: "Its process was killed",
-    Kind.EXITED: "It ended its process before it had answered",
-    Kind.MISSING_ENTRY_POINT: "It does not define what is to be called",
-    Kind.UNREPRESENTABLE: "It gave something that is no plain data, so it cannot be compared",
-    Kind.FOOLED_TEST: "It passed a copy of the test in which an expectation is false, so it did not answer the test",
-    Kind.NOT_RUN: "It was not run: an earlier case used up the time",
+    FailureKind.WRONG_ANSWER: "It ran to its end, but what it gave is not right",
+    FailureKind.TIMEOUT: "It took longer than it may: a loop without end, or a slow way to the answer",
+    FailureKind.MEMORY_LIMIT: "It asked for more memory than it may have",
+    FailureKind.OUTPUT_LIMIT: "It printed more than it may",
+    FailureKind.FILE_LIMIT: "It wrote more to files than it may",
+    FailureKind.PROCESS_LIMIT: "It started more processes than it may",
+    FailureKind.FORBIDDEN_CALL: "It did something that the judge forbids",
+    FailureKind.KILLED: "Its process was killed",
+    FailureKind.EXITED: "It ended its process before it had answered",
+    FailureKind.MISSING_ENTRY_POINT: "It does not define what is to be called",
+    FailureKind.UNREPRESENTABLE: "It gave something that is no plain data, so it cannot be compared",
+    FailureKind.FOOLED_TEST: "It passed a copy of the test in which an expectation is false, so it did not answer the test",
+    FailureKind.NOT_RUN: "It was not run: an earlier case used up the time",
 }
 
 
@@ -62,7 +62,7 @@ def frame(problem: Problem, program: Program, limit: int, judgement: Judgement |
             red below zero, green above, the stronger the larger its share. What the whole program earned is in the words,
             and in the heat line, which has one mark for each token.
     """
-    head = f"{BOLD}{shown(problem.id)}{RESET}  {len(program)}/{limit} tokens"
+    head = f"{BOLD}{printable(problem.id)}{RESET}  {len(program)}/{limit} tokens"
     failure = judgement.verdict.failure if judgement else None
     rewards = judgement.feedback.token_rewards if judgement else np.zeros(len(program), np.float32)
     body = _body(program, per_character(program, rewards), failure.line if failure else None)
@@ -74,11 +74,11 @@ def words(judgement: Judgement) -> str:
     verdict, feedback = judgement
     colour = GREEN if verdict.outcome is Outcome.PASSED else RED
     parts = ", ".join(f"{name} {value:+.2f}" for name, value in feedback.parts.items())
-    earned = f"reward {feedback.total:+.2f}" + (f" = {parts}" if parts else "")
-    return f"{colour}{_WORDS[verdict.outcome]}{RESET}, {told(verdict)}\n{earned}"
+    reward = f"reward {feedback.total:+.2f}" + (f" = {parts}" if parts else "")
+    return f"{colour}{_WORDS[verdict.outcome]}{RESET}, {verdict_text(verdict)}\n{reward}"
 
 
-def told(verdict: Verdict) -> str:
+def verdict_text(verdict: Verdict) -> str:
     """How many cases passed and, in a sentence, why not all."""
     passed = sum(result.outcome is Outcome.PASSED for result in verdict.results)
     text = f"{passed} of {len(verdict.results)} cases passed."
@@ -88,16 +88,18 @@ def told(verdict: Verdict) -> str:
 def sentence(failure: Failure) -> str:
     """Why a program failed, as one would tell a person: what it did, on which line, and Python's own message."""
     where = f" on line {failure.line}" if failure.line else ""
-    message = shown(failure.message)[:200]
+    message = printable(failure.message)[:200]
     if failure.is_a("SyntaxError"):
         text = f"It is no Python{where}"
     elif failure.kind in _SENTENCES:
-        detail = {Kind.KILLED: " by signal ", Kind.EXITED: " with status "}.get(failure.kind, "")
+        detail = {FailureKind.KILLED: " by signal ", FailureKind.EXITED: " with status "}.get(failure.kind, "")
         text = (
-            _SENTENCES[failure.kind] + (f"{detail}{shown(failure.detail)}" if detail and failure.detail else "") + where
+            _SENTENCES[failure.kind]
+            + (f"{detail}{printable(failure.detail)}" if detail and failure.detail else "")
+            + where
         )
     else:
-        text = f"It raised {shown(failure.kind)}{where}"
+        text = f"It raised {printable(failure.kind)}{where}"
     return f"{text}: {message}" if message else f"{text}."
 
 
@@ -152,11 +154,11 @@ def _painted(line: str, kinds: list[str], heat: FloatArray) -> str:
         if code != current:
             out.append((RESET if current else "") + (f"\x1b[{code}m" if code else ""))
             current = code
-        out.append(shown(character))
+        out.append(printable(character))
     return "".join(out) + (RESET if current else "")
 
 
-def shown(text: str, keep: str = "\t") -> str:
+def printable(text: str, keep: str = "\t") -> str:
     """`text` with control characters as their pictures, but those to `keep`, and what no terminal can show as U+FFFD."""
     return "".join(
         c if c in keep else _PICTURES.get(ord(c), c) if c.isascii() else c if c.isprintable() else "\ufffd"
@@ -167,4 +169,4 @@ def shown(text: str, keep: str = "\t") -> str:
 _PICTURES = {code: chr(0x2400 + code) for code in range(32)} | {127: "\u2421"}
 
 
-__getattr__ = renamed(__name__, {"ansi": "frame"})
+__getattr__ = renamed(__name__, {"ansi": "frame", "shown": "printable", "told": "verdict_text"})

@@ -87,7 +87,7 @@ def fragment(attempt: Attempt, feedback: Feedback) -> str:
     return (
         f'<section class="rltf">\n<h2>{_text(problem.id)}</h2>\n'
         f'<p class="statement">{_text(prompts.render(problem).strip())}</p>\n'
-        f'<p><b class="{state}">{verdict.outcome.name}</b> {_text(ansi.told(verdict))}</p>\n'
+        f'<p><b class="{state}">{verdict.outcome.name}</b> {_text(ansi.verdict_text(verdict))}</p>\n'
         f'<pre class="code">{lines}</pre>\n{_parts(feedback)}\n{_cases(verdict)}\n</section>'
     )
 
@@ -98,12 +98,12 @@ def fragment(attempt: Attempt, feedback: Feedback) -> str:
 def _lines(program: Program, feedback: Feedback, failing: int | None) -> Iterator[str]:
     """The program, line by line, each a row of token spans; at its end the tokens that spell nothing."""
     starts = line_starts(program.text)
-    spelled = _spelled(program)
+    lines = _line_spans(program)
     kinds = syntax.kinds(program.text)
     largest = float(np.abs(feedback.token_rewards).max(initial=0.0)) or 1.0
     for number, (begin, end) in enumerate(zip(starts, [*starts[1:], len(program.text) + 1], strict=True), 1):
         spans = []
-        for start, stop, tokens in spelled:
+        for start, stop, tokens in lines:
             low, high = max(start, begin), min(stop, end)
             if low < high or (start == stop == high and number == len(starts)):
                 spans.append(_span(program, feedback, tokens, low, high, kinds, largest))
@@ -111,7 +111,7 @@ def _lines(program: Program, feedback: Feedback, failing: int | None) -> Iterato
         yield f'<span class="line{mark}" data-line="{number}">{"".join(spans)}</span>'
 
 
-def _spelled(program: Program) -> list[tuple[int, int, list[int]]]:
+def _line_spans(program: Program) -> list[tuple[int, int, list[int]]]:
     """Stretches of the text with the tokens that spell them: tokens that share an offset (bytes of one character) are one."""
     groups = [(int(start), list(some)) for start, some in groupby(range(len(program)), lambda i: program.starts[i])]
     ends = [*(start for start, _ in groups[1:]), len(program.text)]
@@ -129,9 +129,9 @@ def _span(
     classes = ["t"]
     if heat:
         classes.append("neg" if heat < 0 else "pos")
-    if not program.chosen[tokens].any():
+    if not program.generated_mask[tokens].any():
         classes.append("given")
-    elif not feedback.learn[tokens].all():
+    elif not feedback.loss_mask[tokens].all():
         classes.append("off")
     style = f' style="--heat:{min(abs(heat) / largest, 1) * 0.5:.2f}"' if heat else ""
     about = "; ".join(f"token {i}, id {program.tokens[i]}, reward {feedback.rewards[i]:+.3f}" for i in tokens)
@@ -145,8 +145,8 @@ def _coloured(text: str, low: int, high: int, kinds: list[str]) -> str:
     for kind, positions in groupby(range(low, high), lambda i: kinds[i]):
         body = _text("".join(text[i] for i in positions).replace("\r", "").replace("\n", ""))
         out.append(f'<span class="{kind}">{body}</span>' if kind and body else body)
-    ended = "\n" in text[low:high] or "\r" in text[low:high]
-    return "".join(out) + ('<span class="mark">↵</span>' if ended else "")
+    ends_line = "\n" in text[low:high] or "\r" in text[low:high]
+    return "".join(out) + ('<span class="mark">↵</span>' if ends_line else "")
 
 
 # -------------------------------------------------------------------------------------------------------------- tables
@@ -183,4 +183,4 @@ def _told(result: CaseResult) -> tuple[Outcome, str]:
 
 def _text(text: str) -> str:
     """`text` as text in HTML, also inside an attribute; control characters as their pictures."""
-    return escape(ansi.shown(text, keep="\t\n"), quote=True)
+    return escape(ansi.printable(text, keep="\t\n"), quote=True)

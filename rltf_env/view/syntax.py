@@ -12,19 +12,19 @@ KINDS = ("keyword", "string", "number", "comment", "builtin", "definition")
 
 def kinds(text: str) -> list[str]:
     """One of `KINDS`, or "" for plain, for each character."""
-    found = [""] * len(text)
+    styles = [""] * len(text)
     try:
         from pygments.lexers.python import PythonLexer
         from pygments.token import Comment, Keyword, Name, Number, Operator, String
     except ImportError:
-        return found
+        return styles
     if len(text) > LONGEST:
-        return found
+        return styles
     table = (
         (Keyword, "keyword"), (Operator.Word, "keyword"), (String, "string"), (Number, "number"), (Comment, "comment"),
         (Name.Builtin, "builtin"), (Name.Exception, "builtin"), (Name.Function, "definition"), (Name.Class, "definition"),
     )  # fmt: skip
     for start, token, value in PythonLexer().get_tokens_unprocessed(text):
         kind = next((name for above, name in table if token in above), "")
-        found[start : start + len(value)] = [kind] * len(value)
-    return found
+        styles[start : start + len(value)] = [kind] * len(value)
+    return styles

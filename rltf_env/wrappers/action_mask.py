@@ -23,7 +23,7 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 
-from rltf_env._moved import renamed
+from rltf_env._renamed import renamed
 from rltf_env.core import BoolArray, IntArray, Tokenizer
 from rltf_env.errors import UsageError
 from rltf_env.prefix import Prefix, _lexer, kinds
@@ -35,7 +35,7 @@ KEPT_PLACES = 512  # of the tokenizer, whose classes of tokens are remembered
 
 
 @runtime_checkable
-class Spelled(Tokenizer, Protocol):
+class HasSpellings(Tokenizer, Protocol):
     """A tokenizer whose programs are the bytes of its tokens, one after the other, as UTF-8."""
 
     def spellings(self) -> tuple[bytes, ...]:
@@ -49,7 +49,7 @@ def spellings(tokenizer: Tokenizer) -> tuple[bytes, ...]:
     Raises:
         UsageError: what a token spells depends on its neighbours, or the tokenizer does not say.
     """
-    if not isinstance(tokenizer, Spelled):
+    if not isinstance(tokenizer, HasSpellings):
         raise UsageError(
             f"Expected a tokenizer with a method spellings(), the bytes of each token, got {tokenizer!r}. "
             "Bytes, Words and byte-level HuggingFace tokenizers have one."
@@ -67,10 +67,10 @@ class PrefixTracker:
 
     def __call__(self, tokens: IntArray) -> Prefix:
         """The prefix that `tokens` (t,) spell: usually those of the last call and one more."""
-        known = len(self._tokens)
-        if len(tokens) < known or not np.array_equal(tokens[:known], self._tokens):
-            known, self._prefix = 0, Prefix()
-        for token in tokens[known:]:
+        size = len(self._tokens)
+        if len(tokens) < size or not np.array_equal(tokens[:size], self._tokens):
+            size, self._prefix = 0, Prefix()
+        for token in tokens[size:]:
             self._prefix = self._prefix.feed_bytes(self._spellings[token])
         self._tokens = np.array(tokens, np.int64)
         return self._prefix
@@ -107,7 +107,7 @@ class TokenMasks:
         self._shared = [_in_common(a, b) for a, b in pairwise([b"", *self._sorted])]
         self._places: OrderedDict[LexerState, tuple[list[Class], IntArray]] = OrderedDict()
         self._masks: OrderedDict[Prefix, BoolArray] = OrderedDict()
-        self._kept = max(64, min(8192, KEPT_BYTES // self._size))
+        self._most = max(64, min(8192, KEPT_BYTES // self._size))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _shared_masks, self._made_of  # what was remembered stays where it is
@@ -120,14 +120,14 @@ class TokenMasks:
         """
         mask = self._masks.get(prefix)
         if mask is None:
-            mask = self._masks[prefix] = self._made(prefix)
-            if len(self._masks) > self._kept:
+            mask = self._masks[prefix] = self._mask_after(prefix)
+            if len(self._masks) > self._most:
                 self._masks.popitem(last=False)
         else:
             self._masks.move_to_end(prefix)
         return mask
 
-    def _made(self, prefix: Prefix) -> BoolArray:
+    def _mask_after(self, prefix: Prefix) -> BoolArray:
         mask = np.zeros(self._size, bool)
         if prefix.grammar is not None:
             classes, numbers = self._classes((prefix.lexer, prefix.pending, prefix.returned))
@@ -141,14 +141,14 @@ class TokenMasks:
 
     def _classes(self, place: LexerState) -> tuple[list[Class], IntArray]:
         """The classes of tokens at `place`, and for each token in sorted order the number of its own."""
-        found = self._places.get(place)
-        if found is None:
-            found = self._places[place] = self._classify_tokens(place)
+        classes = self._places.get(place)
+        if classes is None:
+            classes = self._places[place] = self._classify_tokens(place)
             if len(self._places) > KEPT_PLACES:
                 self._places.popitem(last=False)
         else:
             self._places.move_to_end(place)
-        return found
+        return classes
 
     def _classify_tokens(self, place: LexerState) -> tuple[list[Class], IntArray]:
         """The classes of tokens at `place`, and for each token in sorted order the number of its own.
@@ -175,16 +175,16 @@ class TokenMasks:
 def _walk(at: tuple[LexerState, Events], byte: int) -> tuple[LexerState, Events] | None:
     place, events = at
     if byte < 0x80 and not place[1] and not place[2] and byte != 0x0D:
-        found = _lexer.step(place[0], chr(byte))
-        return None if found is None else ((found[0], b"", False), events + found[1] if found[1] else events)
-    moved = _move(place, byte)
-    return None if moved is None else (moved[0], events + moved[1])
+        result = _lexer.step(place[0], chr(byte))
+        return None if result is None else ((result[0], b"", False), events + result[1] if result[1] else events)
+    result = _move(place, byte)
+    return None if result is None else (result[0], events + result[1])
 
 
 @lru_cache(1 << 16)
 def _move(place: LexerState, byte: int) -> tuple[LexerState, Events] | None:
     """One byte further, where it belongs to a longer character or to a line end of two."""
-    return Prefix.moved(place, byte)
+    return Prefix.advance(place, byte)
 
 
 def _class_of(place: LexerState, events: Events) -> Class:
@@ -267,4 +267,4 @@ class ActionMask(gymnasium.Wrapper[Any, Any, Any, Any], gymnasium.utils.RecordCo
         return self._masks(self._follow(tokens)).astype(np.int8)
 
 
-__getattr__ = renamed(__name__, {"Follower": "PrefixTracker"})
+__getattr__ = renamed(__name__, {"Follower": "PrefixTracker", "Spelled": "HasSpellings"})

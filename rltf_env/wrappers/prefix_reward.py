@@ -71,7 +71,7 @@ class PrefixReward(gymnasium.Wrapper[Any, Any, Any, Any], gymnasium.utils.Record
             raise UsageError(f"Expected gamma in (0, 1], the discount of the agent, got {gamma!r}.")
         self.potential, self.gamma = potential or Dead(), gamma
         self._follow = PrefixTracker(env.unwrapped.tokenizer)  # type: ignore[attr-defined]
-        self._seen: IntArray = np.zeros(0, np.int64)
+        self._last_tokens: IntArray = np.zeros(0, np.int64)
         self._before = 0.0
         self._dead_at: int | None = None
 
@@ -83,10 +83,10 @@ class PrefixReward(gymnasium.Wrapper[Any, Any, Any, Any], gymnasium.utils.Record
     def _begin(self, tokens: IntArray) -> None:
         alive = [self._follow(tokens[:n]).alive for n in range(1, len(tokens) + 1)]
         self._dead_at = alive.index(False) if False in alive else None
-        self._seen, self._before = tokens, self.potential(self._follow(tokens))
+        self._last_tokens, self._before = tokens, self.potential(self._follow(tokens))
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        if not np.array_equal(self._seen, before := self._tokens()):  # somebody has called set_state
+        if not np.array_equal(self._last_tokens, before := self._tokens()):  # somebody has called set_state
             self._begin(before)
         observation, reward, terminated, truncated, info = self.env.step(action)
         over = terminated or truncated
@@ -96,7 +96,7 @@ class PrefixReward(gymnasium.Wrapper[Any, Any, Any, Any], gymnasium.utils.Record
             self._dead_at = len(tokens) - 1
         after = 0.0 if over else self.potential(prefix)
         added = shaping(self._before, after, self.gamma)
-        self._seen, self._before = tokens, after
+        self._last_tokens, self._before = tokens, after
         info = info | {"shaping": added} | ({"dead_at": self._dead_at} if over else {})
         return observation, float(reward) + added, terminated, truncated, info
 

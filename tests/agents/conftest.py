@@ -57,7 +57,7 @@ def make_env(policy: CausalPolicy, problems: list[Problem]) -> Callable[..., Uni
 
     def make(rules: Any = by_checksum, **options: Any) -> UnitTestEnv:
         defaults: dict[str, Any] = {"max_prompt_tokens": 64, "max_program_tokens": 24, "prompt_style": "statement"}
-        judge = sandbox.load("scripted", rules=rules)
+        judge = options.pop("sandbox", None) or sandbox.load("scripted", rules=rules)
         tokenizer = HuggingFace(policy.tokenizer)
         return UnitTestEnv(
             options.pop("problems", problems), sandbox=judge, tokenizer=tokenizer, **{**defaults, **options}

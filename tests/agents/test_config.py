@@ -36,6 +36,7 @@ kind = "tiny"
 kind = "supervised"
 optimiser = { lr = 1e-3 }
 """
+DEMO = Path(__file__).parents[2] / "agents" / "recipes" / "procedural_rltf.toml"
 RECIPES = sorted((Path(__file__).parents[2] / "agents" / "recipes").glob("*.toml"))
 
 
@@ -202,6 +203,8 @@ def test_the_papers_recipe_is_what_its_equations_say() -> None:
     assert made.agent["supervised_reduction"] == "seq_sum"  # eq. 7
     optimiser = build(OptimiserConfig, made.agent["optimiser"], "optimiser")
     assert (optimiser.rise, optimiser.dropout, optimiser.clip_norm) == ("linear", False, 0.0)
+    assert (made.agent["importance_cap"], made.agent.get("clip", 0.0)) == (0.0, 0.0)
+    assert "loss_temperature" not in made.agent  # drawn at 1, learnt from at 1
 
 
 @pytest.mark.parametrize("name", ["rltf_released_apps", "rltf_warm_apps"])
@@ -210,6 +213,19 @@ def test_the_released_recipes_learn_as_the_released_code(name: str) -> None:
     optimiser = build(OptimiserConfig, made.agent["optimiser"], "optimiser")
     assert (optimiser.rise, optimiser.dropout, optimiser.clip_norm) == ("log", True, 1.0)
     assert "supervised_reduction" not in made.agent  # the mean over tokens
+
+
+@pytest.mark.parametrize("name", ["rltf_released_apps", "smollm2_mbpp_cpu"])
+def test_what_was_drawn_at_one_temperature_and_learnt_from_at_another_still_is(name: str) -> None:
+    agent = read(next(p for p in RECIPES if p.stem == name)).agent
+    assert agent["sampling"]["temperature"] != 1
+    assert (agent["loss_temperature"], agent["importance_cap"]) == (1, 0.0)
+    assert "dual_clip" not in agent
+
+
+def test_the_demos_recipe_is_clipped_on_one_side_as_it_was_measured() -> None:
+    config = build(rltf.Config, {k: v for k, v in read(DEMO).agent.items() if k != "kind"}, "agent")
+    assert (config.clip, config.dual_clip, config.sampling.temperature, config.sampling.top_p) == (0.2, 0.0, 1.0, 1.0)
 
 
 def test_the_released_recipes_reward_is_that_of_the_released_code() -> None:

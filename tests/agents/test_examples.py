@@ -79,7 +79,7 @@ def test_a_judge_that_remembers_asks_once() -> None:
     judge, problem = small.Remembering(inner), small.problems()[0]
     assert judge.run("x", problem) is judge.run("x", problem)
     assert judge.submit("x", problem).result() is next(judge.map([("x", problem)]))
-    assert len(inner.seen) == 1
+    assert len(inner.requests) == 1
 
 
 # ---------------------------------------------------------------------------------------------------------- extractor

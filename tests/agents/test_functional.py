@@ -74,12 +74,36 @@ def test_clipped_surrogate_by_hand() -> None:
     close(f.clip_fraction(ratio.log(), torch.zeros(1, 5), weights, mask, 0.2), 2 / 5)
 
 
-def test_gradient_is_zero_exactly_where_clip_fraction_counts() -> None:
-    logp = torch.tensor([[1.5, 1.5, 0.5, 0.5, 1.1]]).log().requires_grad_()
-    weights = torch.tensor([[2.0, -2.0, 2.0, -2.0, 3.0]])
-    f.clipped_surrogate(logp, torch.zeros(1, 5), weights, torch.ones(1, 5, dtype=torch.bool), 0.2).backward()
+@pytest.mark.parametrize("now", [-8.0, -6.0, -3.0, -1.0])
+def test_what_has_become_likely_since_costs_no_more_than_three_of_its_weight(now: float) -> None:
+    mask = torch.ones(1, 1, dtype=torch.bool)
+    logp, old, weight = torch.tensor([[now]], requires_grad=True), torch.tensor([[-8.0]]), torch.tensor([[-1.0]])
+    loss = f.clipped_surrogate(logp, old, weight, mask, 0.2)
+    loss.backward()
     assert logp.grad is not None
-    assert (logp.grad == 0).tolist() == [[True, False, False, True, False]]
+    assert 0 <= float(logp.grad) <= 3
+    assert float(loss) <= 3
+
+
+def test_no_ratio_is_infinite_and_neither_is_its_gradient() -> None:
+    mask = torch.ones(1, 3, dtype=torch.bool)
+    logp, old = torch.zeros(1, 3, requires_grad=True), torch.full((1, 3), -1e4)
+    for dual_clip in (0.0, 3.0):
+        loss = f.clipped_surrogate(logp, old, torch.tensor([[-1.0, 0.0, 1.0]]), mask, 0.2, dual_clip=dual_clip)
+        (gradient,) = torch.autograd.grad(loss + f.kl_estimate(old, logp).sum(), logp)
+        assert bool(loss.isfinite())
+        assert bool(gradient.isfinite().all())
+
+
+def test_gradient_is_zero_exactly_where_clip_fraction_counts() -> None:
+    logp = torch.tensor([[1.5, 1.5, 0.5, 0.5, 1.1, 4.0]]).log().requires_grad_()
+    weights = torch.tensor([[2.0, -2.0, 2.0, -2.0, 3.0, -1.0]])
+    all_of_them = (logp, torch.zeros(1, 6), weights, torch.ones(1, 6, dtype=torch.bool), 0.2)
+    for dual_clip, last in ((3.0, True), (0.0, False)):
+        (gradient,) = torch.autograd.grad(f.clipped_surrogate(*all_of_them, dual_clip=dual_clip), logp)
+        cut = [True, False, False, True, False, last]
+        assert (gradient == 0).tolist() == [cut]
+        close(f.clip_fraction(*all_of_them, dual_clip=dual_clip), sum(cut) / 6)
 
 
 def test_clip_higher_leaves_more_to_gain_upwards_only() -> None:
@@ -195,3 +219,9 @@ def test_imports_torch_alone() -> None:
     code += "print(sorted(n for n in set(sys.modules) - ours if n.split('.')[0] not in ('agents', 'torch')))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert [n for n in ast.literal_eval(done.stdout) if n.split(".")[0] not in sys.stdlib_module_names] == []
+
+
+def test_the_reduction_may_be_given_by_its_old_name() -> None:
+    values, mask = torch.tensor([[1.0, 3.0]]), torch.ones(1, 2)
+    with pytest.warns(DeprecationWarning, match=r"^reduce\(how=\) is now reduce\(reduction=\)\.$"):
+        assert f.reduce(values, mask, how="seq_sum") == 4.0  # type: ignore[call-arg]

@@ -46,7 +46,7 @@ def test_episodes_are_what_the_environment_says_of_the_program(
             verdict, feedback = env.judge(problem, e.program)
             assert e.verdict.same(verdict)
             np.testing.assert_array_equal(e.feedback.rewards, feedback.rewards)
-            np.testing.assert_array_equal(e.feedback.learn, feedback.learn)
+            np.testing.assert_array_equal(e.feedback.loss_mask, feedback.loss_mask)
             again = env.judge(problem, e.program.tokens)  # and the tokens alone mean the same
             np.testing.assert_array_equal(again.feedback.rewards, feedback.rewards)
             outcomes.add(e.verdict.outcome)
@@ -60,9 +60,9 @@ def test_given_code_begins_the_program_and_is_not_learnt(
     given = len(policy.tokenizer.encode("def f", add_special_tokens=False))
     for e in group:
         assert e.program.text.startswith("def f")
-        assert e.program.given == given
-        assert not e.feedback.learn[:given].any()
-        assert e.feedback.learn[given:].all()
+        assert e.program.prefix_length == given
+        assert not e.feedback.loss_mask[:given].any()
+        assert e.feedback.loss_mask[given:].all()
         assert (e.logprobs[:given] == 0).all()
 
 

@@ -31,10 +31,10 @@ PROBLEM = Problem("p/1", "Write <b>f</b>.", [CallCase((), 1)], "f")
 
 
 def episode(outcome: Outcome = Outcome.RUNTIME_ERROR, text: str = HOSTILE) -> Episode:
-    program = Program(np.zeros(len(text), np.int64), text, np.arange(len(text)), given=1, truncated=True)
+    program = Program(np.zeros(len(text), np.int64), text, np.arange(len(text)), prefix_length=1, truncated=True)
     failure = None if outcome is Outcome.PASSED else Failure("NameError", "<i>y</i>", line=2)
     verdict = Verdict((CaseResult(outcome, failure),))
-    feedback = Feedback.build(program, "fine", sequence=-0.5)
+    feedback = Feedback.build(program, "fine", program_reward=-0.5)
     nothing = np.zeros(len(text), np.float32)
     return Episode("p/1", np.zeros(1, np.int64), program, nothing, nothing, verdict, feedback, 0)
 

@@ -15,7 +15,7 @@ from benchmarks.core import Key
 from benchmarks.records import boards
 from benchmarks.records.verify import verify
 from rltf_env import datasets, sandbox
-from rltf_env.core import CallCase, Failure, Kind, Problem
+from rltf_env.core import CallCase, Failure, FailureKind, Problem
 from rltf_env.errors import SandboxError
 from rltf_env.intervals import rate_interval
 
@@ -59,7 +59,7 @@ def test_verification_reports_every_verdict_that_changes(
         changed = verify(record, other)["changed"]
     assert [each["sample"] for each in changed] == [1] * 6
     assert changed[0]["was"][1][0] == ["ZeroDivisionError", None]
-    assert changed[0]["now"][1][0] == [Kind.WRONG_ANSWER, None]
+    assert changed[0]["now"][1][0] == [FailureKind.WRONG_ANSWER, None]
     assert evaluate.main(["--verify", str(tmp_path), "--workers", "1"]) == 1  # the real judge knows the line
     assert "now" in capsys.readouterr().out
 
@@ -67,7 +67,7 @@ def test_verification_reports_every_verdict_that_changes(
 def test_an_endless_loop_that_is_stopped_on_another_line_has_not_changed(
     suite: Any, tmp_path: Path, make_record: Any
 ) -> None:
-    def stopped(line: int, kind: str = Kind.TIMEOUT) -> Any:
+    def stopped(line: int, kind: str = FailureKind.TIMEOUT) -> Any:
         return lambda source, problem: Failure(kind, f"after {line} s", line, "cpu" if line == 3 else "wall")
 
     make_record(tmp_path, suite, lambda p, n, s: ["while True:\n    x = 1\n    y = 2\n"] * n, stopped(3))

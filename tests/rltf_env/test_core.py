@@ -19,8 +19,8 @@ from rltf_env import core, rewards
 from rltf_env.core import (
     CaseResult,
     Failure,
+    FailureKind,
     Feedback,
-    Kind,
     Outcome,
     Problem,
     Problems,
@@ -33,7 +33,7 @@ from rltf_env.errors import InvalidProblem, UsageError
 from rltf_env.tokenizers import Bytes
 
 GOOD = CaseResult(Outcome.PASSED)
-WRONG = CaseResult(Outcome.WRONG_ANSWER, Failure(Kind.WRONG_ANSWER))
+WRONG = CaseResult(Outcome.WRONG_ANSWER, Failure(FailureKind.WRONG_ANSWER))
 ERROR = CaseResult(Outcome.RUNTIME_ERROR, Failure("KeyError", "'a'", 2, bases=("LookupError", "Exception")))
 SYNTAX = CaseResult(Outcome.SYNTAX_ERROR, Failure("IndentationError", line=1, bases=("SyntaxError", "Exception")))
 
@@ -100,7 +100,7 @@ def test_a_verdict_is_never_copied_deeply() -> None:
 
 def test_the_same_verdict_may_take_another_time() -> None:
     slow = dataclasses.replace(ERROR, seconds=3.0, stdout="x")
-    assert Verdict((ERROR,)).same(Verdict((slow,), judge="other"))
+    assert Verdict((ERROR,)).same(Verdict((slow,), judged_by="other"))
     assert not Verdict((ERROR,)).same(Verdict((WRONG,)))
     assert not Verdict((ERROR,)).same(Verdict((ERROR,), executed=frozenset({1})))
 
@@ -222,8 +222,8 @@ def test_tokens_on_is_what_each_character_says(spelled: list[str]) -> None:
 
 
 def test_chosen_tokens_come_after_the_given_ones() -> None:
-    assert program("a", "b", "c", given=2).chosen.tolist() == [False, False, True]
-    assert program("a", "b", "c").chosen.all()
+    assert program("a", "b", "c", prefix_length=2).generated_mask.tolist() == [False, False, True]
+    assert program("a", "b", "c").generated_mask.all()
 
 
 def test_a_program_checks_its_shapes() -> None:
@@ -231,41 +231,41 @@ def test_a_program_checks_its_shapes() -> None:
         Program(np.zeros(2, np.int64), "ab", np.zeros(3, np.int64))
     with pytest.raises(UsageError, match="one shape"):
         Program(np.zeros((1, 2), np.int64), "ab", np.zeros((1, 2), np.int64))
-    for given_tokens in (-1, 3):
-        with pytest.raises(UsageError, match="0 <= given <= 2"):
-            program("a", "b", given=given_tokens)
+    for length in (-1, 3):
+        with pytest.raises(UsageError, match="0 <= prefix_length <= 2"):
+            program("a", "b", prefix_length=length)
 
 
 # ----------------------------------------------------------------------------------------------------------- feedback
 
-WHOLE = program("a", "b", "c", given=1)
+WHOLE = program("a", "b", "c", prefix_length=1)
 
 
 def test_what_the_whole_earned_is_on_the_last_token() -> None:
-    feedback = Feedback.build(WHOLE, "coarse", sequence=-0.6)
+    feedback = Feedback.build(WHOLE, "coarse", program_reward=-0.6)
     np.testing.assert_allclose(feedback.rewards, [0, 0, -0.6], rtol=1e-6)
     assert feedback.rewards.dtype == np.float32
-    assert feedback.learn.tolist() == [False, True, True]
-    assert (feedback.sequence, feedback.total) == (-0.6, pytest.approx(-0.6))
+    assert feedback.loss_mask.tolist() == [False, True, True]
+    assert (feedback.program_reward, feedback.total) == (-0.6, pytest.approx(-0.6))
     assert feedback.parts == pytest.approx({"coarse": -0.6})
     assert not feedback.token_rewards.any()
 
 
 def test_token_rewards_are_the_rest() -> None:
-    feedback = Feedback.build(WHOLE, "both", sequence=1.0, tokens=[0, -0.5, -0.25])
+    feedback = Feedback.build(WHOLE, "both", program_reward=1.0, tokens=[0, -0.5, -0.25])
     np.testing.assert_allclose(feedback.rewards, [0, -0.5, 0.75])
     np.testing.assert_allclose(feedback.token_rewards, [0, -0.5, -0.25])
     assert feedback.total == pytest.approx(0.25)
 
 
 def test_feedback_adds_rewards_intersects_learn_and_merges_parts() -> None:
-    one = Feedback.build(WHOLE, "coarse", sequence=1.0)
+    one = Feedback.build(WHOLE, "coarse", program_reward=1.0)
     two = Feedback(np.array([0, 2, 0], np.float32), np.array([True, True, False]), {"fine": 2.0, "coarse": 0.5}, 0.0)
     both = one + two
     np.testing.assert_allclose(both.rewards, [0, 2, 1])
-    assert both.learn.tolist() == [False, True, False]
+    assert both.loss_mask.tolist() == [False, True, False]
     assert both.parts == {"coarse": 1.5, "fine": 2.0}
-    assert both.sequence == 1.0
+    assert both.program_reward == 1.0
     assert one.rewards.tolist() == [0, 0, 1], "adding must not change its terms"
 
 
@@ -276,7 +276,7 @@ def test_feedback_adds_to_feedback_only() -> None:
 
 def test_building_feedback_does_not_keep_the_callers_array() -> None:
     tokens = np.ones(3, np.float32)
-    feedback = Feedback.build(WHOLE, "fine", sequence=1.0, tokens=tokens)
+    feedback = Feedback.build(WHOLE, "fine", program_reward=1.0, tokens=tokens)
     assert tokens.tolist() == [1, 1, 1]
     feedback.token_rewards[:] = 7
     assert feedback.total == 4.0
@@ -309,5 +309,5 @@ def test_an_outcome_is_a_number_that_prints_as_its_name():
 def test_feedback_keeps_plain_numbers_whatever_a_reward_computes_with() -> None:
     """What logs and checkpoints can hold: NumPy's scalars are refused by both."""
     feedback = Feedback(np.zeros(2, np.float32), np.ones(2, bool), {"mean": np.mean([1.0, 2.0])}, np.float32(0.5))
-    assert type(feedback.parts["mean"]) is type(feedback.sequence) is float
+    assert type(feedback.parts["mean"]) is type(feedback.program_reward) is float
     assert type((feedback + feedback).parts["mean"]) is float

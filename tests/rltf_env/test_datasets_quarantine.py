@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from rltf_env import UnitTestEnv, audit, datasets, sandbox
+from rltf_env import UnitTestEnv, datasets, sandbox
 from rltf_env.core import CallCase, Outcome, Problem, Problems, Sandbox
 from rltf_env.datasets import __main__ as command
+from rltf_env.datasets import audit
 from rltf_env.errors import DataError, SandboxError
 
 

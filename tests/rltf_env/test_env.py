@@ -159,7 +159,7 @@ def test_stepping_equals_judging(make: Any, reward: str, end: str) -> None:
             assert judged.verdict.same(info["verdict"])
             assert judged.feedback.total == earned[-1]
             assert np.array_equal(judged.feedback.rewards, info["feedback"].rewards)
-            assert np.array_equal(judged.feedback.learn, info["feedback"].learn)
+            assert np.array_equal(judged.feedback.loss_mask, info["feedback"].loss_mask)
             assert judged.feedback.parts == info["feedback"].parts
 
 
@@ -239,9 +239,9 @@ def test_a_prefix_is_given_and_not_learned(make: Any) -> None:
     for token in [*b"lambda x: x * 2", EOS]:
         *_, info = env.step(token)
     assert info["program"].text == "f = lambda x: x * 2"
-    assert info["program"].given == 4
+    assert info["program"].prefix_length == 4
     assert info["verdict"].outcome is Outcome.PASSED
-    assert info["feedback"].learn.tolist() == [False] * 4 + [True] * 16
+    assert info["feedback"].loss_mask.tolist() == [False] * 4 + [True] * 16
 
 
 def test_a_problems_own_prefix_begins_the_program(make: Any) -> None:
@@ -252,7 +252,7 @@ def test_a_problems_own_prefix_begins_the_program(make: Any) -> None:
     env.step(ord(" "))
     _, _, _, truncated, info = env.step(ord("1"))
     assert truncated  # what is given counts
-    assert info["program"].given == 10
+    assert info["program"].prefix_length == 10
 
 
 def test_a_prefix_may_only_extend_the_problems_own(make: Any) -> None:
@@ -443,10 +443,10 @@ def test_of_a_text_the_problems_prefix_is_given(make: Any) -> None:
     for program in (whole, [*whole.encode(), EOS]):
         judged = env.judge(problem, program)
         assert judged.verdict.outcome is Outcome.PASSED
-        assert int(np.argmax(judged.feedback.learn)) == 10
+        assert int(np.argmax(judged.feedback.loss_mask)) == 10
     rewritten = env.judge(problem, "f = lambda x: 2 * x")  # the answer is its own, from the first token on
     assert rewritten.verdict.outcome is Outcome.PASSED
-    assert rewritten.feedback.learn.all()
+    assert rewritten.feedback.loss_mask.all()
 
 
 def test_tokens_may_be_padded_as_in_an_observation(make: Any) -> None:

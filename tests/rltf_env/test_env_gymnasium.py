@@ -104,7 +104,7 @@ def test_a_whole_episode_passes_the_passive_checker(real: str) -> None:
             assert info == {}
         assert truncated
         assert not terminated
-        assert steps == env.unwrapped.max_program_tokens - info["program"].given
+        assert steps == env.unwrapped.max_program_tokens - info["program"].prefix_length
 
 
 # ---------------------------------------------------------------------------------------------------------- the specs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rltf_env.core import CaseResult, Failure, Outcome, Verdict, line_starts
-from rltf_env.joining import join, judged
+from rltf_env.joining import full_text, join
 
 GIVEN = "import math\nfrom typing import List\n"
 FUTURE = "from __future__ import annotations\n"
@@ -99,14 +99,14 @@ def test_code_that_ends_within_a_line_may_be_ended_by_the_program() -> None:
 
 def test_a_verdict_is_told_of_the_lines_as_they_were_written() -> None:
     program = "# first\n" + FUTURE + "def f(x):\n    return 1 / 0\n"
-    joined = judged(GIVEN, GIVEN + program)
+    joined = full_text(GIVEN, GIVEN + program)
     failures = [Failure("E", line=line) for line in (1, 2, 6, 7, None)]
     results = tuple(CaseResult(Outcome.RUNTIME_ERROR, failure) for failure in failures)
     verdict = joined.as_written(Verdict(results, frozenset({1, 2, 5, 7})))
     assert (GIVEN + program).splitlines()[5] == "    return 1 / 0"
     assert [result.failure.line for result in verdict.results if result.failure] == [4, 1, 5, 6, None]
     assert verdict.executed == {4, 1, 6}
-    assert judged(GIVEN, "x = 1\n").as_written(verdict) is verdict
+    assert full_text(GIVEN, "x = 1\n").as_written(verdict) is verdict
 
 
 def test_a_program_is_looked_at_in_no_time() -> None:

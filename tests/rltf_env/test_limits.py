@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rltf_env import datasets, sandbox
-from rltf_env.core import CallCase, Kind, Limits, Outcome, Problem, Sandbox, ScriptCase, StdinCase
+from rltf_env.core import CallCase, FailureKind, Limits, Outcome, Problem, Sandbox, ScriptCase, StdinCase
 from rltf_env.errors import DataError, InvalidProblem
 
 PLAIN = Problem("p", "s", (StdinCase("", "1"),))
@@ -102,20 +102,20 @@ def kind(judge: Sandbox, source: str, problem: Problem) -> str:
 def test_a_judge_keeps_to_the_seconds_of_a_problem_and_to_its_own(judge: Sandbox) -> None:
     slow, endless = LOOP.format(0.6), LOOP.format(60)
     assert kind(judge, slow, PLAIN) == ""
-    assert kind(judge, slow, limited(PLAIN, seconds=0.2)) == Kind.TIMEOUT
+    assert kind(judge, slow, limited(PLAIN, seconds=0.2)) == FailureKind.TIMEOUT
     assert kind(judge, slow, PLAIN) == ""
     verdict = judge.run(endless, limited(PLAIN, seconds=1000))
     assert verdict.failure is not None
-    assert (verdict.failure.kind, verdict.failure.detail) == (Kind.TIMEOUT, "cpu")  # not for being idle later on
+    assert (verdict.failure.kind, verdict.failure.detail) == (FailureKind.TIMEOUT, "cpu")  # not for being idle later on
     verdict = judge.run(endless, limited(PLAIN, seconds=0.2))
     assert 0.2 <= verdict.results[0].seconds < 0.6
 
 
 def test_a_judge_keeps_to_the_memory_of_a_problem_and_to_its_own(judge: Sandbox) -> None:
     assert kind(judge, FILL.format(200), PLAIN) == ""
-    assert kind(judge, FILL.format(200), limited(PLAIN, memory_mb=100)) == Kind.MEMORY_LIMIT
+    assert kind(judge, FILL.format(200), limited(PLAIN, memory_mb=100)) == FailureKind.MEMORY_LIMIT
     assert kind(judge, FILL.format(200), PLAIN) == ""
-    assert kind(judge, FILL.format(700), limited(PLAIN, memory_mb=4000)) == Kind.MEMORY_LIMIT
+    assert kind(judge, FILL.format(700), limited(PLAIN, memory_mb=4000)) == FailureKind.MEMORY_LIMIT
 
 
 @pytest.mark.parametrize("depths", [(3000,), (3000, 2500)])
@@ -136,7 +136,7 @@ def test_cases_that_share_a_process_have_the_problem_s_time_each(judge: Sandbox)
     assert verdict.outcome is Outcome.RUNTIME_ERROR
     assert verdict.results[0].outcome is Outcome.PASSED
     assert verdict.failure is not None
-    assert verdict.failure.kind == Kind.TIMEOUT
+    assert verdict.failure.kind == FailureKind.TIMEOUT
 
 
 # ----------------------------------------------------------------------- numbers, bytes, future imports
@@ -150,12 +150,12 @@ def test_whole_numbers_of_any_length_go_in_and_out(judge: Sandbox) -> None:
     assert kind(judge, "def f(n): return str(n)", called) == ""
     called = replace(called, cases=[CallCase((long,), 10**5000)])
     assert kind(judge, "def f(n): return int(n)", called) == ""
-    assert kind(judge, "def f(n): return int(n) + 1", called) == Kind.WRONG_ANSWER
+    assert kind(judge, "def f(n): return int(n) + 1", called) == FailureKind.WRONG_ANSWER
 
 
 def test_a_byte_that_is_no_text_is_not_the_text_that_spells_it(judge: Sandbox) -> None:
     byte = r"import sys; sys.stdout.buffer.write(b'\xff')"
-    assert kind(judge, byte, replace(PLAIN, cases=[StdinCase("", r"\xff")])) == Kind.WRONG_ANSWER
+    assert kind(judge, byte, replace(PLAIN, cases=[StdinCase("", r"\xff")])) == FailureKind.WRONG_ANSWER
     assert kind(judge, r"print(r'\xff')", replace(PLAIN, cases=[StdinCase("", r"\xff")])) == ""
     assert kind(judge, byte, replace(PLAIN, cases=[StdinCase("", "\udcff")])) == ""
 
@@ -189,5 +189,5 @@ def test_a_test_that_runs_together_with_a_program_keeps_to_the_problem_s_limits(
         return limited(Problem("t", "s", [case], "f", solutions=[plain]), **limits)
 
     assert kind(judge, slow, problem(3)) == ""
-    assert kind(judge, slow, problem(3, seconds=0.2)) == Kind.TIMEOUT
+    assert kind(judge, slow, problem(3, seconds=0.2)) == FailureKind.TIMEOUT
     assert kind(judge, plain, problem(3000, recursion=600_000)) == ""

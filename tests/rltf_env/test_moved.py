@@ -76,10 +76,10 @@ def test_an_old_command_runs(package: str, tmp_path: Path) -> None:
 
 
 def test_an_old_name_is_the_new_object_and_warns_with_the_new_name(package: str, tmp_path: Path) -> None:
-    text = "from rltf_env._moved import renamed\nNew = object()\n__getattr__ = renamed(__name__, {'Old': 'New'})\n"
+    text = "from rltf_env._renamed import renamed\nNew = object()\n__getattr__ = renamed(__name__, {'Old': 'New'})\n"
     (tmp_path / "house/rooms/red.py").write_text(text)
     red = importlib.import_module("house.rooms.red")
-    with pytest.warns(DeprecationWarning, match=r"house\.rooms\.red\.Old is now called New") as caught:
+    with pytest.warns(DeprecationWarning, match=r"house\.rooms\.red\.Old is now house\.rooms\.red\.New\.$") as caught:
         assert red.Old is red.New
     assert caught[0].filename == __file__
     with pytest.raises(AttributeError, match=r"'house\.rooms\.red' has no attribute 'Odl'"):

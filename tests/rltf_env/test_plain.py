@@ -15,7 +15,7 @@ from rltf_env.core import (
     CallCase,
     CaseResult,
     Failure,
-    Kind,
+    FailureKind,
     Outcome,
     Problem,
     Program,
@@ -29,7 +29,7 @@ PASSED = CaseResult(Outcome.PASSED, None, 0.25, "4\n")
 DIVIDED = CaseResult(
     Outcome.RUNTIME_ERROR, Failure("ZeroDivisionError", "division by zero", 3, "", ("ArithmeticError",)), 0.5, ""
 )
-WRONG = CaseResult(Outcome.WRONG_ANSWER, Failure(Kind.WRONG_ANSWER, "expected 4"))
+WRONG = CaseResult(Outcome.WRONG_ANSWER, Failure(FailureKind.WRONG_ANSWER, "expected 4"))
 VERDICT = Verdict((PASSED, DIVIDED, WRONG, DIVIDED), frozenset({3, 1}), "forkserver/full")
 PROGRAM = Program(np.array([5, 6, 9]), "x = 'é'\n", np.array([0, 4, 8]), 1, True)
 PROBLEM = Problem(
@@ -116,7 +116,7 @@ def test_a_program_comes_back(program: Program) -> None:
 def test_a_verdict_comes_back_with_times_outputs_lines_and_judge(verdict: Verdict) -> None:
     there = plain.decode_verdict(through_json(plain.encode_verdict(verdict)), "here")
     assert there == verdict
-    assert there.judge == verdict.judge
+    assert there.judged_by == verdict.judged_by
     assert [each.seconds for each in there.results] == [each.seconds for each in verdict.results]
 
 

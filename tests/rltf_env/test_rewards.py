@@ -16,8 +16,8 @@ from rltf_env.core import (
     CaseResult,
     ComparativeReward,
     Failure,
+    FailureKind,
     Feedback,
-    Kind,
     Outcome,
     Problem,
     Program,
@@ -56,13 +56,13 @@ def error(
 
 
 def wrong(passed: int) -> Verdict:
-    bad = CaseResult(Outcome.WRONG_ANSWER, Failure(Kind.WRONG_ANSWER))
+    bad = CaseResult(Outcome.WRONG_ANSWER, Failure(FailureKind.WRONG_ANSWER))
     return Verdict((CaseResult(Outcome.PASSED),) * passed + (bad,) * (4 - passed))
 
 
 def attempt(text: str, verdict: Verdict, *, given: int = 0, truncated: bool = False) -> Attempt:
     ids = Bytes().encode(text) + [Bytes().eos_id] * (not truncated)
-    return Attempt(PROBLEM, Bytes().program(ids, given=given, truncated=truncated), verdict)
+    return Attempt(PROBLEM, Bytes().program(ids, prefix_length=given, truncated=truncated), verdict)
 
 
 # ---------------------------------------------------------------------------------------------------------- contract
@@ -96,16 +96,16 @@ def stateful() -> Any:
 
     def reward(attempt: Attempt) -> Feedback:
         calls.append(attempt)
-        return Feedback.build(attempt.program, "calls", sequence=float(len(calls)))
+        return Feedback.build(attempt.program, "calls", program_reward=float(len(calls)))
 
     return reward
 
 
 BROKEN = {
     "float32": broken(lambda a, f: replace(f, rewards=f.rewards.astype(np.float64))),
-    "shape": broken(lambda a, f: Feedback(f.rewards[1:], f.learn[1:], f.parts)),
+    "shape": broken(lambda a, f: Feedback(f.rewards[1:], f.loss_mask[1:], f.parts)),
     "finite": broken(lambda a, f: replace(f, rewards=np.full_like(f.rewards, np.nan))),
-    "chosen tokens": broken(lambda a, f: replace(f, learn=np.ones_like(f.learn))),
+    "generated tokens": broken(lambda a, f: replace(f, loss_mask=np.ones_like(f.loss_mask))),
     "sum to the total": broken(lambda a, f: replace(f, parts={**f.parts, "bonus": 1.0})),
     "same feedback twice": stateful(),
     "Expected Feedback": lambda attempt: 1.0,
@@ -121,7 +121,7 @@ def test_check_reward_finds_what_is_wrong(complaint: str) -> None:
 def test_check_reward_finds_a_reward_that_changes_the_program() -> None:
     def reward(attempt: Attempt) -> Feedback:
         attempt.program.tokens[:] = 0
-        return Feedback.build(attempt.program, "vandal", sequence=1.0)
+        return Feedback.build(attempt.program, "vandal", program_reward=1.0)
 
     with pytest.raises(ValueError, match="read-only"):
         check_reward(reward)
@@ -134,7 +134,7 @@ class Lopsided:
         self.from_tokens = from_tokens
 
     def __call__(self, attempt: Attempt) -> Feedback:
-        return Feedback.build(attempt.program, "x", sequence=1.0, tokens=np.ones(len(attempt.program)))
+        return Feedback.build(attempt.program, "x", program_reward=1.0, tokens=np.ones(len(attempt.program)))
 
     def relative(self, attempt: Attempt, baseline: Verdict) -> Feedback:
         if self.from_tokens:
@@ -225,7 +225,7 @@ def test_a_sum_adds_what_its_terms_give() -> None:
     np.testing.assert_allclose(feedback.token_rewards, [-0.3, -0.3, -0.3, -0.3, 0, 0, 0], atol=1e-7)
     np.testing.assert_allclose(feedback.weights, [-0.9, -0.9, -0.9, -0.9, -0.6, -0.6, -0.6], atol=1e-7)
     assert feedback.parts == pytest.approx({"coarse": -0.6, "fine": -0.3})
-    assert feedback.sequence == -0.6
+    assert feedback.program_reward == -0.6
 
 
 def test_rltf_is_the_sum_of_its_three_parts_and_pays_a_pass_once() -> None:
@@ -255,7 +255,7 @@ def test_weights_scale_the_parts() -> None:
 
 def test_a_weight_scales_what_the_whole_earned_and_what_tokens_earned() -> None:
     twice = rewards.scaled(rewards.load("coarse+fine", fine={"alpha": "none"}), 2)(attempt("xx\ny", error()))
-    assert twice.sequence == -1.2
+    assert twice.program_reward == -1.2
     np.testing.assert_allclose(twice.token_rewards, [-0.6, -0.6, 0, 0, 0], atol=1e-6)
     assert twice.total == pytest.approx(-1.8)
 
@@ -263,12 +263,12 @@ def test_a_weight_scales_what_the_whole_earned_and_what_tokens_earned() -> None:
 def test_weights_reach_the_baseline_too() -> None:
     reward = rewards.load("rltf", combine="replace", weights={"coarse": 2, "adaptive": 3})
     assert isinstance(reward, ComparativeReward)
-    assert reward.relative(attempt("x", wrong(2)), PASSED).sequence == pytest.approx(3 * 0.35 - 2 * 1.0)
+    assert reward.relative(attempt("x", wrong(2)), PASSED).program_reward == pytest.approx(3 * 0.35 - 2 * 1.0)
 
 
 def test_a_sum_with_a_term_without_baseline_says_that_it_has_none() -> None:
     def length(attempt: Attempt) -> Feedback:
-        return Feedback.build(attempt.program, "length", sequence=-float(len(attempt.program)))
+        return Feedback.build(attempt.program, "length", program_reward=-float(len(attempt.program)))
 
     mixed = rewards.summed(rewards.load("coarse"), length)
     assert mixed(attempt("abc", PASSED)).parts == {"coarse": 1.0, "length": -4.0}
@@ -291,7 +291,7 @@ def test_given_tokens_are_neither_charged_nor_counted() -> None:
     # Chosen: c d newline e f g h and the end, 8 tokens; c and d are on line 1: alpha is 4.
     np.testing.assert_allclose(feedback.token_rewards, [0, 0, -1.2, -1.2, 0, 0, 0, 0, 0, 0], rtol=1e-6)
     np.testing.assert_allclose(feedback.rewards, [0, 0, -0.15, -0.15, 0, 0, 0, 0, 0, 0], rtol=1e-6)
-    assert not feedback.learn[:2].any()
+    assert not feedback.loss_mask[:2].any()
 
 
 def test_a_line_of_given_tokens_charges_nobody() -> None:
@@ -375,7 +375,7 @@ def test_a_syntax_error_at_run_time_is_charged_to_the_line_that_compiled_the_tex
 
 
 def test_what_ends_a_program_without_a_line_is_global() -> None:
-    kinds = [value for name, value in vars(Kind).items() if name.isupper() and value != Kind.WRONG_ANSWER]
+    kinds = [value for name, value in vars(FailureKind).items() if name.isupper() and value != FailureKind.WRONG_ANSWER]
     assert {category("x", error(kind, None)) for kind in kinds} == {"global"}
 
 
@@ -398,8 +398,10 @@ def test_categories_of_ones_own_replace_those_of_the_table() -> None:
     reward = rewards.load("fine", categories={"Timeout:wall": "ignore", "LookupError": "global"})
     timeouts = [reward(attempt("x", error("Timeout", None, detail=detail))).total for detail in ("wall", "cpu")]
     assert timeouts == pytest.approx([0, -0.3])
-    assert reward(attempt("xy", error("KeyError", 1, "LookupError"))).sequence == 0, "the table names KeyError itself"
-    assert reward(attempt("xy", error("Own", 1, "LookupError"))).sequence == -0.3
+    assert reward(attempt("xy", error("KeyError", 1, "LookupError"))).program_reward == 0, (
+        "the table names KeyError itself"
+    )
+    assert reward(attempt("xy", error("Own", 1, "LookupError"))).program_reward == -0.3
 
 
 def test_a_program_without_tokens_can_not_be_paid() -> None:

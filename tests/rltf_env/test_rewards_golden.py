@@ -10,7 +10,17 @@ import numpy as np
 import pytest
 
 from rltf_env import rewards
-from rltf_env.core import Attempt, CaseResult, ComparativeReward, Failure, Kind, Outcome, Problem, StdinCase, Verdict
+from rltf_env.core import (
+    Attempt,
+    CaseResult,
+    ComparativeReward,
+    Failure,
+    FailureKind,
+    Outcome,
+    Problem,
+    StdinCase,
+    Verdict,
+)
 from rltf_env.rewards import _categories
 from rltf_env.rewards.rltf import PAPER, RELEASED_CODE
 from rltf_env.tokenizers import Bytes
@@ -30,7 +40,7 @@ REWARDS = {
     "code": rewards.load("rltf", **RELEASED_CODE),
     "ratio": rewards.load("rltf", combine="replace", alpha="span_ratio", categories=RELEASED_CODE["categories"]),
 }
-KINDS = {value for name, value in vars(Kind).items() if name.isupper()}
+KINDS = {value for name, value in vars(FailureKind).items() if name.isupper()}
 PROBLEM = Problem("p", "Any.", [StdinCase("", "")] * 4)
 TEXT = "a = [0]\ni = 100\ny = a[100]\n#" + "." * 171  # 199 characters; line 3 has 10
 
@@ -53,7 +63,7 @@ def verdict(text: str) -> Verdict:
     good = CaseResult(Outcome.PASSED)
     if kind == "pass":
         return Verdict((good,) * 4)
-    wrong = CaseResult(Outcome.WRONG_ANSWER, Failure(Kind.WRONG_ANSWER))
+    wrong = CaseResult(Outcome.WRONG_ANSWER, Failure(FailureKind.WRONG_ANSWER))
     if kind == "wrong":
         return Verdict((wrong,) * (4 - int(passed)) + (good,) * int(passed))
     why = failure(kind, int(line) if line else None)
@@ -86,11 +96,11 @@ def test_reward_is_what_the_equations_give_by_hand(row: tuple[str, ...]) -> None
     feedback = reward(judged) if baseline == "-" else reward.relative(judged, verdict(baseline))
     expected = np.where(judged.program.tokens_on(3), float(on_line), 0.0)
     np.testing.assert_allclose(feedback.token_rewards, expected, atol=1e-6)
-    assert feedback.sequence == pytest.approx(float(sequence), abs=1e-9)
+    assert feedback.program_reward == pytest.approx(float(sequence), abs=1e-9)
     assert feedback.total == pytest.approx(float(sequence) - 0.3 * (float(on_line) != 0), abs=1e-6)
     np.testing.assert_allclose(feedback.weights, expected + float(sequence), atol=1e-6)
     assert feedback.rewards[-1] == pytest.approx(float(sequence), abs=1e-6), "earned by the whole: on the last token"
-    assert feedback.learn.all()
+    assert feedback.loss_mask.all()
 
 
 @pytest.mark.parametrize("row", rows("table2.txt"), ids=lambda row: f"{row[1]} {row[2]}")

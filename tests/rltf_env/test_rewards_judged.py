@@ -60,7 +60,7 @@ def test_a_broken_program_is_charged_where_it_broke(
     feedback = rewards.load("fine", alpha="none")(attempt)
     on_line = program.tokens[feedback.token_rewards != 0]
     assert bytes(on_line.tolist()).decode() == charged
-    assert feedback.sequence == (-0.3 if category == "global" else 0.0)
+    assert feedback.program_reward == (-0.3 if category == "global" else 0.0)
 
 
 def test_of_two_lines_alike_the_one_that_raised_is_charged(judge: Sandbox) -> None:

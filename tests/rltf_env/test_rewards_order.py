@@ -1,7 +1,7 @@
 """No crash beats a wrong answer: the order of the outcomes, over all failures, baselines, lines, lengths and rewards.
 
 What is compared is everything that an agent may learn from: the return of the episode (`Feedback.total`), what every token weighs
-(`Feedback.sequence`) and what the program's tokens weigh in the mean (`Feedback.weights`).
+(`Feedback.program_reward`) and what the program's tokens weigh in the mean (`Feedback.weights`).
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from rltf_env.core import (
     CaseResult,
     ComparativeReward,
     Failure,
+    FailureKind,
     Feedback,
-    Kind,
     Outcome,
     Problem,
     Program,
@@ -33,8 +33,8 @@ from rltf_env.rewards.fine import ALPHAS
 from rltf_env.rewards.rltf import PAPER, RELEASED_CODE
 
 PROBLEM = Problem("p", "Any.", [StdinCase("", "")] * 4)
-KINDS = sorted({*TABLE_2, *(value for name, value in vars(Kind).items() if name.isupper()), "OSError", "Own"})
-KINDS.remove(Kind.WRONG_ANSWER)
+KINDS = sorted({*TABLE_2, *(value for name, value in vars(FailureKind).items() if name.isupper()), "OSError", "Own"})
+KINDS.remove(FailureKind.WRONG_ANSWER)
 STRICT: list[tuple[str, dict[str, Any]]] = [  # a better outcome earns more
     ("rltf", {}),
     *(("rltf", {"alpha": alpha}) for alpha in ALPHAS),
@@ -54,14 +54,14 @@ def failure(name: str, line: int | None) -> Failure:
     kind, _, detail = name.partition(":")
     found = getattr(builtins, kind, None)
     bases = tuple(base.__name__ for base in found.__mro__[1:-1]) if isinstance(found, type) else ("Exception",)
-    return Failure(kind, "", line, detail, () if kind in vars(Kind).values() else bases)
+    return Failure(kind, "", line, detail, () if kind in vars(FailureKind).values() else bases)
 
 
 @st.composite
 def verdicts(draw: st.DrawFn) -> Verdict:
     """Any verdict on four cases."""
     passed = draw(st.integers(0, 4))
-    good, wrong = CaseResult(Outcome.PASSED), CaseResult(Outcome.WRONG_ANSWER, Failure(Kind.WRONG_ANSWER))
+    good, wrong = CaseResult(Outcome.PASSED), CaseResult(Outcome.WRONG_ANSWER, Failure(FailureKind.WRONG_ANSWER))
     results = [good] * passed + [wrong] * (4 - passed)
     if draw(st.booleans()):
         why = failure(draw(st.sampled_from(KINDS)), draw(st.sampled_from([None, 1, 2, 3, 9])))
@@ -79,7 +79,11 @@ def programs(draw: st.DrawFn) -> Program:
 
 
 def learnt(feedback: Feedback, program: Program) -> tuple[float, float, float]:
-    return feedback.total, feedback.sequence, float(feedback.weights[program.chosen].mean(dtype=np.float64))
+    return (
+        feedback.total,
+        feedback.program_reward,
+        float(feedback.weights[program.generated_mask].mean(dtype=np.float64)),
+    )
 
 
 def earned(reward: Any, program: Program, verdict: Verdict, baseline: Verdict | None) -> tuple[float, float, float]:
@@ -145,8 +149,8 @@ def test_the_papers_own_reading_pays_a_crash_more_than_a_wrong_answer() -> None:
     """What the default departs from, and why."""
     reward: Any = rewards.load("rltf", **PAPER)
     tokens = np.arange(4)
-    wrong = Verdict((CaseResult(Outcome.WRONG_ANSWER, Failure(Kind.WRONG_ANSWER)),))
-    stuck = Verdict((CaseResult(Outcome.RUNTIME_ERROR, Failure(Kind.TIMEOUT)),))
+    wrong = Verdict((CaseResult(Outcome.WRONG_ANSWER, Failure(FailureKind.WRONG_ANSWER)),))
+    stuck = Verdict((CaseResult(Outcome.RUNTIME_ERROR, Failure(FailureKind.TIMEOUT)),))
     passed = Verdict((CaseResult(Outcome.PASSED),))
     found = [earned(reward, Program(tokens, "abc", tokens), verdict, passed)[0] for verdict in (wrong, stuck)]
     assert found == pytest.approx([-2.6, -1.9])

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from rltf_env import sandbox
-from rltf_env.core import CallCase, Failure, Kind, Outcome, Problem, ScriptCase, StdinCase, Verdict
+from rltf_env.core import CallCase, Failure, FailureKind, Outcome, Problem, ScriptCase, StdinCase, Verdict
 from rltf_env.errors import InvalidProblem, SandboxError, UnknownName, UsageError
 from rltf_env.sandbox.cage import clock as clocks
 from rltf_env.sandbox.pool.pool import PoolSandbox
@@ -48,7 +48,7 @@ def test_each_case_has_its_own_result(judge: PoolSandbox) -> None:
     verdict = judge.run("def add(a, b):\n    return 3\n", ADD)
     assert [r.outcome for r in verdict.results] == [Outcome.PASSED, Outcome.WRONG_ANSWER]
     assert verdict.pass_ratio == 0.5
-    assert failure(verdict).kind == Kind.WRONG_ANSWER
+    assert failure(verdict).kind == FailureKind.WRONG_ANSWER
 
 
 def test_printed_text_is_kept_with_the_result(judge: PoolSandbox) -> None:
@@ -98,7 +98,7 @@ def test_a_value_that_is_not_plain_is_named(judge: PoolSandbox) -> None:
     problem = Problem("f", "", [CallCase((), 3)], "f")
     verdict = judge.run("class A: pass\ndef f(): return A()", problem)
     assert verdict.outcome is Outcome.WRONG_ANSWER
-    assert failure(verdict).kind == Kind.UNREPRESENTABLE
+    assert failure(verdict).kind == FailureKind.UNREPRESENTABLE
 
 
 # ------------------------------------------------------------------------------------------------------------ scripts
@@ -150,9 +150,9 @@ def test_an_exception_in_a_script_s_call_has_its_line(judge: PoolSandbox) -> Non
 def test_the_first_failed_assertion_counts_even_if_a_later_call_never_ends(judge: PoolSandbox) -> None:
     source = "def f(x):\n    while x == 2: pass\n    return 0"
     verdict = judge.run(source, script("assert f(1) == 1\nassert f(2) == 2", entry_point="f"))
-    assert failure(verdict).kind == Kind.WRONG_ANSWER
+    assert failure(verdict).kind == FailureKind.WRONG_ANSWER
     stuck = judge.run(source, script("assert f(1) == 0\nassert f(2) == 2", entry_point="f"))
-    assert (failure(stuck).kind, failure(stuck).line) == (Kind.TIMEOUT, 2)
+    assert (failure(stuck).kind, failure(stuck).line) == (FailureKind.TIMEOUT, 2)
 
 
 def test_a_builtin_s_name_is_the_program_s_only_if_the_task_is_to_define_it(fork: PoolSandbox) -> None:
@@ -184,17 +184,17 @@ def test_comparing_something_of_the_program_s_own_is_not_left_to_it(fork: PoolSa
     source = "class A:\n    def __eq__(self, other): return True\ndef f(): return A()\ndef g(): return A"
     for text in ("assert f() == 3", "assert 3 == f()", "assert f() in (1, 2)", "assert f() > 1"):
         verdict = fork.run(source, script(text, entry_point="f"))
-        assert failure(verdict).kind == Kind.UNREPRESENTABLE, text
+        assert failure(verdict).kind == FailureKind.UNREPRESENTABLE, text
     together = fork.run("def f(): pass\n" + source, script("from solution import f\nassert f() == 3", entry_point="f"))
-    assert failure(together).kind == Kind.FOOLED_TEST
+    assert failure(together).kind == FailureKind.FOOLED_TEST
 
 
 def test_values_that_make_the_test_run_on_and_on_are_a_timeout() -> None:
     with sandbox.load("forkserver", workers=1, check_seconds=0.3) as opened:
         verdict = opened.run("def f(): return 10 ** 12", script("for i in range(f()): pass", entry_point="f"))
-        assert (failure(verdict).kind, failure(verdict).detail) == (Kind.TIMEOUT, "check")
+        assert (failure(verdict).kind, failure(verdict).detail) == (FailureKind.TIMEOUT, "check")
         deaf = opened.run("def f(): return 10 ** 11", script("sum(range(f()))", entry_point="f"))
-        assert (failure(deaf).kind, failure(deaf).detail) == (Kind.TIMEOUT, "check")
+        assert (failure(deaf).kind, failure(deaf).detail) == (FailureKind.TIMEOUT, "check")
         assert opened.run(GOOD, ADD).outcome is Outcome.PASSED
 
 
@@ -288,7 +288,7 @@ def test_values_that_are_slow_to_read_cost_one_limit_not_one_for_each_case() -> 
     problem = Problem("f", "", [CallCase((i,), i) for i in range(10)], "f")
     with sandbox.load("forkserver", workers=1, check_seconds=0.3) as opened:
         verdict = opened.run(source, problem)
-    assert [r.failure and r.failure.kind for r in verdict.results] == [Kind.TIMEOUT, *[Kind.NOT_RUN] * 9]
+    assert [r.failure and r.failure.kind for r in verdict.results] == [FailureKind.TIMEOUT, *[FailureKind.NOT_RUN] * 9]
 
 
 # ------------------------------------------------------------------------------------------------------- pure programs
@@ -345,7 +345,7 @@ def test_a_near_miss_is_run_again_alone_and_then_named() -> None:
     spin = "import time\nend = {}\nwhile time.process_time() < end: pass\nprint(int(input()) ** 2)"
     with sandbox.load("forkserver", workers=2, case_seconds=0.4) as opened:
         late = opened.run(spin.format(0.44), SQUARE)
-        assert (failure(late).kind, failure(late).detail) == (Kind.TIMEOUT, "cpu")
+        assert (failure(late).kind, failure(late).detail) == (FailureKind.TIMEOUT, "cpu")
         assert opened.run(spin.format(0.3), SQUARE).outcome is Outcome.PASSED
 
 
@@ -387,7 +387,7 @@ def test_a_program_s_processes_share_its_memory(backend: str, without: tuple[str
     )
     with sandbox.load(backend, workers=1, memory_mb=120, case_seconds=2, without=without) as opened:
         verdict = opened.run(source, Problem("add", "", ADD.cases[:1], "add"))
-    assert failure(verdict).kind == Kind.MEMORY_LIMIT
+    assert failure(verdict).kind == FailureKind.MEMORY_LIMIT
 
 
 def test_lines_that_a_program_says_have_run_are_lines_that_it_has() -> None:
@@ -410,7 +410,7 @@ def test_a_program_s_cases_share_its_time() -> None:
     with sandbox.load("forkserver", workers=1, case_seconds=0.5, program_seconds=0.8) as opened:
         kinds = [r.failure and r.failure.kind for r in opened.run(source, problem).results]
     assert kinds[:2] == [None, None]
-    assert kinds[-1] == Kind.NOT_RUN
+    assert kinds[-1] == FailureKind.NOT_RUN
 
 
 def test_output_is_capped_where_it_is_kept_not_where_it_is_compared() -> None:
@@ -530,7 +530,7 @@ def test_the_fake_answers_by_table_rule_and_exception() -> None:
         assert fake.run("c", ADD).pass_ratio == 0.5
         assert fake.run("other", ADD).outcome is Outcome.WRONG_ANSWER
         assert isinstance(fake.submit("d", ADD).exception(), SandboxError)
-        assert [source for source, _ in fake.seen] == ["a", "b", "c", "other", "d"]
+        assert [source for source, _ in fake.requests] == ["a", "b", "c", "other", "d"]
         with pytest.raises(SandboxError, match="down"):
             fake.run("d", ADD)
     by_rule = sandbox.load("scripted", rules=lambda source, problem: Failure("SyntaxError", line=len(source)))

@@ -248,7 +248,7 @@ def test_programs_on_problems_never_seen_before_are_sent_ahead_too() -> None:
 
 @pytest.mark.parametrize("known", [3, 256])
 def test_a_worker_that_forgets_problems_is_told_of_them_again(known: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scheduler, "KNOWN", known)
+    monkeypatch.setattr(scheduler, "REMEMBERED", known)
     monkeypatch.setattr(scheduler, "AHEAD", 2)  # fewer than are remembered: what was sent must still be known
     problems = [adding(i) for i in range(8)]
     with sandbox.load("forkserver", workers=1, cache=0, case_seconds=1) as opened:
@@ -310,7 +310,7 @@ def test_a_weaker_judge_than_required_is_refused() -> None:
     with pytest.raises(SandboxError, match="Expected isolation of level 'full'"):
         sandbox.load("forkserver", workers=1, require="full", without=("pid",))
     with sandbox.load("forkserver", workers=1, require="limits", without=("pid", "root")) as opened:
-        assert opened.run(program(1), ADD).judge == opened.level()
+        assert opened.run(program(1), ADD).judged_by == opened.level()
 
 
 @linux

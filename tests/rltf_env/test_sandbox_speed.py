@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from rltf_env import sandbox
-from rltf_env.core import CallCase, Kind, Outcome, Problem, ScriptCase
+from rltf_env.core import CallCase, FailureKind, Outcome, Problem, ScriptCase
 from rltf_env.sandbox.cage import program
 from rltf_env.sandbox.frames import Turns, write_frame
 from rltf_env.sandbox.referee import replay, script
@@ -102,7 +102,7 @@ def test_what_is_no_python_is_called_the_same_wherever_it_is_compiled(trace: boo
             for one, other in zip(ahead.map(jobs), apart.map(jobs), strict=True):
                 assert [r.failure for r in one.results] == [r.failure for r in other.results]
                 assert one.outcome is other.outcome
-                assert one.outcome is Outcome.SYNTAX_ERROR or one.failure.kind == Kind.MISSING_ENTRY_POINT
+                assert one.outcome is Outcome.SYNTAX_ERROR or one.failure.kind == FailureKind.MISSING_ENTRY_POINT
 
 
 def test_what_was_not_asked_for_has_no_code(compiler: precompile.Compiler) -> None:
@@ -182,7 +182,7 @@ def test_what_a_program_dies_of_is_not_remembered_for_another() -> None:
         assert opened.run("def f(x):\n    return x\n", problem).outcome is Outcome.PASSED
         killed = opened.run("import os\ndef f(x):\n    os.kill(os.getpid(), 9)\n", problem)
     assert killed.failure is not None
-    assert killed.failure.kind == Kind.KILLED
+    assert killed.failure.kind == FailureKind.KILLED
 
 
 def test_few_conclusions_of_a_script_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,8 +248,8 @@ def test_files_are_emptied_of_what_was_done_to_them() -> None:
 
 
 def test_settling_keeps_little() -> None:
-    before = len(warmup._kept)
+    before = len(warmup._fillers)
     warmup.settle()
-    sizes = [sys.getsizeof(thing) for thing in warmup._kept[before:]]
+    sizes = [sys.getsizeof(thing) for thing in warmup._fillers[before:]]
     assert sum(sizes) < 3 << 20
-    del warmup._kept[before:]
+    del warmup._fillers[before:]

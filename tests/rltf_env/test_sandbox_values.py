@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from rltf_env import sandbox
-from rltf_env.core import CallCase, Kind, Outcome, Problem, ScriptCase, StdinCase
+from rltf_env.core import CallCase, FailureKind, Outcome, Problem, ScriptCase, StdinCase
 from rltf_env.sandbox.pool.pool import PoolSandbox
 
 ADD = Problem("add", "", [CallCase((1, 2), 3), CallCase((5, 5), 10)], "add")
@@ -34,9 +34,9 @@ def kind(judge: PoolSandbox, source: str, problem: Problem) -> str | None:
 
 def test_values_that_raise_when_they_are_compared_are_wrong(judge: PoolSandbox) -> None:
     nan = "from decimal import Decimal\ndef add(a, b): return Decimal('sNaN')"
-    assert kind(judge, nan, ADD) == Kind.WRONG_ANSWER
+    assert kind(judge, nan, ADD) == FailureKind.WRONG_ANSWER
     keys = Problem("keys", "", [CallCase((1,), {"1": 2})], "f")
-    assert kind(judge, "def f(a): return {1 << 20000: 2}", keys) == Kind.WRONG_ANSWER
+    assert kind(judge, "def f(a): return {1 << 20000: 2}", keys) == FailureKind.WRONG_ANSWER
 
 
 def test_a_checker_that_raises_did_not_find_the_answer_right(judge: PoolSandbox) -> None:
@@ -45,7 +45,7 @@ def test_a_checker_that_raises_did_not_find_the_answer_right(judge: PoolSandbox)
     assert kind(judge, "print(5)", problem) is None
     verdict = judge.run("print('five')", problem)
     assert verdict.failure is not None
-    assert verdict.failure.kind == Kind.WRONG_ANSWER
+    assert verdict.failure.kind == FailureKind.WRONG_ANSWER
     assert "the checker raised ValueError" in verdict.failure.message
 
 
@@ -59,7 +59,7 @@ def test_a_checker_that_raises_did_not_find_the_answer_right(judge: PoolSandbox)
 def test_values_that_cannot_be_handed_on_are_the_program_s_fault(judge: PoolSandbox, answer: str) -> None:
     source = f"def g(x): return 2\ndef f(n):\n{answer}\n"
     right = "def g(x): return 2\ndef f(n): return n"
-    assert kind(judge, source, script("assert g(f(1)) == 2", "f", right)) == Kind.UNREPRESENTABLE
+    assert kind(judge, source, script("assert g(f(1)) == 2", "f", right)) == FailureKind.UNREPRESENTABLE
 
 
 def test_the_time_for_comparing_is_that_of_all_cases_together() -> None:
@@ -71,8 +71,8 @@ def test_the_time_for_comparing_is_that_of_all_cases_together() -> None:
         results = opened.run(source, problem).results
         assert time.monotonic() - began[1] < 30
     kinds = [r.failure.kind for r in results if r.failure]
-    assert Kind.NOT_RUN in kinds, "a case takes 0.2 s and more"
-    assert Kind.TIMEOUT in kinds
+    assert FailureKind.NOT_RUN in kinds, "a case takes 0.2 s and more"
+    assert FailureKind.TIMEOUT in kinds
 
 
 # ------------------------------------------------------------------------------------------- those who come afterwards
@@ -138,8 +138,8 @@ def test_a_program_may_go_as_deep_wherever_it_runs(options: dict[str, bool]) -> 
 def test_what_a_thing_of_the_program_s_holds_is_not_for_it_to_say(judge: PoolSandbox) -> None:
     everything = "class All:\n    def __contains__(self, x): return True\ndef factors(n): return All()\n"
     problem = script("assert 3 in factors(12)", "factors", "def factors(n): return [1, 2, 3, 4, 6, 12]")
-    assert kind(judge, everything, problem) == Kind.UNREPRESENTABLE
-    assert kind(judge, everything, script("assert 3 in factors(12)", "factors")) == Kind.UNREPRESENTABLE
+    assert kind(judge, everything, problem) == FailureKind.UNREPRESENTABLE
+    assert kind(judge, everything, script("assert 3 in factors(12)", "factors")) == FailureKind.UNREPRESENTABLE
     bag = "class Bag:\n    def __init__(self, *x): self.x = x\n    def __contains__(self, y): return y in self.x\n"
     assert kind(judge, bag, script("assert 3 in Bag(1, 3)", "Bag", bag)) is None
     assert kind(judge, bag, script("assert 3 in Bag(1, 3)", "Bag")) is None

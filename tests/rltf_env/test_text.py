@@ -113,12 +113,12 @@ def test_a_text_that_spells_the_end_token_ends_there() -> None:
         def encode(self, text: str) -> list[int]:
             return list(text.encode("ascii"))
 
-        def program(self, tokens: Any, *, given: int = 0, truncated: bool = False) -> Any:
+        def program(self, tokens: Any, *, prefix_length: int = 0, truncated: bool = False) -> Any:
             from rltf_env.core import Program
 
             ids = np.asarray(tokens, np.int64)
             text = bytes(ids[ids != self.eos_id].tolist()).decode()
-            return Program(ids, text, np.minimum(np.arange(len(ids)), len(text)), given, truncated)
+            return Program(ids, text, np.minimum(np.arange(len(ids)), len(text)), prefix_length, truncated)
 
     env = TextEnv((DOUBLE,), sandbox=ScriptedSandbox({"ab": True}, False), tokenizer=Dollar(), reward="coarse")
     env.reset()

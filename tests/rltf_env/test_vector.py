@@ -98,7 +98,7 @@ def test_rows_with_a_prefix_and_a_time_limit_too() -> None:
     ours.step(np.array([65, 66]))
     *_, truncated, infos = ours.step(np.array([65, 66]))
     assert truncated.all()  # room for two, whatever the limit
-    assert [program.given for program in infos["program"]] == [7, 7]
+    assert [program.prefix_length for program in infos["program"]] == [7, 7]
 
 
 def test_seeds_and_generators_are_those_of_the_rows() -> None:

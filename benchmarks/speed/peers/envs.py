@@ -37,7 +37,7 @@ def skyrl_gym(work: dict[str, Any]) -> tuple[Any, Any]:
     import skyrl_gym  # pyright: ignore[reportMissingImports]
 
     pairs = zip(work["inputs"], work["outputs"], strict=True)
-    truth = json.dumps([{"input": given, "output": right, "testtype": "stdin"} for given, right in pairs])
+    truth = json.dumps([{"input": stdin, "output": right, "testtype": "stdin"} for stdin, right in pairs])
 
     def episode(program: str) -> bool:
         env = skyrl_gym.make("lcb", env_config={}, extras={"reward_spec": {"ground_truth": truth}})
@@ -52,7 +52,7 @@ def main(name: str, path: str) -> dict[str, float]:
     with open(path) as file:
         work = json.load(file)
     with contextlib.redirect_stdout(io.StringIO()):
-        _kept, episode = {"gem": gem, "skyrl_gym": skyrl_gym}[name](work)
+        _module, episode = {"gem": gem, "skyrl_gym": skyrl_gym}[name](work)
         episode(work["programs"][0])
         start = time.perf_counter()
         right = sum(map(episode, work["programs"]))

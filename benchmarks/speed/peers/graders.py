@@ -74,7 +74,7 @@ def skyrl_gym(job: Job) -> bool:
     kind = {"testtype": "functional" if "fn_name" in job else "stdin", "metadata": {"func_name": job.get("fn_name")}}
     pairs = zip(job["inputs"], job["outputs"], strict=True)
     return bool(
-        lcb_check_correctness([{"input": given, "output": right, **kind} for given, right in pairs], job["program"])
+        lcb_check_correctness([{"input": stdin, "output": right, **kind} for stdin, right in pairs], job["program"])
     )
 
 
@@ -86,13 +86,13 @@ WARM = "typing math cmath re string random itertools functools collections heapq
 
 def family() -> list[int]:
     """This process and all below it. Linux; elsewhere itself alone."""
-    found = [os.getpid()]
-    for pid in found:  # which grows
+    pids = [os.getpid()]
+    for pid in pids:  # which grows
         with contextlib.suppress(OSError):
             for thread in os.listdir(f"/proc/{pid}/task"):
                 with open(f"/proc/{pid}/task/{thread}/children") as file:
-                    found += map(int, file.read().split())
-    return found
+                    pids += map(int, file.read().split())
+    return pids
 
 
 def cpu_seconds() -> float:
@@ -130,31 +130,31 @@ def _pool(name: str, workers: int) -> Any:
 def _quiet() -> Iterator[None]:
     """What graders and programs print goes nowhere."""
     with open(os.devnull, "w") as null:
-        saved = os.dup(1), os.dup(2)
+        copies = os.dup(1), os.dup(2)
         os.dup2(null.fileno(), 1)
         os.dup2(null.fileno(), 2)
         try:
             yield
         finally:
-            for number, fd in enumerate(saved, 1):
+            for number, fd in enumerate(copies, 1):
                 os.dup2(fd, number)
                 os.close(fd)
 
 
 def _loop(jobs: list[Job], workers: int) -> list[bool]:
     """The floor's loops, side by side: each worker a fork that does nothing but fork again, for whichever job is next."""
-    taken, numbers = os.pipe()
+    orders, numbers = os.pipe()
     pids = []
     for _ in range(workers):
         pid = os.fork()
         if pid == 0:
             os.close(numbers)
             failed = 0
-            while number := os.read(taken, 4):
+            while number := os.read(orders, 4):
                 failed += not floor(jobs[int.from_bytes(number, "little")])
             os._exit(min(failed, 255))
         pids.append(pid)
-    os.close(taken)
+    os.close(orders)
     for number in range(len(jobs)):
         os.write(numbers, number.to_bytes(4, "little"))
     os.close(numbers)
@@ -170,15 +170,15 @@ def main(name: str, workers: int, path: str) -> dict[str, Any]:
         __import__(module)
     if name == "floor":
         _loop(jobs["warm"], workers)
-        start, spent = time.perf_counter(), cpu_seconds()
+        start, cpu = time.perf_counter(), cpu_seconds()
         passed = _loop(jobs["jobs"], workers)
-        return {"seconds": time.perf_counter() - start, "cpu": cpu_seconds() - spent, "passed": passed}
+        return {"seconds": time.perf_counter() - start, "cpu": cpu_seconds() - cpu, "passed": passed}
     with _quiet(), _pool(name, workers) as pool:
         list(pool.map(_grade, [name] * len(jobs["warm"]), jobs["warm"]))
-        start, spent = time.perf_counter(), cpu_seconds()
+        start, cpu = time.perf_counter(), cpu_seconds()
         passed = list(pool.map(_grade, [name] * len(jobs["jobs"]), jobs["jobs"]))
-        seconds, spent = time.perf_counter() - start, cpu_seconds() - spent
-    return {"seconds": seconds, "cpu": spent, "passed": passed}
+        seconds, cpu = time.perf_counter() - start, cpu_seconds() - cpu
+    return {"seconds": seconds, "cpu": cpu, "passed": passed}
 
 
 if __name__ == "__main__":

@@ -43,14 +43,14 @@ class Clock:
     """Seconds spent in the parts of a step, CPU seconds of the whole, and rows that were computed for tokens."""
 
     least: int = 0  # bytes that the trainer cannot do without
-    spent: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     rows: int = 0
     began: float = 0.0
     cpu: float = 0.0
 
     def start(self) -> None:
         """A step begins."""
-        self.spent.clear()
+        self.seconds.clear()
         self.rows, self.began, self.cpu = 0, time.perf_counter(), time.process_time()
 
     def stop(self) -> dict[str, float]:
@@ -61,7 +61,7 @@ class Clock:
     def part(self, name: str) -> Iterator[None]:
         start = time.perf_counter()
         yield
-        self.spent[name] += time.perf_counter() - start
+        self.seconds[name] += time.perf_counter() - start
 
     def timed(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         """`call`, its time counted as part `name`."""
@@ -76,7 +76,7 @@ class Clock:
     def answer(self, took: dict[str, float], tokens: int, **more: float) -> dict[str, float]:
         """What is said of a step."""
         memory = {"peak_bytes": float(peak_bytes()), "least_bytes": float(self.least)}
-        return {**took, "tokens": float(tokens), **memory, **self.spent, **more}
+        return {**took, "tokens": float(tokens), **memory, **self.seconds, **more}
 
 
 def peak_bytes() -> int:
@@ -131,12 +131,14 @@ def ours(job: dict[str, Any], turns: Callable[[], bool], say: Callable[[dict[str
     agent.collect = clock.timed("refresh", agent.collect)
     while turns():
         clock.start()
-        said = agent.update()
+        metrics = agent.update()
         took = clock.stop()
-        tokens = round(said["program_tokens"] * b)
-        clock.spent["judge"] = agent.journal.take().seconds["judge"]  # waited for: it judges while programs are written
-        clock.spent["generate"] = clock.spent.pop("refresh") - clock.spent["judge"]
-        say(clock.answer(took, tokens, padding=said["padding"], idle_rows=1 - (tokens - b) / max(1, clock.rows)))
+        tokens = round(metrics["program_tokens"] * b)
+        clock.seconds["judge"] = agent.journal.take().seconds[
+            "judge"
+        ]  # waited for: it judges while programs are written
+        clock.seconds["generate"] = clock.seconds.pop("refresh") - clock.seconds["judge"]
+        say(clock.answer(took, tokens, padding=metrics["padding"], idle_rows=1 - (tokens - b) / max(1, clock.rows)))
     env.close()
 
 
@@ -150,10 +152,10 @@ def trl(job: dict[str, Any], turns: Callable[[], bool], say: Callable[[dict[str,
     policy, env = make(job)
     clock, b, k = Clock(least_bytes(policy)), job["batch"], job["samples"]
     problems = draw(env, job["rounds"] * b // k)
-    written = [0]
+    tokens = [0]
 
     def reward(completions: list[str], completion_ids: list[list[int]], number: list[int], **_: Any) -> list[float]:
-        written[0] = sum(map(len, completion_ids))
+        tokens[0] = sum(map(len, completion_ids))
         pairs = ((problems[n], text) for n, text in zip(number, completions, strict=True))
         return [judgement.feedback.total for judgement in env.judge_many(pairs)]
 
@@ -165,8 +167,8 @@ def trl(job: dict[str, Any], turns: Callable[[], bool], say: Callable[[dict[str,
 
         def on_step_end(self, *_: Any, **__: Any) -> None:
             took = clock.stop()
-            clock.spent["update"] = took["seconds"] - clock.spent["generate"] - clock.spent["judge"]
-            say(clock.answer(took, written[0]))
+            clock.seconds["update"] = took["seconds"] - clock.seconds["generate"] - clock.seconds["judge"]
+            say(clock.answer(took, tokens[0]))
 
     rows = [{"prompt": policy.tokenizer.decode(env.encode_prompt(p)), "number": n} for n, p in enumerate(problems)]
     with tempfile.TemporaryDirectory() as folder:
@@ -199,16 +201,16 @@ def draw(env: UnitTestEnv, count: int) -> list[Problem]:
 TRAINERS = {"ours": ours, "trl": trl}
 
 
-def main(name: str, job: dict[str, Any], asked: TextIO, told: TextIO) -> None:
+def main(name: str, job: dict[str, Any], requests: TextIO, replies: TextIO) -> None:
     """Serves steps until the other end is closed."""
     torch.set_num_threads(job["threads"])
     quiet_libraries()
 
     def say(answer: dict[str, float]) -> None:
-        told.write(json.dumps(answer) + "\n")
-        told.flush()
+        replies.write(json.dumps(answer) + "\n")
+        replies.flush()
 
-    TRAINERS[name](job, lambda: asked.readline() == "step\n", say)
+    TRAINERS[name](job, lambda: requests.readline() == "step\n", say)
 
 
 if __name__ == "__main__":

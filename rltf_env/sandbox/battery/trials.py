@@ -47,7 +47,7 @@ class Trial(NamedTuple):
         """
         failure = verdict.failure
         got = "Passed" if failure is None else failure.kind
-        if failure and "ProcessLimit" in self.right and "/full:" not in verdict.judge:
+        if failure and "ProcessLimit" in self.right and "/full:" not in verdict.judged_by:
             return ""
         for right in self.right:
             kind, _, line = right.partition("@")
@@ -63,8 +63,8 @@ def trials() -> tuple[Trial, ...]:
     folder = resources.files(__name__.rpartition(".")[0])
     text = "".join((folder / name).read_text("utf-8") for name in FILES)
     entries = re.split(r"^=== ", text, flags=re.MULTILINE)[1:]
-    found = [_trial(*entry.split("\n", 1)) for entry in entries]
-    return (*found, *(_trial(head, source) for head, source in SPECIAL))
+    ordinary = [_trial(*entry.split("\n", 1)) for entry in entries]
+    return (*ordinary, *(_trial(head, source) for head, source in SPECIAL))
 
 
 def _trial(head: str, source: str) -> Trial:

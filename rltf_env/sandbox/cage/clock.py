@@ -49,18 +49,18 @@ def hold_too_much(pids: Collection[str], shared: int, most: int) -> bool:
     """
     ends = {end for pid in pids for end in _ends(pid)}
     pipes, sockets = (sum(end.startswith(kind) for end in ends) for kind in ("pipe:", "socket:"))
-    held = sum(max(resident(pid) - shared, 0) for pid in pids) + pipes * PIPE + sockets * SOCKET
-    return pipes > MOST_PIPES or held > most
+    memory = sum(max(resident(pid) - shared, 0) for pid in pids) + pipes * PIPE + sockets * SOCKET
+    return pipes > MOST_PIPES or memory > most
 
 
 def _ends(pid: str) -> list[str]:
     """What the descriptors of a process stand for."""
-    found = []
+    targets = []
     with contextlib.suppress(OSError):  # it has ended
         for fd in os.listdir(f"/proc/{pid}/fd"):
             with contextlib.suppress(OSError):
-                found.append(os.readlink(f"/proc/{pid}/fd/{fd}"))
-    return found
+                targets.append(os.readlink(f"/proc/{pid}/fd/{fd}"))
+    return targets
 
 
 def cpu_of(pid: str, *, children: bool = False) -> float:
@@ -78,16 +78,16 @@ _TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
 def below(pid: str) -> list[str]:
     """The processes that come from one, by their numbers in `/proc`, as far as they are shown there."""
-    found, todo = [], [pid]
+    descendants, todo = [], [pid]
     while todo:
         with contextlib.suppress(OSError):  # it has ended
             parent = todo.pop()
             for thread in os.listdir(f"/proc/{parent}/task"):
                 with open(f"/proc/{parent}/task/{thread}/children") as file:
                     children = file.read().split()
-                found += children
+                descendants += children
                 todo += children
-    return found
+    return descendants
 
 
 def cpu_seconds(pid: int) -> float:
@@ -107,21 +107,21 @@ class Clock:
     sleeps between the looks would only have to be awake for each.
     """
 
-    def __init__(self, pid: int, shown: str, start: float | None = None) -> None:
-        self.pid, self.shown = pid, shown  # its number for this process, and in /proc; empty if it has none there
+    def __init__(self, pid: int, proc_pid: str, start: float | None = None) -> None:
+        self.pid, self.proc_pid = pid, proc_pid  # its number for this process, and in /proc; empty if it has none there
         self.start = time.monotonic() if start is None else start
-        self.cpu = self.idle = self.passed = self._seen = self._waited = self._doubt = 0.0
+        self.cpu = self.idle = self.passed = self._last_look = self._waited = self._doubt = 0.0
         self.states = ""  # of its threads: R runs or is ready to, S sleeps, T is stopped, ...
         self._ready: dict[str, int] = {}
 
     def due(self) -> bool:
         """True if it is time to look: not for what ends at once."""
         self.passed = time.monotonic() - self.start
-        return self.passed - self._seen >= LOOK / 20 and self.passed >= LOOK / 2
+        return self.passed - self._last_look >= LOOK / 20 and self.passed >= LOOK / 2
 
     def look(self) -> None:
-        states, waited, ready = threads(self.shown) if self.shown else ("", None, {})
-        starved = any(self._ready.get(thread) == ran for thread, ran in ready.items())
+        states, waited, ready = threads(self.proc_pid) if self.proc_pid else ("", None, {})
+        starved = any(self._ready.get(thread) == runtime for thread, runtime in ready.items())
         self._ready = ready
         self.note(time.monotonic() - self.start, cpu_seconds(self.pid), waited, states, starved)
 
@@ -135,15 +135,15 @@ class Clock:
             states: of its threads.
             starved: a thread is ready, was so at the last look, and has not run in between.
         """
-        length, ran = passed - self._seen, cpu - self.cpu
-        lost = max(self._doubt + length - ran - max((waited or 0.0) - self._waited, 0.0), 0.0)
+        length, worked = passed - self._last_look, cpu - self.cpu
+        wait = max(self._doubt + length - worked - max((waited or 0.0) - self._waited, 0.0), 0.0)
         self._doubt = 0.0
         if "R" in states and waited is None:
-            lost = 0.0
+            wait = 0.0
         elif "R" in states:
-            self._doubt = lost if starved or not ran else min(lost, length)
-        self.idle += lost - self._doubt
-        self.states, self._seen, self.cpu, self._waited = states, passed, cpu, waited or 0.0
+            self._doubt = wait if starved or not worked else min(wait, length)
+        self.idle += wait - self._doubt
+        self.states, self._last_look, self.cpu, self._waited = states, passed, cpu, waited or 0.0
 
 
 def threads(pid: str) -> tuple[str, float | None, dict[str, int]]:
@@ -160,11 +160,11 @@ def threads(pid: str) -> tuple[str, float | None, dict[str, int]]:
                 state = chr(file.read().rpartition(b")")[2][1])
             states += state
             with open(f"/proc/{pid}/task/{thread}/schedstat", "rb") as file:
-                ran, delayed, _ = map(int, file.read().split())
+                runtime, delayed, _ = map(int, file.read().split())
             waited += delayed / 1e9
-            total += ran
+            total += runtime
             if state == "R":
-                ready[thread] = ran
+                ready[thread] = runtime
     except (OSError, ValueError):  # it ends, or the kernel keeps no such statistics
         pass
     return states, waited if total else None, ready

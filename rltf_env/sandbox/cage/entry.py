@@ -31,11 +31,11 @@ def become_program(result: int, options: dict[str, Any], pipes: tuple[int, ...] 
         result: where results go.
         pipes: those of a live program, to it and from it.
     """
-    moved = [os.dup2(fd, 100 + at) for at, fd in enumerate(pipes)]
+    copies = [os.dup2(fd, 100 + at) for at, fd in enumerate(pipes)]
     os.dup2(result, program.RESULT)
-    for fd, number in zip(moved, (program.ASK, program.TELL), strict=False):
+    for fd, number in zip(copies, (program.ASK, program.TELL), strict=False):
         os.dup2(fd, number)
-    os.closerange(program.RESULT + 1 + len(moved), 256)
+    os.closerange(program.RESULT + 1 + len(copies), 256)
     faulthandler.enable(program.RESULT, all_threads=False)
     if hasattr(faulthandler, "register"):
         for signal in DUMPING:

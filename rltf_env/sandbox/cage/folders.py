@@ -15,7 +15,7 @@ _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW"
 
 def empty(folder: str | os.PathLike[str], keep: Collection[str] = ()) -> None:
     """Removes all that is in `folder`, except what bears a name of `keep`. Raises OSError if something cannot be removed."""
-    mark, moved = os.urandom(8).hex(), 0  # names that nothing in there can have
+    mark, count = os.urandom(8).hex(), 0  # names that nothing in there can have
     path = [(os.open(folder, _FOLDER), "")]  # the folders that lead to where we are, and their names
     todo: list[list[str]] = [[]]  # what is left to remove in each
     try:
@@ -26,8 +26,8 @@ def empty(folder: str | os.PathLike[str], keep: Collection[str] = ()) -> None:
                 if _removed(inner, here):
                     continue
                 if len(path) == DEEPEST:
-                    moved += 1
-                    os.rename(inner, f".{mark}.{moved}", src_dir_fd=here, dst_dir_fd=path[0][0])
+                    count += 1
+                    os.rename(inner, f".{mark}.{count}", src_dir_fd=here, dst_dir_fd=path[0][0])
                     continue
                 path.append((os.open(inner, _FOLDER, dir_fd=here), inner))
                 todo.append(os.listdir(path[-1][0]))

@@ -9,7 +9,7 @@
     rlimits     memory, CPU time, file size, processes, no core files
 
 All of it is set up once, in the warm parent, and inherited by every program. Each layer is tried; those that took hold are
-named in `Verdict.judge`, and `level` sums them up. `require=` refuses to judge below a level.
+named in `Verdict.judged_by`, and `level` sums them up. `require=` refuses to judge below a level.
 """
 
 # pyright: reportPossiblyUnboundVariable=false, reportOptionalMemberAccess=false
@@ -115,15 +115,15 @@ def readable() -> list[str]:
     """
     library = os.path.dirname(os.path.realpath(os.__file__))
     libraries = {os.path.realpath(path) for path in _mapped() if ".so" in os.path.basename(path)}
-    wanted = {os.path.dirname(path) for path in libraries} | {"/usr/share/zoneinfo", "/lib/x86_64-linux-gnu", "/lib64"}
-    wanted = {os.path.realpath(folder) for folder in wanted if os.path.isdir(folder)}
-    around = {folder for folder in wanted if folder != library and _holds_packages(folder)}
+    folders = {os.path.dirname(path) for path in libraries} | {"/usr/share/zoneinfo", "/lib/x86_64-linux-gnu", "/lib64"}
+    folders = {os.path.realpath(folder) for folder in folders if os.path.isdir(folder)}
+    around = {folder for folder in folders if folder != library and _holds_packages(folder)}
     files = {entry.path for folder in around for entry in os.scandir(folder) if ".so" in entry.name and entry.is_file()}
-    kept: list[str] = []
-    for path in sorted({library, *(wanted - around), *files}):
-        if not any(_covers(k, [path]) for k in kept):
-            kept.append(path)
-    return kept
+    roots: list[str] = []
+    for path in sorted({library, *(folders - around), *files}):
+        if not any(_covers(k, [path]) for k in roots):
+            roots.append(path)
+    return roots
 
 
 PACKAGES = ("site-packages", "dist-packages")  # folders of what is installed
@@ -141,11 +141,11 @@ def _holds_packages(folder: str) -> bool:
 
 def _without_packages(folders: list[str]) -> list[str]:
     """The same, with all that is in a folder in the place of one that packages are installed in."""
-    kept: list[str] = []
+    paths: list[str] = []
     for folder in folders:
         hidden = _installed(folder)
-        kept += [entry.path for entry in os.scandir(folder) if entry.path not in hidden] if hidden else [folder]
-    return kept
+        paths += [entry.path for entry in os.scandir(folder) if entry.path not in hidden] if hidden else [folder]
+    return paths
 
 
 def _mapped() -> set[str]:
@@ -164,15 +164,17 @@ def private_root(packages: list[str], quota: int, own_processes: bool) -> None:
     libc = Libc()
     libc.call("unshare", NEWNS)
     libc.mount("none", "/", flags=MS_REC | MS_PRIVATE)
-    shown = readable()
-    root = next(p for p in ("/sys", "/mnt", "/run", "/tmp") if os.path.isdir(p) and not _covers(p, [*shown, *packages]))
+    visible = readable()
+    root = next(
+        p for p in ("/sys", "/mnt", "/run", "/tmp") if os.path.isdir(p) and not _covers(p, [*visible, *packages])
+    )
     libc.mount("tmpfs", root, "tmpfs", MS_NOSUID | MS_NODEV, "size=1m,nr_inodes=2000,mode=755")
     _devices(libc, root, quota)
-    for path in [*shown, *packages, "/etc/localtime"]:
+    for path in [*visible, *packages, "/etc/localtime"]:
         if os.path.exists(path):
             _show(libc, path, root + path)
-    _hide_packages(libc, shown, packages, root)
-    for name in {path.split(os.sep)[2] for path in (*shown, *packages) if _covers("/tmp", [path])}:
+    _hide_packages(libc, visible, packages, root)
+    for name in {path.split(os.sep)[2] for path in (*visible, *packages) if _covers("/tmp", [path])}:
         _seal(libc, f"{root}/tmp/{name}")
     os.makedirs(root + "/proc/self" if not own_processes else root + "/proc")
     if not own_processes:
@@ -204,9 +206,9 @@ def _show(libc: Libc, path: str, target: str) -> None:
         os.makedirs(os.path.dirname(target), exist_ok=True)
         open(target, "a").close()
     libc.mount(path, target, flags=MS_BIND | MS_REC)
-    kept = os.statvfs(target).f_flag  # what the original forbids may not be allowed again
-    kept = kept & 0xC08 | (1 << 21 if kept & 4096 else 0)
-    libc.mount("none", target, flags=MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | kept)
+    flags = os.statvfs(target).f_flag  # what the original forbids may not be allowed again
+    flags = flags & 0xC08 | (1 << 21 if flags & 4096 else 0)
+    libc.mount("none", target, flags=MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | flags)
 
 
 def _seal(libc: Libc, path: str) -> None:
@@ -215,9 +217,9 @@ def _seal(libc: Libc, path: str) -> None:
     libc.mount("none", path, flags=MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV)
 
 
-def _hide_packages(libc: Libc, shown: list[str], packages: list[str], root: str) -> None:
+def _hide_packages(libc: Libc, visible: list[str], packages: list[str], root: str) -> None:
     """Covers site-packages inside the standard library's folder: what is installed there is nobody's business."""
-    for folder in shown:
+    for folder in visible:
         for inner in _installed(folder):
             libc.mount("tmpfs", root + inner, "tmpfs", MS_NOSUID | MS_NODEV, "size=1m,mode=755")
             for path in packages:
@@ -357,8 +359,8 @@ def confine(options: dict[str, Any], layers: list[str], packages: list[str], use
         packages: files and folders of third-party packages that programs may import.
         user: a number that no one else's files or processes have.
     """
-    layers, shown = list(layers), readable()
-    below = [*_without_packages(shown), *packages, "/proc", "/dev", "/etc/localtime"]
+    layers, visible = list(layers), readable()
+    below = [*_without_packages(visible), *packages, "/proc", "/dev", "/etc/localtime"]
     steps: list[tuple[str, Callable[[], str | None]]] = [
         ("root", lambda: private_root(packages, 4 * options["file_bytes"], "pid" in layers)),
         ("rlimits", lambda: _common_limits(options)),
@@ -371,7 +373,7 @@ def confine(options: dict[str, Any], layers: list[str], packages: list[str], use
         if name == "seccomp":  # after it, nothing may hide from the processes that watch it
             with contextlib.suppress(OSError):
                 Libc().prctl(SET_DUMPABLE, 0)
-        if left_out or not _sensible(name, layers, shown, options["backend"]):
+        if left_out or not _sensible(name, layers, visible, options["backend"]):
             if name == "uid":
                 drop_capabilities()
             continue
@@ -387,12 +389,12 @@ def _only(options: dict[str, Any], layers: list[str]) -> int | None:
     return os.getpid() if own and not scoped else None
 
 
-def _sensible(name: str, layers: list[str], shown: list[str], backend: str) -> bool:
+def _sensible(name: str, layers: list[str], visible: list[str], backend: str) -> bool:
     """False where a layer would do harm without another one."""
     if name == "root":
         return may_administer() and ("pid" in layers or backend == "subprocess")
     if name == "uid":
-        return os.getuid() != 0 or "user" in layers or "root" in layers or all(map(_open_to_all, shown))
+        return os.getuid() != 0 or "user" in layers or "root" in layers or all(map(_open_to_all, visible))
     return True
 
 

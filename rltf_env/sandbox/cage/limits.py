@@ -23,18 +23,18 @@ class Limits(NamedTuple):
         """The limits of a judge with these options."""
         return cls(*(options[name] for name in cls._fields[:4]))
 
-    def within(self, asked: dict[str, Any] | None) -> Limits:
+    def within(self, request: dict[str, Any] | None) -> Limits:
         """These, for a problem that asks for its own (`core.Limits`), as far as those are smaller."""
-        if not asked:
+        if not request:
             return self
-        seconds = min(self.case_seconds, asked["seconds"] or self.case_seconds)
+        seconds = min(self.case_seconds, request["seconds"] or self.case_seconds)
         idle = max(self.wall_seconds - self.case_seconds, 0.0)
         return Limits(
             seconds,
-            min(self.program_seconds, _CASES * seconds) if asked["seconds"] else self.program_seconds,
+            min(self.program_seconds, _CASES * seconds) if request["seconds"] else self.program_seconds,
             min(self.wall_seconds, seconds + idle),
-            min(self.memory_mb, asked["memory_mb"] or self.memory_mb),
-            asked["recursion"] or 0,
+            min(self.memory_mb, request["memory_mb"] or self.memory_mb),
+            request["recursion"] or 0,
         )
 
     def packed(self, cases: int) -> bytes:

@@ -61,8 +61,8 @@ class Turns:
 
     def passed(self) -> float:
         """The seconds that were not the program's so far."""
-        spent, since, _ = LAYOUT.unpack_from(self._view)
-        return spent + (time.monotonic() - since if since else 0.0)
+        total, since, _ = LAYOUT.unpack_from(self._view)
+        return total + (time.monotonic() - since if since else 0.0)
 
     def __enter__(self) -> Turns:
         return self
@@ -85,17 +85,17 @@ class Pipes:
     """A pipe to a live program and one back, which hold nothing of an earlier one's once they are cleared."""
 
     def __init__(self, ask: tuple[int, int], tell: tuple[int, int]) -> None:
-        (self.asked, self.ask), (self.told, self.tell) = ask, tell
+        (self.ask_end, self.ask), (self.tell_end, self.tell) = ask, tell
         os.set_blocking(self.ask, False)
-        os.set_blocking(self.told, False)
+        os.set_blocking(self.tell_end, False)
 
     def clear(self) -> None:
         """Takes back what a program left in them or set on its ends. No program may be alive."""
-        os.set_blocking(self.asked, False)
-        for fd in (self.asked, self.told):
+        os.set_blocking(self.ask_end, False)
+        for fd in (self.ask_end, self.tell_end):
             while _read(fd):
                 pass
-        release(self.asked)
+        release(self.ask_end)
         release(self.tell)
 
     def __enter__(self) -> Pipes:
@@ -103,7 +103,7 @@ class Pipes:
 
     def __exit__(self, *exc: object) -> None:
         """Closes the referee's ends."""
-        for fd in (self.ask, self.told):
+        for fd in (self.ask, self.tell_end):
             os.close(fd)
 
 
@@ -170,8 +170,8 @@ class Conversation:
             pieces.append(data)
             self._left -= len(data)
             self.flooded = self.flooded or self._left < 0
-            self.ended = self.ended or self.flooded or not self._wait(self._pipes.told, select.POLLIN)
-            data = b"" if self.flooded else _read(self._pipes.told)
+            self.ended = self.ended or self.flooded or not self._wait(self._pipes.tell_end, select.POLLIN)
+            data = b"" if self.flooded else _read(self._pipes.tell_end)
             if self.ended and not data:
                 return None
         pieces.append(data[:at])

@@ -31,7 +31,7 @@ from rltf_env.sandbox.cage import folders, isolation, program, purity, seeds, st
 from rltf_env.sandbox.cage.clock import GUARD, LOOK, Clock, below, children, cpu_of, hold_too_much, resident
 from rltf_env.sandbox.cage.entry import DUMPING, Packages, numbers
 from rltf_env.sandbox.cage.files import (
-    ASKED,
+    ASK_END,
     BATCH,
     CASE,
     LINES,
@@ -40,7 +40,7 @@ from rltf_env.sandbox.cage.files import (
     RESULT,
     STDERR,
     STDOUT,
-    TOLD,
+    TELL_END,
     TURNS,
     content,
     empty,
@@ -51,7 +51,7 @@ from rltf_env.sandbox.cage.files import (
 from rltf_env.sandbox.cage.limits import Limits, unpacked
 from rltf_env.sandbox.frames import Turns, pack, pack_text, write_all, write_frame
 
-REQUESTS, REPLIES = TOLD + 1, TOLD + 2  # pipes
+REQUESTS, REPLIES = TELL_END + 1, TELL_END + 2  # pipes
 FOLDERS = REPLIES + 1  # the first of the private folders
 LAST = FOLDERS + 8  # no program has a descriptor from REPORT to this one, but a live one its two pipes
 
@@ -81,9 +81,9 @@ class Cage:
         self.lost = False
         self.rows = 1  # of the file of lines
         self.own = resident("self")
-        self.shown = _me()
+        self.proc_pid = _me()
         self.depth = program.depth()  # frames below `run`, which its children have besides their own
-        self.own_proc = alone and self.shown == str(os.getpid())
+        self.own_proc = alone and self.proc_pid == str(os.getpid())
 
     # ----------------------------------------------------------------------------------------------- in the parent
 
@@ -134,7 +134,7 @@ class Cage:
             if self.options["trace"]:
                 self.rows = count if self.options["trace_cases"] else 1
                 os.ftruncate(LINES, trace.size(source, self.rows))
-            suite = type(cases[0][1]) is dict  # `together.wanted`: a call less, which is a few pages to copy
+            suite = type(cases[0][1]) is dict  # `together.runs_together`: a call less, which is a few pages to copy
             alone = len(cases) == 1 and not suite
             if alone:
                 _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
@@ -171,7 +171,7 @@ class Cage:
         if not self.alone:
             self.adopt()
         most = self.options["program_seconds"]
-        spent, passed, size, records, outputs = 0.0, 0.0, 0, [], []
+        cpu, passed, size, records, outputs = 0.0, 0.0, 0, [], []
         tests = together.prepare(cases[0])
         limits = (
             program.limits({**self.options, "case_seconds": self.cpu * tests}, self.size) if tests > 1 else self.limits
@@ -190,13 +190,13 @@ class Cage:
             self._tidy()
             records.append(record)
             outputs.append((content(STDOUT), content(RESULT)))
-            spent += record["seconds"]
+            cpu += record["seconds"]
             passed += record["wall"]
             size += len(outputs[-1][0]) + len(outputs[-1][1])
-            used_up = spent > most or passed > 2 * most or size > 4 * self.options["output_bytes"]
+            used_up = cpu > most or passed > 2 * most or size > 4 * self.options["output_bytes"]
             late = not record["end"] and record["seconds"] > self.cpu
-            spare -= late and not together.wanted(case)
-            if (record["end"] in ("cpu", "wall") and not together.wanted(case)) or used_up or not spare:
+            spare -= late and not together.runs_together(case)
+            if (record["end"] in ("cpu", "wall") and not together.runs_together(case)) or used_up or not spare:
                 break
         write_all(REPORT, _packed(records, outputs))
         os._exit(0)
@@ -231,8 +231,8 @@ class Cage:
             lines = self._lines(number) if self.options["trace"] else None
             first = REPORT
             if ops == program.LIVE:
-                os.dup2(ASKED, program.ASK)
-                os.dup2(TOLD, program.TELL)
+                os.dup2(ASK_END, program.ASK)
+                os.dup2(TELL_END, program.TELL)
                 first = program.TELL + 1
             os.closerange(first, LAST + 1)  # with what `Lines` opened
             self.on_entry()
@@ -247,14 +247,14 @@ class Cage:
         start, clock, end, pause, before = time.monotonic(), None, "", LOOK / 2, 0.0
         while True:
             _signal.sigtimedwait((_signal.SIGCHLD,), pause)  # it waits there if the child ended before this
-            found, status, usage = self._reap(pid, os.WNOHANG | (os.WUNTRACED if several else 0))
-            if found and not os.WIFSTOPPED(status):
+            child, status, usage = self._reap(pid, os.WNOHANG | (os.WUNTRACED if several else 0))
+            if child and not os.WIFSTOPPED(status):
                 break
             if clock is None:  # most have ended by now, and need none
-                clock, before = Clock(pid, self._shown(pid), start), self._ended()
+                clock, before = Clock(pid, self._proc_pid(pid), start), self._dead_cpu()
             if several and os.fstat(REPORT).st_size == len(BATCH):  # it runs all cases itself
                 several, limit, longest = False, self.hard, self.options["wall_seconds"]
-            if several and found:  # it runs nothing of the program, so only the program can have stopped it
+            if several and child:  # it runs nothing of the program, so only the program can have stopped it
                 end = "stopped"
             end = end or self._over(clock, limit, longest, several, before)
             if end:
@@ -284,28 +284,28 @@ class Cage:
         if several:
             return ""
         everybody = self._everybody()
-        if sum(map(cpu_of, everybody)) + self._ended() - before >= limit:
+        if sum(map(cpu_of, everybody)) + self._dead_cpu() - before >= limit:
             return "cpu"
         return "memory" if hold_too_much(everybody, self.own, self.options["memory_mb"] << 20) else ""
 
     def _everybody(self) -> list[str]:
         """The processes of the program, by their numbers in `/proc`."""
-        everybody = [name for name in os.listdir("/proc") if name.isdigit()] if self.own_proc else below(self.shown)
-        return [each for each in everybody if each not in (self.shown, _me())]
+        everybody = [name for name in os.listdir("/proc") if name.isdigit()] if self.own_proc else below(self.proc_pid)
+        return [each for each in everybody if each not in (self.proc_pid, _me())]
 
-    def _ended(self) -> float:
+    def _dead_cpu(self) -> float:
         """CPU seconds of processes that have ended and had no parent left but this one, or the first of the namespace."""
-        return sum(cpu_of(each, children=True) for each in {self.shown, _me()} - {""})
+        return sum(cpu_of(each, children=True) for each in {self.proc_pid, _me()} - {""})
 
-    def _shown(self, pid: int) -> str:
+    def _proc_pid(self, pid: int) -> str:
         """The number of a child in `/proc`, which may be that of another PID namespace."""
         if not self.alone or self.own_proc:
             return str(pid)
         with contextlib.suppress(OSError):
-            for shown in below("self"):
-                with open(f"/proc/{shown}/status") as file:
+            for number in below("self"):
+                with open(f"/proc/{number}/status") as file:
                     if f"\t{pid}\n" in next((line for line in file if line.startswith("NSpid:")), ""):
-                        return shown
+                        return number
         return ""
 
     def _stop(self, pid: int) -> Any:
@@ -314,16 +314,16 @@ class Cage:
             os.kill(pid, signal)
             end = time.monotonic() + patience
             while time.monotonic() < end:
-                found, status, usage = self._reap(pid)
-                if found:
+                child, status, usage = self._reap(pid)
+                if child:
                     return status, usage
                 _signal.sigtimedwait((_signal.SIGCHLD,), 0.01)
         os._exit(71)  # cannot be killed: this cage is lost, the worker is replaced
 
-    def _reap(self, wanted: int, options: int = os.WNOHANG) -> Any:
+    def _reap(self, child: int, options: int = os.WNOHANG) -> Any:
         while True:
             pid, status, usage = os.wait4(-1, options)
-            if pid in (wanted, 0):
+            if pid in (child, 0):
                 return pid, status, usage
 
     def _sweep(self, pid: int) -> None:

@@ -58,24 +58,24 @@ class Spawner:
         todo = unpacked(cases)
         reports: list[Any] = []
         traced = []
-        spent, passed, size, most = 0.0, 0.0, 0, self.options["program_seconds"]
+        cpu, passed, size, most = 0.0, 0.0, 0, self.options["program_seconds"]
         while todo:
             several = not isolated and not reports and len(todo) > 1
-            said, report, ran = self._in_folder(source, todo if several else todo[:1])
-            traced.append(ran)
-            if said.get("code") is not None:
-                return said["code"], [], self._merged(traced)
-            if said["batch"]:
-                return "batch", [report], ran
+            reply, report, executed = self._in_folder(source, todo if several else todo[:1])
+            traced.append(executed)
+            if reply.get("code") is not None:
+                return reply["code"], [], self._merged(traced)
+            if reply["batch"]:
+                return "batch", [report], executed
             case, todo = todo[0], todo[1:]
             reports.append(report)
-            spent += report[0]["seconds"]
+            cpu += report[0]["seconds"]
             passed += report[0]["wall"]
             size += len(report[1]) + len(report[2])
-            used_up = spent > most or passed > 2 * most or size > 4 * self.options["output_bytes"]
+            used_up = cpu > most or passed > 2 * most or size > 4 * self.options["output_bytes"]
             late = not report[0]["end"] and report[0]["seconds"] > self.options["case_seconds"]
-            spare -= late and not together.wanted(case)
-            if (report[0]["end"] in ("cpu", "wall") and not together.wanted(case)) or used_up or not spare:
+            spare -= late and not together.runs_together(case)
+            if (report[0]["end"] in ("cpu", "wall") and not together.runs_together(case)) or used_up or not spare:
                 break
         return None, reports, self._merged(traced)
 
@@ -122,15 +122,15 @@ class Spawner:
             why it has no code; its report; the lines that ran; whether it said more than it may.
         """
         with self._folder() as folder:
-            said, report, lines, flooded = self._converse(folder, source, converse)
-        return said["code"], report if said["code"] is None else None, lines, flooded
+            reply, report, lines, flooded = self._converse(folder, source, converse)
+        return reply["code"], report if reply["code"] is None else None, lines, flooded
 
     def _converse(self, folder: Path, source: str, converse: Callable[[Any], bool]) -> Any:
         from rltf_env.sandbox.cage.live import Conversation, Pipes, Turns
         from rltf_env.sandbox.cage.program import LIVE
 
         pipes, turns = Pipes(os.pipe(), os.pipe()), Turns()
-        ends = (pipes.asked, pipes.tell)
+        ends = (pipes.ask_end, pipes.tell)
         with self._opened(folder, source, [("", LIVE)], ends) as files, pipes, turns:
             turns.reset()
             process = self._start(folder, files, ends)
@@ -180,14 +180,14 @@ class Spawner:
         from rltf_env.sandbox.cage.trace import read
 
         with process.stderr or contextlib.nullcontext():
-            said = _said(process)
+            reply = _reply_of(process)
         most = max(self.options["output_bytes"], self.options["file_bytes"]) + 4096
         output, results = _read(files["stdout"], most), _read(files["result"], most)
         marks = _read(files["lines"], self._marks(source, cases))
-        if "layers" not in said:
+        if "layers" not in reply:
             raise OSError(f"a process for a program could not be started, or ended with {record}")
-        self.layers = said["layers"]
-        return said, (record, output, results), read(marks, self._rows(cases)) if self.options["trace"] else None
+        self.layers = reply["layers"]
+        return reply, (record, output, results), read(marks, self._rows(cases)) if self.options["trace"] else None
 
 
 class _Watch:
@@ -225,14 +225,14 @@ class _Watch:
         from rltf_env.sandbox.cage.clock import GUARD, below, hold_too_much
 
         clock, others, longest = self.clock, self.others(), self.longest
-        if max(clock.cpu, self._spent() - self.before) >= self.hard:
+        if max(clock.cpu, self._cpu() - self.before) >= self.hard:
             return "cpu"
         if clock.cpu + clock.idle - others >= longest or clock.passed - others >= GUARD * longest:
             return "wall"
         most = self.options["memory_mb"] << 20
         return "memory" if LINUX and hold_too_much(below("self"), INTERPRETER, most) else ""
 
-    def _spent(self) -> float:
+    def _cpu(self) -> float:
         """CPU seconds of all processes that came from this one, those that have ended too."""
         from rltf_env.sandbox.cage.clock import below, cpu_of
 
@@ -304,13 +304,13 @@ def _read(file: Any, most: int) -> bytes:
     return data
 
 
-def _said(process: subprocess.Popen[bytes]) -> dict[str, Any]:
+def _reply_of(process: subprocess.Popen[bytes]) -> dict[str, Any]:
     """What the process said of itself before the program began: nothing of it can be the program's."""
     assert process.stderr is not None
-    said: dict[str, Any] = {"batch": False, "code": None}
+    reply: dict[str, Any] = {"batch": False, "code": None}
     for line in process.stderr.read().splitlines():
-        said.update(json.loads(line))
-    return said
+        reply.update(json.loads(line))
+    return reply
 
 
 def _reap(process: subprocess.Popen[bytes], patience: float) -> tuple[int, float] | None:
@@ -352,7 +352,7 @@ def _main(folder: Path) -> None:
 
     source, cases, options, user, pipes = program.unpacked((folder / "request").read_bytes())
     result = os.open(folder / "result", os.O_WRONLY | os.O_APPEND)
-    said = os.dup(2)
+    reply_fd = os.dup(2)
     os.dup2(os.open(os.devnull, os.O_RDWR), 2)
     lines = None
     if options["trace"]:
@@ -362,13 +362,13 @@ def _main(folder: Path) -> None:
         os.dup2(os.memfd_create("stdin", 0), 0)
     program.warm_up()
     layers = _shut_in(options, user)
-    os.write(said, json.dumps({"layers": layers}).encode() + b"\n")
+    os.write(reply_fd, json.dumps({"layers": layers}).encode() + b"\n")
     entry.limit({**options, "case_seconds": options["case_seconds"] * together.tests_in(cases[0])})
     code, traits = program.prepared(source, options["packages"])
     failed = code if isinstance(code, dict) else None
     batch = len(cases) > 1 and bool(traits & purity.PURE)
-    os.write(said, json.dumps({"code": failed, "batch": batch}).encode() + b"\n")
-    os.close(said)
+    os.write(reply_fd, json.dumps({"code": failed, "batch": batch}).encode() + b"\n")
+    os.close(reply_fd)
     if failed is not None:
         return
     try:
@@ -378,7 +378,7 @@ def _main(folder: Path) -> None:
                 code, traits, cases, options["case_seconds"] / 4 + time.thread_time(), lines, options["recursion"]
             )
         streams.give(cases[0][0])
-        run_case = (together if together.wanted(cases[0]) else program).run_case
+        run_case = (together if together.runs_together(cases[0]) else program).run_case
         run_case(code, traits, cases[0][1], lines, options["recursion"])
     finally:
         os._exit(70)

@@ -122,7 +122,7 @@ def _tell(text: str) -> None:
     write_line(text, TELL)
 
 
-def asked(fd: int = ASK, read: Any = os.read, loads: Any = marshal.loads) -> Iterator[Any]:
+def requests(fd: int = ASK, read: Any = os.read, loads: Any = marshal.loads) -> Iterator[Any]:
     """Operations, each as it comes, until an empty one says that it was the last: a length of four bytes, then `marshal`."""
     while True:
         data = bytearray(read(fd, 1 << 16))
@@ -165,7 +165,7 @@ def run_case(code: Any, traits: int, ops: Any, lines: Lines | None = None, frame
     if lines is not None:
         lines.trace(code)
     if ops == LIVE:
-        ops, emit = asked(), _tell
+        ops, emit = requests(), _tell
     exit(_run(code, traits, ops, emit, frames, below) & 0xFF)
 
 

@@ -126,17 +126,17 @@ def _finishes_late(codes: list[Any]) -> bool:
     return any((each.co_flags & _GENERATOR and each.co_exceptiontable) or "__del__" in each.co_names for each in codes)
 
 
-def leavings(found: int) -> list[Callable[[], object]]:
+def leavings(cleanups: int) -> list[Callable[[], object]]:
     """What to call after a case of a program with these traits, so that nothing of its objects is left.
 
     That is cycles, and what the library keeps of them.
     """
     cleaning: list[Callable[[], object]] = []
-    if found & PATTERNS:
+    if cleanups & PATTERNS:
         cleaning.append(re.purge)
-    if found & GENERICS:
+    if cleanups & GENERICS:
         cleaning += typing._cleanups  # type: ignore[attr-defined]
-    if found & CYCLES:
+    if cleanups & CYCLES:
         cleaning.append(gc.collect)
     return cleaning
 
@@ -158,14 +158,14 @@ def _special(name: str) -> bool:
 
 def _instructions(code: Any) -> list[Step]:
     """Names and arguments of the instructions, without what the interpreter keeps between them."""
-    found, high = [], 0
+    steps, high = [], 0
     raw = code.co_code
     for at in range(0, len(raw), 2):
         name, number = _opname[raw[at]], raw[at + 1] | high
         high = number << 8 if name == "EXTENDED_ARG" else 0
         if name not in ("EXTENDED_ARG", "CACHE", "PRECALL"):
-            found.append((name, number))
-    return found
+            steps.append((name, number))
+    return steps
 
 
 def _variable(code: Any, name: str, number: int) -> str:
@@ -209,8 +209,8 @@ def _binds(code: Any, steps: list[Step], at: int, module: str, bound: dict[str, 
     if name != "IMPORT_FROM":
         return "." not in module and _bind(bound, _variable(code, name, number), uses)
     while name == "IMPORT_FROM":
-        wanted = code.co_names[number]
-        if wanted not in uses or not _bind(bound, _variable(code, *steps[at + 1]), uses[wanted]):
+        variable = code.co_names[number]
+        if variable not in uses or not _bind(bound, _variable(code, *steps[at + 1]), uses[variable]):
             return False
         at += 2
         name, number = steps[at]
@@ -271,14 +271,14 @@ def _uses(code: Any, facts: _Facts) -> bool:
 
 def _attribute(code: Any, name: str, number: int, sets: bool) -> bool:
     """False for an attribute that leads to what an object is made of; or, for who sets attributes, to a library's function."""
-    attribute, called = _attribute_of(code, name, number)
+    attribute, is_call = _attribute_of(code, name, number)
     if attribute in _ATTRIBUTES or (sets and attribute in _WITH_SETTING):
         return False
     if attribute[:2] != "__" or attribute[-2:] != "__":
         return True
     if attribute == _NOTES:
         return False
-    return name.startswith("LOAD") and (not sets or called or attribute in ("__name__", "__doc__"))
+    return name.startswith("LOAD") and (not sets or is_call or attribute in ("__name__", "__doc__"))
 
 
 def _attribute_of(code: Any, name: str, number: int) -> tuple[str, bool]:
@@ -323,10 +323,10 @@ def _value(kind: Any, steps: list[Step], at: int, sets: bool, noted: set[int]) -
         return at in noted
     if kind == ONCE:
         return _one_argument(steps, at)
-    return not (sets and kind) or _called(steps, at)
+    return not (sets and kind) or _is_called(steps, at)
 
 
-def _called(steps: list[Step], at: int) -> bool:
+def _is_called(steps: list[Step], at: int) -> bool:
     """True if what is loaded here is called, or a method of it is, and it is no value otherwise."""
     name, number = steps[at]
     following, argument = steps[at + 1]
@@ -365,7 +365,7 @@ _DOUBTFUL = _BUILTINS | _ATTRIBUTES | _WITH_SETTING | {_NOTES, "type"}
 
 def _one_argument(steps: list[Step], at: int) -> bool:
     """True for a call of what is loaded here with a single argument as simple as `x`, `x.y` or `x[0]`."""
-    return _called(steps, at) and steps[_behind(steps, at)] == ("CALL", 1)
+    return _is_called(steps, at) and steps[_behind(steps, at)] == ("CALL", 1)
 
 
 def _behind(steps: list[Step], at: int) -> int:
@@ -394,14 +394,14 @@ def _compared(code: Any, steps: list[Step], at: int) -> bool:
 
 def _notes(code: Any, steps: list[Step]) -> set[int]:
     """Where annotations are made: of functions, and of variables outside of functions."""
-    found: set[int] = set()
+    positions: set[int] = set()
     for at, (name, number) in enumerate(steps):
         if (name == "MAKE_FUNCTION" and number & 4) or (name == "SET_FUNCTION_ATTRIBUTE" and number == 4):
             end = _tuple_of_notes(steps, at)
-            found |= _expressions(steps, end, steps[end][1]) if end else set()
+            positions |= _expressions(steps, end, steps[end][1]) if end else set()
         elif name == "LOAD_NAME" and code.co_names[number] == _NOTES:
-            found |= _expressions(steps, at, 1)
-    return found
+            positions |= _expressions(steps, at, 1)
+    return positions
 
 
 def _tuple_of_notes(steps: list[Step], at: int) -> int:

@@ -116,8 +116,8 @@ def _program(own_pid: int | None, marks: bool) -> list[Line]:
     lines += [refuse, (load, 0, 0, 0)]  # a program that hides its entries in /proc hides its memory
     for name, orders in _ORDERS.items():
         answer = refuse if name == "fcntl" else (leave, 0, 0, _ERRNO | errno.ENOTTY)
-        known = [(equal, len(orders) - at, 0, order) for at, order in enumerate(orders)]
-        lines += [(equal, 0, len(orders) + 3, NUMBERS[name]), (load, 0, 0, 24), *known, answer, (load, 0, 0, 0)]
+        checks = [(equal, len(orders) - at, 0, order) for at, order in enumerate(orders)]
+        lines += [(equal, 0, len(orders) + 3, NUMBERS[name]), (load, 0, 0, 24), *checks, answer, (load, 0, 0, 0)]
     if own_pid is not None:  # without a PID namespace: signals to itself only
         for name in ("kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo"):
             lines += [(equal, 0, 4, NUMBERS[name]), argument, (equal, 1, 0, own_pid), refuse, (load, 0, 0, 0)]

@@ -31,7 +31,7 @@ class Session:
 
     def __init__(self, namespace: dict[str, Any]) -> None:
         self.namespace = namespace
-        self.held: list[Any] = []  # what each operation came to
+        self.results: list[Any] = []  # what each operation came to
         self.inner: list[Any] = []  # things inside of what they came to
         self.numbers: dict[
             int, int
@@ -53,17 +53,17 @@ class Session:
                     values = [decode(tree, self._thing) for tree in values]
                 value = _VERBS[verb](self._thing(target), *values)
         except _Missing:
-            self.held.append(None)
+            self.results.append(None)
             return '{"m": 1}'
         except BaseException as error:
-            self.held.append(None)
+            self.results.append(None)
             return json.dumps(failure_record(error))
-        self.held.append(value)
+        self.results.append(value)
         if type(value) is _FunctionType and verb == "name":  # nearly always: not by way of an exception
             return f'{{"h": {self._number(value)}, "kind": "function"}}'
         after = f', "a": {self._after(values)}' if watch and verb == "call" else ""
         try:
-            return f'{{"v": {dump(value, self._known)}{after}}}'
+            return f'{{"v": {dump(value, self._reference)}{after}}}'
         except Unrepresentable:
             return self._handle(value, verb, after)
         except RecursionError:
@@ -81,12 +81,12 @@ class Session:
         return f'{{"h": {self._number(value)}, "kind": {kind}{true}{after}}}'
 
     def _number(self, value: Any) -> int:
-        return self.numbers.setdefault(id(value), len(self.held) - 1)
+        return self.numbers.setdefault(id(value), len(self.results) - 1)
 
     def _thing(self, number: int) -> Any:
-        return self.held[number] if number >= 0 else self.inner[~number]
+        return self.results[number] if number >= 0 else self.inner[~number]
 
-    def _known(self, value: Any) -> int | None:
+    def _reference(self, value: Any) -> int | None:
         return self.numbers.get(id(value)) if self.numbers else None
 
     def _hold(self, value: Any) -> int | None:
@@ -103,23 +103,23 @@ class Session:
 
     def _after(self, values: Any) -> str:
         try:
-            return dump(values[0], self._known)
+            return dump(values[0], self._reference)
         except (Unrepresentable, RecursionError):
             return "null"
 
     def _name(self, path: str) -> Any:
         """The thing of this name; "Solution.f" is a method of a fresh Solution, and either stands in for a missing other."""
         first, _, method = path.partition(".")
-        found = self.namespace.get(first, _Missing)
+        value = self.namespace.get(first, _Missing)
         if method:
-            if found is not _Missing:
-                return getattr(found(), method)
-            found = self.namespace.get(method, _Missing)
-        elif found is _Missing and "Solution" in self.namespace and hasattr(self.namespace["Solution"], first):
+            if value is not _Missing:
+                return getattr(value(), method)
+            value = self.namespace.get(method, _Missing)
+        elif value is _Missing and "Solution" in self.namespace and hasattr(self.namespace["Solution"], first):
             return getattr(self.namespace["Solution"](), first)
-        if found is _Missing:
+        if value is _Missing:
             raise _Missing
-        return found
+        return value
 
 
 class _Missing(Exception):
@@ -145,7 +145,7 @@ def _set_item(value: Any, key: Any, item: Any) -> None:
     value[key] = item
 
 
-def _listed(value: Any) -> tuple[bool, list[Any]]:
+def _as_list(value: Any) -> tuple[bool, list[Any]]:
     """All that is in something, and whether it is used up by that."""
     items = iter(value)
     return items is value, list(items)
@@ -168,7 +168,7 @@ _VERBS: dict[str, Any] = {
     "item": _get_item,
     "put": _set_item,
     "len": len,
-    "list": _listed,
+    "list": _as_list,
     "str": str,
     "repr": repr,
     "format": format,

@@ -27,11 +27,11 @@ def enlarge(size: int) -> None:
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_STACK)
     size = max(size, THREAD)
-    wanted = size if hard == resource.RLIM_INFINITY else min(size, hard)
-    if soft != resource.RLIM_INFINITY and soft >= wanted:
+    target = size if hard == resource.RLIM_INFINITY else min(size, hard)
+    if soft != resource.RLIM_INFINITY and soft >= target:
         return
     try:
-        resource.setrlimit(resource.RLIMIT_STACK, (wanted, hard))
+        resource.setrlimit(resource.RLIMIT_STACK, (target, hard))
     except (OSError, ValueError):  # some systems have less than they say: then it stays as it is
         return
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])

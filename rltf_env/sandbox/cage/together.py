@@ -33,14 +33,14 @@ class TimeUp(BaseException):
     """A test took longer than one may. Not an Exception, so that a program's own handlers do not hold it up."""
 
 
-def wanted(case: tuple[str, Any]) -> bool:
+def runs_together(case: tuple[str, Any]) -> bool:
     """True if a case is a test that is to be run together with the program."""
     return type(case[1]) is dict
 
 
 def tests_in(case: tuple[str, Any]) -> int:
     """How many times the limits of a case a run may take: once for each test in it."""
-    return case[1]["tests"] if wanted(case) else 1
+    return case[1]["tests"] if runs_together(case) else 1
 
 
 def prepare(case: tuple[str, Any]) -> int:
@@ -48,7 +48,7 @@ def prepare(case: tuple[str, Any]) -> int:
 
     Returns `tests_in(case)`.
     """
-    if wanted(case):
+    if runs_together(case):
         import_runner(case[1]["runner"])
     return tests_in(case)
 

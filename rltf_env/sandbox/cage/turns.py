@@ -17,5 +17,5 @@ LAYOUT = struct.Struct(
 
 def read(fd: int) -> tuple[float, bool]:
     """The seconds that were not the program's so far, and whether nothing more is wanted of it."""
-    spent, since, over = LAYOUT.unpack(os.pread(fd, LAYOUT.size, 0))
-    return spent + (max(time.monotonic() - since, 0.0) if since else 0.0), over == 1.0
+    total, since, over = LAYOUT.unpack(os.pread(fd, LAYOUT.size, 0))
+    return total + (max(time.monotonic() - since, 0.0) if since else 0.0), over == 1.0

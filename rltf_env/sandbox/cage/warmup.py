@@ -20,7 +20,7 @@ MODULES = (
 )  # not what is large and rare: dataclasses and hashlib would add a quarter to the cost of every fork
 _POOL, _FIRST = 16384, 48  # bytes of a pool of CPython's allocator, and where the first object in it is
 _LARGEST = 512  # bytes of an object that has a pool
-_kept: list[Any] = []
+_fillers: list[Any] = []
 
 
 def load() -> None:
@@ -49,8 +49,8 @@ def settle() -> None:
     """
     for size in range(16, _LARGEST + 1, 16):
         for _ in range(4 * _POOL // size):
-            _kept.append(_of(size))
-            if id(_kept[-1]) % _POOL == _FIRST:
+            _fillers.append(_of(size))
+            if id(_fillers[-1]) % _POOL == _FIRST:
                 break
 
 
@@ -58,4 +58,4 @@ def _of(size: int) -> Any:
     """An object that takes so many bytes, a multiple of 16."""
     if size == 16:
         return object()
-    return float(len(_kept)) if size == 32 else bytes(max(size - 40, 5))
+    return float(len(_fillers)) if size == 32 else bytes(max(size - 40, 5))

@@ -62,10 +62,10 @@ class Lease:
         self._end()
 
 
-def lease(name: str, options: Mapping[str, Any], held: Lease | None = None) -> Lease:
-    """A share in the judge of this name and these options, opened if nobody has; or `held`, while it is good."""
-    if held is not None and held.good:
-        return held
+def lease(name: str, options: Mapping[str, Any], current: Lease | None = None) -> Lease:
+    """A share in the judge of this name and these options, opened if nobody has; or `current`, while it is good."""
+    if current is not None and current.good:
+        return current
     table, key = _table(), _key(name, options)
     with table.lock:
         entry = table.open.get(key) if key else None

@@ -84,11 +84,11 @@ class Options:
     @classmethod
     def check(cls, backend: str, keywords: dict[str, Any]) -> Options:
         """Options from keywords. Raises UnknownName or UsageError."""
-        known = {field.name: field for field in fields(cls)}
+        by_name = {field.name: field for field in fields(cls)}
         for name, value in keywords.items():
-            if name not in known:
-                raise UnknownName(f"option of sandbox {backend!r}", name, known)
-            _check_value(name, value, known[name].default)
+            if name not in by_name:
+                raise UnknownName(f"option of sandbox {backend!r}", name, by_name)
+            _check_value(name, value, by_name[name].default)
         options = cls(**keywords)
         if options.require not in LEVELS:
             raise UnknownName("isolation level", options.require, LEVELS)
@@ -119,16 +119,18 @@ def with_requirements(names: Iterable[str]) -> list[str]:
     """Importable names: these, and those of the distributions that theirs require, as far as they are installed."""
     importable, todo, seen = list(names), list(names), set()
     while todo:
-        wanted = _normal(todo.pop())
-        if wanted in seen:
+        name = _normal(todo.pop())
+        if name in seen:
             continue
-        seen.add(wanted)
+        seen.add(name)
         try:
-            found = metadata.distribution(wanted)
+            distribution = metadata.distribution(name)
         except metadata.PackageNotFoundError:
             continue
-        importable += _top_level(found)
-        todo += [match[0] for line in found.requires or () if "extra ==" not in line and (match := _NAME.match(line))]
+        importable += _top_level(distribution)
+        todo += [
+            match[0] for line in distribution.requires or () if "extra ==" not in line and (match := _NAME.match(line))
+        ]
     return list(dict.fromkeys(importable))
 
 
@@ -139,14 +141,14 @@ def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _top_level(found: metadata.Distribution) -> list[str]:
+def _top_level(distribution: metadata.Distribution) -> list[str]:
     """The names that a distribution can be imported by."""
-    listed = found.read_text("top_level.txt")
-    if listed:
-        return listed.split()
+    text = distribution.read_text("top_level.txt")
+    if text:
+        return text.split()
     tops = {
         file.parts[0].removesuffix(".py")
-        for file in found.files or ()
+        for file in distribution.files or ()
         if file.suffix == ".py" and ".." not in file.parts
     }
     return sorted(name for name in tops if name.isidentifier())

@@ -71,7 +71,7 @@ class PoolSandbox:
                 future.cancel()
 
     def level(self) -> str:
-        """Backend, isolation level and layers, as `Verdict.judge` has them. Starts the judge if it has not started yet."""
+        """Backend, isolation level and layers, as `Verdict.judged_by` has them. Starts the judge if it has not started yet."""
         for worker in self.workers:
             worker.ready.wait()
         failed = next((worker.broken for worker in self.workers if worker.broken), None)

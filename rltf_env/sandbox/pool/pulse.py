@@ -27,34 +27,34 @@ class Pulse:
         self._most = max(round(HUNG / LOOK), 1)
         self._quiet = self._stopped = 0  # looks in a row
         self._last: dict[int, int] = {}
-        self._seen = 0.0
+        self._last_look = 0.0
 
     def hung(self) -> bool:
         """True if nothing has moved, or one of them was stopped, at each look for `HUNG` seconds. Call it again and again.
 
         Looks are counted, not seconds: the caller itself may have stood still.
         """
-        if time.monotonic() - self._seen < LOOK / 2:
+        if time.monotonic() - self._last_look < LOOK / 2:
             return False
-        self._seen = time.monotonic()
-        states, ran = self._look()
-        moved = not ran or ran != self._last or not {"R", "D"}.isdisjoint(states)
-        self._last = ran
-        self._quiet = 0 if moved else self._quiet + 1
+        self._last_look = time.monotonic()
+        states, runtimes = self._look()
+        active = not runtimes or runtimes != self._last or not {"R", "D"}.isdisjoint(states)
+        self._last = runtimes
+        self._quiet = 0 if active else self._quiet + 1
         self._stopped = self._stopped + 1 if "T" in states else 0
         return max(self._quiet, self._stopped) >= self._most
 
     def _look(self) -> tuple[str, dict[int, int]]:
         """The states of the processes, and the nanoseconds that each has run."""
-        states, ran = "", {}
+        states, runtimes = "", {}
         for pid in [self._pid, *(_children(self._pid) if self._children else ())]:
             place = Path("/proc") / str(pid)
             try:
                 states += (place / "stat").read_text(errors="replace").rpartition(")")[2][1]
-                ran[pid] = int((place / "schedstat").read_text().split()[0])
+                runtimes[pid] = int((place / "schedstat").read_text().split()[0])
             except (OSError, ValueError, IndexError):  # it ends, or this system does not say
                 continue
-        return states, ran
+        return states, runtimes
 
 
 def _children(pid: int) -> list[int]:

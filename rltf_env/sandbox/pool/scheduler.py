@@ -18,12 +18,12 @@ from concurrent.futures import Future
 
 from rltf_env.core import Problem, Verdict
 from rltf_env.errors import SandboxError, UsageError
-from rltf_env.joining import judged
+from rltf_env.joining import full_text
 from rltf_env.sandbox.pool import wire
 
 AHEAD = 16  # jobs that a worker may hold
 AHEAD_BYTES = 48 << 10  # bytes of jobs that it may hold besides the one that it judges
-KNOWN = 256  # problems that a worker remembers
+REMEMBERED = 256  # problems that a worker remembers
 SLOW = 0.05  # seconds after which what waits behind a program may be taken over
 _IDLE = 60.0  # seconds between looks where nothing is to be expected: whatever changes wakes who waits
 Key = tuple[int, str]
@@ -36,7 +36,7 @@ class Job:
 
     def __init__(self, source: str, problem: Problem) -> None:
         self.source, self.problem = source, problem
-        self.joined = judged(problem.prefix, source)  # what the worker is sent
+        self.joined = full_text(problem.prefix, source)  # what the worker is sent
         self.key: Key = (id(problem), source)
         self.futures: list[Future[Verdict]] = []
         self.tries, self.started = 0, False  # tries: processes that judged it and failed
@@ -70,7 +70,7 @@ class Seat:
         key, new = id(problem), id(problem) not in self.problems
         self.problems[key] = problem
         self.problems.move_to_end(key)
-        while len(self.problems) > KNOWN:
+        while len(self.problems) > REMEMBERED:
             self.forget.append(self.problems.popitem(last=False)[0])
         return new
 
@@ -303,7 +303,7 @@ class Scheduler:
                 except Exception:  # whoever sends it makes it again, and reports why it cannot be made
                     text = ""
                 self._encoded[key] = problem, text if 0 < len(text) < AHEAD_BYTES else None
-                while len(self._encoded) > KNOWN:
+                while len(self._encoded) > REMEMBERED:
                     self._encoded.popitem(last=False)
             self._encoded.move_to_end(key)
             return self._encoded[key][1]

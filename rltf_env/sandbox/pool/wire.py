@@ -58,7 +58,7 @@ def verdict(reply: Judged, judge: str) -> Verdict:
     """The verdict of a reply, whose fields are those of `plain.encode_verdict`. Raises DataError.
 
     Args:
-        judge: who gave it, as `Verdict.judge` has it.
+        judge: who gave it, as `Verdict.judged_by` has it.
     """
     return plain.decode_verdict({**reply._asdict(), "judge": judge}, "the reply")
 

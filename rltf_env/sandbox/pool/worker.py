@@ -17,7 +17,7 @@ import threading
 import time
 from pathlib import Path
 
-from rltf_env.core import CaseResult, Failure, Kind, Outcome, Verdict
+from rltf_env.core import CaseResult, Failure, FailureKind, Outcome, Verdict
 from rltf_env.errors import InvalidProblem, SandboxError
 from rltf_env.sandbox import messages
 from rltf_env.sandbox.board import Board
@@ -235,16 +235,16 @@ class Worker:
     def _on_death(self, error: Exception) -> None:
         """The process died, or was given up: what it held is judged again, by its successor or another's."""
         status = self._stop(0.0 if isinstance(error, Overdue | Hung) else 5.0)
-        held = self._take_back()
-        begun = None if self.board is None else self.board.job(self.place)
-        culprit = next((job for job in held if job.number == begun), None)
+        jobs = self._take_back()
+        current = None if self.board is None else self.board.job(self.place)
+        culprit = next((job for job in jobs if job.number == current), None)
         if culprit is not None and (status == STUCK or isinstance(error, Overdue)):
-            held.remove(culprit)
+            jobs.remove(culprit)
             self.scheduler.finish(culprit, _timed_out(culprit, status == STUCK, self.judge, self.options))
             culprit = None
-        elif culprit is None and held and status != STUCK:  # it had answered the one before and not noted the next
-            culprit = held[0]
-        for job in reversed(held):
+        elif culprit is None and jobs and status != STUCK:  # it had answered the one before and not noted the next
+            culprit = jobs[0]
+        for job in reversed(jobs):
             job.tries += job is culprit
             if job.tries >= TRIES:
                 text = f"The judge failed {job.tries} times on {job.problem.id!r}: {error!r}"
@@ -259,10 +259,10 @@ class Worker:
         self._stop()
 
     def _take_back(self) -> list[Job]:
-        held = self.scheduler.take_back(self.seat)
+        jobs = self.scheduler.take_back(self.seat)
         if not self.scheduler.closed:
-            return held
-        for job in held:
+            return jobs
+        for job in jobs:
             self.scheduler.finish(job, closed())
         return []
 
@@ -287,7 +287,7 @@ class Worker:
 def _timed_out(job: Job, comparing: bool, judge: str, options: Options) -> Verdict:
     """The verdict on a program that could not be judged in any time: nothing is known of its lines."""
     message, detail = ("took too long to compare", "check") if comparing else ("took too long to judge", "wall")
-    failure = Failure(Kind.TIMEOUT, message, None, detail)
+    failure = Failure(FailureKind.TIMEOUT, message, None, detail)
     nothing: frozenset[int] | None = frozenset() if options.trace else None
     result = CaseResult(Outcome.RUNTIME_ERROR, failure, executed=nothing if options.trace_cases else None)
     return Verdict((result,) * len(job.problem.cases), nothing, judge, code=nothing)

@@ -35,7 +35,7 @@ NOT_RUN: Report = (
     b"",
     b"",
 )  # of a program that is only run live
-Found = tuple[int, list[Any] | None]  # an outcome, and the failure
+Finding = tuple[int, list[Any] | None]  # an outcome, and the failure
 
 
 class Apart:
@@ -58,20 +58,20 @@ class Apart:
         """What programs are asked by a script in one go, as a case of a request."""
         return "", [] if self.live(script) else [step.packed for step in script.plan or []]
 
-    def judge(self, source: str, script: Script, report: Report) -> tuple[Found, Report, list[Any]]:
+    def judge(self, source: str, script: Script, report: Report) -> tuple[Finding, Report, list[Any]]:
         """The script against what its plan came to; where that was not all that it asks, against a live program.
 
         Returns:
             the result, the report on the run that it is of, the lines of each run besides (`trace.Traced`).
         """
         if not self.live(script):
-            ended = self._recorded(script, script.plan or [], report)
-            if isinstance(ended, list):
-                return (RUNTIME_ERROR, ended), report, []
-            if ended.end is not End.MISSED:
-                return self._found(script, ended, report, len(script.plan or [])), report, []
+            conclusion = self._recorded(script, script.plan or [], report)
+            if isinstance(conclusion, list):
+                return (RUNTIME_ERROR, conclusion), report, []
+            if conclusion.end is not End.MISSED:
+                return self._finding(script, conclusion, report, len(script.plan or [])), report, []
             if self._live is None:
-                return self._rerun(source, script, ended, report)
+                return self._rerun(source, script, conclusion, report)
         too_long = self._used_up()
         if too_long is not None:
             return (RUNTIME_ERROR, too_long), report, []
@@ -83,9 +83,9 @@ class Apart:
         """How the script ends with a program's results, or the failure of one that left none."""
         record, stdout, data = report
         own = plan is script.plan
-        ended = script.remembered(data) if own else None
-        if ended is not None:
-            return ended
+        conclusion = script.remembered(data) if own else None
+        if conclusion is not None:
+            return conclusion
         deadline = self.referee.deadline
         with deadline:
             lines = results_of(data, len(plan) + 1)
@@ -94,70 +94,70 @@ class Apart:
             return death or failure("Exited", "left no result")
         replay = Recorded(script, plan, lines[1:])
         with deadline:
-            ended = replay.run()
+            conclusion = replay.run()
         if own:
-            script.remember(data, ended)
-        return ended
+            script.remember(data, conclusion)
+        return conclusion
 
-    def _rerun(self, source: str, script: Script, ended: Any, report: Report) -> tuple[Found, Report, list[Any]]:
+    def _rerun(self, source: str, script: Script, conclusion: Any, report: Report) -> tuple[Finding, Report, list[Any]]:
         """The script against run after run, each of a longer plan: where no program can be asked one thing after another."""
         plan: list[Operation] = script.plan or []
-        ran: list[Any] = []
+        executed: list[Any] = []
         for _ in range(MOST_RUNS):
-            if isinstance(ended, list) or ended.end is not End.MISSED or self._used_up():
+            if isinstance(conclusion, list) or conclusion.end is not End.MISSED or self._used_up():
                 break
-            known = results_of(report[2], ended.made + 1)[1:]
+            results = results_of(report[2], conclusion.steps + 1)[1:]
             with self.referee.deadline:
-                plan = script.guess([*plan[: ended.made], *ended.detail], known)
+                plan = script.guess([*plan[: conclusion.steps], *conclusion.detail], results)
             case = "", [step.packed for step in plan]
             _, (report,), lines = self.referee.runner(source, marshal.dumps([case]), 1, True, 1)
-            ran.append(lines)
+            executed.append(lines)
             self.referee.budget.add(report)
-            ended = self._recorded(script, plan, report)
-        if isinstance(ended, list):
-            return (RUNTIME_ERROR, ended), report, ran
-        return self._found(script, ended, report, len(plan)), report, ran
+            conclusion = self._recorded(script, plan, report)
+        if isinstance(conclusion, list):
+            return (RUNTIME_ERROR, conclusion), report, executed
+        return self._finding(script, conclusion, report, len(plan)), report, executed
 
     # -------------------------------------------------------------------------------------------------- step by step
 
-    def _step_by_step(self, source: str, script: Script) -> tuple[Found, Report, list[Any]]:
-        error, report, lines, flooded, ended = self._conversation(source, script)
+    def _step_by_step(self, source: str, script: Script) -> tuple[Finding, Report, list[Any]]:
+        error, report, lines, flooded, conclusion = self._conversation(source, script)
         if report is not None and is_late(report[0], self.options["case_seconds"]):
             self.referee.bench.calm()  # what ran beside it may have been why
-            error, report, lines, flooded, ended = self._conversation(source, script)
+            error, report, lines, flooded, conclusion = self._conversation(source, script)
         if report is None:
             raise NoCode(error)
-        ran = [lines]
+        executed = [lines]
         if flooded:
             cap = self.options["output_bytes"]
-            return (RUNTIME_ERROR, failure("OutputLimit", f"returned more than {cap} bytes")), report, ran
+            return (RUNTIME_ERROR, failure("OutputLimit", f"returned more than {cap} bytes")), report, executed
         self.referee.budget.add(report)
-        if isinstance(ended, dict):
-            death = self.referee.death(*report) or unfinished([ended] if ended else [], 2, report[0])
-            return (RUNTIME_ERROR, death or failure("Exited", "left no result")), report, ran
-        return self._found(script, ended, report, 0), report, ran
+        if isinstance(conclusion, dict):
+            death = self.referee.death(*report) or unfinished([conclusion] if conclusion else [], 2, report[0])
+            return (RUNTIME_ERROR, death or failure("Exited", "left no result")), report, executed
+        return self._finding(script, conclusion, report, 0), report, executed
 
     def _conversation(self, source: str, script: Script) -> tuple[Any, Report | None, Any, bool, Any]:
         """The script and a live program: why it has no code, its report, lines that ran, whether it said too much, how it ended.
 
         That is a conclusion, or what became of the program if it was not ready to be asked.
         """
-        ended: list[Any] = []
+        replies: list[Any] = []
 
         def converse(talk: Any) -> bool:
             if "ok" not in talk.first:
-                ended.append(talk.first)
+                replies.append(talk.first)
                 return False
             replay = Live(script, talk, self.referee.deadline.left)
             with self.referee.deadline:
-                ended.append(replay.run())
-            return ended[0].end is End.PASSED
+                replies.append(replay.run())
+            return replies[0].end is End.PASSED
 
         assert self._live is not None
-        said, report, lines, flooded = self._live(source, converse)
+        syntax, report, lines, flooded = self._live(source, converse)
         if report is not None and report[0]["end"] == "done":  # it was ended since nothing more was wanted of it
             report[0].update(end="", status=0)
-        return said, report, lines, flooded, ended[0] if ended else {}
+        return syntax, report, lines, flooded, replies[0] if replies else {}
 
     def _used_up(self) -> list[Any] | None:
         """Why the program may not be run again, if it may not."""
@@ -166,13 +166,13 @@ class Apart:
 
     # ------------------------------------------------------------------------------------------------------- results
 
-    def _found(self, script: Script, ended: Conclusion, report: Report, planned: int) -> Found:
+    def _finding(self, script: Script, conclusion: Conclusion, report: Report, planned: int) -> Finding:
         """The result that a conclusion is. Raises BadProblem where the script cannot be judged apart."""
-        end, detail, made, used = ended
+        end, detail, steps, used = conclusion
         if end is End.PASSED:
             if not used:
                 raise NothingUsed("its test comes to an end and has used nothing of the program")
-            death = self.referee.death(*report) if made >= planned else None
+            death = self.referee.death(*report) if steps >= planned else None
             return (PASSED, None) if death is None else (RUNTIME_ERROR, death)
         if end is End.FAILED:
             return WRONG_ANSWER, failure("WrongAnswer", detail)
@@ -183,17 +183,17 @@ class Apart:
         if end is End.UNREPRESENTABLE:
             return WRONG_ANSWER, failure("Unrepresentable", str(detail))
         if end is End.DIED:
-            return RUNTIME_ERROR, self._death(report, made)
+            return RUNTIME_ERROR, self._death(report, steps)
         if end is End.MISSED:
             return RUNTIME_ERROR, failure("Timeout", "the test and the program never came to an end", None, "check")
         return self._not_crossed(script, detail)
 
-    def _death(self, report: Report, made: int) -> list[Any]:
+    def _death(self, report: Report, steps: int) -> list[Any]:
         record, stdout, data = report
-        death = self.referee.death(record, stdout, data) or unfinished(results_of(data, made), made + 1, record)
+        death = self.referee.death(record, stdout, data) or unfinished(results_of(data, steps), steps + 1, record)
         return death or failure("Exited", "ended before the test did")
 
-    def _not_crossed(self, script: Script, why: str) -> Found:
+    def _not_crossed(self, script: Script, why: str) -> Finding:
         """Something cannot be handed to the program: of the program's own making, or of the script's."""
         with self.referee.deadline:
             crosses = script.crosses()

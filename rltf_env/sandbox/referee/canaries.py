@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
 from typing import Any, NamedTuple
 
-from rltf_env.sandbox.referee.origins import Origins, elements_of, is_taken, note_values, path_of
+from rltf_env.sandbox.referee.origins import Origins, elements_of, is_of_program, note_values, path_of
 from rltf_env.sandbox.referee.suite import Function, Suite
 
 Nodes = list[list[ast.AST]]  # of each tree, in the order of `ast.walk`
@@ -60,38 +60,38 @@ class Canaries:
 
     Args:
         suite: the test.
-        taken: names that come from the program.
+        program_names: names that come from the program.
     """
 
-    def __init__(self, suite: Suite, taken: Iterable[str]) -> None:
+    def __init__(self, suite: Suite, names: Iterable[str]) -> None:
         self.trees = suite.trees
         self.targets: dict[str, list[Target]] = {}  # by test function
         self.helpers: list[list[Target]] = []  # of each function that tests call to have something asserted
         index = {id(n): (i, k) for i, tree in enumerate(suite.trees) for k, n in enumerate(ast.walk(tree))}
         module = Origins(
-            suite.trees, {*taken, *suite.bare, *suite.imported, *(m.partition(".")[0] for m in suite.modules)}
+            suite.trees, {*names, *suite.bare, *suite.imported, *(m.partition(".")[0] for m in suite.modules)}
         )
 
         def targets(scope: Sequence[ast.AST]) -> list[Target]:
-            found = _Finder(module, scope).targets()
-            return [Target(*index[id(n)], change, sound, value) for n, change, sound, value in found if id(n) in index]
+            sites = _Finder(module, scope).targets()
+            return [Target(*index[id(n)], change, sound, value) for n, change, sound, value in sites if id(n) in index]
 
         self.targets |= {name: targets(scope) for name, scope in _scopes(suite)}
-        self.helpers += [found for node in _helpers(suite) if (found := targets([node]))]
+        self.helpers += [sites for node in _helpers(suite) if (sites := targets([node]))]
 
     def choose(self, rng: random.Random, where: Where = Where.ANY, *, sound: bool = False) -> dict[str, Falsehood]:
         """What a copy of the test falsifies: one expectation in each test function, as far as it has one there."""
-        chosen: dict[str, Falsehood] = {}
+        falsehoods: dict[str, Falsehood] = {}
         groups = enumerate(self.helpers) if where is Where.HELPERS else self.targets.items()
         for name, targets in groups:
             good = [t for t in targets if (t.sound or not sound) and not (t.value and where is Where.DIRECTIONS)]
             values = [t for t in good if t.value] if where is Where.VALUES else []
             target = _choice(values or good, rng)
             if target is not None:
-                chosen[f"helper {name}" if where is Where.HELPERS else str(name)] = Falsehood(
+                falsehoods[f"helper {name}" if where is Where.HELPERS else str(name)] = Falsehood(
                     target, rng.getrandbits(64)
                 )
-        return chosen
+        return falsehoods
 
     def halves(
         self, rng: random.Random, where: Where = Where.ANY, *, sound: bool = False
@@ -108,14 +108,14 @@ class Canaries:
             return [one, other]
         return [{name: one[name] for name in names[:middle]}, {name: other[name] for name in names[middle:]}]
 
-    def falsified(self, chosen: Iterable[Falsehood]) -> list[ast.Module]:
+    def falsified(self, falsehoods: Iterable[Falsehood]) -> list[ast.Module]:
         """A copy of the test with these falsehoods."""
         trees = [copy.deepcopy(tree) for tree in self.trees]
         nodes: Nodes = [list(ast.walk(tree)) for tree in trees]
-        changed: set[tuple[int, int]] = set()
-        for target, seed in chosen:
-            if (target.tree, target.node) not in changed:
-                changed.add((target.tree, target.node))
+        places: set[tuple[int, int]] = set()
+        for target, seed in falsehoods:
+            if (target.tree, target.node) not in places:
+                places.add((target.tree, target.node))
                 target.change(nodes[target.tree][target.node], random.Random(seed))
         for tree in trees:
             ast.fix_missing_locations(tree)
@@ -160,7 +160,7 @@ def _helpers(suite: Suite) -> list[ast.AST]:
 
 # ------------------------------------------------------------------------------------------------------------ targets
 
-Found = tuple[ast.AST, Change, bool, bool]  # a node, what to do to it, sound?, value?
+Site = tuple[ast.AST, Change, bool, bool]  # a node, what to do to it, sound?, value?
 
 # What is in these need not be run, or not be heard of.
 _DOUBTFUL = (
@@ -229,9 +229,9 @@ class _Finder:
 
     def __init__(self, module: Origins, scope: Sequence[ast.AST]) -> None:
         self.scope = scope
-        self.taken = set(module.taken)
+        self.program_names = set(module.program_names)
         self.values: dict[str, list[ast.expr]] = defaultdict(list)
-        note_values(scope, self.values, self.taken, set())
+        note_values(scope, self.values, self.program_names, set())
         for name, values in module.values.items():
             self.values.setdefault(name, values)
         self.single = _single(scope)
@@ -239,18 +239,18 @@ class _Finder:
 
     def _uses(self, node: ast.AST) -> bool:
         """True for a call of the program's, whose arguments are input and no expectation."""
-        return isinstance(node, ast.Call) and is_taken(node.func, self.taken)
+        return isinstance(node, ast.Call) and is_of_program(node.func, self.program_names)
 
-    def targets(self) -> list[Found]:
+    def targets(self) -> list[Site]:
         nodes = [part for node in self.scope for part in ast.walk(node)]
-        found = [target for node in nodes for target in self._of(node)]
-        if not found:  # an assertion in a helper, perhaps: what the test hands to it
+        sites = [target for node in nodes for target in self._of(node)]
+        if not sites:  # an assertion in a helper, perhaps: what the test hands to it
             calls = [n for n in nodes if isinstance(n, ast.Call) and not self._uses(n)]
-            found = [t for call in calls for arg in call.args for t in self._values(arg, False)]
-        unique = {id(node): (node, change, sound, value) for node, change, sound, value in reversed(found)}
+            sites = [t for call in calls for arg in call.args for t in self._values(arg, False)]
+        unique = {id(node): (node, change, sound, value) for node, change, sound, value in reversed(sites)}
         return list(unique.values())
 
-    def _of(self, node: ast.AST) -> list[Found]:
+    def _of(self, node: ast.AST) -> list[Site]:
         sound = id(node) not in self.doubtful
         if isinstance(node, ast.Assert):
             return self._condition(node, "test", node.test, sound)
@@ -262,16 +262,16 @@ class _Finder:
                 return self._call(node, name, sound)
         return []
 
-    def _condition(self, owner: ast.AST, field: str, test: ast.expr, sound: bool) -> list[Found]:
+    def _condition(self, owner: ast.AST, field: str, test: ast.expr, sound: bool) -> list[Site]:
         compared = [n for n in ast.walk(test) if isinstance(n, ast.Compare)]
-        found = [t for n in compared for t in self._comparison(n, sound and n is test)]
+        sites = [t for n in compared for t in self._comparison(n, sound and n is test)]
         for call in [n for n in ast.walk(test) if isinstance(n, ast.Call) and not self._uses(n)]:
-            found += [t for arg in call.args if not self._taken(arg) for t in self._values(arg, False)]
-        return [*found, (owner, _negate(field), sound, False)]
+            sites += [t for arg in call.args if not self._from_program(arg) for t in self._values(arg, False)]
+        return [*sites, (owner, _negate(field), sound, False)]
 
-    def _comparison(self, node: ast.Compare, sound: bool) -> list[Found]:
+    def _comparison(self, node: ast.Compare, sound: bool) -> list[Site]:
         sides = [node.left, *node.comparators]
-        expected = [side for side in sides if not self._taken(side)] or sides[1:]
+        expected = [side for side in sides if not self._from_program(side)] or sides[1:]
         equal = all(isinstance(op, ast.Eq) for op in node.ops)
         if all(isinstance(op, (ast.Is, ast.IsNot)) for op in node.ops):
             return [(node, _other_operator, sound, False)]
@@ -279,43 +279,43 @@ class _Finder:
             return [(node, _other_operator, sound and len(node.ops) == 1, False)]
         return [target for side in expected for target in self._values(side, sound and equal)]
 
-    def _call(self, node: ast.Call, name: str, sound: bool) -> list[Found]:
+    def _call(self, node: ast.Call, name: str, sound: bool) -> list[Site]:
         arguments = node.args[:2] if name in _TWO or name in _OPPOSITE else node.args
         if name in ("assertTrue", "assertFalse") and node.args:
-            found = [
+            sites = [
                 t for n in ast.walk(node.args[0]) if isinstance(n, ast.Compare) for t in self._comparison(n, False)
             ]
-            return [*found, (node, _other_method, sound, False)]
-        expected = [a for a in arguments if not self._taken(a)] or arguments[1:]
+            return [*sites, (node, _other_method, sound, False)]
+        expected = [a for a in arguments if not self._from_program(a)] or arguments[1:]
         equal = name in ("assertEqual", "assertEquals", "assertListEqual", "assertDictEqual", "assertTupleEqual",
                          "assertSetEqual", "assertCountEqual", "assertMultiLineEqual", "assertSequenceEqual")  # fmt: skip
-        found = [t for a in expected for t in self._values(a, sound and equal)] if name not in _ORDER else []
+        sites = [t for a in expected for t in self._values(a, sound and equal)] if name not in _ORDER else []
         if name in _OPPOSITE:
-            found.append((node, _other_method, sound, False))
-        return found
+            sites.append((node, _other_method, sound, False))
+        return sites
 
-    def _taken(self, value: ast.AST) -> bool:
-        return is_taken(value, self.taken)
+    def _from_program(self, value: ast.AST) -> bool:
+        return is_of_program(value, self.program_names)
 
-    def _values(self, value: ast.expr, sound: bool, depth: int = 0) -> list[Found]:
+    def _values(self, value: ast.expr, sound: bool, depth: int = 0) -> list[Site]:
         """Constants and empty containers that this value is made of, also by way of names."""
-        found: list[Found] = []
+        sites: list[Site] = []
         literal = {id(part) for part in _literal(value)} if sound else set()
         for part in ast.walk(value):
             sure = id(part) in literal
             if isinstance(part, ast.Constant) and part.value is not ...:
-                found.append((part, _other_constant, sure, True))
+                sites.append((part, _other_constant, sure, True))
             elif (isinstance(part, (ast.List, ast.Tuple)) and not part.elts) or (
                 isinstance(part, ast.Dict) and not part.keys
             ):
-                found.append((part, _one_more, sure, True))
+                sites.append((part, _one_more, sure, True))
             elif isinstance(part, (ast.Name, ast.Attribute)) and depth < 3:
                 name = path_of(part)
-                if name not in self.taken:
+                if name not in self.program_names:
                     alone = sure and name in self.single
-                    for given in self.values.get(name, ()):
-                        found += self._values(given, alone and not self._taken(given), depth + 1)
-        return found
+                    for origin in self.values.get(name, ()):
+                        sites += self._values(origin, alone and not self._from_program(origin), depth + 1)
+        return sites
 
 
 _RAISES = frozenset("raises assertRaises assertRaisesRegex assertRaisesRegexp assertWarns assertWarnsRegex".split())
@@ -347,8 +347,8 @@ def other(value: Any, rng: random.Random) -> Any:
     if isinstance(value, int):
         return value + rng.choice((1, 2, 3, 4, 5, 6, 7))
     if isinstance(value, float):
-        moved = value + rng.choice((1.0, 2.0, 3.0)) * max(abs(value), 1.0)
-        return moved if moved == moved and moved not in (float("inf"), float("-inf")) else 1.0
+        shift = value + rng.choice((1.0, 2.0, 3.0)) * max(abs(value), 1.0)
+        return shift if shift == shift and shift not in (float("inf"), float("-inf")) else 1.0
     if isinstance(value, complex):
         return value + rng.choice((1, 2, 3))
     if isinstance(value, str):

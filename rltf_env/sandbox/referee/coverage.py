@@ -19,7 +19,7 @@ class Coverage:
     def __init__(self, options: dict[str, Any]) -> None:
         self.traced, self.by_case = options["trace"], options["trace_cases"]
         self.code: set[int] = set()
-        self.ran: set[int] = set()
+        self.executed: set[int] = set()
         self._cases: dict[int, set[int]] = {}
 
     def add(self, lines: Traced | None, cases: Sequence[int]) -> None:
@@ -28,14 +28,14 @@ class Coverage:
             return
         self.code.update(lines.code)
         for row in lines.rows:
-            self.ran.update(row)
+            self.executed.update(row)
         for case, row in zip(cases, lines.rows, strict=False):  # fewer rows where the cases share one
             self._cases.setdefault(case, set()).update(row)
 
     def join(self, other: Coverage) -> None:
         """Takes down all the lines of another part of the program's judgement, of no case in particular."""
         self.code |= other.code
-        self.ran |= other.ran
+        self.executed |= other.executed
 
     def on(self, results: Iterable[list[Any]]) -> list[list[Any]]:
         """The results of the cases, each with the lines that ran in it, where that is asked."""
@@ -45,10 +45,10 @@ class Coverage:
 
     def everywhere(self, results: Iterable[list[Any]]) -> list[list[Any]]:
         """The results of cases that share a process: each with all the lines that ran in it."""
-        ran = sorted(self.ran)
-        return [[*result, ran] for result in results] if self.by_case else list(results)
+        executed = sorted(self.executed)
+        return [[*result, executed] for result in results] if self.by_case else list(results)
 
     def summary(self) -> dict[str, Any]:
         """The lines that ran and those that have code, for the reply."""
-        ran, code = (sorted(self.ran), sorted(self.code)) if self.traced else (None, None)
-        return {"lines": ran, "code": code}
+        executed, code = (sorted(self.executed), sorted(self.code)) if self.traced else (None, None)
+        return {"lines": executed, "code": code}

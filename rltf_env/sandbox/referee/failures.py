@@ -53,12 +53,12 @@ def failure(kind: str, message: str = "", line: int | None = None, detail: str =
     return [kind, message, line, detail, list(bases)]
 
 
-def unfinished(lines: list[Any], wanted: int, record: dict[str, Any]) -> list[Any] | None:
-    """Why there are fewer than `wanted` results: the program raised or left."""
+def unfinished(lines: list[Any], count: int, record: dict[str, Any]) -> list[Any] | None:
+    """Why there are fewer than `count` results: the program raised or left."""
     first = lines[0] if lines else {}
     if "e" in first or "x" in first:
         return raised(first)
-    if len(lines) >= wanted:
+    if len(lines) >= count:
         return None
     return failure("Exited", "ended before it was asked", None, str(os.waitstatus_to_exitcode(record["status"])))
 
@@ -69,7 +69,7 @@ def raised(reply: dict[str, Any]) -> list[Any]:
         status = reply["x"] if type(reply["x"]) is int else 1
         return failure("Exited", "left with exit()", _line(reply), str(status & 0xFF))
     record = reply["e"] if isinstance(reply.get("e"), dict) else {}
-    bases = [base for base in listed(record.get("bases")) if _is_exception(base)]
+    bases = [base for base in as_list(record.get("bases")) if _is_exception(base)]
     kind, message = str(record.get("kind")), str(record.get("message") or "")
     if record.get("limit") == "processes":
         return failure("ProcessLimit", message, _line(record), bases=(kind, *bases))
@@ -81,14 +81,14 @@ def raised(reply: dict[str, Any]) -> list[Any]:
     return failure(kind, message, _line(record), bases=bases)
 
 
-def listed(value: Any) -> list[Any]:
+def as_list(value: Any) -> list[Any]:
     """A list that may be forged: of limited length, or empty if it is none."""
     return value[:50] if isinstance(value, list) else []
 
 
 def _is_exception(name: Any) -> bool:
-    found = getattr(builtins, name, None) if isinstance(name, str) else None
-    return isinstance(found, type) and issubclass(found, BaseException)
+    builtin = getattr(builtins, name, None) if isinstance(name, str) else None
+    return isinstance(builtin, type) and issubclass(builtin, BaseException)
 
 
 def _line(record: dict[str, Any]) -> int | None:
@@ -98,8 +98,8 @@ def _line(record: dict[str, Any]) -> int | None:
 
 def stuck_line(data: bytes) -> int | None:
     """The line that a killed process was in, from the stack that it left behind its results, innermost frame first."""
-    found = _FRAME.search(data, max(data.rfind(b"(most recent call first)"), 0))
-    return int(found[1]) if found and len(found[1]) < 9 else None
+    match = _FRAME.search(data, max(data.rfind(b"(most recent call first)"), 0))
+    return int(match[1]) if match and len(match[1]) < 9 else None
 
 
 def results_of(data: bytes, most: int) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """The trusted side: turns what became of a program into the result of each case. Runs in the worker, never a program.
 
 `Referee.judge` asks a runner (see `launch.py`) to run the program on inputs and operations, and compares what comes back:
-`compare.py` for texts and values, `apart.py` for assertions.
+`matching.py` for texts and values, `apart.py` for assertions.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-from rltf_env.compare import text_matches, value_matches
+from rltf_env.matching import text_matches, value_matches
 from rltf_env.sandbox.board import Note
 from rltf_env.sandbox.cage.limits import Limits
 from rltf_env.sandbox.referee.apart import NOT_RUN, Apart
@@ -176,9 +176,11 @@ class Referee:
 
     def _put_together(self, problem: Problem, ways: Ways) -> bool:
         """Asks the references about each script that nothing is known of yet. True if some are judged together from now on."""
-        moved = [ways.settle(i, lambda s, i=i: self._passes(s, problem, i), self.runner) for i in sorted(ways.unproven)]
+        changes = [
+            ways.settle(i, lambda s, i=i: self._passes(s, problem, i), self.runner) for i in sorted(ways.unproven)
+        ]
         problem.split()
-        return any(moved)
+        return any(changes)
 
     def _passes(self, source: str, problem: Problem, index: int) -> bool:
         """True if a reference passes a script apart."""
@@ -192,7 +194,7 @@ class Referee:
         """The results of the cases that were judged apart, with those that are judged together in their places."""
         apart = iter((reply or {"results": []})["results"])
         coverage, results = Coverage(self.options), []
-        coverage.ran.update((reply or {}).get("lines") or ())
+        coverage.executed.update((reply or {}).get("lines") or ())
         coverage.code.update((reply or {}).get("code") or ())
         for index in range(len(problem.cases)):
             together = ways.together.get(index)
@@ -284,19 +286,19 @@ class Referee:
         kind = problem.kinds[index]
         try:
             if kind == "script":
-                found, report, ran = self.apart.judge(source, problem.script(index), report)
-                return self._result(found, report), ran
+                finding, report, executed = self.apart.judge(source, problem.script(index), report)
+                return self._result(finding, report), executed
             with self.deadline:
-                found = self._stdin(problem, index, report) if kind == "stdin" else self._call(problem, index, report)
+                finding = self._stdin(problem, index, report) if kind == "stdin" else self._call(problem, index, report)
         except Stuck:
-            found = RUNTIME_ERROR, failure("Timeout", "took too long to compare", None, "check")
+            finding = RUNTIME_ERROR, failure("Timeout", "took too long to compare", None, "check")
         except MemoryError:
-            found = RUNTIME_ERROR, failure("MemoryLimit", "took too much memory to compare", None, "check")
-        return self._result(found, report), []
+            finding = RUNTIME_ERROR, failure("MemoryLimit", "took too much memory to compare", None, "check")
+        return self._result(finding, report), []
 
-    def _result(self, found: tuple[int, Any], report: Any) -> Result:
+    def _result(self, finding: tuple[int, Any], report: Any) -> Result:
         record, stdout, _ = report
-        return [*found, record["seconds"], stdout[: self.options["kept_output"]].decode("utf-8", "backslashreplace")]
+        return [*finding, record["seconds"], stdout[: self.options["kept_output"]].decode("utf-8", "backslashreplace")]
 
     def _stdin(self, problem: Problem, index: int, report: Any) -> tuple[int, Any]:
         record, stdout, data = report
@@ -309,12 +311,12 @@ class Referee:
             death = failure("Exited", "ended with a status", None, str(os.waitstatus_to_exitcode(record["status"])))
         if death is not None:
             return RUNTIME_ERROR, death
-        _, given, expected = problem.cases[index]
-        got = stdout.decode("utf-8", "surrogateescape")  # a byte that is no text is met by nothing that is
+        _, stdin, expected = problem.cases[index]
+        output = stdout.decode("utf-8", "surrogateescape")  # a byte that is no text is met by nothing that is
         if problem.checker:
-            return _asked(problem.checker, given, expected, got)
-        right = text_matches(expected, got, any_order=problem.any_order)
-        return (PASSED, None) if right else (WRONG_ANSWER, failure("WrongAnswer", _contrast(expected, got)))
+            return _ask_checker(problem.checker, stdin, expected, output)
+        right = text_matches(expected, output, any_order=problem.any_order)
+        return (PASSED, None) if right else (WRONG_ANSWER, failure("WrongAnswer", _contrast(expected, output)))
 
     def _call(self, problem: Problem, index: int, report: Any) -> tuple[int, Any]:
         record, stdout, data = report
@@ -333,15 +335,15 @@ class Referee:
         try:
             if "v" not in reply:
                 raise Unrepresentable(f"the result, of type {reply.get('kind', '?')}, is not plain data")
-            got = decode(reply["v"])
+            value = decode(reply["v"])
         except (Unrepresentable, RecursionError) as error:
             return WRONG_ANSWER, failure("Unrepresentable", str(error))
         expected = problem.answer(index)
         if problem.checker:
-            given = tuple(decode(json.loads(text)) for text in problem.cases[index][1:3])
-            return _asked(problem.checker, given, expected, got)
-        right = value_matches(expected, got, any_order=problem.any_order)
-        return (PASSED, None) if right else (WRONG_ANSWER, failure("WrongAnswer", _contrast(expected, got)))
+            args = tuple(decode(json.loads(text)) for text in problem.cases[index][1:3])
+            return _ask_checker(problem.checker, args, expected, value)
+        right = value_matches(expected, value, any_order=problem.any_order)
+        return (PASSED, None) if right else (WRONG_ANSWER, failure("WrongAnswer", _contrast(expected, value)))
 
     # ------------------------------------------------------------------------------------------------- deaths
 
@@ -373,8 +375,8 @@ class Referee:
         return failure("Killed", f"ended by signal {number}", line, str(number))
 
 
-def _contrast(expected: Any, got: Any) -> str:
-    return f"expected {_short(expected)}, got {_short(got)}"
+def _contrast(expected: Any, answer: Any) -> str:
+    return f"expected {_short(expected)}, got {_short(answer)}"
 
 
 def _short(value: Any) -> str:
@@ -385,11 +387,11 @@ def _short(value: Any) -> str:
     return text if len(text) <= 200 else text[:200] + "..."
 
 
-def _asked(checker: Any, given: Any, expected: Any, got: Any) -> tuple[int, Any]:
+def _ask_checker(checker: Any, args: Any, expected: Any, answer: Any) -> tuple[int, Any]:
     """The checker's verdict. Where it raises, it did not expect such an answer: that is not a right one."""
-    why = _contrast(expected, got)
+    why = _contrast(expected, answer)
     try:
-        if checker(given, expected, got) is True:
+        if checker(args, expected, answer) is True:
             return PASSED, None
     except MemoryError:
         raise

@@ -54,7 +54,7 @@ def _forks(options: dict[str, Any], alert: Alert) -> tuple[Any, Any, list[str]]:
     files = Files()
     requests, to_cage = os.pipe()
     from_cage, replies = os.pipe()
-    turns, (asked, ask), (told, tell) = os.memfd_create("turns", 0), os.pipe(), os.pipe()  # of a live program
+    turns, (ask_end, ask), (tell_end, tell) = os.memfd_create("turns", 0), os.pipe(), os.pipe()  # of a live program
     os.ftruncate(turns, LAYOUT.size)
     user = isolation.free_user()
     layers = isolation.enter_namespaces(options["without"])
@@ -65,11 +65,12 @@ def _forks(options: dict[str, Any], alert: Alert) -> tuple[Any, Any, list[str]]:
         try:
             os.close(to_cage)
             os.close(from_cage)
-            _become_cage(options, [*files.in_order(), turns, asked, tell, requests, replies], layers, user, folder)
+            _become_cage(options, [*files.in_order(), turns, ask_end, tell, requests, replies], layers, user, folder)
         except BaseException as error:
-            moved = os.fstat(parent.REPLIES).st_ino == inode
+            is_cage = os.fstat(parent.REPLIES).st_ino == inode
             write_frame(
-                parent.REPLIES if moved else replies, json.dumps({"error": f"{type(error).__name__}: {error}"}).encode()
+                parent.REPLIES if is_cage else replies,
+                json.dumps({"error": f"{type(error).__name__}: {error}"}).encode(),
             )
         finally:
             os._exit(70)
@@ -88,7 +89,7 @@ def _forks(options: dict[str, Any], alert: Alert) -> tuple[Any, Any, list[str]]:
 
     forks = Forks(options, alert, compiler, files, (to_cage, from_cage))
     forks.analyser = analyser
-    forks.pipes, forks.turns = live.Pipes((asked, ask), (told, tell)), live.Turns(turns)
+    forks.pipes, forks.turns = live.Pipes((ask_end, ask), (tell_end, tell)), live.Turns(turns)
     return forks, _announcing(compiler, analyser), hello["layers"]
 
 
@@ -131,10 +132,10 @@ class Forks:
         self._request(source, compiled, cases, count, isolated, spare)
         record = self._record()
         lines = self._traced(count)
-        said = content(self._files.report)
-        if not said or said == BATCH:  # only programs of several cases, and those without code, are reported on
-            return "batch" if said else None, [(record, *self._files.output())], lines
-        (code, records), pieces = unpack(said)
+        report = content(self._files.report)
+        if not report or report == BATCH:  # only programs of several cases, and those without code, are reported on
+            return "batch" if report else None, [(record, *self._files.output())], lines
+        (code, records), pieces = unpack(report)
         return code, list(zip(records, pieces[::2], pieces[1::2], strict=True)), lines
 
     def live(self, source: str, converse: Callable[[Conversation], bool]) -> Any:
@@ -164,9 +165,9 @@ class Forks:
             record = self._record()
             self.turns.reset()
         lines = self._traced(1)
-        said = content(self._files.report)
-        if said:
-            return unpack(said)[0][0], None, lines, False
+        report = content(self._files.report)
+        if report:
+            return unpack(report)[0][0], None, lines, False
         return None, (record, *self._files.output()), lines, talk.flooded
 
     def facts(self, source: str) -> dict[str, Any] | None:

@@ -12,11 +12,11 @@ from rltf_env.sandbox.referee.suite import Function
 class Origins:
     """Where names of a module get their values, and which come from the program."""
 
-    def __init__(self, trees: list[ast.Module], taken: set[str]) -> None:
-        self.taken = taken
+    def __init__(self, trees: list[ast.Module], program_names: set[str]) -> None:
+        self.program_names = program_names
         self.values: dict[str, list[ast.expr]] = defaultdict(list)
         shared = [node for tree in trees for node in _own_statements(tree)]
-        note_values(shared, self.values, self.taken, set())
+        note_values(shared, self.values, self.program_names, set())
 
 
 def _own_statements(tree: ast.Module) -> Iterator[ast.AST]:
@@ -35,7 +35,9 @@ def _own_statements(tree: ast.Module) -> Iterator[ast.AST]:
             yield node
 
 
-def note_values(nodes: Iterable[ast.AST], values: dict[str, list[ast.expr]], taken: set[str], new: set[str]) -> None:
+def note_values(
+    nodes: Iterable[ast.AST], values: dict[str, list[ast.expr]], program_names: set[str], new: set[str]
+) -> None:
     """Notes what each name is given; a name that is given something of the program's is the program's, too."""
     pairs = [pair for node in nodes for part in ast.walk(node) for pair in _assignments(part)]
     for name, value in pairs:
@@ -43,8 +45,8 @@ def note_values(nodes: Iterable[ast.AST], values: dict[str, list[ast.expr]], tak
             values[name].append(value)
     for _ in range(3):  # a chain of assignments is seldom longer
         for name, value in pairs:
-            if value is not None and name not in taken and is_taken(value, taken):
-                taken.add(name)
+            if value is not None and name not in program_names and is_of_program(value, program_names):
+                program_names.add(name)
                 new.add(name)
 
 
@@ -115,18 +117,18 @@ def _parameters(decorator: ast.expr) -> Iterator[tuple[str, ast.expr | None]]:
     ):
         return
     names = decorator.args[0]
-    listed = names.value.split(",") if isinstance(names, ast.Constant) and isinstance(names.value, str) else []
+    entries = names.value.split(",") if isinstance(names, ast.Constant) and isinstance(names.value, str) else []
     if isinstance(names, (ast.Tuple, ast.List)):
-        listed = [str(n.value) for n in names.elts if isinstance(n, ast.Constant)]
-    listed = [name.strip() for name in listed if name.strip()]
+        entries = [str(n.value) for n in names.elts if isinstance(n, ast.Constant)]
+    entries = [name.strip() for name in entries if name.strip()]
     for row in elements_of(decorator.args[1]):
         parts = (
             elements_of(row)
-            if len(listed) > 1
+            if len(entries) > 1
             else [elements_of(row)[0] if isinstance(row, ast.Call) and row.args else row]
         )
-        if len(parts) == len(listed):
-            yield from zip(listed, parts, strict=True)
+        if len(parts) == len(entries):
+            yield from zip(entries, parts, strict=True)
 
 
 def path_of(node: ast.AST) -> str:
@@ -140,6 +142,8 @@ def path_of(node: ast.AST) -> str:
     return ""
 
 
-def is_taken(value: ast.AST, taken: set[str]) -> bool:
+def is_of_program(value: ast.AST, program_names: set[str]) -> bool:
     """True if something of the program's has a part in this value."""
-    return any(path_of(part) in taken for part in ast.walk(value) if isinstance(part, (ast.Name, ast.Attribute)))
+    return any(
+        path_of(part) in program_names for part in ast.walk(value) if isinstance(part, (ast.Name, ast.Attribute))
+    )

@@ -61,7 +61,7 @@ class Compiler:
         self._room = fcntl.fcntl(self._to, fcntl.F_GETPIPE_SZ) // PAGE  # less for a user who holds many pipes
         self._poll = select.poll()
         self._poll.register(self._from, select.POLLIN)
-        self._asked: deque[tuple[str, int]] = deque()  # with their pages, in the order in which answers come
+        self._requests: deque[tuple[str, int]] = deque()  # with their pages, in the order in which answers come
         self._last: tuple[str, bytes | dict[str, Any]] = "", b""
         self._waiting = 0  # pages in the pipe, at most
         self._good = True
@@ -82,7 +82,7 @@ class Compiler:
         except OSError:
             self.close()
             return
-        self._asked.append((source, pages))
+        self._requests.append((source, pages))
         self._waiting += pages
 
     def answer(self, source: str) -> bytes | dict[str, Any]:
@@ -92,7 +92,7 @@ class Compiler:
         """
         if self._last[0] == source:
             return self._last[1]
-        while self._good and any(asked == source for asked, _ in self._asked):
+        while self._good and any(request == source for request, _ in self._requests):
             try:
                 if not self._poll.poll(1000 * PATIENCE):
                     raise EOFError
@@ -100,13 +100,13 @@ class Compiler:
             except EOFError:
                 self.close()
                 break
-            asked, pages = self._asked.popleft()
+            request, pages = self._requests.popleft()
             self._waiting -= pages
             seal, answer = reply[:_SEAL], reply[_SEAL:]
-            if answer and seal != _seal(asked, answer):  # it was killed in the midst of a message
+            if answer and seal != _seal(request, answer):  # it was killed in the midst of a message
                 self.close()
                 break
-            if asked == source:
+            if request == source:
                 self._last = source, json.loads(answer) if answer.startswith(b"{") else answer
                 return self._last[1]
         return b""
@@ -138,7 +138,7 @@ class Analyser(Compiler):
             return None
         if len(data) > LONGEST:
             return None
-        if self._good and self._last[0] != source and all(asked != source for asked, _ in self._asked):
+        if self._good and self._last[0] != source and all(asked != source for asked, _ in self._requests):
             self._ask_now(source, data)
         answer = self.answer(source)
         if not self._good:
@@ -147,19 +147,19 @@ class Analyser(Compiler):
 
     def _ask_now(self, source: str, data: bytes) -> None:
         """Asks although there may be no room: what was asked ahead is answered first, and asked again in its turn."""
-        if self._asked:
-            self.answer(self._asked[-1][0])
+        if self._requests:
+            self.answer(self._requests[-1][0])
         try:
             write_frame(self._to, data)
         except OSError:
             self.close()
             return
-        self._asked.append((source, 0))
+        self._requests.append((source, 0))
 
 
-def _seal(source: str, said: bytes) -> bytes:
+def _seal(source: str, answer: bytes) -> bytes:
     """Tells what belongs to a source from what is left of a message. Processes with a common ancestor agree on it."""
-    return (hash((source, said)) & (1 << 64) - 1).to_bytes(_SEAL, "little")
+    return (hash((source, answer)) & (1 << 64) - 1).to_bytes(_SEAL, "little")
 
 
 def _keep_serving(requests: int, replies: int, work: Work) -> NoReturn:
@@ -193,9 +193,9 @@ def _serve(requests: int, replies: int, work: Work) -> NoReturn:
         except EOFError:
             os._exit(0)
         signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
-        said = work(source)
+        answer = work(source)
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        write_frame(replies, _seal(source, said) + said)
+        write_frame(replies, _seal(source, answer) + answer)
 
 
 def _compiled(source: str, packages: Any) -> bytes:

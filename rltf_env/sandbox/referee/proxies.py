@@ -10,7 +10,7 @@ from __future__ import annotations
 import builtins
 from typing import Any
 
-from rltf_env.sandbox.referee.failures import listed
+from rltf_env.sandbox.referee.failures import as_list
 
 ITERABLES = frozenset(
     "generator map filter zip enumerate reversed range_iterator list_iterator list_reverseiterator tuple_iterator str_iterator "
@@ -140,7 +140,7 @@ class Remote:
         return self._look("len")
 
     def __iter__(self) -> Any:
-        return iter(self._rltf_replay.listed(self))
+        return iter(self._rltf_replay.items_of(self))
 
     def __next__(self) -> Any:
         return self._do("next")
@@ -236,14 +236,14 @@ def remote_error(verb: str, reply: dict[str, Any]) -> BaseException:
     record = reply.get("e") if isinstance(reply.get("e"), dict) else reply
     assert record is not None
     names = [record.get("kind")] if record.get("own") else []
-    names += [name for name in listed(record.get("bases")) if isinstance(name, str)]
+    names += [name for name in as_list(record.get("bases")) if isinstance(name, str)]
     base: type[BaseException] = next(
         (b for b in (getattr(builtins, str(n), Exception) for n in names) if _is_error(b)), Exception
     )
     if issubclass(base, StopIteration | StopAsyncIteration | GeneratorExit) and verb != "next":
         base = RuntimeError
-    made = type(base.__name__, (base,), {"__init__": lambda self, message: None, "__str__": lambda self: self.args[0]})
-    error: Any = made(str(record.get("message", "")))
+    kind = type(base.__name__, (base,), {"__init__": lambda self, message: None, "__str__": lambda self: self.args[0]})
+    error: Any = kind(str(record.get("message", "")))
     error._rltf_record = reply
     return error
 

@@ -19,7 +19,7 @@ import marshal
 import time
 import types
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from rltf_env.sandbox.cage.program import seed
 from rltf_env.sandbox.referee.deadline import Stuck
@@ -29,7 +29,6 @@ from rltf_env.sandbox.values import MESSAGE, Unrepresentable, decode, dump
 
 if TYPE_CHECKING:
     from rltf_env.sandbox.cage.live import Conversation
-    from rltf_env.sandbox.referee.script import Script
 
 LONGEST_GUESS = 20_000  # operations; what makes more is run live
 
@@ -53,13 +52,13 @@ class Conclusion(NamedTuple):
 
     Args:
         detail: a message; with RAISED the failure, with MISSED the operation.
-        made: operations made.
+        steps: operations made.
         used: something of the program's was put to use.
     """
 
     end: End
     detail: Any
-    made: int
+    steps: int
     used: bool = True
 
 
@@ -74,12 +73,31 @@ class Interrupted(BaseException):
     """The replay cannot go on. Not an Exception, so that a script's own handlers do not hold it up."""
 
 
+class Assertions(Protocol):
+    """What a replay has to know of a script (`script.py`).
+
+    Args:
+        codes: its setup and its text, compiled.
+        helpers: code that stands before them.
+        names: what it takes from the program, and `entry_point`, which has to be there.
+        has_classes: it takes more than functions, so what a thing says of itself may change.
+        keeps_things: it may hold on to something of the program's, and look at it again.
+    """
+
+    codes: list[types.CodeType]
+    helpers: types.CodeType | None
+    names: list[str]
+    entry_point: str
+    has_classes: bool
+    keeps_things: bool
+
+
 class Replay:
     """One run of a script against what a run of the program came to. Subclasses say where results come from."""
 
-    def __init__(self, script: Script, codes: list[types.CodeType] | None = None) -> None:
+    def __init__(self, script: Assertions, codes: list[types.CodeType] | None = None) -> None:
         self.script, self.codes = script, script.codes if codes is None else codes
-        self.made = 0  # operations made so far
+        self.steps = 0  # operations made so far
         self.used = False
         self.epoch = 0  # things done so far that may have changed something
         self.outcome: tuple[End, Any] | None = None  # what stopped the replay, if anything did
@@ -123,7 +141,7 @@ class Replay:
             object.__setattr__(value, "_rltf_owner", owner)
         return value
 
-    def listed(self, remote: Remote) -> list[Any]:
+    def items_of(self, remote: Remote) -> list[Any]:
         """What is in a thing of the program's. What is used up by that has nothing more in it."""
         used_up, items = self._contents(remote)
         if used_up:
@@ -257,7 +275,7 @@ class Replay:
         except BaseException as error:
             self._conclude(error)
         end, detail = self.outcome or (End.PASSED, None)
-        return Conclusion(end, detail[:MESSAGE] if isinstance(detail, str) else detail, self.made, self.used)
+        return Conclusion(end, detail[:MESSAGE] if isinstance(detail, str) else detail, self.steps, self.used)
 
     def _conclude(self, error: BaseException) -> None:
         """Takes down which exception ended the script, unless it was stopped before."""
@@ -267,12 +285,12 @@ class Replay:
         if self.outcome is not None or (isinstance(error, SystemExit) and not record and error.code in (None, 0)):
             return
         text = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
-        found = (End.RAISED, raised(record)) if record else (End.FAILED, (text + _text(error)).strip())
-        self.outcome = self.outcome or found  # which a look at the error may have set
+        outcome = (End.RAISED, raised(record)) if record else (End.FAILED, (text + _text(error)).strip())
+        self.outcome = self.outcome or outcome  # which a look at the error may have set
 
     def _bind(self, namespace: dict[str, Any]) -> None:
-        if self.script.given:
-            exec(self.script.given, namespace)
+        if self.script.helpers:
+            exec(self.script.helpers, namespace)
         for name in self.script.names:
             value = self.perform("name", name)
             if name == self.script.entry_point and not isinstance(value, (Remote, Wildcard, type)):
@@ -285,15 +303,15 @@ class Replay:
 class Recorded(Replay):
     """A run against the results of a plan that the program has performed."""
 
-    def __init__(self, script: Script, plan: list[Operation], results: list[Any]) -> None:
+    def __init__(self, script: Assertions, plan: list[Operation], results: list[Any]) -> None:
         super().__init__(script)
         self.plan, self.results = plan, results
 
     def perform(self, verb: str, *args: Any) -> Any:
-        text, k = self._describe(verb, args), self.made
+        text, k = self._describe(verb, args), self.steps
         if k >= len(self.plan) or self.plan[k].text != text:
             self.stop(End.MISSED, (Operation(text, self._packed(verb, args, text)),))
-        self.made += 1
+        self.steps += 1
         if k >= len(self.results):
             self.stop(End.DIED, None)
         return self._result(verb, self.results[k], args, k)
@@ -306,20 +324,20 @@ class Live(Replay):
         seconds: CPU time that this process may take for it.
     """
 
-    def __init__(self, script: Script, talk: Conversation, seconds: float) -> None:
+    def __init__(self, script: Assertions, talk: Conversation, seconds: float) -> None:
         super().__init__(script)
         self.talk, self.until = talk, time.process_time() + seconds
 
     def perform(self, verb: str, *args: Any) -> Any:
         if (
-            not self.made % 256 and time.process_time() > self.until
+            not self.steps % 256 and time.process_time() > self.until
         ):  # most of it is the system's, which no alarm here counts
             raise Stuck
         reply = self.talk.ask(marshal.dumps(self._packed(verb, args)))
-        self.made += 1
+        self.steps += 1
         if reply is None:
             self.stop(End.DIED, None)
-        return self._result(verb, reply, args, self.made - 1)
+        return self._result(verb, reply, args, self.steps - 1)
 
 
 class Guess(Replay):
@@ -330,7 +348,7 @@ class Guess(Replay):
     """
 
     def __init__(
-        self, script: Script, plan: list[Operation], results: list[Any], codes: list[types.CodeType] | None
+        self, script: Assertions, plan: list[Operation], results: list[Any], codes: list[types.CodeType] | None
     ) -> None:
         super().__init__(script, codes)
         self.plan, self.results = plan, results
@@ -339,7 +357,7 @@ class Guess(Replay):
 
     def perform(self, verb: str, *args: Any) -> Any:
         self._depth = 0
-        text, k = self._describe(verb, args), self.made
+        text, k = self._describe(verb, args), self.steps
         if k >= LONGEST_GUESS:
             self.stop(End.LONG, None)
         depth = max(self._depth, getattr(args[0], "_rltf_depth", 0)) + (verb == "call")
@@ -349,7 +367,7 @@ class Guess(Replay):
         if verb != "name" and not _is_simple(verb, args):  # what is done later may change a value
             packed = marshal.loads(marshal.dumps(packed))
         self.operations.append(Operation(text, packed))
-        self.made += 1
+        self.steps += 1
         if k < len(self.results) and self.plan[k].text == text:
             return self._result(verb, self.results[k], args, k)
         return Wildcard(self, k, depth)

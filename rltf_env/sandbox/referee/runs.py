@@ -32,19 +32,19 @@ class Budget:
 
     def __init__(self, options: dict[str, Any]) -> None:
         self._seconds, self._bytes = options["program_seconds"], 4 * options["output_bytes"]
-        self._spent = self._passed = self._size = 0.0
+        self._cpu = self._passed = self._size = 0.0
 
     def add(self, report: Report) -> None:
         """Takes down a run."""
         record, stdout, data = report
-        self._spent += record["seconds"]
+        self._cpu += record["seconds"]
         self._passed += record["wall"]
         self._size += len(stdout) + len(data)
 
     @property
     def over(self) -> str:
         """The limit of time that the program is over: "cpu", or "wall", in which idle time counts half; else empty."""
-        return "cpu" if self._spent > self._seconds else "wall" if self._passed > 2 * self._seconds else ""
+        return "cpu" if self._cpu > self._seconds else "wall" if self._passed > 2 * self._seconds else ""
 
     @property
     def used_up(self) -> bool:
@@ -100,7 +100,7 @@ class Runs:
         if len(self.reports) == self.count and not self._late():  # nearly always
             return error
         while error is None:
-            if not self._ended():
+            if not self._is_over():
                 error = self._go_on()
             elif self._settled or not self._late():
                 break
@@ -143,7 +143,7 @@ class Runs:
         for report in reports:
             self.budget.add(report)
 
-    def _ended(self) -> bool:
+    def _is_over(self) -> bool:
         """True if no case is left that may run."""
         if len(self.reports) == self.count:
             return True
@@ -161,14 +161,14 @@ class Runs:
         if len(late) == 1 and not self._is_late_again(late[0]):
             return
         bench, now = self.bench, probe()
-        known = bench.pace.is_known
-        if not known:
+        calibrated = bench.pace.is_known
+        if not calibrated:
             self._calm_down()
         least = bench.limit * bench.pace.slowdown(now)
         if all(self.reports[index][0]["seconds"] > least for index in late):
             self._settled = True
             return
-        if known:
+        if calibrated:
             self._calm_down()
         self._settled = any(self._is_late_again(index) for index in late)  # one will do
 

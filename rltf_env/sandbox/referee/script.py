@@ -21,30 +21,30 @@ class Script:
     """A ScriptCase, compiled. Raises SyntaxError or ValueError if it is not Python.
 
     Args:
-        given: code that the problem gives for free; its complete functions other than the entry point belong to the test.
+        prefix: code that the problem gives for free; its complete functions other than the entry point belong to the test.
     """
 
-    def __init__(self, setup: str, script: str, entry_point: str | None, given: str, solutions: list[str]) -> None:
+    def __init__(self, setup: str, script: str, entry_point: str | None, prefix: str, solutions: list[str]) -> None:
         self._texts = [text for text in (setup, script) if text.strip()]
         trees = [ast.parse(text) for text in self._texts]
         nodes = [node for tree in trees for node in _walk(tree)]
         self.codes = [_compiled(text, tree) for text, tree in zip(self._texts, trees, strict=True)]
         self.entry_point = (entry_point or "").partition(".")[0]
-        own, self.given = helpers_given(given, self.entry_point)
+        own, self.helpers = helpers_given(prefix, self.entry_point)
         bound = _bound(nodes) | own
         used = {node.id for node in nodes if isinstance(node, ast.Name)} - bound
         builtin = {name for name in used if hasattr(builtins, name)}
         foreign = used - builtin | (builtin & {self.entry_point, *_defined(solutions, builtin)})
-        named = [name for code in self.codes for name in _globals_of(code, foreign)]
+        names = [name for code in self.codes for name in _globals_of(code, foreign)]
         if self.entry_point and not _READING.isdisjoint(used) and self.entry_point not in bound:
-            named.append(self.entry_point)
-        self.names = list(dict.fromkeys(named))
+            names.append(self.entry_point)
+        self.names = list(dict.fromkeys(names))
         self.keeps_things = any(isinstance(node, _KEEPING) for node in nodes)
         capital = any(name[:1].isupper() for name in self.names)
         self.has_classes = any(map(_CLASS.search, solutions)) if solutions else capital
         self.plan: list[Operation] | None = None  # which programs are given first
         self.live = False  # there is no such plan: programs are asked one thing after another
-        self._missed = 0  # programs that the plan was not for, more than those that it was for
+        self._misses = 0  # programs that the plan was not for, more than those that it was for
         self._conclusions: dict[bytes, Conclusion] = {}  # by what a program's results, as text, hash to
 
     def remembered(self, data: bytes) -> Conclusion | None:
@@ -54,10 +54,10 @@ class Script:
     def remember(self, data: bytes, conclusion: Conclusion) -> None:
         """Keeps how this script ended with these results of its plan, or that they were not all that it asked for."""
         if conclusion.end is End.MISSED:
-            self._missed += 1
-            self.live = self._missed >= MISSES
+            self._misses += 1
+            self.live = self._misses >= MISSES
             return
-        self._missed -= 1
+        self._misses -= 1
         if len(self._conclusions) >= REMEMBERED:
             self._conclusions.clear()
         self._conclusions[_digest(data)] = conclusion
@@ -177,13 +177,13 @@ def _bound(nodes: Iterable[ast.AST]) -> set[str]:
 
 def _defined(sources: Iterable[str], names: set[str]) -> set[str]:
     """Which of these names some source gives a function or a class."""
-    found = set()
+    definitions = set()
     for source in sources:
         if not names.isdisjoint(_DEFINED.findall(source)):
             with contextlib.suppress(SyntaxError, ValueError, RecursionError):
                 body = ast.parse(source).body
-                found |= {node.name for node in body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
-    return found & names
+                definitions |= {node.name for node in body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+    return definitions & names
 
 
 _CLASS = re.compile(r"^\s*class\s", re.MULTILINE)

@@ -58,13 +58,13 @@ def read(texts: list[str], entry_point: str, defined: set[str], packages: Iterab
     """
     trees = [ast.parse(text) for text in texts]
     nodes = [node for tree in trees for node in ast.walk(tree)]
-    known = {*sys.stdlib_module_names, *packages}
-    modules, imported, missing = _program_imports(nodes, known, {entry_point, *defined} - {""})
+    importable = {*sys.stdlib_module_names, *packages}
+    modules, imported, missing = _program_imports(nodes, importable, {entry_point, *defined} - {""})
     bound = _bound(nodes)
     used = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
     bare = used - bound - {"__name__", "__file__", "__doc__"}
-    taken = {entry_point, *defined}
-    bare = {name for name in bare if not hasattr(builtins, name) or name in taken}
+    program_names = {entry_point, *defined}
+    bare = {name for name in bare if not hasattr(builtins, name) or name in program_names}
     top = [statement for tree in trees for statement in tree.body]
     functions = _test_functions(top)
     classes = _test_classes(top)
@@ -94,20 +94,20 @@ def read(texts: list[str], entry_point: str, defined: set[str], packages: Iterab
 
 
 def _program_imports(
-    nodes: list[ast.AST], known: set[str], defined: set[str]
+    nodes: list[ast.AST], importable: set[str], defined: set[str]
 ) -> tuple[list[str], list[str], list[tuple[str, int]]]:
     """The modules that stand for the program, what is imported from them, and the packages that nobody has."""
     foreign = [
         (name, names, getattr(node, "lineno", 0))
         for node in nodes
         for name, names in _imports(node)
-        if _top(name) not in known
+        if _top(name) not in importable
     ]
     sure = {name for name, names, _ in foreign if not name or _plain(name) in _USUAL or defined.intersection(names)}
     bases = {node.value.id for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
              and node.attr in defined}  # fmt: skip
     aliases = [a for node in nodes if isinstance(node, ast.Import) for a in node.names]
-    sure |= {a.name for a in aliases if _top(a.name) not in known and (a.asname or _top(a.name)) in bases}
+    sure |= {a.name for a in aliases if _top(a.name) not in importable and (a.asname or _top(a.name)) in bases}
     if not sure and foreign and len({name for name, _, _ in foreign}) == 1 and not defined & _loads(nodes):
         sure = {foreign[0][0]}  # the one module that nobody has, of a test that takes the program from nowhere else
     modules = list(dict.fromkeys(name or "solution" for name, _, _ in foreign if name in sure))
@@ -175,7 +175,7 @@ def _test_functions(top: list[ast.stmt]) -> list[Function]:
 
 def _test_classes(top: list[ast.stmt]) -> list[tuple[ast.ClassDef, bool]]:
     """Classes that a runner collects, and whether they are unittest's (or come from one that is)."""
-    found: list[tuple[ast.ClassDef, bool]] = []
+    classes: list[tuple[ast.ClassDef, bool]] = []
     cases: set[str] = set()
     for node in top:
         if not isinstance(node, ast.ClassDef):
@@ -183,10 +183,10 @@ def _test_classes(top: list[ast.stmt]) -> list[tuple[ast.ClassDef, bool]]:
         bases = {ast.unparse(base).rpartition(".")[2] for base in node.bases}
         if any(base.endswith("TestCase") for base in bases) or bases & cases:
             cases.add(node.name)
-            found.append((node, True))
+            classes.append((node, True))
         elif node.name.startswith("Test") and _methods(node):
-            found.append((node, False))
-    return found
+            classes.append((node, False))
+    return classes
 
 
 def _methods(node: ast.ClassDef) -> list[Function]:

@@ -83,12 +83,12 @@ class Copy(NamedTuple):
     Args:
         codes: the copy, compiled.
         tests: those that a reference fails in it.
-        chosen: what is false in each test function.
+        falsehoods: what is false in each test function.
     """
 
     codes: bytes
     tests: set[str]
-    chosen: dict[str, Falsehood]
+    falsehoods: dict[str, Falsehood]
 
 
 class Together:
@@ -136,8 +136,8 @@ class Together:
         sound = reference is None
         guarded = canaries.falsifiable(sound=sound)
         if reference is None:
-            drawn = [canaries.halves(self._secret, where, sound=True) for where in PAIRS] if guarded else []
-            self.pairs = [[Copy(self._falsified(half), set(half), half) for half in pair if half] for pair in drawn]
+            choices = [canaries.halves(self._secret, where, sound=True) for where in PAIRS] if guarded else []
+            self.pairs = [[Copy(self._falsified(half), set(half), half) for half in pair if half] for pair in choices]
             self.unguarded = set(canaries.targets) - guarded
             return
         pairs = [self._failed(run, reference, canaries.halves(self._secret, where)) for where in PAIRS]
@@ -156,23 +156,23 @@ class Together:
         too, and is found out where a value is false.
         """
         pairs = self._secret.sample(self.pairs, len(self.pairs))
-        pairs.sort(key=lambda pair: not any(f.target.value for copy in pair for f in copy.chosen.values()))
+        pairs.sort(key=lambda pair: not any(f.target.value for copy in pair for f in copy.falsehoods.values()))
         rounds = [pairs[number % len(pairs)] if pairs else [] for number in range(ROUNDS)]
         return [[*pair, *([self._secret.choice(self.extra)] if self.extra else [])] for pair in rounds]
 
-    def _falsified(self, chosen: dict[str, Falsehood]) -> bytes:
+    def _falsified(self, falsehoods: dict[str, Falsehood]) -> bytes:
         assert self.canaries is not None
-        return _compiled(self.canaries.falsified(chosen.values()))
+        return _compiled(self.canaries.falsified(falsehoods.values()))
 
-    def _failed(self, run: Run, reference: str, drawn: list[dict[str, Falsehood]]) -> list[Copy]:
+    def _failed(self, run: Run, reference: str, choices: list[dict[str, Falsehood]]) -> list[Copy]:
         """Of these copies those in which a reference fails some tests."""
         names = set(self.names or ())
-        codes = [self._falsified(chosen) for chosen in drawn]
+        codes = [self._falsified(falsehoods) for falsehoods in choices]
         copies = []
-        for copy, chosen, outcome in zip(codes, drawn, self._run(run, reference, codes), strict=True):
+        for copy, falsehoods, outcome in zip(codes, choices, self._run(run, reference, codes), strict=True):
             tests = names - outcome.passed() if outcome.rows else set()
             if tests:
-                copies.append(Copy(copy, tests, chosen))
+                copies.append(Copy(copy, tests, falsehoods))
         return copies
 
     def _note_unguarded(self) -> None:
@@ -191,17 +191,17 @@ class Together:
         """Raises BadProblem if the test comes to the same whatever the program is."""
         names = dict.fromkeys([*self.suite.bare, *self.suite.imported, self.entry_point, *sorted(self.defined)])
         library = [name for name in names if name in sys.stdlib_module_names and name not in self.defined]
-        given = "\n".join(
+        assignments = "\n".join(
             f"{name} = __getattr__({name!r})" for name in names if name.isidentifier() and name not in library
         )
         if not self._solutions:  # nobody knows what a right program imports; each is asked for it (`_check_names`)
-            given += "".join(f"\nimport {name}" for name in library)
-        (outcome,) = self._run(run, NULL + given, [self._real], STAND_IN_SECONDS)
+            assignments += "".join(f"\nimport {name}" for name in library)
+        (outcome,) = self._run(run, NULL + assignments, [self._real], STAND_IN_SECONDS)
         rows = list(outcome.rows.values())
         faults = [row for row in rows if _is_fault(row)]
         if faults and len(faults) == len(rows):
             raise BadProblem(f"its test fails whatever the program is: {_fault(faults[0])}")
-        (outcome,) = self._run(run, BOMB + given, [self._real], STAND_IN_SECONDS)
+        (outcome,) = self._run(run, BOMB + assignments, [self._real], STAND_IN_SECONDS)
         if outcome.passed_all():
             raise BadProblem("its test passes whatever the program is: nothing of the program is used in it")
 
@@ -211,23 +211,23 @@ class Together:
         """Why a program has no code, or the results of its tests; the lines of each run."""
         real: list[Outcome] = []
         lines: list[Any] = []
-        for drawn in self._rounds():
-            order: list[Copy | None] = [None, *drawn]
+        for copies in self._rounds():
+            order: list[Copy | None] = [None, *copies]
             self._secret.shuffle(order)
             late = {name for outcome in real for name in outcome.late()}
             codes = [copy.codes if copy else self._real for copy in order]
-            syntax, outcomes, ran = self._outcomes(run, source, codes, late)
+            syntax, outcomes, executed = self._outcomes(run, source, codes, late)
             if syntax is not None:
                 return syntax, [], lines
-            lines.append(ran)
+            lines.append(executed)
             self._check_names(outcomes)
-            kept = [outcome for outcome, copy in zip(outcomes, order, strict=True) if copy is None]
-            real += kept
+            unchanged = [outcome for outcome, copy in zip(outcomes, order, strict=True) if copy is None]
+            real += unchanged
             for outcome, copy in zip(outcomes, order, strict=True):
-                fooled = copy.tests & outcome.passed() & kept[0].passed() if copy else set()
+                fooled = copy.tests & outcome.passed() & unchanged[0].passed() if copy else set()
                 if copy and fooled and self._is_fooled(run, source, copy, fooled):
-                    return None, self._fooled(kept[0], fooled), lines
-            if not kept[0].passed() or not drawn:
+                    return None, self._fooled(unchanged[0], fooled), lines
+            if not unchanged[0].passed() or not copies:
                 break
         return None, self._results(real), lines
 
@@ -239,8 +239,8 @@ class Together:
         then are asked more than once.
         """
         for name in sorted(names)[:CONFIRMED]:
-            falsehood = copy.chosen.get(_base(name))
-            if falsehood is None or len(copy.chosen) == 1:
+            falsehood = copy.falsehoods.get(_base(name))
+            if falsehood is None or len(copy.falsehoods) == 1:
                 return True
             again = [self._falsified({name: falsehood})] * CONFIRMED
             if any(name in outcome.passed() for outcome in self._run(run, source, again)):
@@ -256,10 +256,10 @@ class Together:
         """Raises BadProblem for a name that neither test nor program defines, though the program has what was asked for."""
         missing = next((outcome.missing for outcome in outcomes if outcome.missing), [])
         unasked = [name for name in missing if name not in self.defined and name != self.entry_point]
-        asked = (
+        defines_its_own = (
             self.entry_point not in missing if self.entry_point else any(n in sys.stdlib_module_names for n in unasked)
         )
-        if unasked and asked and not self.suite.modules:
+        if unasked and defines_its_own and not self.suite.modules:
             raise BadProblem(f"its test uses {unasked[0]!r}, which neither the test nor the program defines")
 
     def _fooled(self, outcome: Outcome, names: Iterable[str]) -> list[list[Any]]:

@@ -107,22 +107,22 @@ _STRANGE = (
 )
 
 
-def crosses(suite: Suite, entry_point: str, given: set[str]) -> bool:
+def crosses(suite: Suite, entry_point: str, helpers: set[str]) -> bool:
     """True if a script does nothing but hand plain values to the program's functions and compare what they return.
 
-    Where no reference shows that judging apart is right, the text has to. `given` are helpers that come with the problem.
+    Where no reference shows that judging apart is right, the text has to. `helpers` are helpers that come with the problem.
     """
     nodes = [node for tree in suite.trees for node in ast.walk(tree)]
     own = {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
-    taken = {entry_point, *suite.bare}
-    if entry_point and set(suite.bare) - {entry_point, *given}:  # where it comes from is not plain from the text
+    program_names = {entry_point, *suite.bare}
+    if entry_point and set(suite.bare) - {entry_point, *helpers}:  # where it comes from is not plain from the text
         return False
-    if any(name[:1].isupper() for name in taken) or any(isinstance(node, _STRANGE) for node in nodes):
+    if any(name[:1].isupper() for name in program_names) or any(isinstance(node, _STRANGE) for node in nodes):
         return False
     ours = {id(arg) for node in nodes if isinstance(node, ast.Call) and _name(node.func) in _PURE for arg in node.args}
     if any(isinstance(node, ast.Lambda) and id(node) not in ours for node in nodes):  # handed to the program, or kept
         return False
-    return all(_plain(node, own, taken) for node in nodes)
+    return all(_plain(node, own, program_names) for node in nodes)
 
 
 def _looks_up(suite: Suite) -> bool:
@@ -135,7 +135,7 @@ def _name(node: ast.expr) -> str:
     return node.id if isinstance(node, ast.Name) else ""
 
 
-def _plain(node: ast.AST, own: set[str], taken: set[str]) -> bool:
+def _plain(node: ast.AST, own: set[str], program_names: set[str]) -> bool:
     if isinstance(node, ast.Import):
         return all(alias.name in _NUMBERS for alias in node.names)
     if isinstance(node, ast.ImportFrom):
@@ -148,14 +148,14 @@ def _plain(node: ast.AST, own: set[str], taken: set[str]) -> bool:
         return isinstance(node.value, ast.Name) and node.value.id in _NUMBERS
     if isinstance(node, ast.Call):
         if isinstance(node.func, ast.Name):
-            return _callable(node.func.id, own, taken)
+            return _callable(node.func.id, own, program_names)
         return isinstance(node.func, ast.Attribute)
     return True
 
 
-def _callable(name: str, own: set[str], taken: set[str]) -> bool:
+def _callable(name: str, own: set[str], program_names: set[str]) -> bool:
     """True for what a plain script calls: the program's functions, its own, their parameters, and pure built-ins."""
-    return name in own or name in taken or name in _PURE or not hasattr(builtins, name) or _is_error(name)
+    return name in own or name in program_names or name in _PURE or not hasattr(builtins, name) or _is_error(name)
 
 
 def _is_builtin(node: ast.expr) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import os
@@ -12,7 +13,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, BinaryIO, cast
 
 import pytest
 import tomli_w
@@ -22,10 +24,12 @@ from agents import train
 from agents.actors import messages as frames
 from agents.actors import pool as scale
 from agents.actors import process as generator
+from agents.algorithms import rltf
 from agents.algorithms.rltf import RLTF
 from agents.config import Recipe, Scale, read
 from agents.core import OffPolicyAgent
 from agents.learning.replay import unpack
+from agents.options import build
 from agents.policies import tiny
 from agents.policies.causal import CausalPolicy
 from rltf_env.core import Outcome
@@ -144,7 +148,8 @@ def test_generators_feed_the_learner_and_one_that_dies_is_replaced_once(recipe: 
         assert len(pids) == 2
         assert {p.life for p in feed.processes} == {1}
         os.kill(feed.processes[0].popen.pid, signal.SIGKILL)
-        wait_until(lambda: any(update(1) or p.life == 2 for p in feed.processes))
+        with pytest.warns(scale.GeneratorWarning, match=r"Generator 0 ended with signal 9, and was replaced"):
+            wait_until(lambda: any(update(1) or p.life == 2 for p in feed.processes))
         assert sorted(p.index for p in feed.processes) == [0, 1]
         again = next(p for p in feed.processes if p.life == 2)
         os.kill(again.popen.pid, signal.SIGKILL)
@@ -200,6 +205,9 @@ def parent(process: Path) -> int:
         ("scale.generator=1", UnknownName, "Did you mean 'generators'"),
         ("scale.generators=-1", UsageError, r"\[scale\]"),
         ("scale.push_every=0", UsageError, r"\[scale\]"),
+        ("scale.silence=-1", UsageError, r"\[scale\] silence"),
+        ('scale.devices=["cuda:0", ""]', UsageError, r"\[scale\] devices"),
+        ("scale.devices=[0, 1]", UsageError, r"\[scale\] devices"),
         ("scale.push_every=5", UsageError, r"scale\.push_every <= agent\.max_staleness = 4, got 5"),
         ('agent={ kind = "grpo" }', UsageError, r"scale\.generators > 0, got 'grpo'"),
         ('agent={ kind = "supervised" }', UsageError, r"scale\.generators > 0, got 'supervised'"),
@@ -228,6 +236,7 @@ def test_without_generators_the_table_is_no_part_of_what_a_run_is(recipe: MakeRe
     plain, told = recipe("scale={}"), recipe("scale.generators=0")
     assert plain.scale == Scale()
     assert plain.digest == told.digest != recipe().digest
+    assert recipe("scale.silence=5", 'scale.devices=["cpu"]').digest == recipe().digest, "a run goes on elsewhere"
 
 
 def test_a_generator_has_its_own_seed_and_the_learners_frozen_weights(recipe: MakeRecipe, tmp_path: Path) -> None:
@@ -242,7 +251,16 @@ def test_a_generator_has_its_own_seed_and_the_learners_frozen_weights(recipe: Ma
     assert {t["programs"] for t in told} == {4}  # half a refresh
     assert told[0]["recipe"]["env"]["sandbox_options"]["workers"] >= 1
     assert told[0]["recipe"]["agent"]["critic"] == {}
-    assert told[0]["recipe"]["scale"] == {"generators": 0, "push_every": 10, "programs": 0, "queue": 2}
+    assert told[0]["recipe"]["scale"] == dataclasses.asdict(Scale())
+    assert {t["recipe"]["policy"].get("device") for t in told} == {None}
+
+
+def test_each_generator_is_given_its_device_in_turn(recipe: MakeRecipe, tmp_path: Path) -> None:
+    made = recipe("scale.generators=5", 'scale.devices=["cuda:1", "cuda:2", "cpu"]', 'policy.device="cuda:0"')
+    agent: Any = SimpleNamespace(config=build(rltf.Config, {}, "agent"))
+    told = [scale.instructions(made, agent, (i, 1, 0), tmp_path / "w") for i in range(5)]
+    assert [t["recipe"]["policy"]["device"] for t in told] == ["cuda:1", "cuda:2", "cpu", "cuda:1", "cuda:2"]
+    assert made.policy["device"] == "cuda:0", "the learner's own"
 
 
 BABBLE = """
@@ -264,9 +282,132 @@ def test_an_answer_that_cannot_be_read_ends_its_generator_and_not_the_learners_p
     (tmp_path / "python").chmod(0o755)
     monkeypatch.setattr(scale.sys, "executable", str(tmp_path / "python"))
     with fed(recipe("scale.generators=1"), tmp_path / "run") as (agent, feed):
-        with pytest.raises(scale.GeneratorError, match=r"an answer that cannot be read \(.+\), then status 0"):
+        reason = r"an answer that cannot be read \(.+\), then status 0"
+        with pytest.warns(scale.GeneratorWarning, match=reason), pytest.raises(scale.GeneratorError, match=reason):
             agent.update()
         assert not feed.processes
+
+
+# --------------------------------------------------------------------------------------------------- silence, and lives
+
+ENDLESS = """
+import os, sys, threading
+sys.stdin.buffer.read(8)  # the learner is there
+threading.Thread(target=lambda: sys.stdin.buffer.read() and None or os._exit(0)).start()  # and gone
+frame = open(FRAME, "rb").read()
+while True:
+    sys.stdout.buffer.write(frame)
+    sys.stdout.flush()
+"""
+
+
+@contextmanager
+def played(
+    made: Recipe, folder: Path, patch: pytest.MonkeyPatch, script: str
+) -> Iterator[tuple[RLTF, scale.ActorPool]]:
+    """The learner, and generators that run `script` in the place of their own. FRAME is a file with one lot."""
+    policy = train.make_policy(made)
+    with train.make_env(made, policy) as env, open(folder / "frame", "wb") as file:
+        writer = train.make_agent(made, policy, env)
+        assert isinstance(writer, RLTF)
+        frames.send(cast(BinaryIO, file), generator.rollout_batch(writer, 4))
+    (folder / "player.py").write_text(script.replace("FRAME", repr(str(folder / "frame"))))
+    (folder / "python").write_text(f"#!/bin/sh\nexec {sys.executable} {folder / 'player.py'}\n")
+    (folder / "python").chmod(0o755)
+    patch.setattr(scale.sys, "executable", str(folder / "python"))
+    with fed(made, folder / "run") as (agent, feed):
+        yield agent, feed
+
+
+ALONE = ("scale.generators=1", "agent.max_staleness=0")
+
+
+@pytest.mark.timeout(60)
+def test_a_generator_that_is_stopped_is_named_and_replaced_and_the_run_goes_on(
+    recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = recipe(*ALONE, "scale.silence=0.5")
+    with played(made, tmp_path, monkeypatch, ENDLESS) as (agent, feed):
+        for _ in range(3):
+            agent.update()
+        os.kill(feed.processes[0].popen.pid, signal.SIGSTOP)
+        named = r"Generator 0 ended with nothing for 0\.5 s \(scale\.silence\), then signal 9, and was replaced"
+        with pytest.warns(scale.GeneratorWarning, match=named):
+            wait_until(lambda: agent.update() and feed.replaced == 1)
+        assert agent.update()["replaced"] == 1
+        assert [p.life for p in feed.processes] == [2]
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("said", [b"", b"\x10\x00\x00", (100).to_bytes(8, "little") + b"half"])
+def test_a_generator_that_stops_in_the_middle_ends_the_run_at_the_second_time(
+    recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: bytes
+) -> None:
+    script = BABBLE.replace("BYTES", repr(said))
+    with played(recipe(*ALONE, "scale.silence=0.2"), tmp_path, monkeypatch, script) as (agent, feed):
+        reason = r"nothing for 0\.2 s"
+        with pytest.warns(scale.GeneratorWarning, match=reason), pytest.raises(scale.GeneratorError, match=reason):
+            agent.update()
+        assert not feed.processes
+
+
+@pytest.mark.timeout(60)
+def test_a_generator_may_die_again_and_again_with_good_work_between(
+    recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scale, "EARNED", 3)
+    with played(recipe(*ALONE), tmp_path, monkeypatch, ENDLESS) as (agent, feed):
+        for deaths in range(1, 5):
+            wait_until(lambda: agent.update() and feed.processes[0].sent >= 3)
+            os.kill(feed.processes[0].popen.pid, signal.SIGKILL)
+            with pytest.warns(scale.GeneratorWarning, match="signal 9"):
+                wait_until(lambda deaths=deaths: agent.update() and feed.replaced == deaths)
+        assert [(p.life, p.lives) for p in feed.processes] == [(5, 1)]
+
+
+class Dead(SimpleNamespace):
+    """A generator that has ended."""
+
+    def end(self) -> str:
+        return "signal 9"
+
+
+@pytest.mark.parametrize(
+    ("lives", "sent", "left"),
+    [(2, 0, 1), (2, 4, 1), (2, 5, 1), (1, 5, 1), (1, 500, 1), (1, 0, 0), (1, 4, 0)],
+)
+def test_lives_are_lost_by_dying_and_earned_back_by_lots(
+    recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lives: int, sent: int, left: int
+) -> None:
+    agent: Any = SimpleNamespace(config=build(rltf.Config, {}, "agent"), learner=SimpleNamespace(updates=0), buffer=[])
+    feed = scale.ActorPool(recipe(), agent, tmp_path)
+    begun: list[tuple[int, ...]] = []
+    monkeypatch.setattr(feed, "_begin", lambda *how: begun.append(how))
+    dead: Any = Dead(index=1, life=7, lives=lives, sent=sent, log=tmp_path / "1.log")
+    feed.processes.append(dead)
+    with pytest.warns(scale.GeneratorWarning) if left else pytest.raises(scale.GeneratorError):
+        feed._replace(dead)
+    assert begun == ([(1, 8, left)] if left else [])
+
+
+def test_without_a_limit_a_reader_waits_as_long_as_it_takes() -> None:
+    reader, writer = os.pipe()
+    asked: list[float | None] = []
+    with os.fdopen(reader, "rb", buffering=0) as stream:
+        for limit, steps in ((0.0, [None, None]), (0.4, [0.4]), (3.0, [1.0, 1.0, 1.0])):
+            patient = frames.Patient(cast(BinaryIO, stream), limit)
+            answers = iter([[], [1]] if not limit else [[]] * 3)
+            patient._selector.close()
+            patient._selector = cast(Any, SimpleNamespace(select=lambda step, a=answers: asked.append(step) or next(a)))
+            os.write(writer, b"x")
+            if limit:
+                with pytest.raises(frames.Silence, match=f"nothing for {limit:g} s"):
+                    patient.read(1)
+            else:
+                assert patient.read(1) == b"x"
+            assert asked == steps
+            asked.clear()
+    os.close(writer)
 
 
 @pytest.mark.parametrize("every", [1, 3, 50])

@@ -7,6 +7,13 @@ One batch serves all pages: two programs of two tokens and one, over a vocabular
     2nd of 1st     1/4    1/2              1/2     -2     1/2                   -1.386294   0.562335
     1st of 2nd     4/5    1/2              8/5      3     2/5                   -0.223144   0.500402
 
+Programs drawn at temperature 2 are learnt from at temperature 2, where the policy gives 1/2, 1 / (1 + sqrt 3) and 2/3:
+
+                   p         ratio       log p       entropy     k3 of the reference
+    1st of 1st     0.5       5/4        -0.693147    0.693147    0.193147
+    2nd of 1st     0.366025  0.732051   -1.005053    0.656806    0.054120
+    1st of 2nd     0.666667  4/3        -0.405465    0.636514    0.110826
+
 At a token k3 = r - 1 - log r, r being what the other policy gives over what this one gives: with the reference 0.193147,
 0.306853, 0.193147. The slow test turns every sign in the functions of a page around and sees the tables fail.
 """
@@ -24,13 +31,19 @@ import numpy as np
 import pytest
 import torch
 
+from agents import functional
 from agents.algorithms import actor_critic, policy_gradient, ppo, rltf, supervised
 from agents.core import Batch, Episode, TrainingSample
+from agents.decoding.sampling import Sampling
 from rltf_env.core import CaseResult, Feedback, Outcome, Program, Verdict
 
 LOGP = (-0.693147, -1.386294, -0.223144)
 ENTROPY = (0.693147, 0.562335, 0.500402)
 KL = (0.193147, 0.306853, 0.193147)
+LOGP_AT_2 = (-0.693147, -1.005053, -0.405465)
+ENTROPY_AT_2 = (0.693147, 0.656806, 0.636514)
+KL_AT_2 = (0.193147, 0.054120, 0.110826)
+DRAWN_AT_2 = Sampling(temperature=2.0)
 
 
 def rows(first: float, second: float, third: float) -> torch.Tensor:
@@ -70,7 +83,76 @@ def seq_mean(a: float, b: float, c: float) -> float:
 REINFORCE = (1 * -LOGP[0], -2 * -LOGP[1], 3 * -LOGP[2])
 CLIPPED = (-1.2, 1.6, -3.6)  # 1.25 is held at 1.2; at 0.5 the worse of -1 and -1.6; 1.6 is held at 1.2
 CLIPPED_HIGH = (-1.25, 1.6, -4.5)  # held at 1.5 alone
+REINFORCE_AT_2 = (1 * -LOGP_AT_2[0], -2 * -LOGP_AT_2[1], 3 * -LOGP_AT_2[2])
+CLIPPED_AT_2 = (-1.2, 1.6, -3.6)  # 1.25 is held at 1.2; at 0.732 the worse of -1.464 and -1.6; 4/3 is held at 1.2
+NEGATIVE = rows(-1, -2, -3)  # weights with which a clip of 0.2 costs 1.25, 1.6 and 4.8
+DUAL = (1.25, 1.6, 4.5)  # 8/5 is held at 3/2
+BEHAVIOUR = (4 / 5, 1 / 3, 1 / 8)  # importance 1/2, 3/2, and 4, held at 2
+IMPORTANT = (0.5, 1.5, 2.0)
 Table = Iterator[tuple[str, float, float]]  # what it is, what came, what is right
+
+
+def times(first: tuple[float, ...], second: tuple[float, ...]) -> tuple[float, float, float]:
+    a, b, c = (x * y for x, y in zip(first, second, strict=True))
+    return a, b, c
+
+
+def of_bounds(
+    loss: Callable[..., tuple[Any, dict[str, torch.Tensor]]], reduced: Callable[..., float], **more: Any
+) -> Table:
+    """What every page with a ratio has: a dual clip, importance weights, a temperature. `loss` takes a batch and options."""
+    drawn = (rows(*BEHAVIOUR) + PADDING).log()
+
+    def clipped(data: Batch, **options: Any) -> tuple[float, dict[str, torch.Tensor]]:
+        value, log = loss(data, clip=0.2, **options)
+        return float(value.detach()), log
+
+    value, log = clipped(batch(NEGATIVE, **more), dual_clip=1.5)
+    yield "dual clip", value, reduced(*DUAL)
+    yield "logged share that is clipped", float(log["clip_fraction"]), 2 / 3  # 1/2 and 8/5
+    yield "no dual clip", clipped(batch(NEGATIVE, **more), dual_clip=0.0)[0], reduced(1.25, 1.6, 4.8)
+    value, log = clipped(batch(behaviour=drawn, **more), importance_cap=2.0)
+    yield "importance", value, reduced(*times(IMPORTANT, CLIPPED))
+    yield "logged importance", float(log["importance"]), mean(*IMPORTANT)
+    yield "logged share that is held", float(log["importance_held"]), 1 / 3
+    higher = clipped(batch(behaviour=drawn, **more), importance_cap=5.0)[0]
+    yield "a higher cap", higher, reduced(*times((0.5, 1.5, 4.0), CLIPPED))
+    yield "no importance", clipped(batch(behaviour=drawn, **more), importance_cap=0.0)[0], reduced(*CLIPPED)
+    value, log = clipped(batch(**more), sampling=DRAWN_AT_2)
+    yield "clip at a temperature", value, reduced(*CLIPPED_AT_2)
+    yield "logged entropy at a temperature", float(log["entropy"]), mean(*ENTROPY_AT_2)
+    yield "a loss at 1", clipped(batch(**more), sampling=DRAWN_AT_2, loss_temperature=1)[0], reduced(*CLIPPED)
+
+
+def of_functional(m: Any) -> Table:
+    """What the pages put their losses together from: ratios, and what bounds them."""
+    logp, old = PROBABILITIES.log(), batch().old_logprobs
+    yield from each("ratio", m.ratio(logp, old)[MASK], (1.25, 0.5, 1.6))
+    yield "ratio of what was impossible", float(m.ratio(torch.tensor(0.0), torch.tensor(-1e4)) / 4.8516520e8), 1.0
+    yield from each("importance", m.importance_weights(old, (rows(*BEHAVIOUR) + PADDING).log(), 2.0)[MASK], IMPORTANT)
+    yield from each("logits at 1", m.at_temperature(torch.tensor([3.0, 4.0]), 1), (3.0, 4.0))
+    yield from each("logits at 2", m.at_temperature(torch.tensor([3.0, 4.0]), 2.0), (1.5, 2.0))
+
+    def both(weights: torch.Tensor, *options: Any, clip: float = 0.2, **bounds: Any) -> tuple[float, float]:
+        ratio = (logp, old, weights, MASK, clip)
+        loss = m.clipped_surrogate(*ratio, "seq_sum", *options, **bounds)
+        return float(loss), float(m.clip_fraction(*ratio, **bounds))
+
+    yield from each("clip", both(rows(1, -2, 3)), (seq_sum(*CLIPPED), 1.0))
+    yield from each("a wide clip", both(rows(1, -2, 3), clip=0.55), (seq_sum(-1.25, 1.0, -4.65), 1 / 3))
+    yield from each("clip-higher", both(rows(1, -2, 3), clip_high=0.5), (seq_sum(*CLIPPED_HIGH), 2 / 3))
+    yield from each("the other way", both(rows(-1, 2, -3)), (seq_sum(1.25, -1.0, 4.8), 0.0))
+    yield from each("dual clip", both(NEGATIVE, dual_clip=1.5), (seq_sum(*DUAL), 2 / 3))
+    yield from each(
+        "dual clip of what is raised", both(rows(1, 2, 3), dual_clip=1.1), (seq_sum(-1.2, -1.0, -3.6), 2 / 3)
+    )
+    yield from each("no dual clip", both(NEGATIVE, dual_clip=0.0), (seq_sum(1.25, 1.6, 4.8), 1 / 3))
+    yield (
+        "constant",
+        both(rows(1, -2, 3), 1.0)[0] - m.clipped_surrogate(logp, old, rows(1, -2, 3), MASK, 0.2, "constant", 4.0),
+        seq_sum(*CLIPPED) * 3 / 4,
+    )
+
 
 # -------------------------------------------------------------------------------------------------------- the losses
 
@@ -101,6 +183,17 @@ def of_policy_gradient(m: Any) -> Table:
     yield "logged KL to the reference", float(log["kl_reference"]), mean(*KL)
     yield "logged KL to the policy that wrote", float(log["kl_behaviour"]), mean(*KL_BEHAVIOUR)
     yield "logged share that is clipped", float(log["clip_fraction"]), 2 / 3  # the second and the third
+    yield "at a temperature", loss(sampling=DRAWN_AT_2), seq_sum(*REINFORCE_AT_2)
+    yield "KL at a temperature", loss(sampling=DRAWN_AT_2, kl=10.0), seq_sum(*REINFORCE_AT_2) + 10 * seq_sum(*KL_AT_2)
+    bonus = loss(sampling=DRAWN_AT_2, entropy=10.0)
+    yield "entropy at a temperature", bonus, seq_sum(*REINFORCE_AT_2) - 10 * seq_sum(*ENTROPY_AT_2)
+    drawn = batch(behaviour=(rows(*BEHAVIOUR) + PADDING).log())
+    yield (
+        "importance without a ratio",
+        float(m.loss(drawn, logits(), m.Config())[0].detach()),
+        seq_sum(*times(IMPORTANT, REINFORCE)),
+    )
+    yield from of_bounds(lambda data, **c: m.loss(data, logits(), m.Config(**c)), seq_sum)
 
 
 REFERENCE = rows(1 / 4, 1 / 2, 2 / 5) + PADDING
@@ -145,6 +238,12 @@ def of_ppo(m: Any) -> Table:
     yield "value, clipped", loss(value_weight=10.0, value_clip=0.2), mean(*CLIPPED) + 10 * held
     yield "entropy", loss(entropy=10.0), mean(*CLIPPED) - 10 * mean(*ENTROPY)
     yield "the head alone", loss(True, value_weight=10.0, entropy=10.0), 10 * error
+    yield from of_bounds(
+        lambda data, **c: m.loss(data, logits(), values, m.Config(value_weight=0.0, **c)),
+        mean,
+        values=old,
+        returns=returns,
+    )
     log = m.loss(batch(values=old, returns=returns), logits(), values, m.Config(value_clip=0.2))[1]
     yield "logged value loss", float(log["value_loss"]), held
     yield "logged entropy", float(log["entropy"]), mean(*ENTROPY)
@@ -181,6 +280,10 @@ def of_actor_critic(m: Any) -> Table:
     yield "policy", loss(), policy
     yield "value", loss(value_weight=10.0), policy + 10 * error
     yield "entropy", loss(entropy=10.0), policy - 10 * mean(*ENTROPY)
+    # At temperature 2 the ratios are held at 1, 0.732051 and 1: delta 0.732051 on the second token, so that v is 1.732051 there.
+    at_2 = (-LOGP_AT_2[0] * (1 + 0.732051 - 0.5), -0.732051 * LOGP_AT_2[1], -LOGP_AT_2[2])
+    yield "at a temperature", loss(sampling=DRAWN_AT_2), mean(*at_2)
+    yield "at 1 all the same", loss(sampling=DRAWN_AT_2, loss_temperature=1), policy
     yield "sum", loss(reduction="seq_sum", entropy=1.0, value_weight=1.0), 1.5 * (policy + error - mean(*ENTROPY))
     log = m.loss(batch(rewards=rewards), logits(), values, m.Config(lam=1.0))[1]
     yield "logged value loss", float(log["value_loss"]), error
@@ -206,6 +309,8 @@ def of_rltf(m: Any) -> Table:
     yield "logged share with a wide clip", float(loss(clip=0.4)[1]["clip_fraction"]), 2 / 3
     yield "logged entropy", float(log["entropy"]), mean(*ENTROPY)
     yield "logged KL to the policy that wrote", float(log["kl_behaviour"]), mean(*KL_BEHAVIOUR)
+    yield "at a temperature", loss(sampling=DRAWN_AT_2)[0], seq_sum(*REINFORCE_AT_2)
+    yield from of_bounds(lambda data, **c: m.loss(data, logits(), m.Config(**c)), seq_sum)
     yield from each("weights", m.spread(episode().feedback), (2.5, 1.0, 2.0))
     first, second = m.above_the_others([episode().feedback, episode(sequence=5.0).feedback])  # 2 and 5 as a whole
     yield from each("the worse of two", first, (-2.5, -4.0, -3.0))
@@ -231,7 +336,7 @@ def episode(sequence: float = 2.0) -> Episode:
     """Three tokens that earned 0.5, -1 and nothing themselves."""
     tokens, zeros = np.array([0, 1, 2]), np.zeros(3, np.float32)
     program = Program(tokens, "abc", tokens)
-    feedback = Feedback.build(program, "table", sequence=sequence, tokens=[0.5, -1.0, 0.0])
+    feedback = Feedback.build(program, "table", program_reward=sequence, tokens=[0.5, -1.0, 0.0])
     verdict = Verdict((CaseResult(Outcome.PASSED, None),))
     return Episode("p", np.array([1]), program, zeros, zeros, verdict, feedback, 0)
 
@@ -243,7 +348,12 @@ def sample(p: float, reference: float, learn: tuple[bool, bool] = (True, False))
 
 
 TABLES: dict[str, tuple[ModuleType, Callable[[Any], Table], tuple[str, ...]]] = {
-    "policy_gradient": (policy_gradient, of_policy_gradient, ("loss", "surrogate")),
+    "functional": (
+        functional,
+        of_functional,
+        ("ratio", "importance_weights", "at_temperature", "clipped_surrogate", "clip_fraction"),
+    ),
+    "policy_gradient": (policy_gradient, of_policy_gradient, ("loss", "surrogate", "importance_weighted")),
     "policy_gradient_credit": (
         policy_gradient,
         of_policy_gradient_credit,

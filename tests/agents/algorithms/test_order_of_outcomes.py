@@ -15,14 +15,14 @@ from agents.algorithms import actor_critic, policy_gradient, ppo, rltf
 from agents.core import Episode
 from agents.policies.causal import CausalPolicy
 from rltf_env import rewards
-from rltf_env.core import Attempt, CaseResult, Failure, Kind, Outcome, Problem, Program, Verdict
+from rltf_env.core import Attempt, CaseResult, Failure, FailureKind, Outcome, Problem, Program, Verdict
 from rltf_env.env import UnitTestEnv
 
 MakeEnv = Callable[..., UnitTestEnv]
 CRASHES = [
-    *((Outcome.RUNTIME_ERROR, kind, line) for kind in ("IndexError", Kind.TIMEOUT) for line in (None, 2, 3)),
+    *((Outcome.RUNTIME_ERROR, kind, line) for kind in ("IndexError", FailureKind.TIMEOUT) for line in (None, 2, 3)),
     (Outcome.RUNTIME_ERROR, "RecursionError", 2),
-    (Outcome.RUNTIME_ERROR, Kind.KILLED, None),
+    (Outcome.RUNTIME_ERROR, FailureKind.KILLED, None),
     (Outcome.SYNTAX_ERROR, "SyntaxError", 2),
     (Outcome.SYNTAX_ERROR, "IndentationError", 2),
 ]
@@ -35,7 +35,7 @@ def program() -> Program:
 
 
 def verdict(passed: int, worst: CaseResult | None = None) -> Verdict:
-    worst = worst or CaseResult(Outcome.WRONG_ANSWER, Failure(Kind.WRONG_ANSWER))
+    worst = worst or CaseResult(Outcome.WRONG_ANSWER, Failure(FailureKind.WRONG_ANSWER))
     return Verdict((CaseResult(Outcome.PASSED),) * passed + (worst,) * (4 - passed))
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from agents import functional
 from agents.algorithms import actor_critic, dapo, dr_grpo, grpo, ppo, reinforce, rloo
 from agents.algorithms.policy_gradient import PolicyGradient
 from agents.core import Episode, TrainingSample
@@ -41,7 +42,7 @@ def paid(attempt: Attempt) -> Feedback:
     own = np.zeros(len(attempt.program), np.float32)
     own[0] = -0.25
     whole = 3.0 if attempt.verdict.outcome is Outcome.PASSED else 1.0
-    return Feedback.build(attempt.program, "paid", sequence=whole, tokens=own)
+    return Feedback.build(attempt.program, "paid", program_reward=whole, tokens=own)
 
 
 def written(agent: PolicyGradient) -> list[TrainingSample]:
@@ -220,6 +221,17 @@ def test_gae_of_a_round_is_whitened_over_what_is_learnt() -> None:
     np.testing.assert_allclose(made[1].extra["values"], [2, 4])
 
 
+@pytest.mark.parametrize("module", [ppo, actor_critic])
+@pytest.mark.parametrize("size", [50, 128, 512])
+def test_an_outcome_reaches_the_first_token_however_long_the_program_is(module: Any, size: int) -> None:
+    c = module.Config()
+    rewards, mask = torch.zeros(2, size), torch.ones(2, size, dtype=torch.bool)
+    rewards[:, -1] = torch.tensor([1.0, -0.6])  # one passes, one fails
+    advantages, returns = functional.gae(rewards, torch.zeros(2, size), mask, c.gamma, c.lam)
+    assert returns[:, 0].tolist() == pytest.approx([1.0, -0.6])
+    assert functional.whiten(advantages, mask)[:, 0].tolist() == pytest.approx([1.0, -1.0], abs=1e-4)
+
+
 def test_the_value_head_starts_at_zero_and_learns_the_return(
     policy: CausalPolicy, make_env: MakeEnv, problems: list[Problem]
 ) -> None:
@@ -254,7 +266,8 @@ def test_the_kl_coefficient_steers_and_the_reference_stays(policy: CausalPolicy,
 
 
 def test_straying_is_charged_token_by_token(policy: CausalPolicy, make_env: MakeEnv) -> None:
-    agent = ppo.load(policy, make_env(answers(True), reward=paid), seed=0, **{**SMALL, "kl": 1.0, "kl_target": 0.0})
+    options = {**SMALL, "kl": 1.0, "kl_target": 0.0, "lam": 0.95}
+    agent = ppo.load(policy, make_env(answers(True), reward=paid), seed=0, **options)
     with torch.no_grad():
         for p in policy.model.parameters():
             p.mul_(1.5)
@@ -332,8 +345,8 @@ def test_episodes_of_a_group_share_their_problem(policy: CausalPolicy, make_env:
 def test_what_rounding_leaves_of_a_token_s_reward_tells_nothing(policy: CausalPolicy, make_env: MakeEnv) -> None:
     def third(attempt: Attempt) -> Feedback:
         tokens = np.full(len(attempt.program), 0.0, np.float32)
-        return Feedback.build(attempt.program, "third", sequence=1 / 3) + Feedback.build(
-            attempt.program, "tenth", sequence=0.1, tokens=tokens
+        return Feedback.build(attempt.program, "third", program_reward=1 / 3) + Feedback.build(
+            attempt.program, "tenth", program_reward=0.1, tokens=tokens
         )
 
     options = {**SMALL, "overlong": "judge", "credit": "token"}

@@ -335,7 +335,7 @@ def test_remembered_verdicts_weigh_the_same_after_a_restart(policy: CausalPolicy
 
 def test_a_reward_without_comparison_needs_another_baseline(policy: CausalPolicy, make_env: MakeEnv) -> None:
     def plain(attempt: Attempt) -> Feedback:
-        return Feedback.build(attempt.program, "plain", sequence=1.0)
+        return Feedback.build(attempt.program, "plain", program_reward=1.0)
 
     with pytest.raises(UsageError, match="baseline='group_mean' or 'none'"):
         rltf.load(policy, make_env(reward=plain), seed=0)

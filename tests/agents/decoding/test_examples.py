@@ -87,9 +87,9 @@ def test_decoders_are_judged_on_the_examples_alone_and_the_hand_in_on_the_cases(
     policy: CausalPolicy, env: UnitTestEnv, critic: Critic
 ) -> None:
     for decoder in (best_of_n.load(n=4), CriticSampling(critic, 4)):
-        before = len(env.sandbox.seen)  # type: ignore[attr-defined]
+        before = len(env.sandbox.requests)  # type: ignore[attr-defined]
         run(policy, env, decoder)
-        asked = env.sandbox.seen[before:]  # type: ignore[attr-defined]
+        asked = env.sandbox.requests[before:]  # type: ignore[attr-defined]
         assert all("hidden" not in repr(p) for _, p in asked[:-4])
         assert len(asked) == 2 * 2 * 4 + 4  # problems, hand-ins, n; then what was handed in
         assert all(list(p.cases) == [HIDDEN] for _, p in asked[-4:])
@@ -97,7 +97,7 @@ def test_decoders_are_judged_on_the_examples_alone_and_the_hand_in_on_the_cases(
 
 def test_plain_decoders_are_called_as_they_are(policy: CausalPolicy, env: UnitTestEnv) -> None:
     groups = run(policy, env, Sampling())
-    assert len(env.sandbox.seen) == sum(map(len, groups))  # type: ignore[attr-defined]
+    assert len(env.sandbox.requests) == sum(map(len, groups))  # type: ignore[attr-defined]
 
 
 # --------------------------------------------------------------------------------------------------------- best of n
@@ -215,7 +215,7 @@ def test_log_probabilities_are_the_policys_after_the_problems_own_prompt(
     for group in run(policy, env, CriticSampling(critic, 4)):
         for e in group:
             zeros = np.zeros(len(e.program), np.float32)
-            sample = TrainingSample(e.prompt, e.program.tokens, e.program.chosen, zeros, zeros)
+            sample = TrainingSample(e.prompt, e.program.tokens, e.program.generated_mask, zeros, zeros)
             np.testing.assert_allclose(e.logprobs, logprobs(policy, [sample], 0)[0], atol=1e-4)
 
 
@@ -224,7 +224,7 @@ def test_given_code_stays_given(policy: CausalPolicy, make_env: Any, critic: Cri
     env = make_env(by_parity, problems=[asked], max_program_tokens=30)
     for episode in collect(policy, env, [asked], CriticSampling(critic, 4), repeats=4, generator=generator())[0]:
         assert episode.program.text.startswith("def f")
-        assert episode.program.given == len(env.tokenizer.encode("def f"))
+        assert episode.program.prefix_length == len(env.tokenizer.encode("def f"))
 
 
 def test_a_draft_that_passes_is_not_thrown_away_for_one_that_does_not() -> None:

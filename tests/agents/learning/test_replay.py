@@ -81,6 +81,48 @@ def test_fewer_than_asked_for_gives_what_there_is() -> None:
     assert sorted(drawn(buffer(10, 1, 2), 5, np.random.default_rng(0))) == [1, 2]
 
 
+def fresh(made: ReplayBuffer, count: int, rng: np.random.Generator, now: int, limit: int) -> list[int]:
+    return [s.version for s in made.draw_fresh(count, rng, now, limit)]
+
+
+def test_a_batch_is_made_up_of_what_is_fresh_however_much_is_not() -> None:
+    made, rng, seen = buffer(200, *[0] * 170, *range(100, 130)), np.random.default_rng(0), Counter[int]()
+    for turn in range(1, 31):
+        batch = fresh(made, 8, rng, 129, 29)
+        assert len(set(batch)) == len(batch) == 8, "none twice, none missing"
+        assert min(batch) >= 100
+        seen.update(batch)
+        assert max(seen.values()) - min(seen[i] for i in range(100, 130)) <= 2, f"turns are taken, draw {turn}"
+
+
+@pytest.mark.parametrize("count", [3, 4, 50])
+def test_when_fewer_are_fresh_than_asked_for_all_of_them_come_once(count: int) -> None:
+    made, rng = buffer(100, *[0] * 60, 7, 8, 9), np.random.default_rng(0)
+    for _ in range(9):
+        assert sorted(fresh(made, count, rng, 10, 3)) == [7, 8, 9]
+
+
+def test_what_a_batch_met_twice_is_not_lost_to_the_round() -> None:
+    made, rng = buffer(10, *range(1, 8)), np.random.default_rng(0)
+    seen = Counter[int]()
+    for _ in range(21):
+        seen.update(fresh(made, 5, rng, 7, 7))
+    assert max(seen.values()) - min(seen.values()) <= 1
+
+
+def test_without_a_limit_fresh_is_drawn_as_ever() -> None:
+    orders = [
+        draw(buffer(9, *range(9)), 4, np.random.default_rng(5))
+        for draw in (drawn, lambda made, count, rng: fresh(made, count, rng, 1000, 0))
+    ]
+    assert orders[0] == orders[1]
+
+
+def test_what_is_all_too_old_is_an_error() -> None:
+    with pytest.raises(UsageError, match="max_staleness=3"):
+        buffer(5, 0, 1).draw_fresh(1, np.random.default_rng(0), 10, 3)
+
+
 def test_state_goes_through_a_file_and_continues_the_same_round() -> None:
     made, rng = buffer(6, *range(8)), np.random.default_rng(0)
     drawn(made, 2, rng)

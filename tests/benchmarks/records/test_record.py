@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from benchmarks import records
-from benchmarks.core import Answer, JudgedAnswer, Key, judged
+from benchmarks.core import Answer, JudgedAnswer, Key, verdict_row
 from rltf_env import plain
 from rltf_env.core import CaseResult, Failure, Outcome, Verdict
 from rltf_env.errors import DataError, MissingData
@@ -25,7 +25,7 @@ WRONG = CaseResult(Outcome.WRONG_ANSWER, Failure("WrongAnswer"))
 
 def test_verdict_comes_back_from_its_line() -> None:
     given = Verdict((PASS, ERROR, WRONG, ERROR))
-    row = judged(given, (Outcome.PASSED, Outcome.WRONG_ANSWER))
+    row = verdict_row(given, (Outcome.PASSED, Outcome.WRONG_ANSWER))
     assert (row["outcomes"], row["why"], row["visible"], len(row["failures"])) == ("3121", [0, 1, 0], "32", 2)
     assert plain.expand_verdict(json.loads(json.dumps(row)), "here").same(given)
 

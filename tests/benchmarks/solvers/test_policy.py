@@ -179,9 +179,9 @@ def test_decoder_may_try_public_examples_and_nothing_else(run: Path) -> None:
     with sandbox.load("scripted", rules=lambda source, problem: len(source) % 2 == 0) as judge:
         assert solver.attach(judge, problems) == ["decoder best_of_n, which tries public examples"]
         groups = solver.write(problems, 2, 0)
-        assert len(judge.seen) == 2 * 2 * 16
-        assert all("hidden" not in repr(problem) for _, problem in judge.seen)
-        tried = {source for source, _ in judge.seen}
+        assert len(judge.requests) == 2 * 2 * 16
+        assert all("hidden" not in repr(problem) for _, problem in judge.requests)
+        tried = {source for source, _ in judge.requests}
     texts = [answer.text for group in groups for answer in group]
     assert set(texts) <= tried  # what is handed in is, to the letter, what was tried
     assert all(len(text) % 2 == 0 for text in texts)

@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks import solvers, suites
 from benchmarks.core import Answer
-from benchmarks.solvers import cut, endpoint, spelled
+from benchmarks.solvers import before_stop, endpoint, whole_program
 from rltf_env.core import Problem, ScriptCase
 from rltf_env.errors import DataError, MissingData, UnknownName, UsageError
 from rltf_env.tokenizers import Bytes
@@ -138,8 +138,8 @@ FUTURE = "from __future__ import annotations\n"
 
 
 def test_future_imports_of_an_answer_stand_before_the_prefix(tmp_path: Path) -> None:
-    assert spelled(PREFIX, FUTURE + "def f(x):\n    return 1\n", "f").startswith(FUTURE + PREFIX)
-    assert spelled("import math\n", FUTURE + "x = 1\n", None).startswith(FUTURE + "import math\n")
+    assert whole_program(PREFIX, FUTURE + "def f(x):\n    return 1\n", "f").startswith(FUTURE + PREFIX)
+    assert whole_program("import math\n", FUTURE + "x = 1\n", None).startswith(FUTURE + "import math\n")
     row = {"task_id": "HumanEval/0", "completion": FUTURE + "def f(x):\n    return 2 * x\n"}
     solver = solvers.find(write(tmp_path / "a.jsonl", json.dumps(row)), SUITE, {})
     solver.answered(PROBLEMS)  # type: ignore[attr-defined]
@@ -150,21 +150,21 @@ def test_future_imports_of_an_answer_stand_before_the_prefix(tmp_path: Path) -> 
 
 
 def test_text_that_continues_a_prefix_follows_it() -> None:
-    assert spelled(PREFIX, "    return 1\n", "f") == PREFIX + "    return 1\n"
-    assert spelled(PREFIX, PREFIX + "    return 1\n", "f") == PREFIX + "    return 1\n"
-    assert spelled("", "x = 1", None) == "x = 1"
+    assert whole_program(PREFIX, "    return 1\n", "f") == PREFIX + "    return 1\n"
+    assert whole_program(PREFIX, PREFIX + "    return 1\n", "f") == PREFIX + "    return 1\n"
+    assert whole_program("", "x = 1", None) == "x = 1"
 
 
 def test_text_that_defines_the_function_anew_keeps_what_the_prefix_imports() -> None:
-    text = spelled("import math\n" + PREFIX, "def f(x):\n    return math.pi\n", "f")
+    text = whole_program("import math\n" + PREFIX, "def f(x):\n    return math.pi\n", "f")
     assert text.startswith("import math\n")
     assert text.count("def f(") == 2
     compile(text, "program", "exec")
 
 
 def test_stop_texts_end_a_completion() -> None:
-    assert cut("    return 1\n\ndef g():", ("\nclass ", "\ndef ")) == "    return 1\n"
-    assert cut("abc", ()) == "abc"
+    assert before_stop("    return 1\n\ndef g():", ("\nclass ", "\ndef ")) == "    return 1\n"
+    assert before_stop("abc", ()) == "abc"
 
 
 # --------------------------------------------------------------------------------------------------------- functions

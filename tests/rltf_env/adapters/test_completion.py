@@ -116,7 +116,9 @@ def env(kind: str | None, **options: Any) -> UnitTestEnv:
 def feedback_on(completion: Completion) -> Feedback:
     """Rewards of single tokens, and a share of the whole."""
     rng = np.random.default_rng(len(completion.program))
-    return Feedback.build(completion.program, "any", sequence=0.5, tokens=rng.normal(size=len(completion.program)))
+    return Feedback.build(
+        completion.program, "any", program_reward=0.5, tokens=rng.normal(size=len(completion.program))
+    )
 
 
 def agreement(text: str, other: str) -> int:
@@ -182,10 +184,10 @@ def test_sums_are_preserved_for_any_answer(kind: str, text: str, problem: Proble
     completion = read(ids, built(kind), problem)
     feedback = feedback_on(completion)
     laid = completion.credit(feedback)
-    assert laid.rewards.shape == laid.learn.shape == (len(ids),)
+    assert laid.rewards.shape == laid.loss_mask.shape == (len(ids),)
     if ids:
         assert laid.total == pytest.approx(feedback.total, abs=1e-4)
-    assert laid.sequence == feedback.sequence
+    assert laid.program_reward == feedback.program_reward
     assert dict(laid.parts) == dict(feedback.parts)
 
 
@@ -212,10 +214,10 @@ def test_feedback_in_bytes_falls_on_the_ids_that_spell_the_same_characters(kind:
     judged = env(None).program_of(DOUBLE, completion.program.text)
     rng = np.random.default_rng(seed)
     tokens = rng.normal(size=len(judged)) * (rng.random(len(judged)) < 0.1)
-    feedback = Feedback.build(judged, "bytes", sequence=-1.0, tokens=tokens)
+    feedback = Feedback.build(judged, "bytes", program_reward=-1.0, tokens=tokens)
     laid = completion.credit(feedback, judged)
     assert laid.total == pytest.approx(feedback.total, abs=1e-4)
-    assert laid.sequence == -1.0
+    assert laid.program_reward == -1.0
     line = int(rng.integers(1, 5))
     on_line = Feedback.build(judged, "line", tokens=judged.tokens_on(line) / max(judged.tokens_on(line).sum(), 1))
     charged = completion.credit(on_line, judged).token_rewards != 0
@@ -294,7 +296,7 @@ def test_by_offset_a_program_in_other_tokens_must_stand_there_to_the_letter() ->
     ids = encoded("byte level", ANSWERS["fenced"])
     offset = ANSWERS["fenced"].index("def")
     judged = env(None).program_of(DOUBLE, CODE)
-    feedback = Feedback.build(judged, "line", tokens=judged.tokens_on(4), sequence=1.0)
+    feedback = Feedback.build(judged, "line", tokens=judged.tokens_on(4), program_reward=1.0)
     laid = credit(feedback, ids, built("byte level").tokenizer, offset, program=judged)
     assert laid.total == pytest.approx(feedback.total)
     spelled = built("byte level").tokenizer.decode(np.array(ids)[laid.token_rewards != 0])

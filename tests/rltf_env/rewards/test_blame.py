@@ -91,7 +91,7 @@ def test_tokens_of_the_most_suspicious_line_pay_in_the_ratio_of_eq_9() -> None:
     alpha = len(program()) / len(line)
     assert feedback.token_rewards[at : at + len(line)] == pytest.approx(-0.3 * alpha)
     assert np.count_nonzero(feedback.rewards) == np.count_nonzero(feedback.token_rewards) == len(line)
-    assert feedback.sequence == 0.0
+    assert feedback.program_reward == 0.0
     bare = Blame(alpha="none")(attempt(BRANCH))
     assert bare.token_rewards.sum() == pytest.approx(-0.3 * len(line), abs=1e-5)
     assert bare.total == pytest.approx(feedback.total) == pytest.approx(-0.3)

@@ -76,8 +76,8 @@ def test_no_python_and_what_never_began_keep_all(verdict: Verdict) -> None:
 
 def test_given_tokens_are_never_learnt_from_and_nothing_is_paid() -> None:
     feedback = Executed()(Attempt(PROBLEM, program(given=20), ran(1, 2, 3, 7)))
-    assert not feedback.learn[:20].any()
-    assert (feedback.total, feedback.sequence, feedback.learn.sum()) == (0.0, 0.0, 44)
+    assert not feedback.loss_mask[:20].any()
+    assert (feedback.total, feedback.program_reward, feedback.loss_mask.sum()) == (0.0, 0.0, 44)
 
 
 def test_twice_is_once_and_more_cases_never_take_away() -> None:
@@ -87,7 +87,7 @@ def test_twice_is_once_and_more_cases_never_take_away() -> None:
         attempt = Attempt(PROBLEM, program(), ran(*lines))
         once = Executed()(attempt)
         twice = once + Executed()(attempt)
-        assert np.array_equal(once.learn, twice.learn)
+        assert np.array_equal(once.loss_mask, twice.loss_mask)
         more = Executed().kept(program(), ran(*lines, int(rng.choice([1, 2, 3, 5, 7]))))
         own = Executed(idle="drop").kept(program(), ran(*lines))
         assert (more | ~own).all(), "a line that ran stays"
@@ -119,7 +119,7 @@ def test_an_environment_opens_its_judge_with_what_the_reward_needs() -> None:
     with UnitTestEnv([PROBLEM], reward="coarse+executed", sandbox_options={"workers": 1}) as env:
         judged = env.judge(PROBLEM, TEXT)
     assert judged.feedback.total == 1.0
-    assert judged.feedback.learn.sum() == 64
+    assert judged.feedback.loss_mask.sum() == 64
 
 
 def test_a_judge_that_was_told_not_to_trace_is_refused() -> None:

@@ -40,7 +40,7 @@ def attempt(text: str, outcome: Outcome, references: tuple[str, ...] = (SUM,)) -
 def test_shares_are_those_counted_by_hand(text: str, outcome: Outcome, ast: float, flow: float) -> None:
     feedback = Structure()(attempt(text, outcome))
     assert dict(feedback.parts) == pytest.approx({"ast": ast, "flow": flow})
-    assert feedback.sequence == pytest.approx(ast + flow)
+    assert feedback.program_reward == pytest.approx(ast + flow)
 
 
 def test_weights_of_one_put_a_wrong_copy_above_a_right_program_and_a_quarter_does_not() -> None:

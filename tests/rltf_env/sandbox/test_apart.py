@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rltf_env import sandbox
-from rltf_env.core import CallCase, Kind, Outcome, Problem, ScriptCase
+from rltf_env.core import CallCase, FailureKind, Outcome, Problem, ScriptCase
 from rltf_env.errors import InvalidProblem
 from rltf_env.sandbox.pool.pool import PoolSandbox
 from rltf_env.sandbox.referee import replay
@@ -81,8 +81,8 @@ def test_scripts_that_end_by_themselves_or_not(fork: PoolSandbox) -> None:
     source = "def f(x):\n    return x\n"
     assert kind(fork, source, script("import sys\nassert f(1) == 1\nsys.exit()", "f", source)) is None
     retry = "while True:\n    try:\n        f(1)\n        break\n    except BaseException:\n        pass\n"
-    assert kind(fork, "import os\ndef f(x): os._exit(3)", script(retry, "f", source)) == Kind.EXITED
-    assert kind(fork, "def f(x): raise SystemExit", script("f(1)", "f", source)) == Kind.EXITED
+    assert kind(fork, "import os\ndef f(x): os._exit(3)", script(retry, "f", source)) == FailureKind.EXITED
+    assert kind(fork, "def f(x): raise SystemExit", script("f(1)", "f", source)) == FailureKind.EXITED
 
 
 # -------------------------------------------------------------------------------------- what is no matter of the program's
@@ -227,6 +227,6 @@ def test_the_same_program_takes_no_longer_when_many_were_wrong_before(fork: Pool
     problem = script('for i in range(50):\n    assert f(i) == i, f"{f(0)} {f(1)}"')
     sources = [f"def f(x):\n    return x if x < {n} else -1\n" for n in range(1, 50)]
     began = time.process_time()
-    assert {kind(fork, source, problem) for source in sources} == {Kind.WRONG_ANSWER}
+    assert {kind(fork, source, problem) for source in sources} == {FailureKind.WRONG_ANSWER}
     assert kind(fork, "def f(x):\n    return x\n", problem) is None
     assert time.process_time() - began < 5

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from rltf_env import sandbox
-from rltf_env.core import CallCase, Kind, Outcome, Problem, StdinCase, Verdict
+from rltf_env.core import CallCase, FailureKind, Outcome, Problem, StdinCase, Verdict
 from rltf_env.errors import SandboxError
 from rltf_env.sandbox.board import Board, Note
 from rltf_env.sandbox.pool import pulse, worker
@@ -210,7 +210,7 @@ def test_a_stuck_comparison_is_blamed_on_the_job_that_was_begun(monkeypatch: pyt
     blamed = verdicts[index]
     assert blamed is not None
     assert blamed.failure is not None
-    assert (blamed.failure.kind, blamed.failure.detail) == (Kind.TIMEOUT, "check")
+    assert (blamed.failure.kind, blamed.failure.detail) == (FailureKind.TIMEOUT, "check")
     assert [job.tries for job in dying.scheduler.jobs] == [0, 0], "the others are judged again, in order"
     assert [job.source for job in dying.scheduler.jobs] == [
         job.source for job in dying.jobs if job is not dying.jobs[index]
@@ -234,7 +234,7 @@ def test_a_program_that_takes_longer_than_all_limits_times_out(monkeypatch: pyte
     verdict = dying.verdicts()[0]
     assert verdict is not None
     assert verdict.failure is not None
-    assert (verdict.failure.kind, verdict.failure.detail) == (Kind.TIMEOUT, "wall")
+    assert (verdict.failure.kind, verdict.failure.detail) == (FailureKind.TIMEOUT, "wall")
     assert [job.tries for job in dying.scheduler.jobs] == [0, 0]
 
 
@@ -262,7 +262,7 @@ def test_a_worker_that_does_not_answer_in_time_is_a_time_out_of_its_program(monk
         futures += [opened.submit(program(i), ADD) for i in range(5)]
         first = futures[0].result(30)
         assert first.failure is not None
-        assert first.failure.kind == Kind.TIMEOUT
+        assert first.failure.kind == FailureKind.TIMEOUT
         assert [future.result(30).outcome for future in futures[1:]] == [Outcome.PASSED] * 5
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rltf_env import sandbox
-from rltf_env.core import Kind, Outcome, Problem, ScriptCase, StdinCase
+from rltf_env.core import FailureKind, Outcome, Problem, ScriptCase, StdinCase
 from rltf_env.sandbox.board import Board, Note
 from rltf_env.sandbox.pool import scheduler
 from rltf_env.sandbox.referee import pace, runs
@@ -195,10 +195,14 @@ ROW = Problem("row", "", [StdinCase(f"{i}\n", f"{i}\n") for i in range(5)])
 @pytest.mark.parametrize(
     ("late", "ratios", "kinds"),
     [
-        ((2,), True, [None, None, Kind.TIMEOUT, None, None]),
-        ((1, 3), True, [None, Kind.TIMEOUT, None, Kind.TIMEOUT, Kind.NOT_RUN]),
-        ((0, 1, 2, 3, 4), True, [Kind.TIMEOUT, Kind.TIMEOUT, Kind.NOT_RUN, Kind.NOT_RUN, Kind.NOT_RUN]),
-        ((2,), False, [None, None, Kind.TIMEOUT, Kind.NOT_RUN, Kind.NOT_RUN]),
+        ((2,), True, [None, None, FailureKind.TIMEOUT, None, None]),
+        ((1, 3), True, [None, FailureKind.TIMEOUT, None, FailureKind.TIMEOUT, FailureKind.NOT_RUN]),
+        (
+            (0, 1, 2, 3, 4),
+            True,
+            [FailureKind.TIMEOUT, FailureKind.TIMEOUT, FailureKind.NOT_RUN, FailureKind.NOT_RUN, FailureKind.NOT_RUN],
+        ),
+        ((2,), False, [None, None, FailureKind.TIMEOUT, FailureKind.NOT_RUN, FailureKind.NOT_RUN]),
     ],
 )
 def test_the_cases_of_a_late_program_have_their_own_results(
@@ -240,4 +244,4 @@ def test_a_script_s_runs_share_the_program_s_time_idle_or_not(cases: int) -> Non
         assert verdict.outcome is Outcome.PASSED
         return
     assert verdict.failure is not None
-    assert verdict.failure.kind == Kind.TIMEOUT
+    assert verdict.failure.kind == FailureKind.TIMEOUT

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from rltf_env import facts, plain, sandbox
-from rltf_env.core import CallCase, Kind, Outcome, Problem, ScriptCase, StdinCase, Verdict
+from rltf_env.core import CallCase, FailureKind, Outcome, Problem, ScriptCase, StdinCase, Verdict
 from rltf_env.errors import UsageError
 from rltf_env.sandbox.cage import trace
 from rltf_env.sandbox.pool.options import Options
@@ -59,7 +59,7 @@ def test_lines_without_code_are_told_from_lines_that_did_not_run(judge: PoolSand
 
 def test_a_case_that_is_ended_keeps_what_it_had(judge: PoolSandbox) -> None:
     verdict = judge.run("def f(x):\n    while x > 0:\n        pass\n    return -x\n", ABS)
-    assert [r.failure and r.failure.kind for r in verdict.results] == [None, Kind.TIMEOUT]
+    assert [r.failure and r.failure.kind for r in verdict.results] == [None, FailureKind.TIMEOUT]
     assert by_case(verdict) == [{1, 2, 4}, {1, 2, 3}]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from rltf_env import sandbox
-from rltf_env.core import Kind, Outcome, Problem, ScriptCase
+from rltf_env.core import FailureKind, Outcome, Problem, ScriptCase
 from rltf_env.sandbox.pool.pool import PoolSandbox
 
 APART = {"workers": 1, "cache": 0, "require_apart": True}
@@ -93,7 +93,7 @@ def test_what_a_script_does_only_where_something_fails_is_done(judge: PoolSandbo
     right = "def f(n):\n    return n + 1\n"
     problem = Problem("message", "", [ScriptCase(script)], "f", solutions=[right])
     assert judge.run(right, problem).outcome is Outcome.PASSED
-    assert kind(judge, "def f(n):\n    return n + 3\n", problem) == Kind.WRONG_ANSWER
+    assert kind(judge, "def f(n):\n    return n + 3\n", problem) == FailureKind.WRONG_ANSWER
 
 
 def test_an_exception_of_the_program_s_in_a_message_is_its_own(judge: PoolSandbox) -> None:
@@ -110,19 +110,28 @@ def test_an_exception_of_the_program_s_in_a_message_is_its_own(judge: PoolSandbo
 LATE = {
     "sleeps in a call": (
         "import time\ndef f(n):\n    time.sleep(30 if n == 50 else 0)\n    return n - 1\n",
-        Kind.TIMEOUT,
+        FailureKind.TIMEOUT,
     ),
-    "sleeps a little in each": ("import time\ndef f(n):\n    time.sleep(0.02)\n    return n - 1\n", Kind.TIMEOUT),
-    "never returns": ("def f(n):\n    while n == 50: pass\n    return n - 1\n", Kind.TIMEOUT),
-    "computes in each": ("def f(n):\n    sum(range(10 ** 6))\n    return n - 1\n", Kind.TIMEOUT),
-    "sleeps at the start": ("import time\ntime.sleep(30)\ndef f(n):\n    return n - 1\n", Kind.TIMEOUT),
-    "holds too much": ("kept = []\ndef f(n):\n    kept.append(bytes(10 ** 7))\n    return n - 1\n", Kind.MEMORY_LIMIT),
-    "leaves": ("import os\ndef f(n):\n    if n == 50: os._exit(0)\n    return n - 1\n", Kind.EXITED),
-    "is killed": ("import os\ndef f(n):\n    if n == 50: os.kill(os.getpid(), 9)\n    return n - 1\n", Kind.KILLED),
+    "sleeps a little in each": (
+        "import time\ndef f(n):\n    time.sleep(0.02)\n    return n - 1\n",
+        FailureKind.TIMEOUT,
+    ),
+    "never returns": ("def f(n):\n    while n == 50: pass\n    return n - 1\n", FailureKind.TIMEOUT),
+    "computes in each": ("def f(n):\n    sum(range(10 ** 6))\n    return n - 1\n", FailureKind.TIMEOUT),
+    "sleeps at the start": ("import time\ntime.sleep(30)\ndef f(n):\n    return n - 1\n", FailureKind.TIMEOUT),
+    "holds too much": (
+        "kept = []\ndef f(n):\n    kept.append(bytes(10 ** 7))\n    return n - 1\n",
+        FailureKind.MEMORY_LIMIT,
+    ),
+    "leaves": ("import os\ndef f(n):\n    if n == 50: os._exit(0)\n    return n - 1\n", FailureKind.EXITED),
+    "is killed": (
+        "import os\ndef f(n):\n    if n == 50: os.kill(os.getpid(), 9)\n    return n - 1\n",
+        FailureKind.KILLED,
+    ),
     "raises": ("def f(n):\n    return n - 1 if n != 50 else 1 // 0\n", "ZeroDivisionError"),
     "is not Python": ("def f(n:\n", "SyntaxError"),
     "raises at the start": ("1 // 0\n", "ZeroDivisionError"),
-    "has no such function": ("def g(n):\n    return n - 1\n", Kind.MISSING_ENTRY_POINT),
+    "has no such function": ("def g(n):\n    return n - 1\n", FailureKind.MISSING_ENTRY_POINT),
 }
 
 
@@ -140,13 +149,15 @@ def test_the_time_in_which_a_program_waits_for_the_script_is_not_its_own(judge: 
     busy = "n = 100\nwhile n > 0:\n    sum(range(4 * 10 ** 5))\n    n = f(n)\nassert n == 0\n"
     problem = Problem("slow", "", [ScriptCase(busy)], "f", solutions=[RIGHT])
     assert kind(judge, RIGHT, problem) is None
-    assert kind(judge, "import time\ndef f(n):\n    time.sleep(0.05)\n    return n - 1\n", problem) == Kind.TIMEOUT
+    assert (
+        kind(judge, "import time\ndef f(n):\n    time.sleep(0.05)\n    return n - 1\n", problem) == FailureKind.TIMEOUT
+    )
 
 
 def test_a_script_that_never_ends_is_a_time_out_and_the_next_program_is_judged(judge: PoolSandbox) -> None:
     problem = Problem("endless", "", [ScriptCase("while f(1):\n    pass\n")], "f", solutions=["def f(n): return 0"])
     with sandbox.load(judge.backend, **APART, check_seconds=0.3, case_seconds=5.0) as opened:
-        assert kind(opened, "def f(n):\n    return True\n", problem) == Kind.TIMEOUT
+        assert kind(opened, "def f(n):\n    return True\n", problem) == FailureKind.TIMEOUT
         assert kind(opened, "def f(n):\n    return False\n", problem) is None
         assert kind(opened, RIGHT) is None
 
@@ -155,7 +166,7 @@ def test_programs_that_sleep_in_every_run_have_one_time_for_all(judge: PoolSandb
     text = "for i in range(90):\n    if not f(i): raise AssertionError\n"
     problem = Problem("ask", "", [ScriptCase(text)] * 9, "f", solutions=["def f(i): return True"])
     source = "import time\ntime.sleep(0.5)\nclass Yes:\n    def __bool__(self): return True\ndef f(i): return Yes()\n"
-    assert kind(judge, "def f(i): return 0", problem) == Kind.WRONG_ANSWER  # the reference has been asked
+    assert kind(judge, "def f(i): return 0", problem) == FailureKind.WRONG_ANSWER  # the reference has been asked
     began = time.monotonic()
     assert kind(judge, source, problem) is not None
     assert time.monotonic() - began < 2 * (2 * LIMITS["program_seconds"] + LIMITS["wall_seconds"])
@@ -205,4 +216,4 @@ def test_arguments_longer_than_a_pipe_reach_a_program_that_listens(judge: PoolSa
     problem = Problem("long", "", [ScriptCase(script)], "f", solutions=[right])
     assert kind(judge, right, problem) is None
     deaf = "import time\ndef f(text):\n    return 'y' * 400_000\ntime.sleep(30)"
-    assert kind(judge, deaf, problem) == Kind.TIMEOUT
+    assert kind(judge, deaf, problem) == FailureKind.TIMEOUT

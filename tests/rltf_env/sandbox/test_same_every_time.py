@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from rltf_env import sandbox
-from rltf_env.core import CaseResult, Failure, Kind, Outcome, Problem, ScriptCase, StdinCase, Verdict
+from rltf_env.core import CaseResult, Failure, FailureKind, Outcome, Problem, ScriptCase, StdinCase, Verdict
 from rltf_env.sandbox.pool.pool import PoolSandbox
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="forks")
@@ -100,10 +100,12 @@ def verdict(*failures: Failure, lines: frozenset[int] | None = None) -> Verdict:
 
 
 def test_where_a_program_was_stopped_is_evidence_not_identity() -> None:
-    one = verdict(Failure(Kind.TIMEOUT, "over the limit of cpu time", 3, "cpu"), lines=frozenset({1, 2, 3}))
-    other = verdict(Failure(Kind.TIMEOUT, "over the limit of wall time", 4, "wall"), lines=frozenset({1, 2, 3, 4}))
+    one = verdict(Failure(FailureKind.TIMEOUT, "over the limit of cpu time", 3, "cpu"), lines=frozenset({1, 2, 3}))
+    other = verdict(
+        Failure(FailureKind.TIMEOUT, "over the limit of wall time", 4, "wall"), lines=frozenset({1, 2, 3, 4})
+    )
     assert one.same(other)
-    full = [verdict(Failure(Kind.MEMORY_LIMIT, line=line)) for line in (3, 4)]
+    full = [verdict(Failure(FailureKind.MEMORY_LIMIT, line=line)) for line in (3, 4)]
     assert full[0].same(full[1])
 
 
@@ -111,7 +113,7 @@ def test_where_a_program_failed_by_itself_is_identity() -> None:
     failures = [Failure("KeyError", "1", 3), Failure("KeyError", "1", 4), Failure("ValueError", "1", 3)]
     verdicts = [verdict(failure) for failure in failures]
     assert not any(one.same(other) for one in verdicts for other in verdicts if one is not other)
-    assert not verdict(failures[0]).same(verdict(Failure(Kind.TIMEOUT, "1", 3)))
+    assert not verdict(failures[0]).same(verdict(Failure(FailureKind.TIMEOUT, "1", 3)))
     assert not verdict(failures[0], lines=frozenset({1})).same(verdict(failures[0], lines=frozenset({2})))
 
 

@@ -177,7 +177,7 @@ def test_a_job_that_could_not_be_sent_is_dropped() -> None:
 
 
 def test_a_worker_forgets_the_problems_that_it_has_not_seen_for_longest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "KNOWN", 2)
+    monkeypatch.setattr(module, "REMEMBERED", 2)
     seat = Seat(print)
     problems = [problem(i) for i in range(3)]
     assert [seat.learn(problems[i]) for i in (0, 1, 0, 2)] == [True, True, False, True]

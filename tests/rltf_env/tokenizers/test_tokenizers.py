@@ -484,15 +484,15 @@ def test_bad_tokens_are_clear_errors(make: Callable[[], Tokenizer]) -> None:
     ):
         with pytest.raises(UsageError, match=message):
             tokenizer.program(tokens, truncated=truncated)  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="given"):
-        tokenizer.program([9], given=2)
+    with pytest.raises(UsageError, match="prefix_length"):
+        tokenizer.program([9], prefix_length=2)
 
 
 @pytest.mark.parametrize("make", ALL)
 def test_programs_carry_what_was_given_and_whether_they_were_cut(make: Callable[[], Tokenizer]) -> None:
     tokenizer = make()
-    program = tokenizer.program(tokenizer.encode("ab\n"), given=1, truncated=True)
-    assert (program.given, program.truncated, program.text) == (1, True, "ab\n")
+    program = tokenizer.program(tokenizer.encode("ab\n"), prefix_length=1, truncated=True)
+    assert (program.prefix_length, program.truncated, program.text) == (1, True, "ab\n")
     nothing = tokenizer.program([])
     assert (len(nothing), nothing.text) == (0, "")
     alone = tokenizer.program([tokenizer.eos_id])
@@ -555,8 +555,8 @@ def test_load_takes_bytes_a_folder_a_tokenizer_and_one_of_ours(tmp_path: Path) -
         def encode(self, text: str) -> list[int]:
             return []
 
-        def program(self, tokens: Any, *, given: int = 0, truncated: bool = False) -> Program:
-            return Bytes().program(tokens, given=given, truncated=truncated)
+        def program(self, tokens: Any, *, prefix_length: int = 0, truncated: bool = False) -> Program:
+            return Bytes().program(tokens, prefix_length=prefix_length, truncated=truncated)
 
     own = Own()
     assert tokenizers.load(own) is own

@@ -35,10 +35,10 @@ def test_any_text_is_made_of_words(text: str) -> None:
 def test_words_by_hand() -> None:
     words = Words.of(["def f(x):\n    return x"])
     assert words.words == ("\n", " ", " f", " return", " x", "(", ")", ":", "def", "x")
-    program = words.program([*words.encode("def f(x):\n"), words.eos_id], given=2)
+    program = words.program([*words.encode("def f(x):\n"), words.eos_id], prefix_length=2)
     assert program.text == "def f(x):\n"
     assert program.starts.tolist() == [0, 3, 5, 6, 7, 8, 9, 10]
-    assert (program.given, words.vocab_size, words.eos_id) == (2, 11, 10)
+    assert (program.prefix_length, words.vocab_size, words.eos_id) == (2, 11, 10)
     assert program.tokens_on(1).tolist() == [True] * 6 + [False] * 2
 
 

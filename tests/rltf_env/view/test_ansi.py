@@ -15,7 +15,7 @@ from gymnasium.wrappers import Autoreset, RecordEpisodeStatistics, RecordVideo, 
 
 import rltf_env  # noqa: F401 (registers the ids)
 from rltf_env import sandbox
-from rltf_env.core import CallCase, CaseResult, Failure, Feedback, Judgement, Kind, Outcome, Problem, Verdict
+from rltf_env.core import CallCase, CaseResult, Failure, FailureKind, Feedback, Judgement, Outcome, Problem, Verdict
 from rltf_env.tokenizers import Bytes
 from rltf_env.view import ansi, screen, syntax
 
@@ -33,11 +33,13 @@ def plain(frame: str) -> str:
     return re.sub(r"\x1b\[[0-9;]*m", "", frame)
 
 
-def judged(text: str, rewards: dict[int, float], verdict: Verdict = FAILED, sequence: float = 0.0) -> str:
+def judged(text: str, rewards: dict[int, float], verdict: Verdict = FAILED, program_reward: float = 0.0) -> str:
     program = Bytes().program([*text.encode(), 256])
     tokens = np.zeros(len(program), np.float32)
     tokens[list(rewards)] = list(rewards.values())
-    feedback = Feedback.build(program, "fine", tokens=tokens) + Feedback.build(program, "coarse", sequence=sequence)
+    feedback = Feedback.build(program, "fine", tokens=tokens) + Feedback.build(
+        program, "coarse", program_reward=program_reward
+    )
     return ansi.frame(PROBLEM, program, 64, Judgement(verdict, feedback))
 
 
@@ -51,7 +53,7 @@ def test_an_empty_program_can_be_shown() -> None:
 
 
 def test_the_end_says_the_verdict_in_words_and_marks_the_line() -> None:
-    frame = plain(judged("def f(x):\n    x / 0\n", {14: -1.5}, sequence=-0.5))
+    frame = plain(judged("def f(x):\n    x / 0\n", {14: -1.5}, program_reward=-0.5))
     assert frame.split("\n") == [
         "double  21/64 tokens",
         "    1 | def f(x):",
@@ -64,13 +66,15 @@ def test_the_end_says_the_verdict_in_words_and_marks_the_line() -> None:
 
 
 def test_a_passed_program_has_no_failing_line() -> None:
-    frame = plain(judged("f = abs", {}, Verdict((CaseResult(Outcome.PASSED),)), sequence=1.0))
+    frame = plain(judged("f = abs", {}, Verdict((CaseResult(Outcome.PASSED),)), program_reward=1.0))
     assert frame.endswith("\npassed, 1 of 1 cases passed.\nreward +1.00 = fine +0.00, coarse +1.00\ntokens ·······█")
     assert ">" not in frame
 
 
 def test_each_token_is_as_warm_as_its_own_reward() -> None:
-    frame = judged("abcd", {0: -1.0, 1: -0.25, 3: 0.5}, sequence=-9.0)  # the whole program's share is in words alone
+    frame = judged(
+        "abcd", {0: -1.0, 1: -0.25, 3: 0.5}, program_reward=-9.0
+    )  # the whole program's share is in words alone
     assert "\x1b[48;5;160ma\x1b[0m\x1b[48;5;88mb\x1b[0mc\x1b[48;5;34md\x1b[0m" in frame
 
 
@@ -124,7 +128,7 @@ def test_without_pygments_and_on_very_long_texts_all_is_plain(monkeypatch: pytes
 
 
 def test_every_kind_of_failure_has_a_sentence_of_its_own() -> None:
-    kinds = [value for name, value in vars(Kind).items() if name.isupper()]
+    kinds = [value for name, value in vars(FailureKind).items() if name.isupper()]
     sentences = {kind: ansi.sentence(Failure(kind)) for kind in (*kinds, "KeyError", "SyntaxError")}
     assert len(set(sentences.values())) == len(kinds) + 2
     assert not [kind for kind in kinds if "raised" in sentences[kind] or kind in sentences[kind]]
@@ -139,9 +143,9 @@ def test_every_kind_of_failure_has_a_sentence_of_its_own() -> None:
             Failure("TabError", "mixed", 2, bases=("IndentationError", "SyntaxError")),
             "It is no Python on line 2: mixed",
         ),
-        (Failure(Kind.KILLED, detail="9"), "Its process was killed by signal 9."),
+        (Failure(FailureKind.KILLED, detail="9"), "Its process was killed by signal 9."),
         (
-            Failure(Kind.EXITED, detail="0", line=4),
+            Failure(FailureKind.EXITED, detail="0", line=4),
             "It ended its process before it had answered with status 0 on line 4.",
         ),
     ],

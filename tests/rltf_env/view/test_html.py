@@ -27,12 +27,12 @@ def table(
     problem: Problem = PROBLEM,
     given: int = 0,
 ) -> str:
-    program = Bytes().program([*text.encode("utf-8", "replace"), 256], given=given)
+    program = Bytes().program([*text.encode("utf-8", "replace"), 256], prefix_length=given)
     tokens = np.zeros(len(program), np.float32)
     for index, reward in (rewards or {}).items():
         tokens[index] = reward
     return html.fragment(
-        Attempt(problem, program, verdict), Feedback.build(program, "fine", tokens=tokens, sequence=-1.0)
+        Attempt(problem, program, verdict), Feedback.build(program, "fine", tokens=tokens, program_reward=-1.0)
     )
 
 
@@ -129,7 +129,7 @@ def test_the_failing_line_the_parts_and_every_case_are_there() -> None:
 
 
 def test_given_tokens_are_pale_and_tokens_that_are_not_learnt_from_are_dotted() -> None:
-    program = Bytes().program([97, 98, 99], given=1)
+    program = Bytes().program([97, 98, 99], prefix_length=1)
     feedback = Feedback(np.zeros(3, np.float32), np.array([False, False, True]))
     found = html.fragment(Attempt(PROBLEM, program, PASSED), feedback)
     assert [kind for kind, *_ in spans(found)] == ["t given", "t off", "t"]
@@ -163,7 +163,8 @@ def test_whatever_was_written_is_text(text: str) -> None:
 def test_the_page_needs_nothing_from_anywhere(tmp_path: Path) -> None:
     program = Bytes().program([97])
     html.save(
-        tmp_path / "page.html", [(Attempt(PROBLEM, program, PASSED), Feedback.build(program, "x", sequence=1.0))] * 2
+        tmp_path / "page.html",
+        [(Attempt(PROBLEM, program, PASSED), Feedback.build(program, "x", program_reward=1.0))] * 2,
     )
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert page.count('<section class="rltf">') == 2

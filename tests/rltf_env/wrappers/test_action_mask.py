@@ -142,7 +142,7 @@ def test_equal_prefixes_have_one_mask_that_can_not_be_written_to() -> None:
 
 def test_what_is_remembered_is_bounded() -> None:
     masks = TokenMasks(Bytes().spellings(), EOS)
-    masks._kept = 10
+    masks._most = 10
     for n in range(30):
         masks(Prefix().feed("(" * n))
     assert len(masks._masks) == 10
@@ -155,8 +155,8 @@ def test_a_tokenizer_whose_tokens_are_no_bytes_is_refused() -> None:
         def encode(self, text: str) -> list[int]:
             return []
 
-        def program(self, tokens: Any, *, given: int = 0, truncated: bool = False) -> Program:
-            return Bytes().program(tokens, given=given, truncated=truncated)
+        def program(self, tokens: Any, *, prefix_length: int = 0, truncated: bool = False) -> Program:
+            return Bytes().program(tokens, prefix_length=prefix_length, truncated=truncated)
 
     with pytest.raises(UsageError, match=r"method spellings\(\)"):
         ActionMask(make(tokenizer=Silent()))

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import NamedTuple
 
-from rltf_env import datasets
 from rltf_env.core import Outcome, Problem, Sandbox, Verdict
+from rltf_env.datasets._digest import digest
 from rltf_env.datasets._quarantine import Entry
 
 
@@ -41,17 +41,17 @@ class Finding(NamedTuple):
 
 def findings(problems: Iterable[Problem], sandbox: Sandbox) -> Iterator[Finding]:
     """The verdict on every reference of every problem, in order; problems without a reference give none."""
-    asked: deque[tuple[Problem, str, int]] = deque()  # handed to the judge, not answered yet
+    pending: deque[tuple[Problem, str, int]] = deque()  # handed to the judge, not answered yet
 
     def jobs() -> Iterator[tuple[str, Problem]]:
         for problem in problems:
             for number, solution in enumerate(problem.solutions):
                 for what, version in _versions(problem):
-                    asked.append((problem, what, number))
+                    pending.append((problem, what, number))
                     yield solution, version
 
     for verdict in sandbox.map(jobs()):
-        yield Finding(*asked.popleft(), verdict)
+        yield Finding(*pending.popleft(), verdict)
 
 
 def _versions(problem: Problem) -> Iterator[tuple[str, Problem]]:
@@ -88,7 +88,7 @@ class Examined:
     @property
     def entry(self) -> Entry:
         """Its place in a quarantine list."""
-        return Entry(self.problem.id, datasets.digest([self.problem]), self.failed[0].words)
+        return Entry(self.problem.id, digest([self.problem]), self.failed[0].words)
 
 
 def examine(problems: Iterable[Problem], sandbox: Sandbox) -> Iterator[Examined]:

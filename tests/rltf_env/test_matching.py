@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from rltf_env.compare import text_matches, value_matches
+from rltf_env.matching import text_matches, value_matches
 
 RIGHT_TEXTS = [
     ("9\n", "9\n"),

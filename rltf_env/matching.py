@@ -229,7 +229,7 @@ def _same_members(expected: Any, got: Any) -> bool:
 # ------------------------------------------------------------------------- what a value has in common
 
 _OPEN = object()  # stands for a number in a shape
-_SPELLED = re.compile(r"-?[1-9][0-9]*|0")
+_WHOLE_NUMBER = re.compile(r"-?[1-9][0-9]*|0")
 _LONG = 300  # digits of a key that is taken for like any other such
 
 
@@ -317,13 +317,13 @@ def _exact(value: Any, near: float) -> Any:
 
 
 def _number_of(key: Any) -> Any:
-    return int(key) if isinstance(key, str) and _SPELLED.fullmatch(key) else key
+    return int(key) if isinstance(key, str) and _WHOLE_NUMBER.fullmatch(key) else key
 
 
 def _key(key: Any) -> tuple[str, int]:
     """Equal for keys that may stand for each other, texts and the whole numbers that they spell among them."""
     if isinstance(key, str):
-        if not _SPELLED.fullmatch(key):
+        if not _WHOLE_NUMBER.fullmatch(key):
             return f"text {key}", 0
         return ("", int(key)) if len(key) < _LONG - 10 else ("long", 0)
     if not isinstance(key, _NUMBERS):

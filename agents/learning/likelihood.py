@@ -1,0 +1,73 @@
+"""What a policy makes of the tokens of its programs, at the temperature of the loss.
+
+Three distributions meet in an update. A token was *drawn* from the policy at a temperature, with what top-p and its
+kind cut off, by an engine with roundings of its own (`behaviour_logprobs`). The policy as it was then gave
+it some probability (`old_logprobs`), and the policy as it is now gives it another. The last two
+are compared, so they must be read alike: whole programs at once, in the learner's precision, at the temperature of
+the draw. At temperature 1 in float32 that is what sampling reported. Otherwise the programs are read once more.
+
+With the loss at another temperature than the draw, the expected gradient of tokens on which no reward depends is not 0: below 1
+it sharpens what follows a good token and flattens what follows a bad one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Literal, Protocol
+
+import torch
+
+from agents.core import Policy, TrainingSample
+from agents.learning.learner import OptimiserConfig
+from agents.learning.reference import logprobs
+from rltf_env.errors import UsageError
+
+LossTemperature = Literal["sampling", 1]
+
+
+class Options(Protocol):
+    """What of an agent's configuration is read here."""
+
+    @property
+    def sampling(self) -> Any: ...
+    @property
+    def loss_temperature(self) -> LossTemperature: ...
+    @property
+    def optimiser(self) -> OptimiserConfig: ...
+
+
+def temperature_of(c: Options) -> float:
+    """By what logits are divided in the loss.
+
+    Raises:
+        UsageError: that of greedy programs, which has no distribution.
+    """
+    if c.loss_temperature == 1:
+        return 1.0
+    if c.sampling.temperature == 0:
+        raise UsageError(
+            "Expected sampling.temperature > 0 to learn at the temperature of sampling, got 0, at which nothing is drawn. Raise "
+            "it, or set loss_temperature = 1."
+        )
+    return c.sampling.temperature
+
+
+def with_old_logprobs(policy: Policy[Any], samples: Sequence[TrainingSample], c: Options) -> list[TrainingSample]:
+    """The samples, whose `old_logprobs` are what sampling reported, with those that an update compares with.
+
+    Args:
+        policy: as it was when it wrote the programs.
+        samples: (N,).
+        c: how they were drawn, and what they are learnt at.
+    """
+    temperature = temperature_of(c)
+    if temperature == 1 and not _rounds(policy):
+        return list(samples)
+    rows = logprobs(policy, samples, c.optimiser.micro_batch, temperature)
+    return [replace(sample, old_logprobs=row) for sample, row in zip(samples, rows, strict=True)]
+
+
+def _rounds(policy: Policy[Any]) -> bool:
+    """Whether a program read token by token has other probabilities than one that is read at once."""
+    return any(p.dtype in (torch.bfloat16, torch.float16) for p in policy.model.parameters())

@@ -1,0 +1,178 @@
+"""The judge of a service (`rltf serve`), on this machine or others. Standard library only.
+
+    sandbox.load("http", urls="http://judge-1:8080 http://judge-2:8080")
+
+A job is ours until its verdict is here: what a service did not answer is handed out again, to
+another one if there is one, and the first verdict settles. Judging is pure and a service remembers
+its verdicts, so a program whose answer was lost on the way is not run anew. No answer of a service
+is ever a verdict but a verdict: all else is tried again, and in the end a `SandboxError`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import weakref
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+from rltf_env.core import Problem, Verdict
+from rltf_env.errors import SandboxError, UnknownName, UsageError
+from rltf_env.sandbox.cage.isolation import LEVELS
+from rltf_env.sandbox.dispatch import Dispatcher
+from rltf_env.sandbox.hosts import Host
+from rltf_env.sandbox.pool import wire
+
+URLS, TOKEN = "RLTF_JUDGE_URL", "RLTF_JUDGE_TOKEN"
+
+
+def load(
+    urls: str | Sequence[str] = "",
+    token: str = "",
+    *,
+    batch: int = 64,
+    ahead: int = 256,
+    connections: int = 16,
+    pending: int = 10_000,
+    tries: int = 3,
+    patience: float = 30.0,
+    wait: float = 300.0,
+    require: str = "none",
+    **expected: Any,
+) -> HttpSandbox:
+    """The judge of one or more services.
+
+    Limits of programs, workers and the other options of a judge are the service's own (`rltf serve --set KEY=VALUE`).
+
+    Args:
+        urls: of the services, in a list or with blanks between them; without, $RLTF_JUDGE_URL.
+        token: what they ask for; without, $RLTF_JUDGE_TOKEN. A token in a URL goes before it.
+        batch: programs in a request, at most.
+        ahead: programs that a service may have been handed.
+        connections: requests at a time.
+        pending: programs that may wait here; beyond that `submit` blocks.
+        tries: connections that may be lost over a program before it is given up.
+        patience: seconds of silence after which a connection counts as lost.
+        wait: seconds without any service before all that waits is given up.
+        require: the weakest level of isolation that will do, one of `isolation.LEVELS`.
+        expected: options of a judge (`trace=True`, `case_seconds=2`) that the services must have been started with:
+            what a reward needs is asked for in this way.
+
+    Raises:
+        UnknownName: an option that no judge of a service has.
+        UsageError: no URL, a wrong token, services that differ or were started with other options than `expected`, or an
+            option of no use.
+        SandboxError: no service answered for `wait` seconds, or the isolation is too weak.
+    """
+    names = (urls or os.environ.get(URLS, "")).split() if isinstance(urls, str) else list(urls)
+    if not names:
+        raise UsageError(
+            f"Expected the URL of a service, got none. Start one with `rltf serve`, then pass urls= or set {URLS}."
+        )
+    numbers = {"batch": batch, "ahead": ahead, "connections": connections, "pending": pending, "tries": tries}
+    for name, value in numbers.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise UsageError(f"Expected {name} to be a positive whole number, got {value!r}.")
+    for name, seconds in (("patience", patience), ("wait", wait)):
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
+            raise UsageError(f"Expected {name} to be a positive number, got {seconds!r}.")
+    if require not in LEVELS:
+        raise UnknownName("isolation level", require, LEVELS)
+    hosts = [Host(name, token or os.environ.get(TOKEN, "")) for name in names]
+    opened = HttpSandbox(Dispatcher(hosts, **numbers, patience=patience, wait=wait), require)
+    try:
+        _check_expected(expected, opened.options)
+    except UsageError:
+        opened.close()
+        raise
+    return opened
+
+
+def _check_expected(expected: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+    """Raises UnknownName or UsageError on an option that the services do not have."""
+    own = [name for name, each in inspect.signature(load).parameters.items() if each.kind is not each.VAR_KEYWORD]
+    for name, value in expected.items():
+        if name not in options:
+            hint = "How many workers judge, and what they remember, is the service's: see rltf serve --help."
+            raise UnknownName("option of sandbox 'http'", name, (*own, *options), hint=hint)
+        if options[name] != (list(value) if isinstance(value, tuple) else value):
+            raise UsageError(
+                f"Expected a service with {name} = {value!r}, got {options[name]!r}. "
+                f"Start it with rltf serve --set {name}={json.dumps(value, default=str)}."
+            )
+
+
+class HttpSandbox:
+    """A `core.Sandbox` that asks services. Safe to use from threads; close it, or use it with `with`."""
+
+    def __init__(self, dispatcher: Dispatcher, require: str = "none") -> None:
+        self.dispatcher, self._pid = dispatcher, os.getpid()
+        self._finalizer = weakref.finalize(self, dispatcher.close)
+        dispatcher.connect()
+        level = self.level().partition("/")[2].partition(":")[0]
+        if require != "none" and (level not in LEVELS or LEVELS.index(level) < LEVELS.index(require)):
+            self.close()
+            raise SandboxError(
+                f"Expected isolation of level {require!r} or better, got {self.level()!r} of the service."
+            )
+
+    @property
+    def closed(self) -> bool:
+        """True after `close`."""
+        return self.dispatcher.closed
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """The options of the services' judges, those aside that no verdict depends on."""
+        return self.dispatcher.known.get("options", {})
+
+    def level(self) -> str:
+        """Backend, isolation level and layers of the services, as `Verdict.judged_by` has them."""
+        return str(self.dispatcher.known.get("judge", ""))
+
+    def run(self, source: str, problem: Problem) -> Verdict:
+        """The verdict on `source`. Raises SandboxError if no service gave one."""
+        return self.submit(source, problem).result()
+
+    def submit(self, source: str, problem: Problem) -> Future[Verdict]:
+        """Has `source` judged in the background; waits while too many programs are pending."""
+        wire.check_job(source, problem)
+        self._check_open()
+        return self.dispatcher.submit(source, problem)
+
+    def map(self, jobs: Iterable[tuple[str, Problem]]) -> Iterator[Verdict]:
+        """Verdicts in the order of `jobs`, which may be endless: a bounded number is taken ahead of need."""
+        window: deque[Future[Verdict]] = deque()
+        most = min(self.dispatcher.pending, 2 * self.dispatcher.ahead * len(self.dispatcher.hosts))
+        try:
+            for source, problem in jobs:
+                window.append(self.submit(source, problem))
+                if len(window) >= most:
+                    yield window.popleft().result()
+            while window:
+                yield window.popleft().result()
+        finally:
+            for future in window:
+                future.cancel()
+
+    def close(self) -> None:
+        """Hangs up; what was not judged yet is cancelled, or gets SandboxError. May be called again."""
+        if os.getpid() == self._pid:
+            self._finalizer()
+
+    def __enter__(self) -> HttpSandbox:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise UsageError("Expected an open sandbox, got one that was closed. Load another.")
+        if os.getpid() != self._pid:
+            raise UsageError(
+                "Expected the process that loaded this sandbox, got a fork of it. Load one in each process."
+            )

@@ -1,0 +1,295 @@
+"""The judge as the routes use it: who may come in, whose program is next, what has been counted.
+
+Everything here belongs to the event loop. The judge gets a bounded number of programs at a time,
+so `submit` never blocks the loop and a client that hangs up takes what waits with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rltf_env import sandbox
+from rltf_env.core import CallCase, Problem, Sandbox, Verdict
+from rltf_env.errors import InvalidProblem, SandboxError
+from rltf_env.sandbox.pool.pool import PoolSandbox
+from rltf_env.sandbox.protocol import Result
+from rltf_env.serve.replies import Busy
+from rltf_env.serve.settings import Settings
+
+AHEAD = 64  # programs that the judge holds for each of its workers
+FRESH = 1.0  # seconds for which a verdict proves that the judge is alive
+PAUSE = 0.02  # seconds until a judge that was clogged is looked at again
+PROBE = 10.0  # seconds that a proof may take
+OWN = ("workers", "pending", "cache")  # options of a judge that no verdict depends on
+BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+_PROBE = Problem("probe", "", (CallCase((1,), 2),), "f")
+
+
+@dataclass(eq=False)
+class Ticket:
+    """A program that waits for its verdict.
+
+    Args:
+        printed: keep all that the program prints (`JudgeQueue.verdict`).
+        settle: called once, in the event loop, with the verdict or what went wrong.
+    """
+
+    program: str
+    problem: Problem
+    settle: Callable[[Result], None]
+    printed: bool = False
+    since: float = 0.0
+    future: Future[Verdict] | None = None
+    over: bool = False  # settled, or not wanted any more
+
+
+class JudgeQueue:
+    """One judge for all requests."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.judge: Sandbox | None = None
+        self.level, self.most = "", AHEAD
+        self.inside, self.handed = 0, 0  # programs of all requests; those that the judge holds
+        self.tickets: deque[Ticket] = deque()
+        self.waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self.draining = False
+        self.answered = time.monotonic()  # when the judge last gave a verdict
+        self.counts: Counter[str] = Counter()  # verdicts by outcome, and failures of the judge
+        self.seconds = 0.0  # from a program's arrival to its verdict, all together
+        self.times = [0] * (len(BOUNDS) + 1)
+        self._printing: Sandbox | None = None
+        self._own: list[Sandbox] = []
+        self._later = False  # whether `_feed` is to be called again
+        self._proof: asyncio.Task[bool] | None = None
+        self._numbers = itertools.count()
+
+    # ------------------------------------------------------------------------------------------------- open and close
+
+    async def open(self) -> None:
+        """Starts the judge. Raises SandboxError if it does not start."""
+        self.loop, self._opening = asyncio.get_running_loop(), asyncio.Lock()
+        self.judge = await asyncio.to_thread(self._opened, {})
+        if isinstance(self.judge, PoolSandbox):
+            self.most = max(min(AHEAD * len(self.judge.workers), self.judge.options.pending // 4), 1)
+            self.level = await asyncio.to_thread(self.judge.level)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The judge's options that a verdict depends on, or that were given."""
+        if not isinstance(self.judge, PoolSandbox):
+            return dict(self.settings.options)
+        return {name: value for name, value in asdict(self.judge.options).items() if name not in OWN}
+
+    def _opened(self, more: dict[str, int]) -> Sandbox:
+        """A judge as the settings name it; it is closed with the queue."""
+        if not isinstance(self.settings.sandbox, str):
+            return self.settings.sandbox
+        opened = sandbox.load(self.settings.sandbox, **{**self.settings.options, **more})
+        self._own.append(opened)
+        return opened
+
+    async def close(self) -> None:
+        """Ends the judge; whoever waits is told."""
+        self.draining = True
+        for ticket in list(self.tickets):
+            self._settle(ticket, SandboxError("The service ended before this program was judged."))
+        self.tickets.clear()
+        for opened in self._own:
+            await asyncio.to_thread(opened.close)
+
+    # -------------------------------------------------------------------------------------------------------- entrance
+
+    async def enter(self, count: int, patience: float = 0.0) -> None:
+        """Lets `count` programs in; `leave` must follow.
+
+        Args:
+            patience: seconds to wait for room, in the order of arrival. 0: now or not at all.
+
+        Raises:
+            Busy: there was no room.
+        """
+        if self.draining:
+            raise Busy("The service is about to end.", draining=True)
+        if not self.waiters and self.inside + count <= self.settings.queue:
+            self.inside += count
+            return
+        if patience <= 0 or len(self.waiters) >= self.settings.waiting:
+            raise Busy(f"{self.inside} programs are inside, and there is room for {self.settings.queue}.")
+        place = count, self.loop.create_future()
+        self.waiters.append(place)
+        try:
+            async with asyncio.timeout(patience):
+                await place[1]
+        except BaseException as error:
+            if place[1].done() and not place[1].cancelled():  # let in at the very moment of giving up
+                self.leave(count)
+            elif place in self.waiters:
+                self.waiters.remove(place)
+                self._let_in()  # who stood behind may need less room
+            if isinstance(error, TimeoutError):
+                raise Busy("There was no room in time.") from None
+            raise
+
+    def leave(self, count: int) -> None:
+        """Gives the room of `count` programs back."""
+        self.inside -= count
+        self._let_in()
+
+    def _let_in(self) -> None:
+        while self.waiters and self.inside + self.waiters[0][0] <= self.settings.queue:
+            count, place = self.waiters.popleft()
+            if place.cancelled():
+                continue
+            self.inside += count
+            place.set_result(None)
+
+    # --------------------------------------------------------------------------------------------------------- judging
+
+    def ask(self, ticket: Ticket, *, first: bool = False) -> Ticket:
+        """Has a program judged; `first`: before all that wait."""
+        ticket.since = time.monotonic()
+        (self.tickets.appendleft if first else self.tickets.append)(ticket)
+        self._feed()
+        return ticket
+
+    def cancel(self, ticket: Ticket) -> None:
+        """Nobody wants this verdict any more. What has begun is judged to its end."""
+        ticket.over, ticket.program = True, ""
+        if ticket.future is not None:
+            ticket.future.cancel()
+
+    async def verdict(self, program: str, problem: Problem, *, printed: bool = False) -> Verdict:
+        """The verdict on one program, which has been let in.
+
+        Raises:
+            SandboxError, InvalidProblem: the judge gave none.
+        """
+        if printed:
+            async with self._opening:
+                await self._open_printing()
+        place: asyncio.Future[Result] = self.loop.create_future()
+
+        def settle(result: Result) -> None:
+            if not place.done():
+                place.set_result(result)
+
+        ticket = self.ask(Ticket(program, problem, settle, printed))
+        try:
+            result = await place
+        finally:
+            self.cancel(ticket)
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    async def _open_printing(self) -> None:
+        """A second judge, which keeps all that a program prints: for clients that compare for themselves."""
+        if self._printing is not None:
+            return
+        if not isinstance(self.settings.sandbox, str) or not isinstance(self.judge, PoolSandbox):
+            self._printing = self.judge
+        else:
+            kept = int(self.settings.options.get("output_bytes", 16 << 20))
+            self._printing = await asyncio.to_thread(self._opened, {"kept_output": kept, "cache": 0})
+
+    def _feed(self) -> None:
+        """Hands over what the judge has room for. It is never handed more than lets `submit` return at once."""
+        while self.tickets and self.handed < self.most:
+            if self._clogged():
+                if not self._later:
+                    self._later = True
+                    self.loop.call_later(PAUSE, self._feed_again)
+                return
+            ticket = self.tickets.popleft()
+            judge = self._printing if ticket.printed else self.judge
+            if ticket.over:
+                continue
+            try:
+                if judge is None:
+                    raise SandboxError("The judge is not open.")
+                ticket.future = judge.submit(ticket.program, ticket.problem)
+            except InvalidProblem as error:
+                self._settle(ticket, error)
+                continue
+            except Exception as error:  # closed, for one: nothing that a client could have asked otherwise
+                self._settle(ticket, SandboxError(f"The judge took no program: {error}"))
+                continue
+            self.handed += 1
+            ticket.future.add_done_callback(lambda future, ticket=ticket: self._done(ticket, future))
+
+    def _clogged(self) -> bool:
+        """True while the judge has many programs before it that nobody wants any more: it drops them as it comes to them."""
+        pools = (each for each in (self.judge, self._printing) if isinstance(each, PoolSandbox))
+        return any(len(pool.scheduler.jobs) >= 2 * self.most for pool in pools)
+
+    def _feed_again(self) -> None:
+        self._later = False
+        self._feed()
+
+    def _done(self, ticket: Ticket, future: Future[Verdict]) -> None:
+        """Called in any thread."""
+        try:
+            self.loop.call_soon_threadsafe(self._take, ticket, future)
+        except RuntimeError:  # the loop has ended, and everybody with it
+            return
+
+    def _take(self, ticket: Ticket, future: Future[Verdict]) -> None:
+        self.handed -= 1
+        if future.cancelled():
+            self._settle(ticket, SandboxError("The judge dropped this program."))
+        else:
+            error = future.exception()
+            if error is None or isinstance(error, InvalidProblem):
+                self.answered = time.monotonic()
+            self._settle(ticket, future.result() if error is None else _as_exception(error))
+        self._feed()
+
+    def _settle(self, ticket: Ticket, result: Result) -> None:
+        if ticket.over:
+            return
+        ticket.over = True
+        self._count(result, time.monotonic() - ticket.since)
+        ticket.settle(result)
+
+    def _count(self, result: Result, seconds: float) -> None:
+        self.counts[type(result).__name__ if isinstance(result, Exception) else result.outcome.name] += 1
+        self.seconds += seconds
+        self.times[next((i for i, bound in enumerate(BOUNDS) if seconds <= bound), len(BOUNDS))] += 1
+
+    # ---------------------------------------------------------------------------------------------------------- health
+
+    @property
+    def oldest(self) -> float:
+        """Seconds that the next program has waited to be handed to the judge."""
+        waiting = next((ticket for ticket in self.tickets if not ticket.over), None)
+        return 0.0 if waiting is None else time.monotonic() - waiting.since
+
+    async def healthy(self) -> bool:
+        """True if the judge gave a verdict just now, or gives one when it is asked for. Many who ask cost one program."""
+        if self.draining or time.monotonic() - self.answered < FRESH:
+            return not self.draining
+        if self._proof is None or self._proof.done():
+            self._proof = asyncio.ensure_future(self._prove())
+        return await asyncio.shield(self._proof)
+
+    async def _prove(self) -> bool:
+        begin = time.monotonic()
+        program = f"def f(x):\n    return x + 1  # {next(self._numbers)}"
+        ticket = self.ask(Ticket(program, _PROBE, lambda result: None), first=True)
+        while self.answered < begin and time.monotonic() - begin < PROBE:  # any verdict will do
+            await asyncio.sleep(0.01)
+        self.cancel(ticket)
+        return self.answered >= begin
+
+
+def _as_exception(error: BaseException) -> Exception:
+    """What a judge raised, as a result."""
+    return error if isinstance(error, Exception) else SandboxError(repr(error))
