@@ -28,6 +28,7 @@ from rich.table import Table
 
 from benchmarks.speed.grading import Row, Run, race, timed
 from rltf_env import datasets, sandbox
+from rltf_env.command import guarded, leave
 from rltf_env.core import Outcome, Problem, Sandbox
 
 WARM = 128  # programs before a race, so that every process has started
@@ -140,6 +141,10 @@ def memory(process: int) -> float:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Returns the exit status."""
+    return guarded(lambda: _main(arguments))
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.speed.serve", description=(__doc__ or "").split("\n\n")[0]
     )
@@ -177,4 +182,4 @@ def _table(rows: Sequence[Row]) -> Table:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from rltf_env import datasets, plugins
+from rltf_env.command import guarded, leave
 from rltf_env.core import Problem
 from rltf_env.errors import RLTFError, UsageError
 from rltf_env.sandbox.cage.isolation import LEVELS
@@ -92,6 +93,10 @@ def _problems(name: str) -> Sequence[Problem]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Returns the exit status: 1 where the judge does not start, 2 where something is wrong with what was asked."""
+    return guarded(lambda: _main(arguments))
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     asked = parser().parse_args(arguments)
     try:
         from rltf_env.serve import app
@@ -115,4 +120,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -81,7 +81,9 @@ def test_each_token_has_its_reward_in_colour_and_in_number() -> None:
 
 def test_a_program_that_passed_has_a_green_end() -> None:
     program = Bytes().program([*b"x", 256])
-    found = spans(html.fragment(Attempt(PROBLEM, program, PASSED), Feedback.build(program, "coarse", sequence=1.0)))
+    found = spans(
+        html.fragment(Attempt(PROBLEM, program, PASSED), Feedback.build(program, "coarse", program_reward=1.0))
+    )
     assert [(kind, heat) for kind, heat, *_ in found] == [("t", ""), ("t pos", "0.50")]
 
 
