@@ -8,11 +8,11 @@ BufferedAgent      one that fills a buffer now and then, by itself or from actor
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from agents.core import Episode, OffPolicyAgent, Policy, TrainingSample, rngs
+from agents.core import Episode, Policy, TrainingSample, rngs
 from agents.decoding.sampling import Sampling
 from agents.learning.replay import ReplayBuffer
 from agents.rollout import PendingRollouts, summary, write
@@ -192,7 +192,16 @@ class BufferedAgent(CollectingAgent):
         self.collector.log_samples(problems, groups, [s.weights for s in samples])
 
 
-def something(agent: OffPolicyAgent, programs: int) -> Written:
+class Writer(Protocol):
+    """What of an agent is asked for programs."""
+
+    @property
+    def journal(self) -> UpdateLog: ...
+
+    def write(self, programs: int) -> Written: ...
+
+
+def something(agent: Writer, programs: int) -> Written:
     """What `agent.write` gives, once it is something: lost verdicts may leave nothing to learn from.
 
     Raises:
