@@ -2,20 +2,85 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
+import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, cast
 
 import gymnasium as gym
+from gymnasium.envs.registration import load_env_creator
 
 from agents.config import Recipe
 from agents.core import Agent, Policy
+from agents.options import build
+from agents.policies._loading import prepare
 from rltf_env import plugins, prompts
 from rltf_env.env import MissingDataWarning, UnitTestEnv
 from rltf_env.errors import MissingData, UnknownName, UsageError
 from rltf_env.tokenizers import HuggingFace
+
+
+def check(recipe: Recipe) -> None:
+    """Every name and option of a recipe that can be looked at without loading anything: typos end a run in a moment.
+
+    Raises:
+        UnknownName, UsageError: what `make_policy`, `make_env` and `make_agent` would raise, later.
+    """
+    policy, agent = dict(recipe.policy), dict(recipe.agent)
+    load = plugins.find("policies", _kind(policy, "policy"), package="agents")
+    _check_options(load, "policy", policy)
+    load = plugins.find("algorithms", _kind(agent, "agent"), package="agents")
+    config = getattr(sys.modules.get(load.__module__), "Config", None)
+    if dataclasses.is_dataclass(config):
+        build(cast(type, config), agent, "agent")
+    _check_env(dict(recipe.env))
+
+
+def _check_env(options: dict[str, Any]) -> None:
+    spec = _spec(_env_id(options))
+    entry = load_env_creator(spec.entry_point) if isinstance(spec.entry_point, str) else None
+    if isinstance(entry, type) and issubclass(entry, UnitTestEnv):
+        options.pop("chat_opening", None)
+        _check_options(entry, "env", options)
+
+
+def _check_options(function: Any, where: str, options: Mapping[str, Any]) -> None:
+    """Raises UnknownName for an option that `function` does not take, where it says what it takes.
+
+    `**how` stands for the options of `agents.policies._loading.prepare`; what else hands on, takes anything.
+    """
+    parameters = inspect.signature(function).parameters
+    rest = next((each.name for each in parameters.values() if each.kind is each.VAR_KEYWORD), None)
+    if rest not in (None, "how"):
+        return
+    known = [each for each in parameters if each not in ("self", rest)]
+    known += inspect.signature(prepare).parameters if rest else []
+    for name in options:
+        if name not in known:
+            raise UnknownName(f"key in [{where}]", name, known)
+
+
+def _env_id(options: dict[str, Any]) -> str:
+    env_id = options.pop("id", None)
+    if env_id is None:
+        raise UsageError('[env]: expected id, e.g. id = "RLTF-Procedural-v0", got none.')
+    return env_id
+
+
+def _spec(env_id: str) -> Any:
+    try:
+        return gym.spec(env_id)
+    except gym.error.Error as error:
+        raise _unknown_env(env_id, error) from error
+
+
+def _unknown_env(env_id: str, error: Exception) -> UnknownName:
+    ours = [name for name in gym.registry if name.startswith("RLTF-")]
+    return UnknownName("environment", str(env_id), ours, hint=str(error))
 
 
 def make_policy(recipe: Recipe) -> Policy[Any]:
@@ -34,9 +99,7 @@ def make_env(recipe: Recipe, policy: Policy[Any]) -> Iterator[UnitTestEnv]:
     `chat_opening` (a code fence, say), which is a part of the prompt.
     """
     options = dict(recipe.env)
-    env_id = options.pop("id", None)
-    if env_id is None:
-        raise UsageError('[env]: expected id, e.g. id = "RLTF-Procedural-v0", got none.')
+    env_id = _env_id(options)
     opening = options.pop("chat_opening", "")
     if options.get("prompt_style") == "chat":
         options["prompt_style"] = partial(
@@ -49,8 +112,7 @@ def make_env(recipe: Recipe, policy: Policy[Any]) -> Iterator[UnitTestEnv]:
         except MissingDataWarning as error:
             raise MissingData(str(error).partition(" Until then ")[0]) from None
         except gym.error.Error as error:
-            ours = [name for name in gym.registry if name.startswith("RLTF-")]
-            raise UnknownName("environment", str(env_id), ours, hint=str(error)) from error
+            raise _unknown_env(env_id, error) from error
     try:
         yield cast(UnitTestEnv, env.unwrapped)
     finally:

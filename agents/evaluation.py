@@ -19,6 +19,7 @@ from rltf_env import datasets
 from rltf_env.core import Outcome, Problem, Verdict
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import SandboxError, UsageError
+from rltf_env.intervals import Interval, rate_interval, statements
 
 CHUNK = 64  # problems between two calls of the progress callback
 
@@ -73,6 +74,7 @@ class Evaluation:
     pass_ratio: float
     program_tokens: float
     gap: Gap | None = None  # None where no problem has held-out cases
+    clusters: tuple[int, ...] | None = None  # which problems ask the same (`rltf_env.intervals`); None: no two
     lost: int = 0  # problems that are left out, since the judge lost a verdict on one of their programs
 
     @property
@@ -84,6 +86,11 @@ class Evaluation:
     def standard_error(self) -> float:
         """Of `pass_at_1`, over problems; NaN for one problem."""
         return _standard_error(self.passed / self.samples)
+
+    @property
+    def interval(self) -> Interval:
+        """`pass_at_1` with its 95 % interval over problems."""
+        return rate_interval(self.passed / self.samples, self.clusters)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for summaries; a standard error that there is not is None."""
@@ -101,6 +108,7 @@ class Evaluation:
             }
             | ({"held_out": self.gap.to_dict()} if self.gap else {})
             | ({"lost": self.lost} if self.lost else {})
+            | ({"clusters": list(self.clusters)} if self.clusters else {})
         )
 
 
@@ -144,7 +152,11 @@ def evaluate(
     if not whole:
         raise SandboxError(f"Expected verdicts on the programs for {len(groups)} problems, got all of them for none.")
     kept, unseen = [g for g, _ in whole], [[v for v in verdicts if v is not None] for _, verdicts in whole]
-    return replace(count(kept, samples), gap=gap(kept, unseen, samples), lost=len(groups) - len(whole))
+    asked = {p.id: number for p, number in zip(problems, statements(problems), strict=True)}
+    numbers = [asked[group[0].problem] for group in kept]
+    clusters = tuple(numbers) if len(set(numbers)) < len(numbers) else None
+    found = replace(count(kept, samples), gap=gap(kept, unseen, samples), lost=len(groups) - len(whole))
+    return replace(found, clusters=clusters)
 
 
 def on_held_out(

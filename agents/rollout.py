@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,10 @@ class PendingRollouts:
         A group lacks the programs whose verdicts were lost.
         """
         with self.journal.timed("judge"):
-            groups = [[self._episode(i, *group[k]) for k in sorted(group)] for i, group in enumerate(self.groups)]
+            groups: list[list[Episode | None]] = []
+            for i, group in enumerate(self.groups):
+                self.journal.advance("waiting for the judge", sum(map(len, groups)), sum(map(len, self.groups)))
+                groups.append([self._episode(i, *group[k]) for k in sorted(group)])
         return [[e for e in group if e is not None] for group in groups]
 
     def _episode(self, i: int, completion: Completion, program: Program, pending: Future[Judgement]) -> Episode | None:
@@ -94,11 +98,15 @@ def write(
         judge=lambda pairs: verdicts(env, pairs, journal),
     )
 
+    done = count(1)
+    journal.advance("writing programs", 0, len(problems) * repeats)
+
     def hand_over(i: int, k: int, completion: Completion) -> None:
         program = _program(env, completion)
         with journal.timed("judge"):
             judgement = _submitted(env, problems[i], program)
         written.groups[i][k] = (completion, program, judgement)
+        journal.advance("writing programs", next(done), len(problems) * repeats)
 
     waited = journal.seconds.get("judge", 0.0)
     with journal.timed("generate"):

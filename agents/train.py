@@ -1,244 +1,34 @@
 """`python -m agents.train RECIPE [table.key=value ...]`: one run, from a recipe to a trained policy.
 
-The run folder (`[run] out`, default `runs/<name>`) receives `recipe.toml` (resolved), what `agents.running.folder` lists,
-`checkpoints/`, `policy/` (a plain transformers folder) and `summary.json`. The same command continues a run that was cut
-off, from its last checkpoint, to the same numbers as if it had not been.
+The same command continues a run that was cut off, from its last checkpoint, to the same numbers as if it had not been.
 Ctrl-C ends a run after its running update, with a checkpoint. `python -m agents.report RUN` makes a page of it.
+What a run writes, and where, is in `agents/training.py`, whose names are found here too. Nothing heavy is imported
+before the first line is on the screen.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import sys
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from importlib.metadata import version
-from pathlib import Path
-from typing import Any
+import importlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-import tomli_w
-import torch
 from rich.console import Console
-from rich.markup import escape
-from rich.progress import Progress
 
-from agents.actors import pool
-from agents.building import make_agent, make_env, make_policy, quiet_libraries
-from agents.config import Recipe, read, trained_with
-from agents.core import Agent, HasJournal, Policy
-from agents.evaluation import Evaluation, evaluate
-from agents.running import checkpoint, trackers
-from agents.running import folder as run_folder
-from agents.running.folder import Folder
-from agents.running.journal import UpdateLog
-from agents.running.panel import Screen
-from agents.running.stopping import Request, Stopped, requested
-from rltf_env import datasets, sources
-from rltf_env.core import Problem
-from rltf_env.env import UnitTestEnv
-from rltf_env.errors import DataError, RLTFError
+from rltf_env.command import guarded, leave
 
-TIMINGS = (
-    "seconds",
-    "seconds/generate",
-    "seconds/judge",
-    "seconds/wait",
-    "tokens_per_second",
-)  # metrics that differ between equal runs
+if TYPE_CHECKING:
+    from agents.training import TIMINGS, Measure, make_env, make_policy, save_policy, train
+
+__all__ = ["TIMINGS", "Measure", "main", "make_env", "make_policy", "save_policy", "train"]
+STOPPED = "Stopped. The same command goes on from the last checkpoint, if there is one."
 
 
-def train(recipe: Recipe, console: Console | None = None) -> dict[str, Any]:
-    """Runs (or continues) a recipe; returns what `summary.json` holds. `console=None` is silent.
-
-    Raises:
-        UsageError: what the recipe says cannot be, or another run is writing into its folder.
-        DataError: the folder holds another recipe's run, or the disk is full.
-    """
-    console = console or Console(quiet=True)
-    out = Path(recipe.run.out or f"runs/{recipe.run.name}")
-    with checkpoint.disk_full_as_error(out), run_folder.exclusive(out), ExitStack() as stack:
-        if recipe.run.threads:
-            stack.enter_context(_threads(recipe.run.threads))
-        saved = _open(out, recipe)
-        policy = make_policy(recipe)
-        env = stack.enter_context(make_env(recipe, policy))
-        agent = make_agent(recipe, policy, env)
-        done, evaluations = 0, {}
-        if saved:
-            agent.load_state_dict(saved["agent"])
-            if saved.get("source") is not None:
-                sources.restore(env.source, saved["source"])
-            done, evaluations = saved["step"], saved["evaluations"]
-            console.print(f"Continuing [bold]{escape(str(out))}[/] after update {done}.")
-        stack.enter_context(pool.actors(recipe, agent, out))
-        measure = Measure(recipe, policy, env)
-        _check_prompts(env, measure.problems)
-        run = recipe.run
-        tracked = stack.enter_context(trackers.opened(run.trackers, out, run.name, recipe.to_dict(), done))
-        folder = stack.enter_context(run_folder.opened(out, done, tracked))
-        screen = stack.enter_context(Screen(console, run.name, run.updates, done, run.log_every))
-        with requested() as stop:
-            _loop(recipe, agent, measure, folder, done, evaluations, screen, stop)
-        summary = _summary(recipe, env, evaluations)
-        save_policy(policy, out / "policy")
-        run_folder.write_text(out / "summary.json", run_folder.to_json(summary, indent=1))
-    return summary
-
-
-def _check_prompts(env: UnitTestEnv, measured: Sequence[Problem]) -> None:
-    """A prompt that is too long ends the run before it begins, not when its turn comes."""
-    if env.on_long_prompt == "error":
-        for problem in (*getattr(env.source, "problems", ()), *measured):
-            env.encode_prompt(problem)
-
-
-def _loop(
-    recipe: Recipe,
-    agent: Agent,
-    measure: Measure,
-    folder: Folder,
-    done: int,
-    evaluations: dict[str, Any],
-    screen: Screen,
-    stop: Request,
-) -> None:
-    run = recipe.run
-
-    def due(step: int) -> bool:
-        return bool(step) and ((bool(run.eval_every) and step % run.eval_every == 0) or step == run.updates)
-
-    def save(step: int) -> None:
-        folder.flush()
-        state = {"digest": recipe.digest, "step": step, "evaluations": evaluations, "agent": agent.state_dict()}
-        state["source"] = sources.state_of(measure.env.source)
-        checkpoint.save(folder.out / "checkpoints", step, state)
-
-    def look(step: int) -> None:
-        if str(step) not in evaluations:
-            with stop.at_once():
-                result = measure(screen.bars)
-            evaluations[str(step)] = result.to_dict()
-            folder.evaluated(step, evaluations)
-            screen.evaluated(step, result)
-
-    if run.eval_every and run.eval_first and done == 0:
-        look(0)
-    if due(done):  # the run was stopped before it had been measured here
-        look(done)
-    for step in range(done + 1, run.updates + 1):
-        began = time.perf_counter()
-        metrics = agent.update()
-        journal: UpdateLog = agent.journal.take() if isinstance(agent, HasJournal) else UpdateLog()
-        line = {"step": step, **metrics, **timings(journal, time.perf_counter() - began)}
-        folder.updated(step, line)
-        screen.update(line)
-        if journal.programs and folder.wants_programs(step, run.samples_every, run.updates):
-            folder.sampled(step, journal.programs)
-            screen.programs(step, journal.programs)
-        try:
-            if due(step) and not stop.asked:
-                look(step)
-        except KeyboardInterrupt:
-            stop.asked = True
-        if (run.checkpoint_every and step % run.checkpoint_every == 0) or step == run.updates or stop.asked:
-            save(step)
-        if stop.asked:
-            raise Stopped(step, run.updates)
-    if not run.updates:
-        look(0)
-
-
-def timings(journal: UpdateLog, seconds: float) -> dict[str, float]:
-    """Metrics that differ between equal runs, those of `TIMINGS`."""
-    found = {"seconds": seconds, **{f"seconds/{what}": spent for what, spent in journal.seconds.items()}}
-    if journal.tokens:
-        found["tokens_per_second"] = journal.tokens / max(journal.seconds["generate"], 1e-9)
-    return found
-
-
-class Measure:
-    """Evaluates the policy as the recipe's [eval] says; the problems are loaded once."""
-
-    def __init__(self, recipe: Recipe, policy: Policy[Any], env: UnitTestEnv) -> None:
-        self.recipe, self.policy, self.env = recipe, policy, env
-        self._problems: tuple[Problem, ...] = ()
-
-    @property
-    def problems(self) -> tuple[Problem, ...]:
-        """The problems of [eval]: `size` of its split, evenly spaced, since some are ordered by difficulty."""
-        if not self._problems:
-            c = self.recipe.eval
-            found = datasets.load(self.env.dataset_name, split=c.split, root=self.recipe.env.get("root"), **c.options)
-            size = min(c.size or len(found), len(found))
-            self._problems = tuple(found[i * len(found) // size] for i in range(size))
-        return self._problems
-
-    def __call__(self, bars: Progress | None = None) -> Evaluation:
-        c = self.recipe.eval
-        task = bars.add_task("evaluate", total=len(self.problems)) if bars else None
-        advance = (lambda n: bars.advance(task, n)) if bars and task is not None else None
-        stop = c.sampling.stop or trained_with(self.recipe).stop
-        sampling = dataclasses.replace(c.sampling, stop=stop)
-        result = evaluate(
-            self.policy, self.env, self.problems, sampling, samples=c.samples, seed=c.seed, advance=advance
-        )
-        if bars and task is not None:
-            bars.remove_task(task)
-        return result
-
-
-# ---------------------------------------------------------------------------------------------------------- run folders
-
-
-def _open(out: Path, recipe: Recipe) -> dict[str, Any] | None:
-    """Prepares the run folder; the checkpoint in it that this recipe may continue, if there is one."""
-    saved = checkpoint.latest(out / "checkpoints")
-    if saved and saved["digest"] != recipe.digest:
-        raise DataError(
-            f"Expected {out} to hold a run of this recipe ({recipe.digest}), got one of another ({saved['digest']}). Choose "
-            "another folder with run.out=FOLDER, or remove this one."
-        )
-    if saved and saved["step"] > recipe.run.updates:
-        raise DataError(
-            f"Expected {out} to hold at most run.updates={recipe.run.updates} updates, got {saved['step']}. Raise "
-            "run.updates, or choose another folder."
-        )
-    for leftover in out.glob(".*.tmp"):  # of a killed writer
-        checkpoint.remove(leftover)
-    run_folder.write_text(out / "recipe.toml", tomli_w.dumps(recipe.to_dict()))
-    return saved
-
-
-def save_policy(policy: Policy[Any], folder: Path) -> None:
-    """A plain transformers folder, whole or not there: what is there counts as a finished run's (`agents.config.finished`)."""
-    checkpoint.write_folder(folder, policy.save)
-
-
-def _summary(recipe: Recipe, env: UnitTestEnv, evaluations: dict[str, Any]) -> dict[str, Any]:
-    packages = ("rltf", "gymnasium", "numpy", "torch", "transformers")
-    return {
-        "name": recipe.run.name,
-        "recipe": recipe.digest,
-        "seed": recipe.run.seed,
-        "updates": recipe.run.updates,
-        "env": recipe.env["id"],
-        "dataset": env.dataset_name,
-        "data_digest": env.data_digest,
-        "evaluations": evaluations,
-        "versions": {name: version(name) for name in packages},
-    }
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+def __getattr__(name: str) -> Any:
+    """The names of `agents.training`, imported at first use: torch takes seconds."""
+    if name.startswith("__"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module("agents.training"), name)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -247,18 +37,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("recipe", help="a TOML file; agents/recipes/ has some")
     parser.add_argument("overrides", nargs="*", metavar="table.key=value", help="e.g. run.seed=3 agent.clip=0.2")
     options = parser.parse_args(arguments)
+    return guarded(lambda: _run(options), STOPPED)
+
+
+def _run(options: argparse.Namespace) -> int:
+    console = Console()
+    _say(console, f"{options.recipe}: importing PyTorch and transformers")
+    from agents import training
+    from agents.building import quiet_libraries
+    from agents.config import read
+
+    recipe = read(options.recipe, options.overrides)
     quiet_libraries()
-    try:
-        train(read(options.recipe, options.overrides), Console())
-    except KeyboardInterrupt as stopped:
-        words = str(stopped) or "Stopped. The same command goes on from the last checkpoint, if there is one."
-        Console(stderr=True).print(words, highlight=False)
-        return 130
-    except RLTFError as error:
-        Console(stderr=True).print(f"[red]{type(error).__name__}:[/] {escape(str(error))}", highlight=False)
-        return 2
+    training.train(recipe, console)
+    out = recipe.run.out or f"runs/{recipe.run.name}"
+    _say(console, f"Finished: {out}. Next: rltf report {out}, or rltf evaluate SUITE --agent {out}")
     return 0
 
 
+def _say(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

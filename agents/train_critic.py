@@ -12,7 +12,6 @@ Two classes (passed or not) are what `agents/decoding/critic_sampling.py` asks f
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,9 +30,10 @@ from agents.decoding.sampling import Sampling
 from agents.learning.learner import OptimiserConfig
 from agents.rollout import collect
 from agents.running.folder import to_json, write_text
+from rltf_env.command import check_writable, guarded, leave
 from rltf_env.core import Outcome
 from rltf_env.env import UnitTestEnv
-from rltf_env.errors import RLTFError, UsageError
+from rltf_env.errors import UsageError
 
 CHUNK = 64  # problems written for at a time
 TOLD = 20  # updates between lines of progress
@@ -158,23 +158,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, value in vars(Settings()).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value, help=f"(default: {value})")
     asked = parser.parse_args(arguments)
+    return guarded(lambda: _run(asked), "Stopped. Nothing was written: the same command begins anew.")
+
+
+def _run(asked: argparse.Namespace) -> int:
     console, out = Console(), asked.out or asked.run / "critic"
+    check_writable(out, folder=True)
     quiet_libraries()
-    try:
-        settings = Settings(**{name: getattr(asked, name) for name in vars(Settings())})
-        recipe = finished(asked.run, asked.device)
-        policy, trunk = make_policy(recipe), make_policy(recipe)
-        optimiser = OptimiserConfig(lr=settings.lr, warmup=min(20, settings.updates))
-        critic = Critic(trunk, classes=settings.classes, optimiser=optimiser)
-        with make_env(recipe, policy) as env:
-            sampling = replace(trained_with(recipe), temperature=asked.temperature)
-            said = train_critic(policy, critic, env, settings, sampling, console)
-        critic.save(out)
-        said |= {"recipe": recipe.digest, "temperature": asked.temperature}
-        write_text(out / "critic_training.json", to_json(said, indent=1))
-    except RLTFError as error:
-        Console(stderr=True).print(f"[red]{type(error).__name__}:[/] {escape(str(error))}", highlight=False)
-        return 2
+    settings = Settings(**{name: getattr(asked, name) for name in vars(Settings())})
+    recipe = finished(asked.run, asked.device)
+    policy, trunk = make_policy(recipe), make_policy(recipe)
+    optimiser = OptimiserConfig(lr=settings.lr, warmup=min(20, settings.updates))
+    critic = Critic(trunk, classes=settings.classes, optimiser=optimiser)
+    with make_env(recipe, policy) as env:
+        sampling = replace(trained_with(recipe), temperature=asked.temperature)
+        said = train_critic(policy, critic, env, settings, sampling, console)
+    critic.save(out)
+    said |= {"recipe": recipe.digest, "temperature": asked.temperature}
+    write_text(out / "critic_training.json", to_json(said, indent=1))
     u = said["unseen"]
     console.print(
         f"On {u['programs']} programs for {u['problems']} problems that it has not seen: {u['accuracy']:.1%} right "
@@ -186,4 +187,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -7,7 +7,6 @@ permutation test. Says how many problems each solves that the other does not.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from rich.table import Table
 from benchmarks import records
 from benchmarks.metrics import Comparison
 from benchmarks.records.paired import alone, common, compared
-from rltf_env.errors import RLTFError
+from rltf_env.command import guarded, leave
 
 
 def table(a: records.Record, b: records.Record, found: dict[str, Comparison]) -> Table:
@@ -40,19 +39,19 @@ def plain(found: dict[str, Comparison]) -> dict[str, Any]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.compare", description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("a", type=Path)
-    parser.add_argument("b", type=Path)
+    parser.add_argument("a", type=Path, help="the folder of a record, as benchmarks.evaluate leaves it")
+    parser.add_argument("b", type=Path, help="the one that it is compared with")
     parser.add_argument("--shared", action="store_true", help="on the problems that both have, if not all are")
     parser.add_argument("--json", type=Path, help="write the comparisons there as well")
     asked = parser.parse_args(arguments)
+    return guarded(lambda: _run(asked))
+
+
+def _run(asked: argparse.Namespace) -> int:
     console = Console()
-    try:
-        a, b = records.read(asked.a), records.read(asked.b)
-        found = compared(a, b, shared=asked.shared)
-        ids = common(a, b, shared=asked.shared)
-    except RLTFError as error:
-        Console(stderr=True).print(f"[red]{type(error).__name__}:[/] {escape(str(error))}", highlight=False)
-        return 2
+    a, b = records.read(asked.a), records.read(asked.b)
+    found = compared(a, b, shared=asked.shared)
+    ids = common(a, b, shared=asked.shared)
     console.print(table(a, b, found))
     first, second = alone(a, b, ids)
     console.print(
@@ -66,4 +65,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -10,23 +10,24 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from agents.building import quiet_libraries
-from agents.config import Recipe, read
-from agents.running.checkpoint import write_atomically
-from agents.train import train
-from benchmarks.metrics import Comparison, Interval, bootstrap_interval, paired_permutation
+from benchmarks.metrics import Comparison, Interval, paired_permutation
+from benchmarks.records import write_json
+from rltf_env.command import guarded, leave
 from rltf_env.core import Outcome
-from rltf_env.errors import RLTFError
+from rltf_env.intervals import rate_interval
 
+if TYPE_CHECKING:
+    from agents.config import Recipe
+
+STOPPED = "Stopped. The same command goes on from here."
 RECIPES = Path(__file__).parent.parent / "agents" / "recipes"
 STAGES = ("warm", "rltf", "supervised")
 COMPARISONS = [(other, where) for where in ("", "-unseen") for other in ("warm", "supervised")]
@@ -38,6 +39,8 @@ def recipe(stage: str, out: Path, seed: int, overrides: Sequence[str] = (), base
 
     Its file is that of the stage `base`, or its own.
     """
+    from agents.config import read
+
     start = [] if stage == "warm" else [f"policy.path={json.dumps(str(out / 'warm' / 'policy'))}"]
     own = [f"run.out={json.dumps(str(out / stage))}", f"run.seed={seed}", *start]
     return read(RECIPES / f"procedural_{base or stage}.toml", [*own, *overrides])
@@ -45,6 +48,8 @@ def recipe(stage: str, out: Path, seed: int, overrides: Sequence[str] = (), base
 
 def unseen(stage: str, out: Path, seed: int, overrides: Sequence[str] = (), base: str = "") -> Recipe:
     """A recipe without updates, which measures the stage's policy on compositions that training never shows."""
+    from agents.config import read
+
     trained = f"policy={{kind = 'causal', path = {json.dumps(str(out / stage / 'policy'))}}}"
     own = [f"run.out={json.dumps(str(out / f'{stage}-unseen'))}", f"run.seed={seed}", "run.updates=0", trained]
     return read(RECIPES / f"procedural_{base or stage}.toml", [*overrides, *own, "eval.split=test"])
@@ -52,9 +57,11 @@ def unseen(stage: str, out: Path, seed: int, overrides: Sequence[str] = (), base
 
 def run(out: Path, seed: int, console: Console, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """The three stages and their measurements on unseen compositions; summaries by name. Nothing is done twice."""
+    from agents.training import train
+
     summaries: dict[str, Any] = {}
-    for stage in STAGES:
-        console.rule(NAMES[stage])
+    for number, stage in enumerate(STAGES, 1):
+        console.rule(f"{number} of {len(STAGES)}: {NAMES[stage]}")
         summaries[stage] = train(recipe(stage, out, seed, overrides), console)
         console.print("On compositions that training never shows:")
         summaries[f"{stage}-unseen"] = train(unseen(stage, out, seed, overrides), console)
@@ -64,10 +71,10 @@ def run(out: Path, seed: int, console: Console, overrides: Sequence[str] = ()) -
 # ----------------------------------------------------------------------------------------------------------- the result
 
 
-def curve(summary: dict[str, Any], seed: int = 0) -> list[tuple[int, Interval]]:
-    """pass@1 with its 95 % bootstrap interval over problems, after each number of updates at which it was measured."""
+def curve(summary: dict[str, Any]) -> list[tuple[int, Interval]]:
+    """pass@1 with its 95 % interval over problems, after each number of updates at which it was measured."""
     points = sorted((int(step), evaluation) for step, evaluation in summary["evaluations"].items())
-    return [(step, bootstrap_interval(rates(e), np.random.default_rng(seed))) for step, e in points]
+    return [(step, rate_interval(rates(e), e.get("clusters"))) for step, e in points]
 
 
 def rates(evaluation: dict[str, Any]) -> np.ndarray:
@@ -139,8 +146,8 @@ def _verdict(summaries: dict[str, Any], other: str, where: str) -> str:
 
 
 def _compared(summaries: dict[str, Any], other: str, where: str) -> Comparison:
-    ours, theirs = (rates(last(summaries[f"{name}{where}"])) for name in ("rltf", other))
-    return paired_permutation(ours, theirs, np.random.default_rng(0))
+    ours, theirs = (last(summaries[f"{name}{where}"]) for name in ("rltf", other))
+    return paired_permutation(rates(ours), rates(theirs), 0, clusters=ours.get("clusters"))
 
 
 def draw(summaries: dict[str, Any], path: Path) -> None:
@@ -174,23 +181,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="folder for runs and picture (default: runs/demo/seed-N)")
     parser.add_argument("overrides", nargs="*", metavar="table.key=value", help="for all three recipes")
     options = parser.parse_args(arguments)
-    out = options.out or Path("runs/demo") / f"seed-{options.seed}"
+    return guarded(lambda: _run(options, options.out or Path("runs/demo") / f"seed-{options.seed}"), STOPPED)
+
+
+def _run(options: argparse.Namespace, out: Path) -> int:
     console = Console()
+    console.print(f"{out}: importing PyTorch and transformers", markup=False, highlight=False)
+    from agents.building import quiet_libraries
+
     quiet_libraries()
-    try:
-        summaries = run(out, options.seed, console, options.overrides)
-    except RLTFError as error:
-        Console(stderr=True).print(f"[red]{type(error).__name__}:[/] {error}", highlight=False)
-        return 2
+    summaries = run(out, options.seed, console, options.overrides)
     console.rule("result")
     console.print(*tables(summaries), sep="\n")
     console.print(*verdicts(summaries), sep="\n", highlight=False)
     draw(summaries, out / "curve.png")
-    figures = json.dumps(result(summaries), indent=1)
-    write_atomically(out / "result.json", lambda file: cast(None, file.write(figures.encode())))
-    console.print(f"Picture: {out / 'curve.png'}, figures: {out / 'result.json'}", highlight=False)
+    write_json(out / "result.json", result(summaries))
+    console.print(f"Picture: {out / 'curve.png'}, figures: {out / 'result.json'}", highlight=False, soft_wrap=True)
+    console.print(
+        f"Next: rltf report {out / 'rltf'}, rltf evaluate procedural-unseen --agent {out / 'rltf'}", soft_wrap=True
+    )
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

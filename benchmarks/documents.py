@@ -14,13 +14,13 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.speed import judge
 from benchmarks.studies.ablation import ARMS
+from rltf_env.command import guarded, leave
 from rltf_env.errors import UnknownName
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -315,6 +315,10 @@ BLOCKS: dict[str, Callable[[], str]] = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Returns the exit status."""
+    return guarded(lambda: _main(arguments))
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.documents", description=(__doc__ or "").split("\n\n")[0]
     )
@@ -329,4 +333,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

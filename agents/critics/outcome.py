@@ -32,7 +32,7 @@ from agents.core import Batch, Policy, TrainingSample
 from agents.learning.learner import Learner, OptimiserConfig
 from agents.learning.reference import read_each
 from agents.policies import value_head
-from agents.running.checkpoint import write_atomically
+from agents.running.files import write_atomically
 from rltf_env import plugins
 from rltf_env.core import Outcome
 from rltf_env.errors import MissingData, UsageError

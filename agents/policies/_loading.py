@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from agents.policies import _lora
+from agents.policies._whereabouts import nearest, out_of_reach
 from rltf_env.errors import MissingData, UnknownName, UsageError
 
 HUB = ("revision", "subfolder", "trust_remote_code", "token", "local_files_only", "cache_dir")  # of model and tokenizer
@@ -52,6 +53,9 @@ def load(
     where = _package_folder(package) if package else path
     if not where:
         raise UsageError("Expected `path` (hub id or local folder) or `package` (that carries weights), got neither.")
+    silent = "" if options.get("local_files_only") else out_of_reach(where)
+    if silent:  # what is in the cache is loaded all the same
+        options["local_files_only"] = True
     gguf_file = gguf_file or _only_gguf(Path(where))
     extra = {"gguf_file": gguf_file} if gguf_file else {}
     kind = dtype_of(dtype)
@@ -61,6 +65,11 @@ def load(
     except TypeError:  # an option that the model does not have
         raise
     except Exception as error:  # OSError, ValueError, SafetensorError: missing, malformed, half written
+        if silent:
+            raise MissingData(
+                f"Expected a hub id or a folder that {auto} can read, got {where!r}: no folder here, nothing in the "
+                f"hub's cache, and {silent}.{nearest(where)}"
+            ) from error
         raise MissingData(
             f"Expected a hub id or a folder that {auto} can read, got {where!r}, which could not be loaded: {error}"
         ) from error

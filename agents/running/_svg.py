@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from html import escape
 
 WIDTH, HEIGHT = 460, 240
-LEFT, RIGHT, TOP, BOTTOM = 52, 10, 10, 26
+LEFT, RIGHT, TOP, BOTTOM = 58, 12, 10, 38
 POINTS = 300  # of a curve; longer ones are drawn as the means of as many slices
 COLOURS = 8  # classes c0 ... c7 of the page's style sheet
 FLAT = 1e-9  # a span below this share of the values is what rounding makes of a constant
@@ -34,7 +34,10 @@ def chart(title: str, curves: Sequence[Curve], *, percent: bool = False) -> str:
         return ""
     reach = [y + s * h for c in drawn for y, h in zip(c.y, c.half or [0.0] * len(c.y), strict=True) for s in (-1, 1)]
     low, high = (max(0.0, min(reach)), min(1.0, max(reach))) if percent else (min(reach), max(reach))
-    xs, ys = ticks(min(min(c.x) for c in drawn), max(max(c.x) for c in drawn)), ticks(low, high)
+    xs = [
+        x for x in ticks(min(min(c.x) for c in drawn), max(max(c.x) for c in drawn)) if x == round(x)
+    ]  # whole updates
+    ys = ticks(low, high)
     scale = _Scale(min(min(c.x) for c in drawn), max(max(c.x) for c in drawn), ys[0], ys[-1])
     body = [_grid(scale, xs, ys, percent)]
     body += [_curve(scale, curve, percent) for curve in drawn]
@@ -62,9 +65,9 @@ def number(value: float, percent: bool = False) -> str:
     """A tick's or a tooltip's text."""
     if percent:
         return f"{100 * value:.3g}%"
-    if value and (abs(value) >= 1e5 or abs(value) < 1e-3):
+    if value and (abs(value) >= 1e7 or abs(value) < 1e-3):
         return f"{value:.2g}".replace("e-0", "e-").replace("e+0", "e")
-    return f"{value:.4g}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,8 @@ def _grid(scale: _Scale, xs: Sequence[float], ys: Sequence[float], percent: bool
         out.append(f'<text x="{LEFT - 6}" y="{y + 4}" text-anchor="end">{number(value, percent)}</text>')
     for value in xs:
         if scale.x0 <= value <= scale.x1:
-            out.append(f'<text x="{scale.x(value)}" y="{HEIGHT - 8}" text-anchor="middle">{number(value)}</text>')
+            out.append(f'<text x="{scale.x(value)}" y="{HEIGHT - 20}" text-anchor="middle">{number(value)}</text>')
+    out.append(f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 4}" text-anchor="middle">update</text>')
     return "".join(out)
 
 

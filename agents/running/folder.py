@@ -20,7 +20,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TextIO, cast
 
-from agents.running import checkpoint
+from agents.running import files
 from agents.running.journal import Shown
 from agents.running.trackers import Tracker
 from rltf_env.errors import UsageError
@@ -37,14 +37,22 @@ def exclusive(out: Path) -> Iterator[None]:
     The lock is the kernel's, so that one killed leaves none behind. Children do not inherit the file it hangs on (Python opens all
     files so). Where neither platform nor file system knows such locks, there is none.
 
+    A folder that this block has made, and left empty because of an error, is removed.
+
     Raises:
         UsageError: a run is writing there.
     """
+    made = not out.exists()
     out.mkdir(parents=True, exist_ok=True)
     file = os.open(out / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         _lock(file, out)
         yield
+    except BaseException:
+        if made and os.listdir(out) == [LOCK]:
+            (out / LOCK).unlink()
+            out.rmdir()
+        raise
     finally:
         os.close(file)
 
@@ -106,9 +114,9 @@ class Folder:
 def opened(out: Path, done: int, trackers: Sequence[Tracker]) -> Iterator[Folder]:
     """The files of the run in `out`, after update `done`; what they hold of later updates is dropped."""
     with ExitStack() as stack:
-        files = [stack.enter_context(_log(out / name, done)) for name in (METRICS, SAMPLES)]
+        logs = [stack.enter_context(_log(out / name, done)) for name in (METRICS, SAMPLES)]
         last = max((record["step"] for record in records(out / SAMPLES)), default=0)
-        yield Folder(out, files[0], files[1], trackers, last)
+        yield Folder(out, logs[0], logs[1], trackers, last)
 
 
 @contextmanager
@@ -133,7 +141,7 @@ def records(path: Path) -> list[dict[str, Any]]:
 
 def write_text(path: Path, text: str) -> None:
     """The file as a whole, or not at all."""
-    checkpoint.write_atomically(path, lambda file: cast(None, file.write(text.encode())))
+    files.write_atomically(path, lambda file: cast(None, file.write(text.encode())))
 
 
 def to_json(value: Any, indent: int | None = None) -> str:

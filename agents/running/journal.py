@@ -7,17 +7,20 @@ learnt, so nothing of it is in a checkpoint.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from math import nan
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from agents.core import Episode
 from rltf_env.core import Outcome, Problem, line_starts
 
+if TYPE_CHECKING:  # importing it imports torch, which a report has no use for
+    from agents.core import Episode
+
+Progress = Callable[[str, int, int], None]  # told what goes on, how much of it is done, and of how much
 STATEMENT = 800  # characters of a problem's statement that are kept to look at
 
 
@@ -90,12 +93,18 @@ def _number(value: float | None) -> float:
 
 @dataclass
 class UpdateLog:
-    """Collects until it is taken from."""
+    """Collects until it is taken from; `progress`, if there is one, is told meanwhile how far a long update is."""
 
     programs: list[Shown] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     tokens: int = 0  # that were sampled
+    progress: Progress | None = None
     lost: list[str] = field(default_factory=list)  # why, of each verdict that could not be had; see `take_lost`
+
+    def advance(self, what: str, done: int, total: int) -> None:
+        """`done` of `total` of what goes on in an update, such as "writing programs"."""
+        if self.progress:
+            self.progress(what, done, total)
 
     @contextmanager
     def timed(self, what: str) -> Iterator[None]:

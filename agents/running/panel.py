@@ -1,6 +1,7 @@
 """What a person sees of a run: a panel that lives in a terminal, one line an update where there is none.
 
 Screen.update(line)              after each update
+Screen.working(what, done, of)   within a long one; told every few seconds where there is no panel
 Screen.evaluated(step, result)   after each evaluation
 Screen.programs(step, shown)     sample programs with the guilty line marked, in a terminal
 """
@@ -10,7 +11,8 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Protocol
 
@@ -22,9 +24,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from agents.running.intervals import interval
 from agents.running.journal import Shown
 from rltf_env.core import Outcome
+from rltf_env.heartbeat import Heartbeat
 from rltf_env.view import ansi
 
 SHOWN = ("supervised_loss", "rl_loss", "reward", "outcome/passed", "entropy", "kl_behaviour", "staleness", "grad_norm")
@@ -44,6 +46,13 @@ HISTORY = 200  # updates that a sparkline looks back on
 CODE_LINES = 24  # of a sample program
 
 
+def heartbeat(console: Console) -> Heartbeat:
+    """One that prints to a console; of a quiet one nothing."""
+    if console.quiet:
+        return Heartbeat()
+    return Heartbeat(lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True))
+
+
 def one_line(line: Mapping[str, float]) -> str:
     """An update for people."""
     shown = (f"{name.split('/')[-1]} {line[name]:.3g}" for name in SHOWN if name in line)
@@ -54,18 +63,19 @@ class Score(Protocol):
     """What is shown of an evaluation; `agents.evaluation.Evaluation` has it."""
 
     @property
-    def problems(self) -> Sequence[str]: ...
-    @property
-    def pass_at_1(self) -> float: ...
-    @property
-    def standard_error(self) -> float: ...
+    def interval(self) -> tuple[float, float, float]: ...
 
 
 class Screen:
     """Shows a run of `total` updates, of which `done` are behind it."""
 
-    def __init__(self, console: Console, name: str, total: int, done: int, log_every: int) -> None:
+    def __init__(
+        self, console: Console, name: str, total: int, done: int, log_every: int, pulse: Heartbeat | None = None
+    ) -> None:
         self.console, self.name, self.total, self.step, self.log_every = console, name, total, done, log_every
+        self.pulse = pulse or Heartbeat()
+        self._work = ""
+        self._line: Mapping[str, float] = {}  # of the newest update, if it is not printed yet
         self.bars = progress(console)
         self._history: dict[str, deque[float]] = {}
         self._last: dict[str, float] = {}
@@ -74,14 +84,19 @@ class Screen:
         self._live = Live(get_renderable=self.panel, console=console, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> Screen:
+        self.pulse.paused = self.console.is_terminal
         if self.console.is_terminal:
             self._live.start()
+        self._next()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._say()
+        self.pulse.doing("")
         if self.console.is_terminal:
+            self._work = ""
             self._live.stop()
             if self._last:
                 self.console.print(self.panel())
@@ -97,15 +112,55 @@ class Screen:
         # With generators, what they wrote and judged is no time of this process, which waited for it.
         for part in ("wait",) if "seconds/wait" in line else ("generate", "judge"):
             self._spent[part] += line.get(f"seconds/{part}", 0.0)
-        if not self.console.is_terminal and self.log_every and self.step % self.log_every == 0:
-            self.console.print(one_line(line), highlight=False)
+        self._line = line
+        if self.log_every and (self.step % self.log_every == 0 or self.pulse.silent()):
+            self._say()
+        self._next()
+
+    def _say(self) -> None:
+        """The newest update in a line, where no panel lives."""
+        if self._line and not self.console.is_terminal:
+            self.console.print(one_line(self._line), highlight=False, soft_wrap=True)
+            self.pulse.printed()
+        self._line = {}
+
+    def _next(self) -> None:
+        """What is at work now is the next update."""
+        self._work = ""
+        if self.step < self.total:
+            self.pulse.doing(f"update {self.step + 1} of {self.total}")
+
+    def working(self, what: str, done: int, total: int) -> None:
+        """How far a long update is: `done` of `total` in what it does, such as "writing programs"."""
+        self._work = f"{what}, {done} of {total}"
+        self.pulse.doing(f"update {self.step + 1} of {self.total}", self._work)
+
+    @contextmanager
+    def evaluating(self, problems: int) -> Iterator[Callable[[int], None]]:
+        """A bar for an evaluation of so many problems; the block gets what is told of each few that are done."""
+        task, done = self.bars.add_task("evaluate", total=problems), 0
+
+        def advance(count: int) -> None:
+            nonlocal done
+            done += count
+            self.bars.advance(task, count)
+            self.pulse.doing("evaluating", f"{done} of {problems} problems")
+
+        advance(0)
+        try:
+            yield advance
+        finally:
+            self.bars.remove_task(task)
+            self._next()
 
     def evaluated(self, step: int, result: Score) -> None:
         """Says how good the policy is."""
-        ends = interval(result.pass_at_1, result.standard_error, len(result.problems))
-        spread = f" ({ends[0]:.1%} to {ends[1]:.1%})" if ends else ""
-        score = f"pass@1 {result.pass_at_1:.1%}{spread}"
-        self.console.print(f"{escape(self.name)}: {score} after {step} updates")
+        self._say()
+        value, low, high = result.interval
+        score = f"pass@1 {value:.1%} ({low:.1%} to {high:.1%})"
+        after = f" after {step} updates" if self.total else ""  # a run without updates measures another's policy
+        self.console.print(f"{escape(self.name)}: {score}{after}", soft_wrap=True)
+        self.pulse.printed()
 
     def programs(self, step: int, shown: Sequence[Shown]) -> None:
         """A table of sample programs, in a terminal."""
@@ -119,9 +174,8 @@ class Screen:
         body = Table.grid(padding=(0, 3))
         body.add_row(self._numbers(), Group(self._outcomes(), Text(), self._speed()))
         head = f"[bold]{escape(self.name)}[/]  update {self.step} of {self.total}"
-        return Group(
-            Panel(body, title=head, title_align="left", subtitle=self._clock(), subtitle_align="left"), self.bars
-        )
+        below = f"{self._clock()}{'; ' * bool(self._work)}{self._work}"
+        return Group(Panel(body, title=head, title_align="left", subtitle=below, subtitle_align="left"), self.bars)
 
     def _clock(self) -> str:
         spent, new = time.monotonic() - self._began, self.step - self._first

@@ -16,8 +16,9 @@ from benchmarks import records, suites
 from benchmarks.metrics import Comparison, holm
 from benchmarks.records.paired import common, compared
 from benchmarks.records.report import report
-from rltf_env.errors import RLTFError
+from rltf_env.errors import MissingData, RLTFError
 
+UNFINISHED = "not finished: the same command goes on with it"
 COUNTS = ("problems", "samples", "passed", "outcomes", "kinds")  # of a report: what resampling has no part in
 
 
@@ -66,7 +67,9 @@ def entry(record: records.Record) -> Entry:
     head = record.header
     reasons = list(head["departures"])
     if head["suite"]["name"] not in suites.SUITES:
-        return Entry(record, record.report, [*reasons, f"no suite {head['suite']['name']!r} here"])
+        own = head["status"] == "own"
+        reasons.append("problems of one's own, no suite" if own else f"no suite {head['suite']['name']!r} here")
+        return Entry(record, record.report, reasons)
     suite = suites.get(head["suite"]["name"])
     if head["suite"]["version"] != suite.version:
         reasons.append(f"version {head['suite']['version']} of the suite; it is at {suite.version}")
@@ -80,7 +83,7 @@ def entry(record: records.Record) -> Entry:
     if record.samples is None:
         reasons.append("completions not handed in, only counted")
     else:
-        figures = report(record.samples, head["suite"]["samples"], head["suite"]["ks"])
+        figures = report(record.samples, head["suite"]["samples"], head["suite"]["ks"], head.get("repeats"))
         reasons += _doubts(record, figures)
     return Entry(record, figures, reasons)
 
@@ -144,6 +147,8 @@ def load(folder: Path) -> tuple[list[Entry], list[tuple[Path, str]]]:
     for path in records.find(folder):
         try:
             entries.append(entry(records.read(path)))
+        except MissingData:  # `find` saw its header
+            broken.append((path.relative_to(folder), UNFINISHED))
         except (RLTFError, KeyError, TypeError, IndexError) as error:
             why = str(error).replace(str(path), "this folder")  # the page may go anywhere
             broken.append((path.relative_to(folder), f"{type(error).__name__}: {why}"))

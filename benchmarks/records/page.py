@@ -24,7 +24,7 @@ import numpy as np
 
 from benchmarks import suites
 from benchmarks.core import JudgedAnswer
-from benchmarks.records.boards import Board, Entry
+from benchmarks.records.boards import UNFINISHED, Board, Entry
 from benchmarks.records.report import by_problem
 from rltf_env import rewards
 from rltf_env.core import Attempt, Outcome, Problem, Reward, StdinCase
@@ -43,6 +43,13 @@ NAMES = {
     "RUNTIME_ERROR": "run-time error",
     "SYNTAX_ERROR": "syntax error",
 }
+
+LEGEND = (
+    '<p class="legend">Outcomes: '
+    + "".join(f'<span><i class="{id}"></i>{name}</span>' for id, name in NAMES.items())
+    + "</p>"
+)
+CHECK = ' title="python -m benchmarks.evaluate --verify FOLDER judges it again"'
 
 
 def render(
@@ -188,7 +195,8 @@ def _lead(boards: Sequence[Board]) -> str:
     ranked, apart = (
         sum(len(some) for some in each) for each in ([b.ranked for b in boards], [b.apart for b in boards])
     )
-    return f"{ranked} ranked records on {len(boards)} suites" + (f", {apart} shown apart" if apart else "")
+    told = f"{ranked} ranked record{'s' * (ranked != 1)} on {len(boards)} suite{'s' * (len(boards) != 1)}"
+    return told + (f", {apart} shown apart" if apart else "")
 
 
 def _slug(text: str) -> str:
@@ -198,8 +206,16 @@ def _slug(text: str) -> str:
 def _broken(broken: Sequence[tuple[Path, str]]) -> str:
     if not broken:
         return ""
-    items = "".join(f"<li><b>{html.escape(str(path))}</b>: {html.escape(why)}</li>" for path, why in broken)
-    return f'<section class="board"><h2>Could not be read</h2><ul class="broken">{items}</ul></section>'
+    going = [(path, "the same command goes on with it") for path, why in broken if why == UNFINISHED]
+    lost = [(path, why) for path, why in broken if why != UNFINISHED]
+    return _listed("Not finished", going) + _listed("Could not be read", lost)
+
+
+def _listed(title: str, found: Sequence[tuple[Path, str]]) -> str:
+    if not found:
+        return ""
+    items = "".join(f"<li><b>{html.escape(str(path))}</b>: {html.escape(why)}</li>" for path, why in found)
+    return f'<section class="board"><h2>{title}</h2><ul class="broken">{items}</ul></section>'
 
 
 def _section(index: int, board: Board) -> str:
@@ -210,7 +226,7 @@ def _section(index: int, board: Board) -> str:
         table = _table(index, board, board.apart, len(board.ranked))
         apart = f'<details class="apart"{opened}><summary>Not ranked ({len(board.apart)})</summary>{table}</details>'
     head = f"<h2>{html.escape(board.suite)}</h2><p>{html.escape(board.about)}</p>"
-    return f'<section class="board" id="{_slug(board.suite)}">{head}{ranked}{apart}</section>'
+    return f'<section class="board" id="{_slug(board.suite)}">{head}{LEGEND}{ranked}{apart}</section>'
 
 
 def _table(index: int, board: Board, entries: Sequence[Entry], offset: int) -> str:
@@ -226,7 +242,8 @@ def _table(index: int, board: Board, entries: Sequence[Entry], offset: int) -> s
         for name, text in heads
     )
     body = "".join(_row(index, offset + i, each, top) for i, each in enumerate(entries))
-    return f'<table class="entries"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    table = f'<table class="entries"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    return f'<div class="scroll">{table}</div>'
 
 
 def _top(board: Board) -> float:
@@ -242,7 +259,9 @@ def _row(board: int, index: int, each: Entry, top: float) -> str:
     tags = [each.record.header["agent"]["kind"], each.checked]
     if each.record.header["agent"]["kind"] == "completions":
         tags.append("sampling not recorded")
-    tag = "".join(f'<span class="tag">{html.escape(text)}</span>' for text in tags)
+    tag = "".join(
+        f'<span class="tag"{CHECK if text == "not verified" else ""}>{html.escape(text)}</span>' for text in tags
+    )
     cells = (
         ("rank", each.rank or 10**6, str(each.rank or "–")),
         ("name", each.record.name, f'<a href="#/{board}/{index}">{html.escape(each.record.name)}</a><div>{tag}</div>'),

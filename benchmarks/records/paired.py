@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.metrics import Comparison, paired_permutation
 from benchmarks.records.record import Record
-from benchmarks.records.report import SEED, by_problem, scores
+from benchmarks.records.report import SEED, by_problem, clusters, scores
 from rltf_env.errors import UsageError
 
 
@@ -40,9 +40,12 @@ def compared(a: Record, b: Record, *, shared: bool = False) -> dict[str, Compari
     ids = common(a, b, shared=shared)
     ks = sorted({int(k) for record in (a, b) for k in record.report["pass@k"]})
     fits = [k for k in ks if k <= min(a.report["samples"], b.report["samples"])]
-    comparisons = {f"pass@{k}": paired_permutation(_scores(a, ids, k), _scores(b, ids, k), SEED) for k in fits}
+    alike = clusters(ids, a.header.get("repeats", {}))
+    comparisons = {
+        f"pass@{k}": paired_permutation(_scores(a, ids, k), _scores(b, ids, k), SEED, clusters=alike) for k in fits
+    }
     if a.samples is not None and b.samples is not None:
-        comparisons["cases passed"] = paired_permutation(_ratios(a, ids), _ratios(b, ids), SEED)
+        comparisons["cases passed"] = paired_permutation(_ratios(a, ids), _ratios(b, ids), SEED, clusters=alike)
     return comparisons
 
 

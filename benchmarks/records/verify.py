@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +14,12 @@ from rltf_env.core import Outcome, Sandbox, Verdict
 from rltf_env.errors import UsageError
 
 
-def verify(record: Record, judge: Sandbox, root: str | None = None) -> dict[str, Any]:
+def verify(
+    record: Record,
+    judge: Sandbox,
+    root: str | None = None,
+    progress: Callable[[int, int], None] = lambda written, judged: None,
+) -> dict[str, Any]:
     """Judges every program of a record again; what changed.
 
     Messages and times may differ; outcome, kind and line may not. But where a program was stopped from outside is evidence:
@@ -35,7 +40,8 @@ def verify(record: Record, judge: Sandbox, root: str | None = None) -> dict[str,
     with_examples = [sample for sample in record.samples if sample.visible]
     visible = judge.map((sample.answer.text, examples[sample.key.problem]) for sample in with_examples)
     again = {sample.key: tuple(r.outcome for r in v.results) for sample, v in zip(with_examples, visible, strict=True)}
-    for sample, now in zip(record.samples, judge.map(jobs), strict=True):
+    for number, (sample, now) in enumerate(zip(record.samples, judge.map(jobs), strict=True), 1):
+        progress(len(jobs), number)
         was, is_now = _essence(sample.verdict, sample.visible), _essence(now, again.get(sample.key, ()))
         if was != is_now:
             changes.append({**sample.key._asdict(), "was": was, "now": is_now})

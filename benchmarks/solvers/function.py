@@ -6,6 +6,7 @@ A program is its whole text, the problem's prefix included, or a `core.Program`,
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -32,7 +33,13 @@ class Function:
 
     def _write(self, problem: Problem, samples: int, seed: int) -> list[Answer]:
         began = time.perf_counter()
-        programs = list(self.function(problem, samples, seed))
+        try:
+            programs = list(self.function(problem, samples, seed))
+        except Exception as error:  # it is not our code: its own words and place say more than a traceback through us
+            raise UsageError(
+                f"Expected {self.spec}(problem, samples, seed) to give programs for {problem.id!r}, got "
+                f"{type(error).__name__}: {error}{_place(error)}."
+            ) from error
         seconds = (time.perf_counter() - began) / samples
         if len(programs) != samples or not all(isinstance(each, str | Program) for each in programs):
             raise UsageError(
@@ -42,6 +49,12 @@ class Function:
             Answer.of(each, seconds=seconds) if isinstance(each, Program) else Answer(each, seconds=seconds)
             for each in programs
         ]
+
+
+def _place(error: BaseException) -> str:
+    """Where an exception was raised: file and line."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
 
 
 def load(spec: str, suite: Suite) -> Function:

@@ -34,6 +34,7 @@ from rich.table import Table
 
 import rltf_env  # noqa: F401 (registers the ids)
 from rltf_env import datasets
+from rltf_env.command import guarded, leave
 from rltf_env.core import Problem, StdinCase
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import RLTFError
@@ -234,6 +235,10 @@ def table(name: str, rows: Sequence[Row]) -> Table:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Returns the exit status."""
+    return guarded(lambda: _main(arguments))
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.speed.env", description=(__doc__ or "").split("\n\n")[0]
     )
@@ -257,4 +262,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -55,6 +55,7 @@ from benchmarks.speed.grading import (
 )  # fmt: skip
 from benchmarks.speed.peers.graders import family
 from rltf_env import sandbox
+from rltf_env.command import guarded, leave
 from rltf_env.core import CallCase, Outcome, Problem
 from rltf_env.errors import MissingData, RLTFError
 from rltf_env.sandbox.battery import trials as battery
@@ -298,6 +299,10 @@ def command(parser: argparse.ArgumentParser, args: argparse.Namespace) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Returns the exit status."""
+    return guarded(lambda: _main(arguments))
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.speed.judge", description=(__doc__ or "").split("\n\n")[0]
     )
@@ -334,4 +339,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

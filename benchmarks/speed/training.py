@@ -31,6 +31,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from rltf_env.command import guarded, leave
 from rltf_env.errors import RLTFError
 
 WIDTH = 120  # columns that the table needs
@@ -209,6 +210,10 @@ def versions() -> dict[str, str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Returns the exit status."""
+    return guarded(lambda: _main(arguments))
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.speed.training", description=(__doc__ or "").split("\n\n")[0]
     )
@@ -245,4 +250,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

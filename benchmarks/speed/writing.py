@@ -33,6 +33,7 @@ from agents.building import quiet_libraries
 from agents.decoding.sampling import Sampling
 from benchmarks.speed.peers.trainers import draw, make
 from benchmarks.speed.training import JOBS, Job, versions
+from rltf_env.command import guarded, leave
 from rltf_env.core import IntArray
 
 PAGE = 32  # tokens
@@ -158,6 +159,10 @@ def table(job: Job, engines: dict[str, dict[str, float]]) -> Table:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Returns the exit status."""
+    return guarded(lambda: _main(arguments))
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.speed.writing", description=(__doc__ or "").split("\n\n")[0]
     )
@@ -183,4 +188,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,9 +28,11 @@ from agents.building import quiet_libraries
 from agents.config import Recipe
 from agents.train import train
 from benchmarks import demo
-from benchmarks.metrics import bootstrap_interval, holm, over_runs, paired_permutation
+from benchmarks.metrics import holm, over_runs, paired_permutation
 from benchmarks.records.record import write_json
-from rltf_env.errors import RLTFError, UsageError
+from rltf_env.command import guarded, leave
+from rltf_env.errors import UsageError
+from rltf_env.intervals import rate_interval
 
 SPLITS = {
     "seen": "",
@@ -114,10 +115,11 @@ def table(runs: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
     figures: dict[str, Any] = {"seeds": sorted(runs)}
     for split, end in SPLITS.items():
         rates = {id: _rates(runs, f"{id}{end}") for id in ARMS}  # (S, N) each
+        clusters = demo.last(runs[min(runs)][f"warm{end}"]).get("clusters")
         figures[split] = {
             "problems": rates["warm"].shape[1],
-            "arms": {id: _arm(rates[id]) for id in ARMS},
-            "comparisons": _compared(rates),
+            "arms": {id: _arm(rates[id], clusters) for id in ARMS},
+            "comparisons": _compared(rates, clusters),
         }
     return figures
 
@@ -130,16 +132,15 @@ def _rates(runs: Mapping[int, Mapping[str, Any]], folder: str) -> np.ndarray:
     return np.stack([demo.rates(evaluation) for evaluation in last])
 
 
-def _arm(rates: np.ndarray) -> dict[str, Any]:
-    interval = bootstrap_interval(rates.mean(0), 0)
-    return {"pass@1": interval._asdict(), "by_seed": rates.mean(1).tolist()}
+def _arm(rates: np.ndarray, clusters: Sequence[int] | None = None) -> dict[str, Any]:
+    return {"pass@1": rate_interval(rates.mean(0), clusters)._asdict(), "by_seed": rates.mean(1).tolist()}
 
 
-def _compared(rates: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
+def _compared(rates: Mapping[str, np.ndarray], clusters: Sequence[int] | None = None) -> list[dict[str, Any]]:
     """Each pair of `COMPARED`, over problems and, where there are several, over seeds."""
     rows = []
     for a, b in COMPARED:
-        problems = paired_permutation(rates[a].mean(0), rates[b].mean(0), 0)
+        problems = paired_permutation(rates[a].mean(0), rates[b].mean(0), 0, clusters=clusters)
         by_seed = (rates[a] - rates[b]).mean(1)
         seeds = over_runs(by_seed)._asdict() if len(by_seed) > 1 else None
         rows.append(
@@ -223,23 +224,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder for runs, tables and picture")
     parser.add_argument("overrides", nargs="*", metavar="table.key=value", help="for all recipes")
     asked = parser.parse_args(arguments)
+    return guarded(lambda: _run(asked), demo.STOPPED)
+
+
+def _run(asked: argparse.Namespace) -> int:
     console, runs, figures = Console(), {}, {}
     quiet_libraries()
-    try:
-        if asked.seeds < 1 or asked.updates < 0:
-            raise UsageError(f"Expected --seeds >= 1 and --updates >= 0, got {asked.seeds} and {asked.updates}.")
-        for seed in range(asked.seeds):
-            runs[seed] = run(asked.out / f"seed-{seed}", seed, console, asked.updates, asked.overrides)
-            figures = {**table(runs), **_makers(asked, runs)}  # after each seed, so that there is something to look at
-            write_json(asked.out / "ablation.json", figures)
-            (asked.out / "ablation.md").write_text(markdown(figures), encoding="utf-8")
-            draw(figures, asked.out / "ablation.png")
-    except KeyboardInterrupt:
-        console.print("Stopped. The same command goes on from here.")
-        return 130
-    except RLTFError as error:
-        Console(stderr=True).print(f"[red]{type(error).__name__}:[/] {error}", highlight=False)
-        return 2
+    if asked.seeds < 1 or asked.updates < 0:
+        raise UsageError(f"Expected --seeds >= 1 and --updates >= 0, got {asked.seeds} and {asked.updates}.")
+    for seed in range(asked.seeds):
+        runs[seed] = run(asked.out / f"seed-{seed}", seed, console, asked.updates, asked.overrides)
+        figures = {**table(runs), **_makers(asked, runs)}  # after each seed, so that there is something to look at
+        write_json(asked.out / "ablation.json", figures)
+        (asked.out / "ablation.md").write_text(markdown(figures), encoding="utf-8")
+        draw(figures, asked.out / "ablation.png")
     console.print(markdown(figures), markup=False, highlight=False)
     console.print(f"Tables and picture: {asked.out / 'ablation'}.md, .json, .png", highlight=False)
     return 0
@@ -258,4 +256,4 @@ def _makers(asked: argparse.Namespace, runs: Mapping[int, Mapping[str, Any]]) ->
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -29,6 +29,7 @@ from benchmarks import records
 from benchmarks.speed.grading import TAME, Settings, grade, humaneval_jobs, installed, pays, with_answers
 from benchmarks.studies.mutants import Mutant, mutants
 from rltf_env import datasets, sandbox
+from rltf_env.command import check_writable, guarded, leave
 from rltf_env.core import CallCase, Outcome, Problem, ScriptCase, Verdict
 from rltf_env.errors import MissingData, RLTFError, UnknownName
 from rltf_env.sandbox.battery import trials as battery
@@ -263,33 +264,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--no-exploits", action="store_true", help="leave the hostile programs out")
     parser.add_argument("--json", type=Path, help="write everything found there")
     asked = parser.parse_args(arguments)
+    return guarded(lambda: _run(asked))
+
+
+def _run(asked: argparse.Namespace) -> int:
+    if asked.json:
+        check_writable(asked.json)
     console, out = Console(), {"seed": asked.seed, "mutants": asked.mutants, **records.provenance()}
-    try:
-        for name in asked.dataset:
-            if name not in DATASETS:
-                raise UnknownName("dataset", name, DATASETS)
-        settings = Settings(asked.peers, asked.workers, installed=installed(asked.peers))
-        if not asked.no_exploits:
-            out["exploits"] = exploits(settings)
-            console.print(exploit_table(out["exploits"]))
-        for name in asked.dataset or DATASETS:
-            try:
-                findings = audited(settings, name, asked.limit, asked.mutants, asked.seed)
-            except MissingData as error:
-                if asked.dataset:
-                    raise
-                console.print(f"{name} is left out: {escape(str(error))}", highlight=False)
-                continue
-            console.print(finding_table(name, findings))
-            console.print(*map(escape, weakest(findings)), sep="\n", highlight=False)
-            out[name] = [asdict(each) for each in findings]
-    except RLTFError as error:
-        Console(stderr=True).print(f"[red]{type(error).__name__}:[/] {escape(str(error))}", highlight=False)
-        return 2
+    for name in asked.dataset:
+        if name not in DATASETS:
+            raise UnknownName("dataset", name, DATASETS)
+    settings = Settings(asked.peers, asked.workers, installed=installed(asked.peers))
+    if not asked.no_exploits:
+        out["exploits"] = exploits(settings)
+        console.print(exploit_table(out["exploits"]))
+    for name in asked.dataset or DATASETS:
+        try:
+            findings = audited(settings, name, asked.limit, asked.mutants, asked.seed)
+        except MissingData as error:
+            if asked.dataset:
+                raise
+            console.print(f"{name} is left out: {escape(str(error))}", highlight=False)
+            continue
+        console.print(finding_table(name, findings))
+        console.print(*map(escape, weakest(findings)), sep="\n", highlight=False)
+        out[name] = [asdict(each) for each in findings]
     if asked.json:
         records.write_json(asked.json, out)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -3,6 +3,7 @@
 A problem is broken if none of its references passes all its cases and its public examples: nothing shows that it can be solved
 as it is judged. Broken ones go into a quarantine list (`NAME.quarantine.json`, or `--quarantine FILE`), which
 `datasets.load(NAME, quarantine=FILE)` honours. The file is written whole at the end; an interrupted check leaves it alone.
+Without broken problems there is no file, unless one was asked for, or is there already.
 
 Exit status 0: every reference passes; 1: some do not; 2: the data cannot be read, or the judge fails; 130: interrupted.
 """
@@ -12,15 +13,14 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from rltf_env import datasets, plugins, sandbox
+from rltf_env.command import check_writable, guarded, leave
 from rltf_env.core import Problems
 from rltf_env.datasets import _quarantine, audit
-from rltf_env.errors import RLTFError, SandboxError
 from rltf_env.view import ansi
 
 ROWS = 50  # problems that are told on the screen
@@ -29,22 +29,22 @@ ROWS = 50  # problems that are told on the screen
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Returns the exit status."""
     args = _parser().parse_args(arguments)
-    try:
-        options = dict(map(plugins.option, args.option))
-        problems = datasets.load(args.name, args.split, args.root, **options)
-        problems = Problems(problems[: args.limit], problems.skipped)
-        limits = {} if args.seconds is None else {"case_seconds": args.seconds}
-        with sandbox.load(args.sandbox, **limits) as judge:
-            return _check(problems, judge, args)
-    except SandboxError as error:
-        print(f"The judge failed: {error}", file=sys.stderr)
-        return 2
-    except RLTFError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("Interrupted: no list was written.", file=sys.stderr)
-        return 130
+    return guarded(lambda: _run(args), "Interrupted: no list was written.")
+
+
+def _run(args: argparse.Namespace) -> int:
+    check_writable(_list(args))
+    options = dict(map(plugins.option, args.option))
+    problems = datasets.load(args.name, args.split, args.root, **options)
+    problems = Problems(problems[: args.limit], problems.skipped)
+    limits = {} if args.seconds is None else {"case_seconds": args.seconds}
+    with sandbox.load(args.sandbox, **limits) as judge:
+        return _check(problems, judge, args)
+
+
+def _list(args: argparse.Namespace) -> str:
+    """Where the list of broken problems goes."""
+    return args.quarantine or f"{_stem(args.name)}.quarantine.json"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -55,7 +55,11 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--root", help="folder of the data; without it, $RLTF_DATA")
     check.add_argument("--limit", type=int, help="check the first so many problems only")
     check.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="an option of the dataset")
-    check.add_argument("--quarantine", metavar="FILE", help="where to write the list")
+    check.add_argument(
+        "--quarantine",
+        metavar="FILE",
+        help="where to write the list (default: NAME.quarantine.json here, if a problem is broken)",
+    )
     check.add_argument("--sandbox", default="auto", help="which judge: auto, forkserver, subprocess")
     check.add_argument("--seconds", type=float, help="time limit of a case; without it, the judge's own")
     return parser
@@ -70,7 +74,7 @@ def _check(problems: Problems, judge: Any, args: argparse.Namespace) -> int:
                 faulty.append(examined)
             advance()
     broken = [examined for examined in faulty if examined.broken]
-    path = args.quarantine or f"{_stem(args.name)}.quarantine.json"
+    path = _list(args)
     about = {
         "dataset": args.name,
         "split": args.split,
@@ -78,9 +82,12 @@ def _check(problems: Problems, judge: Any, args: argparse.Namespace) -> int:
         "judge": judge.level() if hasattr(judge, "level") else type(judge).__name__,
         "checked": total,
     }
-    _quarantine.write(path, (examined.entry for examined in broken), about)
     print(_report(problems, total, faulty))
-    print(f"{len(broken)} broken problem{'s' * (len(broken) != 1)} listed in {path}")
+    if broken or args.quarantine or os.path.exists(path):
+        _quarantine.write(path, (examined.entry for examined in broken), about)
+        print(f"{len(broken)} broken problem{'s' * (len(broken) != 1)} listed in {path}")
+    else:
+        print("No problem is broken: no list was written.")
     return 1 if faulty else 0
 
 
@@ -142,4 +149,4 @@ def _progress(text: str, total: int) -> Iterator[Callable[[], None]]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

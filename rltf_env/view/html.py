@@ -48,12 +48,15 @@ body { background: var(--paper); color: var(--ink); font: 15px/1.5 system-ui, sa
 .rltf .number, .rltf .builtin { color: var(--number); } .rltf .definition { color: var(--definition); }
 .rltf table { border-collapse: collapse; margin: .6rem 2rem .6rem 0; display: inline-table; vertical-align: top; }
 .rltf th, .rltf td { text-align: left; padding: .15rem .8rem .15rem 0; border-bottom: 1px solid var(--edge); }
-.rltf td.n { text-align: right; font-variant-numeric: tabular-nums; }
+.rltf td.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.rltf td { overflow-wrap: anywhere; }
+@media (max-width: 640px) { .rltf table { display: table; width: 100%; margin-right: 0; } .rltf .line::before { width: 2rem; } }
 .rltf .passed { color: rgb(var(--good)); } .rltf .failed { color: rgb(var(--bad)); }
 """.strip()
 LEGEND = (
-    "<p>Each token has the colour of what it earned by itself: red below zero, green above, the stronger the larger its share. "
-    "Point at it for the number. Pale tokens were given; the agent does not learn from those with dots below.</p>"
+    "<p>Each token has the colour of what it earned: red below zero, green above, the stronger the larger its share. "
+    "The last one, mostly the end, also carries what the whole program earned. Point at a token for the number. "
+    "Pale tokens were given; the agent does not learn from those with dots below.</p>"
 )
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
@@ -119,7 +122,10 @@ def _span(
     program: Program, feedback: Feedback, tokens: list[int], low: int, high: int, kinds: list[str], largest: float
 ) -> str:
     """The tokens' share of one line."""
-    heat = float(feedback.token_rewards[tokens].sum())
+    last = len(program) - 1 in tokens  # it carries what the whole program earned, as strong as that is alone
+    if last and feedback.rewards[-1] != feedback.token_rewards[-1]:
+        largest = float(np.abs(feedback.rewards[tokens]).max(initial=0.0)) or 1.0
+    heat = float((feedback.rewards if last else feedback.token_rewards)[tokens].sum())
     classes = ["t"]
     if heat:
         classes.append("neg" if heat < 0 else "pos")
@@ -153,17 +159,26 @@ def _parts(feedback: Feedback) -> str:
 
 
 def _cases(verdict: Verdict) -> str:
-    body = "".join(_case(number, result) for number, result in enumerate(verdict.results, 1))
-    return f"<table><tr><th>case</th><th>outcome</th><th>why</th><th>CPU s</th></tr>{body}</table>"
+    """A row for each run of cases that came to the same; the columns that say something."""
+    runs = [(told, list(some)) for told, some in groupby(enumerate(verdict.results, 1), lambda each: _told(each[1]))]
+    seconds = [sum(result.seconds for _, result in some) for _, some in runs]
+    why, timed = any(told[1] for told, _ in runs), any(each >= 0.0005 for each in seconds)
+    heads = ["case", "outcome", *(["why"] if why else []), *(["CPU s"] if timed else [])]
+    rows = []
+    for (told, some), spent in zip(runs, seconds, strict=True):
+        first, last = some[0][0], some[-1][0]
+        number = str(first) if first == last else f"{first} to {last}"
+        state = "passed" if told[0] is Outcome.PASSED else "failed"
+        cells = [f'<td class="n">{number}</td><td class="{state}">{told[0].name}</td>']
+        cells += [f"<td>{_text(told[1])}</td>"] if why else []
+        cells += [f'<td class="n">{spent:.3f}</td>'] if timed else []
+        rows.append(f"<tr>{''.join(cells)}</tr>")
+    head = "".join(f"<th>{name}</th>" for name in heads)
+    return f"<table><tr>{head}</tr>{''.join(rows)}</table>"
 
 
-def _case(number: int, result: CaseResult) -> str:
-    state = "passed" if result.outcome is Outcome.PASSED else "failed"
-    why = ansi.sentence(result.failure) if result.failure else ""
-    return (
-        f'<tr><td class="n">{number}</td><td class="{state}">{result.outcome.name}</td><td>{_text(why)}</td>'
-        f'<td class="n">{result.seconds:.3f}</td></tr>'
-    )
+def _told(result: CaseResult) -> tuple[Outcome, str]:
+    return result.outcome, ansi.sentence(result.failure) if result.failure else ""
 
 
 def _text(text: str) -> str:

@@ -6,13 +6,18 @@ import re
 import sys
 from typing import TextIO
 
+from rltf_env.view import pixels
+from rltf_env.view.pixels import Pixels
+
 CLEAR = "\x1b[H\x1b[J"  # to the upper left corner, and all below it gone
 
 
-def present(mode: str, frame: str, *, last: bool) -> str | None:
-    """What `render()` gives in a mode: the frame itself, or None after drawing it."""
+def present(mode: str, frame: str, *, last: bool) -> str | Pixels | None:
+    """What `render()` gives in a mode: the frame as text or as a picture, or None after drawing it."""
     if mode == "ansi":
         return frame
+    if mode == "rgb_array":
+        return pixels.picture(frame)
     draw(frame, last=last)
     return None
 

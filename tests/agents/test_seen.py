@@ -105,7 +105,7 @@ def test_what_is_not_finite_is_null_in_every_file_and_the_report_reads_it(tmp_pa
     write_run(tmp_path, updates=2)
     each = Shown(**{**shown().to_dict(), "reward": math.nan, "parts": {"fine": math.inf}})
     each.weights[:2] = [math.inf, math.nan]
-    e = {"pass@1": 0.5, "pass_ratio": 0.75, "problems": 1, "samples": 2, "program_tokens": 2.0}
+    e = {"pass@1": 0.5, "pass_ratio": 0.75, "problems": 1, "samples": 2, "passed": [1], "program_tokens": 2.0}
     older = '{"step": 1, "rl_loss": 1.0}\n{"step": 2, "rl_loss": NaN}\n'
     (tmp_path / folders.METRICS).write_text(older)
     with folders.opened(tmp_path, 2, ()) as folder:
@@ -119,7 +119,7 @@ def test_what_is_not_finite_is_null_in_every_file_and_the_report_reads_it(tmp_pa
     assert no_constants((tmp_path / folders.EVALUATIONS).read_text())["0"]["standard_error"] is None
     page = report.page(tmp_path)
     assert "reward +nan = fine +nan" in page
-    assert page.count("one problem") == 2
+    assert page.count("5.5% to 94.5%") == 3
     assert "<figcaption>pass@1 (95 % over problems)</figcaption>" in page
     assert "Norm of the gradient" not in page
 
@@ -314,8 +314,8 @@ def write_run(out: Path, updates: int = 30) -> None:
     names = ("reward", "reward/fine", "outcome/passed", "rl_loss", "something_new")
     lines = [{"step": i, **dict.fromkeys(names, i / 30)} for i in range(1, updates + 1)]
     (out / folders.METRICS).write_text("".join(json.dumps(line) + "\n" for line in lines))
-    e = {"pass@1": 0.5, "standard_error": 0.1, "pass_ratio": 0.75, "problems": 25, "samples": 2}
-    (out / folders.EVALUATIONS).write_text(json.dumps({"0": e, "30": {**e, "pass@1": 0.95}}))
+    e = {"pass@1": 0.5, "pass_ratio": 0.75, "problems": 25, "samples": 2, "passed": [0, 2] * 12 + [1]}
+    (out / folders.EVALUATIONS).write_text(json.dumps({"0": e, "30": {**e, "pass@1": 0.96, "passed": [2] * 24 + [0]}}))
     (out / folders.SAMPLES).write_text(json.dumps({"step": 5, "program": shown().to_dict()}) + "\n")
 
 
@@ -348,7 +348,8 @@ def read_page(tmp_path: Path) -> tuple[Reader, str]:
 def test_the_page_loads_nothing_and_runs_nothing(read_page: tuple[Reader, str]) -> None:
     reader, page = read_page
     assert not {"script", "link", "img", "iframe", "object", "b>"} & set(reader.tags)
-    assert not [name for name, _ in reader.attributes if name.startswith("on") or name in ("src", "href", "srcset")]
+    assert not [name for name, _ in reader.attributes if name.startswith("on") or name in ("src", "srcset")]
+    assert all(value and value.startswith("#") for name, value in reader.attributes if name == "href")
     assert "default-src 'none'" in page
     assert "http://" not in page
     assert "https://" not in page
@@ -368,19 +369,19 @@ def test_programs_and_names_are_escaped_and_the_guilty_line_is_marked(read_page:
 
 def test_every_metric_has_a_curve_and_evaluations_have_intervals(read_page: tuple[Reader, str]) -> None:
     reader, page = read_page
-    for title in ("Reward", "Outcomes", "Reinforcement loss", "something_new", "pass@1 (95 % over problems)"):
+    for title in ("Reward", "Outcomes", "Reinforcement loss", "Something new", "pass@1 (95 % over problems)"):
         assert f"<figcaption>{title}</figcaption>" in page
-    assert "31.8% to 68.2%" in page  # Wilson: 0.5 with a standard error of 0.1 is worth 25 results
-    assert "50.0% to 99.7%" in page
+    assert "32.1% to 67.9%" in page
+    assert "80.5% to 99.3%" in page  # Wilson's of 24 of 25
     assert reader.tags.count("polyline") == 6
 
 
-def test_evaluations_of_one_problem_as_older_runs_wrote_them_are_read(tmp_path: Path) -> None:
+def test_an_evaluation_of_one_problem_says_next_to_nothing(tmp_path: Path) -> None:
     write_run(tmp_path)
-    path = tmp_path / folders.EVALUATIONS
-    path.write_text(path.read_text().replace('"standard_error": 0.1', '"standard_error": NaN'))
+    one = {"pass@1": 1.0, "standard_error": None, "pass_ratio": 1.0, "problems": 1, "samples": 2, "passed": [2]}
+    (tmp_path / folders.EVALUATIONS).write_text(json.dumps({"0": one}))
     page = report.page(tmp_path)
-    assert page.count("one problem") == 2
+    assert "20.7% to 100.0%" in page
     assert "<figcaption>pass@1 (95 % over problems)</figcaption>" in page
 
 
@@ -388,7 +389,9 @@ def test_a_run_without_an_update_and_without_programs_is_a_page(tmp_path: Path) 
     write_run(tmp_path, updates=0)
     (tmp_path / folders.EVALUATIONS).unlink()
     (tmp_path / folders.SAMPLES).unlink()
-    assert "No update yet." in report.page(tmp_path)
+    page = report.page(tmp_path)
+    for words in ("No update yet.", "Not measured yet.", "No program was kept"):
+        assert words in page
 
 
 def test_a_long_run_is_thinned() -> None:
@@ -447,11 +450,60 @@ def test_what_spans_almost_nothing_or_all_there_is_has_an_axis(values: list[floa
     assert ticks == sorted(set(ticks))
 
 
+def test_the_result_is_the_first_thing_on_the_page(read_page: tuple[Reader, str]) -> None:
+    reader, page = read_page
+    assert "pass@1 96.0% (80.5% to 99.3%) after 30 updates, 50.0% after 0" in reader.text
+    assert page.index("pass@1 96.0%") < page.index("<h2>")
+
+
+def test_a_part_of_an_updates_seconds_is_never_drawn_above_the_whole(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    lines = [
+        {"step": i, "seconds": 10.0 if i % 50 == 1 else 0.1, **({"seconds/generate": 9.0} if i % 50 == 1 else {})}
+        for i in range(1, 1201)  # drawn as means of several updates
+    ]
+    (tmp_path / folders.METRICS).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    figure = report.page(tmp_path).split("Seconds of an update</figcaption>")[1].split("</svg>")[0]
+    whole, part = (re.findall(r"[\d.]+,([\d.]+)", points) for points in re.findall(r'points="([^"]*)"', figure))
+    assert len(whole) == len(part)
+    assert all(float(below) >= float(above) for above, below in zip(whole, part, strict=True))  # y grows downwards
+
+
+def test_axes_are_named_and_count_whole_updates() -> None:
+    drawn = _svg.chart("t", [_svg.Curve("x", [1, 2, 3], [10_000.0, 20_000.0, 15_000.0])])
+    assert ">update</text>" in drawn
+    assert re.findall(r'text-anchor="middle">([^<]*)<', drawn) == ["1", "2", "3", "update"]
+    assert "10,000" in drawn
+    assert "e+" not in drawn
+
+
+def test_programs_are_folded_indexed_and_filtered_by_outcome(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    kinds = ("PASSED", "WRONG_ANSWER", "PASSED")
+    rows = [{"step": 5 * i, "program": {**shown().to_dict(), "outcome": kind}} for i, kind in enumerate(kinds, 1)]
+    (tmp_path / folders.SAMPLES).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    page = report.page(tmp_path)
+    assert page.count("<details open><summary>") == 1
+    assert page.count("<details><summary><b>") == 2
+    assert re.findall(r'href="#(program-\d)"', page) == re.findall(r'<article class="[^"]*" id="([^"]*)"', page)
+    assert re.findall(r"<label [^>]*>([^<]*)<", page) == ["all 3", "passed 2", "wrong answer 1"]
+    assert "#only-PASSED:checked~article:not(.of-PASSED){display:none}" in page
+
+
+def test_what_never_moves_is_a_sentence(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    lines = [{"step": i, "truncated": 0.0, "padding": 0.25, "rl_loss": float(i)} for i in range(1, 4)]
+    (tmp_path / folders.METRICS).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    page = report.page(tmp_path)
+    assert "The same at every update: Share of programs cut off: 0%; Share of a batch that is padding: 0.25." in page
+    assert "<figcaption>Share of programs cut off</figcaption>" not in page
+
+
 def test_a_run_whose_coefficient_never_moves_has_a_page(tmp_path: Path) -> None:
     write_run(tmp_path)
     lines = [{"step": i, "kl_coefficient": 0.05, "rl_loss": (-1) ** i * 1.7e308} for i in range(1, 701)]
     (tmp_path / folders.METRICS).write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert "<figcaption>KL coefficient</figcaption>" in report.page(tmp_path)
+    assert "KL coefficient: 0.05" in report.page(tmp_path)
 
 
 def test_shares_above_one_have_an_axis() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,9 +19,10 @@ from typing import Any
 import pytest
 import tomli_w
 import torch
+from rich.console import Console
 from torch import Tensor
 
-from agents import train
+from agents import train, training
 from agents.config import Recipe, finished, read
 from agents.policies import causal
 from agents.running import checkpoint
@@ -301,12 +304,43 @@ def test_ctrl_c_while_it_measures_keeps_the_update_and_measures_again(
 ) -> None:
     train.train(recipe("supervised", "whole"))
     with monkeypatch.context() as patch:
-        patch.setattr(train, "evaluate", lambda *_, **__: os.kill(os.getpid(), signal.SIGINT))
+        patch.setattr(training, "evaluate", lambda *_, **__: os.kill(os.getpid(), signal.SIGINT))
         with pytest.raises(KeyboardInterrupt, match="after update 4 of 8"):
             train.train(recipe("supervised", "stopped", "run.eval_first=false"))
     train.train(recipe("supervised", "stopped", "run.eval_first=false"))
     assert list(json.loads((tmp_path / "stopped" / "summary.json").read_text())["evaluations"]) == ["4", "8"]
     assert lines(tmp_path / "whole") == lines(tmp_path / "stopped")
+
+
+@pytest.mark.parametrize(("every", "words"), [(0, "before the first of 8"), (2, "after update 2 of 8")])
+def test_ctrl_c_in_an_update_with_nothing_to_lose_ends_it_at_once(
+    recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: int, words: str
+) -> None:
+    """The first fill of a buffer takes minutes: nobody waits for its end."""
+    made, step = recipe("rltf", "run", f"run.checkpoint_every={every}", "run.eval_every=0"), every + 1
+    updates, make = [], training.make_agent
+
+    def agent(*args: Any) -> Any:
+        found = make(*args)
+        update = found.update
+
+        def interrupted() -> dict[str, float]:
+            updates.append(1)
+            if len(updates) == step:
+                os.kill(os.getpid(), signal.SIGINT)
+                pytest.fail("the update went on")
+            return update()
+
+        found.update = interrupted
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "make_agent", agent)
+        with pytest.raises(KeyboardInterrupt, match=words):
+            train.train(made)
+    train.train(made)
+    train.train(recipe("rltf", "whole", "run.eval_every=0"))
+    assert_same_run(tmp_path / "whole", tmp_path / "run")
 
 
 @pytest.mark.timeout(180)
@@ -552,7 +586,7 @@ def test_problems_to_be_measured_are_evenly_spaced_and_programs_end_as_in_traini
         assert [p.id for p in measure.problems] == [all_of_them[i].id for i in (0, 3, 6)]
         asked: list[Any] = []
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(train, "evaluate", lambda *a, **b: asked.append(a[3]))
+            patch.setattr(training, "evaluate", lambda *a, **b: asked.append(a[3]))
             measure()
     assert asked[0].stop == ("#",)
     assert asked[0].temperature == 1.0
@@ -575,13 +609,69 @@ def test_a_source_that_moves_on_goes_on_where_it_was(
             env.source = Told(datasets.load("procedural", depths=[1], size=50))
             yield env
 
-    monkeypatch.setattr(train, "make_env", cycled)
+    monkeypatch.setattr(training, "make_env", cycled)
     for updates in (4, 8):
         train.train(recipe("reinforce", "run", f"run.updates={updates}", "run.eval_every=0"))
     twice = [p.id for p in drawn]
     drawn.clear()
     train.train(recipe("reinforce", "whole", "run.eval_every=0"))
     assert twice == [p.id for p in drawn]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ("agent.batchsize=3", "Did you mean 'batch_size'"),
+        ("policy.kind=tinny", "Unknown policy 'tinny'. Did you mean 'tiny'"),
+        ("policy.widht=8", "Did you mean 'width'"),
+        ("env.id=RLTF-Procedura-v0", "Did you mean 'RLTF-Procedural-v0'"),
+        ("env.max_token=8", "Unknown key in [env] 'max_token'"),
+    ],
+)
+def test_a_typo_is_told_before_the_folder_is_looked_at(
+    recipe: MakeRecipe, tmp_path: Path, wrong: str, words: str
+) -> None:
+    with folders.exclusive(tmp_path / "run"), pytest.raises(UnknownName, match=re.escape(words)):
+        train.train(recipe("rltf", "run", wrong))
+    with pytest.raises(UnknownName):
+        train.train(recipe("rltf", "new", wrong))
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_run_that_cannot_begin_leaves_no_folder(recipe: MakeRecipe, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="prompt"):
+        train.train(recipe("rltf", "new", "env.max_prompt_tokens=2"))
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="needs to become an ordinary user")
+def test_a_folder_of_somebody_else_is_one_message(
+    recipe: MakeRecipe, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "theirs").mkdir(mode=0o755)
+    path = tmp_path / "recipe.toml"
+    path.write_text(tomli_w.dumps(recipe("supervised", "theirs/run").to_dict()))
+    for above in (path, *path.parents[:-1]):
+        above.chmod(above.stat().st_mode | 0o055)
+    os.seteuid(65534)
+    try:
+        assert train.main([str(path)]) == 2
+    finally:
+        os.seteuid(0)
+    error = capsys.readouterr().err
+    assert error.startswith("PermissionError: Expected to be allowed to use")
+    assert "belongs to root" in error
+
+
+def test_a_run_says_what_it_is_doing_where_there_is_no_panel(recipe: MakeRecipe, tmp_path: Path) -> None:
+    out = io.StringIO()
+    console = Console(file=out, width=200)
+    train.train(recipe("rltf", "run", "run.updates=3", "run.log_every=1000"), console)
+    assert "rltf: loading the policy\n" in (told := out.getvalue())
+    assert "rltf: pass@1 0.0% (0.0% to 56.1%) after 0 updates" in told
+    assert told.index("update     3") < told.index("after 3 updates")  # the last one, whatever the rhythm
+    train.train(recipe("rltf", "run", "run.updates=3", "run.log_every=1000"), console)
+    assert "is finished after 3 updates; a larger run.updates goes on from there." in out.getvalue()
 
 
 @pytest.mark.parametrize("table", ["policy", "agent", "env"])

@@ -47,7 +47,7 @@ def record(
     """A finished record of what `write` answers, judged by rules (`rltf_env.sandbox.scripted`), with changes to its header."""
     problems, digest, status = suites.problems(suite)
     solver = Function("here:write", write)
-    made = evaluation.header(suite, status, suite.departures(), digest, len(problems), solver, "scripted", name)
+    made = evaluation.header(suite, status, suite.departures(), digest, problems, solver, "scripted", name)
     records.begin(folder, {**made, **head})
     with sandbox.load("scripted", rules=rules) as judge:
         samples = evaluation.evaluate(suite, solver, problems, folder, judge)

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import queue
+from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from benchmarks import evaluate, records, suites
+from benchmarks import evaluate, evaluation, records, suites
+from benchmarks.core import Key
+from benchmarks.records import boards
 from benchmarks.records.verify import verify
-from rltf_env import sandbox
-from rltf_env.core import Failure, FailureKind, Problem
+from rltf_env import datasets, sandbox
+from rltf_env.core import CallCase, Failure, FailureKind, Problem
+from rltf_env.errors import SandboxError
+from rltf_env.intervals import rate_interval
 
 
 def good(problem: Problem, samples: int, seed: int) -> list[str]:
@@ -186,3 +192,76 @@ def test_ctrl_c_stops_with_a_word_and_keeps_what_there_is(
     monkeypatch.setattr(evaluate, "start", interrupted)
     assert evaluate.main(["small", "--agent", "x:y"]) == 130
     assert "same command goes on" in capsys.readouterr().err
+
+
+def double(problem: Problem, samples: int, seed: int) -> list[str]:
+    return ["def f(x):\n    return 2 * x\n"] * samples
+
+
+def broken(problem: Problem, samples: int, seed: int) -> list[str]:
+    return [problem.nothing]  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Three problems of somebody's own, two of which ask the same."""
+    monkeypatch.chdir(tmp_path)
+    tasks = [("a", "Return twice x.", 2), ("b", "Return  twice x.", 2), ("c", "Return x.", 1)]
+    problems = [Problem(id, text, [CallCase((3,), 3 * k)], "f") for id, text, k in tasks]
+    datasets.dump(problems, "mine.jsonl")
+    return "mine.jsonl"
+
+
+@pytest.mark.usefixtures("here")
+def test_problems_of_ones_own_are_measured_and_verified(mine: str, capsys: pytest.CaptureFixture[str]) -> None:
+    command = [mine, "--agent", "test_evaluate:double", "--workers", "1", "--out", "record"]
+    assert evaluate.main(command) == 0
+    assert "problems of your own" in " ".join(capsys.readouterr().out.split())
+    record = records.read(Path("record"))
+    assert (record.header["status"], record.header["repeats"], record.suite) == ("own", {"b": "a"}, "mine-v1")
+    found = record.report["pass@k"]["1"]
+    assert found["value"] == pytest.approx(2 / 3)
+    assert found == rate_interval([1, 1, 0], [0, 0, 1])._asdict()
+    assert evaluate.main(["--verify", "record", "--workers", "1"]) == 0
+    (entry,) = boards.load(Path("record"))[0]
+    assert entry.reasons == ["problems of one's own, no suite"]
+
+
+@pytest.mark.usefixtures("here")
+def test_several_programs_for_each_of_ones_own_problems_are_drawn(mine: str) -> None:
+    command = [mine, "--agent", "test_evaluate:double", "--workers", "1", "--samples", "2", "--split", "all"]
+    assert evaluate.main(command) == 0
+    (folder,) = records.find(Path("runs"))
+    head = records.read(folder).header
+    assert (head["suite"]["ks"], head["suite"]["temperature"], folder.parent.name) == ([1, 2], 0.8, "mine")
+    assert evaluate.main(command[:-4]) == 0  # one program each: another record, in another folder
+    assert len(records.find(Path("runs"))) == 2
+
+
+@pytest.mark.usefixtures("here")
+def test_a_function_that_fails_is_told_with_its_place(mine: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate.main([mine, "--agent", "test_evaluate:broken", "--workers", "1"]) == 2
+    error = capsys.readouterr().err
+    assert "got AttributeError: 'Problem' object has no attribute 'nothing'" in error
+    assert "test_evaluate.py, line" in error
+
+
+def test_a_verdict_that_nobody_waits_for_is_not_asked_for_again(suite: Any) -> None:
+    """Ctrl-C closes the judge: what it then fails must not start threads that fail too."""
+    events: Any = queue.SimpleQueue()
+    failing: Future[Any] = Future()
+    asked: list[str] = []
+
+    class Judge:
+        def submit(self, source: str, problem: Problem) -> Future[Any]:
+            asked.append(source)
+            return failing
+
+    judging = evaluation.JudgeQueue(cast(Any, Judge()), suites.problems(suite)[0], events)
+    problem = next(iter(judging.problems))
+    judging.submit(Key(problem, 0), "x")
+    judging.stop()
+    before = list(asked)
+    failing.set_exception(SandboxError("closed"))
+    assert asked == before
+    assert events.empty()

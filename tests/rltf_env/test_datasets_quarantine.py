@@ -159,7 +159,7 @@ def broken_down(source: str, problem: Problem) -> Outcome:
 
 @pytest.mark.parametrize(
     ("rule", "status", "message"),
-    [(interrupt, 130, "Interrupted: no list was written.\n"), (broken_down, 2, "The judge failed: down\n")],
+    [(interrupt, 130, "Interrupted: no list was written.\n"), (broken_down, 2, "SandboxError: down\n")],
 )
 def test_a_check_that_is_broken_off_leaves_the_old_list_whole(
     rule: Any, status: int, message: str, mine: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -188,9 +188,7 @@ def test_mbpps_first_references_are_sound(
     monkeypatch.chdir(tmp_path)
     assert command.main(["check", "mbpp", "--root", str(data), "--split", "validation", "--limit", "20"]) == 0
     assert "20 of 20 problems are sound" in capsys.readouterr().out
-    assert datasets.load("mbpp", "validation", data, quarantine="mbpp.quarantine.json") == datasets.load(
-        "mbpp", "validation", data
-    )
+    assert not Path("mbpp.quarantine.json").exists()  # there is nothing to list
 
 
 def test_quarantine_keeps_what_the_loader_had_left_out(mine: str) -> None:

@@ -23,6 +23,7 @@ from rltf_env.errors import SandboxError, UnknownName, UsageError
 from rltf_env.sandbox.scripted import ScriptedSandbox
 from rltf_env.sources import Cycle, Uniform
 from rltf_env.tokenizers import Bytes
+from rltf_env.view import pixels
 
 EOS, PAD = 256, 257
 DOUBLE = Problem("double", "Return twice x.", (CallCase((2,), 4), CallCase((3,), 6)), entry_point="f")
@@ -556,7 +557,31 @@ def test_frames_follow_the_episode(make: Any) -> None:
 def test_a_mode_that_there_is_not_is_an_error_that_trainers_who_probe_for_it_catch(make: Any) -> None:
     for kind in (TypeError, UnknownName):
         with pytest.raises(kind, match="Known: ansi, human"):
-            make(render_mode="rgb_array")
+            make(render_mode="rgb")
+
+
+def test_without_pillow_there_is_no_picture_and_trainers_who_probe_go_on(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pixels, "available", lambda: False)
+    with pytest.raises(TypeError, match=r"Known: ansi, human. rgb_array needs Pillow"):
+        make(render_mode="rgb_array")
+
+
+def test_pictures_are_of_one_size_and_show_the_verdict(make: Any) -> None:
+    env = make(render_mode="rgb_array", reward="fine", max_program_tokens=64)
+    env.reset()
+    begun = env.render()
+    for token in [*b"def f(x):\n return x / 0", EOS]:
+        env.step(token)
+    ended = env.render()
+    assert begun.shape == ended.shape == env.render().shape
+    assert begun.dtype == np.uint8
+    assert begun.shape[2] == 3
+    assert not any(side % 2 for side in begun.shape[:2])  # what a codec of videos needs
+    red = (ended[..., 0] > 200) & (ended[..., 1] < 150)
+    assert red.any()
+    assert not ((begun[..., 0] > 200) & (begun[..., 1] < 150)).any()
 
 
 def test_rendering_needs_a_mode(make: Any) -> None:

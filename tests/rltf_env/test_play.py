@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import sys
 import types
@@ -41,10 +42,15 @@ def test_a_program_is_judged_at_an_empty_line_and_at_the_end_of_the_input(typed:
 
 
 def test_token_by_token(typed: Play) -> None:
-    out = typed(":step\nx = \n1\n\n\ny\n:end\n:quit\n")
+    out = typed(":step\nx = 1\n\ny\n:end\n:quit\n")
     assert "    1 | x = 1\n    2 | \n>   3 | y\n" in out
-    assert "9/512 tokens" in out
-    assert out.count("procedural/train/") == 3  # the problem, the frame of the end, and the next problem
+    assert "10/512 tokens" in out
+    assert out.count("procedural/train/") == 2  # the problem and the frame of the end: the next one is for the asking
+
+
+def test_lines_that_are_entered_one_by_one_are_lines_of_the_program(typed: Play) -> None:
+    out = typed(":step\ndef f(x):\n    return (len(x) + 1) ** 2\n:end\n:quit\n")
+    assert "passed, 6 of 6 cases passed." in out
 
 
 def test_steps_can_be_left_and_the_program_cut_off(typed: Play) -> None:
@@ -54,12 +60,55 @@ def test_steps_can_be_left_and_the_program_cut_off(typed: Play) -> None:
     assert "4/4 tokens" in typed(":step\nabcdefgh\n:quit\n", "--env", "max_program_tokens=4")
 
 
-def test_commands_by_their_beginning_and_help_for_all_else(typed: Play) -> None:
-    out = typed(":ref\n:n\n:r\n:prompt\n:what\n:\n\n:quit\nignored\n")
+def test_commands_by_their_beginning_and_unknown_ones_by_name(typed: Play) -> None:
+    out = typed(":ref\n:n\n:r\n:prompt\n:\n:nxt\n\n:quit\nignored\n")
     assert out.count("passed, 6 of 6 cases passed.") == 2
     assert out.count("Given an integer x") == 2
-    assert out.count(":reference") == 2
+    assert out.count(":reference  ") == 1  # the help
+    assert "Unknown command ':nxt'. Did you mean ':next'?" in out
     assert "ignored" not in out
+
+
+def test_a_command_within_a_program_is_no_line_of_it(typed: Play) -> None:
+    out = typed("def f(x):\n    return 1\n:end\n:quit\n")
+    assert "wrong answer" in out
+    assert "no Python" not in out
+    out = typed("def f(x):\n:what\n    return 1\n:next\n:quit\n")
+    assert "Unknown command ':what'" in out
+    assert "Dropped 2 lines that were typed before :next." in out
+    assert "reward" not in out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_in_a_terminal_lines_are_edited_recalled_and_dropped() -> None:
+    pytest.importorskip("readline")
+    import pty
+
+    ours, theirs = pty.openpty()
+    run = [sys.executable, "-m", "rltf_env.play", "--seed", "0"]
+    with subprocess.Popen(run, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True) as process:
+        os.close(theirs)
+        seen = _reads(ours, ">>> ")
+        for keys, wanted in (
+            ("a = 13\x1b[D2\n\n", "reward"),  # an arrow to the left: a = 123
+            ("\x1b[A\n\n", "reward"),  # an arrow up: the line again
+            (":quit\n", ""),
+        ):
+            os.write(ours, keys.encode())
+            seen += _reads(ours, wanted) if wanted else ""
+        assert process.wait(20) == 0
+    os.close(ours)
+    assert seen.count("1 |\x1b[0m a = ") == 2
+    assert "123" in seen
+    assert "^[[" not in seen
+
+
+def _reads(terminal: int, wanted: str) -> str:
+    """What a terminal shows until this has come, and is shown the prompt again."""
+    seen = ""
+    while wanted not in seen or not seen.rstrip().endswith(">>>"):
+        seen += os.read(terminal, 4096).decode(errors="replace")
+    return seen
 
 
 def test_a_policy_is_watched(typed: Play) -> None:
@@ -128,11 +177,11 @@ def test_on_a_terminal_there_are_prompts_and_every_token_is_drawn() -> None:
     out = Terminal()
     assert play.main(["--seed", "0"], io.StringIO(":step\nab\n:quit\nx\n\n"), out) == 0
     frames = out.getvalue().split(screen.CLEAR)
-    assert len(frames) == 3
+    assert len(frames) == 4
     assert "1/512 tokens" in frames[1]
     assert "2/512 tokens" in frames[2]
     assert "tok> " in frames[0]
-    assert ">>> ... " in frames[2]
+    assert ">>> ... " in frames[3]
     assert "\x1b[1m" in frames[0]
 
 

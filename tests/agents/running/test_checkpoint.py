@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from agents.running import checkpoint
+from agents.running import checkpoint, files
 from rltf_env.errors import DataError
 
 needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
@@ -94,28 +94,28 @@ def test_a_full_disk_keeps_the_old_text(tmp_path: Path) -> None:
     path.write_text("old")
     fill_disk(path)
     with pytest.raises(DataError, match=r"room for summary\.json"):
-        checkpoint.write_atomically(path, lambda file: file.write(b"new" * 10_000))
+        files.write_atomically(path, lambda file: file.write(b"new" * 10_000))
     assert path.read_text() == "old"
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
 def test_a_full_disk_is_known_below_other_errors(tmp_path: Path, code: int) -> None:
-    with pytest.raises(DataError, match="full disk"), checkpoint.disk_full_as_error(tmp_path):
+    with pytest.raises(DataError, match="full disk"), files.disk_full_as_error(tmp_path):
         raise RuntimeError("could not write") from OSError(code, "full")
 
 
 def test_other_errors_stay_what_they_are(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="something else"), checkpoint.disk_full_as_error(tmp_path):
+    with pytest.raises(RuntimeError, match="something else"), files.disk_full_as_error(tmp_path):
         raise RuntimeError("something else")
     with pytest.raises(PermissionError):
-        checkpoint.write_atomically(tmp_path / "x", lambda file: (_ for _ in ()).throw(PermissionError()))
+        files.write_atomically(tmp_path / "x", lambda file: (_ for _ in ()).throw(PermissionError()))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:
     path = tmp_path / "policy"
     for name in ("old", "new"):
-        checkpoint.write_folder(path, lambda folder, name=name: (folder / name).write_text(name) and None)
+        files.write_folder(path, lambda folder, name=name: (folder / name).write_text(name) and None)
     assert [p.name for p in tmp_path.rglob("*")] == ["policy", "new"]
 
 
@@ -133,7 +133,7 @@ def test_a_folder_that_was_cut_off_leaves_the_old_one(tmp_path: Path, before: bo
         raise error
 
     with pytest.raises((KeyboardInterrupt, DataError)):
-        checkpoint.write_folder(path, save)
+        files.write_folder(path, save)
     assert [p.name for p in tmp_path.rglob("*")] == ["policy", "config.json"] * before
     assert not before or (path / "config.json").read_text() == "old"
 
@@ -142,5 +142,5 @@ def test_leftovers_of_a_killed_writer_are_no_hindrance(tmp_path: Path) -> None:
     for name in (".policy.tmp", ".policy.old.tmp"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "half").write_text("half")
-    checkpoint.write_folder(tmp_path / "policy", lambda folder: (folder / "new").write_text("new") and None)
+    files.write_folder(tmp_path / "policy", lambda folder: (folder / "new").write_text("new") and None)
     assert [p.name for p in tmp_path.rglob("*")] == ["policy", "new"]

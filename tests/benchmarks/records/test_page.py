@@ -92,6 +92,35 @@ def test_browser_sorts_and_searches(opened: Any, ranked: Any) -> None:
     assert opened.logs() == []
 
 
+def test_browser_says_that_a_search_finds_nothing(opened: Any) -> None:
+    opened.run("const s = document.getElementById('search'); s.value = 'zzz'; s.dispatchEvent(new Event('input'))")
+    assert opened.run("return document.getElementById('nohit').innerText") == "No model is called anything like “zzz”."
+    assert (
+        opened.run("return [...document.querySelectorAll('.board, .entries')].filter(e => e.offsetParent).length") == 0
+    )
+    opened.run("const s = document.getElementById('search'); s.value = ''; s.dispatchEvent(new Event('input'))")
+    assert not opened.run("return document.getElementById('nohit').offsetParent")
+    assert opened.run(NAMES)
+
+
+def test_a_phone_has_every_column_under_its_header(opened: Any) -> None:
+    opened.emulate(390, 844, dark=False)
+    places = opened.run(
+        "const t = document.querySelector('table.entries'), row = t.tBodies[0].rows[0];"
+        "return [...t.tHead.rows[0].cells].map((head, i) => [head, row.cells[i]]).filter(([head]) => head.offsetParent)"
+        ".map(([head, cell]) => [head.className, head.offsetLeft, cell.offsetLeft, cell.offsetWidth])"
+    )
+    assert [name for name, *_ in places] == ["name", "score", "ratio", "behind", "outcomes", "gap"]
+    assert all(head == cell and width > 0 for _, head, cell, width in places)
+    assert opened.run("return document.documentElement.scrollWidth") <= 390
+
+
+def test_the_colours_are_explained_where_they_are(opened: Any) -> None:
+    assert opened.run(
+        "return [...document.querySelectorAll('.board')].every(b => !b.querySelector('.stack') || b.querySelector('.legend'))"
+    )
+
+
 def test_browser_shows_hostile_programs_as_text_with_their_guilty_line(opened: Any, ranked: Any) -> None:
     opened.click("a[href='#/0/1']")
     opened.until("return document.getElementById('dialog').open")

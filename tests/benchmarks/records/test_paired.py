@@ -22,7 +22,8 @@ def test_comparison_is_paired_by_problem_and_turns_round(suite: Any, tmp_path: P
     b = make_record(tmp_path / "b", suite, second, {"good": True})
     there, back = paired.compared(a, b), paired.compared(b, a)
     assert there["pass@1"].difference == -0.5
-    assert (there["pass@1"].low, there["pass@1"].high) == (-0.5, -0.5)
+    assert there["pass@1"].low < -0.6  # six problems that agree are no certainty
+    assert -0.4 < there["pass@1"].high < 0
     assert there["pass@1"].p_value == pytest.approx(2 / 2**6)
     assert back["pass@1"].difference == 0.5
     assert there["pass@2"].difference == 0

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.core import Answer, JudgedAnswer, Key
-from benchmarks.records.report import interval, report
+from benchmarks.records.report import report
 from rltf_env.core import CaseResult, Failure, Outcome, Verdict
 from rltf_env.errors import UsageError
 
@@ -64,8 +64,9 @@ def test_missing_samples_are_an_error() -> None:
         report(SAMPLES[:3], 2, (1,))
 
 
-def test_interval_of_problems_that_agree_is_not_empty() -> None:
-    assert interval(np.zeros(10)).high > 0.2
-    assert interval(np.ones(10)).low < 0.8
-    half = interval(np.array([0.5, 0.5]))
-    assert (half.low, half.high) == (0.5, 0.5)
+def test_problems_that_ask_the_same_are_one_piece_of_evidence() -> None:
+    samples = [sample(f"p{i}", 0, PASS if i < 4 else WRONG) for i in range(8)]
+    alone = report(samples, 1, (1,))["pass@k"]["1"]
+    pairs = report(samples, 1, (1,), {"p1": "p0", "p3": "p2", "p5": "p4", "p7": "p6"})["pass@k"]["1"]
+    assert pairs["value"] == alone["value"] == 0.5
+    assert pairs["high"] - pairs["low"] > 1.2 * (alone["high"] - alone["low"])

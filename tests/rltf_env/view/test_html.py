@@ -75,8 +75,23 @@ def test_each_token_has_its_reward_in_colour_and_in_number() -> None:
         ("t neg", "0.50", "token 0, id 97, reward -0.500", "a"),
         ("t", "", "token 1, id 45, reward +0.000", "-"),
         ("t pos", "0.25", "token 2, id 98, reward +0.250", "b"),
-        ("t", "", "token 3, id 256, reward -1.000", "end"),
+        ("t neg", "0.50", "token 3, id 256, reward -1.000", "end"),  # what the whole program earned
     ]
+
+
+def test_a_program_that_passed_has_a_green_end() -> None:
+    program = Bytes().program([*b"x", 256])
+    found = spans(html.fragment(Attempt(PROBLEM, program, PASSED), Feedback.build(program, "coarse", sequence=1.0)))
+    assert [(kind, heat) for kind, heat, *_ in found] == [("t", ""), ("t pos", "0.50")]
+
+
+def test_cases_that_came_to_the_same_are_one_row_and_empty_columns_are_left_out() -> None:
+    wrong = CaseResult(Outcome.WRONG_ANSWER, Failure("WrongAnswer"))
+    found = table("a", verdict=Verdict((wrong, wrong, wrong, CaseResult(Outcome.PASSED))))
+    assert '<td class="n">1 to 3</td><td class="failed">WRONG_ANSWER</td>' in found
+    assert found.count("what it gave is not right") == 2  # above, and once in the table
+    assert "CPU s" not in found
+    assert "<th>why</th>" not in table("a", verdict=PASSED)
 
 
 def test_tokens_that_share_a_character_are_one_and_line_ends_have_a_mark() -> None:
