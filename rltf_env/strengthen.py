@@ -18,7 +18,6 @@ Exit status 0: it is written; 2: the data cannot be read; 130: interrupted.
 from __future__ import annotations
 
 import argparse
-import ast
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,13 +28,13 @@ from typing import Literal
 import numpy as np
 
 from rltf_env import datasets, plugins, sandbox
-from rltf_env.core import CallCase, Case, Outcome, Problem, Problems, Sandbox, ScriptCase
-from rltf_env.datasets._files import parse_python
+from rltf_env.core import CallCase, Outcome, Problem, Problems, Sandbox
 from rltf_env.datasets._mutants import mutants
 from rltf_env.errors import DataError, RLTFError, UsageError
 from rltf_env.synthesis import coverage
 from rltf_env.synthesis.inputs import Arguments, mutate
 from rltf_env.synthesis.results import LARGEST, Call, ask, judge_options, steady
+from rltf_env.synthesis.seeds import inputs_of
 from rltf_env.view import ansi
 
 Into = Literal["held_out", "cases"]
@@ -122,7 +121,7 @@ def _stronger(
 ) -> Strengthened:
     if not problem.solutions or not problem.entry_point or "." in problem.entry_point:
         raise UsageError("it has no reference, or nothing to call")
-    seeds = inputs_of(problem)
+    seeds = inputs_of(problem, problem.entry_point)
     wrong = [*(m.text for m in mutants(problem.solutions[0], settings.mutants, rng)), *programs]
     verdicts = judge.map((text, problem) for text in wrong)
     passing = [text for text, verdict in zip(wrong, verdicts, strict=True) if verdict.outcome is Outcome.PASSED]
@@ -142,34 +141,6 @@ def _stronger(
 
 
 # ----------------------------------------------------------------------------------------------------------- inputs
-
-
-def inputs_of(problem: Problem) -> list[Arguments]:
-    """The arguments of the problem's cases and examples. Raises UsageError if none is a call on plain data."""
-    assert problem.entry_point is not None
-    found = {repr(args): args for case in (*problem.cases, *problem.examples) for args in _calls(case, problem)}
-    if not found:
-        raise UsageError("its cases call nothing on plain data")
-    return list(found.values())
-
-
-def _calls(case: Case, problem: Problem) -> Iterator[Arguments]:
-    if isinstance(case, CallCase) and not case.kwargs:
-        yield tuple(case.args)
-    elif isinstance(case, ScriptCase):
-        tree = parse_python(case.script, f"a case of {problem.id}")
-        for node in ast.walk(tree):
-            called = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.keywords
-            if called and node.func.id == problem.entry_point:  # type: ignore[union-attr]
-                yield from _literal(node.args)  # type: ignore[union-attr]
-
-
-def _literal(nodes: Sequence[ast.expr]) -> Iterator[Arguments]:
-    """The values that a call's arguments spell; nothing where they are more than literals."""
-    try:
-        yield tuple(ast.literal_eval(node) for node in nodes)
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        return
 
 
 def changed(seeds: Sequence[Arguments], rng: np.random.Generator, settings: Settings) -> list[Arguments]:

@@ -17,6 +17,7 @@ from rltf_env.errors import DataError, UnknownName, UsageError
 from rltf_env.synthesis import coverage
 from rltf_env.synthesis.inputs import Arguments, Type, draw_all, of_values, parse
 from rltf_env.synthesis.results import LARGEST, Answer, Call, ask, steady
+from rltf_env.synthesis.seeds import inputs_of
 
 RUNS = (1, 2)  # seeds of the two runs
 COLUMNS = ("code", "statement", "id", "entry_point")
@@ -168,11 +169,13 @@ def types_of(node: ast.FunctionDef, problem: Problem) -> list[Type]:
     typed = next((i for i, each in enumerate(parameters) if each.annotation is None), len(parameters))
     if typed >= needed and typed:
         return [parse(each.annotation) for each in parameters[:typed]]
-    calls = [case.args for case in problem.cases if isinstance(case, CallCase) and not case.kwargs]
     if not parameters:
         raise UsageError("it takes no argument")
-    if not calls or len({len(args) for args in calls}) > 1:
-        raise UsageError("its parameters have no types, and no cases whose arguments say them")
+    if problem.cases == [_UNTESTED]:
+        raise UsageError("its parameters have no types, and it has no cases whose arguments say them")
+    calls = inputs_of(problem, node.name)
+    if len({len(args) for args in calls}) > 1:
+        raise UsageError("its parameters have no types, and its cases call it with different numbers of arguments")
     return [of_values(column) for column in zip(*calls, strict=True)]
 
 

@@ -13,7 +13,7 @@ from rltf_env import cli, datasets, sandbox, strengthen
 from rltf_env.core import CallCase, Outcome, Problem, Sandbox, ScriptCase
 from rltf_env.errors import UsageError
 from rltf_env.strengthen import Settings, Strengthened
-from rltf_env.synthesis import judge_options
+from rltf_env.synthesis import judge_options, seeds
 
 ABOVE = "def f(x, k):\n    return [v for v in x if v > k]\n"
 WEAK = Problem("weak", "Keep what is above k.", [CallCase(([5, 1], 3), [5])], "f", solutions=[ABOVE])
@@ -53,7 +53,7 @@ def test_new_tests_are_held_out_or_cases_of_another_problem(judge: Sandbox) -> N
 def test_asserts_are_read_for_their_inputs(judge: Sandbox) -> None:
     script = ScriptCase("assert f([5, 1], 3) == [5] and f(x=[1], k=0) == [1]\nassert f(list('a'), 3)")
     problem = Problem("mbpp", "s", [script], "f", solutions=[ABOVE])
-    assert strengthen.inputs_of(problem) == [([5, 1], 3)]
+    assert seeds.inputs_of(problem, "f") == [([5, 1], 3)]
     weak = Problem("mbpp", "s", [ScriptCase("assert f([5, 1], 3) == [5]")], "f", solutions=[ABOVE])
     found = stronger(judge, weak, AT_LEAST)
     assert found.after == 0
@@ -111,10 +111,10 @@ def test_what_cannot_be_tried_stays_as_it_is_and_says_why(judge: Sandbox, option
 
 
 def test_changed_inputs_are_new_and_different() -> None:
-    seeds = [([5, 1], 3), ([], 0)]
-    found = strengthen.changed(seeds, np.random.default_rng(0), SMALL)
+    known = [([5, 1], 3), ([], 0)]
+    found = strengthen.changed(known, np.random.default_rng(0), SMALL)
     assert len({repr(args) for args in found}) == len(found) == 30
-    assert not {repr(args) for args in seeds} & {repr(args) for args in found}
+    assert not {repr(args) for args in known} & {repr(args) for args in found}
     assert strengthen.changed([()], np.random.default_rng(0), SMALL) == []
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from rltf_env import cli, datasets, sandbox
-from rltf_env.core import CallCase, Outcome, Problem, Problems, Sandbox
+from rltf_env.core import CallCase, Outcome, Problem, Problems, Sandbox, ScriptCase
 from rltf_env.errors import DataError, UnknownName, UsageError
 from rltf_env.synthesis import Settings, __main__, function, judge_options, making, synthesize
 
@@ -97,8 +97,15 @@ def test_tests_that_fail_too_few_mutants_are_no_tests(judge: Sandbox) -> None:
         made(judge, code, settings=Settings(inputs=24, tests=6, mutants=6, killed=0.9))
 
 
-def test_the_arguments_of_cases_say_types_where_annotations_do_not(judge: Sandbox) -> None:
-    cases = [CallCase(([1, 2], "a"), 0), CallCase(([], "b"), 0)]
+@pytest.mark.parametrize(
+    "cases",
+    [
+        [CallCase(([1, 2], "a"), 0), CallCase(([], "b"), 0)],
+        [ScriptCase("assert f([1, 2], 'a') == 0\nassert f([], 'b') == 0")],
+    ],
+    ids=["calls", "asserts"],
+)
+def test_the_arguments_of_cases_say_types_where_annotations_do_not(judge: Sandbox, cases: Any) -> None:
     old = Problem("old", "Give the length.", cases, "f", solutions=["def f(x, y):\n    return len(x) * 2 + len(y)\n"])
     (problem,) = synthesize([old], judge, np.random.default_rng(0), SMALL)
     assert all(isinstance(case.args[0], list) and isinstance(case.args[1], str) for case in problem.cases)  # type: ignore[union-attr]
