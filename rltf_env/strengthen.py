@@ -125,19 +125,19 @@ def _stronger(
     wrong = [*(m.text for m in mutants(problem.solutions[0], settings.mutants, rng)), *programs]
     verdicts = judge.map((text, problem) for text in wrong)
     passing = [text for text, verdict in zip(wrong, verdicts, strict=True) if verdict.outcome is Outcome.PASSED]
-    told = Strengthened(problem, wrong=len(wrong), before=len(passing), after=len(passing))
+    result = Strengthened(problem, wrong=len(wrong), before=len(passing), after=len(passing))
     if not passing:
-        return told
+        return result
     cases = _answered(problem, changed(seeds, rng, settings), judge, settings)
     if not cases:
-        return told
+        return result
     references = len(problem.solutions)
-    found = coverage.kills(judge, problem, cases, [*problem.solutions, *passing])
-    sound = [i for i, killed in enumerate(found) if not any(number < references for number in killed)]
-    killed, sizes = [found[i] for i in sound], [len(repr(cases[i].args)) for i in sound]
+    failures = coverage.kills(judge, problem, cases, [*problem.solutions, *passing])
+    sound = [i for i, killed in enumerate(failures) if not any(number < references for number in killed)]
+    killed, sizes = [failures[i] for i in sound], [len(repr(cases[i].args)) for i in sound]
     chosen = coverage.cover(killed, sizes, settings.budget)
     failed = {number for i in chosen for number in killed[i]}
-    return replace(told, added=tuple(cases[sound[i]] for i in chosen), after=len(passing) - len(failed))
+    return replace(result, added=tuple(cases[sound[i]] for i in chosen), after=len(passing) - len(failed))
 
 
 # ----------------------------------------------------------------------------------------------------------- inputs
@@ -145,17 +145,17 @@ def _stronger(
 
 def changed(seeds: Sequence[Arguments], rng: np.random.Generator, settings: Settings) -> list[Arguments]:
     """Different inputs, each up to `steps` changes away from one of the seeds; none of the seeds."""
-    known, found = {repr(args) for args in seeds}, dict[str, Arguments]()
+    known, inputs = {repr(args) for args in seeds}, dict[str, Arguments]()
     for _ in range(4 * settings.inputs):
         args = list(seeds[int(rng.integers(len(seeds)))])
         for _ in range(int(rng.integers(1, settings.steps + 1)) if args else 0):
             at = int(rng.integers(len(args)))
             args[at] = mutate(args[at], rng, [other[at] for other in seeds if len(other) == len(args)])
         if repr(tuple(args)) not in known:
-            found.setdefault(repr(tuple(args)), tuple(args))
-        if len(found) == settings.inputs:
+            inputs.setdefault(repr(tuple(args)), tuple(args))
+        if len(inputs) == settings.inputs:
             break
-    return list(found.values())
+    return list(inputs.values())
 
 
 def _answered(problem: Problem, arguments: Sequence[Arguments], judge: Sandbox, settings: Settings) -> list[CallCase]:
@@ -185,30 +185,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = Settings(asked.inputs, asked.steps, asked.budget, asked.mutants)
         problems = datasets.load(asked.name, asked.split, asked.root, **dict(map(plugins.option, asked.option)))
         with sandbox.load(asked.sandbox, **judge_options(settings.largest, asked.seconds)) as judge:
-            found = list(strengthen(problems[: asked.limit], judge, np.random.default_rng(asked.seed), settings))
-        datasets.dump(Problems(each.stronger(asked.into) for each in found), out)
+            results = list(strengthen(problems[: asked.limit], judge, np.random.default_rng(asked.seed), settings))
+        datasets.dump(Problems(each.stronger(asked.into) for each in results), out)
     except RLTFError as error:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("Interrupted: nothing was written.", file=sys.stderr)
         return 130
-    print(report(found))
+    print(report(results))
     print(f"written to {out}")
     return 0
 
 
-def report(found: Sequence[Strengthened]) -> str:
+def report(results: Sequence[Strengthened]) -> str:
     """What came, for people."""
-    wrong, before, after = (sum(getattr(each, name) for each in found) for name in ("wrong", "before", "after"))
-    added = [len(each.added) for each in found if each.added]
-    lines = [f"{sum(added)} tests added to {len(added)} of {len(found)} problems"]
+    wrong, before, after = (sum(getattr(each, name) for each in results) for name in ("wrong", "before", "after"))
+    added = [len(each.added) for each in results if each.added]
+    lines = [f"{sum(added)} tests added to {len(added)} of {len(results)} problems"]
     if wrong:
         lines.append(
             f"wrong programs that pass: {before} of {wrong} ({before / wrong:.1%}) before, {after} ({after / wrong:.1%}) after"
         )
-    whys = Counter(each.why for each in found if each.why)
-    return "\n".join([*lines, *(f"  {n} not tried: {ansi.shown(why)}" for why, n in whys.most_common(8))])
+    whys = Counter(each.why for each in results if each.why)
+    return "\n".join([*lines, *(f"  {n} not tried: {ansi.printable(why)}" for why, n in whys.most_common(8))])
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -176,7 +176,9 @@ class SoftQ(BufferedAgent):
     def _sample(self, e: Episode) -> TrainingSample:
         """The episode, what it earned as its weights."""
         weights = self._earned(e.feedback)
-        return TrainingSample(e.prompt, e.program.tokens, e.feedback.learn, weights, e.behaviour_logprobs, e.version)
+        return TrainingSample(
+            e.prompt, e.program.tokens, e.feedback.loss_mask, weights, e.behaviour_logprobs, e.version
+        )
 
     def _earned(self, feedback: Feedback) -> FloatArray:
         """float32 (T,), in units of reward."""
@@ -199,7 +201,7 @@ class SoftQ(BufferedAgent):
         return [_weighed(sample, weights[key]) for key, (_, sample) in zip(keys, pairs, strict=True)]
 
     def _program(self, sample: TrainingSample) -> Program:
-        return self.env.tokenizer.program(sample.tokens, given=int((~sample.loss_mask).sum()))
+        return self.env.tokenizer.program(sample.tokens, prefix_length=int((~sample.loss_mask).sum()))
 
 
 def _weighed(sample: TrainingSample, weights: FloatArray) -> TrainingSample:

@@ -40,7 +40,7 @@ class Distinct:
 
     @classmethod
     def opened(cls, by: By, memory: int, env: UnitTestEnv) -> Distinct | None:
-        """One for an agent, whose environment then has the judge tell facts where they are needed; None for "none"."""
+        """One for an agent, whose environment then has the judge give facts where they are needed; None for "none"."""
         if by in ("tree", "random"):
             env.require("facts", f'distinct = "{by}"')
         return None if by == "none" else cls(by, memory)

@@ -76,10 +76,10 @@ def _opened(path: Path, env: UnitTestEnv) -> tuple[Path, Callable[[str], Problem
             "made with: its verdicts are on those."
         )
     by_id = {problem.id: problem for problem in problems}
-    return path / SAMPLES, lambda id: _found(id, by_id)
+    return path / SAMPLES, lambda id: _lookup(id, by_id)
 
 
-def _found(id: str, problems: dict[str, Problem]) -> Problem:
+def _lookup(id: str, problems: dict[str, Problem]) -> Problem:
     if id not in problems:
         raise UnknownName("problem", id, problems)
     return problems[id]
@@ -99,13 +99,13 @@ def _sample(
         return None
     feedback = env.reward(Attempt(problem, program, plain.expand_verdict(row, where)))
     weights, unknown = earned(feedback), np.zeros(len(program), np.float32)
-    return TrainingSample(env.encode_prompt(problem), program.tokens, feedback.learn, weights, unknown)
+    return TrainingSample(env.encode_prompt(problem), program.tokens, feedback.loss_mask, weights, unknown)
 
 
 def _program(problem: Problem, text: str, truncated: bool, env: UnitTestEnv, where: str) -> Program:
     if not text.startswith(problem.prefix):
         raise DataError(f"{where}: expected a program that begins with the prefix of {problem.id!r}; it does not.")
-    given: list[int] = env.encode_prefix(problem).tolist()
+    prefix: list[int] = env.encode_prefix(problem).tolist()
     rest = env.tokenizer.encode(text[len(tokenizers.fitting_prefix(env.tokenizer, problem.prefix)) :])
-    tokens = np.array([*given, *rest, *([] if truncated else [env.tokenizer.eos_id])], np.int64)
-    return env.tokenizer.program(tokens, given=len(given), truncated=truncated)
+    tokens = np.array([*prefix, *rest, *([] if truncated else [env.tokenizer.eos_id])], np.int64)
+    return env.tokenizer.program(tokens, prefix_length=len(prefix), truncated=truncated)

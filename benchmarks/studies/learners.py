@@ -63,7 +63,7 @@ def passed() -> Reward:
 
     def reward(attempt: Attempt) -> Feedback:
         earned = float(attempt.verdict.outcome is Outcome.PASSED)
-        return Feedback.build(attempt.program, "passed", sequence=earned)
+        return Feedback.build(attempt.program, "passed", program_reward=earned)
 
     return reward
 
@@ -87,11 +87,9 @@ def make_tests(out: Path) -> None:
         return
     problems = datasets.load("procedural", "train", size=1200, seed=7, depths=[2])
     with sandbox.load(**judge_options()) as judge:
-        found = {name: synthesize(problems, judge, np.random.default_rng(0), s) for name, s in kept.items()}
-    ids = set.intersection(
-        *({problem.id for problem in some} for some in found.values())
-    )  # equal problems in each file
-    for name, some in {**found, "original": problems}.items():
+        sets = {name: synthesize(problems, judge, np.random.default_rng(0), s) for name, s in kept.items()}
+    ids = set.intersection(*({problem.id for problem in some} for some in sets.values()))  # equal problems in each file
+    for name, some in {**sets, "original": problems}.items():
         datasets.dump((problem for problem in some if problem.id in ids), out / f"{name}.jsonl")
 
 
@@ -162,11 +160,11 @@ STUDIES: Mapping[str, Study] = {
 # ------------------------------------------------------------------------------------------------------------- running
 
 
-def recipe(arm: Arm, id: str, out: Path, seed: int, given: Sequence[str] = ()) -> Recipe:
+def recipe(arm: Arm, id: str, out: Path, seed: int, overrides: Sequence[str] = ()) -> Recipe:
     """The recipe of an arm, in a folder of its own below the seed's. Only its last policy is measured, by `measured`."""
     changed = [text.replace("{out}", str(out)) for text in arm.changed]
     last = ["run.eval_every=0", "eval.size=8"]
-    return demo.recipe(id, out / f"seed-{seed}", seed, [*last, *changed, *given], arm.base)
+    return demo.recipe(id, out / f"seed-{seed}", seed, [*last, *changed, *overrides], arm.base)
 
 
 def measured(id: str, out: Path, seed: int, measure: str) -> Recipe:
@@ -178,16 +176,18 @@ def measured(id: str, out: Path, seed: int, measure: str) -> Recipe:
     return replace(made, run=replace(made.run, out=folder), eval=replace(made.eval, split="seen"))
 
 
-def run(study: Study, out: Path, seed: int, console: Console, given: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
+def run(
+    study: Study, out: Path, seed: int, console: Console, overrides: Sequence[str] = ()
+) -> dict[str, dict[str, Any]]:
     """All arms from one warm start; the evaluations by measure and arm."""
     train(demo.recipe("warm", out / f"seed-{seed}", seed), console)
-    found: dict[str, dict[str, Any]] = {measure: {} for measure in MEASURES}
+    evaluations: dict[str, dict[str, Any]] = {measure: {} for measure in MEASURES}
     for id, arm in study.arms.items():
         console.rule(f"seed {seed}: {arm.name}")
-        train(recipe(arm, id, out, seed, given), console)
+        train(recipe(arm, id, out, seed, overrides), console)
         for measure in MEASURES:
-            found[measure][id] = demo.last(train(measured(id, out, seed, measure), console))
-    return found
+            evaluations[measure][id] = demo.last(train(measured(id, out, seed, measure), console))
+    return evaluations
 
 
 # ---------------------------------------------------------------------------------------------------------- the result
@@ -213,8 +213,8 @@ def _compared(study: Study, rates: Mapping[str, np.ndarray]) -> list[dict[str, A
         seeds = over_runs(by_seed)._asdict() if len(by_seed) > 1 else None
         rows.append({"a": a, "b": b, "by_seed": by_seed.tolist(), "over_problems": problems, "over_seeds": seeds})
     for kind in ("over_problems", "over_seeds"):
-        told = [row[kind] for row in rows if row[kind]]
-        for each, p in zip(told, holm([each["p_value"] for each in told]), strict=True):
+        tested = [row[kind] for row in rows if row[kind]]
+        for each, p in zip(tested, holm([each["p_value"] for each in tested]), strict=True):
             each["p_holm"] = p
     return rows
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Sequence, Set
 from dataclasses import replace
 
-from rltf_env.core import Case, Kind, Outcome, Problem, Sandbox, Verdict
+from rltf_env.core import Case, FailureKind, Outcome, Problem, Sandbox, Verdict
 
 Kills = Sequence[Set[Hashable]]  # for each test the programs that it fails
 
@@ -15,18 +15,18 @@ def failing(verdict: Verdict) -> frozenset[int]:
     return frozenset(
         number
         for number, result in enumerate(verdict.results)
-        if result.outcome is not Outcome.PASSED and not (result.failure and result.failure.kind == Kind.NOT_RUN)
+        if result.outcome is not Outcome.PASSED and not (result.failure and result.failure.kind == FailureKind.NOT_RUN)
     )
 
 
 def kills(judge: Sandbox, problem: Problem, cases: Sequence[Case], programs: Iterable[str]) -> list[set[int]]:
     """For each of the cases, the numbers of the programs that it fails."""
     tested = replace(problem, cases=tuple(cases), examples=(), held_out=())
-    found: list[set[int]] = [set() for _ in cases]
+    numbers: list[set[int]] = [set() for _ in cases]
     for number, verdict in enumerate(judge.map((program, tested) for program in programs)):
         for case in failing(verdict):
-            found[case].add(number)
-    return found
+            numbers[case].add(number)
+    return numbers
 
 
 def cover(kills: Kills, sizes: Sequence[int], budget: int, killed: Iterable[Hashable] = ()) -> list[int]:

@@ -78,9 +78,9 @@ def synthesize(
             skipped.append((problem.id, str(why)))
     if not made:
         reasons = Counter(why for _, why in skipped).most_common(3)
-        told = "; ".join(f"{count} times: {why}" for why, count in reasons)
+        words = "; ".join(f"{count} times: {why}" for why, count in reasons)
         raise UsageError(
-            f"Expected functions of which tests can be made, got none of {len(skipped)}. {told or 'No data.'}"
+            f"Expected functions of which tests can be made, got none of {len(skipped)}. {words or 'No data.'}"
         )
     return Problems(made, skipped)
 
@@ -103,11 +103,11 @@ def function(row: Mapping[str, Any], where: str, columns: Mapping[str, str] | No
             raise UnknownName("column", name, COLUMNS)
         if names[name] not in row and (name == "code" or name in (columns or {})):
             raise UnknownName(f"column of {where}:", names[name], row)
-    found = {name: row.get(names[name]) for name in COLUMNS}
-    if not isinstance(found["code"], str):
-        raise DataError(f"{where}: expected the text of a function in {names['code']!r}, got {found['code']!r:.60}.")
-    statement, id = (str(found[name] or "") for name in ("statement", "id"))
-    return Problem(id or where, statement, [_UNTESTED], found["entry_point"], solutions=[found["code"]])
+    fields = {name: row.get(names[name]) for name in COLUMNS}
+    if not isinstance(fields["code"], str):
+        raise DataError(f"{where}: expected the text of a function in {names['code']!r}, got {fields['code']!r:.60}.")
+    statement, id = (str(fields[name] or "") for name in ("statement", "id"))
+    return Problem(id or where, statement, [_UNTESTED], fields["entry_point"], solutions=[fields["code"]])
 
 
 # ---------------------------------------------------------------------------------------------------- one function
@@ -211,11 +211,11 @@ def _tried(
     if not wrong:
         raise UsageError("no wrong program can be made of it")
     asked = replace(problem, cases=tuple(cases), entry_point=name, examples=(), held_out=())
-    found = coverage.kills(judge, asked, cases, [code, *wrong])
-    sound = [i for i, programs in enumerate(found) if 0 not in programs]
+    failures = coverage.kills(judge, asked, cases, [code, *wrong])
+    sound = [i for i, programs in enumerate(failures) if 0 not in programs]
     if len(sound) < settings.least:
         raise UsageError(f"it passes only {len(sound)} of {len(cases)} tests that it answered itself: it is unsteady")
-    return [cases[i] for i in sound], [found[i] for i in sound], len(wrong)
+    return [cases[i] for i in sound], [failures[i] for i in sound], len(wrong)
 
 
 def _chosen(cases: Sequence[CallCase], killed: Sequence[set[int]], settings: Settings) -> list[int]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rltf_env import plain
-from rltf_env.core import CaseResult, Kind, Problem, Sandbox, StdinCase
+from rltf_env.core import CaseResult, FailureKind, Problem, Sandbox, StdinCase
 from rltf_env.datasets._files import parse
 from rltf_env.errors import DataError
 from rltf_env.synthesis.inputs import Arguments
@@ -71,8 +71,8 @@ def _rltf_tail():
     random.seed(asked["seed"])
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed(asked["seed"])
-    given = spell(ENTRY(*read(asked["args"]), **read(asked["kwargs"])))
-    sys.stdout.write("\\n" + MARK + json.dumps(given) + "\\n")
+    answer = spell(ENTRY(*read(asked["args"]), **read(asked["kwargs"])))
+    sys.stdout.write("\\n" + MARK + json.dumps(answer) + "\\n")
 
 
 _rltf_tail()
@@ -132,7 +132,7 @@ def ask(judge: Sandbox, jobs: Sequence[Job], largest: int = LARGEST) -> list[lis
     """
     answers = _asked_once(judge, jobs, largest)
     for _ in range(AGAIN):
-        left = {j: [k for k, a in enumerate(row) if a.why == Kind.NOT_RUN] for j, row in enumerate(answers)}
+        left = {j: [k for k, a in enumerate(row) if a.why == FailureKind.NOT_RUN] for j, row in enumerate(answers)}
         left = {j: numbers for j, numbers in left.items() if numbers}
         rest = [(jobs[j][0], jobs[j][1], [jobs[j][2][k] for k in numbers]) for j, numbers in left.items()]
         for (j, numbers), row in zip(left.items(), _asked_once(judge, rest, largest), strict=True):
@@ -147,7 +147,7 @@ def _asked_once(judge: Sandbox, jobs: Sequence[Job], largest: int) -> list[list[
 
 
 def _answer(result: CaseResult, largest: int) -> Answer:
-    if result.failure is not None and result.failure.kind != Kind.WRONG_ANSWER:
+    if result.failure is not None and result.failure.kind != FailureKind.WRONG_ANSWER:
         return Answer(why=result.failure.kind)
     last = result.stdout.rstrip("\n").rpartition("\n")[2]
     text = last.removeprefix(_MARK)

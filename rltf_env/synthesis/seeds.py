@@ -19,10 +19,10 @@ def inputs_of(problem: Problem, name: str) -> list[Arguments]:
         DataError: an assertion is no Python.
     """
     cases = (*problem.cases, *problem.examples)
-    found = {repr(args): args for case in cases for args in _calls(case, name, f"a case of {problem.id}")}
-    if not found:
+    inputs = {repr(args): args for case in cases for args in _calls(case, name, f"a case of {problem.id}")}
+    if not inputs:
         raise UsageError("its cases call nothing on plain data")
-    return list(found.values())
+    return list(inputs.values())
 
 
 def _calls(case: Case, name: str, where: str) -> Iterator[Arguments]:

@@ -31,23 +31,23 @@ def stronger(
     judge: Sandbox, problem: Problem, *programs: str, settings: Settings = SMALL, seed: int = 0
 ) -> Strengthened:
     rng = np.random.default_rng(seed)
-    (found,) = strengthen.strengthen([problem], judge, rng, settings, {problem.id: programs})
-    return found
+    (result,) = strengthen.strengthen([problem], judge, rng, settings, {problem.id: programs})
+    return result
 
 
 def test_a_wrong_program_that_passed_is_failed_by_the_new_tests(judge: Sandbox) -> None:
-    found = stronger(judge, WEAK, AT_LEAST)
-    assert found.before > found.after == 0
-    for problem in (found.stronger("cases"), Problem("new", "s", found.added, "f")):
+    result = stronger(judge, WEAK, AT_LEAST)
+    assert result.before > result.after == 0
+    for problem in (result.stronger("cases"), Problem("new", "s", result.added, "f")):
         assert judge.run(ABOVE, problem).outcome is Outcome.PASSED
         assert judge.run(AT_LEAST, problem).outcome is Outcome.WRONG_ANSWER
 
 
 def test_new_tests_are_held_out_or_cases_of_another_problem(judge: Sandbox) -> None:
-    found = stronger(judge, WEAK, AT_LEAST)
-    kept, changed = found.stronger(), found.stronger("cases")
-    assert (kept.id, kept.cases, kept.held_out) == ("weak", WEAK.cases, found.added)
-    assert (changed.id, changed.cases) == ("weak+", (*WEAK.cases, *found.added))
+    result = stronger(judge, WEAK, AT_LEAST)
+    kept, changed = result.stronger(), result.stronger("cases")
+    assert (kept.id, kept.cases, kept.held_out) == ("weak", WEAK.cases, result.added)
+    assert (changed.id, changed.cases) == ("weak+", (*WEAK.cases, *result.added))
 
 
 def test_asserts_are_read_for_their_inputs(judge: Sandbox) -> None:
@@ -55,16 +55,16 @@ def test_asserts_are_read_for_their_inputs(judge: Sandbox) -> None:
     problem = Problem("mbpp", "s", [script], "f", solutions=[ABOVE])
     assert seeds.inputs_of(problem, "f") == [([5, 1], 3)]
     weak = Problem("mbpp", "s", [ScriptCase("assert f([5, 1], 3) == [5]")], "f", solutions=[ABOVE])
-    found = stronger(judge, weak, AT_LEAST)
-    assert found.after == 0
-    assert judge.run(AT_LEAST, found.stronger("cases")).outcome is Outcome.WRONG_ANSWER
+    result = stronger(judge, weak, AT_LEAST)
+    assert result.after == 0
+    assert judge.run(AT_LEAST, result.stronger("cases")).outcome is Outcome.WRONG_ANSWER
 
 
 def test_where_every_wrong_program_fails_nothing_is_added(judge: Sandbox) -> None:
     cases = [CallCase(([5, 3, 1], 3), [5]), CallCase(([0, -1], -1), [0])]
-    found = stronger(judge, Problem("strong", "s", cases, "f", solutions=[ABOVE]), settings=Settings(mutants=1))
-    assert (found.wrong, found.before, found.added) == (1, 0, ())
-    assert found.stronger("cases").id == "strong"
+    result = stronger(judge, Problem("strong", "s", cases, "f", solutions=[ABOVE]), settings=Settings(mutants=1))
+    assert (result.wrong, result.before, result.added) == (1, 0, ())
+    assert result.stronger("cases").id == "strong"
 
 
 @pytest.mark.parametrize(
@@ -78,11 +78,11 @@ def test_where_every_wrong_program_fails_nothing_is_added(judge: Sandbox) -> Non
 def test_an_input_on_which_references_differ_is_no_test(judge: Sandbox, other: str) -> None:
     problem = Problem("two", "s", [CallCase(([5, 1], 3), [5])], "f", solutions=[ABOVE, other])
     for seed in range(2):
-        found = stronger(judge, problem, "def f(x, k):\n    return [5]\n", seed=seed)
-        assert found.added
-        assert not any(case.args[1] in case.args[0] for case in found.added)
+        result = stronger(judge, problem, "def f(x, k):\n    return [5]\n", seed=seed)
+        assert result.added
+        assert not any(case.args[1] in case.args[0] for case in result.added)
         for solution in problem.solutions:
-            assert judge.run(solution, found.stronger("cases")).outcome is Outcome.PASSED
+            assert judge.run(solution, result.stronger("cases")).outcome is Outcome.PASSED
 
 
 def test_the_budget_holds_and_the_same_seed_adds_the_same(judge: Sandbox) -> None:
@@ -105,16 +105,16 @@ def test_the_budget_holds_and_the_same_seed_adds_the_same(judge: Sandbox) -> Non
 def test_what_cannot_be_tried_stays_as_it_is_and_says_why(judge: Sandbox, options: dict[str, Any], why: str) -> None:
     fields = {"cases": WEAK.cases, "entry_point": "f", "solutions": [ABOVE], **options}
     problem = Problem("p", "s", **fields)
-    found = stronger(judge, problem)
-    assert why in found.why
-    assert found.stronger("cases") == problem
+    result = stronger(judge, problem)
+    assert why in result.why
+    assert result.stronger("cases") == problem
 
 
 def test_changed_inputs_are_new_and_different() -> None:
     known = [([5, 1], 3), ([], 0)]
-    found = strengthen.changed(known, np.random.default_rng(0), SMALL)
-    assert len({repr(args) for args in found}) == len(found) == 30
-    assert not {repr(args) for args in known} & {repr(args) for args in found}
+    result = strengthen.changed(known, np.random.default_rng(0), SMALL)
+    assert len({repr(args) for args in result}) == len(result) == 30
+    assert not {repr(args) for args in known} & {repr(args) for args in result}
     assert strengthen.changed([()], np.random.default_rng(0), SMALL) == []
 
 
@@ -128,10 +128,10 @@ def test_the_command_says_what_passes_before_and_after(tmp_path: Path, capsys: p
     datasets.dump([WEAK, Problem("bare", "s", WEAK.cases, "f")], source)
     words = [str(source), "--out", str(out), "--into", "cases", "--inputs", "30"]
     assert cli.run("strengthen", words) == 0
-    told = capsys.readouterr().out
-    assert "tests added to 1 of 2 problems" in told
-    assert "after" in told
-    assert "1 not tried: it has no reference, or nothing to call" in told
+    text = capsys.readouterr().out
+    assert "tests added to 1 of 2 problems" in text
+    assert "after" in text
+    assert "1 not tried: it has no reference, or nothing to call" in text
     assert [problem.id for problem in datasets.load(str(out))] == ["weak+", "bare"]
     assert cli.run("strengthen", words) == 2
     assert "Expected a new file with --out" in capsys.readouterr().err

@@ -47,9 +47,9 @@ def test_what_is_remembered_goes_first_in_first_out_and_a_repeat_refreshes_nothi
 
 def test_the_control_lets_as_many_through_whichever_they_are() -> None:
     distinct = [Distinct("random", 9) for _ in range(20)]
-    found = [kept(each, "aabbbcaaab", seed) for seed, each in enumerate(distinct)]
-    assert {len(each) for each in found} == {3}
-    assert len(set(found)) > 5
+    result = [kept(each, "aabbbcaaab", seed) for seed, each in enumerate(distinct)]
+    assert {len(each) for each in result} == {3}
+    assert len(set(result)) > 5
     assert all(each.state_dict()["seen"] == list("abc") for each in distinct)
 
 

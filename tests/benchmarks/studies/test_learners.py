@@ -48,7 +48,7 @@ def test_what_passed_earns_one_and_all_else_nothing() -> None:
     problem = Problem("p", "s", [CallCase((), 1)], "f")
     earned = [learners.passed()(Attempt(problem, program, Verdict((result,)))) for result in results]
     assert [feedback.total for feedback in earned] == [1.0, 0.0]
-    assert [feedback.sequence for feedback in earned] == [1.0, 0.0]
+    assert [feedback.program_reward for feedback in earned] == [1.0, 0.0]
 
 
 def evaluation(*counts: int) -> dict[str, Any]:
@@ -65,9 +65,9 @@ def test_differences_are_of_the_same_problems_by_the_same_seed() -> None:
     assert [row["by_seed"] for row in rows] == [[0.5, 0.25], [0.75, 0.25]]
     assert rows[0]["over_seeds"]["difference"] == pytest.approx(0.375)
     assert json.loads(json.dumps(figures)) == figures
-    told = learners.markdown(figures)
-    assert study.prediction in told
-    assert "| made tests | 75.0% | 75.0%, 75.0% |" in told
+    text = learners.markdown(figures)
+    assert study.prediction in text
+    assert "| made tests | 75.0% | 75.0%, 75.0% |" in text
 
 
 def test_tests_are_made_once(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rltf_env.core import CallCase, CaseResult, Failure, Kind, Outcome, Problem, Verdict
+from rltf_env.core import CallCase, CaseResult, Failure, FailureKind, Outcome, Problem, Verdict
 from rltf_env.sandbox import scripted
 from rltf_env.synthesis import coverage
 
@@ -34,8 +34,8 @@ def test_nothing_covers_nothing() -> None:
 
 
 def test_what_was_not_run_is_not_failed() -> None:
-    late = CaseResult(Outcome.RUNTIME_ERROR, Failure(Kind.TIMEOUT))
-    unasked = CaseResult(Outcome.RUNTIME_ERROR, Failure(Kind.NOT_RUN))
+    late = CaseResult(Outcome.RUNTIME_ERROR, Failure(FailureKind.TIMEOUT))
+    unasked = CaseResult(Outcome.RUNTIME_ERROR, Failure(FailureKind.NOT_RUN))
     assert coverage.failing(Verdict((CaseResult(Outcome.PASSED), late, unasked))) == {1}
 
 
@@ -44,4 +44,4 @@ def test_each_case_knows_the_programs_that_it_fails() -> None:
     judge = scripted.load(verdicts)
     problem = Problem("p", "s", [CallCase((0,), 0)], "f", held_out=[CallCase((9,), 9)])
     assert coverage.kills(judge, problem, [CallCase((1,), 1), CallCase((2,), 2)], "abc") == [{1}, {0, 1}]
-    assert [case.args for case in judge.seen[0][1].cases] == [(1,), (2,)]
+    assert [case.args for case in judge.requests[0][1].cases] == [(1,), (2,)]

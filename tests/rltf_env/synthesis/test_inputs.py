@@ -105,11 +105,11 @@ def test_arguments_that_say_no_type_are_refused(values: list[Any]) -> None:
 
 def test_edges_come_first_and_no_input_twice() -> None:
     types = [Type("list", (INT,)), Type("union", (INT, NONE))]
-    found = inputs.draw_all(types, np.random.default_rng(0), 30)
-    assert found[0] == ([], 0)
-    assert len({repr(args) for args in found}) == len(found) == 30
-    assert any(args[1] is None for args in found)
-    assert found == inputs.draw_all(types, np.random.default_rng(0), 30)
+    result = inputs.draw_all(types, np.random.default_rng(0), 30)
+    assert result[0] == ([], 0)
+    assert len({repr(args) for args in result}) == len(result) == 30
+    assert any(args[1] is None for args in result)
+    assert result == inputs.draw_all(types, np.random.default_rng(0), 30)
 
 
 def test_a_type_of_few_values_gives_few_inputs() -> None:

@@ -85,9 +85,9 @@ REFUSED = {
 
 
 def test_what_can_be_no_problem_is_left_out_with_the_reason(judge: Sandbox) -> None:
-    found = made(judge, GROW, *REFUSED)
-    assert [problem.id for problem in found] == ["p/0"]
-    for (_, why), expected in zip(found.skipped, REFUSED.values(), strict=True):
+    result = made(judge, GROW, *REFUSED)
+    assert [problem.id for problem in result] == ["p/0"]
+    for (_, why), expected in zip(result.skipped, REFUSED.values(), strict=True):
         assert expected in why
 
 
@@ -157,9 +157,9 @@ def test_the_command_makes_a_file_that_loads(tmp_path: Path, capsys: pytest.Capt
     options = ["--columns", "code=func,id=name", "--out", str(out), "--inputs", "24", "--mutants", "6"]
     options += ["--split", "train", "--option", f"cache={tmp_path / 'cache'}"] if kind == "hub" else []
     assert cli.run("synthesize", [name, *options]) == 0
-    told = capsys.readouterr().out
-    assert "1 of 2 functions have tests now" in told
-    assert "1 left out" in told
+    text = capsys.readouterr().out
+    assert "1 of 2 functions have tests now" in text
+    assert "1 left out" in text
     (problem,) = datasets.load(str(out))
     assert (problem.id, problem.entry_point) == ("n0", "grow")
 

@@ -1,4 +1,4 @@
-"""What a function gives is found in the judge, whatever it prints, and none of it runs at home."""
+"""What a function gives is result in the judge, whatever it prints, and none of it runs at home."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ VALUES: list[Any] = [
 
 
 def test_plain_data_come_through_both_ways(judge: Sandbox) -> None:
-    found = answers(
+    result = answers(
         judge, "def f(x):\n    print('noise', end='')\n    return x\n", *((value,) for value in VALUES), largest=2000
     )
-    assert [answer.value for answer in found] == VALUES
-    assert [type(answer.value) for answer in found] == [type(value) for value in VALUES]
+    assert [answer.value for answer in result] == VALUES
+    assert [type(answer.value) for answer in result] == [type(value) for value in VALUES]
 
 
 @pytest.mark.parametrize(
@@ -96,9 +96,9 @@ def test_what_differs_between_two_runs_is_no_answer(judge: Sandbox, body: str, k
 
 def test_calls_after_some_that_are_late_are_asked_again(judge: Sandbox) -> None:
     code = "def f(x):\n    while x < 3:\n        pass\n    return x\n"
-    found = answers(judge, code, 0, 1, 2, 3, 4)
-    assert [answer.why for answer in found] == ["Timeout"] * 3 + [""] * 2
-    assert [answer.value for answer in found[3:]] == [3, 4]
+    result = answers(judge, code, 0, 1, 2, 3, 4)
+    assert [answer.why for answer in result] == ["Timeout"] * 3 + [""] * 2
+    assert [answer.value for answer in result[3:]] == [3, 4]
 
 
 def test_nothing_of_a_function_runs_at_home(judge: Sandbox, tmp_path: Path) -> None:
