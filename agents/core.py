@@ -68,7 +68,10 @@ class Episode:
 @renamed_fields(learn="loss_mask", logprobs="old_logprobs")
 @dataclass(frozen=True, eq=False)
 class TrainingSample:
-    """What an update needs of an episode: plain arrays. `weights` multiply the log-probability of each token."""
+    """What an update needs of an episode: plain arrays. `weights` multiply the log-probability of each token.
+
+    `key` says which programs count as the same one to a buffer that wants each once (`agents.learning.distinct`), or "".
+    """
 
     prompt: IntArray  # (P,)
     tokens: IntArray  # (T,)
@@ -77,6 +80,7 @@ class TrainingSample:
     old_logprobs: FloatArray  # (T,), when sampled
     version: int = 0
     extra: Mapping[str, FloatArray] = field(default_factory=dict)  # (T,) each; see `Batch.extra`
+    key: str = ""
 
 
 @renamed_fields(learn="loss_mask", logprobs="old_logprobs")

@@ -99,6 +99,19 @@ samples_per_problem = 2
 batch_size = 4
 optimiser = { lr = 1e-2, warmup = 2 }
 """,
+    "soft_q": """
+[agent]
+kind = "soft_q"
+buffer = 12
+fill = 8
+refresh = 4
+refresh_every = 3
+samples_per_problem = 2
+batch_size = 4
+offline = 0.25
+references = { size = 8 }
+optimiser = { lr = 1e-2, warmup = 2 }
+""",
     "ppo": """
 [agent]
 kind = "ppo"
@@ -247,7 +260,7 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes]) ->
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("kind", ["rltf", "actor_critic", "ppo", "grpo"])
+@pytest.mark.parametrize("kind", ["rltf", "actor_critic", "soft_q", "ppo", "grpo"])
 def test_a_killed_run_continues_to_the_same_end(recipe: MakeRecipe, tmp_path: Path, kind: str) -> None:
     """Killed between checkpoints, then continued by the same command and killed nearer to the end, then let go."""
     train.train(recipe(kind, "whole", "run.updates=24"))
