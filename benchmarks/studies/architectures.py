@@ -122,7 +122,7 @@ def study(chosen: Sequence[str] = (), told: Callable[[Mapping[str, Any]], None] 
     for kind in chosen:
         if kind not in known:
             raise UnknownName("model type", kind, tuple(sorted(known)))
-    rows = []
+    rows, began = [], commit()
     with quiet():
         for family, kind in jobs:
             if not chosen or kind in chosen:
@@ -130,7 +130,7 @@ def study(chosen: Sequence[str] = (), told: Callable[[Mapping[str, Any]], None] 
                 told(rows[-1])
     versions = {"transformers": transformers.__version__, "torch": torch.__version__}
     today = datetime.now(UTC).date().isoformat()
-    return {"command": COMMAND, "date": today, "commit": commit(), "versions": versions, "rows": rows}
+    return {"command": COMMAND, "date": today, "commit": began, "versions": versions, "rows": rows}
 
 
 @contextlib.contextmanager
