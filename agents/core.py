@@ -114,7 +114,9 @@ State = TypeVar("State")
 class Policy(Protocol[State]):
     """A transformer that writes programs.
 
-    One that reads a batch without its padding may say so by an attribute `supports_packing`, true.
+    One that reads a batch without its padding may say so by an attribute `supports_packing`, true. Whose programs end at more
+    tokens than `eos_id` names them all in `ends`. One that takes so many tokens and no more has `check_room(prompt, program)`,
+    which refuses lengths that it cannot hold.
     """
 
     model: nn.Module
