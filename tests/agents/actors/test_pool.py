@@ -326,10 +326,10 @@ ALONE = ("scale.generators=1", "agent.max_staleness=0")
 def test_a_generator_that_is_stopped_is_named_and_replaced_and_the_run_goes_on(
     recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = recipe(*ALONE, "scale.silence=0.5")
-    with played(made, tmp_path, monkeypatch, ENDLESS) as (agent, feed):
+    with played(recipe(*ALONE), tmp_path, monkeypatch, ENDLESS) as (agent, feed):
         for _ in range(3):
             agent.update()
+        feed.processes[0].answers._limit = 0.5  # now that it has started, which may take longer
         os.kill(feed.processes[0].popen.pid, signal.SIGSTOP)
         named = r"Generator 0 ended with nothing for 0\.5 s \(scale\.silence\), then signal 9, and was replaced"
         with pytest.warns(scale.GeneratorWarning, match=named):
