@@ -105,7 +105,10 @@ def _report(made: Problems, total: int, out: Path) -> str:
     mutants, killed = (sum(problem.meta["made"][name] for problem in made) for name in ("mutants", "killed"))
     lines = [
         f"{len(made)} of {total} functions have tests now: {tests} in all, which fail {killed} of {mutants} mutants",
-        *(f"  {n} left out: {ansi.printable(why)}" for why, n in Counter(why for _, why in made.skipped).most_common(8)),
+        *(
+            f"  {n} left out: {ansi.printable(why)}"
+            for why, n in Counter(why for _, why in made.skipped).most_common(8)
+        ),
         f"written to {out}",
     ]
     return "\n".join(lines)
