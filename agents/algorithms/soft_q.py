@@ -29,7 +29,7 @@ from torch import Tensor
 from agents import functional
 from agents.algorithms.policy_gradient import Credit
 from agents.algorithms.supervised import draw_references, reference_source
-from agents.collector import BufferedAgent, Collector
+from agents.collector import BufferedAgent, Collector, Written
 from agents.core import Batch, Episode, Policy, TrainingSample
 from agents.decoding.sampling import Sampling
 from agents.learning import recorded
@@ -37,7 +37,7 @@ from agents.learning.learner import Learner, OptimiserConfig
 from agents.learning.reference import Reference, read_each
 from agents.learning.replay import ReplayBuffer
 from agents.options import build
-from rltf_env.core import Feedback, FloatArray, Problem, Program
+from rltf_env.core import Feedback, FloatArray, Program
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import UsageError
 
@@ -167,11 +167,11 @@ class SoftQ(BufferedAgent):
         elif c.refresh or self.fill_from_actors:
             super().refill(step)
 
-    def write(self, programs: int) -> tuple[list[Problem], list[list[Episode]], list[TrainingSample]]:
+    def write(self, programs: int) -> Written:
         k = self.config.samples_per_problem
-        problems = self.collector.draw(-(-programs // k))
-        groups = self.collector.collect(problems, k, self.learner.updates)
-        return problems, groups, [self._sample(e) for group in groups for e in group]
+        pairs = self.collector.groups(-(-programs // k), k, self.learner.updates)
+        groups = [group for _, group in pairs]
+        return [problem for problem, _ in pairs], groups, [self._sample(e) for group in groups for e in group]
 
     def _sample(self, e: Episode) -> TrainingSample:
         """The episode, what it earned as its weights."""
