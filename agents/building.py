@@ -6,19 +6,22 @@ import dataclasses
 import inspect
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 import gymnasium as gym
+import numpy as np
 from gymnasium.envs.registration import load_env_creator
 
-from agents.config import Recipe
+from agents.config import Recipe, read, trained_with
 from agents.core import Agent, Policy
 from agents.options import build
 from agents.policies._loading import prepare
 from rltf_env import plugins, prompts
+from rltf_env.core import Problem
 from rltf_env.env import MissingDataWarning, UnitTestEnv
 from rltf_env.errors import MissingData, UnknownName, UsageError
 from rltf_env.tokenizers import HuggingFace
@@ -85,10 +88,12 @@ def _unknown_env(env_id: str, error: Exception) -> UnknownName:
 
 def make_policy(recipe: Recipe) -> Policy[Any]:
     """The policy that the recipe names, its weights drawn with the run's seed if they are random."""
+    from agents.policies._door import entered  # transformers takes seconds to be imported
+
     options = dict(recipe.policy)
     kind = _kind(options, "policy")
     options.setdefault("seed", recipe.run.seed)
-    return _call(plugins.find("policies", kind, package="agents"), "policy", options)
+    return entered(_call(plugins.find("policies", kind, package="agents"), "policy", options))
 
 
 @contextmanager
@@ -108,7 +113,7 @@ def make_env(recipe: Recipe, policy: Policy[Any]) -> Iterator[UnitTestEnv]:
     with warnings.catch_warnings():  # a run on stand-in problems is nobody's wish: missing data end it here
         warnings.simplefilter("error", MissingDataWarning)
         try:
-            env = _call(partial(gym.make, env_id), "env", {"tokenizer": HuggingFace(policy.tokenizer), **options})
+            env = _call(partial(gym.make, env_id), "env", {"tokenizer": tokenizer_of(policy), **options})
         except MissingDataWarning as error:
             raise MissingData(str(error).partition(" Until then ")[0]) from None
         except gym.error.Error as error:
@@ -124,6 +129,56 @@ def make_agent(recipe: Recipe, policy: Policy[Any], env: UnitTestEnv) -> Agent:
     options = dict(recipe.agent)
     kind = _kind(options, "agent")
     return plugins.find("algorithms", kind, package="agents")(policy, env, seed=recipe.run.seed, **options)
+
+
+def tokenizer_of(policy: Policy[Any]) -> HuggingFace:
+    """The policy's tokenizer as an environment takes it, which begins prompts as this kind of model expects."""
+    config: Any = getattr(policy.model, "config", None)
+    return HuggingFace(policy.tokenizer, for_decoder=not getattr(config, "is_encoder_decoder", False))
+
+
+def continues_code(recipe: Recipe) -> bool:
+    """Whether the recipe lets a pretrained model continue code, in no chat, and names no texts that end its programs."""
+    sampling = recipe.agent.get("sampling", {})
+    pretrained = recipe.policy.get("kind") == "causal" and recipe.env.get("prompt_style") != "chat"
+    return pretrained and isinstance(sampling, dict) and "stop" not in sampling
+
+
+def with_stops(recipe: Recipe, env: UnitTestEnv) -> Recipe:
+    """The recipe with the customary stop texts, if it `continues_code`.
+
+    Such a model often goes on after its program: with tests, other functions, the next question. One that a run of ours has
+    trained stops as it did there, and one that answers in a chat by its own end. `agent.sampling.stop = []` is none.
+    """
+    if not continues_code(recipe):
+        return recipe
+    path = recipe.policy.get("path", "")
+    before = Path(path).parent / "recipe.toml"
+    if path and before.is_file():
+        stop = trained_with(read(before)).stop
+    else:
+        known = getattr(env.source, "problems", ())
+        stop = prompts.stops(known or [env.source.draw(np.random.default_rng(0))])
+    sampling = {**recipe.agent.get("sampling", {}), "stop": list(stop)}
+    return dataclasses.replace(recipe, agent={**recipe.agent, "sampling": sampling}) if stop else recipe
+
+
+def check_room(policy: Policy[Any], env: UnitTestEnv, problems: Sequence[Problem]) -> None:
+    """Refuses prompts and programs that the policy has no positions for, before the first is written.
+
+    Args:
+        problems: whose prompts are looked at, beside those of the environment's source where it has a list of them.
+
+    Raises:
+        UsageError: the longest prompt and `env.max_program_tokens` do not fit.
+    """
+    has_room: Callable[[int, int], bool] | None = getattr(policy, "has_room", None)
+    if has_room is None or has_room(env.max_prompt_tokens, env.max_program_tokens):
+        return
+    known = (*getattr(env.source, "problems", ()), *problems)
+    longest = max((len(env.encode_prompt(problem)) for problem in known), default=env.max_prompt_tokens)
+    if not has_room(longest, env.max_program_tokens):
+        raise UsageError(cast(Any, policy).no_room(longest, env.max_program_tokens))
 
 
 def _kind(options: dict[str, Any], table: str) -> str:

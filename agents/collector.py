@@ -8,12 +8,13 @@ BufferedAgent      one that fills a buffer now and then, by itself or from actor
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from agents.core import Episode, OffPolicyAgent, Policy, TrainingSample, rngs
+from agents.core import Episode, Policy, TrainingSample, rngs
 from agents.decoding.sampling import Sampling
+from agents.learning.distinct import Distinct
 from agents.learning.replay import ReplayBuffer
 from agents.rollout import PendingRollouts, summary, write
 from agents.running.journal import UpdateLog
@@ -147,6 +148,7 @@ class BufferedAgent(CollectingAgent):
 
     config: Any  # with fill, refresh and refresh_every
     buffer: ReplayBuffer
+    distinct: Distinct | None = None  # what keeps repeats out of the buffer
     fill_from_actors: Callable[[], None] | None = None
 
     def refill(self, step: int) -> None:
@@ -181,9 +183,17 @@ class BufferedAgent(CollectingAgent):
             outcomes: (N,), what became of each program.
             sampled: metrics of them all (`agents.rollout.summary`).
         """
-        self.buffer.extend(samples)
-        self.sampled = {**sampled, "buffer": float(len(self.buffer))}
+        kept, repeated = self.without_repeats(samples)
+        self.buffer.extend(kept)
+        self.sampled = {**sampled, **repeated, "buffer": float(len(self.buffer))}
         return samples
+
+    def without_repeats(self, samples: Sequence[TrainingSample]) -> tuple[Sequence[TrainingSample], dict[str, float]]:
+        """The samples that the buffer takes, and the share of them that it does not, if it looks for repeats at all."""
+        if self.distinct is None:
+            return samples, {}
+        kept = self.distinct(samples, self.collector.rng)
+        return kept, {"repeated": 1 - len(kept) / len(samples)}
 
     def log_samples(
         self, problems: Sequence[Problem], groups: Sequence[Sequence[Episode]], samples: Sequence[TrainingSample]
@@ -192,7 +202,16 @@ class BufferedAgent(CollectingAgent):
         self.collector.log_samples(problems, groups, [s.weights for s in samples])
 
 
-def something(agent: OffPolicyAgent, programs: int) -> Written:
+class Writer(Protocol):
+    """What of an agent is asked for programs."""
+
+    @property
+    def journal(self) -> UpdateLog: ...
+
+    def write(self, programs: int) -> Written: ...
+
+
+def something(agent: Writer, programs: int) -> Written:
     """What `agent.write` gives, once it is something: lost verdicts may leave nothing to learn from.
 
     Raises:

@@ -68,7 +68,10 @@ class Episode:
 @renamed_fields(learn="loss_mask", logprobs="old_logprobs")
 @dataclass(frozen=True, eq=False)
 class TrainingSample:
-    """What an update needs of an episode: plain arrays. `weights` multiply the log-probability of each token."""
+    """What an update needs of an episode: plain arrays. `weights` multiply the log-probability of each token.
+
+    `key` says which programs count as the same one to a buffer that wants each once (`agents.learning.distinct`), or "".
+    """
 
     prompt: IntArray  # (P,)
     tokens: IntArray  # (T,)
@@ -77,6 +80,7 @@ class TrainingSample:
     old_logprobs: FloatArray  # (T,), when sampled
     version: int = 0
     extra: Mapping[str, FloatArray] = field(default_factory=dict)  # (T,) each; see `Batch.extra`
+    key: str = ""
 
 
 @renamed_fields(learn="loss_mask", logprobs="old_logprobs")
@@ -110,7 +114,9 @@ State = TypeVar("State")
 class Policy(Protocol[State]):
     """A transformer that writes programs.
 
-    One that reads a batch without its padding may say so by an attribute `supports_packing`, true.
+    One that reads a batch without its padding may say so by an attribute `supports_packing`, true. Whose programs end at more
+    tokens than `eos_id` names them all in `ends`. One that takes so many tokens and no more has `check_room(prompt, program)`,
+    which refuses lengths that it cannot hold.
     """
 
     model: nn.Module

@@ -16,6 +16,7 @@ from torch import Tensor
 
 Reduction = Literal["token_mean", "seq_mean", "seq_sum", "constant"]
 LIMIT = 20.0  # nats: log-ratios are held below it, since exp(89) is infinite in float32
+PathLoss = Literal["vanilla", "single", "multi", "both"]
 Loss = TypeVar("Loss", bound=Callable[..., Any])
 
 
@@ -272,3 +273,46 @@ def soft_overlong(lengths: Tensor, limit: float, cache: float) -> Tensor:
     0 up to `limit` - `cache`, then falling linearly to -1 at `limit`.
     """
     return ((limit - cache - lengths) / cache).clamp(-1.0, 0.0)
+
+
+# ---------------------------------------------------------------------------------------------------- path consistency
+
+
+def path_consistency(
+    logits: Tensor, target_values: Tensor, tokens: Tensor, rewards: Tensor, mask: Tensor, kind: PathLoss = "both"
+) -> Tensor:
+    """How far logits, read as soft Q-values, are from path consistency, squared: (B, T), 0 where `mask` is not.
+
+    Soft Q-learning for text (arXiv 2106.07704, section 3.2, and `sql/losses.py` of its code). With V
+    the log of the sum of exp Q over tokens, log p = Q - V what softmax gives, and V' a target's:
+
+        vanilla   (Q_t - r_t - V'_(t+1))^2
+        single    (log p_t - (r_t + V'_(t+1) - V'_t))^2
+        multi     (sum of log p_l for l >= t  -  (sum of r_l for l >= t  -  V'_t))^2
+        both      (single + multi) / 2
+
+    There is no value after the last token. All are 0 at p(program) ~ exp(return), whose normaliser
+    is the first V. Discount 1, as there; rewards that stand before the end are ours.
+
+    Args:
+        logits: (B, T, V).
+        target_values: (B, T), V'. A gradient flows through them if they carry one.
+        tokens: int64 (B, T).
+        rewards: (B, T).
+        mask: bool (B, T), where there is a token.
+        kind: which of the four.
+    """
+    values, rewards = target_values * mask, rewards * mask
+    following = torch.cat([values[:, 1:], torch.zeros_like(values[:, :1])], 1)
+    if kind == "vanilla":
+        chosen = logits.float().gather(-1, tokens[..., None])[..., 0]
+        return ((chosen - rewards - following) * mask).square()
+    logprobs = token_logprobs(logits, tokens) * mask
+    single = ((logprobs - (rewards + following - values)) * mask).square()
+    multi = ((_still_to_come(logprobs - rewards) + values) * mask).square()
+    return {"single": single, "multi": multi, "both": (single + multi) / 2}[kind]
+
+
+def _still_to_come(values: Tensor) -> Tensor:
+    """The sum of each token's value and of all after it: (B, T) -> (B, T)."""
+    return values.flip(1).cumsum(1).flip(1)

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from agents.actors import pool
-from agents.building import check, make_agent, make_env, make_policy
+from agents.building import check, check_room, continues_code, make_agent, make_env, make_policy, with_stops
 from agents.config import Recipe, trained_with
 from agents.core import Agent, HasJournal, Policy
 from agents.evaluation import Evaluation, evaluate
@@ -59,14 +59,19 @@ def train(recipe: Recipe, console: Console | None = None) -> dict[str, Any]:
         pulse = stack.enter_context(heartbeat(console))
         if run.threads:
             stack.enter_context(_threads(run.threads))
-        saved = _saved(out, recipe)
+        late = continues_code(recipe)  # where its programs end, its problems tell
+        saved = None if late else _saved(out, recipe)
         pulse.begin(f"{run.name}: loading the policy")
         policy = make_policy(recipe)
         pulse.begin(f"{run.name}: loading the problems")
         env = stack.enter_context(make_env(recipe, policy))
+        if late:
+            recipe = with_stops(recipe, env)
+            saved = _saved(out, recipe)
         agent = make_agent(recipe, policy, env)
         measure = Measure(recipe, policy, env)
         _check_prompts(env, measure.problems)
+        check_room(policy, env, measure.problems)
         done, evaluations = _restore(saved, agent, env) if saved else (0, {})
         run_folder.write_text(out / "recipe.toml", tomli_w.dumps(recipe.to_dict()))
         if saved:

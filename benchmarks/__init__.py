@@ -16,7 +16,6 @@ redirect(
         "audit": "studies.audit",
         "generation": "speed.writing",
         "masks": "speed.masks",
-        "mutants": "studies.mutants",
         "page": "records.page",
         "report": "records.report",
         "throughput": "speed.judge",

@@ -275,6 +275,50 @@ def smollm2_paired() -> str:
     )
 
 
+def architectures() -> str:
+    """Model types that hold as policies, by the way in which their rows are read."""
+    rows = [row for row in record("architectures")["rows"] if row["result"] == "holds"]
+    ways = list(dict.fromkeys(row["way"] for row in sorted(rows, key=lambda row: _WAYS.index(row["way"]))))
+    names = {
+        way: {family: [r["kind"] for r in rows if r["way"] == way and r["family"] == family] for family in _FAMILIES}
+        for way in ways
+    }
+    head = ("how rows are read", "`causal`", "`seq2seq`", "largest gap, nats")
+    gaps = {way: max(row["gap"] for row in rows if row["way"] == way) for way in ways}
+    return table(head, ([way, *(", ".join(names[way][f]) for f in _FAMILIES), f"{gaps[way]:.0e}"] for way in ways))
+
+
+_FAMILIES = ("causal", "seq2seq")
+_WAYS = (  # the first that is exact is taken
+    "no padding at all", "padded rows", "padded rows, steps without a mask", "rows of one length at a time",
+    "rows of one length at a time, read anew for each token",
+)  # fmt: skip
+
+
+def architectures_refused() -> str:
+    """Model types that are refused, with the sentence, and those that could not be tried."""
+    rows = [row for row in record("architectures")["rows"] if row["result"] != "holds"]
+    cells = ([row["kind"], row["family"], row["result"], _cell(row["why"])] for row in rows)
+    return table(("type", "family", "result", "why"), cells)
+
+
+def architectures_counts() -> str:
+    """How many of each result there are."""
+    rows = record("architectures")["rows"]
+    lines = []
+    for family in _FAMILIES:
+        results = [row["result"] for row in rows if row["family"] == family]
+        counts = [str(results.count(result)) for result in ("holds", "refused", "not tried")]
+        lines.append([f"`{family}`", str(len(results)), *counts])
+    return table(("family", "model types", "hold", "refused", "not tried"), lines)
+
+
+def _cell(text: str) -> str:
+    """A sentence that a table can hold: without signs of its own, cut after its reason."""
+    plain = re.sub(r"[|`<>*_]", lambda match: "\\" + match[0], text)
+    return plain if len(plain) <= 220 else f"{plain[:220].rsplit(' ', 1)[0]} ..."
+
+
 def boards() -> str:
     """The published records of `benchmarks/results/leaderboard`."""
     folders = sorted(path.parent for path in (RESULTS / "leaderboard").rglob("report.json"))
@@ -307,6 +351,9 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "speed/writing": writing,
     "smollm2/test": smollm2,
     "smollm2/paired": smollm2_paired,
+    "architectures/counts": architectures_counts,
+    "architectures/holds": architectures,
+    "architectures/refused": architectures_refused,
     "leaderboard": boards,
     **{f"from/{p.stem}": lambda name=p.stem: provenance(name) for p in RESULTS.glob("*.json") if p.stem != "printed"},
     **{f"printed/{name}": lambda name=name: printed(name) for name in record("printed")},

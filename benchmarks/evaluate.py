@@ -170,9 +170,14 @@ def options(pairs: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def choose(asked: argparse.Namespace, suite: Suite, found: Sequence[Problem], solver: Solver) -> tuple[Any, list[str]]:
-    """The problems that are asked for, and where that departs from the suite, in words."""
-    chosen, departures = list(found), suite.departures()
+def choose(
+    asked: argparse.Namespace, suite: Suite, found: Sequence[Problem], solver: Solver
+) -> tuple[Suite, list[Problem], list[str]]:
+    """The protocol, the problems that are asked for, and where that departs from the suite, in words.
+
+    A file that has the same number of programs for each problem, more than the suite wants, has all of them judged.
+    """
+    chosen = list(found)
     if isinstance(solver, Completions):
         answered = solver.answered(found)
         if asked.answered:
@@ -182,11 +187,15 @@ def choose(asked: argparse.Namespace, suite: Suite, found: Sequence[Problem], so
     if asked.limit is not None and asked.limit < 1:
         raise UsageError(f"Expected --limit of at least 1, got {asked.limit}.")
     chosen = chosen[: asked.limit]
+    departures = []
     if isinstance(solver, Completions):
-        departures += solver.check(chosen, suite.samples)
+        if asked.samples is None:
+            suite = suite.changed(samples=solver.samples(chosen, suite.samples))
+        departures = solver.check(chosen, suite.samples)
+    departures = suite.departures() + departures
     if len(chosen) < len(found):
         departures.append(f"{len(chosen)} of {len(found)} problems")
-    return chosen, departures
+    return suite, chosen, departures
 
 
 def _suite(asked: argparse.Namespace) -> Suite:
@@ -218,7 +227,7 @@ def start(asked: argparse.Namespace, console: Console) -> records.Record:
     with _pulse(console) as pulse:
         pulse.begin(f"{suite.name}: {len(found)} problems; loading {asked.agent}")
         solver = solvers.find(asked.agent, suite, given)
-    chosen, departures = choose(asked, suite, found, solver)
+    suite, chosen, departures = choose(asked, suite, found, solver)
     name = asked.name or solver.name
     with sandbox.load(workers=asked.workers, require=asked.require, **suite.judge) as judge:
         departures += solver.attach(judge, chosen) if isinstance(solver, UsesSandbox) else []

@@ -20,6 +20,7 @@ from benchmarks import records
 from benchmarks.core import Answer, JudgedAnswer, Key, Solver, examples_apart, verdict_row
 from benchmarks.records.report import report
 from benchmarks.suites import Suite
+from rltf_env import sandbox
 from rltf_env.core import Outcome, Problem, Sandbox, Verdict
 from rltf_env.errors import SandboxError
 from rltf_env.intervals import statements
@@ -239,6 +240,7 @@ def header(
         **({"repeats": repeats} if repeats else {}),
         "agent": {"name": name or solver.name, **described},
         "judge": judge,
+        "packages": sandbox.packages(suite.judge.get("packages")),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         **records.provenance(packages),
     }

@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from rltf_env import datasets
+from rltf_env import datasets, prompts
 from rltf_env.core import Problems
 from rltf_env.datasets._files import Root
 from rltf_env.datasets._jsonl import is_path
 from rltf_env.errors import DataError, UnknownName, UsageError
 
-STOP = ("\nclass ", "\ndef ", "\n#", "\nif ", "\nprint(")  # where a function that was to be completed has ended
+STOP = prompts.BODY_STOPS  # where a function that was to be completed has ended
 
 
 @dataclass(frozen=True)

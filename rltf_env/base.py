@@ -12,7 +12,7 @@ import copy
 import threading
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import cached_property, partial
@@ -121,9 +121,9 @@ class UnitTestEnvBase:
             find_sandbox(sandbox)  # it is opened when it is needed, but an unknown one is told now
         self._judge, self._judge_options = sandbox, dict(sandbox_options or {})
         if isinstance(sandbox, str):
-            self._judge_options |= _needed(self.reward, self._judge_options)
+            self._judge_options |= _needed(rewards.needs(self.reward), self._judge_options, "the reward")
         else:
-            _check_opened(self.reward, sandbox)
+            _check_opened(rewards.needs(self.reward), sandbox, "the reward")
         self._lease: leases.Lease | None = None
         self.split, self.root = split, root
         self.source, self.dataset_name, self.dataset_options = _find_source(
@@ -325,6 +325,18 @@ class UnitTestEnvBase:
                 self._lease = leases.lease(self._judge, self._judge_options, self._lease)
         return self._lease.sandbox
 
+    def require(self, option: str, who: str) -> None:
+        """From now on every verdict has what a boolean option of the sandbox asks for, such as `"facts"`, because `who` needs it.
+
+        Raises:
+            UsageError: `sandbox_options` forbids it, or the sandbox was opened by somebody else, without.
+        """
+        if not isinstance(self._judge, str):
+            _check_opened({option}, self._judge, who)
+        elif not self._judge_options.get(option):
+            self._judge_options |= _needed({option}, self._judge_options, who)
+            self.close()  # the next verdict is another judge's
+
     def close(self) -> None:
         """Gives back the sandbox, if it was named; the last environment that does so closes it."""
         lease, self._lease = self._lease, None
@@ -384,28 +396,27 @@ def positive(name: str, value: int) -> int:
     return int(value)
 
 
-def _needed(reward: Reward, options: Mapping[str, Any]) -> dict[str, bool]:
-    """The options that a named sandbox gets for what the reward needs. Raises UsageError on one that forbids it."""
-    wanted = rewards.needs(reward)
+def _needed(wanted: Collection[str], options: Mapping[str, Any], who: str) -> dict[str, bool]:
+    """The options that a named sandbox gets for what somebody needs. Raises UsageError on one that forbids it."""
     for name in sorted(wanted):
         if not options.get(name, True):
             raise UsageError(
-                f"Expected sandbox_options with {name} = True, which the reward needs, got {options[name]!r}. "
-                "Leave the option out, or choose another reward."
+                f"Expected sandbox_options with {name} = True, which {who} needs, got {options[name]!r}. "
+                f"Leave the option out, or do without {who}."
             )
     return dict.fromkeys(wanted, True)
 
 
-def _check_opened(reward: Reward, sandbox: Sandbox) -> None:
-    """Raises UsageError where a sandbox that is open says that it does not do what the reward needs.
+def _check_opened(wanted: Collection[str], sandbox: Sandbox, who: str) -> None:
+    """Raises UsageError where a sandbox that is open says that it does not do what somebody needs.
 
     One that says nothing of its options is heard at the first verdict: a reward refuses one without what it reads.
     """
     options = getattr(sandbox, "options", None)
-    for name in sorted(rewards.needs(reward)):
+    for name in sorted(wanted):
         if getattr(options, name, None) is False:
             raise UsageError(
-                f"Expected a sandbox that was opened with {name}=True, which the reward needs, got {sandbox!r} without. "
+                f"Expected a sandbox that was opened with {name}=True, which {who} needs, got {sandbox!r} without. "
                 f"Open it so, or name the sandbox: then the environment does."
             )
 

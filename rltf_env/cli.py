@@ -37,6 +37,8 @@ COMMANDS = {
     "serve": Command("rltf_env.serve.__main__", "the judge and the problems over HTTP"),
     "doctor": Command("rltf_env.doctor", "what the judge is worth on this machine"),
     "check": Command("rltf_env.datasets.__main__", "find problems whose references fail: DATASET", ("check",)),
+    "synthesize": Command("rltf_env.synthesis.__main__", "make tests for typed functions: DATASET --out FILE"),
+    "strengthen": Command("rltf_env.strengthen", "add tests that wrong programs fail: DATASET --out FILE"),
 }
 SHELLS = {
     "bash": """_rltf() {{

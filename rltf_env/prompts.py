@@ -112,6 +112,33 @@ def _show(case: Case, entry_point: str | None) -> str:
             return f"Input:\n{stdin.rstrip()}\nOutput:\n{stdout.rstrip()}"
 
 
+# --------------------------------------------------------------------------------------------------------------- stops
+
+# Texts that end a program where a base model continues code and does not end by itself: those of HumanEval's paper (arXiv
+# 2107.03374, section 2.1), of MBPP and of APPS as the code evaluation harness of BigCode has them.
+BODY_STOPS = ("\nclass ", "\ndef ", "\n#", "\nif ", "\nprint(")
+FUNCTION_STOPS = ("\nclass ", "\nassert ", '\n"""', "\nprint(", "\nif ", "\n<|/", "\n```")
+PROGRAM_STOPS = ("\nQUESTION", "\n---", "\nANSWER")
+
+
+def stops(problems: Sequence[Problem]) -> tuple[str, ...]:
+    """The customary stop texts for a base model that continues these problems' prompts.
+
+    A body to complete: what begins the next statement of its file. A function to write: its tests, and whatever else is no
+    function. A program that reads standard input may do anything, so only the next question ends it; so it is where problems
+    are of several kinds.
+    """
+    kinds = {_stops(problem) for problem in problems}
+    return kinds.pop() if len(kinds) == 1 else PROGRAM_STOPS
+
+
+def _stops(problem: Problem) -> tuple[str, ...]:
+    if default_style(problem) == "completion":
+        return BODY_STOPS
+    function = problem.entry_point is not None or isinstance(problem.cases[0], ScriptCase)
+    return FUNCTION_STOPS if function else PROGRAM_STOPS
+
+
 # --------------------------------------------------------------------------------------------------------------- chat
 
 

@@ -7,8 +7,7 @@ RLTF's online buffer (arXiv 2307.04349, section 3.2) as the memory, the importan
 eq. 1) for what in it is old, and a simple critic on the language model's states, updated with every step, as in "Automatic
 unit test data generation and actor-critic reinforcement learning for code synthesis" (arXiv 2310.13669). The ratio is to the
 distribution that was really sampled from. The value loss does not reach the transformer: the head stands on its states as they
-are. What the last paper does besides, a buffer without programs of one syntax tree, is left out: to know a program's tree,
-something that a program wrote would be parsed outside the cage.
+are. With `distinct = "tree"` the buffer holds no two programs of one syntax tree, as in the last paper.
 """
 
 from __future__ import annotations
@@ -26,6 +25,7 @@ from agents.algorithms.policy_gradient import Credit
 from agents.collector import BufferedAgent, Collector, Written
 from agents.core import Batch, Episode, Policy, TrainingSample
 from agents.decoding.sampling import Sampling
+from agents.learning.distinct import By, Distinct, key_of
 from agents.learning.learner import Learner, OptimiserConfig
 from agents.learning.likelihood import LossTemperature, temperature_of
 from agents.learning.replay import ReplayBuffer
@@ -41,6 +41,7 @@ class Config:
     """The buffer's numbers mean what they mean for `agents.algorithms.rltf.Config`; there are no supervised updates.
 
     Args:
+        distinct: which programs enter the buffer once: see `agents.learning.distinct`. "tree" is the paper's.
         credit: "token": rewards stand where the reward function puts them; "program": their sum on the last token.
         gamma, lam: discount, and lambda of the traces; 1, so that an outcome reaches a program's beginning.
         loss_temperature: see `agents.algorithms.policy_gradient.Config`.
@@ -55,6 +56,7 @@ class Config:
     samples_per_problem: int = 4
     batch_size: int = 64
     max_staleness: int = 0
+    distinct: By = "none"
     credit: Credit = "token"
     gamma: float = 1.0
     lam: float = 1.0
@@ -86,8 +88,9 @@ class ActorCritic(BufferedAgent):
         self.head = value_head.on(policy)
         self.learner = Learner(policy, config.optimiser, {"model": policy.model, "head": self.head})
         self.buffer = ReplayBuffer(config.buffer)
+        self.distinct = Distinct.opened(config.distinct, config.buffer, env)
         self.collector = Collector(policy, env, config.sampling, seed)
-        self.parts = {"learner": self.learner, "buffer": self.buffer}
+        self.parts = {"learner": self.learner, "buffer": self.buffer, "distinct": self.distinct}
 
     # ---------------------------------------------------------------------------------------------------------- update
 
@@ -133,6 +136,7 @@ class ActorCritic(BufferedAgent):
             e.behaviour_logprobs,
             e.version,
             {"rewards": rewards},
+            key_of(e, self.distinct),
         )
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -202,8 +202,8 @@ class PolicyGradient(CollectingAgent):
         rows = [torch.cat(list(returns))] if c.advantage == "running" else returns
         advantages: list[float] = []
         for row in rows:
-            found, self.baseline = program_advantages(row[None], self.baseline, c)
-            advantages += found[0].tolist()
+            of_row, self.baseline = program_advantages(row[None], self.baseline, c)
+            advantages += of_row[0].tolist()
         return [token_weights(e, a, c) for e, a in zip(episodes, advantages, strict=True)]
 
 
@@ -290,7 +290,7 @@ def check_bounds(dual_clip: float, importance_cap: float) -> None:
 
 
 def surrogate(
-    logprobs: Tensor, data: Batch, c: Bounds, how: functional.Reduction, constant: float, clip_high: float = 0.0
+    logprobs: Tensor, data: Batch, c: Bounds, reduction: functional.Reduction, constant: float, clip_high: float = 0.0
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """REINFORCE's loss, or with `c.clip` PPO's, of `data.weights`; and what to log of the ratio.
 
@@ -299,7 +299,7 @@ def surrogate(
         data: `old_logprobs` are what a ratio compares with, at that temperature too; `extra["behaviour"]`, if there is one, is
             what tokens were really drawn with.
         c: bounds.
-        how, constant: see `functional.reduce`.
+        reduction, constant: see `functional.reduce`.
         clip_high: the upper bound, if it is another than `c.clip`.
     """
     weights, log = importance_weighted(data, c.importance_cap)
@@ -307,12 +307,12 @@ def surrogate(
         divergence = functional.kl_estimate(data.old_logprobs, logprobs)
         log["kl_behaviour"] = functional.masked_mean(divergence, data.loss_mask)
     if not c.clip:
-        return functional.reinforce(logprobs, weights, data.loss_mask, how, constant), log
+        return functional.reinforce(logprobs, weights, data.loss_mask, reduction, constant), log
     high = clip_high or c.clip
     ratio = (logprobs, data.old_logprobs, weights, data.loss_mask, c.clip)
     with torch.no_grad():
         log["clip_fraction"] = functional.clip_fraction(*ratio, clip_high=high, dual_clip=c.dual_clip)
-    total = functional.clipped_surrogate(*ratio, how, constant, clip_high=high, dual_clip=c.dual_clip)
+    total = functional.clipped_surrogate(*ratio, reduction, constant, clip_high=high, dual_clip=c.dual_clip)
     return total, log
 
 

@@ -34,6 +34,7 @@ from agents.collector import BufferedAgent, Collector, Written
 from agents.core import Batch, Credit, Episode, Policy, TrainingSample
 from agents.critics.outcome import CriticConfig, Weighting
 from agents.decoding.sampling import Sampling
+from agents.learning.distinct import By, Distinct, key_of
 from agents.learning.learner import Learner, OptimiserConfig
 from agents.learning.likelihood import LossTemperature, temperature_of, with_old_logprobs
 from agents.learning.replay import ReplayBuffer
@@ -72,6 +73,7 @@ class Config:
         keep: "all" programs enter the buffer, or the "weighted" ones alone, if there are any: those whose weight is not 0 on
             every token. The others have no gradient: all of a group that earned the same (as DAPO leaves them out, arXiv
             2503.14476, section 3.2).
+        distinct: which programs enter the buffer once, as long as it holds as many: see `agents.learning.distinct`.
     """
 
     buffer: int = 6400
@@ -95,6 +97,7 @@ class Config:
     importance_cap: float = 2.0
     max_staleness: int = 0
     keep: Literal["all", "weighted"] = "all"
+    distinct: By = "none"
     critic: CriticConfig = field(default_factory=CriticConfig)
     sampling: Sampling = field(default_factory=Sampling)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
@@ -125,10 +128,11 @@ class RLTF(BufferedAgent):
         self.learner = Learner(policy, config.optimiser)
         self.critic: Credit | None = None if config.critic.mode == "off" else Weighting(policy, config.critic)
         self.buffer = ReplayBuffer(config.buffer)
+        self.distinct = Distinct.opened(config.distinct, config.buffer, env)
         self.references = reference_source(env, config.references)
         self.best: dict[str, Verdict] = {}  # the best verdict on each problem so far, for baseline="best_so_far"
         self.collector = Collector(policy, env, config.sampling, seed)
-        self.parts = {"learner": self.learner, "buffer": self.buffer, "critic": self.critic}
+        self.parts = {"learner": self.learner, "buffer": self.buffer, "critic": self.critic, "distinct": self.distinct}
 
     # ---------------------------------------------------------------------------------------------------------- update
 
@@ -181,9 +185,11 @@ class RLTF(BufferedAgent):
         if self.critic is not None:
             samples, metrics = self.critic(samples, outcomes, self.collector.rng)
         weighted = [s for s in samples if (np.abs(s.weights) * s.loss_mask).max() > EPSILON]
-        self.buffer.extend(weighted if weighted and self.config.keep == "weighted" else samples)
+        chosen = weighted if weighted and self.config.keep == "weighted" else samples
+        kept, repeated = self.without_repeats(chosen)
+        self.buffer.extend(kept)
         shares = {"weighted": len(weighted) / len(samples), "buffer": float(len(self.buffer))}
-        self.sampled = {**sampled, **metrics, **shares}
+        self.sampled = {**sampled, **metrics, **repeated, **shares}
         return samples
 
     @property
@@ -222,8 +228,16 @@ class RLTF(BufferedAgent):
 
     def _sample(self, e: Episode, weights: np.ndarray) -> TrainingSample:
         old = e.logprobs if self.config.ratio == "policy" else e.behaviour_logprobs
-        extra = {"behaviour": e.behaviour_logprobs}
-        return TrainingSample(e.prompt, e.program.tokens, e.feedback.loss_mask, weights, old, e.version, extra)
+        return TrainingSample(
+            e.prompt,
+            e.program.tokens,
+            e.feedback.loss_mask,
+            weights,
+            old,
+            e.version,
+            {"behaviour": e.behaviour_logprobs},
+            key_of(e, self.distinct),
+        )
 
     # ----------------------------------------------------------------------------------------------------------- state
 

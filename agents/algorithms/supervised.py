@@ -86,12 +86,19 @@ def reference_source(env: UnitTestEnv, options: Mapping[str, Any]) -> Source:
 def draw_pairs(
     env: UnitTestEnv, source: Source, rng: np.random.Generator, count: int, without: Container[str] = ()
 ) -> list[TrainingSample]:
-    """`count` random (problem, reference) pairs from `source`, as samples.
+    """`count` random (problem, reference) pairs from `source`, as samples: see `draw_references`."""
+    return [sample for _, sample in draw_references(env, source, rng, count, without)]
+
+
+def draw_references(
+    env: UnitTestEnv, source: Source, rng: np.random.Generator, count: int, without: Container[str] = ()
+) -> list[tuple[Problem, TrainingSample]]:
+    """`count` random problems from `source`, each with one of its references as a sample.
 
     Problems without a reference, and references that do not fit the program's token limit, are passed over: a cut-off
     target would teach never to end. So are the problems whose ids are in `without`.
     """
-    pairs: list[TrainingSample] = []
+    pairs: list[tuple[Problem, TrainingSample]] = []
     missed = 0
     while len(pairs) < count:
         problem = source.draw(rng)
@@ -99,7 +106,7 @@ def draw_pairs(
         sample = reference(env, problem, int(rng.integers(len(problem.solutions)))) if usable else None
         missed = 0 if sample else missed + 1
         if sample:
-            pairs.append(sample)
+            pairs.append((problem, sample))
         elif missed == PATIENCE:
             raise UsageError(
                 f"Expected problems with a reference of at most {env.max_program_tokens} tokens"

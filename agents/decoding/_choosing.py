@@ -26,8 +26,8 @@ def best(group: Sequence[Completion], verdicts: Sequence[Verdict | None]) -> Com
 
     Of a group with verdicts, one without has been lost: it passes nothing.
     """
-    told = any(v is not None for v in verdicts)
-    keys = [(passes(v) and not (told and v is None), likelihood(c)) for c, v in zip(group, verdicts, strict=True)]
+    known = any(v is not None for v in verdicts)
+    keys = [(passes(v) and not (known and v is None), likelihood(c)) for c, v in zip(group, verdicts, strict=True)]
     return group[max(range(len(group)), key=lambda i: keys[i])]
 
 

@@ -208,7 +208,7 @@ def _sample(prompt: IntArray, c: Completion) -> TrainingSample:
 
 def _context(policy: Policy[Any]) -> float:
     """How many tokens prompt and program may have together."""
-    most = getattr(policy.model.config, "max_position_embeddings", None)
+    most = getattr(policy, "positions", None)
     return float("inf") if most is None else most
 
 

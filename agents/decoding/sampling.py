@@ -82,6 +82,9 @@ class Sampling:
             raise UsageError(
                 f"Expected given tokens to leave room within {max_tokens} tokens, got {max(map(len, given))}."
             )
+        check_room = getattr(policy, "check_room", None)
+        if check_room and prompts:
+            check_room(max(map(len, prompts)), max_tokens)
         was_training = policy.model.training
         policy.model.eval()
         try:
@@ -93,13 +96,11 @@ class Sampling:
             policy.model.train(was_training)
 
     def draw(self, logits: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Next tokens (B,), their log-probability under the policy (B,), and under what was drawn from (B,)."""
+        """Next tokens (B,), their log-probability under the policy (B,), and under what was drawn from (B,).
+
+        Of logits that are not numbers, any tokens, whose log-probabilities are NaN: see `check_numbers`.
+        """
         logp = logits.float().log_softmax(-1)
-        if bool(logp.isnan().any()):
-            raise UsageError(
-                "Expected logits that are numbers, got NaN from the policy: its weights are not finite, or overflow in its "
-                'precision. Load other weights, or set policy.dtype = "float32".'
-            )
         if self.temperature == 0:
             token = logp.argmax(-1)
             own = logp.gather(1, token[:, None])[:, 0]
@@ -118,7 +119,23 @@ def sample_tokens(logp: Tensor, generator: torch.Generator) -> Tensor:
     kind = torch.float32 if logp.device.type == "mps" else torch.float64  # which has no doubles
     passed = logp.exp().cumsum(-1, dtype=kind)
     uniform = torch.rand(len(logp), 1, dtype=kind, device=logp.device, generator=generator)
-    return torch.searchsorted(passed, uniform * passed[:, -1:], right=True)
+    drawn = torch.searchsorted(passed, uniform * passed[:, -1:], right=True)
+    return drawn.clamp(
+        max=logp.shape[-1] - 1
+    )  # of NaN, which is found out later: an index beyond the vocabulary kills a GPU
+
+
+def check_numbers(logprobs: Tensor) -> None:
+    """Refuses log-probabilities of drawn tokens that are NaN. It makes the host wait: call it where it waits anyway.
+
+    Raises:
+        UsageError: at least one is.
+    """
+    if bool(logprobs.isnan().any()):
+        raise UsageError(
+            "Expected logits that are numbers, got NaN from the policy: its weights are not finite, or overflow in its "
+            'precision. Load other weights, or set policy.dtype = "float32".'
+        )
 
 
 def warp(logp: Tensor, temperature: float = 1.0, top_p: float = 1.0, top_k: int = 0, min_p: float = 0.0) -> Tensor:
@@ -141,14 +158,17 @@ def warp(logp: Tensor, temperature: float = 1.0, top_p: float = 1.0, top_k: int 
 
 def make_completion(
     given: IntArray,
-    eos: int,
+    ends: Sequence[int],
     stops: Stops | None,
     tokens: IntArray,
     logprobs: np.ndarray,
     behaviour: np.ndarray,
     length: int,
 ) -> Completion:
-    """The completion that begins with `given` and goes on with the first `length` of `tokens`, up to the first stop string."""
+    """The completion that begins with `given` and goes on with the first `length` of `tokens`, up to the first stop string.
+
+    One whose last token is among `ends` is not truncated.
+    """
     lead = np.zeros(len(given), np.float32)
     whole = np.concatenate([given, tokens[:length]]).astype(np.int64)
     end, kept = (stops.cut(whole, len(given)) if stops else None) or (len(whole), None)
@@ -157,7 +177,7 @@ def make_completion(
         logprobs=np.concatenate([lead, logprobs[:length]])[:end],
         behaviour_logprobs=np.concatenate([lead, behaviour[:length]])[:end],
         given=len(given),
-        truncated=kept is None and bool(whole[-1] != eos),
+        truncated=kept is None and int(whole[-1]) not in ends,
         kept=kept,
     )
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from agents.core import Completion, Done, Policy, Request
-from agents.decoding._stopping import Stops
-from agents.decoding.sampling import Sampling, make_completion
+from agents.decoding._stopping import Stops, ends_of
+from agents.decoding.sampling import Sampling, check_numbers, make_completion
 from rltf_env.core import IntArray
 
 MAX_PADDING = 1 << 13  # tokens
@@ -42,7 +42,7 @@ def _write(
     """All rows of the request at once; `ended` is told of the completion of each row at the next look after its end."""
     prefixes, repeats = request.prefixes, request.repeats
     room = [request.max_tokens - len(g) for g in prefixes for _ in range(repeats)]
-    stops = Stops(policy.tokenizer, sampling.stop) if sampling.stop else None
+    stops, ends = Stops.of(policy, sampling.stop), ends_of(policy)
     state, logits = policy.begin(request.prompts, prefixes, repeats)
     count = len(room)
     rows = torch.arange(
@@ -53,25 +53,28 @@ def _write(
     lengths = torch.zeros(count, dtype=torch.long, device=logits.device)
     limits = torch.tensor(room, device=logits.device)
     alive = torch.ones(count, dtype=torch.bool, device=logits.device)
+    last = torch.tensor(ends, device=logits.device)
     written: dict[int, Completion] = {}
 
-    def finish(ends: Tensor) -> None:
-        columns = [c[ends].cpu().numpy() for c in (tokens, logprobs, behaviour, lengths)]
-        for i, *row in zip(rows[ends].tolist(), *columns, strict=True):
+    def finish(ended_rows: Tensor, steps: int) -> None:
+        check_numbers(logprobs[:, :steps])
+        columns = [c[ended_rows].cpu().numpy() for c in (tokens, logprobs, behaviour, lengths)]
+        for i, *row in zip(rows[ended_rows].tolist(), *columns, strict=True):
             if i not in written:
-                written[i] = make_completion(prefixes[i // repeats], policy.eos_id, stops, *row)
+                written[i] = make_completion(prefixes[i // repeats], ends, stops, *row)
                 ended(i, written[i])
 
+    t = 0
     for t in range(max(room)):
         token, logprobs[:, t], behaviour[:, t] = sampling.draw(logits, request.generator)
         tokens[:, t] = token  # those of rows that have ended are beyond their length
         lengths += alive
-        alive = alive & (token != policy.eos_id) & (lengths < limits)
+        alive = alive & (token[:, None] != last).all(1) & (lengths < limits)
         if t % SYNC_EVERY == SYNC_EVERY - 1:
-            if stops:
+            if stops and stops.strings:
                 tails = tokens[:, max(0, t + 1 - SYNC_EVERY - stops.margin) : t + 1].tolist()
                 alive = alive & ~torch.tensor(stops.seen(tails), device=alive.device)
-            finish(~alive)
+            finish(~alive, t + 1)
             left = int(alive.sum())
             if left == 0:
                 break
@@ -83,7 +86,7 @@ def _write(
                 )
         if t + 1 < max(room):
             logits = policy.extend(state, token)
-    finish(torch.ones_like(alive))
+    finish(torch.ones_like(alive), t + 1)
     return [written[i] for i in range(count)]
 
 

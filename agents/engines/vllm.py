@@ -26,7 +26,7 @@ import numpy as np
 import torch
 
 from agents.core import Completion, Policy, Request, TrainingSample
-from agents.decoding._stopping import Stops
+from agents.decoding._stopping import Stops, ends_of
 from agents.decoding.sampling import Sampling, make_completion
 from agents.learning.reference import logprobs
 from agents.policies import _lora
@@ -53,7 +53,7 @@ class Engine:
         model: Any = policy.model
         if model.config.is_encoder_decoder:
             raise UsageError("Expected a causal model for sampling.engine='vllm', got one with an encoder.")
-        self._vllm, self._numbers, self.vocab_size = vllm, count(), int(model.config.vocab_size)
+        self._vllm, self._numbers, self.vocab_size = vllm, count(), int(model.config.get_text_config().vocab_size)
         self._taken: tuple[int, ...] = ()
         with tempfile.TemporaryDirectory(prefix="rltf-") as folder, _same_randomness():
             model.config.save_pretrained(folder)
@@ -135,7 +135,7 @@ def write(sampling: Sampling, policy: Policy[Any], request: Request) -> list[lis
     """What `sampling` would write with the policy, by vLLM. See `agents.core.Decoder`."""
     prompts, prefixes, repeats = request.prompts, request.prefixes, request.repeats
     engine = engine_of(policy, sampling.engine_options)
-    stops = Stops(policy.tokenizer, sampling.stop) if sampling.stop else None
+    stops, ends = Stops.of(policy, sampling.stop), ends_of(policy)
     asked = [i for i in range(len(prompts)) for _ in range(repeats)]
     tokens = len(policy.tokenizer)
     drawn = engine.write(
@@ -148,7 +148,7 @@ def write(sampling: Sampling, policy: Policy[Any], request: Request) -> list[lis
         min_p=sampling.min_p,
         stop=list(sampling.stop),
         detokenize=bool(sampling.stop),
-        stop_token_ids=[policy.eos_id],
+        stop_token_ids=list(ends),
         allowed_token_ids=list(range(tokens)) if engine.vocab_size > tokens else None,
     )
     written: list[list[Any]] = [[None] * repeats for _ in prompts]
@@ -159,7 +159,7 @@ def write(sampling: Sampling, policy: Policy[Any], request: Request) -> list[lis
         for start, said, (row, new, chance) in zip(starts, own, lot, strict=True):
             behaviour = chance if sampling.temperature else np.zeros_like(chance)
             i, k = divmod(row, repeats)
-            written[i][k] = make_completion(start, policy.eos_id, stops, new, said[len(start) :], behaviour, len(new))
+            written[i][k] = make_completion(start, ends, stops, new, said[len(start) :], behaviour, len(new))
             if request.done:
                 request.done(i, k, written[i][k])
     return written

@@ -1,4 +1,4 @@
-"""The reference policy that a KL term holds the learner to: the policy as it was, frozen."""
+"""A policy's copy that does not learn: the reference that a KL term holds the learner to, or a target that follows it."""
 
 from __future__ import annotations
 
@@ -26,6 +26,12 @@ class Reference:
         """The samples, each with the reference's log-probabilities as `extra["reference"]` (T,)."""
         rows = logprobs(self.policy, samples, self.micro_batch, self.temperature)
         return [replace(s, extra={**s.extra, "reference": row}) for s, row in zip(samples, rows, strict=True)]
+
+    @torch.no_grad()
+    def follow(self, policy: Policy[Any], rate: float) -> None:
+        """Moves each weight of the copy by this share of its way to `policy`'s: a Polyak average of the policies so far."""
+        for ours, theirs in zip(self.policy.model.parameters(), policy.model.parameters(), strict=True):
+            ours.lerp_(theirs, rate)
 
     def state_dict(self) -> dict[str, Any]:
         """The copy's weights: a run that continues is held to the same policy, whatever its recipe's path holds by then."""

@@ -108,14 +108,15 @@ def pack(sample: TrainingSample) -> dict[str, Any]:
     """Plain tensors and numbers, for a checkpoint."""
     arrays = {key: torch.from_numpy(getattr(sample, name)) for key, name in _ARRAYS.items()}
     extra = {name: torch.from_numpy(array) for name, array in sample.extra.items()}
-    return {**arrays, "version": sample.version, "extra": extra}
+    key = {"key": sample.key} if sample.key else {}
+    return {**arrays, "version": sample.version, "extra": extra, **key}
 
 
 def unpack(packed: Mapping[str, Any]) -> TrainingSample:
     """What `pack` was given."""
     extra = {name: tensor.numpy() for name, tensor in packed["extra"].items()}
     arrays = {name: packed[key].numpy() for key, name in _ARRAYS.items()}
-    return TrainingSample(**arrays, version=packed["version"], extra=extra)
+    return TrainingSample(**arrays, version=packed["version"], extra=extra, key=packed.get("key", ""))
 
 
 # Keys of a checkpoint, which do not change, and the fields that they hold.

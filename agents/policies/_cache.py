@@ -6,10 +6,12 @@ memory that is allocated ahead, a third more each time it is full, and the layer
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+import torch
 from torch import Tensor
-from transformers import DynamicCache
+from transformers import Cache, DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 LEAST = 64  # tokens of room, at the least, when a layer grows
@@ -62,14 +64,72 @@ def _grown(states: Tensor, repeats: int = 1) -> Tensor:
 def roomy(cache: Any, repeats: int = 1) -> Any:
     """`cache` with each row `repeats` times in a row, and with room in every layer that holds all that it has read.
 
-    Other layers (sliding windows, state spaces) stay what they are.
+    Other layers (sliding windows, convolutions, state spaces) and other kinds of cache stay what they are.
     """
+    if hasattr(cache, "self_attention_cache"):  # of a decoder with an encoder
+        for part in (cache.self_attention_cache, cache.cross_attention_cache):
+            roomy(part, repeats)
+        return cache
+    if not isinstance(cache, Cache):
+        return selected(cache, _repeated(rows_of(cache), repeats)) if repeats > 1 else cache
     for i, layer in enumerate(cache.layers):
         if type(layer) is DynamicLayer and layer.is_initialized and layer.keys is not None:
             cache.layers[i] = RoomyLayer(layer.keys, layer.values, repeats)  # pyright: ignore[reportArgumentType]
-        elif repeats > 1:
-            layer.batch_repeat_interleave(repeats)
+        elif repeats > 1 and (count := rows_of(layer)):
+            layer.reorder_cache(_repeated(count, repeats))  # pyright: ignore[reportArgumentType]
     return cache
+
+
+def selected(cache: Any, rows: Tensor) -> Any:
+    """What a model keeps of what it has read, with these of its rows, in this order; a row may be chosen several times.
+
+    transformers' own layers of any kind know how (`reorder_cache`, which beam search needs). In tensors, and in what holds
+    tensors, rows are the first axis.
+    """
+    if hasattr(cache, "self_attention_cache"):
+        selected(cache.self_attention_cache, rows)
+        selected(cache.cross_attention_cache, rows)
+    elif isinstance(cache, Cache):
+        for layer in cache.layers:
+            if isinstance(layer, RoomyLayer):
+                layer.batch_select_indices(rows)
+            else:
+                layer.reorder_cache(rows)  # pyright: ignore[reportArgumentType] - any indices will do
+    elif isinstance(cache, Tensor):
+        return cache.index_select(0, rows.to(cache.device))
+    elif isinstance(cache, dict):
+        return {key: selected(value, rows) for key, value in cache.items()}
+    elif isinstance(cache, (list, tuple)):
+        return type(cache)([selected(value, rows) for value in cache])
+    elif hasattr(cache, "__dict__"):  # a class of the model's own
+        for name, value in vars(cache).items():
+            if isinstance(value, _HOLDERS):
+                setattr(cache, name, selected(value, rows))
+    return cache
+
+
+_HOLDERS = (Tensor, dict, list, tuple)
+
+
+def rows_of(cache: Any) -> int:
+    """The number of rows in a cache, a layer or whatever else holds tensors; 0 where none does."""
+    return next((len(tensor) for tensor in _tensors(cache) if tensor.dim() > 1 and tensor.numel()), 0)
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+        return
+    if not isinstance(value, _HOLDERS):
+        value = getattr(value, "__dict__", {})
+    parts: Iterable[Any] = value.values() if isinstance(value, dict) else value
+    for part in parts:
+        if isinstance(part, _HOLDERS):
+            yield from _tensors(part)
+
+
+def _repeated(rows: int, repeats: int) -> Tensor:
+    return torch.arange(rows).repeat_interleave(repeats)
 
 
 def is_plain(config: Any) -> bool:

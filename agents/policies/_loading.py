@@ -12,6 +12,7 @@ import torch
 from agents.policies import _lora
 from agents.policies._whereabouts import nearest, out_of_reach
 from rltf_env.errors import MissingData, UnknownName, UsageError
+from rltf_env.tokenizers import huggingface
 
 HUB = ("revision", "subfolder", "trust_remote_code", "token", "local_files_only", "cache_dir")  # of model and tokenizer
 
@@ -60,8 +61,9 @@ def load(
     extra = {"gguf_file": gguf_file} if gguf_file else {}
     kind = dtype_of(dtype)
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(where, **extra, **_shared(options))
-        model = getattr(transformers, auto).from_pretrained(where, dtype=kind, **extra, **options)
+        tokenizer = huggingface.pretrained(where, **extra, **_shared(options))
+        with torch.random.fork_rng(devices=[]):  # some models draw numbers that their weights then replace
+            model = getattr(transformers, auto).from_pretrained(where, dtype=kind, **extra, **options)
     except TypeError:  # an option that the model does not have
         raise
     except Exception as error:  # OSError, ValueError, SafetensorError: missing, malformed, half written

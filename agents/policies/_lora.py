@@ -57,10 +57,30 @@ def attach(model: Any, options: Mapping[str, Any], seed: int) -> Any:
         warnings.filterwarnings(
             "ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning
         )  # peft 0.21 asks so
+        warnings.filterwarnings("ignore", "Model has `tie_word_embeddings=True`")  # refused below, in our words
         try:
-            return get_peft_model(model, config)
+            adapted = get_peft_model(model, config)
         except ValueError as error:
             raise UsageError(f"Expected policy.lora.targets to name linear layers of the model: {error}") from error
+    _check_own(adapted)
+    return adapted
+
+
+def _check_own(adapted: Any) -> None:
+    """Refuses adapters beside a matrix that two parts share: merged on saving, they would change both, and only one had learnt."""
+    owners: dict[int, list[str]] = {}
+    for name, parameter in adapted.named_parameters(remove_duplicate=False):
+        owners.setdefault(parameter.data_ptr(), []).append(name)
+    for name, module in adapted.named_modules():
+        if not getattr(module, "lora_A", None) and not getattr(module, "lora_embedding_A", None):
+            continue
+        names = [each.removeprefix("base_model.model.") for each in owners[module.get_base_layer().weight.data_ptr()]]
+        if len(names) > 1:
+            raise UsageError(
+                f"Expected policy.lora.targets to leave alone what {type(adapted.get_base_model()).__name__} shares between its "
+                f"parts, got {name.rpartition('.')[2]!r}, whose matrix also serves elsewhere ({', '.join(names)}): what is "
+                'saved would not be what was trained. Leave it out of the targets ("all-linear" does), or untie the model.'
+            )
 
 
 def merged(model: Any) -> Any:

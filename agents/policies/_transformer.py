@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from agents.policies import _lora
+from agents.core import Batch
+from agents.policies import _lora, _trial
+from agents.policies._forward import Forward
+from agents.policies._ways import Parts, Way, by_length, even_batches, in_order
+from rltf_env.core import IntArray
 from rltf_env.errors import UsageError
+
+NO_LIMIT = 1 << 40  # tokens for an expert
 
 
 class Transformer:
     """The part of `agents.core.Policy` that does not depend on the family.
 
+    A family has `begin_rows`, `extend_rows`, `keep_rows` and `predict`, which read rows as they are given, and `alone`. Which
+    rows they are given together is this class's business, and found out by one try (`way`).
+
     Raises:
         UsageError: the tokenizer has no end-of-sequence token, or more tokens than the model has rows for.
     """
+
+    AUTO = ""  # the class of transformers that loads the family
+    _way: Way | None = None
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
         if tokenizer.eos_token_id is None:
@@ -34,6 +48,8 @@ class Transformer:
                 f"Expected a model with a row for each of the tokenizer's {len(tokenizer)} tokens, got "
                 f"{rows}. Call model.resize_token_embeddings(len(tokenizer))."
             )
+        self.forward = Forward(model)
+        _let_experts_take_all(model)
 
     @property
     def device(self) -> torch.device:
@@ -44,21 +60,177 @@ class Transformer:
         """V: the number of tokens. Rows of the model beyond it (padding of the embedding) are never sampled."""
         return len(self.tokenizer)
 
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """Tokens that end a program: `eos_id`, and what else the model's makers declare as ends.
+
+        What their `generation_config` lists counts. A single id that comes from a model's config is often a default that
+        means nothing, so it counts where it is a special token.
+        """
+        generation = getattr(self.model, "generation_config", None)
+        declared = getattr(generation, "eos_token_id", None)
+        if declared is None:
+            return (self.eos_id,)
+        if not isinstance(declared, (list, tuple)):
+            listed = not getattr(generation, "_from_model_config", True) or declared in self._special
+            declared = [declared] if listed else []
+        more = (int(token) for token in declared if 0 <= int(token) < self.vocab_size)
+        return tuple(dict.fromkeys([self.eos_id, *more]))
+
+    @property
+    def positions(self) -> int | None:
+        """Tokens, prompt and program together, that the model was made for; None where it sets no limit, or says none."""
+        config = self.model.config.get_text_config(decoder=True)
+        found = getattr(config, "max_position_embeddings", None)
+        return found if isinstance(found, int) and found > 0 else None
+
+    @cached_property
+    def has_absolute_positions(self) -> bool:
+        """Whether there is a learnt vector for each position, and none beyond them."""
+        limit = self.positions or 0
+        return any(
+            isinstance(module, torch.nn.Embedding)
+            and ("pos" in name.lower() or name.endswith("wpe"))
+            and limit <= module.num_embeddings <= limit + 4  # some skip a few
+            for name, module in self.model.named_modules()
+        )
+
+    def check_room(self, prompt: int, program: int) -> None:
+        """Refuses lengths, in tokens, for which the model has no positions.
+
+        Raises:
+            UsageError: there are too few.
+        """
+        if self.has_absolute_positions and self.positions and not self.has_room(prompt, program):
+            raise UsageError(self.no_room(prompt, program))
+
+    def has_room(self, prompt: int, program: int) -> bool:
+        """Whether the model was made for so many tokens."""
+        return self.positions is None or prompt + program <= self.positions
+
+    def no_room(self, prompt: int, program: int) -> str:
+        """The sentence that refuses so many tokens."""
+        return (
+            f"Expected prompt and program to fit into the {self.positions} positions of {_trial.name_of(self)}, got {prompt} and "
+            f"{program} tokens. Lower max_prompt_tokens or max_program_tokens, or choose a model with more positions."
+        )
+
+    @property
+    def _special(self) -> set[int]:
+        return {*self.tokenizer.all_special_ids, *getattr(self.tokenizer, "added_tokens_decoder", {})}
+
+    # ------------------------------------------------------------------------------------------------ rows, in some way
+
+    @property
+    def way(self) -> Way:
+        """How rows are fed to this model: tried when it is first asked for.
+
+        Raises:
+            UsageError: the model does not read and write alike in any way.
+        """
+        if self._way is None:
+            try:
+                self._way = _trial.choose(self)
+            except UsageError:
+                self._way = None
+                raise
+        return self._way
+
+    @way.setter
+    def way(self, way: Way) -> None:
+        self._way = way
+
+    def begin(self, prompts: Sequence[IntArray], given: Sequence[IntArray], repeats: int = 1) -> tuple[Any, Tensor]:
+        """See `agents.core.Policy`."""
+        self.check_begun(prompts, given)
+        if not self.way.even:
+            return self.begin_rows(prompts, given, repeats)
+        parts, logits = Parts([], []), []
+        for chosen in by_length([self.length_of(p, g) for p, g in zip(prompts, given, strict=True)]):
+            state, first = self.begin_rows([prompts[i] for i in chosen], [given[i] for i in chosen], repeats)
+            rows = torch.tensor(chosen, device=first.device)[:, None] * repeats
+            parts.rows.append((rows + torch.arange(repeats, device=first.device)).flatten())
+            parts.states.append(state)
+            logits.append(first)
+        return parts, in_order(parts.rows, logits)
+
+    def extend(self, state: Any, tokens: Tensor) -> Tensor:
+        """See `agents.core.Policy`."""
+        return state.extend(self.extend_rows, tokens) if isinstance(state, Parts) else self.extend_rows(state, tokens)
+
+    def keep(self, state: Any, rows: Tensor) -> None:
+        """See `agents.core.Policy`."""
+        if isinstance(state, Parts):
+            state.keep(self.keep_rows, rows)
+        else:
+            self.keep_rows(state, rows)
+
+    def logits(self, batch: Batch) -> Tensor:
+        """See `agents.core.Policy`."""
+        return self._read(batch)[0]
+
+    def read(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """See `agents.core.Policy`."""
+        return self._read(batch, output_hidden_states=True)
+
+    def _read(self, batch: Batch, **options: Any) -> Any:
+        if not self.way.even:
+            return self.predict(batch, **options)
+        parts = even_batches(batch)
+        rows = [chosen for chosen, _ in parts]
+        answers = [self.predict(part, **options) for _, part in parts]
+        logits, states = zip(*answers, strict=True)
+        return in_order(rows, logits), in_order(rows, states) if options else None
+
+    # ------------------------------------------------------------------------------------------- what a family answers
+
+    def check_begun(self, prompts: Sequence[IntArray], given: Sequence[IntArray]) -> None:
+        """Refuses what this family cannot write after."""
+
+    def length_of(self, prompt: IntArray, given: IntArray) -> Hashable:
+        """What rows must have in common to be of one length."""
+        raise NotImplementedError
+
+    def begin_rows(self, prompts: Sequence[IntArray], given: Sequence[IntArray], repeats: int) -> tuple[Any, Tensor]:
+        """`begin` for rows that the model is given together."""
+        raise NotImplementedError
+
+    def extend_rows(self, state: Any, tokens: Tensor) -> Tensor:
+        """`extend` for such rows."""
+        raise NotImplementedError
+
+    def keep_rows(self, state: Any, rows: Tensor) -> None:
+        """`keep` for such rows."""
+        raise NotImplementedError
+
+    def predict(self, batch: Batch, **options: Any) -> Any:
+        """Logits (B, T, V); with `output_hidden_states` also the states (B, T, D) that they were computed from, else None."""
+        raise NotImplementedError
+
+    def alone(self, prompt: IntArray, programs: IntArray) -> Tensor:
+        """Logits (K, T, V) of programs (K, T) after a prompt: by the model itself, without padding, cache or positions."""
+        raise NotImplementedError
+
     def save(self, folder: Path) -> None:
-        """Writes a plain transformers folder; LoRA's adapters are merged into a copy of the weights."""
+        """Writes a plain transformers folder; LoRA's adapters are merged into a copy of the weights.
+
+        Whoever generates with it ends where programs end here: its `generation_config` has all the `ends`.
+        """
         model = _lora.merged(self.model)
-        if getattr(model, "generation_config", None) is not None:
-            model.generation_config.eos_token_id = _ends(self.eos_id, model.generation_config)
+        generation = getattr(model, "generation_config", None)
+        if generation is not None:
+            generation.eos_token_id = self.ends[0] if len(self.ends) == 1 else list(self.ends)
         model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
 
 
-def _ends(eos_id: int, generation: Any) -> int | list[int]:
-    """Where others' `generate` ends: where programs do, and wherever the model's makers say."""
-    declared = generation.eos_token_id
-    more = declared if isinstance(declared, (list, tuple)) else [declared] if declared is not None else []
-    ends = list(dict.fromkeys([eos_id, *map(int, more)]))
-    return ends if len(ends) > 1 and isinstance(declared, (list, tuple)) else eos_id
+def _let_experts_take_all(model: Any) -> None:
+    """No token is turned away by a full expert: what is said of it would depend on which others are read with it."""
+    for module in model.modules():
+        if hasattr(module, "expert_capacity"):
+            module.expert_capacity = NO_LIMIT
+            if hasattr(module, "moe_eval_capacity_token_fraction"):
+                module.moe_eval_capacity_token_fraction = 0.0  # of a batch's tokens, padding among them
 
 
 def checkpointed(model: Any) -> list[Any]:

@@ -1,9 +1,10 @@
-"""Causal (decoder-only) transformers as policies: any `AutoModelForCausalLM`, from a hub id, a local folder or a GGUF file.
+"""Causal (decoder-only) transformers as policies, from a hub id, a local folder or a GGUF file.
 
-There are two ways to the same numbers. The plain one works for every model: rows padded on the left with masked positions, the
-keys and values of a prompt copied to each of its programs. Where a model's attention can be chosen (`supports_packing`), prompts
-are read once and no layer sees padding: `agents.policies._attention`. Either way a row's log-probabilities do not depend on its
-neighbours.
+There are several ways to the same numbers. Most models take rows padded on the left with masked positions, and the keys, values
+and states of a prompt copied to each of its programs; others read rows of one length at a time (`_ways`). Where a model's
+attention can be chosen (`supports_packing`), prompts are read once and no layer sees padding: `agents.policies._attention`.
+Whichever it is, a row's log-probabilities do not depend on its neighbours; one try tells (`_trial`). Which architectures hold is
+in docs/results/architectures.md.
 """
 
 from __future__ import annotations
@@ -22,55 +23,72 @@ from agents.batching import pad_left
 from agents.core import Batch
 from agents.policies import _loading
 from agents.policies._attention import Counted, Layout, by_layout, fits
-from agents.policies._cache import is_plain, roomy
+from agents.policies._cache import is_plain, roomy, selected
+from agents.policies._door import entered
+from agents.policies._forward import cache_of, last_states
 from agents.policies._linear import Reordered
 from agents.policies._packed import Packed
 from agents.policies._shared import Shared
 from agents.policies._transformer import Transformer, checkpointing
+from agents.policies._ways import PADDED
 from rltf_env.core import IntArray
 from rltf_env.errors import UsageError
 
 
 @dataclass
 class CausalState:
-    """Cache, attention mask (B, length) and next position (B,) of rows that are being written."""
+    """What rows that are being written need: the cache by its name, attention mask (B, length) and next position (B,).
+
+    Without a cache, `ids` (B, length) are all that they have read.
+    """
 
     cache: Any
     mask: Tensor
     position: Tensor
     linear: Reordered | None = None
+    ids: Tensor | None = None
 
 
 class CausalPolicy(Transformer):
     """A causal language model with its tokenizer. See `agents.core.Policy`."""
 
+    AUTO = "AutoModelForCausalLM"
+
     # ---------------------------------------------------------------------------------------------------- generation
 
-    @torch.no_grad()
-    def begin(
-        self, prompts: Sequence[IntArray], given: Sequence[IntArray], repeats: int = 1
-    ) -> tuple[CausalState, Tensor]:
-        rows = [np.concatenate([p, g]) for p, g in zip(prompts, given, strict=True)]
-        if not all(map(len, rows)):  # what a model answers to padding alone depends on how its attention is computed
+    def check_begun(self, prompts: Sequence[IntArray], given: Sequence[IntArray]) -> None:
+        if not all(len(p) + len(g) for p, g in zip(prompts, given, strict=True)):
+            # what a model answers to padding alone depends on how its attention is computed
             raise UsageError(
                 "Expected a prompt or given tokens to write after, got neither. Begin the prompt with a token that stands "
                 "for the start, such as the tokenizer's bos_token."
             )
+
+    def length_of(self, prompt: IntArray, given: IntArray) -> int:
+        return len(prompt) + len(given)
+
+    @torch.no_grad()
+    def begin_rows(
+        self, prompts: Sequence[IntArray], given: Sequence[IntArray], repeats: int = 1
+    ) -> tuple[CausalState, Tensor]:
+        rows = [np.concatenate([p, g]) for p, g in zip(prompts, given, strict=True)]
         ids, mask = pad_left(rows, self.pad_id)
         ids, mask = ids.to(self.device), mask.to(self.device)
-        if self.supports_packing:
+        if self.way == PADDED and self.supports_packing:
             return self._begin_shared(ids, mask, repeats)
-        out = self.model(
+        out = self.forward(
             input_ids=ids,
             attention_mask=mask.long(),
-            position_ids=positions(mask),
-            use_cache=True,
+            position_ids=self._positions(mask),
+            use_cache=self.way.cached,
             logits_to_keep=1,
         )
-        cache = roomy(out.past_key_values, repeats)
         mask = mask.repeat_interleave(repeats, 0)
         logits = out.logits[:, -1, : self.vocab_size].repeat_interleave(repeats, 0)
-        return CausalState(cache, mask, mask.sum(1)), logits
+        if not self.way.cached:
+            return CausalState(None, mask, mask.sum(1), ids=ids.repeat_interleave(repeats, 0)), logits
+        name, cache = cache_of(out)
+        return CausalState((name, roomy(cache, repeats)), mask, mask.sum(1)), logits
 
     def _begin_shared(self, ids: Tensor, mask: Tensor, repeats: int) -> tuple[CausalState, Tensor]:
         """Prompts in a line; rows of a group share their prompt's keys and values."""
@@ -85,7 +103,7 @@ class CausalPolicy(Transformer):
         logits = out.logits[0, :, : self.vocab_size].repeat_interleave(repeats, 0)
         return CausalState(cache, mask, mask.sum(1).repeat_interleave(repeats), linear), logits
 
-    def extend(self, state: CausalState, tokens: Tensor) -> Tensor:
+    def extend_rows(self, state: CausalState, tokens: Tensor) -> Tensor:
         if isinstance(state.cache, Shared):
             return self._extend_shared(state, state.cache, tokens)
         with torch.no_grad():
@@ -106,48 +124,58 @@ class CausalPolicy(Transformer):
 
     def _extend(self, state: CausalState, tokens: Tensor) -> Tensor:
         state.mask = torch.cat([state.mask, state.mask.new_ones(len(tokens), 1)], 1)
-        out = self.model(
-            input_ids=tokens[:, None],
-            attention_mask=state.mask.long(),
-            position_ids=state.position[:, None],
-            past_key_values=state.cache,
-            use_cache=True,
+        if state.ids is None:
+            ids, where = tokens[:, None], state.position[:, None]
+        else:
+            ids = state.ids = torch.cat([state.ids, tokens[:, None]], 1)
+            where = positions(state.mask)
+        where = None if self.way.even else where
+        out = self.forward(
+            input_ids=ids,
+            attention_mask=state.mask.long() if self.way.masked else None,
+            position_ids=where,
+            cache=state.cache,
+            use_cache=state.ids is None,
+            logits_to_keep=1,
         )
+        if state.cache is not None:
+            state.cache = cache_of(out)  # some models give another than they were given
         state.position = state.position + 1
         return out.logits[:, -1, : self.vocab_size]
 
-    def keep(self, state: CausalState, rows: Tensor) -> None:
-        state.cache.batch_select_indices(rows)
+    def keep_rows(self, state: CausalState, rows: Tensor) -> None:
+        state.position = state.position[rows]
         if isinstance(state.cache, Shared):
-            state.position = state.position[rows]
+            state.cache.batch_select_indices(rows)
             return
-        state.mask, state.position = state.mask[rows], state.position[rows]
+        state.mask = state.mask[rows]
+        if state.ids is not None:
+            state.ids = state.ids[rows]
+        else:
+            state.cache = state.cache[0], selected(state.cache[1], rows)
 
     # ------------------------------------------------------------------------------------------------------ learning
 
-    def logits(self, batch: Batch) -> Tensor:
-        return self._predict(batch)[0]
-
-    def read(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        return self._predict(batch, output_hidden_states=True)
-
-    def _predict(self, batch: Batch, **options: Any) -> Any:
+    def predict(self, batch: Batch, **options: Any) -> Any:
         """Logits (B, T, V); with `output_hidden_states` also the states (B, T, D) that they were computed from.
 
         A prompt that several rows share is read once, up to its last token, which predicts the first one of the program.
         """
         with checkpointing(self.model) as no_cache:
-            packed = pack(batch) if self.supports_packing else None
+            packed = pack(batch) if self.way == PADDED and self.supports_packing else None
             if packed:
                 return self._packed(packed, packed, options)
-            shared = None if no_cache or not self._differentiable else distinct(batch.prompt, batch.prompt_mask)
+            shared = None
+            if self.way == PADDED and not no_cache and self._differentiable:
+                shared = distinct(batch.prompt, batch.prompt_mask)
             out = (
                 self._forward_padded(batch, options)
                 if shared is None
                 else self._forward_shared_prompt(batch, *shared, options)
             )
-        states = out.hidden_states[-1][:, -batch.tokens.shape[1] :] if options else None
-        return out.logits[..., : self.vocab_size], states
+        columns = batch.tokens.shape[1]
+        states = _columns(last_states(out.hidden_states, columns), columns) if options else None
+        return _columns(out.logits, columns)[..., : self.vocab_size], states
 
     def _packed(self, packed: Packed, layout: Layout, options: dict[str, bool]) -> Any:
         """All tokens in one row, none of them padding."""
@@ -169,14 +197,23 @@ class CausalPolicy(Transformer):
         """Each row with a prompt of its own."""
         ids = torch.cat([batch.prompt, batch.tokens[:, :-1]], 1)
         mask = torch.cat([batch.prompt_mask, batch.token_mask[:, :-1]], 1)
-        return self.model(
+        return self.forward(
             input_ids=ids,
             attention_mask=mask.long(),
-            position_ids=positions(mask),
+            position_ids=self._positions(mask),
             use_cache=False,
             logits_to_keep=batch.tokens.shape[1],
             **options,
         )
+
+    def _positions(self, mask: Tensor) -> Tensor | None:
+        """Positions (B, L) to be given to the model; None where it counts them by itself, in rows without padding in front."""
+        return None if self.way.even else positions(mask)
+
+    def alone(self, prompt: IntArray, programs: IntArray) -> Tensor:
+        rows = np.concatenate([np.broadcast_to(prompt, (len(programs), len(prompt))), programs[:, :-1]], 1)
+        out = self.forward(input_ids=torch.from_numpy(rows).to(self.device), use_cache=False)
+        return out.logits[:, -programs.shape[1] :, : self.vocab_size]
 
     def _forward_shared_prompt(self, batch: Batch, rows: Tensor, which: Tensor, options: dict[str, bool]) -> Any:
         """Rows of `batch.prompt` that differ (U,), and for each row of the batch which of them it has (B,)."""
@@ -223,8 +260,8 @@ class CausalPolicy(Transformer):
         try:
             read, _ = self._packed(packed, counted, {})
             state, first = self._begin_shared(ids[:, :3], real[:, :3], 1)
-            written = torch.stack([first, self.extend(state, ids[:, 3]), self.extend(state, ids[:, 4])], 1)
-        except (NotImplementedError, TypeError):  # refused, or the layout was not passed on
+            written = torch.stack([first, self.extend_rows(state, ids[:, 3]), self.extend_rows(state, ids[:, 4])], 1)
+        except Exception:  # refused, or the layout was not passed on, or the model has caches or states of another kind
             return False
         alone = self._forward_padded(batch, {}).logits[..., : self.vocab_size]
         near = alone.std() * (1e-3 if alone.dtype in (torch.float32, torch.float64) else 0.1)
@@ -234,6 +271,12 @@ class CausalPolicy(Transformer):
     @cached_property
     def _differentiable(self) -> bool:
         return is_plain(self.model.config)
+
+
+def _columns(values: Tensor, count: int) -> Tensor:
+    """(B, count, ...): zeros in front where a row without a prompt has none for its first token, which was given."""
+    missing = count - values.shape[1]
+    return torch.cat([torch.zeros_like(values[:, :1]), values], 1) if missing else values
 
 
 def pack(batch: Batch) -> Packed | None:
@@ -265,4 +308,4 @@ def positions(mask: Tensor) -> Tensor:
 
 def load(path: str = "", **options: Any) -> CausalPolicy:
     """A causal policy from weights that exist; see `agents.policies._loading.load` for the options."""
-    return CausalPolicy(*_loading.load("AutoModelForCausalLM", path, **options))
+    return entered(CausalPolicy(*_loading.load(CausalPolicy.AUTO, path, **options)))

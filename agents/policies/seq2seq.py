@@ -1,4 +1,4 @@
-"""Encoder-decoder transformers as policies: any `AutoModelForSeq2SeqLM`, such as T5, CodeT5 and CodeT5+.
+"""Encoder-decoder transformers as policies: those of `AutoModelForSeq2SeqLM`, such as T5, CodeT5 and CodeT5+.
 
 The encoder reads each prompt once, framed as its tokenizer frames text (CodeT5: `<s> ... </s>`; T5: `... </s>`), whatever the
 number of samples; the decoder writes the program after its start token, on a key-value cache. Prompts are padded on the right
@@ -11,7 +11,7 @@ only a decoder with relative positions (T5's kind) reads as if nothing were ther
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,10 @@ from torch import Tensor
 
 from agents.batching import pad_left
 from agents.core import Batch
-from agents.policies import _loading
-from agents.policies._cache import roomy
+from agents.policies import _loading, _trial
+from agents.policies._cache import roomy, selected
+from agents.policies._door import entered
+from agents.policies._forward import cache_of, last_states
 from agents.policies._transformer import Transformer, checkpointing
 from agents.policies.causal import distinct
 from rltf_env.core import IntArray
@@ -30,99 +32,149 @@ from rltf_env.errors import UsageError
 
 @dataclass
 class Seq2SeqState:
-    """Caches, the encoder's states (B, P, D) with their mask (B, P), and the decoder's mask (B, length)."""
+    """Cache by its name, the encoder's output (B, P, D) with its mask (B, P), and the decoder's mask (B, length).
+
+    Without a cache, `ids` (B, length) are all that the decoder has read.
+    """
 
     cache: Any
-    encoded: Tensor
-    prompt_mask: Tensor
+    encoded: Encoded
     mask: Tensor
+    ids: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Prompts as the encoder leaves them: states (B, P, D), which of them there are (B, P), and the model's kind of output."""
+
+    states: Tensor
+    mask: Tensor
+    kind: Any
+
+    def rows(self, rows: Any) -> Encoded:
+        """These of the rows, in this order."""
+        return replace(self, states=self.states[rows], mask=self.mask[rows])
+
+    def repeated(self, repeats: int) -> Encoded:
+        """Each row `repeats` times in a row."""
+        states, mask = (t.repeat_interleave(repeats, 0) for t in (self.states, self.mask))
+        return replace(self, states=states, mask=mask)
 
 
 class Seq2SeqPolicy(Transformer):
     """An encoder-decoder language model with its tokenizer. See `agents.core.Policy`."""
 
+    AUTO = "AutoModelForSeq2SeqLM"
+
     def __init__(self, model: Any, tokenizer: Any) -> None:
         super().__init__(model, tokenizer)
+        if not model.config.is_encoder_decoder:
+            raise UsageError(
+                f'Expected a model with an encoder, got {_trial.name_of(self)} without one. Set policy.kind = "causal".'
+            )
         self.start_id = _start(model)
         before, after = frame(tokenizer)  # without an end, prompts come begun: `HuggingFace.encode_prompt`
         self.frame = (before if after else [], after)
 
     # ---------------------------------------------------------------------------------------------------- generation
 
-    @torch.no_grad()
-    def begin(
-        self, prompts: Sequence[IntArray], given: Sequence[IntArray], repeats: int = 1
-    ) -> tuple[Seq2SeqState, Tensor]:
-        self._check_given(given)
-        ids, mask = (t.to(self.device) for t in pad_left(prompts, self.pad_id))
-        encoded, prompt_mask = self._encode(ids, mask)
-        starts = [np.concatenate([[self.start_id], g]) for g in given]
-        ids, mask = (t.to(self.device) for t in pad_left(starts, self.pad_id))
-        out = self._decode(ids, mask, encoded, prompt_mask, use_cache=True)
-        cache = out.past_key_values
-        for part in (cache.self_attention_cache, cache.cross_attention_cache):
-            roomy(part, repeats)
-        encoded, prompt_mask, mask = (t.repeat_interleave(repeats, 0) for t in (encoded, prompt_mask, mask))
-        logits = out.logits[:, -1, : self.vocab_size].repeat_interleave(repeats, 0)
-        return Seq2SeqState(cache, encoded, prompt_mask, mask), logits
-
-    @torch.no_grad()
-    def extend(self, state: Seq2SeqState, tokens: Tensor) -> Tensor:
-        state.mask = torch.cat([state.mask, state.mask.new_ones(len(tokens), 1)], 1)
-        out = self._decode(
-            tokens[:, None], state.mask, state.encoded, state.prompt_mask, past_key_values=state.cache, use_cache=True
-        )
-        return out.logits[:, -1, : self.vocab_size]
-
-    def keep(self, state: Seq2SeqState, rows: Tensor) -> None:
-        state.cache.batch_select_indices(rows)
-        state.encoded, state.prompt_mask, state.mask = (t[rows] for t in (state.encoded, state.prompt_mask, state.mask))
-
-    # ------------------------------------------------------------------------------------------------------ learning
-
-    def logits(self, batch: Batch) -> Tensor:
-        return self._predict(batch)[0]
-
-    def read(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        return self._predict(batch, output_hidden_states=True)
-
-    def _predict(self, batch: Batch, **options: Any) -> Any:
-        """Logits (B, T, V); with `output_hidden_states` also the decoder's last states (B, T, D), which they come from."""
-        ids = torch.cat([torch.full_like(batch.tokens[:, :1], self.start_id), batch.tokens[:, :-1]], 1)
-        mask = torch.cat([torch.ones_like(batch.token_mask[:, :1]), batch.token_mask[:, :-1]], 1)
-        with checkpointing(self.model):
-            rows, which = distinct(batch.prompt, batch.prompt_mask) or (slice(None), slice(None))
-            encoded, prompt_mask = (t[which] for t in self._encode(batch.prompt[rows], batch.prompt_mask[rows]))
-            out = self._decode(ids, mask, encoded, prompt_mask, use_cache=False, **options)
-        states = out.decoder_hidden_states[-1] if options else None
-        return out.logits[..., : self.vocab_size], states
-
-    # ----------------------------------------------------------------------------------------------------- the halves
-
-    def _encode(self, prompt: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """What the encoder makes of left-padded prompts (B, P): states (B, P', D), and their mask (B, P')."""
-        ids, mask = framed(prompt, mask, self.frame, self.pad_id)
-        out = self.model.get_encoder()(input_ids=ids, attention_mask=mask.long())
-        return out.last_hidden_state, mask
-
-    def _decode(self, ids: Tensor, mask: Tensor, encoded: Tensor, prompt_mask: Tensor, **options: Any) -> Any:
-        from transformers.modeling_outputs import BaseModelOutput
-
-        return self.model(
-            encoder_outputs=BaseModelOutput(last_hidden_state=encoded),
-            attention_mask=prompt_mask.long(),
-            decoder_input_ids=ids,
-            decoder_attention_mask=mask.long(),
-            **options,
-        )
-
-    def _check_given(self, given: Sequence[IntArray]) -> None:
+    def check_begun(self, prompts: Sequence[IntArray], given: Sequence[IntArray]) -> None:
         lengths = sorted({len(g) for g in given})
         if len(lengths) > 1 and not hasattr(self.model.config, "relative_attention_num_buckets"):
             raise UsageError(
                 f"Expected given tokens of one length with a decoder of absolute positions, got lengths {lengths}. Ask for "
                 "problems with prefixes of like length together, or use a model with relative positions (T5's kind)."
             )
+
+    def has_room(self, prompt: int, program: int) -> bool:
+        """The two halves count their positions by themselves: the prompt with its frame, the program with its start."""
+        framed_prompt = prompt + sum(map(len, self.frame))
+        return self.positions is None or max(framed_prompt, program) <= self.positions
+
+    def length_of(self, prompt: IntArray, given: IntArray) -> tuple[int, int]:
+        return len(prompt), len(given)
+
+    @torch.no_grad()
+    def begin_rows(
+        self, prompts: Sequence[IntArray], given: Sequence[IntArray], repeats: int = 1
+    ) -> tuple[Seq2SeqState, Tensor]:
+        encoded = self._encode(*(t.to(self.device) for t in pad_left(prompts, self.pad_id)))
+        starts = [np.concatenate([[self.start_id], g]) for g in given]
+        ids, mask = (t.to(self.device) for t in pad_left(starts, self.pad_id))
+        out = self._decode(ids, mask, encoded, use_cache=self.way.cached)
+        logits = out.logits[:, -1, : self.vocab_size].repeat_interleave(repeats, 0)
+        state = Seq2SeqState(None, encoded.repeated(repeats), mask.repeat_interleave(repeats, 0))
+        if self.way.cached:
+            name, cache = cache_of(out)
+            state.cache = name, roomy(cache, repeats)
+        else:
+            state.ids = ids.repeat_interleave(repeats, 0)
+        return state, logits
+
+    @torch.no_grad()
+    def extend_rows(self, state: Seq2SeqState, tokens: Tensor) -> Tensor:
+        state.mask = torch.cat([state.mask, state.mask.new_ones(len(tokens), 1)], 1)
+        ids = tokens[:, None]
+        if state.ids is not None:
+            ids = state.ids = torch.cat([state.ids, ids], 1)
+        out = self._decode(ids, state.mask, state.encoded, cache=state.cache, use_cache=state.ids is None)
+        if state.cache is not None:
+            state.cache = cache_of(out)
+        return out.logits[:, -1, : self.vocab_size]
+
+    def keep_rows(self, state: Seq2SeqState, rows: Tensor) -> None:
+        state.encoded, state.mask = state.encoded.rows(rows), state.mask[rows]
+        if state.ids is not None:
+            state.ids = state.ids[rows]
+        else:
+            state.cache = state.cache[0], selected(state.cache[1], rows)
+
+    # ------------------------------------------------------------------------------------------------------ learning
+
+    def predict(self, batch: Batch, **options: Any) -> Any:
+        """Logits (B, T, V); with `output_hidden_states` also the decoder's last states (B, T, D), which they come from."""
+        ids = torch.cat([torch.full_like(batch.tokens[:, :1], self.start_id), batch.tokens[:, :-1]], 1)
+        mask = torch.cat([torch.ones_like(batch.token_mask[:, :1]), batch.token_mask[:, :-1]], 1)
+        with checkpointing(self.model):
+            rows, which = distinct(batch.prompt, batch.prompt_mask) or (slice(None), slice(None))
+            encoded = self._encode(batch.prompt[rows], batch.prompt_mask[rows]).rows(which)
+            out = self._decode(ids, mask, encoded, use_cache=False, **options)
+        states = last_states(out.decoder_hidden_states, ids.shape[1]) if options else None
+        return out.logits[..., : self.vocab_size], states
+
+    def alone(self, prompt: IntArray, programs: IntArray) -> Tensor:
+        before, after = self.frame
+        text = np.concatenate([before, prompt, after]).astype(np.int64)
+        start = np.full((len(programs), 1), self.start_id)
+        rows = (np.tile(text, (len(programs), 1)), np.concatenate([start, programs[:, :-1]], 1))
+        ids, decoder_ids = (torch.from_numpy(each).to(self.device) for each in rows)
+        out = self.forward(
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),  # else some take a prompt's end for padding, where one token is both
+            decoder_input_ids=decoder_ids,
+            decoder_attention_mask=torch.ones_like(decoder_ids),
+            use_cache=False,
+        )
+        return out.logits[..., : self.vocab_size]
+
+    # ----------------------------------------------------------------------------------------------------- the halves
+
+    def _encode(self, prompt: Tensor, mask: Tensor) -> Encoded:
+        """What the encoder makes of left-padded prompts (B, P)."""
+        ids, mask = framed(prompt, mask, self.frame, self.pad_id)
+        out = self.model.get_encoder()(input_ids=ids, attention_mask=mask.long())
+        return Encoded(out.last_hidden_state, mask, type(out))
+
+    def _decode(self, ids: Tensor, mask: Tensor, encoded: Encoded, **options: Any) -> Any:
+        return self.forward(
+            encoder_outputs=encoded.kind(
+                last_hidden_state=encoded.states
+            ),  # a model of experts asks its own kind for more
+            attention_mask=encoded.mask.long(),
+            decoder_input_ids=ids,
+            decoder_attention_mask=mask.long(),
+            **options,
+        )
 
 
 def frame(tokenizer: Any) -> tuple[list[int], list[int]]:
@@ -136,6 +188,8 @@ def frame(tokenizer: Any) -> tuple[list[int], list[int]]:
 def framed(ids: Tensor, mask: Tensor, frame: tuple[list[int], list[int]], pad_id: int) -> tuple[Tensor, Tensor]:
     """Left-padded (B, P) with its mask, to right-padded with the frame's tokens around each row: (B, P + frame) and mask."""
     before, after = frame
+    if not ids.shape[1]:  # prompts without a token
+        ids, mask = ids.new_full((len(ids), 1), pad_id), mask.new_zeros(len(ids), 1)
     length = mask.sum(1, keepdim=True)  # (B, 1)
     column = torch.arange(ids.shape[1] + len(before) + len(after), device=ids.device)[None]  # (1, P + frame)
     source = (column - len(before) + ids.shape[1] - length).clamp(0, ids.shape[1] - 1)
@@ -161,4 +215,4 @@ def _start(model: Any) -> int:
 
 def load(path: str = "", **options: Any) -> Seq2SeqPolicy:
     """An encoder-decoder policy from weights that exist; see `agents.policies._loading.load` for the options."""
-    return Seq2SeqPolicy(*_loading.load("AutoModelForSeq2SeqLM", path, **options))
+    return entered(Seq2SeqPolicy(*_loading.load(Seq2SeqPolicy.AUTO, path, **options)))

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from agents.policies import _loading
+from agents.policies._door import entered
 from agents.policies.causal import CausalPolicy
 from agents.policies.seq2seq import Seq2SeqPolicy
 from agents.policies.tiny import dataset_tokenizer, drawn
@@ -84,14 +85,17 @@ def load(
 
     made = config_of(shape, config)
     tokenizer = dataset_tokenizer(vocab_size, dataset, dataset_options)
-    made.vocab_size = max(made.vocab_size, len(tokenizer))
-    made.eos_token_id, made.pad_token_id, made.bos_token_id = tokenizer.eos_token_id, tokenizer.pad_token_id, None
+    text = made.get_text_config(decoder=True)  # the config of a text model may stand within another
+    rows = max(text.vocab_size, len(tokenizer))
+    for part in {id(each): each for each in (made, text)}.values():
+        part.vocab_size = rows
+        part.eos_token_id, part.pad_token_id, part.bos_token_id = tokenizer.eos_token_id, tokenizer.pad_token_id, None
     family, policy = AutoModelForCausalLM, CausalPolicy
     if made.is_encoder_decoder:
         made.decoder_start_token_id = tokenizer.pad_token_id
         family, policy = AutoModelForSeq2SeqLM, Seq2SeqPolicy
     model = drawn(family.from_config, made, seed).to(_loading.dtype_of(dtype))
-    return policy(_loading.prepare(model, device, seed=seed, **how), tokenizer)
+    return entered(policy(_loading.prepare(model, device, seed=seed, **how), tokenizer))
 
 
 def parameters(config: Any) -> int:

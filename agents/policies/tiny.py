@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from agents.policies._door import entered
 from agents.policies._loading import prepare
 from agents.policies.causal import CausalPolicy
 from rltf_env import datasets, prompts
@@ -51,7 +52,7 @@ def load(
         pad_token_id=tokenizer.pad_token_id,
     )
     model = drawn(LlamaForCausalLM, config, seed)
-    return CausalPolicy(prepare(model, device, seed=seed, **how), tokenizer)
+    return entered(CausalPolicy(prepare(model, device, seed=seed, **how), tokenizer))
 
 
 def drawn(make: Callable[[Any], Any], config: Any, seed: int) -> Any:

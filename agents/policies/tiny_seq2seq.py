@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from agents.policies._door import entered
 from agents.policies._loading import prepare
 from agents.policies.seq2seq import Seq2SeqPolicy
 from agents.policies.tiny import dataset_tokenizer, drawn
@@ -47,4 +48,4 @@ def load(
     model = drawn(T5ForConditionalGeneration, config, seed)
     with torch.no_grad():
         model.shared.weight.mul_(width**-0.5)
-    return Seq2SeqPolicy(prepare(model, device, seed=seed, **how), tokenizer)
+    return entered(Seq2SeqPolicy(prepare(model, device, seed=seed, **how), tokenizer))

@@ -171,7 +171,8 @@ def _came_to_nothing(folder: Path, header: Mapping[str, Any]) -> bool:
     return True
 
 
-IDENTITY = ("format", "suite", "status", "departures", "data", "agent", "decoder", "problems")  # two runs of one record
+# what two runs of one record have in common
+IDENTITY = ("format", "suite", "status", "departures", "data", "agent", "decoder", "problems", "packages")
 
 
 def finish(folder: Path, header: Mapping[str, Any], samples: Sequence[JudgedAnswer], report: Mapping[str, Any]) -> None:

@@ -4,9 +4,9 @@
     {"task_id": "HumanEval/0", "solution": "def has_close ..."}      EvalPlus: the whole program
     [["def has_close ...", ...], ...]                                bigcode: whole programs, problems in order
 
-How they were sampled is not in such a file; the record says so. A file that has more programs for a problem than a suite
-wants is refused, since leaving some out changes the figure: `--samples` has all of them judged, and the solver's option
-`surplus=drop` the first ones, which the record then tells.
+How they were sampled is not in such a file; the record says so. A file that has more programs for each problem than a suite
+wants has all of them judged, and the record says how many. Where it has more for some problems only, it is refused, since
+leaving some out changes the figure: the solver's option `surplus=drop` judges the first ones, which the record then tells.
 """
 
 from __future__ import annotations
@@ -83,6 +83,11 @@ class Completions:
             if id not in ids:
                 raise UnknownName(f"task_id of {self.where}:", id, ids)
         return [problem for problem in problems if problem.id.lower() in self.by_id]
+
+    def samples(self, problems: Sequence[Problem], least: int) -> int:
+        """How many programs a problem are to be judged: all, if each problem has the same number, and `least` at least."""
+        counts = {len(self._rows(problem, least)) for problem in problems}
+        return counts.pop() if len(counts) == 1 and self.surplus != "drop" else least
 
     def check(self, problems: Sequence[Problem], samples: int) -> list[str]:
         """How what will be judged departs from what the file has, in words.

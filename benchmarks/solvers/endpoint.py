@@ -63,7 +63,10 @@ class Endpoint:
         return self.model
 
     def describe(self) -> dict[str, Any]:
-        return {"kind": "endpoint", "model": self.model, "api": self.api, "extra": dict(self.extra)}
+        description = {"kind": "endpoint", "model": self.model, "api": self.api, "extra": dict(self.extra)}
+        if self.api == "chat":
+            return description
+        return description | {"stop": list(self.suite.stop) or "customary"}
 
     # -------------------------------------------------------------------------------------------------------- writing
 
@@ -96,9 +99,12 @@ class Endpoint:
             question["messages"] = [{"role": "user", "content": prompts.chat(problem, _message)}]
         else:
             question["prompt"] = prompts.render(problem) + problem.prefix
-            if problem.prefix and suite.stop:
-                question["stop"] = list(suite.stop[:OPENAI_STOPS])
+            question["stop"] = list(self._stop(problem)[:OPENAI_STOPS])
         return question | dict(self.extra)
+
+    def _stop(self, problem: Problem) -> tuple[str, ...]:
+        """Texts that end a continuation: the suite's for code to complete, else the customary ones."""
+        return self.suite.stop if problem.prefix and self.suite.stop else prompts.stops([problem])
 
     def _answer(self, problem: Problem, choice: Any, tokens: int | None, seconds: float) -> Answer:
         try:
@@ -111,7 +117,7 @@ class Endpoint:
                 origin = choice.description
                 text = whole_program(problem.prefix, choice.program, problem.entry_point)
             else:
-                text = join(problem.prefix, before_stop(reply, self.suite.stop) if problem.prefix else reply).text
+                text = join(problem.prefix, before_stop(reply, self._stop(problem))).text
         except (KeyError, TypeError, AttributeError) as error:
             raise EndpointError(f"Expected a choice of the {self.api} API, got {str(choice)[:200]}.") from error
         return Answer(text, tokens=tokens, truncated=truncated, seconds=seconds, taken=origin)

@@ -14,6 +14,7 @@ import hashlib
 import time
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from agents.building import make_policy, quiet_libraries
+from agents.building import make_policy, quiet_libraries, tokenizer_of
 from agents.config import finished, read, trained_with
 from agents.core import Completion, ExampleAwareDecoder, Policy, rngs
+from agents.decoding._stopping import ends_of
 from agents.decoding.examples import bind_examples
+from agents.decoding.sampling import Sampling
 from agents.policies import causal
 from benchmarks.core import Answer
 from benchmarks.solvers import before_stop, whole_program
@@ -32,7 +35,6 @@ from benchmarks.suites import Suite
 from rltf_env import answers, plugins, prompts, tokenizers
 from rltf_env.core import IntArray, Problem, Program, Sandbox, Verdict
 from rltf_env.errors import UnknownName, UsageError
-from rltf_env.tokenizers import HuggingFace
 
 FENCE = "```"
 FORMATS = ("chat", "completion")
@@ -60,11 +62,8 @@ class PolicySolver:
         self.name, self.policy, self.suite, self.style, self.decoder = name, policy, suite, style, decoder
         self.batch, self.description, self.anew = batch, description, anew
         self.judge: Sandbox | None = None  # for decoders that look at public examples
-        self.tokenizer = HuggingFace(policy.tokenizer)
-        own = getattr(
-            policy.model.config, "eos_token_id", None
-        )  # of the model, which may differ from the program's end
-        self.ends = {policy.eos_id, *(own if isinstance(own, list) else [own] if own is not None else [])}
+        self.tokenizer = tokenizer_of(policy)
+        self.ends = ends_of(policy)
 
     def describe(self) -> dict[str, Any]:
         device = self.policy.device
@@ -74,6 +73,7 @@ class PolicySolver:
     def attach(self, judge: Sandbox, problems: Sequence[Problem]) -> list[str]:
         """See `benchmarks.core.UsesSandbox`. What was chosen by its examples is not ranked beside what was not."""
         self.judge = judge
+        self._stop_as_customary(problems)
         if not isinstance(self.decoder, ExampleAwareDecoder):
             return []
         if not any(problem.examples for problem in problems):
@@ -85,6 +85,7 @@ class PolicySolver:
 
     def write(self, problems: Sequence[Problem], samples: int, seed: int) -> list[list[Answer]]:
         began = time.perf_counter()
+        self._stop_as_customary(problems)
         prompts = [self._prompt(problem) for problem in problems]
         prefixes = [self._encode("" if self.anew else self._opening(problem)) for problem in problems]
         limit = max(map(len, prefixes)) + self.suite.max_tokens
@@ -98,6 +99,14 @@ class PolicySolver:
             [self._answer(problem, completion, seconds) for completion in group]
             for problem, group in zip(problems, groups, strict=True)
         ]
+
+    def _stop_as_customary(self, problems: Sequence[Problem]) -> None:
+        """A model that continues code stops where base models customarily are stopped; once told, it stays so."""
+        continues = self.description.get("format") == "completion" and "run" not in self.description
+        if not continues or "stop" in self.description or not isinstance(self.decoder, Sampling):
+            return
+        stop = self.decoder.stop or prompts.stops(problems)
+        self.decoder, self.description = replace(self.decoder, stop=stop), self.description | {"stop": list(stop)}
 
     def _prompt(self, problem: Problem) -> IntArray:
         return np.asarray(tokenizers.encode_prompt(self.tokenizer, prompts.render(problem, self.style)), np.int64)
@@ -117,9 +126,10 @@ class PolicySolver:
         return np.asarray(self.tokenizer.encode(text) if text else [], np.int64)
 
     def _check_length(self, problems: Sequence[Problem], prompts: Sequence[IntArray], limit: int) -> None:
-        most = getattr(self.policy.model.config, "max_position_embeddings", None)
+        has_room = getattr(self.policy, "has_room", lambda prompt, program: True)
         for problem, prompt in zip(problems, prompts, strict=True):
-            if most is not None and len(prompt) + limit > most:
+            if not has_room(len(prompt), limit):
+                most = getattr(self.policy, "positions", None)
                 raise UsageError(
                     f"Expected prompt and program of at most {most} tokens, the model's context, got {len(prompt)} and "
                     f"{limit} for {problem.id!r}. Pass a smaller --max-tokens."
@@ -128,12 +138,14 @@ class PolicySolver:
     def _answer(self, problem: Problem, completion: Completion, seconds: float) -> Answer:
         tokens, prefix_length = completion.tokens, completion.given
         generated = tokens[prefix_length : prefix_length + self.suite.max_tokens]
-        ends = np.flatnonzero(np.isin(generated, list(self.ends)))
+        ends = np.flatnonzero(np.isin(generated, self.ends))
         generated = generated[: ends[0]] if ends.size else generated
         program = self.tokenizer.program(
             np.concatenate([tokens[:prefix_length], generated]), prefix_length=prefix_length
         )
-        keep = min(self._stopped(problem, program.text), completion.kept or len(program.text))
+        keep = min(
+            self._stopped(problem, program.text), len(program.text) if completion.kept is None else completion.kept
+        )
         size = int((program.starts < keep).sum())
         if size < len(program):  # the text of the last kept token may reach beyond the stop: cut by characters
             program = self.tokenizer.program(program.tokens[:size], prefix_length=min(prefix_length, size))

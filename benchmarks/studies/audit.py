@@ -4,7 +4,8 @@ Which exploits pay in which grader, which tests accept wrong programs, which rej
 
 Three questions. Exploits: hostile programs of the public battery, as far as they are safe without a cage, in our judge and
 in every other grader that `--peers` has installed. References: does each problem accept its own? Mutants: small seeded changes
-of the references (`mutants.py`), and which of them tests let pass: candidates for weak tests, since some are equivalent.
+of the references (`rltf_env/datasets/_mutants.py`), and which of them tests let pass: candidates for weak tests, since some
+are equivalent.
 Other graders only get mutants that ran to their end in our judge: they have no walls against the rest.
 """
 
@@ -27,10 +28,10 @@ from rich.table import Table
 
 from benchmarks import records
 from benchmarks.speed.grading import TAME, Settings, grade, humaneval_jobs, installed, pays, with_answers
-from benchmarks.studies.mutants import Mutant, mutants
 from rltf_env import datasets, sandbox
 from rltf_env.command import check_writable, guarded, leave
 from rltf_env.core import CallCase, Outcome, Problem, ScriptCase, Verdict
+from rltf_env.datasets._mutants import Mutant, mutants
 from rltf_env.errors import MissingData, RLTFError, UnknownName
 from rltf_env.sandbox.battery import trials as battery
 

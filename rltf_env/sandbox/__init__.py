@@ -12,11 +12,12 @@ program; `cage/` is around and beside a program and knows no answers. `values.py
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from rltf_env import plugins
 
-__all__ = ["find", "load"]
+__all__ = ["find", "load", "packages"]
 
 
 def load(name: str = "auto", **options: Any) -> Any:
@@ -37,3 +38,15 @@ def find(name: str = "auto") -> Any:
     if name == "auto":
         name = "forkserver" if sys.platform.startswith("linux") else "subprocess"
     return plugins.find("sandbox", name)
+
+
+def packages(names: Sequence[str] | None = None) -> dict[str, str]:
+    """The third-party packages that programs and tests may import, with their versions; those that are not installed are left out.
+
+    Args:
+        names: as in the option `packages` of a judge; its default if None.
+    """
+    from rltf_env.sandbox.pool import options
+
+    asked = options.Options().packages if names is None else names
+    return options.versions(options.with_requirements(asked))

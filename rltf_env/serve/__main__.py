@@ -107,15 +107,15 @@ def _main(arguments: Sequence[str] | None) -> int:
         return 2
     logging.basicConfig(format="%(levelname)s %(name)s %(message)s", level=logging.WARNING)
     try:
-        told = settings(asked)
-        service = app.Service(told)
-        opened = app.listen(told)
+        chosen = settings(asked)
+        service = app.Service(chosen)
+        opened = app.listen(chosen)
     except (RLTFError, OSError) as error:
         sys.stderr.write(f"rltf serve: {error}\n")
         return 2
-    shown = "with a token" if told.token else "without a token, for this machine alone"
+    shown = "with a token" if chosen.token else "without a token, for this machine alone"
     opened.listen(128)  # so that whoever reads the next line may connect
-    print(f"rltf serve: {app.url(opened)} {shown}, {len(told.problems)} problems", flush=True)
+    print(f"rltf serve: {app.url(opened)} {shown}, {len(chosen.problems)} problems", flush=True)
     return 0 if app.run(service, opened) else 1
 
 

@@ -184,10 +184,10 @@ class Verdicts(Response):
             return
         if self.left > 1 and ready.empty():
             await asyncio.sleep(COMPANY)
-        found = [first, *(ready.get_nowait() for _ in range(ready.qsize()))]
-        if None in found:
+        arrived = [first, *(ready.get_nowait() for _ in range(ready.qsize()))]
+        if None in arrived:
             raise ClientDisconnect
-        results = [each for each in found if each is not None]
+        results = [each for each in arrived if each is not None]
         self.left -= len(results)
         self.queue.leave(len(results))
         lines = "".join(protocol.encode_line(*each) for each in results)

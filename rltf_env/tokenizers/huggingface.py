@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ class HuggingFace:
 
     Args:
         tokenizer: a tokenizer object, the path of a folder that holds one, or a hub id.
+        for_decoder: it is a decoder's alone: prompts begin as the tokenizer begins a text, also where it ends each text too.
+            Otherwise such a frame is an encoder's business.
 
     Raises:
         UsageError: the tokenizer has no end-of-sequence token, or transformers is not installed.
@@ -28,7 +30,8 @@ class HuggingFace:
 
     joins = True  # see `tokenizers.fitting_prefix`
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Any, *, for_decoder: bool = False) -> None:
+        self.for_decoder = for_decoder
         self.tokenizer = _from_name(tokenizer) if isinstance(tokenizer, (str, Path)) else tokenizer
         for needed in ("encode", "decode", "eos_token_id", "__len__"):
             if not hasattr(self.tokenizer, needed):
@@ -58,7 +61,7 @@ class HuggingFace:
     def encode_prompt(self, text: str) -> list[int]:
         """`encode`, begun with the token that this tokenizer begins every text with, if it has one and the text has not.
 
-        A tokenizer that also ends every text frames it for an encoder, which frames its prompts itself.
+        A tokenizer that also ends every text frames it for an encoder, which frames its prompts itself; see `for_decoder`.
         """
         tokens = self.encode(text)
         return tokens if tokens[: len(self._begin)] == self._begin else [*self._begin, *tokens]
@@ -66,8 +69,9 @@ class HuggingFace:
     @cached_property
     def _begin(self) -> list[int]:
         inner, whole = self.encode("a"), list(self.tokenizer.encode("a"))
-        before = whole[: len(whole) - len(inner)]
-        return before if len(whole) > len(inner) and whole[len(before) :] == inner else []
+        at = next((i for i in range(len(whole)) if whole[i : i + len(inner)] == inner), 0)
+        ends = len(whole) > at + len(inner)
+        return [] if ends and not self.for_decoder else whole[:at]
 
     def program(self, tokens: Sequence[int] | IntArray, *, prefix_length: int = 0, truncated: bool = False) -> Program:
         """The program that `tokens` (T,) spell: exactly what the tokenizer decodes without special tokens.
@@ -105,7 +109,7 @@ class HuggingFace:
         return tuple(b"" if id == self.eos_id else spelling for id, spelling in enumerate(pieces))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return HuggingFace, (self.tokenizer,)
+        return partial(HuggingFace, for_decoder=self.for_decoder), (self.tokenizer,)
 
     def __repr__(self) -> str:
         return f"HuggingFace({_name(self.tokenizer)})"
@@ -113,7 +117,7 @@ class HuggingFace:
 
 def _from_name(name: str | Path) -> Any:
     try:
-        from transformers import AutoTokenizer
+        import transformers  # noqa: F401
     except ImportError as error:
         raise UsageError(
             f"The tokenizer {str(name)!r} needs the transformers library: pip install 'rltf[agents]'. "
@@ -123,11 +127,58 @@ def _from_name(name: str | Path) -> Any:
 
     silent = "" if Path(name).exists() else hub.unreachable()
     try:
-        return AutoTokenizer.from_pretrained(str(name), local_files_only=bool(silent))
+        return pretrained(str(name), local_files_only=bool(silent))
     except (OSError, ValueError) as error:
         raise MissingData(
             f"Expected {str(name)!r} to be a folder with a tokenizer or a hub id within reach: {silent or error}"
         ) from error
+
+
+PLAIN = ("PreTrainedTokenizerFast", "TokenizersBackend")  # tokenizers that are what their tokenizer.json says
+PROBES = (  # texts that tokenizers differ on
+    "def f(x, y=12):\n    if x > 100:\n        return 'a'  # b\n\treturn x\n\n\nprint(f(3.25))\n",
+    " leading, trailing \r\n",
+    "caf\u00e9 cafe\u0301 \u212b \u4e2d\u6587 \U0001f600 don't WE'LL",
+    "a",
+)
+
+
+def pretrained(where: str | Path, **options: Any) -> Any:
+    """The transformers tokenizer of a folder or hub id, as its files have it.
+
+    transformers 5 chooses a class by the type of the model beside it, and for some types builds another tokenizer than
+    `tokenizer.json` holds. Where the files declare a plain tokenizer, and that is another, it is the files' that counts.
+
+    Args:
+        options: of `AutoTokenizer.from_pretrained`.
+    """
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+    from transformers.models.auto.tokenization_auto import get_tokenizer_config
+
+    tokenizer = AutoTokenizer.from_pretrained(str(where), **options)
+    if type(tokenizer).__name__ in PLAIN or options.get("gguf_file"):
+        return tokenizer
+    known = {name: value for name, value in options.items() if name != "trust_remote_code"}
+    if get_tokenizer_config(str(where), **known).get("tokenizer_class") not in PLAIN:
+        return tokenizer
+    plain = PreTrainedTokenizerFast.from_pretrained(str(where), **known)
+    return plain if difference(plain, tokenizer) else tokenizer
+
+
+def difference(first: Any, second: Any) -> str:
+    """Where two transformers tokenizers differ, in words; "" if they have the same tokens and read `PROBES` alike."""
+    if len(first) != len(second):
+        return f"{len(second)} tokens instead of {len(first)}"
+    if first.get_vocab() != second.get_vocab():
+        return "other tokens"
+    for name in ("eos_token_id", "pad_token_id", "bos_token_id"):
+        if getattr(first, name) != getattr(second, name):
+            return f"{name} {getattr(second, name)} instead of {getattr(first, name)}"
+    for text in PROBES:
+        read = [(t.encode(text), t.encode(text, add_special_tokens=False)) for t in (first, second)]
+        if read[0] != read[1]:
+            return f"{text!r} is {read[1][0]} instead of {read[0][0]}"
+    return ""
 
 
 def _name(tokenizer: Any) -> str:

@@ -61,6 +61,26 @@ dataset_options = { size = 4 }
 size = 3
 sampling = { temperature = 1.0 }
 """
+FEW_POSITIONS = """
+[run]
+updates = 2
+threads = 1
+[env]
+id = "RLTF-Procedural-v0"
+max_prompt_tokens = 256
+max_program_tokens = 256
+[policy]
+kind = "shape"
+vocab_size = 300
+config = { model_type = "gpt2", n_embd = 32, n_layer = 1, n_head = 2, n_positions = 128, vocab_size = 300 }
+[agent]
+kind = "grpo"
+problems = 2
+samples_per_problem = 2
+batch_size = 4
+[eval]
+size = 2
+"""
 AGENTS = {
     "rltf": """
 [agent]
@@ -97,6 +117,19 @@ refresh = 4
 refresh_every = 3
 samples_per_problem = 2
 batch_size = 4
+optimiser = { lr = 1e-2, warmup = 2 }
+""",
+    "soft_q": """
+[agent]
+kind = "soft_q"
+buffer = 12
+fill = 8
+refresh = 4
+refresh_every = 3
+samples_per_problem = 2
+batch_size = 4
+offline = 0.25
+references = { size = 8 }
 optimiser = { lr = 1e-2, warmup = 2 }
 """,
     "ppo": """
@@ -247,7 +280,7 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes]) ->
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("kind", ["rltf", "actor_critic", "ppo", "grpo"])
+@pytest.mark.parametrize("kind", ["rltf", "actor_critic", "soft_q", "ppo", "grpo"])
 def test_a_killed_run_continues_to_the_same_end(recipe: MakeRecipe, tmp_path: Path, kind: str) -> None:
     """Killed between checkpoints, then continued by the same command and killed nearer to the end, then let go."""
     train.train(recipe(kind, "whole", "run.updates=24"))
@@ -697,3 +730,9 @@ def test_threads_are_given_back(recipe: MakeRecipe) -> None:
     torch.set_num_threads(2)
     train.train(recipe("supervised", "run", "run.updates=1"))
     assert torch.get_num_threads() == 2
+
+
+def test_programs_beyond_a_models_positions_are_refused_before_the_first_update(tmp_path: Path) -> None:
+    (tmp_path / "r.toml").write_text(FEW_POSITIONS)
+    with pytest.raises(UsageError, match=r"128 positions of GPT2LMHeadModel, got \d+ and 256 tokens"):
+        train.train(read(tmp_path / "r.toml", [f"run.out={tmp_path / 'run'}"]))

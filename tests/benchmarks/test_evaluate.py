@@ -112,13 +112,15 @@ def completions(folder: Path, counts: list[int]) -> str:
 @pytest.mark.usefixtures("suite")
 def test_no_program_of_a_file_is_left_out_in_silence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = str(tmp_path / "record")
-    command = ["small", "--agent", completions(tmp_path, [3] * 6), "--out", out, "--workers", "1"]
+    command = ["small", "--agent", completions(tmp_path, [3, 3, 3, 3, 3, 4]), "--out", out, "--workers", "1"]
     assert evaluate.main(command) == 2
     assert "got 3, of which 1 would not be judged" in " ".join(capsys.readouterr().err.split())
-    assert evaluate.main([*command, "--samples", "3"]) == 0
+    command = ["small", "--agent", completions(tmp_path, [3] * 6), "--out", out, "--workers", "1"]
+    assert evaluate.main(command) == 0
     record = records.read(Path(out))
     assert record.samples is not None
-    assert len(record.samples) == 18
+    assert len(record.samples) == 18, "as many for each problem: all are judged"
+    assert (record.header["status"], record.header["departures"]) == ("custom", ["samples 3 instead of 2"])
     dropped = ["--option", "surplus=drop", "--out", str(tmp_path / "dropped")]
     assert evaluate.main([*command[:-4], "--workers", "1", *dropped]) == 0
     departures = records.read(tmp_path / "dropped").header["departures"]

@@ -253,3 +253,15 @@ def test_asserts_without_a_name_to_call_are_no_standard_input():
     problem = Problem("a", "Define x.", (ScriptCase("assert x == 1"),))
     assert prompts.render(problem) == "Define x.\n"
     assert "standard input" not in prompts.chat(problem, lambda messages, **_: messages[0]["content"])
+
+
+# --------------------------------------------------------------------------------------------------------------- stops
+
+
+def test_stops_are_those_of_what_is_asked_for() -> None:
+    body = Problem("b", "def f():\n", [CallCase((), 1)], "f", prefix="def f():\n")
+    function, program = Problem("f", "Write f.", [CallCase((), 1)], "f"), Problem("p", "Print.", [StdinCase("", "1")])
+    tested = Problem("t", "Write f.", [ScriptCase("assert f() == 1")])
+    assert prompts.stops([body]) == prompts.BODY_STOPS
+    assert prompts.stops([function, tested]) == prompts.FUNCTION_STOPS
+    assert prompts.stops([program]) == prompts.stops([program, function]) == prompts.PROGRAM_STOPS

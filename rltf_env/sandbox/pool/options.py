@@ -134,6 +134,17 @@ def with_requirements(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(importable))
 
 
+def versions(names: Iterable[str]) -> dict[str, str]:
+    """Versions of the distributions that bring these importable names, as far as they are installed, by name."""
+    found: dict[str, str] = {}
+    for name in names:
+        if _package_files(name):
+            for owner in _owners(name):
+                with contextlib.suppress(metadata.PackageNotFoundError):
+                    found[_normal(owner)] = metadata.version(owner)
+    return dict(sorted(found.items()))
+
+
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 
 

@@ -142,7 +142,7 @@ def test_generators_feed_the_learner_and_one_that_dies_is_replaced_once(recipe: 
                 assert 0 <= age.min() <= age.max() <= 4
                 assert metrics.get("staleness", 0) <= 4
                 assert len(agent.buffer) >= 4  # whole batches
-                assert feed.received >= feed._owed(step)  # pace
+                assert feed.received >= feed._due(step)  # pace
 
         update(8)
         assert len(pids) == 2
@@ -326,10 +326,10 @@ ALONE = ("scale.generators=1", "agent.max_staleness=0")
 def test_a_generator_that_is_stopped_is_named_and_replaced_and_the_run_goes_on(
     recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = recipe(*ALONE, "scale.silence=0.5")
-    with played(made, tmp_path, monkeypatch, ENDLESS) as (agent, feed):
+    with played(recipe(*ALONE), tmp_path, monkeypatch, ENDLESS) as (agent, feed):
         for _ in range(3):
             agent.update()
+        feed.processes[0].answers._limit = 0.5  # now that it has started, which may take longer
         os.kill(feed.processes[0].popen.pid, signal.SIGSTOP)
         named = r"Generator 0 ended with nothing for 0\.5 s \(scale\.silence\), then signal 9, and was replaced"
         with pytest.warns(scale.GeneratorWarning, match=named):
@@ -422,13 +422,13 @@ def test_a_continued_run_waits_for_the_programs_that_an_uninterrupted_one_waits_
         whole = scale.ActorPool(made, agent, tmp_path)
         c = agent.config
         alone = [c.fill + c.refresh * sum(s % every == 0 for s in range(1, step + 1)) for step in range(120)]
-        assert [whole._owed(step) for step in range(120)] == alone  # as an agent that writes by itself
+        assert [whole._due(step) for step in range(120)] == alone  # as an agent that writes by itself
         agent.collect(c.fill)
         for first in (1, 2, 49, 50, 51, 99, 100):
             agent.learner.updates = first
             again = scale.ActorPool(made, agent, tmp_path)
             for step in range(first, 120):
-                assert again._owed(step) == whole._owed(step) - whole._owed(first - 1)
+                assert again._due(step) == whole._due(step) - whole._due(first - 1)
 
 
 def test_pushed_weights_are_the_learners(policy: CausalPolicy, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ import pytest
 import torch
 
 from agents import functional
-from agents.algorithms import actor_critic, policy_gradient, ppo, rltf, supervised
+from agents.algorithms import actor_critic, policy_gradient, ppo, rltf, soft_q, supervised
 from agents.core import Batch, Episode, TrainingSample
 from agents.decoding.sampling import Sampling
 from rltf_env.core import CaseResult, Feedback, Outcome, Program, Verdict
@@ -326,6 +326,66 @@ def of_supervised(m: Any) -> Table:
     yield "constant", loss("constant", 4.0), -seq_sum(*LOGP) / 4
 
 
+def of_path_consistency(m: Any) -> Table:
+    """Logits (1 0), (0 2) of tokens 0 and 1, and (0 1) of token 1: V 1.3133, 2.1269, 1.3133 and log p -.3133, -.1269, -.3133.
+
+    The target's (.5 .5), (1 1), and (0 0): V' 1.1931, 1.6931, .6931. Rewards 1.5 and -1 at the ends, or .5 on the first token.
+    """
+    right = {
+        "vanilla": (0.480453, 0.25, 4.0),
+        "single": (0.661395, 0.004385, 1.904084),
+        "multi": (0.558073, 0.004385, 1.904084),
+        "both": (0.609734, 0.004385, 1.904084),
+    }
+    early = {"vanilla": (1.423600, 0.25), "single": (1.724656, 0.004385), "multi": (1.555115, 0.004385)}
+    logits, target, tokens = SOFT
+    for kind, numbers in right.items():
+        rewards, values = torch.tensor([[0.0, 1.5], [-1.0, 7.0]]), target.logsumexp(-1)
+        error = m.path_consistency(logits, values, tokens, rewards, MASK, kind)
+        yield from each(kind, error[MASK], numbers)
+        yield f"{kind}, padding", float(error[1, 1]), 0.0
+    for kind, numbers in early.items():
+        rewards = torch.tensor([[0.5, 1.5], [-1.0, 7.0]])
+        yield from each(
+            f"{kind}, early", m.path_consistency(logits, target.logsumexp(-1), tokens, rewards, MASK, kind)[0], numbers
+        )
+
+
+SOFT = (
+    torch.tensor([[[1.0, 0.0], [0.0, 2.0]], [[0.0, 1.0], [3.0, 4.0]]]),
+    torch.tensor([[[0.5, 0.5], [1.0, 1.0]], [[0.0, 0.0], [9.0, 9.0]]]),
+    torch.tensor([[0, 1], [1, 0]]),
+)
+
+
+def of_soft_q(m: Any) -> Table:
+    """The numbers of `of_path_consistency`, (single + multi) / 2, and those of the exchanged networks.
+
+    Exchanged, log p is -.6931 everywhere: single -1.5067, -.0662, 1.6202 and multi -1.5730, -.0662, 1.6202, squared. All rewards
+    are a tenth of what they come to: scale 10. With a shift of 1 the ends are 2.5 and 0.
+    """
+    logits, target, tokens = SOFT
+    ours = 0.609734 + 0.004385 + 1.904084
+    theirs = (2.270487 + 2.474432) / 2 + 0.004385 + 2.624771
+    rewards = torch.tensor([[0.0, 0.15], [-0.1, 0.7]])
+    prompt = torch.ones(2, 1, dtype=torch.long)
+    data = Batch(prompt, prompt > 0, tokens, MASK, MASK, rewards, torch.zeros(2, 2))
+
+    def loss(shift: float = 0.0, **options: Any) -> tuple[float, dict[str, torch.Tensor]]:
+        value, log = m.loss(data, (logits, target), m.Config(**{"scale": 10.0, **options}), shift)
+        return float(value), log
+
+    yield "one-sided", loss(coefficient=0.0)[0], ours / 2
+    yield "exchanged alone", loss(coefficient=1.0)[0], theirs / 2
+    yield "a quarter exchanged", loss(coefficient=0.25)[0], (3 * ours + theirs) / 8
+    yield "vanilla", loss(coefficient=0.0, loss="vanilla")[0], (0.480453 + 0.25 + 4.0) / 2
+    yield "shifted", loss(1.0, coefficient=0.0, loss="vanilla")[0], (0.480453 + 0.25 + 1.0) / 2
+    log = loss()[1]
+    yield "logged value", float(log["value"]), 1.313262
+    yield "logged entropy", float(log["entropy"]), (0.582203 + 0.365334 + 0.582203) / 3
+    yield from each("scaled", m.scaled(rewards, MASK, 10.0, 1.0)[MASK], (0.0, 2.5, 0.0))
+
+
 def each(what: str, values: Any, right: tuple[float, ...]) -> Table:
     assert len(values) == len(right)
     for i, (value, expected) in enumerate(zip(values, right, strict=True)):
@@ -363,6 +423,8 @@ TABLES: dict[str, tuple[ModuleType, Callable[[Any], Table], tuple[str, ...]]] = 
     "ppo_credit": (ppo, of_ppo_credit, ("token_rewards", "advantages")),
     "actor_critic": (actor_critic, of_actor_critic, ("loss",)),
     "rltf": (rltf, of_rltf, ("loss", "spread", "above_the_others")),
+    "soft_q": (soft_q, of_soft_q, ("loss", "scaled")),
+    "path_consistency": (functional, of_path_consistency, ("path_consistency", "_still_to_come")),
     "supervised": (supervised, of_supervised, ("supervised_loss",)),
 }
 
@@ -505,6 +567,7 @@ def sites(tree: ast.Module, name: str) -> list[tuple[ast.AST, Callable[[], None]
 
 SAME = (  # what turned around is a product as before, or leaves the value as it is (its gradient is tested above)
     "functional.reinforce(",
+    "functional.reduce(data.loss_mask, (1 - c.coefficient)",
     "functional.value_loss(values, values,",
     "logits.detach() if c.entropy else logits",
     "functional.token_entropy(logits.detach()) if c.entropy else functional.token_entropy(logits)",

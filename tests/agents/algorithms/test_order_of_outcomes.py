@@ -89,9 +89,9 @@ def test_groups(
     group = episodes(reward, problems[0])
     c = policy_gradient.Config(advantage=advantage, credit=credit, samples_per_problem=len(group))
     agent = policy_gradient.PolicyGradient(policy, make_env(reward=reward), c, 0)
-    returns = agent._returns(group, [policy_gradient.bare_sample(e) for e in group])
-    assert float(returns.abs().max()) <= 2, "of the scale of the outcome, and not of the program's length"
-    found = agent._weights(group, returns)
+    returns = agent._returns([group], [policy_gradient.bare_sample(e) for e in group])
+    assert float(torch.cat(returns).abs().max()) <= 2, "of the scale of the outcome, and not of the program's length"
+    found = agent._weights([group], returns)
     assert_ordered([float(w.mean(dtype=np.float64)) for w in found])
 
 

@@ -426,8 +426,9 @@ def pairs(env: UnitTestEnv, count: int) -> list[Any]:
 
 def test_picked_references_are_of_the_problems_that_the_environment_was_asked_for() -> None:
     env = UnitTestEnv("procedural", dataset_options={"depths": [3]}, sandbox="scripted")
-    assert {p.difficulty for p in supervised.reference_source(env, {"size": 8}).problems} == {"depth-3"}
-    picked = supervised.reference_source(env, {"size": 8, "depths": [1]})
+    whole: Any = supervised.reference_source(env, {"size": 8})
+    assert {p.difficulty for p in whole.problems} == {"depth-3"}
+    picked: Any = supervised.reference_source(env, {"size": 8, "depths": [1]})
     assert {p.difficulty for p in picked.problems} == {"depth-1"}
 
 

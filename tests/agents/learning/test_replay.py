@@ -17,7 +17,7 @@ from rltf_env.errors import UsageError
 def sample(number: int) -> TrainingSample:
     tokens = np.full(number % 3 + 1, number, np.int64)
     floats = tokens.astype(np.float32)
-    return TrainingSample(tokens, tokens, tokens > 0, floats / 3, -floats, version=number)
+    return TrainingSample(tokens, tokens, tokens > 0, (floats / 3).astype(np.float32), -floats, version=number)
 
 
 def buffer(capacity: int, *numbers: int) -> ReplayBuffer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,20 @@ def test_a_prompt_begins_with_the_token_that_begins_every_text_and_a_program_doe
     assert env.encode_prompt(problem).tolist() == own(info["prompt"])["input_ids"]
     assert own.bos_token_id not in env.tokenizer.encode("x")
     assert HuggingFace(own).encode_prompt("<bos>x").count(own.bos_token_id) == 1
+
+
+def test_a_decoder_is_given_the_beginning_of_a_frame_and_an_encoder_frames_its_prompts_itself() -> None:
+    own = tokenizer()
+    own.add_special_tokens({"bos_token": "<bos>"})
+    own.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"<bos> $A {own.eos_token}",
+        special_tokens=[("<bos>", own.bos_token_id), (own.eos_token, own.eos_token_id)],
+    )
+    plain = own.encode("x", add_special_tokens=False)
+    assert HuggingFace(own).encode_prompt("x") == plain
+    alone = HuggingFace(own, for_decoder=True)
+    assert alone.encode_prompt("x") == [own.bos_token_id, *plain]
+    assert pickle.loads(pickle.dumps(alone)).encode_prompt("x") == [own.bos_token_id, *plain]
 
 
 def test_a_reference_that_the_tokenizer_cannot_spell_is_refused() -> None:

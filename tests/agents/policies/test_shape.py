@@ -42,7 +42,7 @@ def test_a_config_with_an_encoder_makes_an_encoder_decoder_policy() -> None:
 def test_a_config_changes_entries_of_a_shape() -> None:
     made = shape.config_of("codegen_350m", {"n_layer": 1})
     assert (made.n_layer, made.n_embd) == (1, 1024)
-    small = {"n_layer": 1, "n_embd": 32, "n_head": 2, "rotary_dim": 8, "vocab_size": 10}
+    small = {"n_layer": 1, "n_embd": 32, "n_head": 4, "rotary_dim": 8, "vocab_size": 10}
     policy = shape.load(shape="codegen_350m", config=small, **SMALL)
     assert isinstance(policy, CausalPolicy)
     assert policy.model.config.vocab_size == policy.vocab_size > 256

@@ -16,7 +16,7 @@ from agents.policies import tiny
 from agents.policies.causal import CausalPolicy
 from benchmarks import solvers, suites
 from benchmarks.solvers.policy import PolicySolver, weights
-from rltf_env import sandbox
+from rltf_env import prompts, sandbox
 from rltf_env.core import CallCase, Problem
 from rltf_env.errors import MissingData, UnknownName, UsageError
 
@@ -60,8 +60,8 @@ def run(policy: CausalPolicy, tmp_path: Path) -> Path:
     return folder
 
 
-def find(spec: Path | str, **options: Any) -> Any:
-    return solvers.find(str(spec), SUITE, {"device": "cpu", **options})
+def find(spec: Path | str, suite: suites.Suite = SUITE, **options: Any) -> Any:
+    return solvers.find(str(spec), suite, {"device": "cpu", **options})
 
 
 def test_run_folder_is_asked_as_its_recipe_asked(run: Path, policy: CausalPolicy) -> None:
@@ -101,6 +101,18 @@ def test_model_folder_without_a_template_continues_the_prompt(run: Path) -> None
     assert (solver.name, solver.style, solver.describe()["format"]) == ("policy", None, "completion")
     with pytest.raises(UnknownName, match="Did you mean 'chat'"):
         find(run / "policy", format="chatt")
+
+
+def test_model_that_continues_code_stops_as_is_customary_and_the_record_says_where(run: Path) -> None:
+    solver = find(run / "policy", suite=suites.get("mbpp").changed(max_tokens=8))
+    problem = Problem("f", "Write f.", [CallCase((), 1)], "f")
+    assert solver.decoder.stop == ()
+    solver.write([problem], 1, 0)
+    assert solver.decoder.stop == prompts.FUNCTION_STOPS
+    assert solver.describe()["stop"] == list(prompts.FUNCTION_STOPS)
+    own = find(run / "policy", decoder_options={"stop": ["X"]})
+    own.write([problem], 1, 0)
+    assert own.describe()["stop"] == ["X"]
 
 
 def test_decoder_is_found_by_name_and_checked(run: Path) -> None:

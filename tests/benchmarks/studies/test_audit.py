@@ -12,8 +12,8 @@ import pytest
 
 from benchmarks.speed import grading
 from benchmarks.studies import audit
-from benchmarks.studies.mutants import mutants
 from rltf_env.core import CallCase, Problem, ScriptCase, StdinCase
+from rltf_env.datasets._mutants import mutants
 from rltf_env.errors import DataError
 
 SOURCE = '''

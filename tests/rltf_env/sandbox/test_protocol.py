@@ -75,9 +75,9 @@ def test_a_verdict_comes_back_as_it_was(result: Verdict) -> None:
 
 @pytest.mark.parametrize("error", [InvalidProblem("odd"), SandboxError("down"), UsageError("no"), RuntimeError("what")])
 def test_an_error_comes_back_as_its_kind_and_never_as_a_verdict(error: Exception) -> None:
-    number, found = protocol.decode_line(protocol.encode_line(7, error), "")
-    assert (number, str(found)) == (7, str(error))
-    assert type(found) is (SandboxError if type(error) is RuntimeError else type(error))
+    number, result = protocol.decode_line(protocol.encode_line(7, error), "")
+    assert (number, str(result)) == (7, str(error))
+    assert type(result) is (SandboxError if type(error) is RuntimeError else type(error))
 
 
 @pytest.mark.parametrize(

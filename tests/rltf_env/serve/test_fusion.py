@@ -36,10 +36,10 @@ def test_a_run_is_told_as_sandboxfusion_tells_it(
 ) -> None:
     reply = judging.post("/run_code", asked(code, stdin="1\n"))
     assert reply.status == 200
-    found = reply.json
-    assert set(found) == {"status", "message", "compile_result", "run_result", "executor_pod_name", "files"}
-    assert (found["status"], found["compile_result"]) == (status, None)
-    result = found["run_result"]
+    reply_body = reply.json
+    assert set(reply_body) == {"status", "message", "compile_result", "run_result", "executor_pod_name", "files"}
+    assert (reply_body["status"], reply_body["compile_result"]) == (status, None)
+    result = reply_body["run_result"]
     assert (result["status"], result["return_code"], result["stdout"]) == (run, returned, stdout)
     assert isinstance(result["execution_time"], float)
     assert bool(result["stderr"]) == (status == "Failed")

@@ -33,17 +33,17 @@ def test_a_whole_problem_a_known_one_and_a_digest_are_judged_alike(judging: Any,
     ]
     reply = judging.post("/judge", {"jobs": jobs})
     assert reply.status == 200
-    found = {line["n"]: plain.decode_verdict(line["verdict"], "") for line in reply.lines}
-    assert [found[n].pass_ratio for n in range(5)] == [1.0, 1.0, 1.0, 1.0, 0.5]
+    verdicts = {line["n"]: plain.decode_verdict(line["verdict"], "") for line in reply.lines}
+    assert [verdicts[n].pass_ratio for n in range(5)] == [1.0, 1.0, 1.0, 1.0, 0.5]
 
 
 def test_a_verdict_is_that_of_a_judge_in_this_process(judging: Any, problem: Problem, digest: str) -> None:
     programs = [GOOD, "x = (", "def add(a, b):\n    return 1 / 0\n", "while True: pass", "def add(a, b):\n    print(a)"]
     reply = judging.post("/judge", {"jobs": [{"program": text, "digest": digest} for text in programs]})
-    found = dict(protocol.decode_line(json.dumps(line), "") for line in reply.lines)
+    verdicts = dict(protocol.decode_line(json.dumps(line), "") for line in reply.lines)
     with sandbox.load(workers=1, case_seconds=0.5, memory_mb=300) as local:
         for number, text in enumerate(programs):
-            assert local.run(text, problem).same(found[number])
+            assert local.run(text, problem).same(verdicts[number])
 
 
 def test_values_that_json_has_no_word_for_cross_unchanged(judging: Any) -> None:

@@ -76,13 +76,13 @@ def test_equal_problems_are_one_object(problem: Problem) -> None:
 
 def test_health_has_the_judge_judge(serve: Any, held: Any, no_memory: None) -> None:
     client = serve(sandbox=held)
-    found: list[Any] = []
-    thread = threading.Thread(target=lambda: found.append(client.get("/health")))
+    replies: list[Any] = []
+    thread = threading.Thread(target=lambda: replies.append(client.get("/health")))
     thread.start()
     while thread.is_alive():
         held.release()
         thread.join(0.01)
-    assert (found[0].status, found[0].json) == (200, {"status": "ok"})
+    assert (replies[0].status, replies[0].json) == (200, {"status": "ok"})
 
 
 @pytest.mark.parametrize("silent", [True, False])
@@ -100,9 +100,9 @@ def no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_about_names_the_judge_and_its_limits(judging: Any) -> None:
-    found = judging.get("/about").json
-    assert found["judge"].startswith("forkserver/")
-    assert found["options"]["case_seconds"] == 0.5
+    about = judging.get("/about").json
+    assert about["judge"].startswith("forkserver/")
+    assert about["options"]["case_seconds"] == 0.5
 
 
 def test_metrics_are_what_prometheus_reads(judging: Any) -> None:

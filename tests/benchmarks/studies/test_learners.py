@@ -1,0 +1,82 @@
+"""Studies of other ways to learn: each arm is a run that could begin, and its figures are those of the same problems."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from agents.options import build
+from benchmarks.studies import learners
+from benchmarks.studies.learners import STUDIES
+from rltf_env.core import Attempt, CallCase, CaseResult, Failure, Outcome, Problem, Program, Verdict
+from rltf_env.errors import UnknownName
+
+ARMS = [(study, id) for study, made in STUDIES.items() for id in made.arms]
+
+
+@pytest.mark.parametrize(("study", "id"), ARMS)
+def test_every_arm_is_a_recipe_that_its_agent_takes(study: str, id: str, tmp_path: Path) -> None:
+    recipe = learners.recipe(STUDIES[study].arms[id], id, tmp_path, 3)
+    options = dict(recipe.agent)
+    module = importlib.import_module(f"agents.algorithms.{options.pop('kind')}")
+    config = build(module.Config, options, "agent")
+    assert config.batch_size == 128
+    assert recipe.run.updates == learners.UPDATES
+    assert recipe.run.seed == 3
+    assert Path(recipe.policy["path"]) == tmp_path / "seed-3" / "warm" / "policy"
+    refreshes = -(-recipe.run.updates // config.refresh_every) - 1 if config.refresh else 0
+    assert config.fill + refreshes * config.refresh == learners.PROGRAMS
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_arms_and_comparisons_are_there_and_no_two_arms_are_one(study: str, tmp_path: Path) -> None:
+    made = STUDIES[study]
+    assert {id for pair in made.compared for id in pair} <= set(made.arms)
+    recipes = [learners.recipe(arm, "same", tmp_path, 0).digest for arm in made.arms.values()]
+    assert len(set(recipes)) == len(recipes)
+    assert made.prediction
+
+
+def test_what_passed_earns_one_and_all_else_nothing() -> None:
+    program = Program(np.array([1, 2]), "ab", np.array([0, 1]))
+    results = (CaseResult(Outcome.PASSED), CaseResult(Outcome.WRONG_ANSWER, Failure("WrongAnswer")))
+    problem = Problem("p", "s", [CallCase((), 1)], "f")
+    earned = [learners.passed()(Attempt(problem, program, Verdict((result,)))) for result in results]
+    assert [feedback.total for feedback in earned] == [1.0, 0.0]
+    assert [feedback.program_reward for feedback in earned] == [1.0, 0.0]
+
+
+def evaluation(*counts: int) -> dict[str, Any]:
+    return {"passed": list(counts), "samples": 2}
+
+
+def test_differences_are_of_the_same_problems_by_the_same_seed() -> None:
+    study = STUDIES["made-tests"]
+    first = {"original": evaluation(1, 0), "made": evaluation(2, 1), "any": evaluation(0, 0)}
+    second = {"original": evaluation(1, 1), "made": evaluation(2, 1), "any": evaluation(0, 2)}
+    runs = {seed: dict.fromkeys(learners.MEASURES, arms) for seed, arms in enumerate((first, second))}
+    figures = learners.table(study, runs)
+    rows = figures["seen"]["comparisons"]
+    assert [row["by_seed"] for row in rows] == [[0.5, 0.25], [0.75, 0.25]]
+    assert rows[0]["over_seeds"]["difference"] == pytest.approx(0.375)
+    assert json.loads(json.dumps(figures)) == figures
+    text = learners.markdown(figures)
+    assert study.prediction in text
+    assert "| made tests | 75.0% | 75.0%, 75.0% |" in text
+
+
+def test_tests_are_made_once(tmp_path: Path) -> None:
+    for name in ("made", "any", "original"):
+        (tmp_path / f"{name}.jsonl").write_text("kept")
+    learners.make_tests(tmp_path)
+    assert (tmp_path / "made.jsonl").read_text() == "kept"
+
+
+def test_another_study_is_unknown_and_the_nearest_is_named() -> None:
+    with pytest.raises(UnknownName, match="soft-q"):
+        learners.find("softq")
