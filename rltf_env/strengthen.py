@@ -28,6 +28,7 @@ from typing import Literal
 import numpy as np
 
 from rltf_env import datasets, plugins, sandbox
+from rltf_env.command import guarded, leave
 from rltf_env.core import CallCase, Outcome, Problem, Problems, Sandbox
 from rltf_env.datasets._mutants import mutants
 from rltf_env.errors import DataError, RLTFError, UsageError
@@ -177,6 +178,10 @@ def _answered(problem: Problem, arguments: Sequence[Arguments], judge: Sandbox, 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Returns the exit status."""
+    return guarded(lambda: _main(arguments))
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     asked = _parser().parse_args(arguments)
     try:
         out = Path(asked.out)
@@ -231,4 +236,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -14,7 +14,6 @@ import argparse
 import contextlib
 import copy
 import json
-import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -35,6 +34,7 @@ from agents.policies.seq2seq import Seq2SeqPolicy
 from agents.policies.tiny import dataset_tokenizer, drawn
 from benchmarks.records.record import commit
 from benchmarks.studies._small import small
+from rltf_env.command import guarded, leave
 from rltf_env.errors import UnknownName, UsageError
 
 COMMAND = "python -m benchmarks.studies.architectures"
@@ -163,6 +163,10 @@ def _line_of(row: Mapping[str, Any]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
+    return guarded(lambda: _main(arguments))
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.studies.architectures", description=(__doc__ or "").split("\n\n")[0]
     )
@@ -181,4 +185,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

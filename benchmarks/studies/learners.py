@@ -14,7 +14,6 @@ comparisons of a study. Stopped and started again, it goes on where it was.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,6 +29,7 @@ from benchmarks import demo
 from benchmarks.metrics import holm, over_runs, paired_permutation
 from benchmarks.records.record import write_json
 from rltf_env import datasets, sandbox
+from rltf_env.command import guarded, leave
 from rltf_env.core import Attempt, Feedback, Outcome, Reward
 from rltf_env.errors import RLTFError, UnknownName, UsageError
 from rltf_env.synthesis import Settings, judge_options, synthesize
@@ -254,6 +254,10 @@ def find(name: str) -> Study:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
+    return guarded(lambda: _main(arguments))
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     words = (__doc__ or "").split("\n\n")[0]
     parser = argparse.ArgumentParser(prog="python -m benchmarks.studies.learners", description=words)
     parser.add_argument("study", help=f"one of {', '.join(STUDIES)}")
@@ -286,4 +290,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

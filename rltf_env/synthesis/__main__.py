@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from rltf_env import datasets, plugins, sandbox
+from rltf_env.command import guarded, leave
 from rltf_env.core import Problem, Problems
 from rltf_env.datasets._files import read_rows
 from rltf_env.errors import MissingData, RLTFError, UsageError
@@ -32,6 +33,10 @@ SIZES = ("inputs", "tests", "least", "examples", "largest", "mutants")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Returns the exit status."""
+    return guarded(lambda: _main(arguments))
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     asked = _parser().parse_args(arguments)
     try:
         out = Path(asked.out)
@@ -115,4 +120,4 @@ def _report(made: Problems, total: int, out: Path) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())
