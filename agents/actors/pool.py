@@ -171,11 +171,15 @@ class ActorPool:
             agent.ingest(samples, [Outcome(o) for o in lot["outcomes"]], lot["sampled"])
             agent.journal.programs = [Shown(**program) for program in lot["shown"]]
             agent.sampled["generated_by"] = float(lot["version"])
-        counts = {"dropped": self.dropped, "replaced": self.replaced, "queue": self.lots.qsize()}
-        agent.sampled |= {name: float(count) for name, count in counts.items()}
+        self._count()
         agent.journal.tokens += lot["tokens"]
         for what, seconds in lot["seconds"].items():
             agent.journal.seconds[what] = agent.journal.seconds.get(what, 0.0) + seconds
+
+    def _count(self) -> None:
+        """Puts the pool's own numbers among the metrics."""
+        counts = {"dropped": self.dropped, "replaced": self.replaced, "queue": self.lots.qsize()}
+        self.agent.sampled |= {name: float(count) for name, count in counts.items()}
 
     def _replace(self, dead: _Process) -> None:
         self.processes.remove(dead)
@@ -187,6 +191,7 @@ class ActorPool:
                 f"{dead.log}; the run continues from its last checkpoint with the same command."
             )
         self.replaced += 1
+        self._count()
         self._begin(dead.index, dead.life + 1, lives)
         note = f"Generator {dead.index} ended with {reason}, and was replaced. See {dead.log}."
         warnings.warn(note, GeneratorWarning, stacklevel=2)

@@ -379,7 +379,9 @@ class Dead(SimpleNamespace):
 def test_lives_are_lost_by_dying_and_earned_back_by_lots(
     recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lives: int, sent: int, left: int
 ) -> None:
-    agent: Any = SimpleNamespace(config=build(rltf.Config, {}, "agent"), learner=SimpleNamespace(updates=0), buffer=[])
+    agent: Any = SimpleNamespace(
+        config=build(rltf.Config, {}, "agent"), learner=SimpleNamespace(updates=0), buffer=[], sampled={}
+    )
     feed = scale.ActorPool(recipe(), agent, tmp_path)
     begun: list[tuple[int, ...]] = []
     monkeypatch.setattr(feed, "_begin", lambda *how: begun.append(how))
