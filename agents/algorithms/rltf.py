@@ -141,7 +141,7 @@ class RLTF(BufferedAgent):
         self.refill(step)
         if step % (self.config.supervised + 1) < self.config.supervised:
             size = self.config.supervised_batch or self.config.batch_size
-            pairs = draw_pairs(self.env, self.references, self.collector.rng, size)
+            pairs = self.pairs(size)
             how, constant = self.config.supervised_reduction, self.config.constant
             metrics = self.learner.step(pairs, how, partial(supervised_loss, how=how, constant=constant))
             return {**self.sampled, "supervised_loss": metrics.pop("loss"), **metrics}
@@ -150,6 +150,10 @@ class RLTF(BufferedAgent):
         staleness = step - np.mean([s.version for s in samples])
         ages = {"staleness": float(staleness), "batch": float(len(samples))}
         return {**self.sampled, "rl_loss": metrics.pop("loss"), **metrics, **ages}
+
+    def pairs(self, count: int) -> list[TrainingSample]:
+        """What a supervised update learns from."""
+        return draw_pairs(self.env, self.references, self.collector.rng, count)
 
     # ---------------------------------------------------------------------------------------------------------- buffer
 
