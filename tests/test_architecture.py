@@ -71,6 +71,7 @@ WALLS = {  # the longest name that fits a module rules it
     "rltf_env.adapters": May(("rltf_env",), ("numpy",), OPTIONAL),  # of a trainer: nothing until it is asked for
     "rltf_env.adapters._trl_trainer": May(("rltf_env",), ("numpy", "torch", "trl"), OPTIONAL),  # is asked for
     "rltf_env.adapters._verl_loop": May(("rltf_env",), ("torch", "verl")),
+    "rltf_env.adapters.inspect_ai": May(("rltf_env",), ("inspect_ai",)),
     "rltf_env.adapters.skyrl": May(("rltf_env",), ("numpy",), ("skyrl", "skyrl_gym")),
     "rltf_env.adapters.verifiers": May(
         ("rltf_env",), ("verifiers", "pydantic")
@@ -129,6 +130,7 @@ PEERS = {
     "datasets",
     "evalplus",
     "gem",
+    "inspect_ai",
     "pydantic",
     "ray",
     "skyrl",
