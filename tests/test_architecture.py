@@ -70,6 +70,12 @@ WALLS = {  # the longest name that fits a module rules it
     "rltf_env.view": May((*VOCABULARY, "rltf_env.view", "rltf_env.prompts"), ("numpy",), OPTIONAL),
     "rltf_env.adapters": May(("rltf_env",), ("numpy",), OPTIONAL),  # of a trainer: nothing until it is asked for
     "rltf_env.adapters._trl_trainer": May(("rltf_env",), ("numpy", "torch", "trl"), OPTIONAL),  # is asked for
+    "rltf_env.adapters._verl_loop": May(("rltf_env",), ("torch", "verl")),
+    "rltf_env.adapters.inspect_ai": May(("rltf_env",), ("inspect_ai",)),
+    "rltf_env.adapters.skyrl": May(("rltf_env",), ("numpy",), ("skyrl", "skyrl_gym")),
+    "rltf_env.adapters.verifiers": May(
+        ("rltf_env",), ("verifiers", "pydantic")
+    ),  # is a taskset: who imports it has asked
     "rltf_env.datasets": May((*VOCABULARY, "rltf_env.datasets"), ("numpy",), OPTIONAL),
     "rltf_env.datasets.__init__": May((*VOCABULARY, "rltf_env.datasets", "rltf_env.sources"), ("numpy",)),  # the door
     "rltf_env.datasets.__main__": May(("rltf_env",), ("numpy",), OPTIONAL),  # a command: it opens a judge too
@@ -124,8 +130,12 @@ PEERS = {
     "datasets",
     "evalplus",
     "gem",
+    "inspect_ai",
+    "pydantic",
     "ray",
+    "skyrl",
     "skyrl_gym",
+    "verifiers",
     "verl",
     "vllm",
 }  # used, measured or shown beside us where installed, never needed
