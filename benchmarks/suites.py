@@ -178,6 +178,18 @@ _ALL = (
         max_tokens=128,
         **_PAPER,
     ),
+    Suite(
+        "grown-unseen",
+        "grown",
+        "test",
+        "500 grown programs of 2 to 6 conditionals, with combinations of operations that training never shows.",
+        "1b34efcd44592f1ed072eb166c720df1c4514eb56ea1a4c6f3bdf7436b8c9ef6",
+        options={"size": 500, "seed": 2407, "conditionals": [2, 6]},
+        samples=5,
+        ks=(1, 5),
+        max_tokens=640,
+        **_PAPER,
+    ),
 )
 SUITES: Mapping[str, Suite] = MappingProxyType({suite.name: suite for suite in _ALL})
 
