@@ -183,7 +183,7 @@ _ALL = (
         "grown",
         "test",
         "500 grown programs of 2 to 6 conditionals, with combinations of operations that training never shows.",
-        "1b34efcd44592f1ed072eb166c720df1c4514eb56ea1a4c6f3bdf7436b8c9ef6",
+        "55ac4e1d49f90270244388a534988542f902ff0b0d560991caafaf7b25fce581",
         options={"size": 500, "seed": 2407, "conditionals": [2, 6]},
         samples=5,
         ks=(1, 5),

@@ -170,7 +170,7 @@ def _check_restored(made: Source, fresh: Source, rng: np.random.Generator, draws
 
 def _attempt(problem: Problem, *, passed: bool = True) -> Attempt:
     """An attempt of one token that passed, or gave wrong answers."""
-    failure = None if passed else Failure(Kind.WRONG_ANSWER)
+    failure = None if passed else Failure(FailureKind.WRONG_ANSWER)
     result = CaseResult(Outcome.PASSED if passed else Outcome.WRONG_ANSWER, failure)
     verdict = Verdict((result,) * len(problem.cases))
     return Attempt(problem, Program(np.zeros(1, np.int64), "", np.zeros(1, np.int64)), verdict)

@@ -221,9 +221,11 @@ class Draw:
             self.used.add(constant)
             return Return(Number(constant))
         op = self.stream.pick(ops)
-        constant = self.stream.pick(
-            [k for k in free if self.split.may_use(op, k) and k < (10 if op == "times" else 30)]
-        )
+        factors = range(2, 10) if op == "times" else free
+        suited = [k for k in free if k in factors and self.split.may_use(op, k)]
+        if not suited:
+            raise Failed
+        constant = self.stream.pick(suited)
         self.used.add(constant)
         return Return(Binary(op, self.expression(op, ints, 1), Number(constant)))
 

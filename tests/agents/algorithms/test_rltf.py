@@ -187,8 +187,8 @@ def test_a_stage_of_a_curriculum_is_not_measured_against_another(
     easy = replace(problems[0], prefix="x = ")
     agent._remember(easy, [episode(agent.env, easy, verdict(4))])
     greedy = episode(agent.env, problems[0], verdict(1))
-    assert agent._baseline(problems[0], greedy) is greedy.verdict
-    best = agent._baseline(easy, greedy)
+    assert agent._baseline(problems[0], [greedy]) is greedy.verdict
+    best = agent._baseline(easy, [greedy])
     assert best is not None
     assert best.pass_ratio == 1
 
