@@ -22,7 +22,7 @@ from typing import Any, TypedDict
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
-from rltf_env import _gym, datasets, prompts, rewards, sources, tokenizers
+from rltf_env import _gym, curricula, datasets, prompts, rewards, sources, tokenizers
 from rltf_env._renamed import renamed
 from rltf_env.core import (
     Attempt,
@@ -65,6 +65,8 @@ class Options(TypedDict, total=False):
     dataset_options: Mapping[str, Any] | None
     source: str | Source | None
     source_options: Mapping[str, Any] | None
+    curriculum: curricula.AnyCurriculum | None
+    curriculum_options: Mapping[str, Any] | None
     reward: str | Reward
     reward_options: Mapping[str, Any] | None
     sandbox: str | Sandbox
@@ -93,6 +95,8 @@ class UnitTestEnvBase:
         dataset_options: Mapping[str, Any] | None = None,
         source: str | Source | None = None,
         source_options: Mapping[str, Any] | None = None,
+        curriculum: curricula.AnyCurriculum | None = None,
+        curriculum_options: Mapping[str, Any] | None = None,
         reward: str | Reward = "rltf",
         reward_options: Mapping[str, Any] | None = None,
         sandbox: str | Sandbox = "auto",
@@ -126,9 +130,11 @@ class UnitTestEnvBase:
             _check_opened(rewards.needs(self.reward), sandbox, "the reward")
         self._lease: leases.Lease | None = None
         self.split, self.root = split, root
-        self.source, self.dataset_name, self.dataset_options = _find_source(
+        whole, self.dataset_name, self.dataset_options = _find_source(
             dataset, split, root, dict(dataset_options or {}), source, dict(source_options or {})
         )
+        self.source = _practised(whole, curriculum, dict(curriculum_options or {}))
+        self._made = self.source, whole  # the digest is that of whole problems, unless somebody sets another source
         if rewards.reads_references(self.reward):
             _check_references(self.source)
         self.pad_id: int = self.tokenizer.vocab_size
@@ -191,9 +197,10 @@ class UnitTestEnvBase:
     @cached_property
     def data_digest(self) -> str:
         """What is really in use: SHA-256 over all problems, or over the first of an endless source drawn with seed 0."""
-        problems = getattr(self.source, "problems", None)
+        whole = self._made[1] if self.source is self._made[0] else self.source
+        problems = getattr(whole, "problems", None)
         if problems is None:
-            source, rng = copy.deepcopy(self.source), np.random.default_rng(0)
+            source, rng = copy.deepcopy(whole), np.random.default_rng(0)
             problems = [source.draw(rng) for _ in range(FINGERPRINT)]
         return datasets.digest(problems)
 
@@ -428,6 +435,15 @@ def _check_references(source: Source) -> None:
             "Expected problems with references, which the reward compares programs with, got none that has one. "
             "Choose another dataset or another reward."
         )
+
+
+def _practised(source: Source, curriculum: curricula.AnyCurriculum | None, options: dict[str, Any]) -> Source:
+    """The source, in the curriculum if there is one."""
+    if curriculum is not None:
+        return curricula.load(curriculum, source, **options)
+    if options:
+        raise UsageError(f"Expected curriculum_options with a curriculum, got {options!r} without. Name one.")
+    return source
 
 
 def _find_source(

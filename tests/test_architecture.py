@@ -62,6 +62,9 @@ WALLS = {  # the longest name that fits a module rules it
     "rltf_env._renamed": May(()),
     "rltf_env.datasets.hub": May((), (), ("huggingface_hub",)),
     "rltf_env.sources": May((*VOCABULARY, "rltf_env.sources"), ("numpy",)),
+    "rltf_env.curricula": May(
+        (*VOCABULARY, "rltf_env.curricula", "rltf_env.sources", "rltf_env.datasets._files"), ("numpy",)
+    ),
     "rltf_env.tokenizers": May((*VOCABULARY, "rltf_env.tokenizers", "rltf_env.datasets.hub"), ("numpy",), OPTIONAL),
     "rltf_env.wrappers": May(
         (*VOCABULARY, "rltf_env.wrappers", "rltf_env.prefix"),

@@ -75,7 +75,8 @@ def actors(recipe: Recipe, agent: Agent, out: Path) -> Iterator[None]:
     """Lets the recipe's generators, if it has any, feed `agent` inside the block. They keep weights and logs in `out`.
 
     Raises:
-        UsageError: an agent that learns from the programs of its present policy alone, or weights that come too late.
+        UsageError: an agent that learns from the programs of its present policy alone, weights that come too late, or a
+            curriculum.
     """
     if not recipe.scale.generators:
         yield
@@ -84,6 +85,11 @@ def actors(recipe: Recipe, agent: Agent, out: Path) -> Iterator[None]:
         raise UsageError(
             "Expected an agent with a buffer (agent.kind = 'rltf' or 'actor_critic') with scale.generators > 0, got "
             f"{recipe.agent['kind']!r}: it learns from what its present policy writes, between updates. Remove [scale]."
+        )
+    if recipe.env.get("curriculum") is not None:
+        raise UsageError(
+            f"Expected no env.curriculum with scale.generators > 0, got {recipe.env['curriculum']!r}: each generator would "
+            "have one of its own, and no checkpoint any. Remove one of the two."
         )
     limit = agent.config.max_staleness
     if 0 < limit < recipe.scale.push_every:

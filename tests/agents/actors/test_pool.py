@@ -209,6 +209,7 @@ def parent(process: Path) -> int:
         ('scale.devices=["cuda:0", ""]', UsageError, r"\[scale\] devices"),
         ("scale.devices=[0, 1]", UsageError, r"\[scale\] devices"),
         ("scale.push_every=5", UsageError, r"scale\.push_every <= agent\.max_staleness = 4, got 5"),
+        ("env.curriculum=copy:copy", UsageError, r"no env\.curriculum with scale\.generators > 0, got 'copy:copy'"),
         ('agent={ kind = "grpo" }', UsageError, r"scale\.generators > 0, got 'grpo'"),
         ('agent={ kind = "supervised" }', UsageError, r"scale\.generators > 0, got 'supervised'"),
     ],
