@@ -24,6 +24,7 @@ class Judged(gymnasium.Wrapper[Any, Any, Any, Any]):
     """
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """As the environment's, but a cut-off program terminates: it was judged, so there is no value to bootstrap."""
         observation, reward, terminated, truncated, info = self.env.step(action)
         return observation, reward, terminated or truncated, False, info
 

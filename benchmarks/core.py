@@ -102,6 +102,7 @@ class JudgedAnswer:
 
     @property
     def passed(self) -> bool:
+        """True if the program passes every case."""
         return self.verdict.outcome is Outcome.PASSED
 
     def to_dict(self) -> dict[str, Any]:

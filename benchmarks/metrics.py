@@ -239,6 +239,30 @@ def _student_quantile(p: float, freedom: int) -> float:
     return math.sqrt(freedom) * math.tan((low + high) / 2)
 
 
+def mcnemar(down: int, up: int) -> float:
+    """Two-sided exact p-value that flips one way are as likely as the other (McNemar 1947): 2 P(X <= min), X ~ B(n, 1/2).
+
+    Args:
+        down, up: pairs that changed each way; those that did not change say nothing.
+    """
+    if min(down, up) < 0:
+        raise UsageError(f"Expected numbers of pairs >= 0, got {down} and {up}.")
+    n = down + up
+    tail = sum(math.comb(n, i) for i in range(min(down, up) + 1))
+    return min(1.0, 2 * tail / 2**n)
+
+
+def gathered(n: int, marked: int, chosen: int, both: int) -> float:
+    """Exact p-value that the marked are no more frequent among the chosen than elsewhere (Fisher 1935, one-sided).
+
+    P(X >= `both`), where X counts the marked among `chosen` of `n` drawn without replacement, `marked` of which are marked.
+    """
+    if not (0 <= both <= min(marked, chosen) and max(marked, chosen) <= n and marked + chosen - both <= n):
+        raise UsageError(f"Expected counts that fit together, got n={n}, {marked}, {chosen} and {both} in both.")
+    ways = sum(math.comb(marked, i) * math.comb(n - marked, chosen - i) for i in range(both, min(marked, chosen) + 1))
+    return ways / math.comb(n, chosen)
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """The p-values of several comparisons, adjusted so that one false alarm among all is as unlikely as each promises.
 

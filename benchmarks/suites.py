@@ -178,6 +178,18 @@ _ALL = (
         max_tokens=128,
         **_PAPER,
     ),
+    Suite(
+        "grown-unseen",
+        "grown",
+        "test",
+        "500 grown programs of 2 to 6 conditionals, with combinations of operations that training never shows.",
+        "55ac4e1d49f90270244388a534988542f902ff0b0d560991caafaf7b25fce581",
+        options={"size": 500, "seed": 2407, "conditionals": [2, 6]},
+        samples=5,
+        ks=(1, 5),
+        max_tokens=640,
+        **_PAPER,
+    ),
 )
 SUITES: Mapping[str, Suite] = MappingProxyType({suite.name: suite for suite in _ALL})
 

@@ -1,4 +1,4 @@
-"""RLTF: reinforcement learning from unit test feedback, as a Gymnasium environment. Start with `core.py`.
+"""RLTF: reinforcement learning from unit test feedback, as a Gymnasium environment. Start with `core`.
 
 Importing registers the environments' ids with Gymnasium (`registration.py`) and loads nothing heavier than NumPy: neither
 torch nor transformers, nor any dataset. The modules below are imported when they are first asked for.
@@ -89,31 +89,13 @@ __all__ = [
     "wrappers",
 ]
 
-_CLASSES = {
-    **dict.fromkeys(
-        (
-            "Attempt",
-            "CallCase",
-            "CaseResult",
-            "Failure",
-            "Feedback",
-            "Judgement",
-            "Limits",
-            "Outcome",
-            "Problem",
-            "Program",
-            "ScriptCase",
-            "StdinCase",
-            "Verdict",
-        ),
-        "rltf_env.core",
-    ),
-    "ActionMask": "rltf_env.wrappers.action_mask",
-    "MissingDataWarning": "rltf_env.base",
-    "PrefixReward": "rltf_env.wrappers.prefix_reward",
-    "TextEnv": "rltf_env.text",
-    "UnitTestEnv": "rltf_env.env",
-    "UnitTestVectorEnv": "rltf_env.vector",
+_HOMES = {  # of the public classes; those that are not listed stand in `core`
+    "ActionMask": "wrappers.action_mask",
+    "MissingDataWarning": "_problems",
+    "PrefixReward": "wrappers.prefix_reward",
+    "TextEnv": "text",
+    "UnitTestEnv": "env",
+    "UnitTestVectorEnv": "vector",
 }
 
 __version__ = "0.1.0"
@@ -140,8 +122,8 @@ redirect(
 
 def __getattr__(name: str) -> Any:
     """The public classes and modules, imported at first use."""
-    if name in _CLASSES:
-        return getattr(importlib.import_module(_CLASSES[name]), name)
+    if name in __all__ and name[0].isupper():
+        return getattr(importlib.import_module(f"{__name__}.{_HOMES.get(name, 'core')}"), name)
     if name in __all__ or name in (
         "audit",
         "html",

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 import threading
-import warnings
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -22,7 +21,9 @@ from typing import Any, TypedDict
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
-from rltf_env import _gym, datasets, prompts, rewards, sources, tokenizers
+from rltf_env import _gym, curricula, datasets, prompts, rewards, tokenizers
+from rltf_env._problems import MissingDataWarning as MissingDataWarning
+from rltf_env._problems import find_source, practised
 from rltf_env._renamed import renamed
 from rltf_env.core import (
     Attempt,
@@ -37,7 +38,7 @@ from rltf_env.core import (
     Verdict,
     line_starts,
 )
-from rltf_env.errors import MissingData, SandboxError, UnknownName, UsageError
+from rltf_env.errors import SandboxError, UnknownName, UsageError
 from rltf_env.sandbox import find as find_sandbox
 from rltf_env.sandbox.pool import leases
 from rltf_env.view import pixels
@@ -46,12 +47,7 @@ AnyProgram = Program | Sequence[int] | IntArray | str
 
 RESET_OPTIONS = ("problem", "prefix")
 ON_LONG_PROMPT = ("error", "truncate")
-FALLBACK_OPTIONS = ("held_out",)  # what the embedded problems can be asked for in place of another dataset's
 FINGERPRINT = 64  # problems of an endless source that its digest is taken over
-
-
-class MissingDataWarning(UserWarning):
-    """The data that were asked for are not there; embedded problems are used in their place."""
 
 
 class Options(TypedDict, total=False):
@@ -65,6 +61,8 @@ class Options(TypedDict, total=False):
     dataset_options: Mapping[str, Any] | None
     source: str | Source | None
     source_options: Mapping[str, Any] | None
+    curriculum: curricula.AnyCurriculum | None
+    curriculum_options: Mapping[str, Any] | None
     reward: str | Reward
     reward_options: Mapping[str, Any] | None
     sandbox: str | Sandbox
@@ -93,6 +91,8 @@ class UnitTestEnvBase:
         dataset_options: Mapping[str, Any] | None = None,
         source: str | Source | None = None,
         source_options: Mapping[str, Any] | None = None,
+        curriculum: curricula.AnyCurriculum | None = None,
+        curriculum_options: Mapping[str, Any] | None = None,
         reward: str | Reward = "rltf",
         reward_options: Mapping[str, Any] | None = None,
         sandbox: str | Sandbox = "auto",
@@ -126,9 +126,11 @@ class UnitTestEnvBase:
             _check_opened(rewards.needs(self.reward), sandbox, "the reward")
         self._lease: leases.Lease | None = None
         self.split, self.root = split, root
-        self.source, self.dataset_name, self.dataset_options = _find_source(
+        whole, self.dataset_name, self.dataset_options = find_source(
             dataset, split, root, dict(dataset_options or {}), source, dict(source_options or {})
         )
+        self.source = practised(whole, curriculum, dict(curriculum_options or {}))
+        self._made = self.source, whole  # the digest is that of whole problems, unless somebody sets another source
         if rewards.reads_references(self.reward):
             _check_references(self.source)
         self.pad_id: int = self.tokenizer.vocab_size
@@ -191,9 +193,10 @@ class UnitTestEnvBase:
     @cached_property
     def data_digest(self) -> str:
         """What is really in use: SHA-256 over all problems, or over the first of an endless source drawn with seed 0."""
-        problems = getattr(self.source, "problems", None)
+        whole = self._made[1] if self.source is self._made[0] else self.source
+        problems = getattr(whole, "problems", None)
         if problems is None:
-            source, rng = copy.deepcopy(self.source), np.random.default_rng(0)
+            source, rng = copy.deepcopy(whole), np.random.default_rng(0)
             problems = [source.draw(rng) for _ in range(FINGERPRINT)]
         return datasets.digest(problems)
 
@@ -428,50 +431,6 @@ def _check_references(source: Source) -> None:
             "Expected problems with references, which the reward compares programs with, got none that has one. "
             "Choose another dataset or another reward."
         )
-
-
-def _find_source(
-    dataset: str | Sequence[Problem],
-    split: str | None,
-    root: str | None,
-    options: dict[str, Any],
-    source: str | Source | None,
-    source_options: dict[str, Any],
-) -> tuple[Source, str, dict[str, Any]]:
-    """The source, the name of the data that it draws from (`"custom"` unless they were asked for by name), and their options."""
-    if source_options and not isinstance(source, str):
-        raise UsageError(f"Expected source_options with the name of a source, got them with source={source!r}.")
-    if source is not None and not isinstance(source, str):
-        if options:
-            raise UsageError(f"Expected dataset_options with a dataset, got them with source={source!r}.")
-        return datasets.source(source), "custom", {}
-    draw = partial(_named_source, source, source_options) if isinstance(source, str) else datasets.source
-    if not isinstance(dataset, str):
-        return draw(dataset, split, root, **options), "custom", options
-    try:
-        return draw(dataset, split, root, **options), dataset, options
-    except MissingData as error:
-        if dataset not in datasets.names():  # a path or a hub id is somebody's own: nothing can stand in for it
-            raise
-        usable = {key: value for key, value in options.items() if key in FALLBACK_OPTIONS}
-        ignored = ", ".join(sorted(options.keys() - usable.keys()))
-        warnings.warn(
-            f"{error} Until then the embedded procedural problems are used: what is measured says nothing on {dataset!r}."
-            + (f" Of its dataset_options {ignored} mean nothing to them and have no effect." if ignored else ""),
-            MissingDataWarning,
-            stacklevel=4,  # whoever made the environment
-        )
-    default = split if split in ("train", "validation", "test") else None
-    return draw("procedural", default, **usable), "procedural", usable
-
-
-def _named_source(name: str, own: dict[str, Any], dataset: Any, *where: Any, **options: Any) -> Source:
-    """The source `name`, with options of its own, over the problems of a dataset."""
-    if isinstance(dataset, Source):
-        raise UsageError(
-            f"Expected problems to draw from by source={name!r}, got {dataset!r}, which is a source itself."
-        )
-    return sources.load(name, datasets.load(dataset, *where, **options), **own)
 
 
 __getattr__ = renamed(__name__, {"Judging": "UnitTestEnvBase"})

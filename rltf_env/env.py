@@ -52,6 +52,8 @@ class UnitTestEnv(UnitTestEnvBase, gymnasium.Env[Any, Any]):  # pyright: ignore[
         split, root, dataset_options: passed on to it (filters, held-out cases, ...); None stands for its own defaults.
         source, source_options: what decides which problem comes next, in place of drawing uniformly: the name of a file of
             `rltf_env/sources`, over the problems of `dataset`, and its options; or a `core.Source` with problems of its own.
+        curriculum, curriculum_options: what makes the source's problems easier for a while: the name of a file of
+            `rltf_env/curricula`, or a function that takes the source, and its options. Without one they come as they are.
         reward, reward_options: name of a reward and its options, or a `core.Reward`.
         sandbox, sandbox_options: name of a judge and its options, or a `core.Sandbox`. A named one is opened at the first
             judgement, shared by all environments of the process that name it with equal options, and closed when the last of

@@ -1,4 +1,4 @@
-"""The values of `core.py` as plain data that JSON can hold, and back.
+"""The values of `core` as plain data that JSON can hold, and back.
 
 Files, pipes and networks share this one codec.
 
@@ -127,6 +127,7 @@ _CASES: dict[str, tuple[str, ...]] = {
 
 
 def encode_case(case: Case) -> dict[str, Any]:
+    """A case as an object whose keys say its kind: `stdin` and `stdout`, `args` and `expected`, or `script`."""
     match case:
         case StdinCase(stdin, stdout):
             return {"stdin": stdin, "stdout": stdout}
@@ -139,6 +140,7 @@ def encode_case(case: Case) -> dict[str, Any]:
 
 
 def decode_case(value: Any, where: str) -> Case:
+    """The case that such an object stands for. Raises DataError, which names `where`, if it stands for none."""
     row = as_object(value, where)
     kinds = [kind for kind in _CASES if kind in row]
     if len(kinds) != 1:

@@ -79,6 +79,13 @@ def statement(problem: Problem) -> str:
     return f"{problem.statement}\n"
 
 
+def examples(problem: Problem) -> str:
+    """The public examples and nothing else, one a line: what is asked is whatever does that."""
+    if not problem.examples:
+        raise UsageError(f"Expected problem {problem.id!r} to have public examples, got none. Pick another style.")
+    return "".join(f"{line}\n" for line in visible_examples(problem))
+
+
 def completion(problem: Problem) -> str:
     """Nothing: the code given for free, with which the program begins, says it all (HumanEval)."""
     if not problem.prefix:
@@ -87,7 +94,7 @@ def completion(problem: Problem) -> str:
 
 
 STYLES: MappingProxyType[str, Callable[[Problem], str]] = MappingProxyType(
-    {"rltf": rltf, "mbpp": mbpp, "plain": plain, "statement": statement, "completion": completion}
+    {"rltf": rltf, "mbpp": mbpp, "plain": plain, "statement": statement, "completion": completion, "examples": examples}
 )
 
 

@@ -34,9 +34,11 @@ class Unicode(Text):
         super().__init__(max_length, min_length=0, charset=SAMPLED, seed=seed)
 
     def contains(self, x: Any) -> bool:
+        """True for a text of at most `max_length` characters that UTF-8 can hold."""
         return isinstance(x, str) and len(x) <= self.max_length and encodable(x)
 
     def sample(self, mask: Any = None, probability: Any = None) -> str:
+        """A random text; `mask` is `(length or None, mask of characters or None)`, as in Gymnasium's `Text`."""
         if mask is None and probability is None:
             mask = int(self.np_random.integers(min(self.max_length, LONGEST_SAMPLE) + 1)), None
         return super().sample(mask, probability)

@@ -1,22 +1,23 @@
 """Public contracts, in the manner of `gymnasium.utils.env_checker.check_env`.
 
-A component of your own is right when its check passes: `check_dataset`, `check_source`, `check_reward`, `check_sandbox`.
-Each raises `AssertionError` with what was expected and what came.
+A component of your own is right when its check passes: `check_dataset`, `check_source`, `check_curriculum`, `check_reward`,
+`check_sandbox`. Each raises `AssertionError` with what was expected and what came.
 """
 
 from __future__ import annotations
 
 import itertools
+import json
 import pickle
 import random
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from rltf_env import datasets, rewards
+from rltf_env import curricula, datasets, rewards
 from rltf_env.core import (
     Attempt,
     CallCase,
@@ -39,6 +40,7 @@ from rltf_env.datasets import audit
 from rltf_env.errors import UnknownName
 from rltf_env.facts import of as facts_of
 from rltf_env.sandbox.battery import trials as _battery
+from rltf_env.sources import Cycle, restore, state_of
 
 # -------------------------------------------------------------------------------------------------- datasets, sources
 
@@ -111,10 +113,67 @@ def check_source(source: Source, *, draws: int = 20) -> None:
     _check_unknown(first)
 
 
-def _attempt(problem: Problem) -> Attempt:
-    """An attempt of one token that passed."""
-    passed = Verdict(tuple(CaseResult(Outcome.PASSED) for _ in problem.cases))
-    return Attempt(problem, Program(np.zeros(1, np.int64), "", np.zeros(1, np.int64)), passed)
+def check_curriculum(curriculum: curricula.AnyCurriculum, *, draws: int = 65, **options: Any) -> None:
+    """Checks a curriculum around twelve problems, with passing and failing attempts.
+
+    It keeps the contract of a source (`check_source`). What it draws has the id of one of its source's problems, begins
+    with what that one gives, and keeps a reference that begins so. Its state survives JSON, the source's in it, and leads
+    another one to the same draws. Attempts at somebody else's problems change nothing.
+
+    Args:
+        curriculum: what `curricula.load` takes: a name, `"module:attr"`, or the function itself.
+        draws: to look at; the state is that after so many.
+        options: passed to `curricula.load`.
+    """
+    problems = datasets.load("procedural", "train", size=12, depths=[2, 3])
+    made = curricula.load(curriculum, Cycle(problems), **options)
+    assert getattr(made, "problems", None) == problems, "Expected the source's `problems` to be passed on."
+    check_source(made)
+    rng = np.random.default_rng(0)
+    for number in range(draws):
+        problem = made.draw(rng)
+        _check_easier(problem, {each.id: each for each in problems})
+        made.observe(_attempt(problem, passed=number % 3 > 0))
+    before = state_of(made)
+    made.observe(_attempt(replace(problems[0], id="check/another")))
+    assert state_of(made) == before, f"Expected {before} after an attempt at a foreign problem, got {state_of(made)}."
+    _check_restored(made, curricula.load(curriculum, Cycle(problems), **options), rng, draws)
+
+
+def _check_easier(problem: Problem, known: Mapping[str, Problem]) -> None:
+    name = f"problem {problem.id!r}"
+    assert problem.id in known, f"Expected the id of one of the source's problems, got {problem.id!r}."
+    given = known[problem.id].prefix
+    assert problem.prefix.startswith(given), f"Expected {name} to give {given!r} and more, got {problem.prefix!r}."
+    begins = all(solution.startswith(problem.prefix) for solution in problem.solutions)
+    assert problem.solutions, f"Expected {name} to keep a reference, got none."
+    assert begins, f"Expected the references of {name} to begin with {problem.prefix!r}, got {problem.solutions}."
+    assert replace(problem, prefix=given, solutions=()) == replace(known[problem.id], solutions=()), (
+        f"Expected {name} to differ from the source's in prefix and solutions alone, got {problem}."
+    )
+
+
+def _check_restored(made: Source, fresh: Source, rng: np.random.Generator, draws: int) -> None:
+    """A new curriculum with the state of `made` draws the same."""
+    restore(fresh, json.loads(json.dumps(state_of(made))))
+    twin = np.random.default_rng(0)
+    twin.bit_generator.state = rng.bit_generator.state
+    for number in range(draws):
+        problem, again = made.draw(rng), fresh.draw(twin)
+        assert (problem.id, problem.prefix) == (again.id, again.prefix), (
+            f"Expected a restored curriculum to draw {problem.id!r} with {problem.prefix!r}, got {again.id!r} with "
+            f"{again.prefix!r}. Its get_state and set_state must hold the source's, too."
+        )
+        for each in (made, fresh):
+            each.observe(_attempt(problem, passed=number % 3 > 0))
+
+
+def _attempt(problem: Problem, *, passed: bool = True) -> Attempt:
+    """An attempt of one token that passed, or gave wrong answers."""
+    failure = None if passed else Failure(FailureKind.WRONG_ANSWER)
+    result = CaseResult(Outcome.PASSED if passed else Outcome.WRONG_ANSWER, failure)
+    verdict = Verdict((result,) * len(problem.cases))
+    return Attempt(problem, Program(np.zeros(1, np.int64), "", np.zeros(1, np.int64)), verdict)
 
 
 def _check_unknown(source: Source) -> None:

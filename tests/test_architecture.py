@@ -10,13 +10,13 @@ import ast
 import re
 import sys
 import tomllib
-from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from global_randomness import uses_global_rng
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("rltf_env", "agents", "benchmarks")
@@ -54,14 +54,17 @@ MEASURED = ("benchmarks.core", "benchmarks.metrics", "benchmarks.suites", "rltf_
 WALLS = {  # the longest name that fits a module rules it
     "rltf_env": May(("rltf_env",), ("numpy", "gymnasium"), OPTIONAL),
     "rltf_env.errors": May((), ("numpy",)),
-    "rltf_env.core": May(("rltf_env._renamed", "rltf_env.errors", FACTS), ("numpy",)),
-    FACTS: May(()),
+    "rltf_env.core": May(("rltf_env.core", "rltf_env._renamed", "rltf_env.errors", FACTS), ("numpy",)),
+    FACTS: May((FACTS,)),
     "rltf_env.plugins": May(("rltf_env.errors",)),
     "rltf_env.plain": May(("rltf_env.core", "rltf_env.errors"), ("numpy",)),
     "rltf_env._moved": May(()),
     "rltf_env._renamed": May(()),
     "rltf_env.datasets.hub": May((), (), ("huggingface_hub",)),
     "rltf_env.sources": May((*VOCABULARY, "rltf_env.sources"), ("numpy",)),
+    "rltf_env.curricula": May(
+        (*VOCABULARY, "rltf_env.curricula", "rltf_env.sources", "rltf_env.datasets._files"), ("numpy",)
+    ),
     "rltf_env.tokenizers": May((*VOCABULARY, "rltf_env.tokenizers", "rltf_env.datasets.hub"), ("numpy",), OPTIONAL),
     "rltf_env.wrappers": May(
         (*VOCABULARY, "rltf_env.wrappers", "rltf_env.prefix"),
@@ -70,6 +73,12 @@ WALLS = {  # the longest name that fits a module rules it
     "rltf_env.view": May((*VOCABULARY, "rltf_env.view", "rltf_env.prompts"), ("numpy",), OPTIONAL),
     "rltf_env.adapters": May(("rltf_env",), ("numpy",), OPTIONAL),  # of a trainer: nothing until it is asked for
     "rltf_env.adapters._trl_trainer": May(("rltf_env",), ("numpy", "torch", "trl"), OPTIONAL),  # is asked for
+    "rltf_env.adapters._verl_loop": May(("rltf_env",), ("torch", "verl")),
+    "rltf_env.adapters.inspect_ai": May(("rltf_env",), ("inspect_ai",)),
+    "rltf_env.adapters.skyrl": May(("rltf_env",), ("numpy",), ("skyrl", "skyrl_gym")),
+    "rltf_env.adapters.verifiers": May(
+        ("rltf_env",), ("verifiers", "pydantic")
+    ),  # is a taskset: who imports it has asked
     "rltf_env.datasets": May((*VOCABULARY, "rltf_env.datasets"), ("numpy",), OPTIONAL),
     "rltf_env.datasets.__init__": May((*VOCABULARY, "rltf_env.datasets", "rltf_env.sources"), ("numpy",)),  # the door
     "rltf_env.datasets.__main__": May(("rltf_env",), ("numpy",), OPTIONAL),  # a command: it opens a judge too
@@ -124,8 +133,12 @@ PEERS = {
     "datasets",
     "evalplus",
     "gem",
+    "inspect_ai",
+    "pydantic",
     "ray",
+    "skyrl",
     "skyrl_gym",
+    "verifiers",
     "verl",
     "vllm",
 }  # used, measured or shown beside us where installed, never needed
@@ -133,24 +146,6 @@ MAY_SEED = {
     "rltf_env.sandbox.cage.seeds",  # in the judge's own processes, so that a program is judged the same every time
     "agents.engines.vllm",  # gives back what vLLM took
 }
-MAKERS = (
-    "default_rng",
-    "Generator",
-    "BitGenerator",
-    "SeedSequence",
-    "PCG64",
-    "PCG64DXSM",
-    "Philox",
-    "SFC64",
-    "MT19937",
-)
-READERS = {"random.getstate", "numpy.random.get_state"}  # look, and change nothing
-SEEDERS = {
-    "torch.manual_seed", "torch.seed", "torch.set_rng_state", "torch.cuda.manual_seed", "torch.cuda.manual_seed_all",
-    "torch.cuda.set_rng_state", "torch.random.manual_seed", "transformers.set_seed", "accelerate.utils.set_seed",
-    "stable_baselines3.common.utils.set_random_seed",
-}  # fmt: skip
-DRAWS = {f"torch.{name}" for name in ("rand", "randn", "randint", "randperm", "multinomial", "bernoulli", "normal")}
 UNPICKLERS = {
     f"{module}.{call}" for module in ("pickle", "marshal", "cloudpickle", "dill") for call in ("load", "loads")
 }
@@ -275,16 +270,6 @@ class Checker(ast.NodeVisitor):
         return ".".join([self.origin.get(node.id, node.id), *reversed(parts)])
 
 
-def uses_global_rng(name: str, keywords: dict[str | None, ast.expr]) -> bool:
-    if name in READERS:
-        return False
-    if name.startswith("numpy.random."):
-        return name.split(".")[2] not in MAKERS
-    if name.startswith("random."):
-        return name not in ("random.Random", "random.SystemRandom")
-    return name in SEEDERS or (name in DRAWS and "generator" not in keywords)
-
-
 def within(name: str, root: str) -> bool:
     return name == root or name.startswith(f"{root}.")
 
@@ -366,114 +351,8 @@ def distribution_name(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def test_every_folder_of_the_environment_is_installed_and_no_research_code() -> None:
-    found = project()["tool"]["setuptools"]["packages"]["find"]
-    assert found["include"] == ["rltf_env*"]  # agents and benchmarks clash with other packages of these names
-    assert not found["namespaces"]  # folders of data are no packages
-    bare = {path.parent.relative_to(ROOT) for path in sources() if not path.with_name("__init__.py").is_file()}
-    assert not bare, f"folders with sources and no __init__.py, which would not be installed: {sorted(map(str, bare))}"
-
-
 def test_tests_are_no_package_that_could_shadow_the_real_one() -> None:
     assert not list((ROOT / "tests").rglob("__init__.py"))
-
-
-# ------------------------------------------------------------------------------------------------------------ circles
-
-# Packages of whose folders, too, none imports another that imports it; a file beside them counts as a folder.
-ROOMS = ("rltf_env", "rltf_env.sandbox", "agents", "benchmarks")
-
-
-def modules() -> dict[str, ast.Module]:
-    names = {
-        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in sources()
-    }
-    return {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in names.items()}
-
-
-def arrows(trees: Mapping[str, ast.Module]) -> dict[str, set[str]]:
-    """Which of the modules each imports, also inside functions, and for a type checker alone."""
-    return {
-        name: {other for other in imports(tree, trees) if other in trees and other not in (name, *PACKAGES)}
-        for name, tree in trees.items()
-    }
-
-
-def imports(tree: ast.AST, known: Container[str]) -> Iterator[str]:
-    if isinstance(tree, ast.Import):
-        yield from (alias.name for alias in tree.names)
-    if isinstance(tree, ast.ImportFrom) and tree.module:
-        names = (f"{tree.module}.{alias.name}" for alias in tree.names)
-        yield from (name if name in known else tree.module for name in names)
-    if isinstance(tree, ast.Call) and tree.args and ast.unparse(tree.func).endswith("import_module"):
-        yield from (str(node.value) for node in ast.walk(tree.args[0]) if isinstance(node, ast.Constant))
-    for node in ast.iter_child_nodes(tree):
-        yield from imports(node, known)
-
-
-def rooms(edges: Mapping[str, set[str]], package: str) -> dict[str, set[str]]:
-    """The arrows between the folders of a package; a file beside them is a room of its own."""
-    depth = package.count(".") + 2
-    found: dict[str, set[str]] = {}
-    for module in (name for name in edges if within(name, package)):
-        room = ".".join(module.split(".")[:depth])
-        others = {".".join(other.split(".")[:depth]) for other in edges[module] if within(other, package)}
-        found[room] = (found.get(room, set()) | others) - {room, package}
-    return found
-
-
-def circles(edges: Mapping[str, set[str]]) -> set[frozenset[str]]:
-    """Sets of nodes each of which can be reached from each of the others."""
-    reach = {node: reachable(edges, node) for node in edges}
-    return {frozenset(other for other in reach[node] if node in reach[other]) for node in edges if node in reach[node]}
-
-
-def reachable(edges: Mapping[str, set[str]], start: str) -> set[str]:
-    found: set[str] = set()
-    ahead = [start]
-    while ahead:
-        new = edges.get(ahead.pop(), set()) - found
-        found |= new
-        ahead += new
-    return found
-
-
-def test_no_file_imports_one_that_imports_it() -> None:
-    found = circles(arrows(modules()))
-    assert not found, f"these files import each other: {[sorted(circle) for circle in found]}"
-
-
-@pytest.mark.parametrize("package", ROOMS)
-def test_no_folder_imports_one_that_imports_it(package: str) -> None:
-    found = circles(rooms(arrows(modules()), package))
-    assert not found, f"these folders import each other: {[sorted(circle) for circle in found]}"
-
-
-@pytest.mark.parametrize(
-    ("texts", "expected"),
-    [
-        ({"p.a": "import p.b", "p.b": "import p.a"}, {"p.a", "p.b"}),
-        (
-            {"p.a": "from p import b", "p.b": "def f():\n    from p.c import x", "p.c": "import p.a"},
-            {"p.a", "p.b", "p.c"},
-        ),
-        ({"p.a": "from p import b", "p.b": "if TYPE_CHECKING:\n    from p.a import x"}, {"p.a", "p.b"}),
-        ({"p.a": "import importlib, p.b", "p.b": "x = importlib.import_module('p.a')"}, {"p.a", "p.b"}),
-        ({"p.a": "import p.b", "p.b": "import p.c", "p.c": ""}, set()),
-    ],
-)
-def test_a_circle_is_seen(texts: dict[str, str], expected: set[str]) -> None:
-    found = circles(arrows({name: ast.parse(text) for name, text in texts.items()}))
-    assert found == ({frozenset(expected)} if expected else set())
-
-
-def test_a_circle_of_folders_is_seen() -> None:
-    edges = {"p.a.x": {"p.b.x"}, "p.b.x": set(), "p.b.y": {"p.a.y"}, "p.a.y": set()}
-    assert not circles(edges)
-    assert circles(rooms(edges, "p")) == {frozenset({"p.a", "p.b"})}
-    assert circles(rooms({f"q.{a}": {f"q.{b}" for b in bs} for a, bs in edges.items()}, "q.p")) == {
-        frozenset({"q.p.a", "q.p.b"})
-    }
 
 
 # ------------------------------------------------------------------------------------------------------- the checker

@@ -1,7 +1,7 @@
 """Every component of the project keeps its contract: found by its file, checked by `rltf_env.testing` or `agents.testing`.
 
-A new file in `datasets/`, `sources/`, `rewards/`, `sandbox/`, `agents/algorithms/` or `agents/policies/` is tested here
-with no edit. What needs data that are not at hand is skipped, with the loader's own message as the reason.
+A new file in `datasets/`, `sources/`, `curricula/`, `rewards/`, `sandbox/`, `agents/algorithms/` or `agents/policies/` is
+tested here with no edit. What needs data that are not at hand is skipped, with the loader's own message as the reason.
 """
 
 from __future__ import annotations
@@ -115,6 +115,11 @@ def test_named_source_keeps_its_contract(name: str) -> None:
     testing.check_source(sources.load(name, datasets.load("procedural", size=5)))
 
 
+@pytest.mark.parametrize("name", plugins.names("curricula"))
+def test_curriculum_keeps_its_contract(name: str) -> None:
+    testing.check_curriculum(name)
+
+
 @pytest.mark.parametrize("name", plugins.names("rewards"))
 def test_reward_keeps_its_contract(name: str) -> None:
     testing.check_reward(rewards.load(name))
@@ -223,7 +228,15 @@ def test_policy_keeps_its_contract(name: str, one_thread: None, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    "folder", ["rltf_env/datasets", "rltf_env/rewards", "rltf_env/sandbox", "agents/algorithms", "agents/policies"]
+    "folder",
+    [
+        "rltf_env/datasets",
+        "rltf_env/curricula",
+        "rltf_env/rewards",
+        "rltf_env/sandbox",
+        "agents/algorithms",
+        "agents/policies",
+    ],
 )
 def test_every_file_that_defines_load_is_found(folder: str) -> None:
     package, _, part = folder.partition("/")

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import venv
 import zipfile
 from pathlib import Path
@@ -88,3 +89,14 @@ def test_the_command_says_what_the_wheel_leaves_out(python: Path, tmp_path: Path
     )
     assert done.returncode == 2
     assert "Expected the package 'agents' of rltf, got none" in done.stderr
+
+
+def test_every_folder_of_the_environment_is_installed_and_no_research_code() -> None:
+    found = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"][
+        "find"
+    ]
+    assert found["include"] == ["rltf_env*"]  # agents and benchmarks clash with other packages of these names
+    assert not found["namespaces"]  # folders of data are no packages
+    folders = {path.parent for path in (ROOT / "rltf_env").rglob("*.py")}
+    bare = sorted(str(each.relative_to(ROOT)) for each in folders if not (each / "__init__.py").is_file())
+    assert not bare, f"folders with sources and no __init__.py, which would not be installed: {bare}"

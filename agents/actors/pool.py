@@ -75,7 +75,8 @@ def actors(recipe: Recipe, agent: Agent, out: Path) -> Iterator[None]:
     """Lets the recipe's generators, if it has any, feed `agent` inside the block. They keep weights and logs in `out`.
 
     Raises:
-        UsageError: an agent that learns from the programs of its present policy alone, or weights that come too late.
+        UsageError: an agent that learns from the programs of its present policy alone, weights that come too late, or a
+            curriculum.
     """
     if not recipe.scale.generators:
         yield
@@ -84,6 +85,11 @@ def actors(recipe: Recipe, agent: Agent, out: Path) -> Iterator[None]:
         raise UsageError(
             "Expected an agent with a buffer (agent.kind = 'rltf' or 'actor_critic') with scale.generators > 0, got "
             f"{recipe.agent['kind']!r}: it learns from what its present policy writes, between updates. Remove [scale]."
+        )
+    if recipe.env.get("curriculum") is not None:
+        raise UsageError(
+            f"Expected no env.curriculum with scale.generators > 0, got {recipe.env['curriculum']!r}: each generator would "
+            "have one of its own, and no checkpoint any. Remove one of the two."
         )
     limit = agent.config.max_staleness
     if 0 < limit < recipe.scale.push_every:
@@ -171,11 +177,15 @@ class ActorPool:
             agent.ingest(samples, [Outcome(o) for o in lot["outcomes"]], lot["sampled"])
             agent.journal.programs = [Shown(**program) for program in lot["shown"]]
             agent.sampled["generated_by"] = float(lot["version"])
-        counts = {"dropped": self.dropped, "replaced": self.replaced, "queue": self.lots.qsize()}
-        agent.sampled |= {name: float(count) for name, count in counts.items()}
+        self._count()
         agent.journal.tokens += lot["tokens"]
         for what, seconds in lot["seconds"].items():
             agent.journal.seconds[what] = agent.journal.seconds.get(what, 0.0) + seconds
+
+    def _count(self) -> None:
+        """Puts the pool's own numbers among the metrics."""
+        counts = {"dropped": self.dropped, "replaced": self.replaced, "queue": self.lots.qsize()}
+        self.agent.sampled |= {name: float(count) for name, count in counts.items()}
 
     def _replace(self, dead: _Process) -> None:
         self.processes.remove(dead)
@@ -187,6 +197,7 @@ class ActorPool:
                 f"{dead.log}; the run continues from its last checkpoint with the same command."
             )
         self.replaced += 1
+        self._count()
         self._begin(dead.index, dead.life + 1, lives)
         note = f"Generator {dead.index} ended with {reason}, and was replaced. See {dead.log}."
         warnings.warn(note, GeneratorWarning, stacklevel=2)

@@ -7,7 +7,8 @@ RLTF's online buffer (arXiv 2307.04349, section 3.2) as the memory, the importan
 eq. 1) for what in it is old, and a simple critic on the language model's states, updated with every step, as in "Automatic
 unit test data generation and actor-critic reinforcement learning for code synthesis" (arXiv 2310.13669). The ratio is to the
 distribution that was really sampled from. The value loss does not reach the transformer: the head stands on its states as they
-are. With `distinct = "tree"` the buffer holds no two programs of one syntax tree, as in the last paper.
+are, or on those of a transformer of its own (`value = { trunk = "own" }`), which learns beside the policy. With
+`distinct = "tree"` the buffer holds no two programs of one syntax tree, as in the last paper.
 """
 
 from __future__ import annotations
@@ -24,13 +25,14 @@ from agents import functional
 from agents.algorithms.policy_gradient import Credit
 from agents.collector import BufferedAgent, Collector, Written
 from agents.core import Batch, Episode, Policy, TrainingSample
+from agents.critics import values
+from agents.critics.values import OwnValues, ValueConfig
 from agents.decoding.sampling import Sampling
 from agents.learning.distinct import By, Distinct, key_of
 from agents.learning.learner import Learner, OptimiserConfig
 from agents.learning.likelihood import LossTemperature, temperature_of
 from agents.learning.replay import ReplayBuffer
 from agents.options import build
-from agents.policies import value_head
 from rltf_env.core import Problem
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import UsageError
@@ -45,6 +47,7 @@ class Config:
         credit: "token": rewards stand where the reward function puts them; "program": their sum on the last token.
         gamma, lam: discount, and lambda of the traces; 1, so that an outcome reaches a program's beginning.
         loss_temperature: see `agents.algorithms.policy_gradient.Config`.
+        value: who says what a state is worth, see `agents.critics.values.ValueConfig`.
         rho: bound of the ratio in V-trace (IMPALA's rho bar; its c bar is 1).
         reduction, constant: how tokens are summed, see `functional.reduce`.
     """
@@ -62,6 +65,7 @@ class Config:
     lam: float = 1.0
     loss_temperature: LossTemperature = "sampling"
     rho: float = 1.0
+    value: ValueConfig = field(default_factory=ValueConfig)
     value_weight: float = 0.5
     entropy: float = 0.0
     reduction: functional.Reduction = "token_mean"
@@ -85,12 +89,13 @@ class ActorCritic(BufferedAgent):
 
     def __init__(self, policy: Policy[Any], env: UnitTestEnv, config: Config, seed: int) -> None:
         self.policy, self.env, self.config = policy, env, config
-        self.head = value_head.on(policy)
-        self.learner = Learner(policy, config.optimiser, {"model": policy.model, "head": self.head})
+        self.values = values.load(policy, config.value, config.optimiser)
+        self.learner = Learner(policy, config.optimiser, {"model": policy.model, **self.values.parts})
         self.buffer = ReplayBuffer(config.buffer)
         self.distinct = Distinct.opened(config.distinct, config.buffer, env)
         self.collector = Collector(policy, env, config.sampling, seed)
         self.parts = {"learner": self.learner, "buffer": self.buffer, "distinct": self.distinct}
+        self.parts |= {"values": self.values.own} if self.values.own else {}
 
     # ---------------------------------------------------------------------------------------------------------- update
 
@@ -98,14 +103,33 @@ class ActorCritic(BufferedAgent):
         c, step = self.config, self.learner.updates
         self.refill(step)
         samples = self.buffer.draw_fresh(c.batch_size, self.collector.rng, step, c.max_staleness)
-        metrics = self.learner.step(samples, c.reduction, self._loss, self.policy.read)
+        beside = self._learn_values(samples, self.values) if isinstance(self.values, OwnValues) else {}
+        metrics = self.learner.step(samples, c.reduction, self._loss, self.policy.read) | beside
         staleness = step - np.mean([s.version for s in samples])
         ages = {"staleness": float(staleness), "batch": float(len(samples))}
         return {**self.sampled, "rl_loss": metrics.pop("loss"), **metrics, **ages}
 
     def _loss(self, data: Batch, read: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         logits, states = read
-        return loss(data, logits, self.head.values(states.detach()), self.config)
+        return loss(data, logits, self.values.read(data, states.detach()), self.config)
+
+    def _learn_values(self, samples: Sequence[TrainingSample], own: OwnValues) -> dict[str, float]:
+        c = self.config
+
+        def read(data: Batch) -> tuple[Tensor, Tensor]:
+            with torch.no_grad():
+                logits = self.policy.logits(data)
+            return logits, own.values(data)
+
+        def error(data: Batch, seen: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+            worth = seen[1]
+            logprobs = functional.token_logprobs(functional.at_temperature(seen[0], temperature_of(c)), data.tokens)
+            old, rewards = data.old_logprobs, data.extra["rewards"]
+            with torch.no_grad():
+                targets, _ = functional.vtrace(logprobs, old, rewards, worth, data.token_mask, c.gamma, c.lam, c.rho)
+            return functional.value_loss(worth, worth, targets, data.loss_mask, 0.0, c.reduction, c.constant), {}
+
+        return own.step(samples, c.reduction, error, read)
 
     # ---------------------------------------------------------------------------------------------------------- buffer
 

@@ -5,7 +5,8 @@
     L    = clipped ratio * A  +  value_weight * clipped (V - G)^2 / 2   (`epochs` times over a round, in minibatches)
     beta follows the KL of each round to `kl_target`
 
-V is a linear head on the policy's own last states; its loss reaches the transformer too, `value_weight` times. One `update` is
+V is a linear head on the policy's own last states; its loss reaches the transformer too, `value_weight` times. With
+`value = { trunk = "own" }` it is read with a transformer of its own, which learns in a step beside the policy's. One `update` is
 one optimiser step. Per-token rewards are RLTF's fine-grained ones with `credit = "token"`: a guilty line pays once, shared by its
 tokens (`rltf_env/rewards/fine.py`).
 """
@@ -32,13 +33,14 @@ from agents.algorithms.policy_gradient import (
 from agents.batching import pad_right
 from agents.collector import CollectingAgent, Collector
 from agents.core import Batch, Episode, Policy, TrainingSample
+from agents.critics import values
+from agents.critics.values import OwnValues, ValueConfig
 from agents.decoding.sampling import Sampling
 from agents.learning.learner import Learner, OptimiserConfig
 from agents.learning.likelihood import LossTemperature, temperature_of, with_old_logprobs
 from agents.learning.minibatches import RolloutBuffer
 from agents.learning.reference import Reference, read_each
 from agents.options import build
-from agents.policies import value_head
 from agents.rollout import summary
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import UsageError
@@ -58,7 +60,9 @@ class Config:
         gamma, lam: discount and lambda of GAE.
         clip, dual_clip, loss_temperature, importance_cap: see `agents.algorithms.policy_gradient.Config`.
         value_clip: bound of a value's change in a round, in units of reward (0: none).
-        value_weight: of the value loss; value_warmup: updates in which the head alone learns, before the policy does.
+        value: who says what a state is worth, see `agents.critics.values.ValueConfig`.
+        value_weight: of the value loss where the policy learns from it; value_warmup: updates in which the values alone
+            learn, before the policy does.
         kl: first coefficient of the KL term (0: none, and no reference in memory).
         kl_target: nats per program that the coefficient steers to (0: it stays as it is); kl_rate: how quickly.
         overlong, overlong_cache, overlong_weight: see `agents.algorithms.policy_gradient.Config`.
@@ -76,6 +80,7 @@ class Config:
     loss_temperature: LossTemperature = "sampling"
     importance_cap: float = 2.0
     value_clip: float = 0.2
+    value: ValueConfig = field(default_factory=ValueConfig)
     value_weight: float = 0.1
     value_warmup: int = 0
     entropy: float = 0.0
@@ -107,14 +112,15 @@ class PPO(CollectingAgent):
 
     def __init__(self, policy: Policy[Any], env: UnitTestEnv, config: Config, seed: int) -> None:
         self.policy, self.env, self.config = policy, env, config
-        self.head = value_head.on(policy)
-        self.learner = Learner(policy, config.optimiser, {"model": policy.model, "head": self.head})
+        self.values = values.load(policy, config.value, config.optimiser)
+        self.learner = Learner(policy, config.optimiser, {"model": policy.model, **self.values.parts})
         temperature = temperature_of(config)
         self.reference = Reference(policy, config.optimiser.micro_batch, temperature) if config.kl else None
         self.kl = config.kl  # the coefficient, as it is now
         self.round = RolloutBuffer()
         self.collector = Collector(policy, env, config.sampling, seed)
         self.parts = {"learner": self.learner, "reference": self.reference, "round": self.round}
+        self.parts |= {"values": self.values.own} if self.values.own else {}
 
     # ---------------------------------------------------------------------------------------------------------- update
 
@@ -122,14 +128,30 @@ class PPO(CollectingAgent):
         if not self.round:
             self.collect()
         samples = self.round.draw()
-        metrics = self.learner.step(samples, "token_mean", self._loss, self.policy.read)
+        metrics = self._learn_values(samples, self.values) if isinstance(self.values, OwnValues) else {}
+        if metrics and not self._warm:
+            self.learner.updates += 1
+            return {**self.sampled, "rl_loss": 0.0, **metrics}
+        metrics = self.learner.step(samples, "token_mean", self._loss, self.policy.read) | metrics
         return {**self.sampled, "rl_loss": metrics.pop("loss"), **metrics}
+
+    @property
+    def _warm(self) -> bool:
+        return self.learner.updates >= self.config.value_warmup
 
     def _loss(self, data: Batch, read: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         logits, states = read
-        warm = self.learner.updates >= self.config.value_warmup
-        values = self.head.values(states if warm else states.detach())
-        return loss(data, logits if warm else logits.detach(), values, self.config, head_alone=not warm)
+        if isinstance(self.values, OwnValues):  # they learn beside: here the value term is a constant
+            return loss(data, logits, data.extra["values"], self.config)
+        worth = self.values.read(data, states if self._warm else states.detach())
+        return loss(data, logits if self._warm else logits.detach(), worth, self.config, head_alone=not self._warm)
+
+    def _learn_values(self, samples: Sequence[TrainingSample], own: OwnValues) -> dict[str, float]:
+        def error(data: Batch, read: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+            before, returns = data.extra["values"], data.extra["returns"]
+            return functional.value_loss(read, before, returns, data.loss_mask, self.config.value_clip), {}
+
+        return own.step(samples, "token_mean", error)
 
     # ----------------------------------------------------------------------------------------------------------- round
 
@@ -142,11 +164,11 @@ class PPO(CollectingAgent):
         log_ratios = self._log_ratios(samples)
         limit = float(self.env.max_program_tokens)
         rewards = [token_rewards(e, ratio, self.kl, limit, c) for e, ratio in zip(episodes, log_ratios, strict=True)]
-        values = read_each(self.policy, samples, c.optimiser.micro_batch, self._values)
-        samples = advantages(samples, rewards, values, c.gamma, c.lam)
+        worth = read_each(self.policy, samples, c.optimiser.micro_batch, self._values)
+        samples = advantages(samples, rewards, worth, c.gamma, c.lam)
         self.round.start(samples, c.epochs, c.batch_size, self.collector.rng)
         self.sampled = summary(episodes, self.journal.take_lost()) | self._adapt_kl(log_ratios)
-        self.sampled["value"] = float(np.mean([v.mean() for v in values]))
+        self.sampled["value"] = float(np.mean([v.mean() for v in worth]))
         self.collector.log_samples([p for p, _ in groups], [g for _, g in groups], [s.weights for s in samples])
 
     def _log_ratios(self, samples: Sequence[TrainingSample]) -> list[np.ndarray]:
@@ -165,7 +187,9 @@ class PPO(CollectingAgent):
         return {"kl_reference": measured, "kl_coefficient": used}
 
     def _values(self, data: Batch) -> Tensor:
-        return self.head.values(self.policy.read(data)[1])
+        if isinstance(self.values, OwnValues):
+            return self.values.values(data)
+        return self.values.read(data, self.policy.read(data)[1])
 
 
 def loss(

@@ -130,7 +130,7 @@ class RLTF(BufferedAgent):
         self.buffer = ReplayBuffer(config.buffer)
         self.distinct = Distinct.opened(config.distinct, config.buffer, env)
         self.references = reference_source(env, config.references)
-        self.best: dict[str, Verdict] = {}  # the best verdict on each problem so far, for baseline="best_so_far"
+        self.best: dict[tuple[str, str], Verdict] = {}  # of each problem with what it gave, for baseline="best_so_far"
         self.collector = Collector(policy, env, config.sampling, seed)
         self.parts = {"learner": self.learner, "buffer": self.buffer, "critic": self.critic, "distinct": self.distinct}
 
@@ -141,7 +141,7 @@ class RLTF(BufferedAgent):
         self.refill(step)
         if step % (self.config.supervised + 1) < self.config.supervised:
             size = self.config.supervised_batch or self.config.batch_size
-            pairs = draw_pairs(self.env, self.references, self.collector.rng, size)
+            pairs = self.pairs(size)
             how, constant = self.config.supervised_reduction, self.config.constant
             metrics = self.learner.step(pairs, how, partial(supervised_loss, how=how, constant=constant))
             return {**self.sampled, "supervised_loss": metrics.pop("loss"), **metrics}
@@ -150,6 +150,10 @@ class RLTF(BufferedAgent):
         staleness = step - np.mean([s.version for s in samples])
         ages = {"staleness": float(staleness), "batch": float(len(samples))}
         return {**self.sampled, "rl_loss": metrics.pop("loss"), **metrics, **ages}
+
+    def pairs(self, count: int) -> list[TrainingSample]:
+        """What a supervised update learns from."""
+        return draw_pairs(self.env, self.references, self.collector.rng, count)
 
     # ---------------------------------------------------------------------------------------------------------- buffer
 
@@ -198,7 +202,7 @@ class RLTF(BufferedAgent):
 
     def _baseline(self, problem: Problem, greedy: Sequence[Episode]) -> Verdict | None:
         """The verdict that programs are measured against: on the best program so far, the greedy one, if any, counted in."""
-        best = self.best.get(problem.id) if self.config.baseline == "best_so_far" else None
+        best = self.best.get((problem.id, problem.prefix)) if self.config.baseline == "best_so_far" else None
         seen = ([best] if best else []) + [e.verdict for e in greedy]
         return max(seen, key=_rank) if seen else None
 
@@ -219,10 +223,11 @@ class RLTF(BufferedAgent):
 
     def _remember(self, problem: Problem, group: Sequence[Episode]) -> None:
         if self.config.baseline == "best_so_far" and group:
-            before = self.best.pop(problem.id, None)  # and put in again at the end: the newest are last
+            key = problem.id, problem.prefix  # a curriculum's stages are not measured against each other
+            before = self.best.pop(key, None)  # and put in again at the end: the newest are last
             seen: list[Verdict] = [e.verdict for e in group] + ([before] if before else [])
             best = max(seen, key=_rank)
-            self.best[problem.id] = _verdict([int(r.outcome) for r in best.results])  # without outputs and messages
+            self.best[key] = _verdict([int(r.outcome) for r in best.results])  # without outputs and messages
             while len(self.best) > self.config.history:
                 del self.best[next(iter(self.best))]
 
@@ -242,12 +247,12 @@ class RLTF(BufferedAgent):
     # ----------------------------------------------------------------------------------------------------------- state
 
     def state_dict(self) -> dict[str, Any]:
-        best = {id: [int(r.outcome) for r in verdict.results] for id, verdict in self.best.items()}
+        best = {key: [int(r.outcome) for r in verdict.results] for key, verdict in self.best.items()}
         return {**super().state_dict(), "best": best}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         super().load_state_dict({**state, "buffer": _with_behaviour(state["buffer"])})
-        self.best = {id: _verdict(outcomes) for id, outcomes in state["best"].items()}
+        self.best = {key: _verdict(outcomes) for key, outcomes in state["best"].items()}
 
 
 def _with_behaviour(buffer: Mapping[str, Any]) -> dict[str, Any]:

@@ -29,6 +29,7 @@ class BestOfN:
             raise UsageError(f"Expected n >= 1, got {self.n}.")
 
     def informed(self, public: PublicExamples) -> Decoder:
+        """The decoder that chooses by these public examples."""
         return partial(self._write, public)
 
     def _write(

@@ -40,6 +40,7 @@ def make(policy: Any, env: UnitTestEnv, folder: str, *, steps: int = 2, **option
 
 
 def main() -> None:
+    """Trains as the command line says."""
     parser = argparse.ArgumentParser(prog="python -m agents.examples.grpo", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--model", help="hub id or folder of a causal language model; default: a tiny random one")
     parser.add_argument("--steps", type=int, default=2)

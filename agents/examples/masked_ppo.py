@@ -41,6 +41,7 @@ def solved(model: MaskablePPO, judge: Sandbox) -> float:
 
 
 def main() -> None:
+    """Trains as the command line says."""
     parser = argparse.ArgumentParser(
         prog="python -m agents.examples.masked_ppo", description=(__doc__ or "").split("\n")[0]
     )

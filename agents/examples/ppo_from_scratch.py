@@ -81,6 +81,7 @@ class Model(nn.Module):
 
 
 def tensors(observation: dict[str, np.ndarray], mask: np.ndarray) -> tuple[dict[str, Tensor], Tensor]:
+    """An observation's arrays and its mask, bool (N, V), as tensors."""
     return {key: torch.as_tensor(array) for key, array in observation.items()}, torch.as_tensor(mask, dtype=torch.bool)
 
 
@@ -158,6 +159,7 @@ def solved(model: Model, judge: Sandbox) -> float:
 
 
 def main(arguments: list[str]) -> None:
+    """Trains, and prints the share of problems solved before and after."""
     config = configured(arguments)
     with sandbox.load("auto") as opened:
         judge = small.Remembering(opened)

@@ -69,6 +69,7 @@ def mean_return(result: dict[str, Any]) -> float:
 
 
 def main() -> None:
+    """Trains as the command line says."""
     parser = argparse.ArgumentParser(
         prog="python -m agents.examples.rllib_ppo", description=(__doc__ or "").split("\n")[0]
     )

@@ -67,6 +67,7 @@ def solved(model: BaseAlgorithm, judge: Sandbox) -> float:
 
 
 def main() -> None:
+    """Trains the agent that the command line names."""
     parser = argparse.ArgumentParser(
         prog="python -m agents.examples.sb3_agents", description=(__doc__ or "").split("\n")[0]
     )

@@ -94,12 +94,14 @@ class Remembering:
         self._known: dict[tuple[str, str], Verdict] = {}
 
     def run(self, source: str, problem: Problem) -> Verdict:
+        """The verdict, from memory if this program was judged on this problem before."""
         key = source, problem.id
         if key not in self._known:
             self._known[key] = self.inner.run(source, problem)
         return self._known[key]
 
     def submit(self, source: str, problem: Problem) -> Future[Verdict]:
+        """The same as a future."""
         known = self._known.get((source, problem.id))
         if known is None:
             return self.inner.submit(source, problem)
@@ -108,7 +110,9 @@ class Remembering:
         return future
 
     def map(self, jobs: Iterable[tuple[str, Problem]]) -> Iterator[Verdict]:
+        """Verdicts in the order of `jobs`, one at a time."""
         return (self.run(source, problem) for source, problem in jobs)
 
     def close(self) -> None:
+        """Closes the sandbox that was wrapped."""
         self.inner.close()

@@ -71,6 +71,7 @@ def compare(policy: Any, steps: int, seeds: int, **options: Any) -> list[tuple[i
 
 
 def main() -> None:
+    """Trains as the command line says."""
     parser = argparse.ArgumentParser(
         prog="python -m agents.examples.trl_credit", description=(__doc__ or "").split("\n")[0]
     )

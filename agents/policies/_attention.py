@@ -101,5 +101,6 @@ class Counted:
     calls: int = 0
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
+        """As the layout's, and counts the call."""
         self.calls += 1
         return self.layout.attend(layer, query, key, value, scaling)

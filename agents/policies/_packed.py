@@ -59,6 +59,7 @@ class Packed:
         )
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
+        """Attention over packed prompts and programs: (1, heads, N, width) each, to (1, N, heads, width)."""
         first = len(self.prompts.places)
         flat = [t[0].transpose(0, 1) for t in (query, key, value)]  # (N, heads, width of a head)
         grouped = query.shape[1] != key.shape[1]

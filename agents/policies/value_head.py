@@ -25,6 +25,7 @@ class ValueHead(nn.Module):
         self.bias = nn.Parameter(torch.zeros(outputs))
 
     def forward(self, states: Tensor) -> Tensor:
+        """Hidden states (..., D) to float32 (..., outputs)."""
         return nn.functional.linear(states.float(), self.weight, self.bias)
 
     def values(self, states: Tensor) -> Tensor:

@@ -21,9 +21,13 @@ PROJECT = "rltf"
 class Tracker(Protocol):
     """Takes the numbers of each update."""
 
-    def log(self, step: int, metrics: Mapping[str, float]) -> None: ...
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Takes the numbers of an update."""
+        ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Ends the run; what was logged is kept."""
+        ...
 
 
 class TensorBoard:
@@ -37,10 +41,12 @@ class TensorBoard:
         self._writer = SummaryWriter(str(folder), purge_step=first if any(folder.glob("events.*")) else None)
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Writes each number as a scalar of its name."""
         for name, value in metrics.items():
             self._writer.add_scalar(name, value, step)
 
     def close(self) -> None:
+        """Writes what is still held, and closes the file."""
         self._writer.close()
 
 
@@ -52,9 +58,11 @@ class Hosted:
         module.init(project=PROJECT, name=name, config=dict(config), resume="allow", **options)
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Hands the numbers of an update to the service."""
         self._module.log(dict(metrics), step=step)
 
     def close(self) -> None:
+        """Tells the service that the run has ended."""
         self._module.finish()
 
 

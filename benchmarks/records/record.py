@@ -106,10 +106,12 @@ class RecordJournal:
             self.sync()
 
     def sync(self) -> None:
+        """Makes sure that all rows so far are on the disk."""
         os.fsync(self._file.fileno())
         self._unsynced, self._synced = 0, time.monotonic()
 
     def close(self) -> None:
+        """Syncs and closes the file; more than once is no error."""
         if not self._file.closed:
             self.sync()
             self._file.close()
@@ -206,6 +208,7 @@ class Record:
 
     @property
     def name(self) -> str:
+        """The name of what was measured."""
         return self.header["agent"]["name"]
 
     @property
@@ -297,10 +300,12 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
+    """Writes plain data as indented JSON."""
     write_bytes(path, (json.dumps(value, indent=1) + "\n").encode())
 
 
 def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file. Raises DataError, with the path, if there is none."""
     try:
         value = json.loads(path.read_bytes())
     except ValueError as error:

@@ -60,6 +60,7 @@ class Completions:
         self.by_id.setdefault(value["task_id"].lower(), []).append((field, value[field]))
 
     def describe(self) -> dict[str, Any]:
+        """Plain data for the record: the kind, and the digest of the file."""
         return {
             "kind": "completions",
             "sha256": self.sha256,
@@ -115,6 +116,7 @@ class Completions:
         )
 
     def write(self, problems: Sequence[Problem], samples: int, seed: int) -> list[list[Answer]]:
+        """`samples` answers of the file to each problem; the seed has no say."""
         return [self._write(problem, samples) for problem in problems]
 
     def _write(self, problem: Problem, samples: int) -> list[Answer]:

@@ -57,6 +57,7 @@ def _one(program: list[int], masks: TokenMasks, follow: PrefixTracker) -> Iterat
 
 
 def main() -> None:
+    """Prints the table for the arguments of the command line."""
     parser = argparse.ArgumentParser(description="What action masks cost.")
     parser.add_argument("--problems", type=int, default=100, help="procedural problems whose references are written")
     problems = list(datasets.load("procedural", size=parser.parse_args().problems))

@@ -2,6 +2,7 @@
 
     soft-q        Soft Q-learning (arXiv 2106.07704) with fresh programs, with stale ones, and offline
     distinct      a buffer that takes each syntax tree once (arXiv 2310.13669), beside one that drops as many at random
+    hindsight     failed programs as references of what they do, where a prompt is examples (after HER, arXiv 1707.01495)
     made-tests    RLTF on tests that were made automatically (the same paper), beside the tests that the problems had
 
 Arms of a study start from one warm start a seed and have as many updates, judged programs and references; they differ in what
@@ -56,6 +57,7 @@ class Study:
     arms: Mapping[str, Arm]
     compared: tuple[tuple[str, str], ...]
     prepare: Callable[[Path], None] | None = None
+    shared: tuple[str, ...] = ()  # overrides of the warm start, of all arms and of what measures them
 
 
 def passed() -> Reward:
@@ -142,6 +144,19 @@ STUDIES: Mapping[str, Study] = {
             (f"{base}-tree", f"{base}-{other}") for base in ("distinct", "rltf") for other in ("none", "text", "random")
         ),
     ),
+    "hindsight": Study(
+        "A gain while passes are rare, at depth 3; none with wrong outputs; what more references give is not predicted.",
+        {
+            "rltf": Arm("RLTF", "rltf"),
+            "hindsight": Arm("+ hindsight", "rltf", ('agent.kind="hindsight"',)),
+            "wrong": Arm(
+                "+ as many pairs with wrong outputs", "rltf", ('agent.kind="hindsight"', 'agent.outputs="others"')
+            ),
+            "references": Arm("+ references", "rltf", ("agent.references.size=600",)),
+        },
+        (("hindsight", "rltf"), ("hindsight", "wrong"), ("hindsight", "references")),
+        shared=('env.prompt_style="examples"', "env.dataset_options.depths=[3]", "eval.options.depths=[3]"),
+    ),
     "made-tests": Study(
         "Made tests are worth what the problems' own are, within 3 points; those that no mutant had to fail are worth less.",
         {
@@ -160,16 +175,17 @@ STUDIES: Mapping[str, Study] = {
 # ------------------------------------------------------------------------------------------------------------- running
 
 
-def recipe(arm: Arm, id: str, out: Path, seed: int, overrides: Sequence[str] = ()) -> Recipe:
+def recipe(study: Study, id: str, out: Path, seed: int, overrides: Sequence[str] = ()) -> Recipe:
     """The recipe of an arm, in a folder of its own below the seed's. Only its last policy is measured, by `measured`."""
+    arm = study.arms[id]
     changed = [text.replace("{out}", str(out)) for text in arm.changed]
     last = ["run.eval_every=0", "eval.size=8"]
-    return demo.recipe(id, out / f"seed-{seed}", seed, [*last, *changed, *overrides], arm.base)
+    return demo.recipe(id, out / f"seed-{seed}", seed, [*last, *study.shared, *changed, *overrides], arm.base)
 
 
-def measured(id: str, out: Path, seed: int, measure: str) -> Recipe:
+def measured(study: Study, id: str, out: Path, seed: int, measure: str) -> Recipe:
     """A recipe without updates, which measures an arm's policy on the demo's problems."""
-    made = demo.unseen(id, out / f"seed-{seed}", seed, base="rltf")
+    made = demo.unseen(id, out / f"seed-{seed}", seed, study.shared, base="rltf")
     if measure == "unseen":
         return made
     folder = str(out / f"seed-{seed}" / f"{id}-seen")
@@ -180,13 +196,13 @@ def run(
     study: Study, out: Path, seed: int, console: Console, overrides: Sequence[str] = ()
 ) -> dict[str, dict[str, Any]]:
     """All arms from one warm start; the evaluations by measure and arm."""
-    train(demo.recipe("warm", out / f"seed-{seed}", seed), console)
+    train(demo.recipe("warm", out / f"seed-{seed}", seed, study.shared), console)
     evaluations: dict[str, dict[str, Any]] = {measure: {} for measure in MEASURES}
     for id, arm in study.arms.items():
         console.rule(f"seed {seed}: {arm.name}")
-        train(recipe(arm, id, out, seed, overrides), console)
+        train(recipe(study, id, out, seed, overrides), console)
         for measure in MEASURES:
-            evaluations[measure][id] = demo.last(train(measured(id, out, seed, measure), console))
+            evaluations[measure][id] = demo.last(train(measured(study, id, out, seed, measure), console))
     return evaluations
 
 

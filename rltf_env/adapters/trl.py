@@ -19,10 +19,9 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from rltf_env import answers, prompts
 from rltf_env.adapters._trl_rewards import PROBLEM, UnitTests, problems_of, result_of
+from rltf_env.adapters.judge import number
 from rltf_env.core import Judgement, Problem, Program
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import UsageError
@@ -92,14 +91,7 @@ def reward_function(env: UnitTestEnv, extract: Extract | None = answers.extract)
 
 
 def _total(judgement: Judgement | None, program: Program) -> float | None:
-    if judgement is None:
-        return None
-    if not np.array_equal(judgement.feedback.loss_mask, program.generated_mask):
-        raise UsageError(
-            "Expected a reward that learns from all that a program's writer chose, got one that leaves tokens out, as "
-            '"executed" does. TRL takes one number for a program: choose a reward without it, or TokenCreditTrainer.'
-        )
-    return judgement.feedback.total
+    return None if judgement is None else number(judgement, program)
 
 
 def _program(completion: Any, problem: Problem, extract: Extract | None) -> str:

@@ -51,6 +51,7 @@ class Place(NamedTuple):
     length: int = 0
 
     def text(self) -> str | bytes:
+        """What stands there: a whole file, or `length` bytes of it."""
         if not self.length:
             return read_text(self.path)
         with open(self.path, "rb") as file:

@@ -177,6 +177,7 @@ class Side(Sequence[Case]):
 
     @property
     def kind(self) -> type[Case] | None:
+        """The one kind of all cases, where that is known without reading them; else None."""
         return getattr(self._all, "kind", None)
 
     @cached_property

@@ -8,13 +8,13 @@ names, parameters left out; `signatures` lists those that are allowed and `split
 from __future__ import annotations
 
 import ast
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import pairwise, product
 from typing import Any
 
+from rltf_env.datasets._stream import share
 from rltf_env.errors import UnknownName, UsageError
 
 INT, INTS, STR, STRS = "int", "list[int]", "str", "list[str]"
@@ -234,8 +234,8 @@ def split_of(signature: Sequence[str]) -> str:
 
 @cache
 def _split_of_pair(first: str, second: str) -> str:
-    share = _share(f"{first} {second}")
-    return "test" if share < 0.2 else "validation" if share < 0.3 else "train"
+    part = share(f"{first} {second}")
+    return "test" if part < 0.2 else "validation" if part < 0.3 else "train"
 
 
 def split_of_steps(steps: Sequence[Step]) -> str:
@@ -251,12 +251,7 @@ def split_of_steps(steps: Sequence[Step]) -> str:
 
 def _kept_from_train(first: Step, second: Step) -> bool:
     constants = bool(first.constants or second.constants)  # else it is not a composition seen with other ones
-    return constants and _share(f"{first.phrase}, then {second.phrase}") < 0.1
-
-
-def _share(text: str) -> float:
-    """A number in [0, 1) that depends on `text` alone."""
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) / 2**64
+    return constants and share(f"{first.phrase}, then {second.phrase}") < 0.1
 
 
 def check_depth(depth: int) -> None:

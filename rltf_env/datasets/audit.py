@@ -26,6 +26,7 @@ class Finding(NamedTuple):
 
     @property
     def passed(self) -> bool:
+        """True if the reference passes every case."""
         return self.verdict.outcome is Outcome.PASSED
 
     @property

@@ -70,6 +70,7 @@ from rltf_env.datasets._procedural_ops import (
     split_of,
     step,
 )
+from rltf_env.datasets._stream import Stream
 from rltf_env.errors import UnknownName, UsageError
 
 __all__ = ["DEEPEST", "OPS", "SPLITS", "draw", "find", "load", "signatures", "source", "split_of"]
@@ -226,31 +227,8 @@ def _depths(split: str, depths: Sequence[int] | None) -> tuple[int, ...]:
 # ----------------------------------------------------------------------------------------------------------- drawing
 
 
-class _Stream:
-    """Whole numbers from a key: raw bits of PCG64, which no numpy changes (NEP 19), as it may change Generator's methods."""
-
-    def __init__(self, *key: int) -> None:
-        self._generator = np.random.PCG64(key)
-        self._bits: Iterator[int] = iter(())
-
-    def below(self, n: int) -> int:
-        """An integer in [0, n)."""
-        bits = next(self._bits, None)
-        if bits is None:
-            self._bits = iter(self._generator.random_raw(128).tolist())
-            bits = next(self._bits)
-        return bits % n
-
-    def between(self, low: int, high: int) -> int:
-        """An integer in [low, high]."""
-        return low + self.below(high - low + 1)
-
-    def pick(self, options: Sequence[Any]) -> Any:
-        return options[self.below(len(options))]
-
-
 def _problem(split: str, depth: int, number: int) -> Problem:
-    stream = _Stream(SPLITS.index(split), depth, number)
+    stream = Stream(SPLITS.index(split), depth, number)
     id = f"procedural/{split}/{depth}/{number}"
     from_list = depth <= LISTABLE and number >= BY_COMPOSITION
     candidates = _from_list(split, depth, number) if from_list else _at_random(stream, split, depth)
@@ -261,7 +239,7 @@ def _problem(split: str, depth: int, number: int) -> Problem:
     raise AssertionError(f"no composition of {split}, depth {depth}, suits any inputs")
 
 
-def _at_random(stream: _Stream, split: str, depth: int) -> Iterator[Sequence[Step]]:
+def _at_random(stream: Stream, split: str, depth: int) -> Iterator[Sequence[Step]]:
     while True:
         steps = [_draw_step(stream, name) for name in _draw_signature(stream, split, depth)]
         if belongs(steps, split):
@@ -275,7 +253,7 @@ def _from_list(split: str, depth: int, number: int) -> Iterator[Sequence[Step]]:
         yield from repeat(every[i % len(every)], TRIES)
 
 
-def _draw_signature(stream: _Stream, split: str, depth: int) -> Signature:
+def _draw_signature(stream: Stream, split: str, depth: int) -> Signature:
     names = tuple(OPS)
     split = "train" if split == "seen" else split
     while True:
@@ -286,7 +264,7 @@ def _draw_signature(stream: _Stream, split: str, depth: int) -> Signature:
             return tuple(walk)
 
 
-def _draw_step(stream: _Stream, name: str) -> Step:
+def _draw_step(stream: Stream, name: str) -> Step:
     return step(name, tuple(stream.pick(choice) for choice in OPS[name].choices.values()))
 
 
@@ -320,24 +298,24 @@ _WORDS = tuple(
 )
 
 
-def _int(stream: _Stream) -> int:
+def _int(stream: Stream) -> int:
     return stream.between(*stream.pick(((-20, 20), (0, 20), (-99, 99), (10, 300))))
 
 
-def _ints(stream: _Stream) -> list[int]:
+def _ints(stream: Stream) -> list[int]:
     low, high = stream.pick(((-9, 20), (-3, 6), (0, 12)))
     return [stream.between(low, high) for _ in range(stream.between(2, 6))]
 
 
-def _words(stream: _Stream) -> list[str]:
+def _words(stream: Stream) -> list[str]:
     return [stream.pick(_WORDS) for _ in range(stream.between(2, 5))]
 
 
-def _text(stream: _Stream) -> str:
+def _text(stream: Stream) -> str:
     return " ".join(stream.pick(_WORDS) for _ in range(stream.between(1, 3)))
 
 
-_TYPICAL: dict[str, Callable[[_Stream], Any]] = {INT: _int, INTS: _ints, STR: _text, STRS: _words}
+_TYPICAL: dict[str, Callable[[Stream], Any]] = {INT: _int, INTS: _ints, STR: _text, STRS: _words}
 _EDGE: dict[str, Sequence[Any]] = {
     INT: (0, 1, -1, -12, 10),
     INTS: ([], [0], [-7], [5], [3, 3, 3]),
@@ -346,7 +324,7 @@ _EDGE: dict[str, Sequence[Any]] = {
 }
 
 
-def _draw_inputs(stream: _Stream, steps: Sequence[Step]) -> list[Any] | None:
+def _draw_inputs(stream: Stream, steps: Sequence[Step]) -> list[Any] | None:
     """Examples first, then hidden inputs, edges last; all different. None if the steps suit too few inputs."""
     kind = steps[0].op.takes
     edges = _usable(steps, (copy.copy(stream.pick(_EDGE[kind])) for _ in range(EDGES)), (), EDGES)

@@ -9,8 +9,9 @@ A `Prefix` is a value: feeding makes a new one that shares what is below, so tha
 place is cheap (`rltf_env/masking.py`). Its automaton is written for this project (`_lexer.py`, `_grammar.py`, `_lr.py`): what
 a program wrote is neither compiled nor parsed by the interpreter that trains.
 
-**What a dead prefix means**: no text whatever makes it a program that Python 3.11, 3.12 or 3.13 compiles. A prefix that can be
-completed is never called dead. The reverse does not hold. What is found is what the grammar says (brackets, indentation,
+**What a dead prefix means**: no text whatever makes it a program that Python 3.11, 3.12 or 3.13 compiles, or the one
+that runs. A prefix that can be completed is never called dead. The reverse does not hold.
+What is found is what the grammar says (brackets, indentation,
 strings and their escapes, numbers, what may be assigned to, the order of arguments and parameters, ...). Not found is what
 CPython's symbol table and compiler say, who look at names and surroundings: `return`, `yield`, `await`, `break` and `continue` in
 the wrong place; names that are twice a parameter, a keyword, or both `global` and local; two stars in one assignment; unreachable

@@ -1,4 +1,4 @@
-"""Python's grammar (3.11 to 3.13), as far as it says whether a beginning of a program can be completed.
+"""Python's grammar (3.11 to 3.13, and 3.14 where that runs): whether a beginning of a program can be completed.
 
 Written after the full grammar of the language reference, with two liberties. It describes the same *set* of programs but not
 the same trees: where precedence decides only the shape of a tree, levels are merged. And it says itself what CPython checks
@@ -11,6 +11,7 @@ parentheses group. No rule matches nothing, which `_lr.py` needs.
 from __future__ import annotations
 
 import re
+import sys
 from functools import cache
 
 Production = tuple[str, tuple[str, ...]]
@@ -136,14 +137,19 @@ trailing: '*' (',' after_star)+ (',' '**' parameter)? ','?
 after_star: parameter | default
 default: parameter '=' expression
 """
+_SINCE_3_14 = r"""
+handler: 'except' expression ',' (expression (',' expression)* ','?)? ':' block
+group_handler: 'except' '*' expression ',' (expression (',' expression)* ','?)? ':' block
+"""  # PEP 758
 _NAMES = "parameters leading plain filled plain_after filled_after trailing after_star default parameter rest"
 
 
-def rules() -> str:
-    """The grammar, with the parameters of functions and, without annotations, of lambdas."""
+def rules(version: tuple[int, int] = sys.version_info[:2]) -> str:
+    """The grammar of a version, with the parameters of functions and, without annotations, of lambdas."""
+    newest = _SINCE_3_14 if version >= (3, 14) else ""
     own = re.sub(rf"\b({'|'.join(_NAMES.split())})\b", r"lambda_\1", _PARAMETERS)
     return (
-        f"{_RULES}{_PARAMETERS}parameter: NAME (':' expression)?\nrest: NAME (':' star_expression)?\n"
+        f"{_RULES}{newest}{_PARAMETERS}parameter: NAME (':' expression)?\nrest: NAME (':' star_expression)?\n"
         f"{own}lambda_parameter: NAME\nlambda_rest: NAME\n"
     )
 
@@ -152,10 +158,10 @@ _TOKEN = re.compile(r"'[^']+'|\w+|[()|?*+]")
 
 
 @cache
-def productions() -> tuple[Production, ...]:
+def productions(version: tuple[int, int] = sys.version_info[:2]) -> tuple[Production, ...]:
     """The grammar without `?`, `*`, `+` and groups: a repetition becomes a left-recursive rule of its own."""
     every_rule: dict[Production, None] = {}
-    for line in filter(None, rules().splitlines()):
+    for line in filter(None, rules(version).splitlines()):
         name, _, right = line.partition(": ")
         reader = _Reader(_TOKEN.findall(right), every_rule)
         for alternative in reader.alternatives():

@@ -14,33 +14,25 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
-LETTER, MARK, OTHER = "é", "·", "\ufffd"  # begins a name; goes on with one; neither
-KEYWORDS = frozenset(
-    "and as assert async await break class continue def del elif else except finally for from global if import in is lambda "
-    "nonlocal not or pass raise return try while with yield".split()
+from rltf_env.prefix._numbers import number_form
+from rltf_env.prefix._words import (
+    BASES,
+    CONSTANTS,
+    DIGITS,
+    HEX,
+    KEYWORDS,
+    LETTER,
+    LONGER,
+    MARK,
+    NAME_CHARS,
+    OPERATOR_STARTS,
+    OPERATORS,
+    OTHER,
+    PREFIXES,
+    SOFT,
+    WORD_STARTS,
+    WORDS,
 )
-CONSTANTS = frozenset(("None", "True", "False"))
-SOFT = frozenset(("match", "case", "type"))  # keywords in their place, names elsewhere
-PREFIXES = {"": "STRING", "r": "STRING", "u": "STRING", "b": "BYTES", "br": "BYTES", "rb": "BYTES"} | dict.fromkeys(
-    ("f", "fr", "rf"), "FORMAT"
-)
-_AUGMENTED = "+= -= *= /= //= %= @= &= |= ^= >>= <<= **="
-_COMPARE = "< > == >= <= !="
-_BINARY = "// % << >> & ^"
-_OWN = "( ) [ ] { } , ; : . = -> := ... ~ + - * ** / @ |"
-OPERATORS = {
-    **dict.fromkeys(_AUGMENTED.split(), "AUGMENTED"),
-    **dict.fromkeys(_COMPARE.split(), "COMPARE"),
-    **dict.fromkeys(_BINARY.split(), "BINARY"),
-    **{text: f"'{text}'" for text in _OWN.split()},
-}
-_STARTS = frozenset(text[:n] for text in (*OPERATORS, "..") for n in range(1, len(text) + 1))
-_LONGER = frozenset(text[:n] for text in OPERATORS for n in range(1, len(text)))
-_WORDS = KEYWORDS | CONSTANTS | SOFT
-_WORD_STARTS = frozenset(word[:n] for word in _WORDS for n in range(1, len(word) + 1))
-_HEX, _DIGITS = frozenset("0123456789abcdefABCDEF"), frozenset("0123456789")
-_BASES = {"hex": _HEX, "octal": frozenset("01234567"), "binary": frozenset("01")}
-_NAME_CHARS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 -")  # of `\N{...}`
 
 
 class Indent(NamedTuple):
@@ -117,7 +109,7 @@ def possible_endings(state: State) -> tuple[tuple[str, ...], ...] | None:
 
 
 def _word_endings(word: str, prefix: str | None) -> tuple[tuple[str, ...], ...]:
-    terminals = {"NAME"} | {_word_terminal(each) for each in _WORDS if word and each.startswith(word)}
+    terminals = {"NAME"} | {_word_terminal(each) for each in WORDS if word and each.startswith(word)}
     if prefix is not None:
         terminals |= {terminal for text, terminal in PREFIXES.items() if text.startswith(prefix)}
     return tuple((terminal,) for terminal in sorted(terminals))
@@ -206,7 +198,7 @@ def _code(state: State, char: str) -> Step:
         return _go(state, "continued"), ()
     if char in "'\"":
         return _go(state, "quotes", "STRING", 1, char, ""), ()
-    if char in _DIGITS:
+    if char in DIGITS:
         return _go(state, "number", "zero" if char == "0" else "decimal"), ()
     if char.isidentifier():
         return _word(_go(state, "word", "", ""), char, first=True)
@@ -217,7 +209,7 @@ def _word(state: State, char: str, first: bool = False) -> Step:
     """A name or keyword. `word` is what a keyword begins with, or ""; `prefix` what a string prefix begins with, or None."""
     word, prefix = state.data
     if char in (LETTER, MARK, "_") or (char.isalnum() and char.isascii()):
-        word = word + char if (word or first) and word + char in _WORD_STARTS else ""
+        word = word + char if (word or first) and word + char in WORD_STARTS else ""
         lower = None if prefix is None else prefix + char.lower()
         prefix = lower if lower is not None and any(text.startswith(lower) for text in PREFIXES) else None
         return state._replace(data=(word, prefix)), ()
@@ -238,11 +230,11 @@ def _operator(state: State, char: str) -> Step:
     if not text and in_field(state) and char in ":}":
         return _leave_code(state, char)
     longer = text + char
-    if longer in _STARTS or longer == "!":
-        if longer in _LONGER or longer == "..":
+    if longer in OPERATOR_STARTS or longer == "!":
+        if longer in LONGER or longer == "..":
             return _go(state, "operator", longer), ()
         return _operated(state, longer)
-    if text in (".", "..") and char in _DIGITS:
+    if text in (".", "..") and char in DIGITS:
         return _go(state, "number", "fraction"), ("'.'",) * (len(text) - 1)
     if text == "..":
         return _with(("'.'", "'.'"), _code(_go(state, "code"), char))
@@ -279,13 +271,12 @@ def _middle_after_field(state: State) -> Step:
 # ------------------------------------------------------------------------------------------------------------ numbers
 
 _NUMBER_ENDS = frozenset("zero zeros decimal hex octal binary point fraction exponent imaginary".split())
-_AFTER_DIGITS = {"decimal": "decimal_", "fraction": "fraction_", "exponent": "exponent_", "padded": "padded_"}
 
 
 def _number(state: State, char: str) -> Step:
     """Which form it has so far; a name may come right behind, though the grammar lets only some keywords."""
     form = state.data[0]
-    new = _number_form(form, char)
+    new = number_form(form, char)
     if new:
         return _go(state, "number", new), ()
     if form == "e":  # of `1else`, not of `1e5`
@@ -294,50 +285,9 @@ def _number(state: State, char: str) -> Step:
         return _with(("NUMBER",), _word(_go(state, "word", "e", None), char))
     if form not in _NUMBER_ENDS:
         return None
-    if form in _BASES and char in _DIGITS:
+    if form in BASES and char in DIGITS:
         return None  # 0b12
     return _with(("NUMBER",), _code(_go(state, "code"), char))
-
-
-def _number_form(form: str, char: str) -> str:
-    """The form with `char`, or "" if it does not belong to the number."""
-    base = form.rstrip("_0")
-    if base in _BASES:
-        if char in _BASES[base]:
-            return base
-        return base + "_" if char == "_" and not form.endswith("_") else ""
-    if form == "zero" and char in "xXoObB":
-        return {"x": "hex0", "o": "octal0", "b": "binary0"}[char.lower()]
-    if form in ("zero", "zeros", "zeros_"):
-        return _zeros_form(form, char)
-    if char in _DIGITS:
-        next_form = {"point": "fraction", "e": "exponent", "sign": "exponent"}.get(base, base)
-        return "" if form == "imaginary" else next_form
-    if char == "_":
-        return _AFTER_DIGITS.get(form, "")
-    return _float_form(form, char)
-
-
-def _zeros_form(form: str, char: str) -> str:
-    if char == "0":
-        return "zeros"
-    if char in _DIGITS:
-        return "padded"  # 012 is no number, 012.5 is one
-    if char == "_":
-        return "" if form == "zeros_" else "zeros_"
-    return "" if form == "zeros_" else _float_form("decimal", char)
-
-
-def _float_form(form: str, char: str) -> str:
-    if form == "sign" or form == "e":
-        return "sign" if form == "e" and char in "+-" else ""
-    if form not in ("decimal", "padded", "point", "fraction", "exponent"):
-        return ""
-    if char == "." and form in ("decimal", "padded"):
-        return "point"
-    if char in "eE" and form != "exponent":
-        return "e"
-    return "imaginary" if char in "jJ" else ""
 
 
 # ------------------------------------------------------------------------------------------------------------ strings
@@ -397,14 +347,14 @@ def _escaped(escape: str, char: str, raw: bool, is_bytes: bool) -> str | None:
         text = {"x": "xx", "u": "xxxx", "U": "0", "N": "N"}
         return "xx"[: 2 * (char == "x")] if is_bytes else text.get(char, "")
     if escape[0] == "x":
-        return escape[1:] if char in _HEX else None
+        return escape[1:] if char in HEX else None
     if escape in ("0", "00", "000", "1"):  # of eight digits, the highest is 0010ffff
         return _high_digit(escape, char)
     if escape == "N":
         return "{" if char == "{" else None
     if char == "}":
         return "" if escape == "{." else None
-    return "{." if char in _NAME_CHARS else None
+    return "{." if char in NAME_CHARS else None
 
 
 def _high_digit(escape: str, char: str) -> str | None:

@@ -128,6 +128,7 @@ class Machine:
         self.bottom = Stack(table.start, None)
 
     def push(self, below: Stack, state: int) -> Stack:
+        """The stack with `state` on top; equal stacks are one object, so that they compare quickly."""
         key = state, id(below)
         stack = self._shared.get(key)
         if stack is None:

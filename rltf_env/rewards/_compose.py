@@ -73,6 +73,7 @@ class ComparativeScaled(Scaled):
     reward: ComparativeReward
 
     def relative(self, attempt: Attempt, baseline: Verdict) -> Feedback:
+        """Feedback relative to the baseline's verdict, times the weight."""
         return _times(self.reward.relative(attempt, baseline), self.weight)
 
 

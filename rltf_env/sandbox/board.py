@@ -74,6 +74,7 @@ class Note:
 
     @calm_pace.setter
     def calm_pace(self, seconds: float) -> None:
+        """Keeps the smaller of the value noted and `seconds`."""
         self._pace = min(seconds, self.calm_pace)
         if self._fd >= 0:
             os.pwrite(self._fd, _SECONDS.pack(self._pace), 0)

@@ -45,6 +45,7 @@ class ScriptedSandbox:
         self.closed = False
 
     def run(self, source: str, problem: Problem) -> Verdict:
+        """The verdict that the table or rule has for the program; an exception in its place is raised."""
         if self.closed:
             raise UsageError("Expected an open sandbox, got one that was closed. Load another.")
         self.requests.append((source, problem))
@@ -52,6 +53,7 @@ class ScriptedSandbox:
         return verdict(answer, problem)
 
     def submit(self, source: str, problem: Problem) -> Future[Verdict]:
+        """The same as a future, which is done at once."""
         future: Future[Verdict] = Future()
         future.set_running_or_notify_cancel()
         try:
@@ -63,10 +65,12 @@ class ScriptedSandbox:
         return future
 
     def map(self, jobs: Iterable[tuple[str, Problem]]) -> Iterator[Verdict]:
+        """Verdicts in the order of `jobs`, one at a time."""
         for source, problem in jobs:
             yield self.run(source, problem)
 
     def close(self) -> None:
+        """From now on `run` raises UsageError."""
         self.closed = True
 
     def __enter__(self) -> ScriptedSandbox:

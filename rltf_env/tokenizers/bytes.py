@@ -24,10 +24,12 @@ class Bytes:
 
     @property
     def vocab_size(self) -> int:
+        """257: the bytes and the end."""
         return 257
 
     @property
     def eos_id(self) -> int:
+        """256, behind the bytes."""
         return 256
 
     def encode(self, text: str) -> list[int]:

@@ -43,10 +43,12 @@ class Words:
 
     @property
     def vocab_size(self) -> int:
+        """The words and the end."""
         return len(self.words) + 1
 
     @property
     def eos_id(self) -> int:
+        """The id behind the last word."""
         return len(self.words)
 
     def encode(self, text: str) -> list[int]:

@@ -252,10 +252,12 @@ class ActionMask(gymnasium.Wrapper[Any, Any, Any, Any], gymnasium.utils.RecordCo
         self._masks, self._follow = masks_of(tokenizer), PrefixTracker(tokenizer)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """As the environment's, with `action_mask`, bool (V,), in the info."""
         observation, info = self.env.reset(seed=seed, options=options)
         return observation, info | {"action_mask": self.action_masks()}
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """As the environment's, with `action_mask`, bool (V,), in the info until the episode ends."""
         observation, reward, terminated, truncated, info = self.env.step(action)
         if not (terminated or truncated):
             info = info | {"action_mask": self.action_masks()}

@@ -76,6 +76,7 @@ class PrefixReward(gymnasium.Wrapper[Any, Any, Any, Any], gymnasium.utils.Record
         self._dead_at: int | None = None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """As the environment's; the program so far is followed from here."""
         observation, info = self.env.reset(seed=seed, options=options)
         self._begin(self._tokens())
         return observation, info
@@ -86,6 +87,7 @@ class PrefixReward(gymnasium.Wrapper[Any, Any, Any, Any], gymnasium.utils.Record
         self._last_tokens, self._before = tokens, self.potential(self._follow(tokens))
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """As the environment's, with the shaping reward of the token added to the step's."""
         if not np.array_equal(self._last_tokens, before := self._tokens()):  # somebody has called set_state
             self._begin(before)
         observation, reward, terminated, truncated, info = self.env.step(action)

@@ -7,26 +7,25 @@ import io
 import json
 import math
 import re
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from agents import report
 from agents.config import Run
 from agents.core import Episode
-from agents.running import _svg, trackers
+from agents.running import _svg
 from agents.running import folder as folders
-from agents.running import panel as live
 from agents.running.journal import Shown, UpdateLog
 from rltf_env.core import CallCase, CaseResult, Failure, Feedback, Outcome, Problem, Program, Verdict
-from rltf_env.errors import DataError, MissingData, UnknownName
+from rltf_env.errors import DataError
 
 HOSTILE = "x = '<script>alert(1)</script>'\n\x1b[2Jy = [/] & \"\n"
+
+
 PROBLEM = Problem("p/1", "Write <b>f</b>.", [CallCase((), 1)], "f")
 
 
@@ -124,189 +123,6 @@ def test_what_is_not_finite_is_null_in_every_file_and_the_report_reads_it(tmp_pa
     assert "Norm of the gradient" not in page
 
 
-# ------------------------------------------------------------------------------------------------------------ terminal
-
-
-def screen(terminal: bool) -> tuple[live.Screen, io.StringIO]:
-    file = io.StringIO()
-    console = Console(file=file, force_terminal=terminal, width=120, color_system=None)
-    return live.Screen(console, "run [x]", total=4, done=1, log_every=1), file
-
-
-LINE = {
-    "step": 2, "reward": 0.25, "reward/fine": -0.125, "rl_loss": 1.5, "entropy": 3.0, "outcome/passed": 0.75,
-    "outcome/syntax_error": 0.25, "tokens_per_second": 1234.0, "seconds": 4.0, "seconds/generate": 2.0, "seconds/judge": 1.0,
-}  # fmt: skip
-
-
-def test_without_a_terminal_an_update_is_one_line_and_programs_are_kept_out() -> None:
-    made, file = screen(terminal=False)
-    with made:
-        made.update(LINE)
-        made.programs(2, [shown()])
-    assert file.getvalue().splitlines() == [
-        "update     2  rl_loss 1.5  reward 0.25  passed 0.75  entropy 3  4.00 s",
-    ]
-
-
-def test_the_panel_says_where_the_run_is_and_where_its_time_goes() -> None:
-    made, file = screen(terminal=True)
-    with made:
-        made.update(LINE)
-    text = file.getvalue()
-    for words in ("run [x]", "update 2 of 4", "reward", "fine", "passed", "75%", "1,234 while writing"):
-        assert words in text
-    assert re.search(r"writing +50.0% of the time", text)
-    assert re.search(r"waiting for the judge +25.0% of the time", text)
-    assert re.search(r"learning +25.0% of the time", text)
-
-
-def test_with_generators_the_panel_says_what_the_learner_waited_and_not_what_they_spent() -> None:
-    made, file = screen(terminal=True)
-    with made:
-        made.update({**LINE, "seconds/generate": 11.0, "seconds/judge": 9.0, "seconds/wait": 1.0})
-        made.update({**LINE, "step": 3, "seconds": 6.0, "seconds/generate": 0.0, "seconds/judge": 0.0})
-    text = file.getvalue()
-    assert re.search(r"waiting for generators +10.0% of the time", text)
-    assert re.search(r"learning +90.0% of the time", text)
-    assert not re.search(r"writing +-?\d", text)
-
-
-def test_numbers_that_are_not_finite_end_no_panel() -> None:
-    made, file = screen(terminal=True)
-    with made:
-        for value in (math.inf, math.nan, 1.0):
-            made.update({**LINE, "grad_norm": value, "rl_loss": math.nan})
-            made.panel()
-    assert re.search("rl_loss +nan", file.getvalue())
-
-
-def test_the_panel_can_be_drawn_while_a_metric_is_taken_in() -> None:
-    made, _ = screen(terminal=True)
-
-    class Line(dict[str, float]):
-        """Draws whenever an update reads it."""
-
-        def items(self) -> Any:
-            for item in super().items():
-                draw()
-                yield item
-
-    def draw() -> None:
-        made.console.print(made.panel())
-
-    made.update(Line(LINE))
-
-
-def test_a_hostile_program_reaches_no_terminal_raw_and_its_line_is_marked() -> None:
-    made, file = screen(terminal=True)
-    made.console.print(live.programs(7, [shown()]))
-    text = file.getvalue()
-    assert '>   2 | ␛[2Jy = [/] & "' in text
-    assert "    1 | x = '<script>" in text
-    assert "\x1b" not in text
-    assert "NameError on line 2" in text
-
-
-def test_a_long_program_is_shown_around_its_guilty_line() -> None:
-    text = "".join(f"line{i}\n" for i in range(1, 101))
-    each = Shown(**{**shown(text=text).to_dict(), "line": 60})
-    rows = live.code(each).plain.splitlines()
-    assert len(rows) == live.CODE_LINES
-    assert any(row.startswith(">  60") for row in rows)
-
-
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        ([0.0, 7.0], "▁█"),
-        ([3.0, 3.0], "▁▁"),
-        ([0.0, 1.0, 2.0], "▁▅█"),
-        ([5.0], "▁"),
-        ([0.0, math.inf, 7.0, math.nan], "▁█"),
-        ([math.nan], ""),
-        ([1.7e308, -1.7e308], "▁▁"),
-    ],
-)
-def test_sparkline(values: list[float], expected: str) -> None:
-    assert live.sparkline(values) == expected
-
-
-@pytest.mark.parametrize(("seconds", "expected"), [(0.2, "0:00"), (184, "3:04"), (7384, "2:03:04")])
-def test_duration(seconds: float, expected: str) -> None:
-    assert live.duration(seconds) == expected
-
-
-# ------------------------------------------------------------------------------------------------------------ trackers
-
-STAND_IN = """
-calls = []
-def init(**options): calls.append(("init", options))
-def log(metrics, step): calls.append(("log", metrics, step))
-def finish(): calls.append(("finish",))
-"""
-
-
-def scalars(out: Path, name: str) -> list[tuple[int, float]]:
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    found = EventAccumulator(str(out / "tensorboard"))
-    found.Reload()
-    return [(e.step, e.value) for e in found.Scalars(name)]
-
-
-def test_tensorboard_holds_the_numbers_and_forgets_what_came_after_the_checkpoint(tmp_path: Path) -> None:
-    for done, value in ((0, 1.0), (1, 2.0)):
-        with trackers.opened([], tmp_path, "run", {}, done) as (board,):
-            for step in range(done + 1, 4):
-                board.log(step, {"reward/fine": value})
-    assert scalars(tmp_path, "reward/fine") == [(1, 1.0), (2, 2.0), (3, 2.0)]
-
-
-def test_tensorboard_forgets_a_run_that_was_killed_before_its_first_checkpoint(tmp_path: Path) -> None:
-    for value in (1.0, 2.0):
-        with trackers.opened([], tmp_path, "run", {}, 0) as (board,):
-            for step in range(3):  # 0: an evaluation
-                board.log(step, {"reward": value})
-    assert scalars(tmp_path, "reward") == [(0, 2.0), (1, 2.0), (2, 2.0)]
-
-
-@pytest.mark.parametrize("name", ["wandb", "trackio"])
-def test_hosted_trackers_are_told_the_same_and_closed(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / f"{name}.py").write_text(STAND_IN)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, name, raising=False)
-    with trackers.opened([name], tmp_path / "out", "run", {"a": 1}, 0) as opened:
-        for each in opened:
-            each.log(1, {"x": 2.0})
-    calls = sys.modules.pop(name).calls
-    assert [call[0] for call in calls] == ["init", "log", "finish"]
-    options = calls[0][1]
-    assert (options["project"], options["name"], options["config"], options["resume"]) == (
-        "rltf",
-        "run",
-        {"a": 1},
-        "allow",
-    )
-    assert calls[1][1:] == ({"x": 2.0}, 1)
-
-
-def test_a_tracker_that_is_not_installed_names_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "trackio", None)
-    with pytest.raises(MissingData, match="pip install trackio"), trackers.opened(["trackio"], tmp_path, "r", {}, 0):
-        pass
-
-
-def test_a_tracker_that_there_is_not_is_refused() -> None:
-    with pytest.raises(UnknownName, match="Did you mean 'wandb'"):
-        trackers.check(["wandbb"])
-
-
-# -------------------------------------------------------------------------------------------------------------- report
-
-
 def write_run(out: Path, updates: int = 30) -> None:
     (out / "recipe.toml").write_text(
         '[run]\nname = "a <b>"\nseed = 3\nupdates = 30\n[env]\nid = "X"\n[policy]\nkind = "tiny"\n[agent]\nkind = "rltf"\n'
@@ -343,6 +159,9 @@ def read_page(tmp_path: Path) -> tuple[Reader, str]:
     reader = Reader()
     reader.feed(page)
     return reader, page
+
+
+# -------------------------------------------------------------------------------------------------------------- report
 
 
 def test_the_page_loads_nothing_and_runs_nothing(read_page: tuple[Reader, str]) -> None:

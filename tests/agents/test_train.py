@@ -94,6 +94,19 @@ batch_size = 4
 references = { size = 8 }
 optimiser = { lr = 1e-2, warmup = 2 }
 """,
+    "curriculum": """
+[agent]
+kind = "rltf"
+buffer = 12
+fill = 8
+refresh = 4
+refresh_every = 2
+samples_per_problem = 2
+batch_size = 4
+supervised = 0
+baseline = "group_mean"
+optimiser = { lr = 1e-2, warmup = 2 }
+""",
     "rltf_online_critic": """
 [agent]
 kind = "rltf"
@@ -169,12 +182,31 @@ batch_size = 4
 optimiser = { lr = 1e-2, warmup = 2 }
 """,
 }
+OVERRIDES = {
+    "curriculum": [
+        "env.source=cycle",
+        "env.sandbox=judge_by_rule:every_other",
+        "env.dataset_options={ size = 2, depths = [3] }",
+        "env.curriculum=cccs",
+        'env.curriculum_options={ alpha = 1.0, statements = ["stmt"], stride = 1, mix = 0.3, back = 2 }',
+        "env.max_program_tokens=160",
+    ],
+}
 JUDGE = """
+import zlib
+
 from agents.testing import by_checksum
 from rltf_env import sandbox
+from rltf_env.core import Outcome
 
 def load():
     return sandbox.load("scripted", rules=by_checksum)
+
+def every_other():
+    return sandbox.load("scripted", rules=passes)
+
+def passes(source, problem):
+    return [Outcome.PASSED if zlib.crc32(source.encode()) % 2 else Outcome.WRONG_ANSWER] * len(problem.cases)
 """
 MakeRecipe = Callable[..., Recipe]
 
@@ -192,7 +224,7 @@ def recipe(tmp_path: Path) -> MakeRecipe:
     def make(kind: str, out: str, *overrides: str) -> Recipe:
         path = tmp_path / f"{kind}.toml"
         path.write_text(COMMON + AGENTS[kind])
-        return read(path, [f"run.out={json.dumps(str(tmp_path / out))}", *overrides])
+        return read(path, [f"run.out={json.dumps(str(tmp_path / out))}", *OVERRIDES.get(kind, ()), *overrides])
 
     return make
 
@@ -229,6 +261,14 @@ def test_a_run_in_two_parts_is_the_run_in_one(recipe: MakeRecipe, tmp_path: Path
     assert_same_run(tmp_path / "whole", tmp_path / "parts")
     assert [line["step"] for line in lines(tmp_path / "whole")] == list(range(1, 9))
     assert lines(tmp_path / "whole")[0] != lines(tmp_path / "whole")[1]
+
+
+def test_a_checkpoint_knows_how_far_a_curriculum_has_come(recipe: MakeRecipe, tmp_path: Path) -> None:
+    train.train(recipe("curriculum", "run"))
+    saved = checkpoint.latest(tmp_path / "run" / "checkpoints")
+    assert saved is not None
+    assert any(advanced for advanced, _, _ in saved["source"]["standings"].values())
+    assert saved["source"]["source"] in range(2)  # the position of "cycle"
 
 
 def test_looking_more_often_changes_nothing(recipe: MakeRecipe, tmp_path: Path) -> None:
@@ -280,7 +320,7 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes]) ->
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("kind", ["rltf", "actor_critic", "soft_q", "ppo", "grpo"])
+@pytest.mark.parametrize("kind", ["rltf", "curriculum", "actor_critic", "soft_q", "ppo", "grpo"])
 def test_a_killed_run_continues_to_the_same_end(recipe: MakeRecipe, tmp_path: Path, kind: str) -> None:
     """Killed between checkpoints, then continued by the same command and killed nearer to the end, then let go."""
     train.train(recipe(kind, "whole", "run.updates=24"))

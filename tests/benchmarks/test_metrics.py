@@ -261,3 +261,23 @@ def test_holm_by_hand() -> None:
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert holm([0.9, 0.8]) == [1.0, 1.0]
     assert holm([]) == []
+
+
+# ------------------------------------------------------------------------------------------------------ exact tests
+
+
+@pytest.mark.parametrize(
+    ("down", "up", "p"), [(9, 2, 134 / 2048), (2, 9, 134 / 2048), (6, 0, 2 / 64), (0, 0, 1.0), (3, 3, 1.0)]
+)
+def test_mcnemar_is_the_sum_worked_by_hand(down: int, up: int, p: float) -> None:
+    assert metrics.mcnemar(down, up) == pytest.approx(p)
+
+
+def test_gathered_is_the_tail_worked_by_hand() -> None:
+    assert metrics.gathered(4, 2, 2, 2) == pytest.approx(1 / 6)
+    assert metrics.gathered(8, 4, 4, 3) == pytest.approx(17 / 70)  # Fisher's tea: 16 + 1 of 70
+    assert metrics.gathered(5, 2, 3, 0) == 1.0
+    with pytest.raises(UsageError, match="counts that fit together"):
+        metrics.gathered(4, 2, 2, 3)
+    with pytest.raises(UsageError, match=">= 0"):
+        metrics.mcnemar(-1, 2)

@@ -12,7 +12,7 @@ from benchmarks import suites
 from rltf_env.errors import DataError, UnknownName, UsageError
 
 
-@pytest.mark.parametrize("name", ["procedural-seen", "procedural-unseen"])
+@pytest.mark.parametrize("name", ["procedural-seen", "procedural-unseen", "grown-unseen"])
 def test_embedded_suites_have_the_data_that_they_were_frozen_with(name: str) -> None:
     problems, digest, status = suites.problems(suites.get(name))
     assert (len(problems), digest, status) == (500, suites.get(name).digest, "frozen")

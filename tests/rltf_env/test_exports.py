@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +26,13 @@ def test_the_words_of_the_core_and_the_wrappers_are_exported() -> None:
     )
     assert set(words.split()) <= set(rltf_env.__all__)
     assert rltf_env.Problem is rltf_env.core.Problem
+
+
+def test_the_names_that_editors_see_are_the_exported_ones() -> None:
+    tree = ast.parse(Path(rltf_env.__file__).read_text(encoding="utf-8"))
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    names = {alias.name for node in imports for alias in node.names}
+    assert set(rltf_env.__all__) - names == {"__version__"}
 
 
 def test_dir_shows_the_public_names_alone() -> None:

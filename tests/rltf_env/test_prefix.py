@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from rltf_env import datasets
 from rltf_env.core import Problem
-from rltf_env.prefix import DEAD, Prefix, dead_at
+from rltf_env.prefix import DEAD, Prefix, _grammar, _lr, dead_at
 
 PROBLEMS = datasets.load("procedural", size=60)
 
@@ -57,7 +57,7 @@ f() = ‸1|a + b = ‸1|1 = ‸2|None = ‸1|a if b else c = ‸1|(a, b) +=‸ 1
 f(a=1, b)‸|f(**a, *b‸)|f(a for a in b,‸ 1)|f(1, a f‸or a in b)|class A(x f‸or x in y)|{**a f‸or a in b}|{*a f‸or a in b}|f(a.b=1‸)|f((a)=1‸)|f(None=1‸)
 def f(a=1, b)‸: pass|def f(*)‸|def f(/‸|def f(None)‸|def f((‸|lambda *:‸|def f(**k, a‸|def f(*, *‸*k)|lambda x=1, y:‸
 a + not ‸b|a == not ‸b|- not ‸a|await await ‸x|[x for x in lambda:‸ y]|a if b⏎‸|x f‸or x in y|a[*b:‸c]|for *a i‸n b
-try: a⏎b‸|try: a⏎el‸se:|try: a⏎except: b⏎except ‸A: c|try: a⏎except A: b⏎except*‸ C: d|try: a⏎except A,‸ B: c|with:‸ a|with (a as b),‸ c: d
+try: a⏎b‸|try: a⏎el‸se:|try: a⏎except: b⏎except ‸A: c|try: a⏎except A: b⏎except*‸ C: d|with:‸ a|with (a as b),‸ c: d
 import a as b.‸c|import *‸|from x import (a),‸ b|from x import a,⏎‸|from a import b.‸c|global a.‸b|@a⏎x‸ = 1|async x‸ |async l‸ambda
 match x: p‸ass|match x:⏎ p‸ass⏎|match x:⏎ case 1: pass⏎ y‸ |match x:⏎ case +‸1: pass|match x:⏎ case A(b=1, c)‸: pass|match x:⏎ case a :=‸ b: pass
 """
@@ -91,6 +91,15 @@ def compiles(text: str) -> bool:
 def test_a_program_is_alive_at_every_character_and_complete_at_its_end(text: str) -> None:
     assert dead_at(text) is None, text[: (dead_at(text) or 0) + 1]
     assert Prefix().feed(text).complete
+
+
+@pytest.mark.parametrize(("version", "alive"), [((3, 13), False), ((3, 14), True)])
+def test_exceptions_without_parentheses_are_the_newest_versions(version: tuple[int, int], alive: bool) -> None:
+    machine = _lr.Machine(_lr.Table(_grammar.productions(version), _grammar.START))
+    stacks = (machine.bottom,)
+    for terminal in "'try' ':' NAME NEWLINE 'except' NAME ',' NAME ':' NAME NEWLINE END".split():
+        stacks = machine.advance(stacks, terminal)
+    assert bool(stacks) is alive
 
 
 @pytest.mark.parametrize("marked", cases(BAD), ids=repr)

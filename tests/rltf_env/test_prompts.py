@@ -91,7 +91,8 @@ def test_completion_of_nothing_is_an_error():
 @pytest.mark.parametrize("style", prompts.STYLES)
 @pytest.mark.parametrize("problem", [STDIN, CALL, SCRIPT, COMPLETION], ids=lambda problem: problem.id)
 def test_hidden_cases_are_never_shown(problem: Problem, style: str):
-    hidden = Problem(problem.id, "Do.", problem.cases, problem.entry_point, prefix="import re\n")
+    public = [CallCase((7,), 8)]
+    hidden = Problem(problem.id, "Do.", problem.cases, problem.entry_point, public, prefix="import re\n")
     text = prompts.render(hidden, style)
     assert not any(word in text for word in ("10", "assert", "check", "x\n"))
 

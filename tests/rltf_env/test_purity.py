@@ -56,6 +56,13 @@ def test_ordinary_programs_share_a_process(source: str) -> None:
     assert pure(source)
 
 
+def test_on_a_version_whose_instructions_are_not_known_no_program_shares_a_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(purity, "_READABLE", False)
+    assert not pure("print(1)")
+
+
 LEAVING = (
     # what is not known to be harmless
     "import os", "import numpy as np", "from os.path import join", "import threading", "import xml.dom", "import decimal",

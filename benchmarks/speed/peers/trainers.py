@@ -59,6 +59,7 @@ class Clock:
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
+        """Adds the seconds of a block to the part `name`."""
         start = time.perf_counter()
         yield
         self.seconds[name] += time.perf_counter() - start

@@ -20,6 +20,7 @@ GUARD = 60  # times its limit, after which a program is ended though it never go
 
 
 def children() -> list[int]:
+    """The process ids of the main thread's children. Linux only."""
     with open(f"/proc/self/task/{os.getpid()}/children") as file:
         return [int(pid) for pid in file.read().split()]
 
@@ -120,6 +121,7 @@ class Clock:
         return self.passed - self._last_look >= LOOK / 20 and self.passed >= LOOK / 2
 
     def look(self) -> None:
+        """Reads `/proc` once and notes what the process did since the last look."""
         states, waited, ready = threads(self.proc_pid) if self.proc_pid else ("", None, {})
         starved = any(self._ready.get(thread) == runtime for thread, runtime in ready.items())
         self._ready = ready

@@ -18,6 +18,7 @@ except ImportError:  # not on Windows
 
 
 def numbers(names: str) -> tuple[int, ...]:
+    """The numbers of those of the named signals (separated by blanks) that this system has."""
     return tuple(getattr(_signal, name) for name in names.split() if hasattr(_signal, name))
 
 
@@ -62,6 +63,7 @@ class Packages:
         self.files = files
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        """The import system's question: where a listed module stands, or None for any other name."""
         if name not in self.files:
             return None
         place = self.files[name][0]  # the folder around it may not be listed

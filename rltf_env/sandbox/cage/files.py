@@ -74,6 +74,7 @@ class Files:
         return [stdin, stdout, self.null, result, self.report, self.lines]
 
     def empty(self) -> None:
+        """Cuts every file to length 0, for the next case."""
         files = (*self.case, self.report, self.lines)
         empty(files)
         restore(files, MODE)

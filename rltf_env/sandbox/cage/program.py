@@ -113,6 +113,7 @@ def hide_own_frames() -> None:
 
 
 def write_line(text: str, fd: int = RESULT, write: Any = os.write) -> None:
+    """Writes a line to a descriptor, in as many pieces as it takes."""
     data = text.encode() + b"\n"
     while data:
         data = data[write(fd, data) :]
@@ -249,6 +250,7 @@ def run_batch(
 
 
 def flush() -> None:
+    """Flushes what the program has printed; a stream that it has broken or closed is left alone."""
     for stream in (sys.stdout, sys.__stdout__):
         try:
             stream.flush()  # type: ignore[union-attr]

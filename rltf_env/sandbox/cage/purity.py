@@ -61,6 +61,7 @@ _IMPORT, _MATCH = _opmap["IMPORT_NAME"], _opmap["MATCH_CLASS"]
 _SETS = frozenset(number for name, number in _opmap.items() if name in ("STORE_ATTR", "DELETE_ATTR"))
 _METHODS = sys.version_info >= (3, 12)  # loading an attribute and loading a method are one instruction
 _NULL_FIRST = sys.version_info < (3, 13)  # what marks a call is loaded before the function
+_READABLE = sys.version_info < (3, 14)  # later instructions are not known here: no program is called pure by them
 _OPTIMIZED = 0x1  # a flag of code: a function's
 _GENERATOR = 0x20 | 0x80 | 0x200  # flags of code: a generator, a coroutine, or both
 
@@ -94,7 +95,7 @@ def pure(code: Any, packages: Any = ()) -> bool:
     """
     codes = list(_all(code))
     names = {name for each in codes for name in each.co_names}
-    if any(map(_special, names)):
+    if not _READABLE or any(map(_special, names)):
         return False
     bound: dict[str, Any] = {"exit": True, "quit": True}  # what names stand for: a module's table, or a use
     imported: set[str] = set()

@@ -23,7 +23,8 @@ from rltf_env.sandbox.referee.failures import (
     results_of,
     unfinished,
 )
-from rltf_env.sandbox.referee.replay import Conclusion, End, Live, Operation, Recorded
+from rltf_env.sandbox.referee.operations import Operation
+from rltf_env.sandbox.referee.replay import Conclusion, End, Live, Recorded
 from rltf_env.sandbox.referee.runs import Report, is_late
 
 if TYPE_CHECKING:

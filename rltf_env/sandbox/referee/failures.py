@@ -133,6 +133,7 @@ _OPENING = re.compile(r"[rRbBuUfFtT]{0,3}(\"\"\"|''')")
 
 
 def syntax_failure(record: dict[str, Any], source: str) -> list[Any]:
+    """The row of a text that does not compile: its failure with line and cause, from the compiler's record."""
     line, kind = record.get("line"), str(record.get("kind"))
     if kind in ("ValueError", "UnicodeEncodeError"):  # a NUL or a lone surrogate: no version of Python reads it
         kind, record["bases"] = "SyntaxError", ["Exception", "BaseException"]

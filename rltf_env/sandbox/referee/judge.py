@@ -35,7 +35,7 @@ from rltf_env.sandbox.referee.failures import (
     syntax_failure,
     unfinished,
 )
-from rltf_env.sandbox.referee.replay import operation
+from rltf_env.sandbox.referee.operations import operation
 from rltf_env.sandbox.referee.runs import Bench, Budget, Report, Runner, Runs, is_late
 from rltf_env.sandbox.referee.script import Script
 from rltf_env.sandbox.referee.ways import Way, Ways
@@ -89,6 +89,7 @@ class Problem:
         return sum(together[index].width if index in together else 1 for index in range(len(self.cases)))
 
     def script(self, index: int) -> Script:
+        """The compiled assertion script of a case, made at its first use."""
         if index not in self.scripts:
             _, script, setup = self.cases[index]
             data = self.data

@@ -13,7 +13,6 @@ verdict is always that of one run in which script and program met step by step. 
 from __future__ import annotations
 
 import builtins
-import collections
 import json
 import marshal
 import time
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from rltf_env.sandbox.cage.program import seed
 from rltf_env.sandbox.referee.deadline import Stuck
 from rltf_env.sandbox.referee.failures import raised
+from rltf_env.sandbox.referee.operations import Operation, is_plain, is_simple, operation, overwrite
 from rltf_env.sandbox.referee.proxies import DEEPEST, ITERABLES, Remote, Wildcard, contradiction, remote_error
 from rltf_env.sandbox.values import MESSAGE, Unrepresentable, decode, dump
 
@@ -60,13 +60,6 @@ class Conclusion(NamedTuple):
     detail: Any
     steps: int
     used: bool = True
-
-
-class Operation(NamedTuple):
-    """A step of a plan: as text, by which two are compared, and as a program's process takes it (`cage/session.py`)."""
-
-    text: str
-    packed: tuple[Any, ...]
 
 
 class Interrupted(BaseException):
@@ -194,7 +187,7 @@ class Replay:
         """An operation as JSON text, by which two are compared: what is done, to which result, with what."""
         if verb == "name":
             return json.dumps([verb, *args])
-        if _is_simple(verb, args):
+        if is_simple(verb, args):
             return (
                 f'["call", {args[0]._rltf_index}, [[{", ".join([dump(value) for value in args[1]])}], {{"d": []}}], 0]'
             )
@@ -205,10 +198,10 @@ class Replay:
         """An operation as a program's process takes it."""
         if verb == "name":
             return verb, *args
-        if _is_simple(verb, args):
+        if is_simple(verb, args):
             return "call", args[0]._rltf_index, True, args[1:], False
         values = args[1:]
-        if all(map(_is_plain, values)):
+        if all(map(is_plain, values)):
             return verb, args[0]._rltf_index, True, values, verb == "call" and self.script.keeps_things
         return operation(text or self._describe(verb, args))
 
@@ -256,7 +249,7 @@ class Replay:
         """Makes changes that the program made to its arguments visible to the script."""
         try:
             for old, new in zip(args, decode(tree, self._resolve), strict=True):
-                _overwrite(old, new)
+                overwrite(old, new)
         except (Unrepresentable, ValueError, TypeError):
             self.stop(End.UNREPRESENTABLE, "malformed arguments")
 
@@ -308,6 +301,7 @@ class Recorded(Replay):
         self.plan, self.results = plan, results
 
     def perform(self, verb: str, *args: Any) -> Any:
+        """The recorded answer to the next planned operation. Raises Interrupted where the script makes another."""
         text, k = self._describe(verb, args), self.steps
         if k >= len(self.plan) or self.plan[k].text != text:
             self.stop(End.MISSED, (Operation(text, self._packed(verb, args, text)),))
@@ -329,6 +323,7 @@ class Live(Replay):
         self.talk, self.until = talk, time.process_time() + seconds
 
     def perform(self, verb: str, *args: Any) -> Any:
+        """Sends the operation to the program and waits for what came of it. Raises Stuck past the time limit."""
         if (
             not self.steps % 256 and time.process_time() > self.until
         ):  # most of it is the system's, which no alarm here counts
@@ -356,6 +351,7 @@ class Guess(Replay):
         self._depth = 0  # of the wildcards in what is described
 
     def perform(self, verb: str, *args: Any) -> Any:
+        """Notes the operation in the plan and answers with a wildcard, which says yes to every question."""
         self._depth = 0
         text, k = self._describe(verb, args), self.steps
         if k >= LONGEST_GUESS:
@@ -364,7 +360,7 @@ class Guess(Replay):
         if depth > DEEPEST:
             self.stop(End.LONG, None)
         packed = self._packed(verb, args, text)
-        if verb != "name" and not _is_simple(verb, args):  # what is done later may change a value
+        if verb != "name" and not is_simple(verb, args):  # what is done later may change a value
             packed = marshal.loads(marshal.dumps(packed))
         self.operations.append(Operation(text, packed))
         self.steps += 1
@@ -397,38 +393,6 @@ _NOT_CALLABLE = {
         "message": "the entry point cannot be called",
     }
 }
-_PLAIN = frozenset({int, float, str, bool, type(None)})
-
-
-def _is_simple(verb: str, args: tuple[Any, ...]) -> bool:
-    """True for a call with arguments that cannot change: most are of that kind, and have a short way."""
-    return verb == "call" and not args[2] and _PLAIN.issuperset(map(type, args[1]))
-
-
-def _is_plain(value: Any, deep: int = 20) -> bool:
-    """True for what `marshal` hands on as it is, as far as that is quickly told."""
-    kind = type(value)
-    if kind in _PLAIN:
-        return True
-    if kind is dict:
-        value = [*value, *value.values()]
-    elif kind is not list and kind is not tuple:
-        return False
-    return deep > 0 and len(value) < 1000 and all(_is_plain(item, deep - 1) for item in value)
-
-
-def operation(text: str) -> tuple[Any, ...]:
-    """An operation as a program's process takes it, see `cage/program.py`."""
-    op = json.loads(text)
-    if op[0] == "name":
-        return tuple(op)
-    verb, target, trees, watch = op
-    try:
-        values = [decode(tree) for tree in trees]
-        marshal.dumps(values)
-        return verb, target, True, values, watch
-    except (Unrepresentable, ValueError):  # references, or values that marshal has no name for
-        return verb, target, False, trees, watch
 
 
 def _text(error: BaseException) -> str:
@@ -438,23 +402,3 @@ def _text(error: BaseException) -> str:
         return ""
     except Exception:
         return ""
-
-
-def _overwrite(old: Any, new: Any) -> None:
-    if type(old) is not type(new):
-        return
-    if isinstance(old, list):
-        if len(old) == len(new):
-            for i, (a, b) in enumerate(zip(old, new, strict=True)):
-                if isinstance(a, (list, dict, set)) and type(a) is type(b):
-                    _overwrite(a, b)
-                else:
-                    old[i] = b
-        else:
-            old[:] = new
-    elif isinstance(old, (dict, set)):
-        old.clear()
-        old.update(new)
-    elif isinstance(old, collections.deque):
-        old.clear()
-        old.extend(new)

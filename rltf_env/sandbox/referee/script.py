@@ -11,7 +11,8 @@ import types
 from collections.abc import Iterable
 from typing import Any
 
-from rltf_env.sandbox.referee.replay import HELD_BACK, Conclusion, End, Guess, Operation
+from rltf_env.sandbox.referee.operations import Operation
+from rltf_env.sandbox.referee.replay import HELD_BACK, Conclusion, End, Guess
 
 REMEMBERED = 256  # conclusions of a script
 MISSES = 2  # programs that a plan was not for, more than those that it was for, after which there is none

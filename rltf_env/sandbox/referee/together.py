@@ -74,6 +74,7 @@ class Outcome(NamedTuple):
         return {name for name, row in self.rows.items() if row.get("status") == Status.TIME}
 
     def passed_all(self) -> bool:
+        """True if there were tests and all of them passed."""
         return bool(self.rows) and self.rows.keys() <= self.passed()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
 import os
 import signal
@@ -18,7 +17,6 @@ from typing import Any, BinaryIO, cast
 
 import pytest
 import tomli_w
-import torch
 
 from agents import train
 from agents.actors import messages as frames
@@ -30,8 +28,6 @@ from agents.config import Recipe, Scale, read
 from agents.core import OffPolicyAgent
 from agents.learning.replay import unpack
 from agents.options import build
-from agents.policies import tiny
-from agents.policies.causal import CausalPolicy
 from rltf_env.core import Outcome
 from rltf_env.errors import UnknownName, UsageError
 
@@ -77,6 +73,8 @@ size = 2
 generators = 2
 push_every = 2
 """
+
+
 JUDGE = """
 from agents.testing import by_checksum
 from rltf_env import sandbox
@@ -84,6 +82,8 @@ from rltf_env import sandbox
 def load():
     return sandbox.load("scripted", rules=by_checksum)
 """
+
+
 MakeRecipe = Callable[..., Recipe]
 
 
@@ -209,6 +209,7 @@ def parent(process: Path) -> int:
         ('scale.devices=["cuda:0", ""]', UsageError, r"\[scale\] devices"),
         ("scale.devices=[0, 1]", UsageError, r"\[scale\] devices"),
         ("scale.push_every=5", UsageError, r"scale\.push_every <= agent\.max_staleness = 4, got 5"),
+        ("env.curriculum=copy:copy", UsageError, r"no env\.curriculum with scale\.generators > 0, got 'copy:copy'"),
         ('agent={ kind = "grpo" }', UsageError, r"scale\.generators > 0, got 'grpo'"),
         ('agent={ kind = "supervised" }', UsageError, r"scale\.generators > 0, got 'supervised'"),
     ],
@@ -288,8 +289,6 @@ def test_an_answer_that_cannot_be_read_ends_its_generator_and_not_the_learners_p
         assert not feed.processes
 
 
-# --------------------------------------------------------------------------------------------------- silence, and lives
-
 ENDLESS = """
 import os, sys, threading
 sys.stdin.buffer.read(8)  # the learner is there
@@ -320,6 +319,9 @@ def played(
 
 
 ALONE = ("scale.generators=1", "agent.max_staleness=0")
+
+
+# --------------------------------------------------------------------------------------------------- silence, and lives
 
 
 @pytest.mark.timeout(60)
@@ -379,7 +381,9 @@ class Dead(SimpleNamespace):
 def test_lives_are_lost_by_dying_and_earned_back_by_lots(
     recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lives: int, sent: int, left: int
 ) -> None:
-    agent: Any = SimpleNamespace(config=build(rltf.Config, {}, "agent"), learner=SimpleNamespace(updates=0), buffer=[])
+    agent: Any = SimpleNamespace(
+        config=build(rltf.Config, {}, "agent"), learner=SimpleNamespace(updates=0), buffer=[], sampled={}
+    )
     feed = scale.ActorPool(recipe(), agent, tmp_path)
     begun: list[tuple[int, ...]] = []
     monkeypatch.setattr(feed, "_begin", lambda *how: begun.append(how))
@@ -429,37 +433,3 @@ def test_a_continued_run_waits_for_the_programs_that_an_uninterrupted_one_waits_
             again = scale.ActorPool(made, agent, tmp_path)
             for step in range(first, 120):
                 assert again._due(step) == whole._due(step) - whole._due(first - 1)
-
-
-def test_pushed_weights_are_the_learners(policy: CausalPolicy, tmp_path: Path) -> None:
-    generator.save_weights(tmp_path / "weights.pt", policy, 7)
-    other = tiny.load(
-        width=16, layers=1, heads=2, vocab_size=280, dataset_options={"size": 4}, max_positions=128, seed=1
-    )
-    before = {name: p.clone() for name, p in other.model.named_parameters()}
-    assert generator.load_weights(tmp_path / "weights.pt", other) == 7
-    for name, p in policy.model.named_parameters():
-        assert torch.equal(p, dict(other.model.named_parameters())[name])
-    assert any(not torch.equal(p, before[name]) for name, p in other.model.named_parameters())
-
-
-def test_frames_come_whole_or_not_at_all() -> None:
-    stream = io.BytesIO()
-    for value in ({"a": torch.arange(3), "b": [1.5, "x", None]}, {}):
-        frames.send(stream, value)
-    whole = stream.getvalue()
-    stream.seek(0)
-    first = frames.receive(stream)
-    assert torch.equal(first["a"], torch.arange(3))
-    assert first["b"] == [1.5, "x", None]
-    assert frames.receive(stream) == {}
-    assert frames.receive(stream) is None
-    assert all(frames.receive(io.BytesIO(whole[:cut])) is None for cut in (0, 3, 8, 40))
-
-
-def test_a_frame_cannot_carry_code() -> None:
-    stream = io.BytesIO()
-    frames.send(stream, {"policy": os.getcwd})
-    stream.seek(0)
-    with pytest.raises(Exception, match=r"weights_only|Unsupported"):
-        frames.receive(stream)

@@ -20,65 +20,38 @@ At a token k3 = r - 1 - log r, r being what the other policy gives over what thi
 
 from __future__ import annotations
 
-import ast
-import copy
 from collections.abc import Callable, Iterator
-from functools import partial
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from loss_batch import (
+    DRAWN_AT_2,
+    ENTROPY,
+    ENTROPY_AT_2,
+    KL,
+    KL_AT_2,
+    LOGP,
+    LOGP_AT_2,
+    MASK,
+    PADDING,
+    PROBABILITIES,
+    REFERENCE,
+    batch,
+    logits,
+    mean,
+    rows,
+    seq_mean,
+    seq_sum,
+)
+from mutated import mutants
 
 from agents import functional
 from agents.algorithms import actor_critic, policy_gradient, ppo, rltf, soft_q, supervised
 from agents.core import Batch, Episode, TrainingSample
-from agents.decoding.sampling import Sampling
 from rltf_env.core import CaseResult, Feedback, Outcome, Program, Verdict
-
-LOGP = (-0.693147, -1.386294, -0.223144)
-ENTROPY = (0.693147, 0.562335, 0.500402)
-KL = (0.193147, 0.306853, 0.193147)
-LOGP_AT_2 = (-0.693147, -1.005053, -0.405465)
-ENTROPY_AT_2 = (0.693147, 0.656806, 0.636514)
-KL_AT_2 = (0.193147, 0.054120, 0.110826)
-DRAWN_AT_2 = Sampling(temperature=2.0)
-
-
-def rows(first: float, second: float, third: float) -> torch.Tensor:
-    """(2, 2): the second program has one token."""
-    return torch.tensor([[first, second], [third, 0.0]])
-
-
-MASK = torch.tensor([[True, True], [True, False]])
-PADDING = torch.tensor([[0, 0], [0, 1 / 2]])  # a probability where there is no token
-PROBABILITIES = rows(1 / 2, 1 / 4, 4 / 5) + PADDING
-
-
-def logits() -> torch.Tensor:
-    """(2, 2, 2), of token 0, which is drawn, and of token 1."""
-    return torch.stack([PROBABILITIES, 1 - PROBABILITIES], -1).log().requires_grad_()
-
-
-def batch(weights: torch.Tensor | None = None, **extra: torch.Tensor) -> Batch:
-    prompt = torch.ones(2, 1, dtype=torch.long)
-    tokens, old = torch.zeros(2, 2, dtype=torch.long), (rows(2 / 5, 1 / 2, 1 / 2) + PADDING).log()
-    weights = rows(1, -2, 3) if weights is None else weights
-    return Batch(prompt, prompt > 0, tokens, MASK, MASK, weights, old, extra)
-
-
-def mean(a: float, b: float, c: float) -> float:
-    return (a + b + c) / 3
-
-
-def seq_sum(a: float, b: float, c: float) -> float:
-    return (a + b + c) / 2
-
-
-def seq_mean(a: float, b: float, c: float) -> float:
-    return ((a + b) / 2 + c) / 2
-
 
 REINFORCE = (1 * -LOGP[0], -2 * -LOGP[1], 3 * -LOGP[2])
 CLIPPED = (-1.2, 1.6, -3.6)  # 1.25 is held at 1.2; at 0.5 the worse of -1 and -1.6; 1.6 is held at 1.2
@@ -196,7 +169,6 @@ def of_policy_gradient(m: Any) -> Table:
     yield from of_bounds(lambda data, **c: m.loss(data, logits(), m.Config(**c)), seq_sum)
 
 
-REFERENCE = rows(1 / 4, 1 / 2, 2 / 5) + PADDING
 KL_BEHAVIOUR = (0.026856, 0.193147, 0.129996)  # k3 of 5/4, 1/2, 8/5
 
 
@@ -443,126 +415,7 @@ def test_what_a_page_assembles_is_what_the_table_says(name: str) -> None:
     assert not wrong(table(module))
 
 
-# ------------------------------------------------------------------------------------------------ the way each term pulls
-
-
-def entropy_of(logits: torch.Tensor) -> float:
-    return float(-(logits.log_softmax(-1) * logits.softmax(-1)).sum(-1)[MASK].sum().detach())
-
-
-def distance(logits: torch.Tensor) -> float:
-    """To the reference's probabilities."""
-    return float((logits.softmax(-1)[..., 0] - REFERENCE)[MASK].square().sum().detach())
-
-
-def chance(logits: torch.Tensor) -> float:
-    return float(logits.softmax(-1)[..., 0][MASK].sum().detach())
-
-
-@pytest.mark.parametrize("module", [policy_gradient, ppo, actor_critic], ids=lambda m: m.__name__)
-def test_the_entropy_term_makes_a_policy_less_certain(module: Any) -> None:
-    before = logits()
-    step(module, before, "entropy")
-    assert entropy_of(after(before)) > entropy_of(before)
-
-
-def test_the_kl_term_pulls_a_policy_to_the_reference() -> None:
-    before = logits()
-    policy_gradient.loss(silent(), before, policy_gradient.Config(kl=1.0))[0].backward()
-    assert distance(after(before)) < distance(before)
-
-
-def test_the_value_term_pulls_values_to_the_returns() -> None:
-    values = torch.zeros(2, 2, requires_grad=True)
-    ppo.loss(silent(), logits(), values, ppo.Config(value_clip=0.0))[0].backward()
-    assert values.grad is not None
-    assert bool((values.grad[MASK] < 0).all())  # all returns are 1
-
-
-@pytest.mark.parametrize("module", [policy_gradient, ppo, rltf], ids=lambda m: m.__name__)
-def test_what_weighs_more_than_nothing_becomes_likelier(module: Any) -> None:
-    before = logits()
-    arguments = (torch.zeros(2, 2),) if module is ppo else ()
-    data = batch(torch.ones(2, 2), values=torch.zeros(2, 2), returns=torch.zeros(2, 2))
-    module.loss(data, before, *arguments, module.Config(clip=0.9))[0].backward()
-    assert chance(after(before)) > chance(before)
-
-
-def step(module: Any, before: torch.Tensor, term: str) -> None:
-    arguments = () if module is policy_gradient else (torch.zeros(2, 2),)
-    module.loss(silent(), before, *arguments, module.Config(**{term: 1.0}))[0].backward()
-
-
-def silent() -> Batch:
-    """Nothing weighs anything."""
-    zeros = torch.zeros(2, 2)
-    return batch(zeros, reference=REFERENCE.log(), values=zeros, returns=torch.ones(2, 2), rewards=zeros)
-
-
-def after(logits: torch.Tensor) -> torch.Tensor:
-    assert logits.grad is not None
-    return (logits - 0.1 * logits.grad).detach()
-
-
 # -------------------------------------------------------------------------------------------------------------- mutants
-
-
-class Sites(ast.NodeVisitor):
-    """The places where a sign, a comparison, a bound or a choice can be turned around: `(node, what to do with it)`."""
-
-    def __init__(self) -> None:
-        self.ways: list[tuple[ast.AST, Callable[[], None]]] = []
-
-    def visit_BinOp(self, node: ast.BinOp | ast.AugAssign) -> None:
-        for old, new in ((ast.Add, ast.Sub), (ast.Sub, ast.Add), (ast.Mult, ast.Div)):
-            if isinstance(node.op, old):
-                self.ways.append((node, partial(setattr, node, "op", new())))
-        self.generic_visit(node)
-
-    visit_AugAssign = visit_BinOp
-
-    def visit_UnaryOp(self, node: ast.UnaryOp) -> None:
-        if isinstance(node.op, ast.USub):
-            self.ways.append((node, partial(setattr, node, "op", ast.UAdd())))
-        self.generic_visit(node)
-
-    def visit_Compare(self, node: ast.Compare) -> None:
-        for old, new in ((ast.Gt, ast.Lt), (ast.Lt, ast.Gt), (ast.Eq, ast.NotEq), (ast.NotEq, ast.Eq)):
-            if isinstance(node.ops[0], old):
-                self.ways.append((node, partial(setattr, node, "ops", [new()])))
-        self.generic_visit(node)
-
-    def visit_IfExp(self, node: ast.IfExp) -> None:
-        self.ways.append((node, partial(node.__dict__.update, body=node.orelse, orelse=node.body)))
-        self.generic_visit(node)
-
-    def visit_Call(self, node: ast.Call) -> None:
-        if len(node.args) >= 2 and ast.unparse(node.func).startswith("functional."):  # which of two is the other
-            self.ways.append((node, partial(setattr, node, "args", [node.args[1], node.args[0], *node.args[2:]])))
-        self.generic_visit(node)
-
-
-def mutants(module: ModuleType, functions: tuple[str, ...]) -> Iterator[tuple[str, ModuleType]]:
-    """The module with one thing turned around in one of the functions, each in turn; and what then stands there."""
-    assert module.__file__
-    with open(module.__file__, encoding="utf-8") as file:
-        whole = ast.parse(file.read())
-    for name in functions:
-        for i in range(len(sites(whole, name))):
-            tree = copy.deepcopy(whole)
-            node, turn_around = sites(tree, name)[i]
-            turn_around()
-            mutant = ModuleType(module.__name__)
-            exec(compile(ast.fix_missing_locations(tree), f"<{name}, mutant {i}>", "exec"), mutant.__dict__)
-            yield f"{name}: {ast.unparse(node)}", mutant
-
-
-def sites(tree: ast.Module, name: str) -> list[tuple[ast.AST, Callable[[], None]]]:
-    (function,) = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name)
-    visitor = Sites()
-    for statement in function.body:
-        visitor.visit(statement)
-    return visitor.ways
 
 
 SAME = (  # what turned around is a product as before, or leaves the value as it is (its gradient is tested above)

@@ -250,7 +250,7 @@ def test_in_the_values_warm_up_the_policy_stays_as_it_is(policy: CausalPolicy, m
     for expected in (True, True, False):
         agent.update()
         assert all(torch.equal(t, before[name]) for name, t in policy.model.state_dict().items()) == expected
-        assert agent.head.weight.any()
+        assert agent.values.head.weight.any()
 
 
 def test_the_kl_coefficient_steers_and_the_reference_stays(policy: CausalPolicy, make_env: MakeEnv) -> None:
@@ -312,10 +312,10 @@ def test_actor_critics_values_leave_the_transformer_alone(policy: CausalPolicy, 
     }
     agent = actor_critic.load(policy, make_env(reward=nothing), seed=0, lam=0.0, gamma=0.0, value_weight=1.0, **small)
     with torch.no_grad():
-        agent.head.bias.fill_(1.0)
+        agent.values.head.bias.fill_(1.0)
     before = {name: t.clone() for name, t in policy.model.state_dict().items()}
     assert agent.update()["value_loss"] == pytest.approx(0.5)
-    assert float(agent.head.bias.detach()) < 1.0
+    assert float(agent.values.head.bias.detach()) < 1.0
     moved = [n for n, t in policy.model.state_dict().items() if not torch.equal(t, before[n])]
     assert moved  # by the advantage, which is -1: less probable, whatever was written
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -175,8 +176,21 @@ def test_what_is_remembered_is_bounded_and_the_longest_unseen_goes_first(
     agent = rltf.load(policy, make_env(), seed=0, history=2, **SMALL)
     for i in (0, 1, 0, 2):
         agent._remember(problems[i], [episode(agent.env, problems[i], verdict(i))])
-    assert {id: round(v.pass_ratio * 4) for id, v in agent.best.items()} == {"p0": 0, "p2": 2}
+    assert {id: round(v.pass_ratio * 4) for (id, _), v in agent.best.items()} == {"p0": 0, "p2": 2}
     assert all(r.stdout == "" for v in agent.best.values() for r in v.results)
+
+
+def test_a_stage_of_a_curriculum_is_not_measured_against_another(
+    policy: CausalPolicy, make_env: MakeEnv, problems: list[Problem]
+) -> None:
+    agent = rltf.load(policy, make_env(), seed=0, **SMALL)
+    easy = replace(problems[0], prefix="x = ")
+    agent._remember(easy, [episode(agent.env, easy, verdict(4))])
+    greedy = episode(agent.env, problems[0], verdict(1))
+    assert agent._baseline(problems[0], [greedy]) is greedy.verdict
+    best = agent._baseline(easy, [greedy])
+    assert best is not None
+    assert best.pass_ratio == 1
 
 
 def test_group_mean_asks_for_no_greedy_program(
@@ -313,16 +327,16 @@ def test_contract_sees_what_a_state_forgets(forgotten: str) -> None:
 
 def test_remembered_verdicts_weigh_the_same_after_a_restart(policy: CausalPolicy, make_env: MakeEnv) -> None:
     agent = rltf.load(policy, make_env(), seed=0, **SMALL)
-    agent.best = {"p0": INDEX_ERROR, "p1": verdict(1), "p2": verdict(4)}
+    agent.best = {("p0", ""): INDEX_ERROR, ("p1", ""): verdict(1), ("p2", "x = "): verdict(4)}
     file = io.BytesIO()
     torch.save(agent.state_dict(), file)
     file.seek(0)
     again = rltf.load(policy, make_env(), seed=1, **SMALL)
     again.load_state_dict(torch.load(file, weights_only=True))
-    for id, before in agent.best.items():
-        after = again.best[id]
+    for key, before in agent.best.items():
+        after = again.best[key]
         assert (after.outcome, after.pass_ratio) == (before.outcome, before.pass_ratio)
-        attempt = Attempt(agent.env.source.find(id), program(), verdict(2))
+        attempt = Attempt(agent.env.source.find(key[0]), program(), verdict(2))
         for options in ({}, RELEASED_CODE):
             reward: Any = rewards.load("rltf", **options)
             np.testing.assert_array_equal(

@@ -100,6 +100,30 @@ def test_the_contract_holds_in_each_way(kind: str, tokenizer: Any) -> None:
     check_policy(held("causal", kind, tokenizer))
 
 
+@pytest.mark.parametrize("kind", ["mamba", "bart", "qwen3_next", "recurrent_gemma", "falcon_h1"])
+def test_the_gradient_of_a_batch_is_that_of_its_rows_alone(kind: str, tokenizer: Any) -> None:
+    policy = held("causal", kind, tokenizer)
+    rng = np.random.default_rng(0)
+    rows = [(rng.integers(1, 290, p), rng.integers(1, 290, t)) for p, t in ((3, 4), (7, 2), (3, 6))]
+    weights = [rng.normal(size=len(tokens)).astype(np.float32) for _, tokens in rows]
+    samples = [TrainingSample(p, t, w < 9, w, w) for (p, t), w in zip(rows, weights, strict=True)]
+
+    def gradients(parts: list[list[TrainingSample]]) -> dict[str, torch.Tensor]:
+        policy.model.zero_grad()
+        for part in parts:
+            data = batch(part, policy.pad_id)
+            (token_logprobs(policy.logits(data), data.tokens) * data.weights * data.token_mask).sum().backward()
+        return {name: p.grad.clone() for name, p in policy.model.named_parameters() if p.grad is not None}
+
+    together, alone = gradients([samples]), gradients([[sample] for sample in samples])
+    assert together.keys() == alone.keys()
+    scale = max(float(g.abs().max()) for g in alone.values())
+    for name, gradient in alone.items():
+        torch.testing.assert_close(
+            together[name], gradient, atol=1e-5 * scale, rtol=1e-3, msg=lambda m, n=name: f"{n}: {m}"
+        )
+
+
 def test_given_tokens_go_on_where_prompts_are_empty_and_rows_of_one_length(tokenizer: Any) -> None:
     policy = held("causal", "bart", tokenizer)
     prompts, given = [np.array([5, 6, 7]), NOTHING], [NOTHING, np.array([9, 8])]

@@ -21,7 +21,7 @@ ARMS = [(study, id) for study, made in STUDIES.items() for id in made.arms]
 
 @pytest.mark.parametrize(("study", "id"), ARMS)
 def test_every_arm_is_a_recipe_that_its_agent_takes(study: str, id: str, tmp_path: Path) -> None:
-    recipe = learners.recipe(STUDIES[study].arms[id], id, tmp_path, 3)
+    recipe = learners.recipe(STUDIES[study], id, tmp_path, 3)
     options = dict(recipe.agent)
     module = importlib.import_module(f"agents.algorithms.{options.pop('kind')}")
     config = build(module.Config, options, "agent")
@@ -37,8 +37,11 @@ def test_every_arm_is_a_recipe_that_its_agent_takes(study: str, id: str, tmp_pat
 def test_arms_and_comparisons_are_there_and_no_two_arms_are_one(study: str, tmp_path: Path) -> None:
     made = STUDIES[study]
     assert {id for pair in made.compared for id in pair} <= set(made.arms)
-    recipes = [learners.recipe(arm, "same", tmp_path, 0).digest for arm in made.arms.values()]
-    assert len(set(recipes)) == len(recipes)
+    recipes = [learners.recipe(made, id, tmp_path, 0) for id in made.arms]
+    assert len({json.dumps([r.env, r.agent], sort_keys=True) for r in recipes}) == len(recipes)
+    measures = [learners.measured(made, id, tmp_path, 0, measure) for id in made.arms for measure in learners.MEASURES]
+    assert len({recipe.run.out for recipe in (*recipes, *measures)}) == 3 * len(recipes)
+    assert {recipe.env["prompt_style"] for recipe in measures} == {r.env["prompt_style"] for r in recipes}
     assert made.prediction
 
 

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 
 import pytest
 
 from rltf_env import sandbox
 from rltf_env.core import CallCase, Failure, FailureKind, Outcome, Problem, ScriptCase, StdinCase, Verdict
-from rltf_env.errors import InvalidProblem, SandboxError, UnknownName, UsageError
+from rltf_env.errors import InvalidProblem
 from rltf_env.sandbox.cage import clock as clocks
 from rltf_env.sandbox.pool.pool import PoolSandbox
 from rltf_env.sandbox.referee import failures
 
 ADD = Problem("add", "", [CallCase((1, 2), 3), CallCase((5, 5), 10)], "add")
+
+
 SQUARE = Problem("square", "", [StdinCase("3\n", "9\n"), StdinCase("4\n", "16\n")])
+
+
 NO_WALLS = ("user", "pid", "net", "ipc", "uts", "root")
+
+
 GOOD = "def add(a, b):\n    return a + b\n"
 
 
@@ -101,9 +106,9 @@ def test_a_value_that_is_not_plain_is_named(judge: PoolSandbox) -> None:
     assert failure(verdict).kind == FailureKind.UNREPRESENTABLE
 
 
-# ------------------------------------------------------------------------------------------------------------ scripts
-
 NODES = "class Node:\n    def __init__(self, value):\n        self.value, self.left, self.right = value, None, None\n"
+
+
 SCRIPTS = [
     ("assert f(2) == 4", "def f(x): return x * x"),
     ("assert f([3, 1]) == [1, 3], 'sorted'", "def f(x): return sorted(x)"),
@@ -125,6 +130,9 @@ SCRIPTS = [
     ("s = f()\ns.push(1)\ns.push(2)\nassert s.pop() == 2 and len(s) == 1 and s[0] == 1", "class f(list):\n  def push(self, x): self.append(x)\n  __eq__ = None"),
     ("def check(candidate):\n    assert candidate(1) == 2\ncheck(f)", "def f(x): return x + 1"),
 ]  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------------------------ scripts
 
 
 @pytest.mark.parametrize(("text", "source"), SCRIPTS, ids=range(len(SCRIPTS)))
@@ -198,8 +206,6 @@ def test_values_that_make_the_test_run_on_and_on_are_a_timeout() -> None:
         assert opened.run(GOOD, ADD).outcome is Outcome.PASSED
 
 
-# --------------------------------------------------------------------------------------------------- lines and details
-
 LINES = [
     ("x = (\n", "SyntaxError", 1, ""),
     ("x = 1\ny = '''abc\n\n", "SyntaxError", 2, "triple_quote"),
@@ -209,6 +215,9 @@ LINES = [
     ("def f():\n    '''doc'''\n  x = 1\n", "IndentationError", 3, ""),
     ("\ufeffx = '''\n", "SyntaxError", 1, "triple_quote"),
 ]  # fmt: skip
+
+
+# --------------------------------------------------------------------------------------------------- lines and details
 
 
 @pytest.mark.parametrize(("source", "kind", "line", "detail"), LINES)
@@ -291,8 +300,6 @@ def test_values_that_are_slow_to_read_cost_one_limit_not_one_for_each_case() -> 
     assert [r.failure and r.failure.kind for r in verdict.results] == [FailureKind.TIMEOUT, *[FailureKind.NOT_RUN] * 9]
 
 
-# ------------------------------------------------------------------------------------------------------- pure programs
-
 IN_TURN = [
     "n = int(input())\nprint(n * n)",
     "import sys\nsys.setrecursionlimit(77 + 900)\ndef f(n): return n * n\nprint(f(int(sys.stdin.readline())))",
@@ -315,6 +322,9 @@ IN_TURN = [
     "def f(n, seen=[]):\n    seen.append(n)\n    return n * n if len(seen) == 1 else 0\nprint(f(int(input())))",
     "x = (",
 ]
+
+
+# ------------------------------------------------------------------------------------------------------- pure programs
 
 
 def test_cases_that_share_a_process_are_judged_as_if_they_did_not() -> None:
@@ -419,121 +429,3 @@ def test_output_is_capped_where_it_is_kept_not_where_it_is_compared() -> None:
         verdict = opened.run("print('x' * 5000)", problem)
     assert verdict.outcome is Outcome.PASSED
     assert verdict.results[0].stdout == "x" * 10
-
-
-# ----------------------------------------------------------------------------------------------------------- how to ask
-
-
-def test_map_keeps_order_and_takes_endless_jobs(fork: PoolSandbox) -> None:
-    jobs = ((f"def add(a, b):\n    return a + b + {i} % 2\n", ADD) for i in itertools.count())
-    verdicts = list(itertools.islice(fork.map(jobs), 100))
-    assert [v.outcome is Outcome.PASSED for v in verdicts] == [i % 2 == 0 for i in range(100)]
-
-
-def test_the_same_program_is_judged_once(fork: PoolSandbox) -> None:
-    source = "import os\nprint(os.urandom(8).hex())"
-    first = fork.run(source, SQUARE)
-    assert fork.run(source, SQUARE) is first
-    futures = [fork.submit(source + "\n", SQUARE) for _ in range(5)]
-    assert len({id(f.result()) for f in futures}) == 1
-
-
-def test_the_cache_has_a_switch() -> None:
-    source = "import os\nprint(os.urandom(8).hex())"
-    with sandbox.load("forkserver", workers=1, cache=0) as opened:
-        assert opened.run(source, SQUARE).results[0].stdout != opened.run(source, SQUARE).results[0].stdout
-
-
-def test_equal_problems_that_are_two_are_not_mixed_up(fork: PoolSandbox) -> None:
-    other = Problem("add", "", [CallCase((1, 2), 4)], "add")
-    assert fork.run(GOOD, ADD).outcome is Outcome.PASSED
-    assert fork.run(GOOD, other).outcome is Outcome.WRONG_ANSWER
-
-
-def test_more_problems_than_a_worker_remembers() -> None:
-    problems = [Problem(f"p{i}", "", [CallCase((i,), i + 1)], "f") for i in range(600)]
-    with sandbox.load("forkserver", workers=1, cache=0) as opened:
-        jobs = [("def f(x): return x + 1", p) for p in [*problems, *problems[:100]]]
-        assert all(v.outcome is Outcome.PASSED for v in opened.map(jobs))
-
-
-def test_large_problems_and_programs(fork: PoolSandbox) -> None:
-    text = "".join(f"{i}\n" for i in range(200_000))
-    problem = Problem("large", "", [StdinCase(text, text)] * 2)
-    source = "import sys\nsys.stdout.write(sys.stdin.read())\n" + "#" * 300_000
-    jobs = [(source, problem), (GOOD, ADD), (source + "#", problem), (GOOD + "#", ADD)] * 2
-    assert all(v.outcome is Outcome.PASSED for v in fork.map(jobs))
-
-
-BAD_OPTIONS = [
-    ({"case_second": 1}, UnknownName, "case_seconds"),
-    ({"case_seconds": 0}, UsageError, "positive"),
-    ({"workers": 1.5}, UsageError, "whole"),
-    ({"trace": 1}, UsageError, "True or False"),
-    ({"require": "ful"}, UnknownName, "full"),
-    ({"without": ("seccom",)}, UnknownName, "seccomp"),
-    ({"packages": "numpy"}, UsageError, "tuple"),
-]
-
-
-@pytest.mark.parametrize(("options", "error", "text"), BAD_OPTIONS)
-@pytest.mark.parametrize("name", ["forkserver", "subprocess"])
-def test_bad_options_are_refused(name: str, options: dict, error: type, text: str) -> None:
-    with pytest.raises(error, match=text):
-        sandbox.load(name, **options)
-
-
-def test_unknown_sandbox_names_the_nearest() -> None:
-    with pytest.raises(UnknownName, match="forkserver"):
-        sandbox.load("forkserve")
-
-
-def test_problems_that_cannot_be_sent_are_refused(fork: PoolSandbox) -> None:
-    with pytest.raises(InvalidProblem, match="entry_point"):
-        fork.run(GOOD, Problem("x", "", [CallCase((1,), 2)]))
-    with pytest.raises(InvalidProblem, match="plain data"):
-        fork.run(GOOD, Problem("x", "", [CallCase((object(),), 2)], "f"))
-    with pytest.raises(InvalidProblem, match="order"):
-        fork.run(GOOD, Problem("x", "", [CallCase((1,), 2)], "f", meta={"order": "none"}))
-    with pytest.raises(UsageError, match="Problem"):
-        fork.submit(GOOD, "add")  # type: ignore[arg-type]
-    assert fork.run(GOOD, ADD).outcome is Outcome.PASSED
-
-
-def test_a_test_that_is_not_python_is_the_problem_s_fault(fork: PoolSandbox) -> None:
-    for problem in (
-        script("assert ((", entry_point="add"),
-        Problem("c", "", ADD.cases, "add", meta={"checker": "1/0"}),
-    ):
-        for _ in range(2):
-            with pytest.raises(InvalidProblem, match="cannot be judged"):
-                fork.run(GOOD, problem)
-
-
-def test_a_closed_sandbox_says_so() -> None:
-    opened = sandbox.load("forkserver", workers=1)
-    opened.run(GOOD, ADD)
-    opened.close()
-    opened.close()
-    with pytest.raises(UsageError, match="closed"):
-        opened.submit(GOOD, ADD)
-
-
-# ------------------------------------------------------------------------------------------------------------ the fake
-
-
-def test_the_fake_answers_by_table_rule_and_exception() -> None:
-    rules = {"a": Outcome.PASSED, "b": "ZeroDivisionError", "c": [True, False], "d": SandboxError("down")}
-    with sandbox.load("scripted", rules=rules) as fake:
-        assert fake.run("a", ADD).outcome is Outcome.PASSED
-        assert failure(fake.run("b", ADD)).kind == "ZeroDivisionError"
-        assert fake.run("c", ADD).pass_ratio == 0.5
-        assert fake.run("other", ADD).outcome is Outcome.WRONG_ANSWER
-        assert isinstance(fake.submit("d", ADD).exception(), SandboxError)
-        assert [source for source, _ in fake.requests] == ["a", "b", "c", "other", "d"]
-        with pytest.raises(SandboxError, match="down"):
-            fake.run("d", ADD)
-    by_rule = sandbox.load("scripted", rules=lambda source, problem: Failure("SyntaxError", line=len(source)))
-    assert by_rule.run("xyz", ADD).outcome is Outcome.SYNTAX_ERROR
-    with pytest.raises(UsageError, match="each of the 2 cases"):
-        sandbox.load("scripted", default=[True]).run("x", ADD)
