@@ -11,7 +11,6 @@ A problem counts as solved if at least half of its programs pass. (After the aut
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from benchmarks.metrics import gathered, holm, mcnemar
 from benchmarks.records.paired import common
 from benchmarks.records.report import by_problem, interval
 from rltf_env import datasets
+from rltf_env.command import guarded, leave
 from rltf_env.core import Problem
 from rltf_env.errors import DataError, RLTFError, UsageError
 
@@ -179,6 +179,10 @@ def examples(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
+    return guarded(lambda: _main(arguments))
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.regression", description=(__doc__ or "").split("\n\n")[0]
     )
@@ -215,4 +219,4 @@ def _show(asked: argparse.Namespace, console: Console) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())
