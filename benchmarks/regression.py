@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -24,11 +23,12 @@ from rich.table import Table
 from benchmarks import records
 from benchmarks.metrics import gathered, holm, mcnemar
 from benchmarks.records.paired import common
-from benchmarks.records.report import by_problem, interval
+from benchmarks.records.report import by_problem
 from rltf_env import datasets
 from rltf_env.command import guarded, leave
 from rltf_env.core import Problem
 from rltf_env.errors import DataError, RLTFError, UsageError
+from rltf_env.intervals import rate_interval
 
 SHOWN = 3  # problems that flipped, side by side
 
@@ -116,7 +116,7 @@ def rates(record: records.Record, problems: Mapping[str, Problem]) -> dict[str, 
     for id, rate in each.items():
         for tag in tags_of(problems[id]):
             groups.setdefault(tag, []).append(rate)
-    return {tag: {"problems": len(r), **interval(np.array(r))._asdict()} for tag, r in sorted(groups.items())}
+    return {tag: {"problems": len(r), **rate_interval(r)._asdict()} for tag, r in sorted(groups.items())}
 
 
 def compared(
