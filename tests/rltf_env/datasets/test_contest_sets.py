@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from rltf_env import audit, datasets, sandbox
+from rltf_env import datasets, sandbox
 from rltf_env.core import CallCase, Limits, Outcome, Problems, StdinCase
+from rltf_env.datasets import audit
 from rltf_env.errors import UnknownName
 
 DOUBLES = "print(2 * int(input()))"

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from rltf_env import audit, datasets, sandbox
+from rltf_env import datasets, sandbox
 from rltf_env.core import CallCase, Outcome, Problems, Sandbox, ScriptCase
+from rltf_env.datasets import audit
 from rltf_env.errors import MissingData
 
 
