@@ -130,7 +130,7 @@ def test_a_group_whose_greedy_program_is_lost_keeps_the_best_so_far_or_is_left_o
         env, _ = flaky(lambda number: number == 4, problems=problems[:1])  # the fifth is the greedy one
         agent = rltf.load(policy, env, seed=0, baseline=baseline, **SMALL)
         if remembered:
-            agent.best["p0"] = by_checksum_verdict(problems[0])
+            agent.best["p0", ""] = by_checksum_verdict(problems[0])
         _, groups, samples = agent.write(4)
         assert len(samples) == sum(map(len, groups)) == kept
 
