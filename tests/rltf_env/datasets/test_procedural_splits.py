@@ -63,7 +63,7 @@ def test_all_pairs_drawn_for_a_split_belong_to_it():
 
 
 def test_every_signature_of_one_or_two_ops_has_problems():
-    stream = procedural._Stream(0)
+    stream = procedural.Stream(0)
 
     def found(signature):
         steps = [procedural._draw_step(stream, name) for name in signature]
