@@ -27,7 +27,7 @@ from benchmarks.records.report import by_problem
 from rltf_env import datasets
 from rltf_env.command import guarded, leave
 from rltf_env.core import Problem
-from rltf_env.errors import DataError, RLTFError, UsageError
+from rltf_env.errors import DataError, UsageError
 from rltf_env.intervals import rate_interval
 
 SHOWN = 3  # problems that flipped, side by side
@@ -116,7 +116,7 @@ def rates(record: records.Record, problems: Mapping[str, Problem]) -> dict[str, 
     for id, rate in each.items():
         for tag in tags_of(problems[id]):
             groups.setdefault(tag, []).append(rate)
-    return {tag: {"problems": len(r), **rate_interval(r)._asdict()} for tag, r in sorted(groups.items())}
+    return {tag: {"problems": len(r), **rate_interval(np.array(r))._asdict()} for tag, r in sorted(groups.items())}
 
 
 def compared(
@@ -192,12 +192,11 @@ def _main(arguments: Sequence[str] | None) -> int:
     parser.add_argument("--root", type=Path, help="folder of the data, if the problems are not the package's own")
     parser.add_argument("--json", type=Path, help="write the figures there as well")
     asked = parser.parse_args(arguments)
-    console = Console()
-    try:
-        figures = _show(asked, console)
-    except RLTFError as error:
-        Console(stderr=True).print(f"[red]{type(error).__name__}:[/] {escape(str(error))}", highlight=False)
-        return 2
+    return guarded(lambda: _run(asked))
+
+
+def _run(asked: argparse.Namespace) -> int:
+    figures = _show(asked, Console())
     if asked.json:
         records.write_json(asked.json, figures)
     return 0
