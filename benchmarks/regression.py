@@ -116,7 +116,7 @@ def rates(record: records.Record, problems: Mapping[str, Problem]) -> dict[str, 
     for id, rate in each.items():
         for tag in tags_of(problems[id]):
             groups.setdefault(tag, []).append(rate)
-    return {tag: {"problems": len(r), **rate_interval(np.array(r))._asdict()} for tag, r in sorted(groups.items())}
+    return {tag: {"problems": len(r), **rate_interval(r)._asdict()} for tag, r in sorted(groups.items())}
 
 
 def compared(
