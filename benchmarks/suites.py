@@ -4,15 +4,18 @@
     problems(suite)          the problems, after a look at their digest
 
 A suite changes only together with its version. What is asked for beside the protocol makes a *custom* record; data whose
-digest is not known here (APPS has to be brought along) make an *unfrozen* one. Neither is ranked.
+digest is not known here (APPS has to be brought along) make an *unfrozen* one. Neither is ranked. Who has the data freezes a
+suite with `python -m benchmarks.freeze`: that leaves a file in `frozen/`, and suites of one's own begin there.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -100,6 +103,7 @@ _APPS = (
     "pass@5 is of more. The data are not distributed with this project, so their digest is not frozen yet."
 )
 _PROCEDURAL = {"size": 500, "seed": 2307, "depths": [2, 3]}  # a seed of its own: no problem that a recipe trains on
+WINDOWS = (("2024-08-01", "2025-01-31"), ("2025-02-01", "2025-05-31"))  # LiveCodeBench's two last half years
 _ALL = (
     Suite(
         "humaneval",
@@ -138,6 +142,31 @@ _ALL = (
         ks=(1, 80),
         temperature=1.2,
         top_p=0.95,
+    ),
+    Suite(
+        "humaneval-plus",
+        "humaneval_plus",
+        "test",
+        "HumanEval+ (arXiv 2305.01210), EvalPlus's release v0.1.10, greedy.",
+        stop=STOP,
+    ),
+    Suite("mbpp-plus", "mbpp_plus", "test", "MBPP+ (arXiv 2305.01210), EvalPlus's release v0.2.0, greedy."),
+    *(
+        Suite(
+            f"livecodebench-{start[:7]}-{end[:7]}",
+            "livecodebench",
+            "test",
+            f"LiveCodeBench (arXiv 2403.07974), release v6, published from {start} to {end}; 10 programs each at T=0.2, "
+            "top-p 0.95, as in its paper.",
+            options={"version": "release_v6", "start_date": start, "end_date": end},
+            samples=10,
+            ks=(1, 5),
+            temperature=0.2,
+            top_p=0.95,
+            max_tokens=2000,
+            judge={"case_seconds": 6.0, "memory_mb": 4096},
+        )
+        for start, end in WINDOWS
     ),
     *(
         Suite(
@@ -191,7 +220,42 @@ _ALL = (
         **_PAPER,
     ),
 )
-SUITES: Mapping[str, Suite] = MappingProxyType({suite.name: suite for suite in _ALL})
+FROZEN = Path(__file__).with_name("frozen")  # a file for each suite that was frozen by its data
+
+
+def written(suite: Suite, digest: str, count: int) -> dict[str, Any]:
+    """What a file of `frozen/` holds: the protocol, the digest, how many problems."""
+    return {**suite.protocol(), "about": suite.about, "digest": digest, "problems": count}
+
+
+def from_file(path: Path) -> Suite:
+    """The suite of a file of `frozen/`. Raises DataError if it holds no suite."""
+    try:
+        plain = json.loads(path.read_bytes())
+        plain.pop("problems")
+        return Suite(**{**plain, "ks": tuple(plain["ks"]), "stop": tuple(plain["stop"])})
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path}: expected a frozen suite, got {error!r}. Write it with benchmarks.freeze.") from error
+
+
+def with_frozen(suites: Sequence[Suite], folder: Path) -> dict[str, Suite]:
+    """The suites by name, with the digests that files of a folder freeze them by, and those that only stand there.
+
+    Raises:
+        DataError: a file has another protocol than the suite of its name.
+    """
+    named = {suite.name: suite for suite in suites}
+    for path in sorted(folder.glob("*.json")):
+        suite = from_file(path)
+        if suite.name in named and named[suite.name].protocol() != suite.protocol():
+            raise DataError(
+                f"{path}: expected the protocol of suite {named[suite.name].id}, got another. Freeze it again."
+            )
+        named[suite.name] = suite
+    return named
+
+
+SUITES: Mapping[str, Suite] = MappingProxyType(with_frozen(_ALL, FROZEN))
 
 
 def get(name: str) -> Suite:

@@ -5,6 +5,7 @@
     package:NAME               policy.py       an installed package that carries weights
     http://host:port/v1        endpoint.py     a server that speaks OpenAI's protocol: vLLM, llama.cpp, Ollama
     programs.jsonl[.gz]        completions.py  a file of programs written elsewhere
+    log:FILE                   logs.py         a log of Inspect AI or lm-evaluation-harness
     module:function            function.py     a function of yours
 
 Each file has `load(spec, suite, **options) -> Solver`. Imports of torch wait until a policy is asked for.
@@ -31,6 +32,8 @@ def kind(spec: str) -> str:
     """Which file of this folder a spec is for."""
     if re.match(r"https?://", spec):
         return "endpoint"
+    if spec.startswith("log:"):
+        return "logs"
     if spec.endswith(FILES):
         return "completions"
     if Path(spec).is_dir() or spec.startswith("package:") or ":" not in spec:

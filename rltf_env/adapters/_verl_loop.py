@@ -65,10 +65,10 @@ class UnitTestAgentLoop(SingleTurnAgentLoop):
             result = await judge.judged(env, problem, completion.program)
         except SandboxError:
             return []
-        given = {name: getattr(output, name) for name in output.model_fields_set}
-        given["extra_fields"] = {**output.extra_fields, "reward_extra_info": {"acc": result.reward, **result.notes}}
+        fields = {name: getattr(output, name) for name in output.model_fields_set}
+        fields["extra_fields"] = {**output.extra_fields, "reward_extra_info": {"acc": result.reward, **result.notes}}
         rewards = completion.credit(result.judgement.feedback).rewards.tolist()
-        return CreditedOutput(**given | {"reward_score": result.reward, "token_rewards": rewards})
+        return CreditedOutput(**fields | {"reward_score": result.reward, "token_rewards": rewards})
 
 
 def _cut(loop: Any, ids: list[int]) -> bool:

@@ -7,6 +7,9 @@ The scorer runs beside no sandbox of Inspect: programs run in our judge. What it
 *unscored*, which Inspect leaves out of its metrics and of pass@k, and counts (`unscored_samples`).
 """
 
+# pyright: reportCallIssue=false, reportGeneralTypeIssues=false
+# (without inspect-ai, its name leads pyright to this file)
+
 from __future__ import annotations
 
 from typing import Any
@@ -31,7 +34,7 @@ from rltf_env.errors import SandboxError, UsageError
 UNJUDGED = "judge_failed"  # the reason of a score that is none
 
 
-@task
+@task(name="rltf/unit_tests")  # Inspect finds a namespace only where package and distribution have one name
 def unit_tests(
     dataset: str = "procedural",
     split: str | None = None,
@@ -58,16 +61,16 @@ def unit_tests(
     if samples < 1 or not all(1 <= each <= samples for each in ks):
         raise UsageError(f"Expected samples of at least 1 and 1 <= k <= samples, got {samples} and {k}.")
     own = dataset_options or {}
-    found = judge.problems(dataset, split, root, digest, **own)[:limit]
+    loaded = judge.problems(dataset, split, root, digest, **own)[:limit]
     how = {"split": split, "root": root, "dataset_options": own, "reward": reward, **(judge_options or {})}
     how = {name: value for name, value in how.items() if value not in (None, {})}
-    rows = [Sample(prompts.message(problem)["content"], id=problem.id, target=problem.id) for problem in found]
+    rows = [Sample(prompts.message(problem)["content"], id=problem.id, target=problem.id) for problem in loaded]
     return Task(
         dataset=MemoryDataset(rows, name=dataset),
         solver=generate(),
         scorer=verdict(dataset, **how),
         epochs=Epochs(samples, ["mean", *(f"pass_at_{each}" for each in ks)]) if samples > 1 else None,
-        metadata={"dataset": dataset, "split": split, "digest": datasets.digest(found)},
+        metadata={"dataset": dataset, "split": split, "digest": datasets.digest(loaded)},
         version=1,
     )
 

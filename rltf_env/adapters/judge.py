@@ -84,6 +84,7 @@ def opened(dataset: str | UnitTestEnv, **options: Any) -> UnitTestEnv:
 
     Raises:
         UsageError: options with an environment that has its own.
+        MissingData: the data are not there.
     """
     if isinstance(dataset, UnitTestEnv):
         if options:
@@ -96,8 +97,24 @@ def opened(dataset: str | UnitTestEnv, **options: Any) -> UnitTestEnv:
     key = (os.getpid(), dataset, tuple(sorted((name, _mark(value)) for name, value in options.items())))
     with _lock:
         if key not in _opened:
-            _opened[key] = UnitTestEnv(dataset, **options), options  # kept, so that no identity is used twice
+            _opened[key] = _opening(dataset, **options), options  # kept, so that no identity is used twice
         return _opened[key][0]
+
+
+def _opening(
+    dataset: str,
+    split: str | None = None,
+    root: str | None = None,
+    dataset_options: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> UnitTestEnv:
+    """An environment over a dataset, without stand-ins for data that are missing: ids of theirs would mean nothing.
+
+    Options of a dataset name a list of problems, also where it could go on for ever.
+    """
+    if dataset_options:
+        return UnitTestEnv(datasets.load(dataset, split, root, **dataset_options), **options)
+    return UnitTestEnv(source=datasets.source(dataset, split, root), **options)
 
 
 def close() -> None:

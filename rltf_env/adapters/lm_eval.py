@@ -119,10 +119,10 @@ def documents(
     from datasets import Dataset
 
     own = dict(dataset_options or {})
-    found = judge.problems(dataset, split, digest=digest, **own)
+    loaded = judge.problems(dataset, split, digest=digest, **own)
     how = {"dataset": dataset, "split": split, "dataset_options": own, "reward": "coarse", **(judge_options or {})}
     text = json.dumps({name: value for name, value in how.items() if value not in (None, {})})
-    rows = [{"id": problem.id, "prompt": _prompt(problem, prompt), "judge": text} for problem in found]
+    rows = [{"id": problem.id, "prompt": _prompt(problem, prompt), "judge": text} for problem in loaded]
     return {SPLIT: Dataset.from_list(rows)}
 
 

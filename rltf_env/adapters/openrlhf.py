@@ -47,12 +47,12 @@ def reward_function(dataset: str | UnitTestEnv, **options: Any) -> RewardFunctio
             raise UsageError(
                 f"Expected as many queries as prompts and labels, got {len(queries)}, {len(prompts)} and {len(labels)}."
             )
-        found = [env.source.find(label) for label in labels]
+        problems = [env.source.find(label) for label in labels]
         answers = [answer_of(query, prompt) for query, prompt in zip(queries, prompts, strict=True)]
-        asked = [judge.ask(env, problem, answer) for problem, answer in zip(found, answers, strict=True)]
+        asked = [judge.ask(env, problem, answer) for problem, answer in zip(problems, answers, strict=True)]
         results = [
             judge.Result(problem, program, future.result())
-            for problem, (program, future) in zip(found, asked, strict=True)
+            for problem, (program, future) in zip(problems, asked, strict=True)
         ]
         return _tensors(results)
 

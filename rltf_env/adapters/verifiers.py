@@ -82,13 +82,13 @@ class UnitTestTask(vf.Task[UnitTestData, vf.State, vf.TaskConfig]):
 
     async def _judged(self, trace: vf.Trace) -> dict[str, Any]:
         answer = trace.last_reply
-        told = trace.info.get(INFO)
-        if told is None or told["answer"] != answer:
+        summary = trace.info.get(INFO)
+        if summary is None or summary["answer"] != answer:
             env = self._env()
             result = await judge.judged(env, env.source.find(self.key), answer)
-            told = {"answer": answer, "reward": result.reward, "failure": result.failure, **result.notes}
-            trace.info[INFO] = told
-        return told
+            summary = {"answer": answer, "reward": result.reward, "failure": result.failure, **result.notes}
+            trace.info[INFO] = summary
+        return summary
 
     def _env(self) -> Any:
         return judge.opened(**self.data.judge)
@@ -101,11 +101,11 @@ class UnitTestTaskset(vf.Taskset[UnitTestTask, UnitTestConfig]):
         """A task a problem. Raises DataError if they are not those of the digest."""
         config = self.config
         source = {"split": config.split, "root": config.root}
-        found = judge.problems(config.dataset, **source, digest=config.digest, **config.dataset_options)
+        loaded = judge.problems(config.dataset, **source, digest=config.digest, **config.dataset_options)
         how = {name: value for name, value in source.items() if value is not None}
         how |= {"dataset": config.dataset, "reward": config.reward, "sandbox": config.sandbox}
         how |= {name: value for name in ("dataset_options", "reward_options") if (value := getattr(config, name))}
-        for problem in found[: config.limit]:
+        for problem in loaded[: config.limit]:
             (message,) = judge.messages(problem)
             data = UnitTestData(id=problem.id, name=problem.id, prompt=message["content"], judge=how)
             yield UnitTestTask(data, config.task)

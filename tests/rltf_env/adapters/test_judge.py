@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rltf_env import datasets
 from rltf_env.adapters import judge
-from rltf_env.errors import DataError, SandboxError, UnknownName, UsageError
+from rltf_env.errors import DataError, MissingData, SandboxError, UnknownName, UsageError
 
 
 def test_equal_arguments_open_one_environment_and_others_another(double: str) -> None:
@@ -37,6 +38,20 @@ def test_an_environment_comes_back_as_it_is_and_takes_no_options(world: Any) -> 
     assert judge.opened(env) is env
     with pytest.raises(UsageError, match="no options"):
         judge.opened(env, reward="coarse")
+
+
+def test_a_list_of_an_endless_set_is_found_again() -> None:
+    options = {"size": 3, "seed": 2307, "depths": [2]}
+    (*_, last) = judge.problems("procedural", "test", **options)
+    env = judge.opened("procedural", split="test", dataset_options=options, reward="coarse")
+    assert env.source.find(last.id) == last
+    assert judge.opened("procedural", split="test").source.find(last.id).id == last.id
+
+
+@pytest.mark.filterwarnings("error")
+def test_missing_data_have_no_stand_in(tmp_path: Path) -> None:
+    with pytest.raises(MissingData):
+        judge.opened("apps", root=str(tmp_path))
 
 
 def test_an_unknown_option_names_the_nearest(double: str) -> None:
