@@ -88,7 +88,8 @@ class Session:
         for token in tokens:
             _, _, terminated, truncated, info = self.env.step(token)
             done = terminated or truncated
-            frame = self.env.render() or ""
+            frame = self.env.render()
+            assert isinstance(frame, str), "a played environment renders text"
             if frames:
                 screen.draw(frame, last=done, stream=self.write)
             elif done:
