@@ -49,10 +49,10 @@ TRAINED, MEASURED = 400, 300  # problems of depth 3 with two conditionals or mor
 
 @dataclass(frozen=True)
 class Practice(Study):
-    """A study with changes of its own to the warm start's recipe (`warm`) and to that of every arm (`shared`)."""
+    """A study with changes to the warm start's recipe (`warm`) and others to that of every arm (`changed`)."""
 
     warm: tuple[str, ...] = ()
-    shared: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
 
 
 # ----------------------------------------------------------------------------------------------------------- problems
@@ -192,8 +192,8 @@ STUDIES: Mapping[str, Practice] = {
         _CURRICULA,
         _CURRICULA_COMPARED,
         make_problems,
-        ("env.dataset_options={ depths = [1, 2, 3] }", "agent.references={ size = 600, depths = [1, 2, 3] }"),
-        _DEPTH_3,
+        warm=("env.dataset_options={ depths = [1, 2, 3] }", "agent.references={ size = 600, depths = [1, 2, 3] }"),
+        changed=_DEPTH_3,
     ),
     "curricula-weak": Practice(
         "None stays near 0, for no group has a signal; the literal CCCS stalls; small steps, mixed and with a way back, > random "
@@ -201,8 +201,8 @@ STUDIES: Mapping[str, Practice] = {
         _CURRICULA,
         _CURRICULA_COMPARED,
         make_problems,
-        ("env.dataset_options={ depths = [1, 2, 3] }", "agent.references={ size = 200, depths = [1, 2, 3] }"),
-        _DEPTH_3,
+        warm=("env.dataset_options={ depths = [1, 2, 3] }", "agent.references={ size = 200, depths = [1, 2, 3] }"),
+        changed=_DEPTH_3,
     ),
     "masks": Practice(
         "Executed > none by a few points and > as many at random; with 12 cases, where little is dead, the gain shrinks. The "
@@ -219,9 +219,8 @@ STUDIES: Mapping[str, Practice] = {
             ),
         },
         (("executed", "ppo"), ("executed", "random"), ("executed-12", "ppo-12")),
-        None,
-        _GROWN_WARM,
-        (
+        warm=_GROWN_WARM,
+        changed=(
             *_GROWN[:3],
             f"eval.size={MEASURED}",
             _PPO,
@@ -257,9 +256,8 @@ STUDIES: Mapping[str, Practice] = {
             ),
         },
         (("blame", "rltf"), ("blame", "shuffled"), ("blame", "all")),
-        None,
-        _GROWN_WARM,
-        (
+        warm=_GROWN_WARM,
+        changed=(
             *_GROWN,
             f"env.dataset_options={{ {_MIDDLE} }}",
             f"eval.options={{ {_MIDDLE}, size = {MEASURED} }}",
@@ -280,8 +278,9 @@ def warm(study: Practice, out: Path, seed: int, overrides: Sequence[str] = ()) -
 def recipe(study: Practice, id: str, out: Path, seed: int, overrides: Sequence[str] = ()) -> Recipe:
     """The recipe of an arm, in a folder of its own below the seed's. Only its last policy is measured, by `measured`."""
     arm = study.arms[id]
-    changed = [text.replace("{out}", str(out)) for text in (*study.shared, *arm.changed)]
-    return demo.recipe(id, out / f"seed-{seed}", seed, ["run.eval_every=0", *changed, *overrides], arm.base)
+    changed = [text.replace("{out}", str(out)) for text in (*study.changed, *arm.changed)]
+    length = [f"run.updates={UPDATES}", f"agent.optimiser.length={UPDATES}", "run.eval_every=0"]
+    return demo.recipe(id, out / f"seed-{seed}", seed, [*changed, *length, *overrides], arm.base)
 
 
 def measured(study: Practice, id: str, out: Path, seed: int, measure: str, overrides: Sequence[str] = ()) -> Recipe:
