@@ -41,15 +41,11 @@ VALUES = tuple(f"rltf_env.sandbox.{name}" for name in ("values", "frames", "mess
 FACTS = "rltf_env.facts"  # of texts: made beside the judge, and at home of references
 CAGE = ("rltf_env.sandbox.cage", *VALUES)
 REFEREE = ("rltf_env.sandbox.referee", "rltf_env.matching", FACTS, *CAGE)
+CURRICULA = ("rltf_env.curricula", "rltf_env.sources", "rltf_env.datasets._files")
 VOCABULARY = (
-    "rltf_env._moved",
-    "rltf_env._renamed",
-    "rltf_env.core",
-    "rltf_env.errors",
-    "rltf_env.plain",
-    "rltf_env.plugins",
-    FACTS,
-)
+    "rltf_env._moved", "rltf_env._renamed", "rltf_env.core", "rltf_env.errors", "rltf_env.plain",
+    "rltf_env.plugins", FACTS,
+)  # fmt: skip
 MEASURED = ("benchmarks.core", "benchmarks.metrics", "benchmarks.suites", "rltf_env")
 WALLS = {  # the longest name that fits a module rules it
     "rltf_env": May(("rltf_env",), ("numpy", "gymnasium"), OPTIONAL),
@@ -62,9 +58,7 @@ WALLS = {  # the longest name that fits a module rules it
     "rltf_env._renamed": May(()),
     "rltf_env.datasets.hub": May((), (), ("huggingface_hub",)),
     "rltf_env.sources": May((*VOCABULARY, "rltf_env.sources"), ("numpy",)),
-    "rltf_env.curricula": May(
-        (*VOCABULARY, "rltf_env.curricula", "rltf_env.sources", "rltf_env.datasets._files"), ("numpy",)
-    ),
+    "rltf_env.curricula": May((*VOCABULARY, *CURRICULA), ("numpy",)),
     "rltf_env.tokenizers": May((*VOCABULARY, "rltf_env.tokenizers", "rltf_env.datasets.hub"), ("numpy",), OPTIONAL),
     "rltf_env.wrappers": May(
         (*VOCABULARY, "rltf_env.wrappers", "rltf_env.prefix"),
