@@ -35,9 +35,9 @@ def test_a_sample_has_a_reward_a_score_and_logs_in_the_shapes_that_it_wants(worl
 
 
 def test_code_in_the_prompt_is_no_answer(world: Any) -> None:
-    seen = world.made()
-    executor(openrlhf.reward_function(seen), world.right)
-    (source, _) = seen.sandbox.seen[0]
+    env = world.made()
+    executor(openrlhf.reward_function(env), world.right)
+    (source, _) = env.sandbox.requests[0]
     assert "an example" not in source
 
 
