@@ -31,7 +31,6 @@ from rltf_env.datasets._grown_grammar import (
     Parity,
     Program,
     Return,
-    Runner,
     Skip,
     Statement,
     Stop,
@@ -39,9 +38,8 @@ from rltf_env.datasets._grown_grammar import (
     constants,
     mutable,
     pairs,
-    truth,
-    value,
 )
+from rltf_env.datasets._grown_running import Runner, truth, value
 from rltf_env.datasets._stream import Stream, share
 
 SPLITS = ("train", "validation", "test", "seen")  # the first three from the least to the most held out

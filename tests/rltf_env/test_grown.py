@@ -18,6 +18,7 @@ from rltf_env import datasets, sandbox
 from rltf_env.core import CallCase, Outcome, Problem
 from rltf_env.datasets import _grown_drawing as drawing
 from rltf_env.datasets import _grown_grammar as g
+from rltf_env.datasets import _grown_running as r
 from rltf_env.datasets import grown
 from rltf_env.errors import UnknownName, UsageError
 from rltf_env.facts import of as facts_of
@@ -236,7 +237,7 @@ def test_words_and_python_of_a_program_worked_by_hand() -> None:
         ("modulo", "absolute"), ("return", "times"),
     )  # fmt: skip
     assert g.constants(program) == (("above", -3), ("minus", 1), ("modulo", 4), ("times", 2))
-    trace = g.Runner(program)(([-5, -4, 3, 2], 9))
+    trace = r.Runner(program)(([-5, -4, 3, 2], 9))
     assert (trace.value, run(g.code(program))([-5, -4, 3, 2], 9)) == (7, 7)
 
 
