@@ -96,13 +96,18 @@ def provenance(name: str) -> str:
         *(f"- command: `{each}`" for each in commands),
         f"- date: {found.get('date', 'not recorded')}",
         f"- commit: {found.get('commit', 'not recorded')}",
-        *(f"- {key}: {found[key]}" for key in ("machine", "system", "judge") if key in found),
+        *(f"- {key}: {_words(found[key])}" for key in ("machine", "system", "judge") if key in found),
         f"- versions: {', '.join(f'{k} {v}' for k, v in found['versions'].items())}"
         if "versions" in found
         else "- versions: not recorded",
         f"- record: `benchmarks/results/{name}.json`",
     ]
     return "\n".join(facts)
+
+
+def _words(value: Any) -> str:
+    """A field of a record as text: that of a machine is a table."""
+    return ", ".join(f"{key} {each}" for key, each in value.items()) if isinstance(value, dict) else str(value)
 
 
 # --------------------------------------------------------------------------------------------------------------- demo
@@ -334,7 +339,9 @@ def _board(folder: Path) -> list[str]:
 def printed(name: str) -> str:
     """A table that a command printed and that no record of its own holds, with where it comes from."""
     found = record("printed")[name]
-    source = f"From `{found['command']}`, {found['date']}, {found['machine']}. Commit: {found['commit']}."
+    source = (
+        f"From `{found['command']}`, {found['machine']}. Taken in on {found['date']} with commit {found['commit']}."
+    )
     return f"{table(found['columns'], found['rows'])}\n\n{source}"
 
 

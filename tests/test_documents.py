@@ -316,7 +316,9 @@ def test_good_commands_pass_and_joined_lines_are_one() -> None:
 
 
 def test_tree_with_a_file_that_is_gone_is_refused() -> None:
-    assert missing("rltf_env/  the environment\n  core.py  types\n  gone.py  nothing\ntests/\n") == ["rltf_env/gone.py"]
+    assert missing("rltf_env/  the environment\n  env.py  an episode\n  gone.py  nothing\ntests/\n") == [
+        "rltf_env/gone.py"
+    ]
 
 
 def test_dead_links_and_anchors_are_found(tmp_path: Path) -> None:

@@ -18,10 +18,12 @@ import io
 import json
 import os
 import platform
+import shlex
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -268,6 +270,20 @@ def provenance(packages: Sequence[str] = ()) -> dict[str, Any]:
         "commit": commit(),
         "machine": {"system": platform.system(), "architecture": platform.machine(), "cpus": os.cpu_count()},
     }
+
+
+def origin(module: str, words: Sequence[str], packages: Sequence[str] = ()) -> dict[str, Any]:
+    """What a figure comes from: its command, its date (UTC), and `provenance`.
+
+    Args:
+        module: of the command, as after `python -m`.
+        words: its arguments; the file that `--json` names is left out.
+        packages: whose versions matter, besides ours.
+    """
+    rest = [word for i, word in enumerate(words) if "--json" not in words[max(i - 1, 0) : i + 1]]
+    arguments = [word for word in rest if not word.startswith("--json=")]
+    today = datetime.now(UTC).date().isoformat()
+    return {"command": shlex.join(["python", "-m", module, *arguments]), "date": today, **provenance(packages)}
 
 
 def commit() -> str:

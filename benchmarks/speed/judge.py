@@ -26,6 +26,7 @@ import platform
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.table import Table
 
+from benchmarks.records import commit
 from benchmarks.speed.grading import (
     BROKEN,
     TAME,
@@ -238,6 +240,8 @@ def record(settings: Settings, results: dict[str, Sequence[Row]], command: str) 
         level = opened.level() if isinstance(opened, PoolSandbox) else ""
     return {
         "command": command,
+        "date": datetime.now(UTC).date().isoformat(),
+        "commit": commit(),
         "judge": level,
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.release().split('-')[0]} {platform.machine()}, {os.cpu_count()} processors",

@@ -31,6 +31,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import records
 from rltf_env.command import guarded, leave
 from rltf_env.errors import RLTFError
 
@@ -231,7 +232,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     installed = versions()
     words = sys.argv[1:] if arguments is None else arguments
     content: dict[str, Any] = {
-        "command": " ".join(["python -m benchmarks.speed.training", *words]),
+        **records.origin("benchmarks.speed.training", words),
         "versions": installed,
         "models": {},
     }

@@ -31,6 +31,7 @@ from rich.table import Table
 from agents.batching import pad_left
 from agents.building import quiet_libraries
 from agents.decoding.sampling import Sampling
+from benchmarks import records
 from benchmarks.speed.peers.trainers import draw, make
 from benchmarks.speed.training import JOBS, Job, versions
 from rltf_env.command import guarded, leave
@@ -181,7 +182,7 @@ def _main(arguments: Sequence[str] | None) -> int:
         record[name] = {"job": vars(job), "engines": engines}
     if args.json:
         words = sys.argv[1:] if arguments is None else arguments
-        content = {"command": " ".join(["python -m benchmarks.speed.writing", *words]), "versions": versions()}
+        content = records.origin("benchmarks.speed.writing", words) | {"versions": versions()}
         content |= {"load": os.getloadavg()[1], "models": record}
         args.json.write_text(json.dumps(content, indent=1) + "\n")
     return 0

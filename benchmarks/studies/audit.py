@@ -265,13 +265,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--no-exploits", action="store_true", help="leave the hostile programs out")
     parser.add_argument("--json", type=Path, help="write everything found there")
     asked = parser.parse_args(arguments)
-    return guarded(lambda: _run(asked))
+    words = sys.argv[1:] if arguments is None else arguments
+    return guarded(lambda: _run(asked, words))
 
 
-def _run(asked: argparse.Namespace) -> int:
+def _run(asked: argparse.Namespace, words: Sequence[str]) -> int:
     if asked.json:
         check_writable(asked.json)
-    console, out = Console(), {"seed": asked.seed, "mutants": asked.mutants, **records.provenance()}
+    console = Console()
+    out = records.origin("benchmarks.studies.audit", words) | {"seed": asked.seed, "mutants": asked.mutants}
     for name in asked.dataset:
         if name not in DATASETS:
             raise UnknownName("dataset", name, DATASETS)

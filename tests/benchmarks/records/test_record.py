@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -205,3 +206,11 @@ def answered(rows: list[dict[str, Any]]) -> set[str]:
 
 def calls(folder: Path) -> list[str]:
     return (folder / "calls").read_text().splitlines() if (folder / "calls").exists() else []
+
+
+@pytest.mark.parametrize("words", [["a b", "--limit", "3"], ["a b", "--json", "x.json", "--limit", "3"]])
+def test_the_origin_of_a_figure_names_its_command_without_the_place_of_the_record(words: list[str]) -> None:
+    origin = records.origin("benchmarks.studies.audit", [*words, "--json=y.json"])
+    assert origin["command"] == "python -m benchmarks.studies.audit 'a b' --limit 3"
+    assert re.fullmatch(r"20\d\d-\d\d-\d\d", origin["date"])
+    assert {"commit", "machine", "versions"} <= origin.keys()
