@@ -113,10 +113,10 @@ def _words(value: Any) -> str:
 # --------------------------------------------------------------------------------------------------------------- demo
 
 
-def demo(where: str = "") -> str:
-    """The demo's seeds. `where` is "" for seen compositions, "-unseen" for unseen ones."""
+def demo(where: str = "", name: str = "demo") -> str:
+    """The demo's seeds. `where` is "" for seen compositions, "-unseen" for unseen ones; `name` of the record."""
     head = ("seed", "warm start", "RLTF", "supervised (control)", "RLTF - control, paired")
-    return table(head, [_demo_row(seed, found, where) for seed, found in record("demo")["seeds"].items()])
+    return table(head, [_demo_row(seed, found, where) for seed, found in record(name)["seeds"].items()])
 
 
 def _demo_row(seed: str, found: Mapping[str, Any], where: str) -> list[str]:
@@ -349,6 +349,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "demo/seen": demo,
     "demo/unseen": lambda: demo("-unseen"),
     "demo/p": demo_p,
+    "distinct/seen": lambda: demo("", "demo_distinct"),
+    "distinct/unseen": lambda: demo("-unseen", "demo_distinct"),
     "ablation/arms": arms,
     "ablation/differences": differences,
     "judge/graders": grading,
