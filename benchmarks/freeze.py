@@ -16,7 +16,6 @@ import argparse
 import dataclasses
 import json
 import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,8 @@ from benchmarks import records, suites
 from benchmarks.suites import Suite
 from rltf_env import datasets, plugins
 from rltf_env.adapters import lm_eval
-from rltf_env.errors import RLTFError, UsageError
+from rltf_env.command import guarded, leave
+from rltf_env.errors import UsageError
 
 
 def chosen(name: str, like: str | None, options: dict[str, Any], about: str | None) -> Suite:
@@ -123,21 +123,20 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. 0: done; 2: an error of the user's making."""
     asked = parser().parse_args(arguments)
-    console = Console(soft_wrap=True)
-    try:
-        suite = chosen(asked.suite, asked.like, dict(map(plugins.option, asked.option)), asked.about)
-        if asked.inspect:
-            console.print(as_inspect(suite), markup=False, highlight=False)
-            return 0
-        if asked.lm_eval:
-            asked.lm_eval.parent.mkdir(parents=True, exist_ok=True)
-            records.write_bytes(asked.lm_eval, as_lm_eval(suite, asked.prompt).encode())
-            console.print(f"{escape(str(asked.lm_eval))}: task rltf_{suite.name}", highlight=False)
-            return 0
-        path, content, skipped = freeze(suite, asked.out, asked.root)
-    except RLTFError as error:
-        Console(stderr=True).print(f"[red]{type(error).__name__}:[/] {escape(str(error))}", highlight=False)
-        return 2
+    return guarded(lambda: _run(asked, Console(soft_wrap=True)))
+
+
+def _run(asked: argparse.Namespace, console: Console) -> int:
+    suite = chosen(asked.suite, asked.like, dict(map(plugins.option, asked.option)), asked.about)
+    if asked.inspect:
+        console.print(as_inspect(suite), markup=False, highlight=False)
+        return 0
+    if asked.lm_eval:
+        asked.lm_eval.parent.mkdir(parents=True, exist_ok=True)
+        records.write_bytes(asked.lm_eval, as_lm_eval(suite, asked.prompt).encode())
+        console.print(f"{escape(str(asked.lm_eval))}: task rltf_{suite.name}", highlight=False)
+        return 0
+    path, content, skipped = freeze(suite, asked.out, asked.root)
     console.print(f"{suite.id}: {content['problems']} problems, digest {content['digest']}", highlight=False)
     if skipped:
         example = escape(": ".join(map(str, skipped[0])))
@@ -147,4 +146,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -244,11 +244,11 @@ def test_lazy_cases_stay_lazy_and_pickle() -> None:
 
 def test_lazy_sides_are_those_of_cases_at_hand() -> None:
     problem = with_cases(*range(9))
-    side, eager = _pick.Side(problem, 0.5, held=True), datasets.hold_out(problem, 0.5)
+    side, eager = _pick.Side(problem, 0.5, aside=True), datasets.hold_out(problem, 0.5)
     assert side == eager.held_out
     assert side[0] == side[:1][0] == next(iter(side))
     assert len(side) == 4
-    assert _pick.Side(problem, 0.5, held=False) == eager.cases
+    assert _pick.Side(problem, 0.5, aside=False) == eager.cases
 
 
 def test_cases_of_an_endless_set_are_held_out_as_they_come() -> None:
