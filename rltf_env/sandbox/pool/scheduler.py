@@ -222,6 +222,7 @@ class Scheduler:
             if number not in seat.jobs:
                 return
             self._calm.append(seat)
+            self.changed.notify_all()  # who wanted it before may have waited for this worker alone
             for other in self.seats:
                 if other is not seat:
                     self._reclaim(other)
@@ -288,6 +289,7 @@ class Scheduler:
             while not self.closed:
                 jobs = list(self.jobs)
                 self.jobs.clear()
+                self.changed.notify_all()  # there is room for who waits to submit
                 for job in jobs:
                     job.claim()
                     self.finish(job, error)

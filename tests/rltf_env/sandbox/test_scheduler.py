@@ -267,6 +267,20 @@ def test_who_waits_for_calm_is_quiet_itself_and_gets_it_in_turn() -> None:
     two.ended()
 
 
+def test_who_waits_for_calm_hears_of_another_that_wants_it_where_nothing_waits_behind_them() -> None:
+    pool = Pool(workers=2)
+    pool.submit("a", "b")
+    pool.take(0)
+    pool.take(1)
+    first, second = (next(iter(seat.jobs)) for seat in pool.seats)
+    one = Background(lambda: pool.scheduler.wait_for_calm(pool.seats[0], first))
+    assert one.waits(pool.scheduler)
+    two = Background(lambda: pool.scheduler.wait_for_calm(pool.seats[1], second))
+    one.ended()
+    pool.answer(0)
+    two.ended()
+
+
 def test_a_worker_that_dies_gives_calm_back() -> None:
     pool = busy_pair()
     pool.answer(1)
