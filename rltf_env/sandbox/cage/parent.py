@@ -139,7 +139,7 @@ class Cage:
             if alone:
                 _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
                 self._limit()
-                code, traits = program.code_of(source, self.options["packages"])
+                code, traits = program.code_of(source)
             else:
                 code, traits = self._compile_within_limits(source)
             if isinstance(code, dict):
@@ -160,7 +160,7 @@ class Cage:
             if kind in kinds:
                 resource.setrlimit(kind, (limit[0], resource.getrlimit(kind)[1]))
         _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (_signal.SIGXCPU,))
-        prepared = program.code_of(source, self.options["packages"])
+        prepared = program.code_of(source)
         _signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGXCPU,))
         for kind, limit in zip(kinds, before, strict=True):
             resource.setrlimit(kind, limit)

@@ -364,7 +364,7 @@ def _main(folder: Path) -> None:
     layers = _shut_in(options, user)
     os.write(reply_fd, json.dumps({"layers": layers}).encode() + b"\n")
     entry.limit({**options, "case_seconds": options["case_seconds"] * together.tests_in(cases[0])})
-    code, traits = program.prepared(source, options["packages"])
+    code, traits = program.prepared(source)
     failed = code if isinstance(code, dict) else None
     batch = len(cases) > 1 and bool(traits & purity.PURE)
     os.write(reply_fd, json.dumps({"code": failed, "batch": batch}).encode() + b"\n")

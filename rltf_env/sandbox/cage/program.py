@@ -63,15 +63,15 @@ def depth() -> int:
     return depth
 
 
-def prepared(source: str, packages: Any) -> tuple[Any, int]:
+def prepared(source: str) -> tuple[Any, int]:
     """A program's code, with its traits (`purity.traits`); the dictionary of `compile_program` and 0 if it has none."""
     code = compile_program(source)
-    return code, 0 if isinstance(code, dict) else purity.traits(code, packages)
+    return code, 0 if isinstance(code, dict) else purity.traits(code)
 
 
-def code_of(program: str | bytes, packages: Any) -> tuple[Any, int]:
+def code_of(program: str | bytes) -> tuple[Any, int]:
     """The same for a program that may have been prepared already: then it is that, as marshal has it."""
-    return marshal.loads(program) if isinstance(program, bytes) else prepared(program, packages)
+    return marshal.loads(program) if isinstance(program, bytes) else prepared(program)
 
 
 def warm_up() -> None:
@@ -142,11 +142,11 @@ def rehearse(times: int) -> None:
     source = "def f(x: int, y: str) -> int:\n    return [y for y in (x, 1) if y]\n"
     values = [[["t", 1]], 1, "a", [1, "a", None, True, 1.5], (1, "b"), {"a": 1}]
     ops = [("name", "f"), *[("call", 0, True, [[value, "x"], {}], 0) for value in values]]
-    request = marshal.dumps((marshal.dumps(prepared(source, ())), marshal.dumps([("", ops)]), False))
+    request = marshal.dumps((marshal.dumps(prepared(source)), marshal.dumps([("", ops)]), False))
     for _ in range(times):
         program, cases, _ = unpacked(request)
         ((_, operations),) = unpacked(cases)
-        _run(*code_of(program, ()), operations, lambda text: text.encode() + b"\n")
+        _run(*code_of(program), operations, lambda text: text.encode() + b"\n")
     del sys.modules["program"]
 
 

@@ -66,7 +66,7 @@ _OPTIMIZED = 0x1  # a flag of code: a function's
 _GENERATOR = 0x20 | 0x80 | 0x200  # flags of code: a generator, a coroutine, or both
 
 
-def traits(code: Any, packages: Any = ()) -> int:
+def traits(code: Any) -> int:
     """What is known of a program before it runs, a bit each.
 
     `PURE` is what `pure` says; `LATE`: something of it may run when its objects are dropped; `PATTERNS`, `GENERICS` and
@@ -75,7 +75,7 @@ def traits(code: Any, packages: Any = ()) -> int:
     """
     codes = list(_all(code))
     names = {name for each in codes for name in each.co_names}
-    found = PURE if pure(code, packages) else 0
+    found = PURE if pure(code) else 0
     found |= LATE if _finishes_late(codes) else 0
     found |= ERRORS if "stderr" in names else 0
     found |= PATTERNS if "re" in names else 0
@@ -86,12 +86,10 @@ def traits(code: Any, packages: Any = ()) -> int:
     return found
 
 
-def pure(code: Any, packages: Any = ()) -> bool:
+def pure(code: Any) -> bool:
     """True if running this code leaves nothing behind in its process that another run of it could notice.
 
-    Args:
-        code: of a whole program.
-        packages: names of third-party packages that it could import; none of them is known to be harmless.
+    `code` is that of a whole program. No third-party package that it could import is known to be harmless.
     """
     codes = list(_all(code))
     names = {name for each in codes for name in each.co_names}

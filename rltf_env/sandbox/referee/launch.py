@@ -49,7 +49,7 @@ def _forks(options: dict[str, Any], alert: Alert) -> tuple[Any, Any, list[str]]:
     warmup.load()
     program.warm_up()
     program.rehearse(40)
-    compiler = precompile.Compiler(tuple(options["packages"]))
+    compiler = precompile.Compiler()
     analyser = precompile.Analyser() if options["facts"] else None
     files = Files()
     requests, to_cage = os.pipe()

@@ -33,14 +33,10 @@ Work = Callable[[str], bytes]  # what is answered to a source
 
 
 class Compiler:
-    """A process that compiles, and one that starts another when that dies. Make it before there are secrets to inherit.
+    """A process that compiles, and one that starts another when that dies. Make it before there are secrets to inherit."""
 
-    Args:
-        packages: that programs may import, by their names.
-    """
-
-    def __init__(self, packages: Any = ()) -> None:
-        self._start(lambda: lambda source: _compiled(source, packages))
+    def __init__(self) -> None:
+        self._start(lambda: _compiled)
 
     def _start(self, make: Callable[[], Work]) -> None:
         """Starts the process. It makes what it does before it has shut itself in."""
@@ -198,9 +194,9 @@ def _serve(requests: int, replies: int, work: Work) -> NoReturn:
         write_frame(replies, _seal(source, answer) + answer)
 
 
-def _compiled(source: str, packages: Any) -> bytes:
+def _compiled(source: str) -> bytes:
     """A program's code and traits, or why it is no Python; empty if neither is known."""
-    compiled, traits = program.prepared(source, packages)
+    compiled, traits = program.prepared(source)
     if not isinstance(compiled, dict):
         return marshal.dumps((compiled, traits))
     if "SyntaxError" in (compiled["kind"], *compiled["bases"]):
