@@ -9,28 +9,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from episodes import DOUBLE, EOS, PAD, PROGRAMS, play
 from gymnasium.error import InvalidAction, ResetNeeded
 
 from rltf_env import rewards, sandbox
-from rltf_env.core import CallCase, Outcome, Problem
+from rltf_env.core import Outcome, Problem
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import UnknownName, UsageError
 from rltf_env.sources import Cycle
 from rltf_env.tokenizers import Bytes
 from rltf_env.view import pixels
-
-EOS, PAD = 256, 257
-
-
-DOUBLE = Problem("double", "Return twice x.", (CallCase((2,), 4), CallCase((3,), 6)), entry_point="f")
-
-
-PROGRAMS = {
-    "def f(x):\n    return x +": Outcome.SYNTAX_ERROR,
-    "def f(x):\n    return x / 0\n": Outcome.RUNTIME_ERROR,
-    "def f(x):\n    return 4\n": Outcome.WRONG_ANSWER,
-    "def f(x):\n    return 2 * x\n": Outcome.PASSED,
-}
 
 
 @pytest.fixture(scope="module")
@@ -48,16 +36,6 @@ def make(judge: Any) -> Any:
         return UnitTestEnv(problems, **({"sandbox": judge, "max_prompt_tokens": 64, "max_program_tokens": 64} | kwargs))
 
     return build
-
-
-def play(env: UnitTestEnv, tokens: Sequence[int], **reset: Any) -> tuple[list[float], bool, bool, dict[str, Any]]:
-    """A whole episode of these tokens: all step rewards, and the end."""
-    env.reset(**reset)
-    earned = []
-    for token in tokens:
-        _, reward, terminated, truncated, info = env.step(token)
-        earned.append(reward)
-    return earned, terminated, truncated, info
 
 
 # ------------------------------------------------------------------------------------------------------- observations

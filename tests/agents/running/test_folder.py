@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
+from same_runs import assert_same_run
 from small_runs import AGENTS, COMMON, JUDGE, OVERRIDES
-from torch import Tensor
 
 from agents import train
 from agents.config import Recipe, finished, read
@@ -44,27 +43,6 @@ def recipe(tmp_path: Path) -> MakeRecipe:
         return read(path, [f"run.out={json.dumps(str(tmp_path / out))}", *OVERRIDES.get(kind, ()), *overrides])
 
     return make
-
-
-def lines(out: Path) -> list[dict[str, Any]]:
-    found = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in line.items() if k not in train.TIMINGS} for line in found]
-
-
-def weights(out: Path) -> dict[str, Tensor]:
-    return causal.load(str(out / "policy")).model.state_dict()
-
-
-def assert_same_run(a: Path, b: Path) -> None:
-    assert lines(a) == lines(b)
-    first, second = weights(a), weights(b)
-    for name, tensor in first.items():
-        assert torch.equal(tensor, second[name]), name
-    ends = [json.loads((out / "summary.json").read_text()) for out in (a, b)]
-    last = [end["evaluations"][str(end["updates"])] for end in ends]
-    assert last[0] == last[1]
-    programs = [(out / "samples.jsonl").read_text() for out in (a, b)]
-    assert programs[0] == programs[1]
 
 
 def stat(pid: int) -> tuple[str, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import pickle
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from apps_rows import ECHO, Write, call, row
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,66 +17,6 @@ from rltf_env import datasets
 from rltf_env.core import CallCase, Limits, StdinCase
 from rltf_env.datasets import _apps_cases
 from rltf_env.errors import DataError, UsageError
-
-ECHO = {"inputs": ["1\n", ["2", "3"]], "outputs": ["1\n", ["2", "3"]]}
-
-
-Write = Callable[..., Path]
-
-
-def call(outputs: list, inputs: list | None = None) -> dict:
-    return {"fn_name": "f", "inputs": inputs or [[number] for number in range(len(outputs))], "outputs": outputs}
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Write:
-    """Writes one problem in the original layout; returns the root."""
-
-    def write(
-        tests: Any = ECHO, number: str = "0000", split: str = "train", raw: str | None = None, **row: Any
-    ) -> Path:
-        home = tmp_path / "apps" / split / number
-        home.mkdir(parents=True)
-        (home / "question.txt").write_bytes(row.get("question", "Echo.\r\nTwice.\n").encode())
-        if tests is not None or raw is not None:
-            (home / "input_output.json").write_text(json.dumps(tests) if raw is None else raw)
-        if "solutions" in row:
-            (home / "solutions.json").write_text(json.dumps(row["solutions"]))
-        if "starter_code" in row:
-            (home / "starter_code.py").write_text(row["starter_code"])
-        notes = {key: row[key] for key in ("difficulty", "url") if key in row}
-        (home / "metadata.json").write_text(json.dumps(notes))
-        return tmp_path
-
-    return write
-
-
-@pytest.fixture
-def hub(tmp_path: Path) -> Write:
-    """Writes rows in the hub's layout; returns the file."""
-
-    def write(*rows: dict[str, Any] | str, name: str = "train.jsonl") -> Path:
-        path = tmp_path / name
-        lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
-        text = f"[{','.join(lines)}]" if name.endswith(".json") else "\n".join(lines)
-        path.write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
-        return path
-
-    return write
-
-
-def row(number: int = 0, tests: Any = ECHO, **fields: Any) -> dict[str, Any]:
-    return {
-        "problem_id": number,
-        "question": "Echo.\r\nTwice.\n",
-        "solutions": json.dumps(fields.pop("solutions", [])),
-        "input_output": tests if isinstance(tests, str) else json.dumps(tests),
-        "difficulty": "interview",
-        "url": "",
-        "starter_code": "",
-        **fields,
-    }
-
 
 # ----------------------------------------------------------------------------------------------------------- malformed
 
