@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -31,7 +32,7 @@ STOPPED = "Stopped. The same command goes on from here."
 RECIPES = Path(__file__).parent.parent / "agents" / "recipes"
 STAGES = ("warm", "rltf", "supervised")
 COMPARISONS = [(other, where) for where in ("", "-unseen") for other in ("warm", "supervised")]
-NAMES = {"warm": "warm start", "rltf": "RLTF", "supervised": "supervised (control)"}
+NAMES = {"warm": "warm start", "rltf": "RLTF", "supervised": "supervised control"}
 
 
 def recipe(stage: str, out: Path, seed: int, overrides: Sequence[str] = (), base: str = "") -> Recipe:
@@ -90,10 +91,10 @@ def last(summary: dict[str, Any]) -> dict[str, Any]:
 def tables(summaries: dict[str, Any]) -> tuple[Table, Table]:
     """pass@1 with intervals, and the histogram of outcomes on the problems whose compositions training shows."""
     count = len(last(summaries["warm"])["passed"])
-    scores = Table(title=f"pass@1 with 95 % intervals, on {count} held-out problems each")
-    for column in ("", "updates", "seen compositions", "interval", "unseen compositions", "interval"):
-        scores.add_column(column, justify="left" if not column else "right")
-    outcomes = Table(title="what became of the programs (seen compositions)")
+    scores = Table(title=f"pass@1 in %, 95 % intervals, on {count} problems each", box=SIMPLE_HEAD)
+    for column in ("", "updates", "seen", "interval", "unseen", "interval"):
+        scores.add_column(column, justify="right" if column else "left")
+    outcomes = Table(title="what became of the programs (seen compositions)", box=SIMPLE_HEAD)
     outcomes.add_column("")
     for outcome in reversed(Outcome):
         outcomes.add_column(outcome.name.lower().replace("_", " "), justify="right")
@@ -109,7 +110,7 @@ def tables(summaries: dict[str, Any]) -> tuple[Table, Table]:
 
 def _score(summary: dict[str, Any]) -> tuple[str, str]:
     interval = curve(summary)[-1][1]
-    return f"{interval.value:.1%}", f"{interval.low:.1%} to {interval.high:.1%}"
+    return f"{100 * interval.value:.1f}", f"{100 * interval.low:.1f} to {100 * interval.high:.1f}"
 
 
 def result(summaries: dict[str, Any]) -> dict[str, Any]:

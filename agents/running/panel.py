@@ -29,7 +29,9 @@ from rltf_env.core import Outcome
 from rltf_env.heartbeat import Heartbeat
 from rltf_env.view import ansi
 
-SHOWN = ("supervised_loss", "rl_loss", "reward", "outcome/passed", "entropy", "kl_behaviour", "staleness", "grad_norm")
+SHOWN = ("reward", "outcome/passed", "supervised_loss", "entropy", "rl_loss", "kl_behaviour", "staleness", "grad_norm")
+COLUMNS = 80  # of a line and of a narrow terminal
+SIDE_BY_SIDE = 104  # columns at which the panel's halves stand beside each other
 # Of the panel: what is followed through time. The reward's parts come after the reward, whatever their names.
 FOLLOWED = (
     "reward", "rl_loss", "supervised_loss", "value_loss", "critic_loss", "entropy", "kl_behaviour", "kl_reference",
@@ -53,10 +55,15 @@ def heartbeat(console: Console) -> Heartbeat:
     return Heartbeat(lambda text: console.print(text, markup=False, highlight=False, soft_wrap=True))
 
 
-def one_line(line: Mapping[str, float]) -> str:
-    """An update for people."""
-    shown = (f"{name.split('/')[-1]} {line[name]:.3g}" for name in SHOWN if name in line)
-    return f"update {line['step']:>5}  " + "  ".join(shown) + f"  {line['seconds']:.2f} s"
+def one_line(line: Mapping[str, float], total: int, left: str) -> str:
+    """An update of `total` for people: as many of its metrics as `COLUMNS` hold, and how much time is `left`."""
+    head = f"update {line['step']:.0f} of {total}"
+    end = f"  {line['seconds']:.2f} s, left: {left}"
+    for name in SHOWN:
+        shown = f"  {name.split('/')[-1]} {line[name]:.3g}" if name in line else ""
+        if len(head) + len(shown) + len(end) <= COLUMNS:
+            head += shown
+    return head + end
 
 
 class Score(Protocol):
@@ -120,7 +127,8 @@ class Screen:
     def _say(self) -> None:
         """The newest update in a line, where no panel lives."""
         if self._line and not self.console.is_terminal:
-            self.console.print(one_line(self._line), highlight=False, soft_wrap=True)
+            text = one_line(self._line, self.total, self._left())
+            self.console.print(text, highlight=False, soft_wrap=True)
             self.pulse.printed()
         self._line = {}
 
@@ -171,16 +179,23 @@ class Screen:
 
     def panel(self) -> RenderableType:
         """The panel as it is now."""
-        body = Table.grid(padding=(0, 3))
-        body.add_row(self._numbers(), Group(self._outcomes(), Text(), self._speed()))
+        body, halves = Table.grid(padding=(0, 3)), (self._numbers(), Group(self._outcomes(), Text(), self._speed()))
+        if self.console.width >= SIDE_BY_SIDE:
+            body.add_row(*halves)
+        else:
+            for half in halves:
+                body.add_row(half)
         head = f"[bold]{escape(self.name)}[/]  update {self.step} of {self.total}"
         below = f"{self._clock()}{'; ' * bool(self._work)}{self._work}"
         return Group(Panel(body, title=head, title_align="left", subtitle=below, subtitle_align="left"), self.bars)
 
     def _clock(self) -> str:
+        return f"{duration(time.monotonic() - self._began)} spent, left: {self._left()}"
+
+    def _left(self) -> str:
+        """The time that the other updates will take, if they are like those of this process."""
         spent, new = time.monotonic() - self._began, self.step - self._first
-        left = duration(spent / new * (self.total - self.step)) if new else "not known yet"
-        return f"{duration(spent)} spent, left: {left}"
+        return duration(spent / new * (self.total - self.step)) if new else "not known yet"
 
     def _numbers(self) -> Table:
         table = Table.grid(padding=(0, 2))

@@ -181,7 +181,7 @@ def test_a_run_says_what_it_is_doing_where_there_is_no_panel(recipe: MakeRecipe,
     train.train(recipe("rltf", "run", "run.updates=3", "run.log_every=1000"), console)
     assert "rltf: loading the policy\n" in (told := out.getvalue())
     assert "rltf: pass@1 0.0% (0.0% to 56.1%) after 0 updates" in told
-    assert told.index("update     3") < told.index("after 3 updates")  # the last one, whatever the rhythm
+    assert told.index("update 3") < told.index("after 3 updates")  # the last one, whatever the rhythm
     train.train(recipe("rltf", "run", "run.updates=3", "run.log_every=1000"), console)
     assert "is finished after 3 updates; a larger run.updates goes on from there." in out.getvalue()
 

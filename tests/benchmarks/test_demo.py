@@ -30,8 +30,8 @@ def summaries() -> dict[str, Any]:
     }
 
 
-def printed(*things: Any) -> str:
-    console = Console(width=120)
+def printed(*things: Any, width: int = 80) -> str:
+    console = Console(width=width)
     with console.capture() as captured:
         console.print(*things)
     return captured.get()
@@ -79,10 +79,22 @@ def test_rates_are_shares_of_each_problems_samples() -> None:
 
 def test_tables_name_every_stage_with_its_score(summaries: dict[str, Any]) -> None:
     text = printed(*demo.tables(summaries))
-    assert "90.0%" in text
-    assert text.count("10.0%") >= 4  # two stages, and three on unseen compositions
+    assert "90.0" in text
+    assert text.count("10.0") >= 4  # two stages, and three on unseen compositions
     assert "5 + 4" in text
     assert all(name in text for name in demo.NAMES.values())
+
+
+def test_tables_fit_80_columns_with_wide_figures(summaries: dict[str, Any]) -> None:
+    """A row a stage: nothing is folded or cut."""
+    for name, summary in summaries.items():
+        summary["updates"] = 0 if name.endswith("-unseen") else 600
+        summary["evaluations"] = {str(summary["updates"]): evaluation([1] * 500 + [2] * 500)}
+    text = printed(*demo.tables(summaries))
+    for name in demo.NAMES.values():
+        assert sum(name in line for line in text.splitlines()) == 2
+    assert text.count("75.0") >= 6
+    assert "…" not in text
 
 
 def test_a_gain_is_called_one_when_the_intervals_are_apart(summaries: dict[str, Any]) -> None:

@@ -53,9 +53,30 @@ def test_without_a_terminal_an_update_is_one_line_and_programs_are_kept_out() ->
     with made:
         made.update(LINE)
         made.programs(2, [shown()])
-    assert file.getvalue().splitlines() == [
-        "update     2  rl_loss 1.5  reward 0.25  passed 0.75  entropy 3  4.00 s",
-    ]
+    assert file.getvalue().splitlines() == ["update 2 of 4  reward 0.25  passed 0.75  entropy 3  4.00 s, left: 0:00"]
+
+
+def test_a_line_keeps_to_80_columns_and_drops_what_matters_least() -> None:
+    line = dict.fromkeys(live.SHOWN, -1.2345e-05) | {"step": 12345, "seconds": 1234.5}
+    text = live.one_line(line, 54321, "12:34:56")
+    assert len(text) <= 80
+    assert "reward" in text
+    assert "grad_norm" not in text
+
+
+def test_the_panel_fits_a_terminal_of_80_columns() -> None:
+    """Nothing is cut or folded: every metric, outcome and share of the time stands in a row of its own."""
+    console = Console(file=io.StringIO(), force_terminal=True, width=80, color_system=None)
+    made = live.Screen(console, "run", total=4, done=1, log_every=1)
+    for step in range(40):
+        made.update({name: float(step) for name in live.FOLLOWED} | LINE)
+    with console.capture() as captured:
+        console.print(made.panel())
+    rows = captured.get().splitlines()
+    assert max(map(len, rows)) <= 80
+    for whole in ("kl_coefficient", "1,234 while writing", r"waiting for the judge +25.0% of the time"):
+        assert any(re.search(whole, row) for row in rows)
+    assert "…" not in captured.get()
 
 
 def test_the_panel_says_where_the_run_is_and_where_its_time_goes() -> None:
