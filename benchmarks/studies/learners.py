@@ -5,59 +5,29 @@
     hindsight     failed programs as references of what they do, where a prompt is examples (after HER, arXiv 1707.01495)
     made-tests    RLTF on tests that were made automatically (the same paper), beside the tests that the problems had
 
-Arms of a study start from one warm start a seed and have as many updates, judged programs and references; they differ in what
-`STUDIES` says and in nothing else. What a study predicts stands beside its arms, and was written before its first run. Measured
-is pass@1 on compositions that training shows ("seen") and on others ("unseen"), of the policy after its last
-update. Differences are of the same problems by the same seed, with Student's interval over seeds; Holm's adjustment is over the
-comparisons of a study. Stopped and started again, it goes on where it was.
+What a study predicts stands beside its arms, and was written before its first run. Measured is pass@1 on compositions that
+training shows ("seen") and on others ("unseen"). How arms are run and compared is said in `benchmarks.studies.arms`. Stopped and
+started again, a study goes on where it was.
 """
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from rich.console import Console
 
-from agents.building import quiet_libraries
 from agents.config import Recipe
-from agents.train import train
 from benchmarks import demo
-from benchmarks.metrics import holm, over_runs, paired_permutation
-from benchmarks.records.record import write_json
+from benchmarks.studies.arms import MEASURES, WHOLE, Arm, Runs, Size, Study, command, markdown, run_arms, table
 from rltf_env import datasets, sandbox
-from rltf_env.command import guarded, leave
+from rltf_env.command import leave
 from rltf_env.core import Attempt, Feedback, Outcome, Reward
-from rltf_env.errors import RLTFError, UnknownName, UsageError
 from rltf_env.synthesis import Settings, judge_options, synthesize
 
-MEASURES = ("seen", "unseen")
-PROGRAMS, UPDATES = 30720, 480  # of an arm after the warm start
-
-
-@dataclass(frozen=True)
-class Arm:
-    """A row of the table: the recipe it stands on (`agents/recipes/procedural_BASE.toml`) and what is changed in it."""
-
-    name: str
-    base: str
-    changed: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Study:
-    """Arms and the comparisons that count. `prepare` makes what the arms need in the study's folder, where it stands already
-    it is left alone; `{out}` in an override is that folder."""
-
-    prediction: str
-    arms: Mapping[str, Arm]
-    compared: tuple[tuple[str, str], ...]
-    prepare: Callable[[Path], None] | None = None
-    shared: tuple[str, ...] = ()  # overrides of the warm start, of all arms and of what measures them
+__all__ = ["MEASURES", "STUDIES", "Arm", "Study", "main", "markdown", "measured", "passed", "recipe", "run", "table"]
 
 
 def passed() -> Reward:
@@ -70,8 +40,8 @@ def passed() -> Reward:
     return reward
 
 
-_ONCE = (f"agent.fill={PROGRAMS}", f"agent.buffer={PROGRAMS}")
-_OFFLINE = (*_ONCE, f"agent.refresh_every={UPDATES}")
+_ONCE = ("agent.fill={programs}", "agent.buffer={programs}")
+_OFFLINE = (*_ONCE, "agent.refresh_every={updates}")
 _STALE = ("agent.buffer=3840", "agent.fill=3840", "agent.refresh=3840", "agent.refresh_every=60")
 _PASSED = (
     'env.reward="benchmarks.studies.learners:passed"', "env.reward_options={}", 'agent.baseline="none"', "agent.clip=0.0",
@@ -175,11 +145,11 @@ STUDIES: Mapping[str, Study] = {
 # ------------------------------------------------------------------------------------------------------------- running
 
 
-def recipe(study: Study, id: str, out: Path, seed: int, overrides: Sequence[str] = ()) -> Recipe:
+def recipe(study: Study, id: str, out: Path, seed: int, size: Size = WHOLE, overrides: Sequence[str] = ()) -> Recipe:
     """The recipe of an arm, in a folder of its own below the seed's. Only its last policy is measured, by `measured`."""
     arm = study.arms[id]
-    changed = [text.replace("{out}", str(out)) for text in arm.changed]
-    last = ["run.eval_every=0", "eval.size=8"]
+    changed = [size.fill(text, out) for text in arm.changed]
+    last = ["run.eval_every=0", "eval.size=8", *size.changed]
     return demo.recipe(id, out / f"seed-{seed}", seed, [*last, *study.shared, *changed, *overrides], arm.base)
 
 
@@ -192,117 +162,19 @@ def measured(study: Study, id: str, out: Path, seed: int, measure: str) -> Recip
     return replace(made, run=replace(made.run, out=folder), eval=replace(made.eval, split="seen"))
 
 
-def run(
-    study: Study, out: Path, seed: int, console: Console, overrides: Sequence[str] = ()
-) -> dict[str, dict[str, Any]]:
+def run(study: Study, out: Path, seed: int, console: Console, size: Size, overrides: Sequence[str] = ()) -> Runs:
     """All arms from one warm start; the evaluations by measure and arm."""
-    train(demo.recipe("warm", out / f"seed-{seed}", seed, study.shared), console)
-    evaluations: dict[str, dict[str, Any]] = {measure: {} for measure in MEASURES}
-    for id, arm in study.arms.items():
-        console.rule(f"seed {seed}: {arm.name}")
-        train(recipe(study, id, out, seed, overrides), console)
-        for measure in MEASURES:
-            evaluations[measure][id] = demo.last(train(measured(study, id, out, seed, measure), console))
-    return evaluations
-
-
-# ---------------------------------------------------------------------------------------------------------- the result
-
-
-def table(study: Study, runs: Mapping[int, Mapping[str, Mapping[str, Any]]]) -> dict[str, Any]:
-    """All figures, as plain data, of the evaluations of `run` by seed."""
-    figures: dict[str, Any] = {"prediction": study.prediction, "seeds": sorted(runs)}
-    for measure in MEASURES:
-        rates = {
-            id: np.stack([demo.rates(runs[seed][measure][id]) for seed in sorted(runs)]) for id in study.arms
-        }  # (S, N) each
-        arms = {id: {"name": study.arms[id].name, "by_seed": rates[id].mean(1).tolist()} for id in study.arms}
-        figures[measure] = {"arms": arms, "comparisons": _compared(study, rates)}
-    return figures
-
-
-def _compared(study: Study, rates: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    for a, b in study.compared:
-        by_seed = (rates[a] - rates[b]).mean(1)
-        problems = paired_permutation(rates[a].mean(0), rates[b].mean(0), 0)._asdict()
-        seeds = over_runs(by_seed)._asdict() if len(by_seed) > 1 else None
-        rows.append({"a": a, "b": b, "by_seed": by_seed.tolist(), "over_problems": problems, "over_seeds": seeds})
-    for kind in ("over_problems", "over_seeds"):
-        tested = [row[kind] for row in rows if row[kind]]
-        for each, p in zip(tested, holm([each["p_value"] for each in tested]), strict=True):
-            each["p_holm"] = p
-    return rows
-
-
-def markdown(figures: Mapping[str, Any]) -> str:
-    """The tables, to read."""
-    parts = [f"Predicted before: {figures['prediction']}\n"]
-    for measure in MEASURES:
-        arms = figures[measure]["arms"]
-        parts += [
-            f"### {measure}, seeds {', '.join(map(str, figures['seeds']))}\n",
-            "| arm | pass@1 | by seed |",
-            "|---|---|---|",
-        ]
-        for arm in arms.values():
-            seeds = ", ".join(f"{rate:.1%}" for rate in arm["by_seed"])
-            parts.append(f"| {arm['name']} | {np.mean(arm['by_seed']):.1%} | {seeds} |")
-        parts += [
-            "\n| difference | mean | 95 % over seeds | p (Holm) | p over problems (Holm) |",
-            "|---|---|---|---|---|",
-        ]
-        for row in figures[measure]["comparisons"]:
-            seeds = row["over_seeds"]
-            over = f"{seeds['low']:+.1%} to {seeds['high']:+.1%} | {seeds['p_holm']:.2g}" if seeds else "one seed | "
-            name = f"({arms[row['a']]['name']}) - ({arms[row['b']]['name']})"
-            parts.append(f"| {name} | {np.mean(row['by_seed']):+.1%} | {over} | {row['over_problems']['p_holm']:.2g} |")
-        parts.append("")
-    return "\n".join(parts)
-
-
-def find(name: str) -> Study:
-    """The study of that name. Raises UnknownName."""
-    if name not in STUDIES:
-        raise UnknownName("study", name, STUDIES)
-    return STUDIES[name]
+    start = demo.recipe("warm", out / f"seed-{seed}", seed, study.shared)
+    return run_arms(
+        study, seed, console, start,
+        lambda id: recipe(study, id, out, seed, size, overrides),
+        lambda id, measure: measured(study, id, out, seed, measure),
+    )  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
-    return guarded(lambda: _main(arguments))
-
-
-def _main(arguments: Sequence[str] | None) -> int:
-    words = (__doc__ or "").split("\n\n")[0]
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.studies.learners", description=words)
-    parser.add_argument("study", help=f"one of {', '.join(STUDIES)}")
-    parser.add_argument("--seeds", type=int, default=5, help="seeds 0 to N - 1 (default: 5)")
-    parser.add_argument("--out", type=Path, help="folder for runs and tables (default: runs/STUDY)")
-    parser.add_argument("overrides", nargs="*", metavar="table.key=value", help="for all arms, not for the warm start")
-    asked = parser.parse_args(arguments)
-    console, runs, figures = Console(), {}, {}
-    quiet_libraries()
-    try:
-        study, out = find(asked.study), (asked.out or Path("runs") / asked.study).resolve()
-        if asked.seeds < 1:
-            raise UsageError(f"Expected --seeds >= 1, got {asked.seeds}.")
-        out.mkdir(parents=True, exist_ok=True)
-        if study.prepare:
-            study.prepare(out)
-        for seed in range(asked.seeds):
-            runs[seed] = run(study, out, seed, console, asked.overrides)
-            figures = table(study, runs)  # after each seed, so that there is something to look at
-            write_json(out / "figures.json", {**figures, "overrides": asked.overrides})
-            (out / "figures.md").write_text(markdown(figures), encoding="utf-8")
-    except KeyboardInterrupt:
-        console.print("Stopped. The same command goes on from here.")
-        return 130
-    except RLTFError as error:
-        Console(stderr=True).print(f"[red]{type(error).__name__}:[/] {error}", highlight=False)
-        return 2
-    console.print(markdown(figures), markup=False, highlight=False)
-    return 0
+    return command("benchmarks.studies.learners", __doc__ or "", STUDIES, run, arguments)
 
 
 if __name__ == "__main__":

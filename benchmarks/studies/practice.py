@@ -5,10 +5,9 @@
     masks           learning from code that ran alone (the same paper), on two cases a problem
     blame           credit for wrong answers by line, beside the same credit on shuffled lines
 
-A study predicts before its first run; what it says stands in `STUDIES`, beside its arms. Arms start from one warm start a seed and
-have as many updates and judged programs; they differ in what is listed and in nothing else. A curriculum eats references, so
-there are controls that have the same ones. Measured is pass@1 on whole problems, on all of their cases, of the policy after its
-last update; tables are those of `benchmarks.studies.learners`. Stopped and started again, a study goes on where it was.
+A study predicts before its first run; what it says stands in `STUDIES`, beside its arms. A curriculum eats references, so there
+are controls that have the same ones. Measured is pass@1 on whole problems, on all of their cases. How arms are run and compared
+is said in `benchmarks.studies.arms`. Stopped and started again, a study goes on where it was.
 
 A trial before (seed 0, 200 problems, 240 updates): of the literal curriculum 10 % of the programs passed at first and 2 % after
 112 updates; with a random line given, 10 % at first and 25 % at the end; and whole problems, hardly any, either way. From a start
@@ -18,7 +17,6 @@ narrow, and "a random line wins" would be a result.
 
 from __future__ import annotations
 
-import argparse
 import ast
 import zlib
 from collections.abc import Mapping, Sequence
@@ -29,20 +27,15 @@ from typing import Any, ClassVar
 import numpy as np
 from rich.console import Console
 
-from agents.building import quiet_libraries
 from agents.config import Recipe
-from agents.train import train
 from benchmarks import demo
-from benchmarks.records.record import write_json
-from benchmarks.studies.learners import MEASURES, Arm, Study, markdown, table
+from benchmarks.studies.arms import WHOLE, Arm, Runs, Size, Study, command, run_arms
 from rltf_env import datasets, rewards
-from rltf_env.command import guarded, leave
+from rltf_env.command import leave
 from rltf_env.core import Attempt, Feedback, Problem, Reward, Source
 from rltf_env.curricula import cccs
-from rltf_env.errors import UnknownName, UsageError
 from rltf_env.rewards.executed import Executed
 
-UPDATES = 480
 SPLITS = {"seen": "seen", "unseen": "test"}  # by measure
 TRAINED, MEASURED = 400, 300  # problems of depth 3 with two conditionals or more
 
@@ -174,7 +167,7 @@ _GROWN = (
 )  # fmt: skip
 _PPO = (
     'agent={ kind = "ppo", problems = 16, samples_per_problem = 8, batch_size = 128, epochs = 4, kl = 0.02, kl_target = 0.0, '
-    'optimiser = { lr = 6e-4, warmup = 20, weight_decay = 0.01, beta2 = 0.95, decay = "linear", length = 480 } }'
+    'optimiser = { lr = 6e-4, warmup = 20, weight_decay = 0.01, beta2 = 0.95, decay = "linear", length = {updates} } }'
 )
 _GROWN_WARM = (
     'env.dataset="grown"', "env.dataset_options={ conditionals = [1, 6] }", "env.max_prompt_tokens=384",
@@ -275,17 +268,20 @@ def warm(study: Practice, out: Path, seed: int, overrides: Sequence[str] = ()) -
     return demo.recipe("warm", out / f"seed-{seed}", seed, [*study.warm, *overrides])
 
 
-def recipe(study: Practice, id: str, out: Path, seed: int, overrides: Sequence[str] = ()) -> Recipe:
+def recipe(study: Practice, id: str, out: Path, seed: int, size: Size = WHOLE, overrides: Sequence[str] = ()) -> Recipe:
     """The recipe of an arm, in a folder of its own below the seed's. Only its last policy is measured, by `measured`."""
     arm = study.arms[id]
-    changed = [text.replace("{out}", str(out)) for text in (*study.changed, *arm.changed)]
-    length = [f"run.updates={UPDATES}", f"agent.optimiser.length={UPDATES}", "run.eval_every=0"]
-    return demo.recipe(id, out / f"seed-{seed}", seed, [*changed, *length, *overrides], arm.base)
+    changed = [size.fill(text, out) for text in (*study.changed, *arm.changed)]
+    return demo.recipe(
+        id, out / f"seed-{seed}", seed, [*changed, *size.changed, "run.eval_every=0", *overrides], arm.base
+    )
 
 
-def measured(study: Practice, id: str, out: Path, seed: int, measure: str, overrides: Sequence[str] = ()) -> Recipe:
+def measured(
+    study: Practice, id: str, out: Path, seed: int, measure: str, size: Size = WHOLE, overrides: Sequence[str] = ()
+) -> Recipe:
     """A recipe without updates, which measures an arm's policy on whole problems, as they come without its curriculum."""
-    made = recipe(study, id, out, seed, overrides)
+    made = recipe(study, id, out, seed, size, overrides)
     folder = out / f"seed-{seed}"
     policy = {"kind": "causal", "path": str(folder / id / "policy")}
     env = {key: value for key, value in made.env.items() if not key.startswith("curriculum")}
@@ -293,56 +289,18 @@ def measured(study: Practice, id: str, out: Path, seed: int, measure: str, overr
     return replace(made, run=run, env=env, policy=policy, eval=replace(made.eval, split=SPLITS[measure]))
 
 
-def run(
-    study: Practice, out: Path, seed: int, console: Console, overrides: Sequence[str] = ()
-) -> dict[str, dict[str, Any]]:
+def run(study: Practice, out: Path, seed: int, console: Console, size: Size, overrides: Sequence[str] = ()) -> Runs:
     """All arms from one warm start; the evaluations by measure and arm."""
-    train(warm(study, out, seed), console)
-    evaluations: dict[str, dict[str, Any]] = {measure: {} for measure in MEASURES}
-    for id, arm in study.arms.items():
-        console.rule(f"seed {seed}: {arm.name}")
-        train(recipe(study, id, out, seed, overrides), console)
-        for measure in MEASURES:
-            done = train(measured(study, id, out, seed, measure, overrides), console)
-            evaluations[measure][id] = demo.last(done)
-    return evaluations
-
-
-def find(name: str) -> Practice:
-    """The study of that name. Raises UnknownName."""
-    if name not in STUDIES:
-        raise UnknownName("study", name, STUDIES)
-    return STUDIES[name]
+    return run_arms(
+        study, seed, console, warm(study, out, seed),
+        lambda id: recipe(study, id, out, seed, size, overrides),
+        lambda id, measure: measured(study, id, out, seed, measure, size, overrides),
+    )  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
-    words = (__doc__ or "").split("\n\n")[0]
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.studies.practice", description=words)
-    parser.add_argument("study", help=f"one of {', '.join(STUDIES)}")
-    parser.add_argument("--seeds", type=int, default=5, help="seeds 0 to N - 1 (default: 5)")
-    parser.add_argument("--out", type=Path, help="folder for runs and tables (default: runs/STUDY)")
-    parser.add_argument("overrides", nargs="*", metavar="table.key=value", help="for all arms, not for the warm start")
-    asked = parser.parse_args(arguments)
-    quiet_libraries()
-    return guarded(lambda: _run(asked))
-
-
-def _run(asked: argparse.Namespace) -> int:
-    console, runs = Console(), {}
-    study, out = find(asked.study), (asked.out or Path("runs") / asked.study).resolve()
-    if asked.seeds < 1:
-        raise UsageError(f"Expected --seeds >= 1, got {asked.seeds}.")
-    out.mkdir(parents=True, exist_ok=True)
-    if study.prepare:
-        study.prepare(out)
-    for seed in range(asked.seeds):
-        runs[seed] = run(study, out, seed, console, asked.overrides)
-        figures = table(study, runs)  # after each seed, so that there is something to look at
-        write_json(out / "figures.json", {**figures, "overrides": asked.overrides})
-        (out / "figures.md").write_text(markdown(figures), encoding="utf-8")
-    console.print((out / "figures.md").read_text(encoding="utf-8"), markup=False, highlight=False)
-    return 0
+    return command("benchmarks.studies.practice", __doc__ or "", STUDIES, run, arguments)
 
 
 if __name__ == "__main__":

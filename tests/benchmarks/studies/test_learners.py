@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from agents.options import build
-from benchmarks.studies import learners
+from benchmarks.studies import arms, learners
 from benchmarks.studies.learners import STUDIES
 from rltf_env.core import Attempt, CallCase, CaseResult, Failure, Outcome, Problem, Program, Verdict
 from rltf_env.errors import UnknownName
@@ -26,11 +26,11 @@ def test_every_arm_is_a_recipe_that_its_agent_takes(study: str, id: str, tmp_pat
     module = importlib.import_module(f"agents.algorithms.{options.pop('kind')}")
     config = build(module.Config, options, "agent")
     assert config.batch_size == 128
-    assert recipe.run.updates == learners.UPDATES
+    assert recipe.run.updates == arms.UPDATES
     assert recipe.run.seed == 3
     assert Path(recipe.policy["path"]) == tmp_path / "seed-3" / "warm" / "policy"
     refreshes = -(-recipe.run.updates // config.refresh_every) - 1 if config.refresh else 0
-    assert config.fill + refreshes * config.refresh == learners.PROGRAMS
+    assert config.fill + refreshes * config.refresh == arms.UPDATES * arms.PROGRAMS
 
 
 @pytest.mark.parametrize("study", STUDIES)
@@ -82,4 +82,4 @@ def test_tests_are_made_once(tmp_path: Path) -> None:
 
 def test_another_study_is_unknown_and_the_nearest_is_named() -> None:
     with pytest.raises(UnknownName, match="soft-q"):
-        learners.find("softq")
+        arms.find(STUDIES, "softq")

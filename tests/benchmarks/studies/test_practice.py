@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from agents.options import build
-from benchmarks.studies import practice
+from benchmarks.studies import arms, practice
 from benchmarks.studies.practice import STUDIES
 from rltf_env import curricula, rewards
 from rltf_env.core import Attempt, CallCase, CaseResult, Failure, Outcome, Problem, Program, Verdict
@@ -38,13 +38,13 @@ def test_every_arm_is_a_recipe_that_its_agent_and_its_environment_take(study: st
     options = dict(recipe.agent)
     module = importlib.import_module(f"agents.algorithms.{options.pop('kind')}")
     build(module.Config, options, "agent")
-    assert (recipe.run.updates, recipe.run.seed) == (practice.UPDATES, 3)
+    assert (recipe.run.updates, recipe.run.seed) == (arms.UPDATES, 3)
     known = {key: value for key, value in recipe.env.items() if key != "id"}
     env = UnitTestEnv(**known)
     problem = env.source.draw(np.random.default_rng(0))
     assert problem.solutions[0].startswith(problem.prefix)
     env.close()
-    for measure in practice.MEASURES:
+    for measure in arms.MEASURES:
         looked = practice.measured(STUDIES[study], id, out, 3, measure)
         assert "curriculum" not in looked.env
         assert looked.eval.split == practice.SPLITS[measure]
@@ -116,4 +116,4 @@ def test_shuffled_blame_pays_other_lines_the_same_for_each_token() -> None:
 
 def test_another_study_is_unknown_and_the_nearest_is_named() -> None:
     with pytest.raises(UnknownName, match="Did you mean 'curricula'"):
-        practice.find("curriculum")
+        arms.find(STUDIES, "curriculum")

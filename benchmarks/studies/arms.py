@@ -1,0 +1,227 @@
+"""What studies have in common: arms from one warm start a seed, their differences, the tables, and the command.
+
+    warm start of a seed --recipe of each arm--> policies --whole problems--> rates (seeds, problems) --> differences
+
+A study is declared (`Study`): arms, the comparisons that count, and a prediction that was written before its first run. Arms
+have as many updates, judged programs and references as each other; they differ in what the study lists and in nothing else.
+Measured is pass@1 of the policy after its last update, on two kinds of problems (`MEASURES`).
+
+Differences are of the same problems by the same seed, with Student's interval over seeds; beside it stands a paired permutation
+over problems, for these very runs. Holm's adjustment is over the comparisons of a study on one measure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import importlib.metadata
+import os
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from agents.building import quiet_libraries
+from agents.config import Recipe
+from agents.train import train
+from benchmarks import demo
+from benchmarks.metrics import holm, over_runs, paired_permutation
+from benchmarks.records.record import commit, write_json
+from rltf_env.command import guarded
+from rltf_env.errors import UnknownName, UsageError
+
+MEASURES = ("seen", "unseen")
+UPDATES = 480  # of an arm after the warm start
+PROGRAMS = 64  # judged for an update, on average
+STOPPED = "Stopped. The same command goes on from here."
+
+Runs = dict[str, dict[str, Any]]  # evaluations by measure and arm
+Run = Callable[[Any, Path, int, Console, "Size", Sequence[str]], Runs]  # of a study, in a folder, of a seed
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A row of the table: the recipe it stands on (`agents/recipes/procedural_BASE.toml`) and what is changed in it.
+
+    `{out}`, `{updates}` and `{programs}` in a change are the study's folder, the updates, and the programs judged for them.
+    """
+
+    name: str
+    base: str
+    changed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Size:
+    """How long arms learn, in updates."""
+
+    updates: int = UPDATES
+
+    def __post_init__(self) -> None:
+        if self.updates < 8:
+            raise UsageError(f"Expected --updates >= 8, got {self.updates}.")
+
+    def fill(self, text: str, out: Path) -> str:
+        """A change of an arm with the study's folder, the updates and the programs in their places."""
+        known = {"out": out, "updates": self.updates, "programs": PROGRAMS * self.updates}
+        for name, value in known.items():
+            text = text.replace(f"{{{name}}}", str(value))
+        return text
+
+    @property
+    def changed(self) -> list[str]:
+        """The overrides that make a recipe so long."""
+        return [f"run.updates={self.updates}", f"agent.optimiser.length={self.updates}"]
+
+
+@dataclass(frozen=True)
+class Study:
+    """Arms and the comparisons that count. `prepare` makes what the arms need in the study's folder; what stands there already
+    is left alone. `shared` are overrides of the warm start, of all arms and of what measures them."""
+
+    prediction: str
+    arms: Mapping[str, Arm]
+    compared: tuple[tuple[str, str], ...]
+    prepare: Callable[[Path], None] | None = None
+    shared: tuple[str, ...] = ()
+
+
+WHOLE = Size()
+
+
+def run_arms(
+    study: Study,
+    seed: int,
+    console: Console,
+    warm: Recipe,
+    recipe: Callable[[str], Recipe],
+    measured: Callable[[str, str], Recipe],
+) -> Runs:
+    """All arms of a seed from one `warm` start: the `recipe` of each arm, then what each policy passes, as `measured`."""
+    train(warm, console)
+    evaluations: Runs = {measure: {} for measure in MEASURES}
+    for id, arm in study.arms.items():
+        console.rule(f"seed {seed}: {arm.name}")
+        train(recipe(id), console)
+        for measure in MEASURES:
+            evaluations[measure][id] = demo.last(train(measured(id, measure), console))
+    return evaluations
+
+
+# ---------------------------------------------------------------------------------------------------------- the result
+
+
+def table(study: Study, runs: Mapping[int, Mapping[str, Mapping[str, Any]]]) -> dict[str, Any]:
+    """All figures, as plain data, of the evaluations by seed, measure and arm."""
+    figures: dict[str, Any] = {"prediction": study.prediction, "seeds": sorted(runs)}
+    for measure in MEASURES:
+        rates = {
+            id: np.stack([demo.rates(runs[seed][measure][id]) for seed in sorted(runs)]) for id in study.arms
+        }  # (S, N) each
+        arms = {id: {"name": study.arms[id].name, "by_seed": rates[id].mean(1).tolist()} for id in study.arms}
+        problems = next(iter(rates.values())).shape[1]
+        figures[measure] = {"problems": problems, "arms": arms, "comparisons": compared(study.compared, rates)}
+    return figures
+
+
+def compared(pairs: Sequence[tuple[str, str]], rates: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
+    """The difference of each pair of arms, over seeds and over problems; `rates` (S, N) by arm."""
+    rows: list[dict[str, Any]] = []
+    for a, b in pairs:
+        by_seed = (rates[a] - rates[b]).mean(1)
+        problems = paired_permutation(rates[a].mean(0), rates[b].mean(0), 0)._asdict()
+        seeds = over_runs(by_seed)._asdict() if len(by_seed) > 1 else None
+        rows.append({"a": a, "b": b, "by_seed": by_seed.tolist(), "over_problems": problems, "over_seeds": seeds})
+    for kind in ("over_problems", "over_seeds"):
+        tested = [row[kind] for row in rows if row[kind]]
+        for each, p in zip(tested, holm([each["p_value"] for each in tested]), strict=True):
+            each["p_holm"] = p
+    return rows
+
+
+def markdown(figures: Mapping[str, Any]) -> str:
+    """The tables, to read."""
+    parts = [f"Predicted before the first run: {figures['prediction']}\n"]
+    for measure in MEASURES:
+        found = figures[measure]
+        parts += [
+            f"### {measure}: {found['problems']} problems, seeds {', '.join(map(str, figures['seeds']))}\n",
+            "| arm | pass@1 | by seed |",
+            "| --- | --- | --- |",
+            *map(_arm, found["arms"].values()),
+            "\n| difference | mean | 95 % over seeds | p (Holm) | p over problems (Holm) |",
+            "| --- | --- | --- | --- | --- |",
+            *(_difference(row, found["arms"]) for row in found["comparisons"]),
+            "",
+        ]
+    return "\n".join(parts)
+
+
+def _arm(arm: Mapping[str, Any]) -> str:
+    seeds = ", ".join(f"{rate:.1%}" for rate in arm["by_seed"])
+    return f"| {arm['name']} | {np.mean(arm['by_seed']):.1%} | {seeds} |"
+
+
+def _difference(row: Mapping[str, Any], arms: Mapping[str, Any]) -> str:
+    seeds = row["over_seeds"]
+    over = f"{seeds['low']:+.1%} to {seeds['high']:+.1%} | {seeds['p_holm']:.2g}" if seeds else "one seed | "
+    name = f"({arms[row['a']]['name']}) - ({arms[row['b']]['name']})"
+    return f"| {name} | {np.mean(row['by_seed']):+.1%} | {over} | {row['over_problems']['p_holm']:.2g} |"
+
+
+# ------------------------------------------------------------------------------------------------------------- command
+
+
+def find(studies: Mapping[str, Study], name: str) -> Any:
+    """The study of that name. Raises UnknownName."""
+    if name not in studies:
+        raise UnknownName("study", name, studies)
+    return studies[name]
+
+
+def command(module: str, words: str, studies: Mapping[str, Study], run: Run, given: Sequence[str] | None) -> int:
+    """`python -m MODULE STUDY`: runs one of `studies` seed by seed and writes its tables after each. The exit status."""
+    parser = argparse.ArgumentParser(prog=f"python -m {module}", description=words.split("\n\n")[0])
+    parser.add_argument("study", help=f"one of {', '.join(studies)}")
+    parser.add_argument("--seeds", type=int, default=5, help="seeds 0 to N - 1 (default: 5)")
+    parser.add_argument("--updates", type=int, default=UPDATES, help=f"of each arm (default: {UPDATES})")
+    parser.add_argument("--out", type=Path, help="folder for runs and tables (default: runs/STUDY)")
+    parser.add_argument("overrides", nargs="*", metavar="table.key=value", help="for all arms, not for the warm start")
+    asked = parser.parse_args(given)
+    return guarded(lambda: _run(asked, module, studies, run), STOPPED)
+
+
+def _run(asked: argparse.Namespace, module: str, studies: Mapping[str, Study], run: Run) -> int:
+    console, runs, size = Console(), {}, Size(asked.updates)
+    study, out = find(studies, asked.study), (asked.out or Path("runs") / asked.study).resolve()
+    if asked.seeds < 1:
+        raise UsageError(f"Expected --seeds >= 1, got {asked.seeds}.")
+    quiet_libraries()
+    out.mkdir(parents=True, exist_ok=True)
+    if study.prepare:
+        study.prepare(out)
+    for seed in range(asked.seeds):
+        runs[seed] = run(study, out, seed, console, size, asked.overrides)
+        figures = table(study, runs)  # after each seed, so that there is something to look at
+        write_json(out / "figures.json", {**provenance(asked, module), **figures})
+        (out / "figures.md").write_text(markdown(figures), encoding="utf-8")
+    console.print((out / "figures.md").read_text(encoding="utf-8"), markup=False, highlight=False)
+    return 0
+
+
+def provenance(asked: argparse.Namespace, module: str) -> dict[str, Any]:
+    """What made the figures: the command, its date and commit, the machine and the versions of what was used."""
+    words = [f"--seeds {asked.seeds}", f"--updates {asked.updates}", *asked.overrides]
+    known = ("torch", "transformers", "numpy", "gymnasium")
+    return {
+        "command": f"python -m {module} {asked.study} {' '.join(words)}",
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "commit": commit(),
+        "machine": f"{os.cpu_count()} CPU cores",
+        "python": platform.python_version(),
+        "versions": {name: importlib.metadata.version(name) for name in known},
+    }
