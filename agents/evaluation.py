@@ -76,6 +76,7 @@ class Evaluation:
     gap: Gap | None = None  # None where no problem has held-out cases
     clusters: tuple[int, ...] | None = None  # which problems ask the same (`rltf_env.intervals`); None: no two
     lost: int = 0  # problems that are left out, since the judge lost a verdict on one of their programs
+    distinct: tuple[int, ...] = ()  # how many different texts there are among the right programs of each problem
 
     @property
     def pass_at_1(self) -> float:
@@ -108,6 +109,7 @@ class Evaluation:
             }
             | ({"held_out": self.gap.to_dict()} if self.gap else {})
             | ({"lost": self.lost} if self.lost else {})
+            | ({"distinct": list(self.distinct)} if self.samples > 1 else {})
             | ({"clusters": list(self.clusters)} if self.clusters else {})
         )
 
@@ -205,4 +207,5 @@ def count(groups: Sequence[Sequence[Episode]], samples: int) -> Evaluation:
         kinds=dict(sorted(kinds.items(), key=lambda item: (-item[1], item[0]))),
         pass_ratio=float(np.mean([e.verdict.pass_ratio for e in episodes])),
         program_tokens=float(np.mean([len(e.program) for e in episodes])),
+        distinct=tuple(len({e.program.text for e in g if e.verdict.outcome is Outcome.PASSED}) for g in groups),
     )

@@ -161,7 +161,7 @@ _CURRICULA_COMPARED = (
     ("cccs", "references"), ("cccs-references", "references"),
 )  # fmt: skip
 
-_GROWN = (
+GROWN = (
     'env.dataset="grown"', "env.max_prompt_tokens=384", "env.max_program_tokens=320", "agent.references={}",
     f"eval.size={MEASURED}",
 )  # fmt: skip
@@ -169,7 +169,7 @@ _PPO = (
     'agent={ kind = "ppo", problems = 16, samples_per_problem = 8, batch_size = 128, epochs = 4, kl = 0.02, kl_target = 0.0, '
     'optimiser = { lr = 6e-4, warmup = 20, weight_decay = 0.01, beta2 = 0.95, decay = "linear", length = {updates} } }'
 )
-_GROWN_WARM = (
+GROWN_WARM = (
     'env.dataset="grown"', "env.dataset_options={ conditionals = [1, 6] }", "env.max_prompt_tokens=384",
     "env.max_program_tokens=320", "agent.references={ size = 2000, conditionals = [1, 6] }", "run.updates=1500",
     "agent.optimiser.length=1500", "run.eval_every=0", "eval.size=8", "eval.options={ conditionals = [2, 3] }",
@@ -212,9 +212,9 @@ STUDIES: Mapping[str, Practice] = {
             ),
         },
         (("executed", "ppo"), ("executed", "random"), ("executed-12", "ppo-12")),
-        warm=_GROWN_WARM,
+        warm=GROWN_WARM,
         changed=(
-            *_GROWN[:3],
+            *GROWN[:3],
             f"eval.size={MEASURED}",
             _PPO,
             'env.reward="coarse"',
@@ -249,9 +249,9 @@ STUDIES: Mapping[str, Practice] = {
             ),
         },
         (("blame", "rltf"), ("blame", "shuffled"), ("blame", "all")),
-        warm=_GROWN_WARM,
+        warm=GROWN_WARM,
         changed=(
-            *_GROWN,
+            *GROWN,
             f"env.dataset_options={{ {_MIDDLE} }}",
             f"eval.options={{ {_MIDDLE}, size = {MEASURED} }}",
             "agent.supervised=0",

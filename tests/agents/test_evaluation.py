@@ -51,6 +51,17 @@ def test_counts_by_hand() -> None:
     assert e.program_tokens == pytest.approx((2 + 4 + 3 + 2 + 2 + 5) / 6)
 
 
+def test_different_right_programs_are_counted_by_text_and_wrong_ones_not() -> None:
+    texts = ("a", "a", "b", "c")
+    kinds = ("", "", "", "WrongAnswer")
+    group = [episode("p", kind) for kind in kinds]
+    named = [replace(e, program=replace(e.program, text=text)) for e, text in zip(group, texts, strict=True)]
+    e = count([named, [episode("q", "KeyError")] * 4], 4)
+    assert e.distinct == (2, 0)
+    assert e.to_dict()["distinct"] == [2, 0]
+    assert "distinct" not in count([named[:1]], 1).to_dict()
+
+
 def test_the_gap_is_counted_over_problems_with_held_out_cases() -> None:
     groups = [
         [episode("a", ""), episode("a", "")],
