@@ -42,6 +42,7 @@ RATE_SEED, RATE_SHARE = 100, 4  # rates are chosen on a seed of their own, after
 SHORTEST = 96  # updates: a quarter of them is longer than the warm-up of a learning rate
 CONTROLS = ("supervised", "rltf")  # what every arm is compared with
 POINTS = 4  # of a learning curve
+WIDE = 100  # problems on which different right programs are counted, of 8 samples at temperature 1
 SPLITS = {"seen": "seen", "unseen": "test", "validation": "validation"}
 
 
@@ -187,12 +188,12 @@ def _replaced(row: Row) -> bool:
     return any(text.startswith("agent={") for text in row.changed)
 
 
-def measured(place: Place, id: str, measure: str, samples: int = 2, temperature: float = 0.6) -> Recipe:
-    """A recipe without updates, which measures an arm's policy on whole problems. Only the verdict counts, no reward."""
+def measured(place: Place, id: str, measure: str, most: int = 0, samples: int = 2, temperature: float = 0.6) -> Recipe:
+    """A recipe without updates, which measures an arm's policy on whole problems, all of the set's or `most`, by verdict alone."""
     made = recipe(place, "rltf", RATES[0])
     run = replace(made.run, out=str(place.folder / f"{id}-{measure}-{samples}"), updates=0)
     policy = {"kind": "causal", "path": str(place.folder / id / "policy")}
-    size = int(place.problems.measured.split("size = ")[1].split(",")[0])
+    size = most or int(place.problems.measured.split("size = ")[1].split(",")[0])
     sampling = {"temperature": temperature, "top_p": 0.95 if temperature < 1 else 1.0}
     looked = replace(made.eval, split=SPLITS[measure], samples=samples, size=size, sampling=sampling)
     return replace(made, run=run, policy=policy, eval=looked)
@@ -218,7 +219,7 @@ def run_arm(place: Place, id: str, rate: float, console: Console) -> dict[str, A
     if id != "warm":
         curve = train(recipe(place, id, rate), console)["evaluations"]
     evaluations = {measure: demo.last(train(measured(place, id, measure), console)) for measure in MEASURES}
-    wide = demo.last(train(measured(place, id, "unseen", samples=8, temperature=1.0), console))
+    wide = demo.last(train(measured(place, id, "unseen", WIDE, samples=8, temperature=1.0), console))
     return {
         "rates": {measure: demo.rates(each).tolist() for measure, each in evaluations.items()},
         "curve": [[int(step), each["pass@1"]] for step, each in sorted(curve.items(), key=lambda item: int(item[0]))],
