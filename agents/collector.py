@@ -126,6 +126,7 @@ class CollectingAgent:
 
     @sampled.setter
     def sampled(self, metrics: dict[str, float]) -> None:
+        """Metrics of the newest programs."""
         self.collector.sampled = metrics
 
     def state_dict(self) -> dict[str, Any]:
@@ -206,9 +207,13 @@ class Writer(Protocol):
     """What of an agent is asked for programs."""
 
     @property
-    def journal(self) -> UpdateLog: ...
+    def journal(self) -> UpdateLog:
+        """What happened in the newest update."""
+        ...
 
-    def write(self, programs: int) -> Written: ...
+    def write(self, programs: int) -> Written:
+        """Writes and has judged so many programs."""
+        ...
 
 
 def something(agent: Writer, programs: int) -> Written:

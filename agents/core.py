@@ -125,7 +125,9 @@ class Policy(Protocol[State]):
     pad_id: int
 
     @property
-    def device(self) -> torch.device: ...
+    def device(self) -> torch.device:
+        """Where the model's weights are."""
+        ...
 
     def begin(self, prompts: Sequence[IntArray], given: Sequence[IntArray], repeats: int = 1) -> tuple[State, Tensor]:
         """Reads each prompt (and the given tokens after it) once, for `repeats` rows each; logits (B * repeats, V)."""
@@ -259,7 +261,9 @@ class Agent(Protocol):
         """All that an exact continuation needs, model and optimiser included."""
         ...
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes over what `state_dict` gave, so that the next update is the one that would have followed."""
+        ...
 
 
 @runtime_checkable
@@ -267,7 +271,9 @@ class HasJournal(Protocol):
     """An agent that has something to tell besides its metrics: an `agents.running.journal.UpdateLog`."""
 
     @property
-    def journal(self) -> Any: ...
+    def journal(self) -> Any:
+        """What happened in the newest update."""
+        ...
 
 
 class Credit(Protocol):
@@ -279,28 +285,52 @@ class Credit(Protocol):
         """The samples (N,) with other weights, and metrics; `outcomes` (N,) are what became of the programs."""
         ...
 
-    def state_dict(self) -> dict[str, Any]: ...
+    def state_dict(self) -> dict[str, Any]:
+        """All that an exact continuation needs."""
+        ...
 
-    def load_state_dict(self, state: Mapping[str, Any], /) -> None: ...
+    def load_state_dict(self, state: Mapping[str, Any], /) -> None:
+        """Takes over what `state_dict` gave."""
+        ...
 
 
 class BufferConfig(Protocol):
     """How an off-policy agent fills its buffer, in programs and updates (`refresh_every`, `max_staleness`)."""
 
     @property
-    def buffer(self) -> int: ...
+    def buffer(self) -> int:
+        """The most programs that the buffer holds."""
+        ...
+
     @property
-    def fill(self) -> int: ...
+    def fill(self) -> int:
+        """Programs written before the first update."""
+        ...
+
     @property
-    def refresh(self) -> int: ...
+    def refresh(self) -> int:
+        """Programs written at each refresh."""
+        ...
+
     @property
-    def refresh_every(self) -> int: ...
+    def refresh_every(self) -> int:
+        """Updates between two refreshes."""
+        ...
+
     @property
-    def batch_size(self) -> int: ...
+    def batch_size(self) -> int:
+        """Programs of an update."""
+        ...
+
     @property
-    def max_staleness(self) -> int: ...
+    def max_staleness(self) -> int:
+        """Updates after which a program is forgotten; 0: never."""
+        ...
+
     @property
-    def sampling(self) -> Any: ...
+    def sampling(self) -> Any:
+        """How programs are drawn: an `agents.decoding.sampling.Sampling`."""
+        ...
 
 
 @runtime_checkable
@@ -318,7 +348,9 @@ class OffPolicyAgent(Agent, HasJournal, Protocol):
     fill_from_actors: Callable[[], None] | None
 
     @property
-    def config(self) -> BufferConfig: ...
+    def config(self) -> BufferConfig:
+        """How the buffer is filled."""
+        ...
 
     def write(self, programs: int) -> tuple[list[Problem], list[list[Episode]], list[TrainingSample]]:
         """`programs` programs of the present policy: problems, a group of episodes for each, a sample for each episode."""

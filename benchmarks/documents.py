@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.speed import judge
+from benchmarks.studies import pages as studies
 from benchmarks.studies.ablation import ARMS
 from rltf_env.command import guarded, leave
 from rltf_env.errors import UnknownName
@@ -38,6 +39,12 @@ ENGINES = {
 def record(name: str) -> dict[str, Any]:
     """A record of `benchmarks/results`, by the name of its file without `.json`."""
     return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def records(folder: str = "") -> list[str]:
+    """The names of the records in a folder of `benchmarks/results`; without one, those of its folders of studies too."""
+    inside = [f"{name}/{p.stem}" for name in ("studies", "tables") for p in (RESULTS / name).glob("*.json")]
+    return sorted([p.stem for p in (RESULTS / folder).glob("*.json")] + ([] if folder else inside))
 
 
 def pages() -> list[Path]:
@@ -364,7 +371,9 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "architectures/holds": architectures,
     "architectures/refused": architectures_refused,
     "leaderboard": boards,
-    **{f"from/{p.stem}": lambda name=p.stem: provenance(name) for p in RESULTS.glob("*.json") if p.stem != "printed"},
+    **{f"from/{name}": lambda name=name: provenance(name) for name in records() if name != "printed"},
+    **{f"study/{name}": lambda name=name: studies.study(record(f"studies/{name}")) for name in records("studies")},
+    **{f"table/{name}": lambda name=name: studies.tiers(record(f"tables/{name}")) for name in records("tables")},
     **{f"printed/{name}": lambda name=name: printed(name) for name in record("printed")},
 }
 

@@ -118,6 +118,7 @@ def listing() -> Table:
 
 
 def parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
     made = argparse.ArgumentParser(prog="python -m benchmarks.evaluate", description=(__doc__ or "").split("\n\n")[0])
     known = ", ".join(suites.SUITES)
     made.add_argument("suite", nargs="?", help=f"one of {known}; or problems of your own: FILE.jsonl, hub:OWNER/NAME")

@@ -41,6 +41,7 @@ class Judged:
     visible: tuple[Outcome, ...]
 
     def row(self) -> dict[str, Any]:
+        """A line of the record: the program and what became of it."""
         seconds = round(sum(result.seconds for result in self.verdict.results), 4)
         return {**self.key._asdict(), **verdict_row(self.verdict, self.visible), "judge_seconds": seconds}
 
@@ -133,6 +134,7 @@ class SolverPool:
         self.room.release()
 
     def stop(self) -> None:
+        """Asks the solvers for no more: those that wait for room go on, and end."""
         self.stopped.set()
         for _ in range(self.solver.side_by_side):
             self.room.release()

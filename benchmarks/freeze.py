@@ -103,6 +103,7 @@ def as_inspect(suite: Suite) -> str:
 
 
 def parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
     made = argparse.ArgumentParser(prog="python -m benchmarks.freeze", description=(__doc__ or "").split("\n\n")[0])
     made.add_argument("suite", help=f"one of {', '.join(suites.SUITES)}; or a new name, with --like")
     made.add_argument("--like", metavar="SUITE", help="take the protocol of this suite")

@@ -353,6 +353,7 @@ class UnitTestEnvBase:
 
     @spec.setter
     def spec(self, value: EnvSpec | None) -> None:
+        """What Gymnasium registered the environment with."""
         self._spec = _gym.shared(value)
 
     _spec: EnvSpec | None = None

@@ -24,7 +24,9 @@ class Silence(Exception):
 class Readable(Protocol):
     """What frames are read from."""
 
-    def read(self, size: int, /) -> bytes | None: ...
+    def read(self, size: int, /) -> bytes | None:
+        """The next bytes, at most so many; none at the end."""
+        ...
 
 
 class Patient:

@@ -100,6 +100,7 @@ class ActorCritic(BufferedAgent):
     # ---------------------------------------------------------------------------------------------------------- update
 
     def update(self) -> dict[str, float]:
+        """One step on programs of the buffer, with V-trace advantages, and what it was like."""
         c, step = self.config, self.learner.updates
         self.refill(step)
         samples = self.buffer.draw_fresh(c.batch_size, self.collector.rng, step, c.max_staleness)
@@ -134,6 +135,7 @@ class ActorCritic(BufferedAgent):
     # ---------------------------------------------------------------------------------------------------------- buffer
 
     def write(self, programs: int) -> Written:
+        """Writes and has judged so many programs: problems, groups, samples."""
         k = self.config.samples_per_problem
         pairs = self.collector.groups(-(-programs // k), k, self.learner.updates)
         groups = [group for _, group in pairs]
@@ -164,6 +166,7 @@ class ActorCritic(BufferedAgent):
         )
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes over what `state_dict` gave."""
         super().load_state_dict({**state, "buffer": _with_rewards(state["buffer"])})
 
 

@@ -63,6 +63,7 @@ class Hindsight(rltf.RLTF):
         self.parts = {**self.parts, "relabelled": self.relabelled}
 
     def refill(self, step: int) -> None:
+        """Fills the buffer, as RLTF does. Refuses to be fed by generators, which send no programs to look back at."""
         if self.fill_from_actors:
             raise UsageError(
                 "Expected a run that writes its own programs with kind = 'hindsight', got generators, which send no programs "

@@ -140,6 +140,7 @@ class PolicyGradient(CollectingAgent):
     # ---------------------------------------------------------------------------------------------------------- update
 
     def update(self) -> dict[str, float]:
+        """One step on programs of the round, which is collected first where there is none, and what it was like."""
         if not self.round:
             self.collect()
         samples = self.round.draw()
@@ -274,11 +275,19 @@ class Bounds(Protocol):
     """What bounds the ratio and the importance weights of a loss."""
 
     @property
-    def clip(self) -> float: ...
+    def clip(self) -> float:
+        """The ratio stays above 1 - this, and below 1 + it."""
+        ...
+
     @property
-    def dual_clip(self) -> float: ...
+    def dual_clip(self) -> float:
+        """The ratio's bound where the advantage is negative; 0: none."""
+        ...
+
     @property
-    def importance_cap(self) -> float: ...
+    def importance_cap(self) -> float:
+        """The most that a token weighs for how it was drawn; 0: no weighing."""
+        ...
 
 
 def check_bounds(dual_clip: float, importance_cap: float) -> None:

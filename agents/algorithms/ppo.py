@@ -125,6 +125,7 @@ class PPO(CollectingAgent):
     # ---------------------------------------------------------------------------------------------------------- update
 
     def update(self) -> dict[str, float]:
+        """One step on the present round, which is written first where there is none, and what it was like."""
         if not self.round:
             self.collect()
         samples = self.round.draw()

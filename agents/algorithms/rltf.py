@@ -137,6 +137,7 @@ class RLTF(BufferedAgent):
     # ---------------------------------------------------------------------------------------------------------- update
 
     def update(self) -> dict[str, float]:
+        """One step, on references or on programs of the buffer in turn, and what it was like."""
         step = self.learner.updates
         self.refill(step)
         if step % (self.config.supervised + 1) < self.config.supervised:
@@ -247,10 +248,12 @@ class RLTF(BufferedAgent):
     # ----------------------------------------------------------------------------------------------------------- state
 
     def state_dict(self) -> dict[str, Any]:
+        """All that an exact continuation needs."""
         best = {key: [int(r.outcome) for r in verdict.results] for key, verdict in self.best.items()}
         return {**super().state_dict(), "best": best}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes over what `state_dict` gave."""
         super().load_state_dict({**state, "buffer": _with_behaviour(state["buffer"])})
         self.best = {key: _verdict(outcomes) for key, outcomes in state["best"].items()}
 

@@ -126,6 +126,7 @@ class SoftQ(BufferedAgent):
     # ---------------------------------------------------------------------------------------------------------- update
 
     def update(self) -> dict[str, float]:
+        """One step on programs of the buffer, and what it was like."""
         c, step = self.config, self.learner.updates
         offline = c.batch_size if step < c.offline_only else round(c.offline * c.batch_size)
         drawn = self._from_buffer(c.batch_size - offline, step)
@@ -168,6 +169,7 @@ class SoftQ(BufferedAgent):
             super().refill(step)
 
     def write(self, programs: int) -> Written:
+        """Writes and has judged so many programs: problems, groups, samples."""
         k = self.config.samples_per_problem
         pairs = self.collector.groups(-(-programs // k), k, self.learner.updates)
         groups = [group for _, group in pairs]

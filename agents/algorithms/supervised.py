@@ -52,15 +52,18 @@ class Supervised:
         self.rng, _ = rngs(seed, policy.device)
 
     def update(self) -> dict[str, float]:
+        """One step on references, and what it was like."""
         pairs = draw_pairs(self.env, self.references, self.rng, self.config.batch_size)
         how, constant = self.config.reduction, self.config.constant
         metrics = self.learner.step(pairs, how, partial(supervised_loss, how=how, constant=constant))
         return {"supervised_loss": metrics.pop("loss"), **metrics}
 
     def state_dict(self) -> dict[str, Any]:
+        """All that an exact continuation needs."""
         return {"learner": self.learner.state_dict(), "rng": self.rng.bit_generator.state}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes over what `state_dict` gave."""
         self.learner.load_state_dict(state["learner"])
         self.rng.bit_generator.state = state["rng"]
 

@@ -67,6 +67,7 @@ class CriticSampling:
             raise UsageError(f"Expected an even n >= 2 and repairs >= 1, got n={self.n}, repairs={self.repairs}.")
 
     def informed(self, public: PublicExamples) -> Decoder:
+        """The decoder that knows the problems' public examples."""
         return partial(self._write, public)
 
     def _write(

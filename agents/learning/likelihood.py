@@ -30,11 +30,19 @@ class Options(Protocol):
     """What of an agent's configuration is read here."""
 
     @property
-    def sampling(self) -> Any: ...
+    def sampling(self) -> Any:
+        """How programs were drawn."""
+        ...
+
     @property
-    def loss_temperature(self) -> LossTemperature: ...
+    def loss_temperature(self) -> LossTemperature:
+        """At which temperature the loss reads them."""
+        ...
+
     @property
-    def optimiser(self) -> OptimiserConfig: ...
+    def optimiser(self) -> OptimiserConfig:
+        """Whose micro-batches they are read in."""
+        ...
 
 
 def temperature_of(c: Options) -> float:

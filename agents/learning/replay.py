@@ -31,6 +31,7 @@ class ReplayBuffer:
 
     @property
     def capacity(self) -> int:
+        """The most programs that it holds."""
         assert self._samples.maxlen is not None
         return self._samples.maxlen
 

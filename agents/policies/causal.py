@@ -57,6 +57,7 @@ class CausalPolicy(Transformer):
     # ---------------------------------------------------------------------------------------------------- generation
 
     def check_begun(self, prompts: Sequence[IntArray], given: Sequence[IntArray]) -> None:
+        """Refuses to write after nothing."""
         if not all(len(p) + len(g) for p, g in zip(prompts, given, strict=True)):
             # what a model answers to padding alone depends on how its attention is computed
             raise UsageError(
@@ -65,12 +66,14 @@ class CausalPolicy(Transformer):
             )
 
     def length_of(self, prompt: IntArray, given: IntArray) -> int:
+        """Tokens that the model has read before the first that is written."""
         return len(prompt) + len(given)
 
     @torch.no_grad()
     def begin_rows(
         self, prompts: Sequence[IntArray], given: Sequence[IntArray], repeats: int = 1
     ) -> tuple[CausalState, Tensor]:
+        """Reads prompts and given tokens, for `repeats` rows each; state and logits (B * repeats, V)."""
         rows = [np.concatenate([p, g]) for p, g in zip(prompts, given, strict=True)]
         ids, mask = pad_left(rows, self.pad_id)
         ids, mask = ids.to(self.device), mask.to(self.device)
@@ -104,6 +107,7 @@ class CausalPolicy(Transformer):
         return CausalState(cache, mask, mask.sum(1).repeat_interleave(repeats), linear), logits
 
     def extend_rows(self, state: CausalState, tokens: Tensor) -> Tensor:
+        """Reads one more token (B,) of each row; logits (B, V)."""
         if isinstance(state.cache, Shared):
             return self._extend_shared(state, state.cache, tokens)
         with torch.no_grad():
@@ -144,6 +148,7 @@ class CausalPolicy(Transformer):
         return out.logits[:, -1, : self.vocab_size]
 
     def keep_rows(self, state: CausalState, rows: Tensor) -> None:
+        """The state of some of the rows."""
         state.position = state.position[rows]
         if isinstance(state.cache, Shared):
             state.cache.batch_select_indices(rows)
@@ -211,6 +216,7 @@ class CausalPolicy(Transformer):
         return None if self.way.even else positions(mask)
 
     def alone(self, prompt: IntArray, programs: IntArray) -> Tensor:
+        """The logits (N, T, V) of programs (N, T) after one prompt, read without padding."""
         rows = np.concatenate([np.broadcast_to(prompt, (len(programs), len(prompt))), programs[:, :-1]], 1)
         out = self.forward(input_ids=torch.from_numpy(rows).to(self.device), use_cache=False)
         return out.logits[:, -programs.shape[1] :, : self.vocab_size]

@@ -79,6 +79,7 @@ class Seq2SeqPolicy(Transformer):
     # ---------------------------------------------------------------------------------------------------- generation
 
     def check_begun(self, prompts: Sequence[IntArray], given: Sequence[IntArray]) -> None:
+        """Refuses a prompt of nothing: there is nothing to encode."""
         lengths = sorted({len(g) for g in given})
         if len(lengths) > 1 and not hasattr(self.model.config, "relative_attention_num_buckets"):
             raise UsageError(
@@ -92,12 +93,14 @@ class Seq2SeqPolicy(Transformer):
         return self.positions is None or max(framed_prompt, program) <= self.positions
 
     def length_of(self, prompt: IntArray, given: IntArray) -> tuple[int, int]:
+        """Tokens that the decoder has read before the first that is written."""
         return len(prompt), len(given)
 
     @torch.no_grad()
     def begin_rows(
         self, prompts: Sequence[IntArray], given: Sequence[IntArray], repeats: int = 1
     ) -> tuple[Seq2SeqState, Tensor]:
+        """Encodes prompts and reads given tokens, for `repeats` rows each; state and logits (B * repeats, V)."""
         encoded = self._encode(*(t.to(self.device) for t in pad_left(prompts, self.pad_id)))
         starts = [np.concatenate([[self.start_id], g]) for g in given]
         ids, mask = (t.to(self.device) for t in pad_left(starts, self.pad_id))
@@ -113,6 +116,7 @@ class Seq2SeqPolicy(Transformer):
 
     @torch.no_grad()
     def extend_rows(self, state: Seq2SeqState, tokens: Tensor) -> Tensor:
+        """Reads one more token (B,) of each row; logits (B, V)."""
         state.mask = torch.cat([state.mask, state.mask.new_ones(len(tokens), 1)], 1)
         ids = tokens[:, None]
         if state.ids is not None:
@@ -123,6 +127,7 @@ class Seq2SeqPolicy(Transformer):
         return out.logits[:, -1, : self.vocab_size]
 
     def keep_rows(self, state: Seq2SeqState, rows: Tensor) -> None:
+        """The state of some of the rows."""
         state.encoded, state.mask = state.encoded.rows(rows), state.mask[rows]
         if state.ids is not None:
             state.ids = state.ids[rows]
@@ -143,6 +148,7 @@ class Seq2SeqPolicy(Transformer):
         return out.logits[..., : self.vocab_size], states
 
     def alone(self, prompt: IntArray, programs: IntArray) -> Tensor:
+        """The logits (N, T, V) of programs (N, T) after one prompt, read without padding."""
         before, after = self.frame
         text = np.concatenate([before, prompt, after]).astype(np.int64)
         start = np.full((len(programs), 1), self.start_id)

@@ -70,7 +70,9 @@ class Score(Protocol):
     """What is shown of an evaluation; `agents.evaluation.Evaluation` has it."""
 
     @property
-    def interval(self) -> tuple[float, float, float]: ...
+    def interval(self) -> tuple[float, float, float]:
+        """pass@1 with the ends of its 95 % interval."""
+        ...
 
 
 class Screen:

@@ -20,11 +20,16 @@ class Stopped(KeyboardInterrupt):
 
     def __init__(self, step: int, updates: int) -> None:
         self.step = step
-        super().__init__(
+        super().__init__(_words(step, updates))
+
+
+def _words(step: int, updates: int) -> str:
+    if step:
+        return (
             f"Stopped after update {step} of {updates}; a checkpoint is written. The same command goes on from there."
-            if step
-            else f"Stopped before the first of {updates} updates. The same command begins anew."
         )
+    before = f"before the first of {updates} updates" if updates else "before everything was measured"
+    return f"Stopped {before}. The same command begins anew."
 
 
 class Request:

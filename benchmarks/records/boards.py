@@ -45,6 +45,7 @@ class Entry:
 
     @property
     def score(self) -> float:
+        """pass@k at the suite's first k, by which a board is ordered."""
         return self.figures["pass@k"][self.first]["value"]
 
 
@@ -59,6 +60,7 @@ class Board:
 
     @property
     def entries(self) -> list[Entry]:
+        """The records of the board, the best first."""
         return [*self.ranked, *self.apart]
 
 

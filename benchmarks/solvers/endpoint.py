@@ -60,9 +60,11 @@ class Endpoint:
 
     @property
     def name(self) -> str:
+        """The model's name at the server."""
         return self.model
 
     def describe(self) -> dict[str, Any]:
+        """What a record says of the solver."""
         description = {"kind": "endpoint", "model": self.model, "api": self.api, "extra": dict(self.extra)}
         if self.api == "chat":
             return description
@@ -71,6 +73,7 @@ class Endpoint:
     # -------------------------------------------------------------------------------------------------------- writing
 
     def write(self, problems: Sequence[Problem], samples: int, seed: int) -> list[list[Answer]]:
+        """Programs for problems, in order."""
         return [self._write(problem, samples, seed) for problem in problems]
 
     def _write(self, problem: Problem, samples: int, seed: int) -> list[Answer]:

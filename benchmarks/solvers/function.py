@@ -26,9 +26,11 @@ class Function:
         self.name, self.spec, self.function = spec, spec, function
 
     def describe(self) -> dict[str, Any]:
+        """What a record says of the solver."""
         return {"kind": "function", "function": self.spec}
 
     def write(self, problems: Sequence[Problem], samples: int, seed: int) -> list[list[Answer]]:
+        """Programs for problems, in order."""
         return [self._write(problem, samples, seed) for problem in problems]
 
     def _write(self, problem: Problem, samples: int, seed: int) -> list[Answer]:

@@ -66,6 +66,7 @@ class PolicySolver:
         self.ends = ends_of(policy)
 
     def describe(self) -> dict[str, Any]:
+        """What a record says of the solver."""
         device = self.policy.device
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
         return {"kind": "policy", **self.description, "weights": weights(self.policy), "device": name}
@@ -84,6 +85,7 @@ class PolicySolver:
         return [f"decoder {self.description['decoder']}, which tries public examples"]
 
     def write(self, problems: Sequence[Problem], samples: int, seed: int) -> list[list[Answer]]:
+        """Programs for problems, in order."""
         began = time.perf_counter()
         self._stop_as_customary(problems)
         prompts = [self._prompt(problem) for problem in problems]

@@ -107,6 +107,7 @@ class Worker:
         return json.loads(line)
 
     def close(self) -> None:
+        """Ends the process."""
         assert self.process.stdin
         assert self.process.stdout
         with suppress(BrokenPipeError):  # what is left to say to a process that has ended

@@ -81,6 +81,7 @@ def exploits(settings: Settings) -> dict[str, list[str]]:
 
 
 def passed(verdict: Verdict) -> bool:
+    """Whether the judge pays a program with this verdict."""
     return verdict.outcome is Outcome.PASSED
 
 
@@ -214,6 +215,7 @@ def audited(settings: Settings, name: str, limit: int | None, count: int, seed: 
 
 
 def exploit_table(found: dict[str, list[str]]) -> Table:
+    """The hostile programs that each grader pays, by name."""
     table = Table(title="hostile programs that are paid", title_justify="left")
     for column in ("grader", "paid", "which"):
         table.add_column(column, justify="right" if column == "paid" else "left")
@@ -226,6 +228,7 @@ def exploit_table(found: dict[str, list[str]]) -> Table:
 
 
 def finding_table(name: str, findings: Sequence[Finding]) -> Table:
+    """What each grader makes of the references and of mutants of them."""
     table = Table(title=f"{name}: references and mutants", title_justify="left")
     for column in ("grader", "references refused", "mutants passed", "problems with such"):
         table.add_column(column, justify="left" if column == "grader" else "right")

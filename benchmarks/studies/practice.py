@@ -73,12 +73,14 @@ class RandomLine(cccs.CCCS):
     """A line of the reference at random, without a schedule: the same data as the curriculum, and nothing else of it."""
 
     def draw(self, rng: np.random.Generator) -> Problem:
+        """A problem whose reference is given up to a line at random."""
         problem = self.source.draw(rng)
         plan = self._plan(problem)
         c = 0 if plan is None else int(rng.integers(len(plan.stages)))
         return replace(problem, prefix=plan.stages[c], solutions=(plan.reference,)) if plan and c else problem
 
     def observe(self, attempt: Attempt) -> None:
+        """Learns nothing: there is no schedule."""
         self.source.observe(attempt)
 
 

@@ -197,9 +197,11 @@ class Endless:
     depths: tuple[int, ...]
 
     def draw(self, rng: np.random.Generator) -> Problem:
+        """A new problem."""
         return draw(rng, self.split, self.depths[int(rng.integers(len(self.depths)))])
 
     def find(self, id: str) -> Problem:
+        """The problem of an id, made again."""
         problem = find(id)
         if not id.startswith(f"procedural/{self.split}/"):
             raise UnknownName("problem", id, (f"procedural/{self.split}/DEPTH/NUMBER",), hint="It is of another split.")

@@ -34,6 +34,7 @@ class Json(Response):
     media_type = "application/json"
 
     def render(self, content: Any) -> bytes:
+        """The reply's bytes."""
         return json.dumps(content, separators=(",", ":")).encode()
 
 

@@ -52,6 +52,7 @@ class HuggingFace:
 
     @property
     def eos_id(self) -> int:
+        """The token that ends a program."""
         return int(self.tokenizer.eos_token_id)
 
     def encode(self, text: str) -> list[int]:

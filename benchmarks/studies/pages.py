@@ -1,0 +1,86 @@
+"""What docs/results shows of studies and of the table of all algorithms: Markdown from their records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks.studies.arms import MEASURES
+
+DASH = "-"
+
+
+def scores(figures: Mapping[str, Any]) -> str:
+    """pass@1 of a study's arms: the mean over seeds and each seed, on both kinds of problems."""
+    head = ["arm", *(f"{measure}, by seed" for measure in MEASURES)]
+    rows = [
+        [arm["name"], *(_by_seed(figures[measure]["arms"][id]["by_seed"]) for measure in MEASURES)]
+        for id, arm in figures[MEASURES[0]]["arms"].items()
+    ]
+    return _table(head, rows)
+
+
+def differences(figures: Mapping[str, Any]) -> str:
+    """A study's comparisons: the mean difference with Student's interval over seeds, and p with Holm's adjustment."""
+    names = {id: arm["name"] for id, arm in figures[MEASURES[0]]["arms"].items()}
+    pairs = zip(*(figures[measure]["comparisons"] for measure in MEASURES), strict=True)
+    rows = [
+        [f"({names[first['a']]}) - ({names[first['b']]})", *(cell for row in (first, second) for cell in _over(row))]
+        for first, second in pairs
+    ]
+    return _table(["difference", "seen", "p", "unseen", "p"], rows)
+
+
+def study(figures: Mapping[str, Any]) -> str:
+    """A study whole: what it predicted, its arms, its comparisons."""
+    parts = (f"Predicted before the first run: {figures['prediction']}", scores(figures), differences(figures))
+    return "\n\n".join(parts)
+
+
+def tiers(figures: Mapping[str, Any]) -> str:
+    """The table of all algorithms on one set, by tier of the seen problems and then by mean."""
+    head = [
+        "tier",
+        "arm",
+        "rate",
+        *MEASURES,
+        "- supervised, seen",
+        "p",
+        "- supervised, unseen",
+        "p",
+        "area",
+        "distinct",
+    ]
+    ordered = sorted(figures["arms"].items(), key=lambda item: (item[1]["seen"]["tier"], -item[1]["seen"]["mean"]))
+    return _table(head, [_arm(id, arm, figures["rates"]) for id, arm in ordered])
+
+
+def _arm(id: str, arm: Mapping[str, Any], rates: Mapping[str, Any]) -> list[str]:
+    rate = f"{rates[id][0]:g}" if id in rates else DASH
+    means = [f"{arm[measure]['mean']:.1%}" for measure in MEASURES]
+    apart = [cell for measure in MEASURES for cell in _control(arm[measure])]
+    area = DASH if arm["area"] is None else f"{arm['area']:.1%}"
+    return [str(arm["seen"]["tier"]), arm["name"], rate, *means, *apart, area, f"{arm['distinct']:.2f}"]
+
+
+def _control(measured: Mapping[str, Any]) -> list[str]:
+    found = measured.get("- supervised")
+    return [_interval(found), f"{found['p_holm']:.2g}"] if found else [DASH, DASH]
+
+
+def _over(row: Mapping[str, Any]) -> list[str]:
+    """One seed has no interval."""
+    seeds = row["over_seeds"]
+    return [_interval(seeds), f"{seeds['p_holm']:.2g}"] if seeds else [f"{row['by_seed'][0]:+.1%}", "one seed"]
+
+
+def _interval(found: Mapping[str, float]) -> str:
+    return f"{found['difference']:+.1%} ({found['low']:+.1%} to {found['high']:+.1%})"
+
+
+def _by_seed(values: Sequence[float]) -> str:
+    return f"**{sum(values) / len(values):.1%}** ({', '.join(f'{100 * value:.1f}' for value in values)})"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))
