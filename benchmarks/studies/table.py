@@ -28,6 +28,7 @@ from rich.console import Console
 
 from agents.building import quiet_libraries
 from agents.config import Recipe
+from agents.decoding.sampling import Sampling
 from agents.train import train
 from benchmarks import demo
 from benchmarks.metrics import holm, over_runs
@@ -194,7 +195,7 @@ def measured(place: Place, id: str, measure: str, most: int = 0, samples: int = 
     run = replace(made.run, out=str(place.folder / f"{id}-{measure}-{samples}"), updates=0)
     policy = {"kind": "causal", "path": str(place.folder / id / "policy")}
     size = most or int(place.problems.measured.split("size = ")[1].split(",")[0])
-    sampling = {"temperature": temperature, "top_p": 0.95 if temperature < 1 else 1.0}
+    sampling = Sampling(temperature=temperature, top_p=0.95 if temperature < 1 else 1.0)
     looked = replace(made.eval, split=SPLITS[measure], samples=samples, size=size, sampling=sampling)
     return replace(made, run=run, policy=policy, eval=looked)
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from agents.decoding.sampling import Sampling
 from agents.options import build
 from benchmarks.studies import table
 from benchmarks.studies.arms import MEASURES, Size
@@ -66,6 +67,10 @@ def test_measuring_trains_nothing_and_takes_the_split_that_it_names(measure: str
     assert looked.run.updates == 0
     assert looked.eval.split == {"seen": "seen", "unseen": "test", "validation": "validation"}[measure]
     assert (looked.eval.size, looked.eval.samples) == (460, 2)
+    assert looked.eval.sampling == Sampling(temperature=0.6, top_p=0.95)
+    wide = table.measured(place(tmp_path), "grpo", measure, 100, samples=8, temperature=1.0)
+    assert (wide.eval.size, wide.eval.samples, wide.eval.sampling) == (100, 8, Sampling())
+    assert wide.run.out != looked.run.out
     assert looked.policy == {"kind": "causal", "path": str(tmp_path / "seed-3" / "grpo" / "policy")}
 
 
