@@ -1,5 +1,7 @@
 """`python -m rltf_env.doctor [--require LEVEL]`: what the judge is worth on this machine, and how to get more.
 
+`--sandbox http` asks the services of $RLTF_JUDGE_URL the same; `--set` gives options of a judge.
+
 Prints the layers of isolation that are in force and those that are not, with the remedy; holds the judge to its contract
 (`testing.check_sandbox`); measures how fast it is. Exit status 0: the contract holds and the level is at least the one asked
 for ("filtered" unless told otherwise); 1: not so; 2: the judge does not start.
@@ -14,11 +16,13 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from rltf_env import sandbox
+from rltf_env import plugins, sandbox
 from rltf_env.command import guarded, leave
 from rltf_env.core import CallCase, Problem, Sandbox
 from rltf_env.sandbox.cage import isolation
+from rltf_env.sandbox.http import URLS
 from rltf_env.testing import check_sandbox
 
 NAMESPACES = (
@@ -37,6 +41,7 @@ REMEDIES = {
     "seccomp": "needs Linux with CONFIG_SECCOMP_FILTER on x86_64 or aarch64",
 }
 PROGRAMS, SECONDS = 50, 2.0
+HERE = ("auto", "forkserver", "subprocess")  # judges of this machine, whose options are ours to choose
 
 
 @dataclass(frozen=True)
@@ -49,20 +54,24 @@ class Health:
     complaint: str
     rate: float
     start_seconds: float
+    service: bool = False  # the judge is elsewhere
 
     def sound(self, require: str) -> bool:
         """True if the contract holds at the required level or above."""
         return not self.complaint and isolation.LEVELS.index(self.level) >= isolation.LEVELS.index(require)
 
 
-def examine(name: str = "auto") -> Health:
+def examine(name: str = "auto", **options: Any) -> Health:
     """Starts the judge `name`, checks and measures it: some ten seconds.
+
+    `options` are the judge's. One of this machine has limits of half a second unless told otherwise; a service has its own.
 
     Raises:
         SandboxError: it does not start.
     """
     start = time.perf_counter()
-    with sandbox.load(name, case_seconds=0.5, cache=0) as judge:
+    quick = {"case_seconds": 0.5, "cache": 0} if name in HERE else {}
+    with sandbox.load(name, **{**quick, **options}) as judge:
         full = judge.level()
         started = time.perf_counter() - start
         complaint = ""
@@ -72,7 +81,7 @@ def examine(name: str = "auto") -> Health:
             complaint = str(error)
         rate = _rate(judge)
     level, _, layers = full.partition("/")[2].partition(":")
-    return Health(full, level, tuple(layers.split("+")), complaint, rate, started)
+    return Health(full, level, tuple(layers.split("+")), complaint, rate, started, name not in HERE)
 
 
 def _rate(judge: Sandbox) -> float:
@@ -88,7 +97,7 @@ def _rate(judge: Sandbox) -> float:
 def report(health: Health, require: str) -> str:
     """The finding, for people."""
     lines = [
-        f"Python {platform.python_version()} on {platform.platform()}, {os.cpu_count()} processors",
+        _place(health),
         f"judge     {health.judge.partition('/')[0]}, ready after {health.start_seconds:.2f} s",
         f"level     {health.level} (of: {', '.join(isolation.LEVELS)})",
         f"speed     {health.rate:.0f} small programs a second, three cases each",
@@ -98,7 +107,7 @@ def report(health: Health, require: str) -> str:
     for layer in isolation.LAYERS:
         if layer in health.layers:
             lines.append(f"  {layer:9} in force")
-        elif layer == "uid" and os.geteuid():
+        elif layer == "uid" and os.geteuid() and not health.service:
             lines.append(f"  {layer:9} not needed: whoever runs this is not root")
         elif layer in REMEDIES:
             lines.append(f"  {layer:9} MISSING: {REMEDIES[layer]}")
@@ -106,10 +115,19 @@ def report(health: Health, require: str) -> str:
     return "\n".join([*lines, f"verdict   {verdict}"])
 
 
+def _place(health: Health) -> str:
+    if health.service:
+        return f"a service ({os.environ.get(URLS, 'of the URLs given')}): what is missing is missing where it runs"
+    return f"Python {platform.python_version()} on {platform.platform()}, {os.cpu_count()} processors"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m rltf_env.doctor", description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--sandbox", default="auto", help="which judge: auto, forkserver, subprocess")
+    parser.add_argument("--sandbox", default="auto", help="which judge: auto, forkserver, subprocess, http")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="an option of the judge; may be repeated"
+    )
     parser.add_argument(
         "--require", default="filtered", choices=isolation.LEVELS, help="the weakest level that will do"
     )
@@ -120,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(args: argparse.Namespace) -> int:
     sys.stderr.write("Starting the judge, trying hostile programs on it and measuring it: some ten seconds.\n")
     sys.stderr.flush()
-    health = examine(args.sandbox)
+    health = examine(args.sandbox, **dict(plugins.option(text) for text in args.set))
     print(report(health, args.require))
     return 0 if health.sound(args.require) else 1
 
