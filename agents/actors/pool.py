@@ -184,7 +184,9 @@ class ActorPool:
 
     def _count(self) -> None:
         """Puts the pool's own numbers among the metrics."""
-        counts = {"dropped": self.dropped, "replaced": self.replaced, "queue": self.lots.qsize()}
+        counts = {
+            "received": self.received, "dropped": self.dropped, "replaced": self.replaced, "queue": self.lots.qsize()
+        }  # fmt: skip
         self.agent.sampled |= {name: float(count) for name, count in counts.items()}
 
     def _replace(self, dead: _Process) -> None:
