@@ -35,6 +35,7 @@ def train_critic(
     policy: Policy[Any], critic: Critic, env: UnitTestEnv, settings: Settings, sampling: Sampling, console: Console
 ) -> dict[str, Any]:
     """Teaches `critic` what becomes of `policy`'s programs; how well it knows then. The two share no weights."""
+    env.check_runs("a critic, which learns what becomes of programs")
     rng, generator = rngs(settings.seed, policy.device)
     problems = [env.source.draw(rng) for _ in range(settings.problems)]
     groups: list[list[Episode]] = []

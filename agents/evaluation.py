@@ -21,6 +21,7 @@ from rltf_env.env import UnitTestEnv
 from rltf_env.errors import SandboxError, UsageError
 from rltf_env.intervals import Interval, rate_interval, statements
 
+USE = "pass@1"  # what a judge must run programs for
 CHUNK = 64  # problems between two calls of the progress callback
 
 
@@ -138,7 +139,9 @@ def evaluate(
 
     Raises:
         SandboxError: no problem is left.
+        UsageError: no problems, or a judge that runs no programs.
     """
+    env.check_runs(USE)
     if not problems:
         raise UsageError("Expected at least one problem to evaluate on, got none.")
     _, generator = rngs(seed, policy.device)
@@ -188,6 +191,8 @@ def gap(groups: Sequence[Sequence[Episode]], again: Sequence[Sequence[Verdict]],
 
 
 def _passed(groups: Sequence[Sequence[Verdict]]) -> np.ndarray:
+    for verdict in (v for group in groups for v in group):
+        verdict.check_run(USE)
     return np.array([sum(v.outcome is Outcome.PASSED for v in group) for group in groups], np.int64)
 
 

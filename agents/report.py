@@ -35,6 +35,8 @@ Lines = Sequence[Mapping[str, float]]
 CHARTS: tuple[tuple[str, tuple[str, ...], bool], ...] = (
     ("Reward", ("reward", "reward/"), False),
     ("Outcomes", ("outcome/",), True),
+    ("Found without running", ("found/",), True),
+    ("Discriminator", ("discriminator_loss", "discriminator_accuracy", "discriminator"), False),
     ("Share of cases passed", ("pass_ratio",), True),
     ("Reinforcement loss", ("rl_loss",), False),
     ("Supervised loss", ("supervised_loss",), False),
@@ -277,14 +279,12 @@ def _program(number: int, step: int, shown: Shown, *, opened: bool) -> str:
     where = f" on line {shown.line}" if shown.line else ""
     facts = [
         f"update {step}",
-        f"{shown.passed} of {shown.cases} cases passed",
+        shown.count,
         f"reward {shown.reward:+.2f} = " + ", ".join(f"{name} {value:+.2f}" for name, value in shown.parts.items()),
         *([f"{shown.kind}{where}" + (f": {shown.message}" if shown.message else "")] if shown.kind else []),
         *(["cut off"] if shown.truncated else []),
     ]
-    head = (
-        f'<b>{_safe(shown.problem)}</b><span class="{escape(shown.outcome)}">{escape(_outcome(shown.outcome))}</span>'
-    )
+    head = f'<b>{_safe(shown.problem)}</b><span class="{escape(shown.outcome)}">{escape(shown.words)}</span>'
     head += "".join(f"<span>{_safe(fact)}</span>" for fact in facts)
     statement = "\n".join(map(_safe, shown.statement.splitlines()))
     task = f"<details><summary>problem</summary><pre>{statement}</pre></details>"

@@ -10,7 +10,7 @@ the journal has the reason.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from itertools import count
@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from agents.core import AnyDecoder, Completion, Episode, Policy
+from agents.core import AnyDecoder, Completion, Episode, ExampleAwareDecoder, Policy
 from agents.decoding.examples import bind_examples
-from agents.running.journal import UpdateLog
+from agents.running.journal import FOUND, UpdateLog
 from rltf_env import prompts as wording
 from rltf_env import tokenizers
 from rltf_env._renamed import renamed
@@ -87,6 +87,8 @@ def write(
     journal = journal or UpdateLog()
     prompts = [env.encode_prompt(problem) for problem in problems]
     given = [env.encode_prefix(problem) for problem in problems]
+    if isinstance(decoder, ExampleAwareDecoder):
+        env.check_runs("a decoder that tries public examples")
     written = PendingRollouts(env, problems, prompts, version, journal, [{} for _ in problems], observe)
     decode = bind_examples(
         decoder,
@@ -186,7 +188,10 @@ EPSILON = 1e-6  # a weight below this is what rounding leaves of 0
 
 
 def summary(episodes: Sequence[Episode], lost: int = 0) -> dict[str, float]:
-    """Means over fresh programs: reward and its parts, pass rate, outcomes, length; and how many verdicts were lost beside."""
+    """Means over fresh programs: reward and its parts, pass rate, outcomes, length; and how many verdicts were lost beside.
+
+    A judge that runs nothing gives no pass rate, and its outcomes have names of their own.
+    """
     n = len(episodes)
     outcomes = Counter(e.verdict.outcome for e in episodes)
     parts: Counter[str] = Counter()
@@ -195,12 +200,20 @@ def summary(episodes: Sequence[Episode], lost: int = 0) -> dict[str, float]:
     return {
         "reward": sum(e.feedback.total for e in episodes) / n,
         **{f"reward/{name}": value / n for name, value in sorted(parts.items())},
-        **{f"outcome/{o.name.lower()}": outcomes[o] / n for o in Outcome},
-        "pass_ratio": sum(e.verdict.pass_ratio for e in episodes) / n,
+        **_became(episodes, outcomes),
         "program_tokens": sum(len(e.program) for e in episodes) / n,
         "truncated": sum(e.program.truncated for e in episodes) / n,
         "lost": float(lost),
     }
+
+
+def _became(episodes: Sequence[Episode], outcomes: Mapping[Outcome, int]) -> dict[str, float]:
+    """What became of the programs, as shares of them."""
+    n = len(episodes)
+    if not all(e.verdict.was_run for e in episodes):
+        return {name: outcomes[o] / n for o, name in FOUND.items()}
+    shares = {f"outcome/{o.name.lower()}": outcomes[o] / n for o in Outcome}
+    return {**shares, "pass_ratio": sum(e.verdict.pass_ratio for e in episodes) / n}
 
 
 __getattr__ = renamed(

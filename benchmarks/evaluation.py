@@ -25,6 +25,7 @@ from rltf_env.core import Outcome, Problem, Sandbox, Verdict
 from rltf_env.errors import SandboxError
 from rltf_env.intervals import statements
 
+USE = "a record, which counts programs that pass"  # what a judge must run programs for
 AHEAD = 4  # batches that may be written and not yet taken, beside those in the making
 Progress = Callable[[int, int], None]  # told how many programs are written, and how many judged
 
@@ -42,6 +43,7 @@ class Judged:
 
     def row(self) -> dict[str, Any]:
         """A line of the record: the program and what became of it."""
+        self.verdict.check_run(USE)
         seconds = round(sum(result.seconds for result in self.verdict.results), 4)
         return {**self.key._asdict(), **verdict_row(self.verdict, self.visible), "judge_seconds": seconds}
 
@@ -50,6 +52,7 @@ class JudgeQueue:
     """Submits programs to a judge and puts what comes back, a `Judged` or an exception, into a queue."""
 
     def __init__(self, judge: Sandbox, problems: Sequence[Problem], out: queue.SimpleQueue[Any]) -> None:
+        sandbox.check_runs(judge, USE)
         self.judge, self.out = judge, out
         self.problems = {problem.id: problem for problem in problems}
         self.examples = examples_apart(problems)

@@ -39,6 +39,7 @@ from rltf_env.core import (
     line_starts,
 )
 from rltf_env.errors import SandboxError, UnknownName, UsageError
+from rltf_env.sandbox import check_runs
 from rltf_env.sandbox import find as find_sandbox
 from rltf_env.sandbox.pool import leases
 from rltf_env.view import pixels
@@ -129,6 +130,8 @@ class UnitTestEnvBase:
         whole, self.dataset_name, self.dataset_options = find_source(
             dataset, split, root, dict(dataset_options or {}), source, dict(source_options or {})
         )
+        if curriculum is not None:
+            self.check_runs("a curriculum, which counts programs that pass")
         self.source = practised(whole, curriculum, dict(curriculum_options or {}))
         self._made = self.source, whole  # the digest is that of whole problems, unless somebody sets another source
         if rewards.reads_references(self.reward):
@@ -339,6 +342,10 @@ class UnitTestEnvBase:
         elif not self._judge_options.get(option):
             self._judge_options |= _needed({option}, self._judge_options, who)
             self.close()  # the next verdict is another judge's
+
+    def check_runs(self, use: str) -> None:
+        """Raises UsageError where `use`, in its words, needs a judge that runs programs, and this environment's does not."""
+        check_runs(self._judge, use)
 
     def close(self) -> None:
         """Gives back the sandbox, if it was named; the last environment that does so closes it."""

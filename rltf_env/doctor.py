@@ -68,8 +68,10 @@ def examine(name: str = "auto", **options: Any) -> Health:
 
     Raises:
         SandboxError: it does not start.
+        UsageError: it runs no programs.
     """
     start = time.perf_counter()
+    sandbox.check_runs(name, "a check of how programs are kept in")
     quick = {"case_seconds": 0.5, "cache": 0} if name in HERE else {}
     with sandbox.load(name, **{**quick, **options}) as judge:
         full = judge.level()

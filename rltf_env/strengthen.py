@@ -110,6 +110,7 @@ def strengthen(
         programs: by problem id, programs that somebody wrote, such as an evaluation's: those that pass all
             cases stay in doubt, and count as wrong if a new test fails them.
     """
+    sandbox.check_runs(judge, "stronger tests")
     for problem in problems:
         try:
             yield _stronger(problem, judge, rng, settings or Settings(), (programs or {}).get(problem.id, ()))
@@ -189,6 +190,7 @@ def _main(arguments: Sequence[str] | None) -> int:
             raise UsageError(f"Expected a new file with --out, got {out}, which is there. Remove it, or name another.")
         settings = Settings(asked.inputs, asked.steps, asked.budget, asked.mutants)
         problems = datasets.load(asked.name, asked.split, asked.root, **dict(map(plugins.option, asked.option)))
+        sandbox.check_runs(asked.sandbox, "stronger tests")
         with sandbox.load(asked.sandbox, **judge_options(settings.largest, asked.seconds)) as judge:
             results = list(strengthen(problems[: asked.limit], judge, np.random.default_rng(asked.seed), settings))
         datasets.dump(Problems(each.stronger(asked.into) for each in results), out)

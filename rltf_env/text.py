@@ -60,6 +60,8 @@ class TextEnv(UnitTestEnvBase, gymnasium.Env[str, str]):  # pyright: ignore[repo
     ) -> None:
         super().__init__(dataset, **options)
         self.render_mode, self.max_turns = rendering(render_mode, RENDER_MODES), positive("max_turns", max_turns)
+        if self.max_turns > 1:
+            self.check_runs("further turns, which end when a program passes")
         each = 1 if isinstance(self.tokenizer, Bytes) else CHARACTERS
         self._longest = each * self.max_program_tokens
         repaired = (self.max_turns - 1) * (self._longest + REPORT + FRAME)

@@ -21,6 +21,11 @@ if TYPE_CHECKING:  # importing it imports torch, which a report has no use for
     from agents.core import Episode
 
 Progress = Callable[[str, int, int], None]  # told what goes on, how much of it is done, and of how much
+FOUND = {  # what the outcomes of a judge are called that runs nothing
+    Outcome.SYNTAX_ERROR: "found/syntax_error",
+    Outcome.RUNTIME_ERROR: "found/finding",
+    Outcome.PASSED: "found/nothing",
+}
 STATEMENT = 800  # characters of a problem's statement that are kept to look at
 
 
@@ -46,6 +51,7 @@ class Shown:
     message: str
     reward: float
     parts: dict[str, float]
+    was_run: bool = True  # False: the judge ran nothing, and "PASSED" says that it found nothing
 
     @classmethod
     def of(cls, problem: Problem, episode: Episode, weights: np.ndarray) -> Shown:
@@ -68,7 +74,19 @@ class Shown:
             message=failure.message[:200] if failure else "",
             reward=episode.feedback.total,
             parts=dict(episode.feedback.parts),
+            was_run=verdict.was_run,
         )
+
+    @property
+    def words(self) -> str:
+        """What became of the program, such as "wrong answer"."""
+        name = self.outcome.lower() if self.was_run else FOUND[Outcome[self.outcome]]
+        return name.replace("/", " ").replace("_", " ")
+
+    @property
+    def count(self) -> str:
+        """How many cases it passed, or that it was not run."""
+        return f"{self.passed} of {self.cases} cases passed" if self.was_run else "not run"
 
     def lines(self) -> list[tuple[int, str]]:
         """(offset in `text`, the line without its end), line 1 first, as Python counts lines."""

@@ -24,17 +24,21 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from agents.running.journal import Shown
+from agents.running.journal import FOUND, Shown
 from rltf_env.core import Outcome
 from rltf_env.heartbeat import Heartbeat
 from rltf_env.view import ansi
 
-SHOWN = ("reward", "outcome/passed", "supervised_loss", "entropy", "rl_loss", "kl_behaviour", "staleness", "grad_norm")
+SHOWN = (
+    "reward", "outcome/passed", "found/nothing", "supervised_loss", "entropy", "rl_loss", "kl_behaviour", "staleness",
+    "grad_norm",
+)  # fmt: skip
 COLUMNS = 80  # of a line and of a narrow terminal
 SIDE_BY_SIDE = 104  # columns at which the panel's halves stand beside each other
 # Of the panel: what is followed through time. The reward's parts come after the reward, whatever their names.
 FOLLOWED = (
-    "reward", "rl_loss", "supervised_loss", "value_loss", "critic_loss", "entropy", "kl_behaviour", "kl_reference",
+    "reward", "rl_loss", "supervised_loss", "value_loss", "critic_loss", "discriminator_accuracy", "entropy",
+    "kl_behaviour", "kl_reference",
     "kl_coefficient", "clip_fraction", "grad_norm", "lr", "staleness", "program_tokens", "truncated",
 )  # fmt: skip
 COLOURS = {
@@ -212,10 +216,11 @@ class Screen:
     def _outcomes(self) -> Table:
         table = Table.grid(padding=(0, 2))
         for outcome in sorted(Outcome, reverse=True):
-            share = self._last.get(f"outcome/{outcome.name.lower()}")
-            if share is not None:
-                bar = Text("█" * round(share * WIDTH), style=COLOURS[outcome])
-                table.add_row(outcome.name.lower().replace("_", " "), Text(f"{share:.0%}", justify="right"), bar)
+            for name in (f"outcome/{outcome.name.lower()}", FOUND.get(outcome, "")):
+                if (share := self._last.get(name)) is not None:
+                    bar = Text("█" * round(share * WIDTH), style=COLOURS[outcome])
+                    label = name.replace("outcome/", "").replace("/", " ").replace("_", " ")
+                    table.add_row(label, Text(f"{share:.0%}", justify="right"), bar)
         return table
 
     def _speed(self) -> Table:
@@ -253,7 +258,7 @@ def programs(step: int, shown: Sequence[Shown]) -> Table:
     table.add_column("what became of it", max_width=36)
     table.add_column("program")
     for each in shown:
-        words = f"{each.outcome.lower().replace('_', ' ')}\n{each.passed} of {each.cases} cases passed\nreward {each.reward:+.2f}"
+        words = f"{each.words}\n{each.count}\nreward {each.reward:+.2f}"
         if each.kind:
             where = f" on line {each.line}" if each.line else ""
             words += f"\n{each.kind}{where}\n{each.message}"

@@ -16,6 +16,7 @@ from benchmarks import records, suites
 from benchmarks.metrics import Comparison, holm
 from benchmarks.records.paired import common, compared
 from benchmarks.records.report import report
+from rltf_env.core.verdicts import runs_programs
 from rltf_env.errors import MissingData, RLTFError
 
 UNFINISHED = "not finished: the same command goes on with it"
@@ -72,6 +73,8 @@ def entry(record: records.Record) -> Entry:
         own = head["status"] == "own"
         reasons.append("problems of one's own, no suite" if own else f"no suite {head['suite']['name']!r} here")
         return Entry(record, record.report, reasons)
+    if not runs_programs(str(head.get("judge", ""))):
+        reasons.append("its judge ran no programs")
     suite = suites.get(head["suite"]["name"])
     if head["suite"]["version"] != suite.version:
         reasons.append(f"version {head['suite']['version']} of the suite; it is at {suite.version}")

@@ -10,6 +10,7 @@ from benchmarks import suites
 from benchmarks.core import examples_apart
 from benchmarks.records.record import Record, provenance
 from benchmarks.suites import Suite
+from rltf_env import sandbox
 from rltf_env.core import Outcome, Sandbox, Verdict
 from rltf_env.errors import UsageError
 
@@ -25,6 +26,7 @@ def verify(
     Messages and times may differ; outcome, kind and line may not. But where a program was stopped from outside is evidence:
     an endless loop is stopped on one line today and on another tomorrow.
     """
+    sandbox.check_runs(judge, "a verification")
     if record.samples is None:
         raise UsageError(f"Expected the completions of {record.folder.name}, got a record that only counts them.")
     suite = suite_of(record)

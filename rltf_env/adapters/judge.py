@@ -28,7 +28,9 @@ from rltf_env import answers, datasets, prompts
 from rltf_env.core import Judgement, Outcome, Problem, Program
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import DataError, UsageError
+from rltf_env.sandbox import check_runs
 
+USE = "an adapter, whose trainer counts programs that pass"  # what a judge must run programs for
 Key = tuple[int, str, tuple[tuple[str, str], ...]]
 
 
@@ -52,7 +54,8 @@ class Result:
 
     @property
     def passed(self) -> bool:
-        """Whether the program passed every case."""
+        """Whether the program passed every case. Raises UsageError if the judge ran nothing."""
+        self.judgement.verdict.check_run(USE)
         return self.judgement.verdict.outcome is Outcome.PASSED
 
     @property
@@ -83,10 +86,11 @@ def opened(dataset: str | UnitTestEnv, **options: Any) -> UnitTestEnv:
         options: of `UnitTestEnv`. Plain data are compared by value, all else by identity.
 
     Raises:
-        UsageError: options with an environment that has its own.
+        UsageError: options with an environment that has its own, or a judge that runs no programs.
         MissingData: the data are not there.
     """
     if isinstance(dataset, UnitTestEnv):
+        dataset.check_runs(USE)
         if options:
             raise UsageError(
                 f"Expected no options with an environment, which has its own, got {', '.join(sorted(options))}. "
@@ -94,6 +98,7 @@ def opened(dataset: str | UnitTestEnv, **options: Any) -> UnitTestEnv:
             )
         return dataset
     options = {name: _plain(value) for name, value in options.items()}
+    check_runs(options.get("sandbox", "auto"), USE)
     key = (os.getpid(), dataset, tuple(sorted((name, _mark(value)) for name, value in options.items())))
     with _lock:
         if key not in _opened:
@@ -207,8 +212,10 @@ def number(judgement: Judgement, program: Program) -> float:
     """`feedback.total`.
 
     Raises:
-        UsageError: the reward leaves tokens out of learning, which one number for a program cannot say.
+        UsageError: the reward leaves tokens out of learning, which one number for a program cannot say, or the judge ran
+            nothing.
     """
+    judgement.verdict.check_run(USE)
     if not np.array_equal(judgement.feedback.loss_mask, program.generated_mask):
         raise UsageError(
             "Expected a reward that learns from all that a program's writer chose, got one that leaves tokens out, as "

@@ -45,6 +45,14 @@ class FailureKind:
         "FooledTest"  # passed a copy of the test in which an expectation is false, so it did not answer the test
     )
     NOT_RUN = "NotRun"  # an earlier case used up what the program had (one endless loop costs one time limit)
+    # Findings of a text that was not run (`rltf_env.facts.Facts.findings`, `sandbox/static.py`):
+    UNDEFINED_NAME = "UndefinedName"
+    WRONG_ARITY = "WrongArity"
+    UNBOUND_LOCAL = "UnboundLocal"
+    NOT_RETURNED = "NotReturned"
+
+
+STATIC = "static"  # `Verdict.judged_by` of the judge that runs nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +159,19 @@ class Verdict:
         """The failure of the first of the worst results; None when all passed."""
         return next(result.failure for result in self.results if result.outcome is self.outcome)
 
+    @property
+    def was_run(self) -> bool:
+        """False if a judge read the program's text and ran nothing.
+
+        PASSED then says "nothing found", not "right".
+        """
+        return runs_programs(self.judged_by)
+
+    def check_run(self, use: str) -> None:
+        """Raises UsageError, in whose words `use` is what the verdict is for, unless the program was run."""
+        if not self.was_run:
+            raise UsageError(nothing_ran(use))
+
     def same(self, other: Verdict) -> bool:
         """True if both say the same of the program (times, outputs and judge aside, and where it was stopped)."""
         if self._identity != other._identity:
@@ -165,3 +186,16 @@ class Verdict:
     @property
     def _identity(self) -> list[tuple[object, ...]]:
         return [(r.outcome, r.failure and r.failure.identity) for r in self.results]
+
+
+def runs_programs(judged_by: str) -> bool:
+    """False if a judge of this name (`Verdict.judged_by`) runs nothing."""
+    return judged_by.partition("/")[0] != STATIC
+
+
+def nothing_ran(use: str) -> str:
+    """What to say where `use` needs programs that were run, and the judge runs none."""
+    return (
+        f'Expected a judge that runs programs for {use}, got "{STATIC}", which runs none: its PASSED says that nothing '
+        'was found in a text, not that the program is right. Choose another sandbox, such as "auto".'
+    )

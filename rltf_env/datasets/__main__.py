@@ -37,6 +37,7 @@ def _run(args: argparse.Namespace) -> int:
     options = dict(map(plugins.option, args.option))
     problems = datasets.load(args.name, args.split, args.root, **options)
     problems = Problems(problems[: args.limit], problems.skipped)
+    sandbox.check_runs(args.sandbox, "a check of references")
     limits = {} if args.seconds is None else {"case_seconds": args.seconds}
     with sandbox.load(args.sandbox, **limits) as judge:
         return _check(problems, judge, args)

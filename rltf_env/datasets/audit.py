@@ -12,8 +12,10 @@ from itertools import groupby
 from typing import NamedTuple
 
 from rltf_env.core import Outcome, Problem, Sandbox, Verdict
+from rltf_env.core.verdicts import nothing_ran
 from rltf_env.datasets._digest import digest
 from rltf_env.datasets._quarantine import Entry
+from rltf_env.errors import UsageError
 
 
 class Finding(NamedTuple):
@@ -41,7 +43,13 @@ class Finding(NamedTuple):
 
 
 def findings(problems: Iterable[Problem], sandbox: Sandbox) -> Iterator[Finding]:
-    """The verdict on every reference of every problem, in order; problems without a reference give none."""
+    """The verdict on every reference of every problem, in order; problems without a reference give none.
+
+    Raises:
+        UsageError: the sandbox runs no programs.
+    """
+    if not getattr(sandbox, "runs_programs", True):
+        raise UsageError(nothing_ran("a check of references"))
     pending: deque[tuple[Problem, str, int]] = deque()  # handed to the judge, not answered yet
 
     def jobs() -> Iterator[tuple[str, Problem]]:

@@ -28,10 +28,12 @@ class Facts:
         flow: a text for each item of its data flow, sorted: `v1 from v0,v2`, `v2 each v0`, `test v1`, `return v1`.
             The program's own variables are numbered by first appearance.
         key: digest of the tree without docstrings and annotations, in which the names that the program binds are numbered.
-        defines: names bound at module level.
+        defines: names bound at module level; "*" among them where a program may bind more than its text says, by a star import,
+            `exec`, `globals` and the like.
         findings: what is likely wrong: a kind and its 1-based line, by line. `UndefinedName`: a name that is read, bound
             nowhere and no builtin. `WrongArity`: the program calls a function of its own with a number of arguments that it
             cannot take. `UnboundLocal`: the first statement of a function reads a local name that nothing has bound yet.
+            `NotReturned`: a function returns a value on one path and comes to its end on another.
     """
 
     tree: tuple[str, ...]
@@ -55,9 +57,8 @@ def of(source: str) -> Facts | None:
     if len(subtrees) > MOST_SUBTREES or len(reader.flow) > MOST_ITEMS:
         return None
     findings = sorted(set(reader.findings), key=lambda finding: (finding[1], finding[0]))
-    return Facts(
-        tuple(sorted(subtrees)), tuple(sorted(reader.flow)), key, frozenset(reader.module.names), tuple(findings)
-    )
+    defines = frozenset({*reader.module.names, *(["*"] if reader.any_name else [])})
+    return Facts(tuple(sorted(subtrees)), tuple(sorted(reader.flow)), key, defines, tuple(findings))
 
 
 def _short(text: str) -> str:

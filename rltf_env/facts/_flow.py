@@ -7,9 +7,12 @@ import builtins
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from rltf_env.facts._returns import forgotten
 from rltf_env.facts._scopes import Comprehension, Function, Scope, fill, is_text, outside, parameters, same_scope
 
-_BUILTINS = frozenset({*dir(builtins), "__file__", "__name__", "__builtins__"})
+# `site` adds some, and the processes that read programs start without it.
+_OF_SITE = ("copyright", "credits", "exit", "help", "license", "quit")
+_BUILTINS = frozenset({*dir(builtins), *_OF_SITE, "__file__", "__name__", "__builtins__"})
 _ANY_NAME = frozenset({"exec", "eval", "globals", "locals", "vars"})  # through these a name may come into being
 _OF_A_MODULE = frozenset({"__annotations__", "__class__", "__dict__", "__module__", "__qualname__"})
 
@@ -23,11 +26,11 @@ class Reader:
         self.findings: list[tuple[str, int]] = []
         self.scopes: dict[ast.AST, Scope] = {}  # of each module, function, class, lambda and comprehension
         self._numbers: dict[tuple[int, str], str] = {}
-        self._any_name = False  # names may come into being that nothing binds
+        self.any_name = False  # names may come into being that nothing binds
 
     def read_module(self, tree: ast.Module) -> None:
         """Takes in a whole program."""
-        self._any_name = any(
+        self.any_name = any(
             (isinstance(node, ast.ImportFrom) and any(alias.name == "*" for alias in node.names))
             or (isinstance(node, ast.Name) and node.id in _ANY_NAME)
             for node in ast.walk(tree)
@@ -108,6 +111,8 @@ class Reader:
         for parameter in parameters(node.args):
             self._name(parameter.arg, inner)
         self._unbound_local(node, inner)
+        if (line := forgotten(node)) is not None:
+            self.findings.append(("NotReturned", line))
         self._statements(node.body, inner)
 
     def _items(self, node: ast.stmt, scope: Scope) -> None:
@@ -187,7 +192,7 @@ class Reader:
             self._read(child, inner)
 
     def _undefined(self, node: ast.Name, scope: Scope) -> None:
-        known = node.id in _BUILTINS or node.id in _OF_A_MODULE or self._any_name
+        known = node.id in _BUILTINS or node.id in _OF_A_MODULE or self.any_name
         if not known and scope.find(node.id) is None:
             self.findings.append(("UndefinedName", node.lineno))
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from rltf_env.core import Problem, Sandbox
 from rltf_env.errors import UsageError
+from rltf_env.sandbox import check_runs
 
 SECRET = 16  # characters that a token has at least
 
@@ -52,6 +53,7 @@ class Settings:
     drain: float = 30.0
 
     def __post_init__(self) -> None:
+        check_runs(self.sandbox, "a service, whose clients count programs that pass")
         for name in ("queue", "waiting", "body", "problem_bytes", "upload", "patience", "drain"):
             if not getattr(self, name) > 0:
                 raise UsageError(f"Expected {name} to be a positive number, got {getattr(self, name)!r}.")

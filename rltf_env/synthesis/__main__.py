@@ -44,6 +44,7 @@ def _main(arguments: Sequence[str] | None) -> int:
             raise UsageError(f"Expected a new file with --out, got {out}, which is there. Remove it, or name another.")
         settings = Settings(**{name: getattr(asked, name) for name in SIZES}, killed=asked.killed)
         functions = list(islice(_functions(asked), asked.limit))
+        sandbox.check_runs(asked.sandbox, "made tests")
         with sandbox.load(asked.sandbox, **judge_options(settings.largest, asked.seconds)) as judge:
             made = synthesize(functions, judge, np.random.default_rng(asked.seed), settings)
         datasets.dump(made, out)

@@ -18,6 +18,7 @@ from rltf_env import plain
 from rltf_env.core import CaseResult, FailureKind, Problem, Sandbox, StdinCase
 from rltf_env.datasets._files import parse
 from rltf_env.errors import DataError
+from rltf_env.sandbox import check_runs
 from rltf_env.synthesis.inputs import Arguments
 
 LARGEST = 1000  # characters of an answer, as JSON
@@ -130,6 +131,7 @@ def ask(judge: Sandbox, jobs: Sequence[Job], largest: int = LARGEST) -> list[lis
         jobs: program, name to call, and calls; at least one.
         largest: characters of an answer, as JSON, beyond which it counts as none.
     """
+    check_runs(judge, "answers of programs on given inputs")
     answers = _asked_once(judge, jobs, largest)
     for _ in range(AGAIN):
         left = {j: [k for k, a in enumerate(row) if a.why == FailureKind.NOT_RUN] for j, row in enumerate(answers)}

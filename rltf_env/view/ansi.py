@@ -48,6 +48,10 @@ _SENTENCES = {
     FailureKind.UNREPRESENTABLE: "It gave something that is no plain data, so it cannot be compared",
     FailureKind.FOOLED_TEST: "It passed a copy of the test in which an expectation is false, so it did not answer the test",
     FailureKind.NOT_RUN: "It was not run: an earlier case used up the time",
+    FailureKind.UNDEFINED_NAME: "It reads a name that nothing binds",
+    FailureKind.WRONG_ARITY: "It calls a function of its own with a number of arguments that it cannot take",
+    FailureKind.UNBOUND_LOCAL: "It reads a local name before anything binds it",
+    FailureKind.NOT_RETURNED: "A function of it returns a value on one path and none on another",
 }
 
 
@@ -72,14 +76,17 @@ def frame(problem: Problem, program: Program, limit: int, judgement: Judgement |
 def words(judgement: Judgement) -> str:
     """The judgement in two lines: what became of the program and why, and what was earned for what."""
     verdict, feedback = judgement
-    colour = GREEN if verdict.outcome is Outcome.PASSED else RED
+    colour = GREEN if verdict.outcome is Outcome.PASSED and verdict.was_run else RED
+    became = _WORDS[verdict.outcome] if verdict.was_run else "read"
     parts = ", ".join(f"{name} {value:+.2f}" for name, value in feedback.parts.items())
     reward = f"reward {feedback.total:+.2f}" + (f" = {parts}" if parts else "")
-    return f"{colour}{_WORDS[verdict.outcome]}{RESET}, {verdict_text(verdict)}\n{reward}"
+    return f"{colour}{became}{RESET}, {verdict_text(verdict)}\n{reward}"
 
 
 def verdict_text(verdict: Verdict) -> str:
     """How many cases passed and, in a sentence, why not all."""
+    if not verdict.was_run:
+        return sentence(verdict.failure) if verdict.failure else "Nothing was found in its text; it was not run."
     passed = sum(result.outcome is Outcome.PASSED for result in verdict.results)
     text = f"{passed} of {len(verdict.results)} cases passed."
     return f"{text} {sentence(verdict.failure)}" if verdict.failure else text

@@ -81,14 +81,16 @@ def page(fragments: Iterable[str], title: str = "rltf") -> str:
 def fragment(attempt: Attempt, feedback: Feedback) -> str:
     """One judged program as a `<section class="rltf">`, to be styled by `STYLE`."""
     problem, verdict = attempt.problem, attempt.verdict
-    state = "passed" if verdict.outcome is Outcome.PASSED else "failed"
+    state = "passed" if verdict.outcome is Outcome.PASSED and verdict.was_run else "failed"
+    became = verdict.outcome.name if verdict.was_run else "READ"
+    cases = _cases(verdict) if verdict.was_run else ""
     failing = verdict.failure.line if verdict.failure else None
     lines = "".join(_lines(attempt.program, feedback, failing))
     return (
         f'<section class="rltf">\n<h2>{_text(problem.id)}</h2>\n'
         f'<p class="statement">{_text(prompts.render(problem).strip())}</p>\n'
-        f'<p><b class="{state}">{verdict.outcome.name}</b> {_text(ansi.verdict_text(verdict))}</p>\n'
-        f'<pre class="code">{lines}</pre>\n{_parts(feedback)}\n{_cases(verdict)}\n</section>'
+        f'<p><b class="{state}">{became}</b> {_text(ansi.verdict_text(verdict))}</p>\n'
+        f'<pre class="code">{lines}</pre>\n{_parts(feedback)}\n{cases}\n</section>'
     )
 
 

@@ -71,7 +71,7 @@ WALLS = {  # the longest name that fits a module rules it
     "rltf_env.serve": May(("rltf_env",), ("numpy", "fastapi", "uvicorn", "starlette", "pydantic")),
     "rltf_env.serve.__init__": May(()),  # what says that these are not there must not need them
     "rltf_env.serve.__main__": May(("rltf_env",)),
-    "rltf_env.serve.settings": May((*VOCABULARY,)),
+    "rltf_env.serve.settings": May((*VOCABULARY, "rltf_env.sandbox")),
     "rltf_env.joining": May(("rltf_env.core",), ("numpy",)),
     "rltf_env.sandbox.pool": May(
         (*VOCABULARY, "rltf_env.joining", "rltf_env.sandbox"), ("numpy",)

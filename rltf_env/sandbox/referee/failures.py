@@ -17,7 +17,7 @@ SYNTAX_ERROR, RUNTIME_ERROR, WRONG_ANSWER, PASSED = range(4)  # core.Outcome
 LONGEST_NAME = 100  # of an exception's class
 RESERVED = frozenset(
     "WrongAnswer Timeout MemoryLimit OutputLimit FileLimit ProcessLimit ForbiddenCall Killed Exited MissingEntryPoint "
-    "Unrepresentable NotRun FooledTest Passed".split()
+    "Unrepresentable NotRun FooledTest Passed UndefinedName WrongArity UnboundLocal NotReturned".split()
 )
 _FRAME = re.compile(rb'^  File "' + re.escape(FILENAME).encode() + rb'", line (\d+) in', re.MULTILINE)
 

@@ -35,6 +35,8 @@ Work = Callable[[str], bytes]  # what is answered to a source
 class Compiler:
     """A process that compiles, and one that starts another when that dies. Make it before there are secrets to inherit."""
 
+    longest, seconds, patience = LONGEST, SECONDS, PATIENCE
+
     def __init__(self) -> None:
         self._start(lambda: _compiled)
 
@@ -49,7 +51,7 @@ class Compiler:
                 for low, high in ((3, first), (first + 1, second), (second + 1, 4096)):
                     os.closerange(low, high)
                 os.dup2(os.open(os.devnull, os.O_RDWR), 2)  # where the compiler's warnings go
-                _keep_serving(requests, replies, make())
+                _keep_serving(requests, replies, make(), self.seconds)
             finally:
                 os._exit(70)
         os.close(requests)
@@ -64,14 +66,14 @@ class Compiler:
 
     def ask(self, source: str) -> None:
         """Has a program compiled, if there is room."""
-        if not self._good or len(source) > LONGEST:
+        if not self._good or len(source) > self.longest:
             return
         try:
             data = source.encode()
         except UnicodeEncodeError:  # a lone surrogate: no version of Python reads it
             return
         pages = -(-(len(data) + _LENGTH) // PAGE)
-        if len(data) > LONGEST or self._waiting + pages > self._room:  # so asking never blocks
+        if len(data) > self.longest or self._waiting + pages > self._room:  # so asking never blocks
             return
         try:
             write_frame(self._to, data)
@@ -90,7 +92,7 @@ class Compiler:
             return self._last[1]
         while self._good and any(request == source for request, _ in self._requests):
             try:
-                if not self._poll.poll(1000 * PATIENCE):
+                if not self._poll.poll(1000 * self.patience):
                     raise EOFError
                 reply = read_frame(self._from)
             except EOFError:
@@ -132,7 +134,7 @@ class Analyser(Compiler):
             data = source.encode()
         except UnicodeEncodeError:
             return None
-        if len(data) > LONGEST:
+        if len(data) > self.longest:
             return None
         if self._good and self._last[0] != source and all(asked != source for asked, _ in self._requests):
             self._ask_now(source, data)
@@ -158,12 +160,13 @@ def _seal(source: str, answer: bytes) -> bytes:
     return (hash((source, answer)) & (1 << 64) - 1).to_bytes(_SEAL, "little")
 
 
-def _keep_serving(requests: int, replies: int, work: Work) -> NoReturn:
+def _keep_serving(requests: int, replies: int, work: Work, seconds: float) -> NoReturn:
     """Answers each request, with nothing for the one that the answering process died of."""
     isolation.die_with_parent()
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGVTALRM"):
         signal.signal(getattr(signal, name), signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    program.compile_program("é = 1")  # a name beyond ASCII has a module loaded, which is not to be had behind the walls
     for wall in (lambda: isolation.landlock((), ()), isolation.seccomp):
         with suppress(OSError):
             wall()
@@ -171,7 +174,7 @@ def _keep_serving(requests: int, replies: int, work: Work) -> NoReturn:
         pid = os.fork()
         if not pid:
             try:
-                _serve(requests, replies, work)
+                _serve(requests, replies, work, seconds)
             finally:
                 os._exit(70)
         _, status = os.waitpid(pid, 0)
@@ -180,7 +183,7 @@ def _keep_serving(requests: int, replies: int, work: Work) -> NoReturn:
         write_frame(replies, b"")
 
 
-def _serve(requests: int, replies: int, work: Work) -> NoReturn:
+def _serve(requests: int, replies: int, work: Work, seconds: float) -> NoReturn:
     isolation.die_with_parent()
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     while True:
@@ -188,7 +191,7 @@ def _serve(requests: int, replies: int, work: Work) -> NoReturn:
             source = read_frame(requests).decode()
         except EOFError:
             os._exit(0)
-        signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
+        signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
         answer = work(source)
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         write_frame(replies, _seal(source, answer) + answer)
