@@ -24,7 +24,10 @@ from rltf_env import plugins, prompts
 from rltf_env.core import Problem
 from rltf_env.env import MissingDataWarning, UnitTestEnv
 from rltf_env.errors import MissingData, UnknownName, UsageError
+from rltf_env.sandbox import check_runs
 from rltf_env.tokenizers import HuggingFace
+
+MEASURING = 'pass@1, such as [eval] sandbox = "auto"'
 
 
 def check(recipe: Recipe) -> None:
@@ -41,6 +44,7 @@ def check(recipe: Recipe) -> None:
     if dataclasses.is_dataclass(config):
         build(cast(type, config), agent, "agent")
     _check_env(dict(recipe.env))
+    check_runs(recipe.env.get("sandbox", "auto") if not recipe.eval.sandbox else recipe.eval.sandbox, MEASURING)
 
 
 def _check_env(options: dict[str, Any]) -> None:
@@ -122,6 +126,18 @@ def make_env(recipe: Recipe, policy: Policy[Any]) -> Iterator[UnitTestEnv]:
         yield cast(UnitTestEnv, env.unwrapped)
     finally:
         env.close()
+
+
+@contextmanager
+def make_eval_env(recipe: Recipe, policy: Policy[Any], env: UnitTestEnv) -> Iterator[UnitTestEnv]:
+    """Where the policy is measured: `env`, or one like it with the judge of `[eval]`, without curriculum and dear rewards."""
+    if not recipe.eval.sandbox:
+        yield env
+        return
+    kept = {key: value for key, value in recipe.env.items() if not key.startswith(("curriculum", "reward", "sandbox"))}
+    judge = {"sandbox": recipe.eval.sandbox, "sandbox_options": recipe.eval.sandbox_options, "reward": "coarse"}
+    with make_env(dataclasses.replace(recipe, env={**kept, **judge}), policy) as own:
+        yield own
 
 
 def make_agent(recipe: Recipe, policy: Policy[Any], env: UnitTestEnv) -> Agent:

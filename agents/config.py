@@ -67,7 +67,8 @@ class Run:
 class Eval:
     """How a policy is measured: `samples` programs for each of `size` problems of `split`, evenly spaced in it (0: all).
 
-    Programs end where those of the training do: `sampling` without `stop` strings has the agent's.
+    Programs end where those of the training do: `sampling` without `stop` strings has the agent's. Where `[env] sandbox` runs no
+    programs (`"static"`), they need a `sandbox` of their own: nothing else tells whether they are right.
     """
 
     split: str = "test"
@@ -76,8 +77,12 @@ class Eval:
     sampling: Sampling = field(default_factory=lambda: Sampling(temperature=0.0))
     options: dict[str, Any] = field(default_factory=dict)  # of the dataset
     seed: int = 0
+    sandbox: str = ""  # the judge of the measurement; "": that of the training, which must then run programs
+    sandbox_options: dict[str, Any] = field(default_factory=dict)  # with a sandbox
 
     def __post_init__(self) -> None:
+        if self.sandbox_options and not self.sandbox:
+            raise UsageError(f"Expected [eval] sandbox with sandbox_options, got {self.sandbox_options} without.")
         if self.size < 0 or self.samples < 1:
             raise UsageError(f"Expected [eval] size >= 0 and samples >= 1, got {self}.")
 

@@ -278,6 +278,18 @@ def soft_overlong(lengths: Tensor, limit: float, cache: float) -> Tensor:
 # ---------------------------------------------------------------------------------------------------- path consistency
 
 
+def discriminator_loss(logits: Tensor, real: Tensor) -> Tensor:
+    """The mean of -log D of what is real and -log(1 - D) of what was generated, D = sigmoid(logits).
+
+    Goodfellow et al. 2014 (arXiv 1406.2661), algorithm 1, for the discriminator: with as many of each, one half of both.
+
+    Args:
+        logits: (B,).
+        real: bool (B,).
+    """
+    return torch.nn.functional.softplus(torch.where(real, -logits, logits)).mean()
+
+
 def path_consistency(
     logits: Tensor, target_values: Tensor, tokens: Tensor, rewards: Tensor, mask: Tensor, kind: PathLoss = "both"
 ) -> Tensor:

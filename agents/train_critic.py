@@ -39,7 +39,7 @@ def _run(asked: argparse.Namespace) -> int:
     console, out = Console(), asked.out or asked.run / "critic"
     check_writable(out, folder=True)
     console.print(f"{asked.run}: importing PyTorch and transformers", markup=False, highlight=False)
-    from agents.building import make_env, make_policy, quiet_libraries
+    from agents.building import make_env, make_eval_env, make_policy, quiet_libraries
     from agents.config import finished, trained_with
     from agents.critic_training import train_critic
     from agents.critics.outcome import Critic
@@ -52,7 +52,7 @@ def _run(asked: argparse.Namespace) -> int:
     policy, trunk = make_policy(recipe), make_policy(recipe)
     optimiser = OptimiserConfig(lr=settings.lr, warmup=min(20, settings.updates))
     critic = Critic(trunk, classes=settings.classes, optimiser=optimiser)
-    with make_env(recipe, policy) as env:
+    with make_env(recipe, policy) as trained_in, make_eval_env(recipe, policy, trained_in) as env:
         sampling = replace(trained_with(recipe), temperature=asked.temperature)
         measured = train_critic(policy, critic, env, settings, sampling, console)
     critic.save(out)

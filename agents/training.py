@@ -21,7 +21,16 @@ from rich.console import Console
 from rich.markup import escape
 
 from agents.actors import pool
-from agents.building import check, check_room, continues_code, make_agent, make_env, make_policy, with_stops
+from agents.building import (
+    check,
+    check_room,
+    continues_code,
+    make_agent,
+    make_env,
+    make_eval_env,
+    make_policy,
+    with_stops,
+)
 from agents.config import Recipe, trained_with
 from agents.core import Agent, HasJournal, Policy
 from agents.evaluation import Evaluation, evaluate
@@ -69,7 +78,7 @@ def train(recipe: Recipe, console: Console | None = None) -> dict[str, Any]:
             recipe = with_stops(recipe, env)
             saved = _saved(out, recipe)
         agent = make_agent(recipe, policy, env)
-        measure = Measure(recipe, policy, env)
+        measure = Measure(recipe, policy, stack.enter_context(make_eval_env(recipe, policy, env)))
         _check_prompts(env, measure.problems)
         check_room(policy, env, measure.problems)
         done, evaluations = _restore(saved, agent, env) if saved else (0, {})
@@ -84,12 +93,12 @@ def train(recipe: Recipe, console: Console | None = None) -> dict[str, Any]:
             agent.journal.progress = screen.working
         with requested(console) as stop:
             try:
-                _loop(recipe, agent, measure, folder, done, evaluations, screen, stop)
+                _loop(recipe, agent, env, measure, folder, done, evaluations, screen, stop)
             except Stopped:
                 raise
             except KeyboardInterrupt:
                 raise Stopped(checkpoint.newest(out / "checkpoints"), run.updates) from None
-        summary = _summary(recipe, env, evaluations)
+        summary = _summary(recipe, env, evaluations) | _warned(agent, console)
         save_policy(policy, out / "policy")
         run_folder.write_text(out / "summary.json", run_folder.to_json(summary, indent=1))
     return summary
@@ -120,6 +129,7 @@ def _check_prompts(env: UnitTestEnv, measured: Sequence[Problem]) -> None:
 def _loop(
     recipe: Recipe,
     agent: Agent,
+    env: UnitTestEnv,
     measure: Measure,
     folder: Folder,
     done: int,
@@ -135,7 +145,7 @@ def _loop(
     def save(step: int) -> None:
         folder.flush()
         state = {"digest": recipe.digest, "step": step, "evaluations": evaluations, "agent": agent.state_dict()}
-        state["source"] = sources.state_of(measure.env.source)
+        state["source"] = sources.state_of(env.source)
         checkpoint.save(folder.out / "checkpoints", step, state)
 
     def look(step: int) -> None:
@@ -251,6 +261,14 @@ def _summary(recipe: Recipe, env: UnitTestEnv, evaluations: dict[str, Any]) -> d
         "evaluations": evaluations,
         "versions": {name: version(name) for name in packages},
     }
+
+
+def _warned(agent: Agent, console: Console) -> dict[str, list[str]]:
+    """What an agent has to say of its results (its attribute `warnings`, a list of sentences), for summary and screen."""
+    texts = list(getattr(agent, "warnings", ()))
+    for text in texts:
+        console.print(f"[yellow]{escape(text)}[/]", highlight=False)
+    return {"warnings": texts} if texts else {}
 
 
 @contextmanager

@@ -31,10 +31,12 @@ from rltf_env.registration import specs
 # What makes an agent or a policy small enough for a test; each gets those of them that it has.
 SMALL_AGENT = {"buffer": 12, "fill": 8, "refresh": 4, "refresh_every": 2, "samples_per_problem": 2, "batch_size": 4}
 SMALL_AGENT |= {"problems": 4}  # of an on-policy round
+SMALL_AGENT |= {"discriminator": {"updates": 2, "batch_size": 4}}
 # What makes it learn a toy task in seconds.
 QUICK_AGENT = {"buffer": 64, "fill": 32, "refresh": 32, "refresh_every": 1, "samples_per_problem": 16, "batch_size": 32}
 QUICK_AGENT |= {
     "problems": 2,
+    "discriminator": {"updates": 1, "batch_size": 4},
     "baseline": "group_mean",
     "optimiser": {"lr": 2e-2, "warmup": 1, "weight_decay": 0.0, "micro_batch": 0},
 }

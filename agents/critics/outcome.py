@@ -90,13 +90,11 @@ class Critic:
         return self.head(states.masked_fill(~data.token_mask[..., None], -torch.inf).amax(1))
 
     def _states(self, data: Batch) -> Tensor:
-        """(B, T, D): state t has read token t, too. One token more after each program, which nothing reads, gives the last one."""
-        tokens = F.pad(data.tokens, (0, 1), value=self.policy.pad_id)
-        wider = replace(data, tokens=tokens, token_mask=F.pad(data.token_mask, (1, 0), value=True))
+        """(B, T, D): state t has read token t, too."""
         if self.trunk == "own":
-            return self.policy.read(wider)[1][:, 1:]
+            return states_after(self.policy, data)
         with torch.no_grad():
-            return self.policy.read(wider)[1][:, 1:]
+            return states_after(self.policy, data)
 
     # -------------------------------------------------------------------------------------------------------- reading
 
@@ -161,6 +159,16 @@ class Critic:
         critic = cls(policy, classes=described["classes"], optimiser=optimiser)
         critic.head.load_state_dict(head)
         return critic
+
+
+def states_after(policy: Policy[Any], data: Batch) -> Tensor:
+    """(B, T, D): the last states of a policy when it has read the prompt and the tokens up to and with t.
+
+    One token more after each program, which nothing reads, gives the last one.
+    """
+    tokens = F.pad(data.tokens, (0, 1), value=policy.pad_id)
+    wider = replace(data, tokens=tokens, token_mask=F.pad(data.token_mask, (1, 0), value=True))
+    return policy.read(wider)[1][:, 1:]
 
 
 def _write(file: Any, text: str) -> None:

@@ -144,6 +144,17 @@ batch_size = 4
 kl_reward = 0.1
 optimiser = { lr = 1e-2, warmup = 2 }
 """,
+    "rlcf": """
+[agent]
+kind = "rlcf"
+problems = 3
+samples_per_problem = 2
+batch_size = 4
+epochs = 2
+kl_target = 0.01
+optimiser = { lr = 1e-2, warmup = 2 }
+discriminator = { where = "all", updates = 2, batch_size = 4, generations = 2, optimiser = { lr = 1e-2, warmup = 0 } }
+""",
     "supervised": """
 [agent]
 kind = "supervised"
@@ -152,6 +163,12 @@ optimiser = { lr = 1e-2, warmup = 2 }
 """,
 }
 OVERRIDES = {
+    "rlcf": [
+        "env.sandbox=static",
+        "env.reward=coarse+fine",
+        "env.reward_options={ coarse = { passed = 0.0 } }",
+        'eval.sandbox="judge_by_rule:load"',
+    ],
     "curriculum": [
         "env.source=cycle",
         "env.sandbox=judge_by_rule:every_other",
