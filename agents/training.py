@@ -263,9 +263,9 @@ def _summary(recipe: Recipe, env: UnitTestEnv, evaluations: dict[str, Any]) -> d
     }
 
 
-def _warned(agent: Agent, console: Console) -> dict[str, list[str]]:
+def _warned(agent: Agent, console: Console) -> dict[str, Any]:
     """What an agent has to say of its results (its attribute `warnings`, a list of sentences), for summary and screen."""
-    texts = list(getattr(agent, "warnings", ()))
+    texts: list[str] = list(getattr(agent, "warnings", ()))
     for text in texts:
         console.print(f"[yellow]{escape(text)}[/]", highlight=False)
     return {"warnings": texts} if texts else {}

@@ -34,6 +34,7 @@ from rltf_env.errors import UsageError
 from rltf_env.intervals import rate_interval
 
 Group = tuple[Problem, list[Episode]]
+Read = tuple[Problem, Episode, TrainingSample]
 LOOKED_AT = 64  # the newest programs and references that D's accuracy is of
 PARTS = 1 << 16
 
@@ -107,18 +108,24 @@ class Grounding:
 
     def __call__(self, groups: Sequence[Group]) -> list[Group]:
         """The groups with what D pays in their feedback; D then learns from them, if it is time."""
-        read = [(p, e, self._sample(p, e)) for p, group in groups for e in group if self._is_paid(e)]
-        scores = self.pay([sample for _, _, sample in read])
-        values = {id(e): float(score) for (_, e, _), score in zip(read, scores, strict=True)}
+        read = self._read(groups)
+        scores = self.discriminator.scores([sample for _, _, sample in read])
+        values = {id(e): float(value) for (_, e, _), value in zip(read, self.pay(scores), strict=True)}
         self.metrics = {"discriminator": float(np.mean(scores)) if read else 0.0, "copied": _copied(groups)}
         if self.config.every:
-            self._learn(read, scores)
+            self._take(read, scores)
+            self._learn()
         self.rounds += 1
-        return [(problem, [self._paid(e, values.get(id(e))) for e in group]) for problem, group in groups]
+        return [(problem, [_paid(e, values.get(id(e), 0.0)) for e in group]) for problem, group in groups]
 
-    def pay(self, samples: Sequence[TrainingSample]) -> np.ndarray:
-        """float64 (B,): D of each program."""
-        return self.discriminator.scores(samples)
+    def look(self, groups: Sequence[Group]) -> None:
+        """Looks how right D is on the unseen problems among these, and learns nothing."""
+        read = [row for row in self._read(groups) if self._is_unseen(row[0])]
+        self._take(read, self.discriminator.scores([sample for _, _, sample in read]))
+
+    def pay(self, scores: np.ndarray) -> np.ndarray:
+        """float64 (B,): what programs earn for these D (B,)."""
+        return self.config.weight * (2 * scores - 1)
 
     @property
     def warnings(self) -> list[str]:
@@ -138,18 +145,23 @@ class Grounding:
     def _is_paid(self, e: Episode) -> bool:
         return self.config.where == "all" or e.verdict.outcome is Outcome.PASSED
 
-    def _sample(self, problem: Problem, e: Episode) -> TrainingSample:
-        return self.discriminator.sample(problem, e.program.text, ended=not e.program.truncated)
-
-    def _paid(self, e: Episode, score: float | None) -> Episode:
-        value = 0.0 if score is None else self.config.weight * (2 * score - 1)
-        own = Feedback.build(e.program, "discriminator", program_reward=value)
-        return replace(e, feedback=e.feedback + own)
+    def _read(self, groups: Sequence[Group]) -> list[Read]:
+        """The programs that D is asked about, as it reads them."""
+        paid = [(problem, e) for problem, group in groups for e in group if self._is_paid(e)]
+        sample = self.discriminator.sample
+        return [(problem, e, sample(problem, e.program.text, ended=not e.program.truncated)) for problem, e in paid]
 
     # -------------------------------------------------------------------------------------------------------- learning
 
-    def _learn(self, read: Sequence[tuple[Problem, Episode, TrainingSample]], scores: np.ndarray) -> None:
-        """Takes in a round: looks how right D is on some problems, remembers the others, and has D learn."""
+    def _learn(self) -> None:
+        """Has D learn, if it is time and there is something."""
+        if self.rounds % self.config.every == 0 and len(self.samples):
+            self.metrics |= self._steps()
+        if self.right:
+            self.metrics["discriminator_accuracy"] = float(np.mean(self.right))
+
+    def _take(self, read: Sequence[Read], scores: np.ndarray) -> None:
+        """Takes in a round: how right D is on some problems; the programs for the others are remembered."""
         problems = {problem.id: problem for problem, _, _ in read}
         if problems:
             _check_references(problems.values())
@@ -163,10 +175,6 @@ class Grounding:
             else:
                 self.samples.extend([sample])
                 self.references.extend([real])
-        if self.rounds % self.config.every == 0 and len(self.samples):
-            self.metrics |= self._steps()
-        if self.right:
-            self.metrics["discriminator_accuracy"] = float(np.mean(self.right))
 
     def _steps(self) -> dict[str, float]:
         size, losses = min(self.config.batch_size // 2, len(self.samples)), []
@@ -222,6 +230,11 @@ class GroundedCollector(Collector):
 
     def groups(self, count: int, repeats: int, version: int, least: int = 1) -> list[Group]:
         return self.grounding(super().groups(count, repeats, version, least))
+
+
+def _paid(e: Episode, value: float) -> Episode:
+    own = Feedback.build(e.program, "discriminator", program_reward=value)
+    return replace(e, feedback=e.feedback + own)
 
 
 def _opened(policy: Policy[Any], env: UnitTestEnv, config: DiscriminatorConfig) -> Discriminator:

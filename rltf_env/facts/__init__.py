@@ -57,7 +57,7 @@ def of(source: str) -> Facts | None:
     if len(subtrees) > MOST_SUBTREES or len(reader.flow) > MOST_ITEMS:
         return None
     findings = sorted(set(reader.findings), key=lambda finding: (finding[1], finding[0]))
-    defines = frozenset({*reader.module.names, *(["*"] if reader.any_name else [])})
+    defines = frozenset([*reader.module.names, "*"] if reader.any_name else reader.module.names)
     return Facts(tuple(sorted(subtrees)), tuple(sorted(reader.flow)), key, defines, tuple(findings))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agents.core import Episode, TrainingSample
+from agents.core import Episode
 from agents.critics.grounding import LOOKED_AT, DiscriminatorConfig, Grounding
 from agents.learning.learner import OptimiserConfig
 from agents.policies import tiny
@@ -42,9 +42,9 @@ def env(policy: CausalPolicy) -> Iterator[UnitTestEnv]:
         yield made
 
 
-def grounding(policy: CausalPolicy, env: UnitTestEnv, kind: type[Grounding] = Grounding, **options: Any) -> Grounding:
+def grounding(policy: CausalPolicy, env: UnitTestEnv, **options: Any) -> Grounding:
     config = DiscriminatorConfig(**{"updates": 1, "batch_size": 4, "optimiser": FAST, **options})
-    return kind(policy, env, config, programs=4, seed=0)
+    return Grounding(policy, env, config, programs=4, seed=0)
 
 
 def episode(env: UnitTestEnv, problem: Problem, text: str) -> Episode:
@@ -58,13 +58,10 @@ def round_of(env: UnitTestEnv, ids: Sequence[str], texts: Sequence[str]) -> Any:
     return [(problem, [episode(env, problem, text) for text in texts]) for problem in problems]
 
 
-class Says(Grounding):
-    """One whose scores are a table."""
-
-    table: tuple[float, ...] = (0.9, 0.5, 0.1)
-
-    def pay(self, samples: Sequence[TrainingSample]) -> np.ndarray:
-        return np.array([self.table[i % len(self.table)] for i in range(len(samples))])
+def saying(made: Grounding, *table: float) -> Grounding:
+    """The same with a discriminator whose scores are a table."""
+    made.discriminator.scores = lambda samples, alone=False: np.array(table[: len(samples)])  # type: ignore[method-assign]
+    return made
 
 
 def seen_and_unseen(made: Grounding) -> tuple[list[str], list[str]]:
@@ -79,7 +76,7 @@ def seen_and_unseen(made: Grounding) -> tuple[list[str], list[str]]:
 def test_programs_in_which_nothing_was_found_earn_twice_the_score_less_one(
     policy: CausalPolicy, env: UnitTestEnv
 ) -> None:
-    made = grounding(policy, env, Says)
+    made = saying(grounding(policy, env), 0.9, 0.5, 0.1)
     ((_, group),) = made(round_of(env, ["p0"], [SCORED, SCORED + "#\n", FINDING, SCORED + "##\n", SYNTAX]))
     assert [e.feedback.program_reward for e in group] == pytest.approx([0.8, 0.0, -0.6, -0.8, -1.0])
     assert [e.feedback.parts["discriminator"] for e in group] == pytest.approx([0.8, 0.0, 0.0, -0.8, 0.0])
@@ -90,7 +87,7 @@ def test_programs_in_which_nothing_was_found_earn_twice_the_score_less_one(
 
 
 def test_weight_and_where_are_options(policy: CausalPolicy, env: UnitTestEnv) -> None:
-    made = grounding(policy, env, Says, weight=0.5, where="all")
+    made = saying(grounding(policy, env, weight=0.5, where="all"), 0.9, 0.5, 0.1)
     ((_, group),) = made(round_of(env, ["p0"], [SCORED, FINDING, SYNTAX]))
     assert [e.feedback.parts["discriminator"] for e in group] == pytest.approx([0.4, 0.0, -0.4])
 
