@@ -20,12 +20,12 @@ from agents.config import Recipe, read, trained_with
 from agents.core import Agent, Policy
 from agents.options import build
 from agents.policies._loading import prepare
+from agents.policies._tokenizer import tokenizer_of as tokenizer_of
 from rltf_env import plugins, prompts
 from rltf_env.core import Problem
 from rltf_env.env import MissingDataWarning, UnitTestEnv
 from rltf_env.errors import MissingData, UnknownName, UsageError
 from rltf_env.sandbox import check_runs
-from rltf_env.tokenizers import HuggingFace
 
 MEASURING = 'pass@1, such as [eval] sandbox = "auto"'
 
@@ -145,12 +145,6 @@ def make_agent(recipe: Recipe, policy: Policy[Any], env: UnitTestEnv) -> Agent:
     options = dict(recipe.agent)
     kind = _kind(options, "agent")
     return plugins.find("algorithms", kind, package="agents")(policy, env, seed=recipe.run.seed, **options)
-
-
-def tokenizer_of(policy: Policy[Any]) -> HuggingFace:
-    """The policy's tokenizer as an environment takes it, which begins prompts as this kind of model expects."""
-    config: Any = getattr(policy.model, "config", None)
-    return HuggingFace(policy.tokenizer, for_decoder=not getattr(config, "is_encoder_decoder", False))
 
 
 def continues_code(recipe: Recipe) -> bool:

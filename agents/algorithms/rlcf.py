@@ -15,15 +15,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agents.algorithms import ppo
+from agents.algorithms.grounding import DiscriminatorConfig, GroundedCollector, Grounding
 from agents.core import Policy
-from agents.critics.grounding import DiscriminatorConfig, GroundedCollector, Grounding
 from agents.options import build
 from rltf_env.env import UnitTestEnv
 
 
 @dataclass(frozen=True)
 class Config(ppo.Config):
-    """PPO's, and those of the discriminator (`agents.critics.grounding.DiscriminatorConfig`)."""
+    """PPO's, and those of the discriminator (`agents.algorithms.grounding.DiscriminatorConfig`)."""
 
     discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
 

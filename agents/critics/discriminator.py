@@ -26,12 +26,12 @@ import torch
 from torch import Tensor
 
 from agents import functional
-from agents.building import tokenizer_of
 from agents.core import Batch, Policy, TrainingSample
 from agents.critics.outcome import states_after
 from agents.learning.learner import Learner, OptimiserConfig
 from agents.learning.reference import read_each
 from agents.policies import value_head
+from agents.policies._tokenizer import tokenizer_of
 from agents.running.files import write_atomically
 from rltf_env import plugins, prompts
 from rltf_env.core import Problem

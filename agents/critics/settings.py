@@ -1,4 +1,4 @@
-"""How a critic is trained, as options: nothing heavy is imported, so that a command can name them at once."""
+"""How a critic, or a discriminator, is trained, as options: nothing heavy is imported, so that a command can name them at once."""
 
 from __future__ import annotations
 
@@ -34,5 +34,30 @@ class Settings:
             raise UsageError(
                 f"Expected problems >= 2, samples, updates, batch_size >= 1 and 0 <= references < 1, got {self}."
             )
+        if not 0 < self.unseen < 1 or self.lr <= 0:
+            raise UsageError(f"Expected 0 < unseen < 1 and lr > 0, got {self}.")
+
+
+@dataclass(frozen=True)
+class DiscriminatorSettings:
+    """How a discriminator is trained.
+
+    Args:
+        problems, samples: sampled programs: `samples` for each of `problems` problems.
+        unseen: the share of the problems that it is measured on, not taught.
+        updates, batch_size, lr, seed: of the learning.
+    """
+
+    problems: int = 512
+    samples: int = 4
+    unseen: float = 0.125
+    updates: int = 300
+    batch_size: int = 32
+    lr: float = 3e-4
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.problems, self.samples, self.updates) < 1 or self.batch_size < 2 or self.batch_size % 2:
+            raise UsageError(f"Expected problems, samples, updates >= 1 and an even batch_size >= 2, got {self}.")
         if not 0 < self.unseen < 1 or self.lr <= 0:
             raise UsageError(f"Expected 0 < unseen < 1 and lr > 0, got {self}.")

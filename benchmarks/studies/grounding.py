@@ -1,4 +1,4 @@
-"""`python -m benchmarks.studies.grounding [--seeds N]`: what can be learnt without running a program (RLCF, arXiv 2305.18341).
+"""`python -m benchmarks.studies.grounding rlcf [--seeds N]`: what can be learnt without running a program (arXiv 2305.18341).
 
 PPO, 480 updates on 15,360 programs for 2,000 problems, from one warm start a seed. No arm but the last runs a test while it
 learns. All are measured by tests, on compositions that training shows ("seen") and on others ("unseen").
@@ -17,15 +17,15 @@ Predicted before the first run. Programs that compile and have no finding become
 `supervised`, which learns the very references that the discriminator reads, the prediction is that `rlcf` is *not* above
 it: the discriminator has nothing to say that they do not hold. `stale` is below `rlcf`, or falls behind late. `tests` is above
 all. Where `rlcf` gains, the danger is copying, so the share of measured programs whose syntax tree is that of some
-training reference is printed beside pass@1. A gain that comes with as large a rise of that share is a gain in recall.
+training reference is written beside (`seed-N/programs.md`). A gain that comes with as large a rise of that share is one in
+recall.
 
-Differences are of the same problems by the same seed, with Student's interval over seeds; Holm's adjustment is over the
-comparisons. An arm takes some five minutes on two cores. Stopped and started again, the study goes on where it was.
+Statistics and tables are those of `benchmarks.studies.arms`. An arm takes some five minutes on two cores. Stopped and started
+again, the study goes on where it was.
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -34,24 +34,22 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from agents.algorithms.grounding import Grounding
 from agents.algorithms.rlcf import RLCF, Config
-from agents.building import make_env, make_policy, quiet_libraries
+from agents.building import make_env, make_policy
 from agents.config import Recipe
 from agents.core import Policy, rngs
-from agents.critics.grounding import Grounding
 from agents.options import build
 from agents.rollout import collect
-from agents.train import train
 from agents.training import Measure
 from benchmarks import demo
-from benchmarks.records.record import write_json
-from benchmarks.studies.learners import MEASURES, Arm, Study, markdown, measured, table
+from benchmarks.studies import learners
+from benchmarks.studies.arms import MEASURES, WHOLE, Arm, Runs, Size, Study, command, run_arms
 from rltf_env import facts
-from rltf_env.command import guarded, leave
+from rltf_env.command import leave
 from rltf_env.env import UnitTestEnv
-from rltf_env.errors import UsageError
 
-__all__ = ["STUDY", "Config", "Shuffled", "copied", "load", "main", "recipe", "run"]
+__all__ = ["STUDIES", "STUDY", "Config", "Shuffled", "copied", "load", "main", "recipe", "run"]
 
 
 # ----------------------------------------------------------------------------------------------------------- controls
@@ -83,7 +81,6 @@ _PPO = (
     'optimiser = { lr = 6e-4, warmup = 20, weight_decay = 0.01, beta2 = 0.95, decay = "linear", length = 480 } }'
 )
 _PASSED = 'env.reward_options={ coarse = { passed = 1.0 }, fine = { alpha = "none" } }'
-_ROUNDS, _STEPS = 120, 8  # of an arm; of the discriminator in a round
 STUDY = Study(
     "More programs compile in every arm; compile and fine are about the warm start in pass@1; rlcf > compile and > shuffled, "
     "not above supervised on the same references; stale < rlcf; tests above all.",
@@ -105,7 +102,7 @@ STUDY = Study(
         "stale": Arm(
             "discriminator of the first round",
             "rlcf",
-            (f"agent.discriminator.every={1000 * _ROUNDS}", f"agent.discriminator.updates={_ROUNDS * _STEPS}"),
+            ("agent.discriminator.every={programs}", "agent.discriminator.updates={steps}"),
         ),
         "shuffled": Arm("scores shuffled", "rlcf", ('agent.kind="benchmarks.studies.grounding:load"',)),
         "tests": Arm(
@@ -119,13 +116,8 @@ STUDY = Study(
         ("rlcf", "supervised"), ("rlcf", "stale"), ("tests", "rlcf"),
     ),
 )  # fmt: skip
-
-
-def recipe(id: str, out: Path, seed: int, overrides: Sequence[str] = ()) -> Recipe:
-    """The recipe of an arm, in a folder of its own below the seed's. Only its last policy is measured."""
-    arm = STUDY.arms[id]
-    last = [] if arm.base == "warm" else ["run.eval_every=0", "eval.size=8"]
-    return demo.recipe(id, out / f"seed-{seed}", seed, [*last, *arm.changed, *overrides], arm.base)
+STUDIES = {"rlcf": STUDY}
+STEPS, EPOCHS = 8, 4  # of the discriminator in a round; updates of a round
 
 
 def copied(made: Recipe, known: frozenset[str]) -> float:
@@ -157,75 +149,59 @@ def references(made: Recipe) -> frozenset[str]:
 # ------------------------------------------------------------------------------------------------------------ running
 
 
-def run(out: Path, seed: int, console: Console, overrides: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
+def recipe(id: str, out: Path, seed: int, size: Size = WHOLE, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe of an arm, in a folder of its own below the seed's. Only its last policy is measured."""
+    arm, folder = STUDY.arms[id], out / f"seed-{seed}"
+    if arm.base == "warm":
+        return demo.recipe(id, folder, seed)
+    steps = str(STEPS * size.updates // EPOCHS)  # of a discriminator that learns in every round
+    changed = [size.fill(text.replace("{steps}", steps), out) for text in arm.changed]
+    last = ["run.eval_every=0", "eval.size=8", *size.changed]
+    return demo.recipe(id, folder, seed, [*last, *changed, *overrides], arm.base)
+
+
+def measured(id: str, out: Path, seed: int, measure: str) -> Recipe:
+    """A recipe without updates, which measures an arm's policy by tests on the demo's problems."""
+    return learners.measured(STUDY, id, out, seed, measure)
+
+
+def run(study: Study, out: Path, seed: int, console: Console, size: Size, overrides: Sequence[str] = ()) -> Runs:
     """All arms from one warm start; the evaluations by measure and arm, each with its share of copies."""
-    evaluations: dict[str, dict[str, Any]] = {measure: {} for measure in MEASURES}
-    train(recipe("warm", out, seed), console)
-    known = references(recipe("rlcf", out, seed, overrides))
-    for id, arm in STUDY.arms.items():
-        if arm.base != "warm":
-            console.rule(f"seed {seed}: {arm.name}")
-            train(recipe(id, out, seed, overrides), console)
-        for measure in MEASURES:
-            made = measured(STUDY, id, out, seed, measure)
-            evaluation = demo.last(train(made, console))
-            evaluations[measure][id] = {**evaluation, "copied": copied(made, known)}
-    return evaluations
-
-
-def became(runs: Mapping[int, Mapping[str, Mapping[str, Any]]]) -> dict[str, Any]:
-    """By measure and arm, means over seeds: the share of programs that are Python, that end, and that are copies."""
-    figures: dict[str, Any] = {}
+    runs = run_arms(
+        study, seed, console, recipe("warm", out, seed),
+        lambda id: recipe(id, out, seed, size, overrides),
+        lambda id, measure: measured(id, out, seed, measure),
+    )  # fmt: skip
+    known = references(recipe("rlcf", out, seed, size, overrides))
     for measure in MEASURES:
-        figures[measure] = {}
-        for id in STUDY.arms:
-            rows = [_became(runs[seed][measure][id]) for seed in sorted(runs)]
-            figures[measure][id] = dict(zip(("python", "ends", "copied"), np.mean(rows, 0).tolist(), strict=True))
-    return figures
+        for id, evaluation in runs[measure].items():
+            runs[measure][id] = {**evaluation, "copied": copied(measured(id, out, seed, measure), known)}
+    (out / f"seed-{seed}" / "programs.md").write_text(words(runs), encoding="utf-8")
+    return runs
 
 
-def _became(evaluation: Mapping[str, Any]) -> tuple[float, float, float]:
-    outcomes, total = evaluation["outcomes"], sum(evaluation["outcomes"].values())
-    python = 1 - outcomes["SYNTAX_ERROR"] / total
-    return python, python - outcomes["RUNTIME_ERROR"] / total, evaluation["copied"]
-
-
-def words(figures: Mapping[str, Any]) -> str:
-    """The tables, to read: pass@1 and differences, then what became of the programs."""
-    parts = [markdown(figures)]
-    for measure, arms in figures["became"].items():
-        parts += [f"### programs, {measure}\n", "| arm | is Python | ends | tree of a reference |", "|---|---|---|---|"]
-        for id, shares in arms.items():
-            cells = " | ".join(f"{shares[name]:.1%}" for name in ("python", "ends", "copied"))
+def words(runs: Mapping[str, Mapping[str, Any]]) -> str:
+    """What became of the programs of a seed, to read: the shares that are Python, that end, and that are copies."""
+    parts: list[str] = []
+    for measure in MEASURES:
+        parts += [f"### {measure}\n", "| arm | is Python | ends | tree of a reference |", "|---|---|---|---|"]
+        for id, evaluation in runs[measure].items():
+            cells = " | ".join(f"{share:.1%}" for share in became(evaluation))
             parts.append(f"| {STUDY.arms[id].name} | {cells} |")
         parts.append("")
     return "\n".join(parts)
 
 
+def became(evaluation: Mapping[str, Any]) -> tuple[float, float, float]:
+    """The shares of programs that are Python, that end without an error, and whose tree is a reference's."""
+    outcomes, total = evaluation["outcomes"], sum(evaluation["outcomes"].values())
+    python = 1 - outcomes["SYNTAX_ERROR"] / total
+    return python, python - outcomes["RUNTIME_ERROR"] / total, evaluation["copied"]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
-    head = (__doc__ or "").split("\n\n")[0]
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.studies.grounding", description=head)
-    parser.add_argument("--seeds", type=int, default=5, help="seeds 0 to N - 1 (default: 5)")
-    parser.add_argument("--out", type=Path, default=Path("runs/grounding"), help="folder (default: runs/grounding)")
-    parser.add_argument("overrides", nargs="*", metavar="table.key=value", help="for all arms, not for the warm start")
-    asked = parser.parse_args(arguments)
-    quiet_libraries()
-    return guarded(lambda: _run(asked))
-
-
-def _run(asked: argparse.Namespace) -> int:
-    console, runs, out = Console(), {}, asked.out.resolve()
-    if asked.seeds < 1:
-        raise UsageError(f"Expected --seeds >= 1, got {asked.seeds}.")
-    out.mkdir(parents=True, exist_ok=True)
-    for seed in range(asked.seeds):
-        runs[seed] = run(out, seed, console, asked.overrides)
-        figures = {**table(STUDY, runs), "became": became(runs)}  # after each seed: something to look at
-        write_json(out / "figures.json", {**figures, "overrides": asked.overrides})
-        (out / "figures.md").write_text(words(figures), encoding="utf-8")
-    console.print((out / "figures.md").read_text(encoding="utf-8"), markup=False, highlight=False)
-    return 0
+    return command("benchmarks.studies.grounding", __doc__ or "", STUDIES, run, arguments)
 
 
 if __name__ == "__main__":

@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from agents import train_discriminator
+from agents import discriminator_training, train_discriminator
 from agents.config import read
 from agents.core import Episode
 from agents.critics.discriminator import Discriminator
+from agents.critics.settings import DiscriminatorSettings
 from agents.decoding.sampling import Sampling
+from agents.discriminator_training import static
 from agents.policies import tiny
 from agents.policies.causal import CausalPolicy
-from agents.train_discriminator import Settings, static
 from rltf_env.core import CallCase, Problem
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import UsageError
@@ -73,12 +74,12 @@ def problems(count: int = 40) -> list[Problem]:
 def test_it_learns_to_tell_references_of_problems_it_has_not_seen(
     policy: CausalPolicy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(train_discriminator, "collect", written("def f():\n    return 1\n"))
+    monkeypatch.setattr(discriminator_training, "collect", written("def f():\n    return 1\n"))
     before = {name: tensor.clone() for name, tensor in policy.model.state_dict().items()}
-    settings = Settings(problems=40, samples=1, updates=25, batch_size=16, lr=1e-2, unseen=0.4)
+    settings = DiscriminatorSettings(problems=40, samples=1, updates=25, batch_size=16, lr=1e-2, unseen=0.4)
     tokenizer = HuggingFace(policy.tokenizer)
     with UnitTestEnv(problems(), tokenizer=tokenizer, max_program_tokens=32, sandbox="static") as env:
-        _, figures = train_discriminator.train_discriminator(policy, env, settings, Sampling(), Console(quiet=True))
+        _, figures = discriminator_training.train_discriminator(policy, env, settings, Sampling(), Console(quiet=True))
     unseen = figures["unseen"]
     assert unseen["looks"] >= 8
     assert unseen["right"] >= 0.9 * unseen["looks"]
@@ -87,20 +88,20 @@ def test_it_learns_to_tell_references_of_problems_it_has_not_seen(
 
 
 def test_without_a_program_to_learn_from_it_says_so(policy: CausalPolicy, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(train_discriminator, "collect", written("def f(:\n"))
+    monkeypatch.setattr(discriminator_training, "collect", written("def f(:\n"))
     with (
         UnitTestEnv(problems(), tokenizer=HuggingFace(policy.tokenizer), sandbox="static") as env,
         pytest.raises(UsageError, match="without findings"),
     ):
-        train_discriminator.train_discriminator(
-            policy, env, Settings(problems=8, samples=1), Sampling(), Console(quiet=True)
+        discriminator_training.train_discriminator(
+            policy, env, DiscriminatorSettings(problems=8, samples=1), Sampling(), Console(quiet=True)
         )
 
 
 def test_the_command_writes_a_folder_that_loads(
     policy: CausalPolicy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(train_discriminator, "collect", written("def f(x):\n    return x\n"))
+    monkeypatch.setattr(discriminator_training, "collect", written("def f(x):\n    return x\n"))
     (tmp_path / "recipe.toml").write_text(RECIPE)
     policy.save(tmp_path / "policy")
     arguments = [str(tmp_path), "--problems", "24", "--samples", "1", "--updates", "2", "--batch-size", "4"]
@@ -120,5 +121,5 @@ def test_no_program_is_run_and_no_other_reward_read(tmp_path: Path) -> None:
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert train_discriminator.main([str(tmp_path)]) == 2
     assert "finished run" in capsys.readouterr().err
-    with pytest.raises(UsageError, match="problems and samples"):
-        Settings(problems=0)
+    with pytest.raises(UsageError, match="problems, samples"):
+        DiscriminatorSettings(problems=0)

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from agents.algorithms.grounding import Grounding
 from agents.building import check
-from agents.critics.grounding import Grounding
 from benchmarks.studies import grounding
+from benchmarks.studies.arms import MEASURES, Size
 from benchmarks.studies.grounding import STUDY
-from benchmarks.studies.learners import MEASURES, measured, table
 
 ARMS = [id for id in STUDY.arms if id != "warm"]
 
@@ -26,7 +26,7 @@ def test_every_arm_is_a_recipe_that_can_be_trained(id: str, tmp_path: Path) -> N
     assert made.env["dataset_options"] == {"size": 2000, "depths": [2]}
     assert made.env["source"] == "uniform"
     for measure in MEASURES:
-        looked = measured(STUDY, id, tmp_path, 3, measure)
+        looked = grounding.measured(id, tmp_path, 3, measure)
         assert looked.env.get("sandbox", "auto") == "auto"
         assert looked.run.updates == 0
 
@@ -70,9 +70,17 @@ def test_shuffled_scores_are_the_same_amounts() -> None:
 
 def test_tables_say_what_became_of_programs() -> None:
     outcomes = {"SYNTAX_ERROR": 1, "RUNTIME_ERROR": 2, "WRONG_ANSWER": 3, "PASSED": 2}
-    one = {"passed": [2, 0, 0, 0], "samples": 2, "outcomes": outcomes, "copied": 0.25}
-    runs = {seed: {measure: dict.fromkeys(STUDY.arms, one) for measure in MEASURES} for seed in (0, 1)}
-    shares = grounding.became(runs)["seen"]["rlcf"]
-    assert shares == pytest.approx({"python": 0.875, "ends": 0.625, "copied": 0.25})
-    text = grounding.words({**table(STUDY, runs), "became": grounding.became(runs)})
+    evaluation = {"outcomes": outcomes, "copied": 0.25}
+    assert grounding.became(evaluation) == pytest.approx((0.875, 0.625, 0.25))
+    text = grounding.words({measure: dict.fromkeys(STUDY.arms, evaluation) for measure in MEASURES})
     assert "| + discriminator (RLCF) | 87.5% | 62.5% | 25.0% |" in text
+
+
+def test_another_length_keeps_the_stale_discriminator_at_as_many_steps(tmp_path: Path) -> None:
+    made = grounding.recipe("stale", tmp_path, 0, Size(240))
+    assert made.run.updates == made.agent["optimiser"]["length"] == 240
+    assert made.agent["discriminator"]["updates"] == 240 // 4 * 8
+
+
+def test_the_start_is_one_recipe_whoever_asks(tmp_path: Path) -> None:
+    assert grounding.recipe("warm", tmp_path, 0, Size(240)) == grounding.recipe("warm", tmp_path, 0)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from agents.algorithms.grounding import LOOKED_AT, DiscriminatorConfig, Grounding
 from agents.core import Episode
-from agents.critics.grounding import LOOKED_AT, DiscriminatorConfig, Grounding
 from agents.learning.learner import OptimiserConfig
 from agents.policies import tiny
 from agents.policies.causal import CausalPolicy

@@ -27,6 +27,7 @@ from agents.critics.discriminator import Discriminator
 from agents.decoding.sampling import Sampling
 from agents.learning.learner import OptimiserConfig
 from agents.learning.replay import ReplayBuffer
+from agents.running.journal import UpdateLog
 from rltf_env import facts
 from rltf_env.core import Feedback, Outcome, Problem
 from rltf_env.env import UnitTestEnv
@@ -105,6 +106,7 @@ class Grounding:
         self.right: deque[int] = deque(maxlen=2 * LOOKED_AT)  # of each look at an unseen problem, 1 if D was right
         self.rounds = 0
         self.metrics: dict[str, float] = {}
+        self.journal = UpdateLog()
 
     def __call__(self, groups: Sequence[Group]) -> list[Group]:
         """The groups with what D pays in their feedback; D then learns from them, if it is time."""
@@ -178,7 +180,8 @@ class Grounding:
 
     def _steps(self) -> dict[str, float]:
         size, losses = min(self.config.batch_size // 2, len(self.samples)), []
-        for _ in range(self.config.updates):
+        for step in range(self.config.updates):
+            self.journal.advance("teaching the discriminator", step, self.config.updates)
             real, made = self.references.draw(size, self.rng), self.samples.draw(size, self.rng)
             losses.append(self.discriminator.learn(real, made)["discriminator_loss"])
         return {"discriminator_loss": float(np.mean(losses))}
@@ -227,6 +230,7 @@ class GroundedCollector(Collector):
     ) -> None:
         super().__init__(policy, env, sampling, seed)
         self.grounding = grounding
+        grounding.journal = self.journal  # which says what a long update is at
 
     def groups(self, count: int, repeats: int, version: int, least: int = 1) -> list[Group]:
         return self.grounding(super().groups(count, repeats, version, least))
