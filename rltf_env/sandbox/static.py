@@ -12,7 +12,7 @@ feedback without tests. Every case of a problem gets the same result:
 
 A finding may be wrong, such as a name that nothing binds in a branch that never runs. And PASSED does not say that the
 program is right: `Verdict.was_run` is False, and whatever counts solved problems refuses such a verdict. Programs are read
-in a process of their own (`referee/examiner.py`), one after the other, each in about a millisecond.
+in a process of their own (`referee/examiner.py`), one after the other.
 """
 
 from __future__ import annotations
