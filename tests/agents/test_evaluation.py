@@ -161,3 +161,14 @@ def test_measuring_leaves_no_trace_in_the_run(policy: CausalPolicy, make_env: Ma
         return out
 
     assert lines(False) == lines(True)
+
+
+def test_a_judge_that_runs_nothing_measures_nothing(
+    policy: CausalPolicy, make_env: Callable[..., UnitTestEnv], problems: list[Problem]
+) -> None:
+    with make_env(sandbox="static") as env, pytest.raises(UsageError, match=r"runs programs for pass@1"):
+        evaluate(policy, env, problems[:2], Sampling())
+    found = episode("p", "")
+    unread = replace(found, verdict=replace(found.verdict, judged_by="static"))
+    with pytest.raises(UsageError, match="runs none"):
+        count([[unread]], 1)

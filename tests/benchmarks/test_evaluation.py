@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from benchmarks import evaluation, records, suites
 from benchmarks.core import Answer, Key
 from benchmarks.solvers.function import Function
 from rltf_env import sandbox
-from rltf_env.core import Outcome, Problem
+from rltf_env.core import CallCase, Outcome, Problem
 from rltf_env.errors import SandboxError, UsageError
 
 
@@ -101,3 +102,13 @@ def test_writers_batches_are_the_same_whatever_was_there(suite: Any, tmp_path: P
     assert batches == [[p.id for p in problems[2:4]], [p.id for p in problems[4:]]]
     assert samples[4].answer.text == "x"  # what was there is kept
     assert all(sample.verdict.outcome is Outcome.WRONG_ANSWER for sample in samples)
+
+
+def test_a_judge_that_runs_nothing_makes_no_record() -> None:
+    problem = Problem("p", "", [CallCase((), 1)], "f")
+    with sandbox.load("static") as judge:
+        with pytest.raises(UsageError, match="runs programs for a record"):
+            evaluation.JudgeQueue(judge, [problem], queue.SimpleQueue())
+        verdict = judge.run("def f(): return 2\n", problem)
+    with pytest.raises(UsageError, match="runs none"):
+        evaluation.Judged(Key("p", 0), verdict, ()).row()

@@ -35,6 +35,7 @@ def test_records_are_ranked_and_compared_with_the_best(ranked: Any) -> None:
         (lambda all, r: better(r), "not those that the header names"),
         (lambda all, r: verified(r, [{"problem": "p", "sample": 0}]), "verification failed: 1 of 12"),
         (lambda all, r: verified(r, [], samples_sha256="other"), "verified before it was changed"),
+        (lambda all, r: all.edit("r6/header.json", judge="static"), "its judge ran no programs"),
         (lambda all, r: all.protocol("r6", version=0), "version 0 of the suite; it is at 1"),
         (lambda all, r: all.protocol("r6", temperature=0.5), "another protocol"),
         (lambda all, r: all.protocol("r6", name="huge"), "no suite 'huge' here"),
