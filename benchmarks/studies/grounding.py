@@ -46,7 +46,7 @@ from benchmarks import demo
 from benchmarks.studies import learners
 from benchmarks.studies.arms import MEASURES, WHOLE, Arm, Runs, Size, Study, command, run_arms
 from rltf_env import facts
-from rltf_env.command import leave
+from rltf_env.command import guarded, leave
 from rltf_env.env import UnitTestEnv
 
 __all__ = ["STUDIES", "STUDY", "Config", "Shuffled", "copied", "load", "main", "recipe", "run"]
@@ -201,7 +201,7 @@ def became(evaluation: Mapping[str, Any]) -> tuple[float, float, float]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
-    return command("benchmarks.studies.grounding", __doc__ or "", STUDIES, run, arguments)
+    return guarded(lambda: command("benchmarks.studies.grounding", __doc__ or "", STUDIES, run, arguments))
 
 
 if __name__ == "__main__":
