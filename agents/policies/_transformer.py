@@ -48,8 +48,15 @@ class Transformer:
                 f"Expected a model with a row for each of the tokenizer's {len(tokenizer)} tokens, got "
                 f"{rows}. Call model.resize_token_embeddings(len(tokenizer))."
             )
-        self.forward = Forward(model)
+        self._forward = Forward(model)
         _let_experts_take_all(model)
+
+    @property
+    def forward(self) -> Forward:
+        """How the model is called; a copy of this policy that was given another model calls that one."""
+        if self._forward.model is not self.model:
+            self._forward = Forward(self.model)
+        return self._forward
 
     @property
     def device(self) -> torch.device:
