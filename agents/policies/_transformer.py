@@ -218,6 +218,10 @@ class Transformer:
         """Logits (K, T, V) of programs (K, T) after a prompt: by the model itself, without padding, cache or positions."""
         raise NotImplementedError
 
+    def prompt_states(self, prompt: IntArray) -> Tensor:
+        """(P, D): the last states that the model makes of a prompt of at least one token, read by itself."""
+        raise NotImplementedError
+
     def save(self, folder: Path) -> None:
         """Writes a plain transformers folder; LoRA's adapters are merged into a copy of the weights.
 
