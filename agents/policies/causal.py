@@ -222,6 +222,7 @@ class CausalPolicy(Transformer):
         return out.logits[:, -programs.shape[1] :, : self.vocab_size]
 
     def prompt_states(self, prompt: IntArray) -> Tensor:
+        """See `Transformer`."""
         ids = torch.from_numpy(prompt)[None].to(self.device)
         out = self.forward(input_ids=ids, use_cache=False, output_hidden_states=True, logits_to_keep=1)
         return out.hidden_states[-1][0]

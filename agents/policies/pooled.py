@@ -261,7 +261,7 @@ def load(
     known = _folder.read(path)
     shape = _shape({"pool": pool, "top": top, "length": length}, known if known.get("kind") == "pooled" else {})
     allowed = _allowed(assign, shape["pool"], shape["top"], task, tasks, weight)
-    inner = (seq2seq if _has_encoder(path) else causal).load(path, **options)
+    inner = (seq2seq if _has_encoder(path) else causal).load(path, plain=True, **options)
     extended = _extended(inner, shape, seed)
     if known.get("kind") == "pooled":
         _restore(extended.pool, Path(path) / POOL)
@@ -305,15 +305,17 @@ def _extended(inner: Transformer, shape: dict[str, int], seed: int) -> Extended:
 
 
 def _has_encoder(path: str) -> bool:
-    out_of_reach(path)
+    if not path:  # `load` of the family says what is missing
+        return False
+    silent = out_of_reach(path)
     file = Path(path) / "config.json"
     if file.is_file():
         return bool(json.loads(file.read_text(encoding="utf-8")).get("is_encoder_decoder"))
     from transformers import AutoConfig
 
     try:
-        return bool(AutoConfig.from_pretrained(path).is_encoder_decoder)
-    except OSError:  # `load` of the family says what is wrong with the place
+        return bool(AutoConfig.from_pretrained(path, local_files_only=bool(silent)).is_encoder_decoder)
+    except (OSError, ValueError):  # as above
         return False
 
 

@@ -24,7 +24,7 @@ from agents.policies import _pool, pooled, tiny, tiny_seq2seq
 from agents.policies.pooled import PooledPolicy
 from agents.testing import check_agent, check_policy
 from rltf_env.env import UnitTestEnv
-from rltf_env.errors import DataError, UnknownName, UsageError
+from rltf_env.errors import DataError, MissingData, UnknownName, UsageError
 
 SMALL: dict[str, Any] = {"width": 16, "layers": 1, "heads": 2, "vocab_size": 300, "dataset_options": {"size": 8}}
 OPTIMISER = OptimiserConfig(lr=1e-2, warmup=0, weight_decay=0.1, micro_batch=0)
@@ -224,6 +224,7 @@ def test_an_agent_from_a_recipe_meets_its_prompts_and_draws_none_of_its_own_for_
     agent = building.make_agent(recipe, policy, env)
     assert bool(policy.pool.met.all())
     state: Any = agent.state_dict()["rng"]
+    assert env.source.get_state() == 0  # type: ignore[attr-defined]
     assert state == supervised.load(policy, env, seed=3).state_dict()["rng"]
 
 
@@ -255,6 +256,7 @@ def posed(policy: PooledPolicy) -> tuple[PooledPolicy, UnitTestEnv]:
 
     env = UnitTestEnv(
         datasets.load("procedural", size=4, depths=[1]),
+        source="cycle",
         sandbox=sandbox.load("scripted", rules=lambda source, problem: False),
         tokenizer=building.tokenizer_of(policy),
         max_prompt_tokens=200,
@@ -273,7 +275,9 @@ def test_a_saved_folder_is_the_plain_frozen_model_and_names_its_kind(base: str, 
     assert json.loads((tmp_path / "policy.json").read_text()) == {"kind": "pooled", "pool": 8, "top": 2, "length": 3}
     from agents.policies import causal
 
-    plain, first = (causal.load(folder).model.state_dict() for folder in (str(tmp_path), base))
+    with pytest.raises(UsageError, match=r"policy\.kind = 'pooled', or policy\.plain = true"):
+        causal.load(str(tmp_path))
+    plain, first = (causal.load(folder, plain=True).model.state_dict() for folder in (str(tmp_path), base))
     assert all(torch.equal(plain[name], first[name]) for name in first)
     again = pooled.load(str(tmp_path), assign="forced", task=1, tasks=2)
     assert torch.equal(again.pool.stacked(), policy.pool.stacked())
@@ -319,6 +323,13 @@ def test_another_assignment_a_changed_size_and_a_broken_pool_are_refused(base: s
     (tmp_path / "policy.json").write_text("{}")
     with pytest.raises(DataError, match=r"policy.json"):
         pooled.load(str(tmp_path))
+
+
+def test_a_pool_beside_no_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="Expected `path`"):
+        pooled.load()
+    with pytest.raises(MissingData, match="there is no such folder"):
+        pooled.load(str(tmp_path / "none"))
 
 
 def test_no_other_engine_writes_with_a_pool(base: str) -> None:
