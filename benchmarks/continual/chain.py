@@ -216,7 +216,8 @@ def _is_measured(folder: Path, task: Task, recipe: Recipe, score: str) -> bool:
 
 def _identity(recipe: Recipe) -> Any:
     """What of a measurement's recipe decides the numbers."""
-    return {key: value for key, value in _plain(recipe).items() if key in ("env", "policy", "eval")}
+    tables = {key: value for key, value in _plain(recipe).items() if key in ("env", "policy", "eval")}
+    return {**tables, "stop": list(trained_with(recipe).stop)}
 
 
 def read_scores(file: Path) -> dict[str, Any]:

@@ -11,19 +11,19 @@ Written down before the first run, which has not taken place yet:
 
     forgetting    finetune > pool > pool-forced        (the paper's order)
     average       joint >= replay > pool-forced > pool (the paper's order)
-    learned       finetune > pool: 64 vectors steer less than half a million weights do
+    learned       finetune > pool: 32 vectors steer less than half a million weights do
     rltf          forgets less than finetune; nothing is predicted of what it learns
 
-The control that may spoil the third line of the paper's order: the model is half a million weights and has
-seen one task. A frozen model that cannot do a task at all cannot be told to by prompts. Where `learned`
+What may spoil the comparison: the model has half a million weights, and has seen one task. A frozen model that cannot do a task at all cannot be told to by prompts. Where `learned`
 of a pool is near what was there before (`forward` says so too), little forgetting means little learnt,
 and the table shows both beside each other. "Pools learn nothing here" would be a result about size.
 
 Evidence is over seeds: each seed's mean over orders is one number, paired between arms of that seed, with
 Student's interval; Holm's adjustment is over all comparisons. Stopped and started again, the study goes on.
 
-On two free cores an arm of supervised learning takes about 6 minutes a seed and order, RLTF about 25, and the
-run before all about 3 a seed: 3 seeds and 3 orders of all arms are about 9 hours.
+Estimated from short runs, two free cores take about 6 minutes for an arm of supervised learning, a seed and an
+order, about 12 with RLTF, and 3 for the run before all, once a seed. Three seeds and three orders of all arms
+are about 6 hours.
 """
 
 from __future__ import annotations

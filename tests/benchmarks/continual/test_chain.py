@@ -277,3 +277,14 @@ def test_the_command_says_what_is_wrong_in_one_sentence(
     assert "Shipped: retold" in capsys.readouterr().err
     assert command.main([str(file), "--seeds", "0"]) == 2
     assert "--seeds >= 1" in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_the_command_in_a_sentence_and_its_status(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pressed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(chain, "run", pressed)
+    assert command.main([str(file), "--out", str(tmp_path)]) == 130
+    assert capsys.readouterr().err == "Stopped. The same command goes on from here.\n"
