@@ -14,9 +14,11 @@ Written down before the first run, which has not taken place yet:
     learned       finetune > pool: 32 vectors steer less than half a million weights do
     rltf          forgets less than finetune; nothing is predicted of what it learns
 
-What may spoil the comparison: the model has half a million weights, and has seen one task. A frozen model that cannot do a task at all cannot be told to by prompts. Where `learned`
-of a pool is near what was there before (`forward` says so too), little forgetting means little learnt,
-and the table shows both beside each other. "Pools learn nothing here" would be a result about size.
+What may spoil the comparison: the model has half a million weights, and has seen one task. A frozen model
+that cannot do a task at all cannot be told to by prompts. Where `learned` of a pool is near what was there
+before (`forward` says so too), little forgetting means little learnt, and the table shows both beside each
+other. "Pools learn nothing here" would be a result about size. RLTF has its own programs judged besides, 512
+every 8 updates, so that only its forgetting at equal `learned` speaks for or against it.
 
 Evidence is over seeds: each seed's mean over orders is one number, paired between arms of that seed, with
 Student's interval; Holm's adjustment is over all comparisons. Stopped and started again, the study goes on.
