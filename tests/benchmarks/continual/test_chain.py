@@ -143,10 +143,10 @@ def test_what_has_been_done_is_not_done_again(file: Path, out: Path, monkeypatch
 
 @pytest.mark.parametrize("method", [pytest.param("replay", marks=pytest.mark.slow), "pool-forced"])
 def test_a_chain_killed_in_its_second_run_ends_as_one_that_was_not(
-    method: str, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    method: str, file: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, killed = made(file, tmp_path / "whole", method), made(file, tmp_path / "killed", method)
-    chain.run(whole)
+    whole, killed = made(file, out, method), made(file, tmp_path, method)
+    chain.run(whole)  # unless a test before has done it
     save = checkpoint.save
 
     def save_and_die(folder: Path, step: int, state: Any) -> Path:
