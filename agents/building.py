@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import inspect
 import sys
@@ -144,7 +145,16 @@ def make_agent(recipe: Recipe, policy: Policy[Any], env: UnitTestEnv) -> Agent:
     """The agent that the recipe names."""
     options = dict(recipe.agent)
     kind = _kind(options, "agent")
+    _introduce(policy, env, recipe.run.seed)
     return plugins.find("algorithms", kind, package="agents")(policy, env, seed=recipe.run.seed, **options)
+
+
+def _introduce(policy: Policy[Any], env: UnitTestEnv, seed: int) -> None:
+    """Shows prompts to a policy that begins by what it will meet; a checkpoint, if there is one, is restored after it."""
+    meet = getattr(policy, "meet", None)
+    if meet is not None:
+        source, rng = copy.deepcopy(env.source), np.random.default_rng(seed)  # the run's own draws stay as they are
+        meet(lambda: np.array(env.encode_prompt(source.draw(rng)), np.int64))
 
 
 def continues_code(recipe: Recipe) -> bool:

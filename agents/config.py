@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 from agents.decoding.sampling import Sampling
 from agents.options import build
+from agents.policies import _folder
 from agents.running import trackers
 from rltf_env.errors import DataError, MissingData, UsageError
 
@@ -163,7 +164,7 @@ def read(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: expected TOML, got: {error}") from error
     for override in overrides:
-        _override(content, override)
+        override_value(content, override)
     if isinstance(content.setdefault("run", {}), dict):
         content["run"].setdefault("name", file.stem)
     return build(Recipe, content, file.name)
@@ -180,13 +181,11 @@ def finished(run: Path, device: str = "") -> Recipe:
             f"Expected the policy of a finished run in {str(run / 'policy')!r}, got none. Run the training to its end."
         )
     recipe = read(run / "recipe.toml")
-    content = json.loads((run / "policy" / "config.json").read_text(encoding="utf-8"))
-    kind = "seq2seq" if content.get("is_encoder_decoder") else "causal"  # whatever it was made of
     options = {
         key: recipe.policy[key] for key in ("eos", "dtype", "device", "trust_remote_code") if key in recipe.policy
     }
     where = {"device": device} if device else {}
-    policy = {"kind": kind, "path": str(run / "policy"), **options, **where}
+    policy = {"kind": _folder.kind(run / "policy"), "path": str(run / "policy"), **options, **where}
     return dataclasses.replace(recipe, policy=policy)
 
 
@@ -195,7 +194,12 @@ def trained_with(recipe: Recipe) -> Sampling:
     return build(Sampling, recipe.agent.get("sampling", {}), "agent.sampling")
 
 
-def _override(content: dict[str, Any], text: str) -> None:
+def override_value(content: dict[str, Any], text: str) -> None:
+    """Sets what a `"table.key=value"` says, in nested tables.
+
+    Raises:
+        UsageError: a text of another form, or one that goes through a value.
+    """
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise UsageError(f"Expected an override of the form table.key=value, got {text!r}.")

@@ -117,6 +117,11 @@ class Policy(Protocol[State]):
     One that reads a batch without its padding may say so by an attribute `supports_packing`, true. Whose programs end at more
     tokens than `eos_id` names them all in `ends`. One that takes so many tokens and no more has `check_room(prompt, program)`,
     which refuses lengths that it cannot hold.
+
+    Further attributes that a policy may have: `own_loss(batch)`, a scalar, mean over rows, that every agent descends
+    beside its loss; `meet(draw)`, called before learning with a function that draws prompts; `measured()`, a context in
+    which it writes as it is measured, where that is not how it learns; `writes_itself`, true where no other engine can
+    write with its weights.
     """
 
     model: nn.Module

@@ -7,6 +7,7 @@ how much of pass@1 was won on the cases that the policy could learn by heart.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -147,9 +148,11 @@ def evaluate(
     _, generator = rngs(seed, policy.device)
     groups: list[list[Episode]] = []
     again: list[list[Verdict | None]] = []
+    measured = getattr(policy, "measured", nullcontext)
     for i in range(0, len(problems), CHUNK):
         chunk = problems[i : i + CHUNK]
-        groups += collect(policy, env, chunk, decoder, repeats=samples, generator=generator)
+        with measured():
+            groups += collect(policy, env, chunk, decoder, repeats=samples, generator=generator)
         again += on_held_out(env, chunk, groups[i:])
         if advance:
             advance(len(chunk))

@@ -325,6 +325,33 @@ def path_consistency(
     return {"single": single, "multi": multi, "both": (single + multi) / 2}[kind]
 
 
+def cosines(queries: Tensor, keys: Tensor) -> Tensor:
+    """cos(q, k) in float32: queries (B, D), keys (N, D) -> (B, N). A vector of zeros is at right angles to all."""
+    return F.normalize(queries.float(), dim=-1) @ F.normalize(keys.float(), dim=-1).T
+
+
+def nearest(similarity: Tensor, allowed: Tensor, top: int) -> Tensor:
+    """The places of the `top` most similar of the allowed: (B, N), bool (N,) -> int64 (B, top), the nearest first.
+
+    Of equal ones the first comes first. At least `top` must be allowed.
+    """
+    ordered = similarity.masked_fill(~allowed, -torch.inf).sort(dim=-1, descending=True, stable=True)
+    return ordered.indices[:, :top]
+
+
+def key_loss(similarity: Tensor, chosen: Tensor, weight: float) -> Tensor:
+    """What pulls the keys that were chosen towards the queries that chose them (arXiv 2307.02435).
+
+        L = - weight * sum over chosen keys j of cos(q, k_j)         mean over rows
+
+    Args:
+        similarity: (B, N), the cosines.
+        chosen: int64 (B, K).
+        weight: lambda >= 0.
+    """
+    return -weight * similarity.gather(1, chosen).sum(1).mean()
+
+
 def _still_to_come(values: Tensor) -> Tensor:
     """The sum of each token's value and of all after it: (B, T) -> (B, T)."""
     return values.flip(1).cumsum(1).flip(1)

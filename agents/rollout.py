@@ -96,7 +96,7 @@ def write(
         encode=lambda problem: np.asarray(
             tokenizers.encode_prompt(env.tokenizer, wording.render(problem, env.prompt_style)), np.int64
         ),
-        spell=lambda problem, completion: _program(env, completion),
+        spell=lambda problem, completion: program_of(env, completion),
         judge=lambda pairs: verdicts(env, pairs, journal),
     )
 
@@ -104,7 +104,7 @@ def write(
     journal.advance("writing programs", 0, len(problems) * repeats)
 
     def hand_over(i: int, k: int, completion: Completion) -> None:
-        program = _program(env, completion)
+        program = program_of(env, completion)
         with journal.timed("judge"):
             judgement = _submitted(env, problems[i], program)
         written.groups[i][k] = (completion, program, judgement)
@@ -175,7 +175,7 @@ def _submitted(env: UnitTestEnv, problem: Problem, program: Program) -> Future[J
         return refused
 
 
-def _program(env: UnitTestEnv, completion: Completion) -> Program:
+def program_of(env: UnitTestEnv, completion: Completion) -> Program:
     """What was written; the tokens of a stop string spell nothing of it, as the end token does."""
     program = env.tokenizer.program(completion.tokens, prefix_length=completion.given, truncated=completion.truncated)
     if completion.kept is None:

@@ -22,10 +22,10 @@ from agents.batching import batch
 from agents.core import Agent, Completion, Policy, TrainingSample, rngs
 from agents.decoding.sampling import Sampling
 from agents.functional import token_logprobs
-from agents.policies import causal, seq2seq, tiny
+from agents.policies import _folder, tiny
 from agents.policies.causal import CausalPolicy
 from agents.policies.value_head import state_width
-from rltf_env import sandbox
+from rltf_env import plugins, sandbox
 from rltf_env.core import Attempt, CallCase, Feedback, Outcome, Problem, Verdict
 from rltf_env.env import UnitTestEnv
 from rltf_env.tokenizers import HuggingFace
@@ -125,9 +125,8 @@ def _check_saved(policy: Policy[Any], samples: Sequence[TrainingSample], toleran
     with tempfile.TemporaryDirectory() as folder:
         policy.save(Path(folder))
         dtype = str(next(policy.model.parameters()).dtype).removeprefix("torch.")
-        config: Any = policy.model.config
-        family = seq2seq if config.is_encoder_decoder else causal
-        again = family.load(folder, dtype=dtype, device=str(policy.device))
+        load = plugins.find("policies", _folder.kind(folder), package="agents")
+        again = load(folder, dtype=dtype, device=str(policy.device))
         names = (
             (policy.eos_id, policy.pad_id, len(policy.tokenizer)),
             (again.eos_id, again.pad_id, len(again.tokenizer)),

@@ -45,6 +45,10 @@ class Engine:
     """
 
     def __init__(self, policy: Policy[Any], options: Mapping[str, Any]) -> None:
+        if getattr(policy, "writes_itself", False):
+            raise UsageError(
+                f"Expected a policy that vLLM can write with, got {type(policy).__name__}. Set sampling.engine = 'own'."
+            )
         try:
             os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # weights are handed over in memory
             vllm = importlib.import_module("vllm")

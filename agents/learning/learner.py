@@ -133,8 +133,11 @@ class Learner:
             for part, share in parts:
                 data = batch(part, self.policy.pad_id).to(self.policy.device)
                 value, extra = loss(data, (read or self.policy.logits)(data))
-                (value * share).backward()
+                own = self._own(data, len(part) / len(samples))
+                (value * share if own is None else value * share + own).backward()
                 self.masters.take_gradients()
+                if own is not None:
+                    logged["own_loss"] = logged.get("own_loss", torch.zeros_like(own)) + own.detach()
                 for name, item in {"loss": value, **extra}.items():
                     logged[name] = logged.get(name, torch.zeros_like(item)) + item.detach() * share
         norm = torch.nn.utils.clip_grad_norm_(self.masters.leaves, self.config.clip_norm or torch.inf)
@@ -151,6 +154,12 @@ class Learner:
         self.updates += 1
         shown = {name: float(item) for name, item in logged.items()}
         return {**shown, "grad_norm": float(norm), "lr": lr, "padding": self._padding([part for part, _ in parts])}
+
+    def _own(self, data: Batch, share: float) -> Tensor | None:
+        """The policy's own part of the loss, if it has one and it is the policy that learns here."""
+        own_loss = getattr(self.policy, "own_loss", None)
+        learns = any(part is self.policy.model for part in self.parts.values())
+        return None if own_loss is None or not learns else own_loss(data) * share
 
     @contextmanager
     def _mode(self) -> Iterator[None]:

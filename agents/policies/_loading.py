@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from agents.policies import _lora
+from agents.policies import _folder, _lora
 from agents.policies._whereabouts import nearest, out_of_reach
 from rltf_env.errors import MissingData, UnknownName, UsageError
 from rltf_env.tokenizers import huggingface
@@ -34,6 +34,7 @@ def load(
     lora: Mapping[str, Any] | None = None,
     gradient_checkpointing: bool = False,
     compile: bool = False,
+    plain: bool = False,
     **options: Any,
 ) -> tuple[Any, Any]:
     """A model and its tokenizer.
@@ -47,6 +48,7 @@ def load(
             a fenced block ends its program with the token of three backticks).
         dtype: of the weights: "float32", "bfloat16", ...
         device, seed, lora, gradient_checkpointing, compile: see `prepare`; nothing else here is random.
+        plain: take the transformers model alone of a folder that names another kind of policy, which has more than that.
         options: passed to `from_pretrained` of the model; those in `HUB` to the tokenizer's too.
     """
     import transformers
@@ -54,6 +56,11 @@ def load(
     where = _package_folder(package) if package else path
     if not where:
         raise UsageError("Expected `path` (hub id or local folder) or `package` (that carries weights), got neither.")
+    if not plain and (kind_named := _folder.read(where).get("kind")):
+        raise UsageError(
+            f"Expected a plain model in {where!r}, got a policy of kind {kind_named!r}, of which a part would be left out. "
+            f"Set policy.kind = {kind_named!r}, or policy.plain = true for its model alone."
+        )
     silent = "" if options.get("local_files_only") else out_of_reach(where)
     if silent:  # what is in the cache is loaded all the same
         options["local_files_only"] = True

@@ -48,8 +48,15 @@ class Transformer:
                 f"Expected a model with a row for each of the tokenizer's {len(tokenizer)} tokens, got "
                 f"{rows}. Call model.resize_token_embeddings(len(tokenizer))."
             )
-        self.forward = Forward(model)
+        self._forward = Forward(model)
         _let_experts_take_all(model)
+
+    @property
+    def forward(self) -> Forward:
+        """How the model is called; a copy of this policy that was given another model calls that one."""
+        if self._forward.model is not self.model:
+            self._forward = Forward(self.model)
+        return self._forward
 
     @property
     def device(self) -> torch.device:
@@ -209,6 +216,10 @@ class Transformer:
 
     def alone(self, prompt: IntArray, programs: IntArray) -> Tensor:
         """Logits (K, T, V) of programs (K, T) after a prompt: by the model itself, without padding, cache or positions."""
+        raise NotImplementedError
+
+    def prompt_states(self, prompt: IntArray) -> Tensor:
+        """(P, D): the last states that the model makes of a prompt of at least one token, read by itself."""
         raise NotImplementedError
 
     def save(self, folder: Path) -> None:

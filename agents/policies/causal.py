@@ -221,6 +221,12 @@ class CausalPolicy(Transformer):
         out = self.forward(input_ids=torch.from_numpy(rows).to(self.device), use_cache=False)
         return out.logits[:, -programs.shape[1] :, : self.vocab_size]
 
+    def prompt_states(self, prompt: IntArray) -> Tensor:
+        """See `Transformer`."""
+        ids = torch.from_numpy(prompt)[None].to(self.device)
+        out = self.forward(input_ids=ids, use_cache=False, output_hidden_states=True, logits_to_keep=1)
+        return out.hidden_states[-1][0]
+
     def _forward_shared_prompt(self, batch: Batch, rows: Tensor, which: Tensor, options: dict[str, bool]) -> Any:
         """Rows of `batch.prompt` that differ (U,), and for each row of the batch which of them it has (B,)."""
         prompt, mask = batch.prompt[rows, :-1], batch.prompt_mask[rows, :-1]

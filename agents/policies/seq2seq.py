@@ -163,6 +163,11 @@ class Seq2SeqPolicy(Transformer):
         )
         return out.logits[..., : self.vocab_size]
 
+    def prompt_states(self, prompt: IntArray) -> Tensor:
+        """See `Transformer`."""
+        ids = torch.from_numpy(prompt)[None].to(self.device)
+        return self._encode(ids, torch.ones_like(ids, dtype=torch.bool)).states[0]
+
     # ----------------------------------------------------------------------------------------------------- the halves
 
     def _encode(self, prompt: Tensor, mask: Tensor) -> Encoded:

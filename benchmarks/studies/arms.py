@@ -31,7 +31,6 @@ from agents.train import train
 from benchmarks import demo
 from benchmarks.metrics import holm, over_runs, paired_permutation
 from benchmarks.records.record import commit, write_json
-from rltf_env.command import guarded
 from rltf_env.errors import UnknownName, UsageError
 
 MEASURES = ("seen", "unseen")
@@ -191,8 +190,7 @@ def command(module: str, words: str, studies: Mapping[str, Study], run: Run, giv
     parser.add_argument("--updates", type=int, default=UPDATES, help=f"of each arm (default: {UPDATES})")
     parser.add_argument("--out", type=Path, help="folder for runs and tables (default: runs/STUDY)")
     parser.add_argument("overrides", nargs="*", metavar="table.key=value", help="for all arms, not for the warm start")
-    asked = parser.parse_args(given)
-    return guarded(lambda: _run(asked, module, studies, run), STOPPED)
+    return _run(parser.parse_intermixed_args(given), module, studies, run)
 
 
 def _run(asked: argparse.Namespace, module: str, studies: Mapping[str, Study], run: Run) -> int:

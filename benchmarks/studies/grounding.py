@@ -44,7 +44,7 @@ from agents.rollout import collect
 from agents.training import Measure
 from benchmarks import demo
 from benchmarks.studies import learners
-from benchmarks.studies.arms import MEASURES, WHOLE, Arm, Runs, Size, Study, command, run_arms
+from benchmarks.studies.arms import MEASURES, STOPPED, WHOLE, Arm, Runs, Size, Study, command, run_arms
 from rltf_env import facts
 from rltf_env.command import guarded, leave
 from rltf_env.env import UnitTestEnv
@@ -201,7 +201,7 @@ def became(evaluation: Mapping[str, Any]) -> tuple[float, float, float]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
-    return guarded(lambda: command("benchmarks.studies.grounding", __doc__ or "", STUDIES, run, arguments))
+    return guarded(lambda: command("benchmarks.studies.grounding", __doc__ or "", STUDIES, run, arguments), STOPPED)
 
 
 if __name__ == "__main__":

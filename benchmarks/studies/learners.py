@@ -21,9 +21,9 @@ from rich.console import Console
 
 from agents.config import Recipe
 from benchmarks import demo
-from benchmarks.studies.arms import MEASURES, WHOLE, Arm, Runs, Size, Study, command, markdown, run_arms, table
+from benchmarks.studies.arms import MEASURES, STOPPED, WHOLE, Arm, Runs, Size, Study, command, markdown, run_arms, table
 from rltf_env import datasets, sandbox
-from rltf_env.command import leave
+from rltf_env.command import guarded, leave
 from rltf_env.core import Attempt, Feedback, Outcome, Reward
 from rltf_env.synthesis import Settings, judge_options, synthesize
 
@@ -174,7 +174,7 @@ def run(study: Study, out: Path, seed: int, console: Console, size: Size, overri
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
-    return command("benchmarks.studies.learners", __doc__ or "", STUDIES, run, arguments)
+    return guarded(lambda: command("benchmarks.studies.learners", __doc__ or "", STUDIES, run, arguments), STOPPED)
 
 
 if __name__ == "__main__":

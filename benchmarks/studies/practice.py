@@ -29,9 +29,9 @@ from rich.console import Console
 
 from agents.config import Recipe
 from benchmarks import demo
-from benchmarks.studies.arms import WHOLE, Arm, Runs, Size, Study, command, run_arms
+from benchmarks.studies.arms import STOPPED, WHOLE, Arm, Runs, Size, Study, command, run_arms
 from rltf_env import datasets, rewards
-from rltf_env.command import leave
+from rltf_env.command import guarded, leave
 from rltf_env.core import Attempt, Feedback, Problem, Reward, Source
 from rltf_env.curricula import cccs
 from rltf_env.rewards.executed import Executed
@@ -302,7 +302,7 @@ def run(study: Practice, out: Path, seed: int, console: Console, size: Size, ove
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
-    return command("benchmarks.studies.practice", __doc__ or "", STUDIES, run, arguments)
+    return guarded(lambda: command("benchmarks.studies.practice", __doc__ or "", STUDIES, run, arguments), STOPPED)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
     load("uniform", problems)    Uniform: each draw at random, on its own; the default
     load("cycle", problems)      Cycle: goes round in order
+    Mixture([(source, weight)])  several sources, each with a chance of its own
     Mapped(source, change)       another source's problems, each through a function
 
 A source hands out problems and is told of every finished attempt; one that learns from them is a curriculum. Randomness is
@@ -18,9 +19,10 @@ from rltf_env.errors import UsageError
 from rltf_env.sources._state import restore, state_of
 from rltf_env.sources.cycle import Cycle
 from rltf_env.sources.mapped import Mapped
+from rltf_env.sources.mixture import Mixture
 from rltf_env.sources.uniform import Uniform
 
-__all__ = ["Cycle", "Mapped", "Uniform", "load", "restore", "state_of"]
+__all__ = ["Cycle", "Mapped", "Mixture", "Uniform", "load", "restore", "state_of"]
 
 
 def load(name: str, problems: Problems, **options: Any) -> Source:

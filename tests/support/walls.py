@@ -61,6 +61,7 @@ WALLS = {  # the longest name that fits a module rules it
     "rltf_env.datasets": May((*VOCABULARY, "rltf_env.datasets"), ("numpy",), OPTIONAL),
     "rltf_env.datasets.__init__": May((*VOCABULARY, "rltf_env.datasets", "rltf_env.sources"), ("numpy",)),  # the door
     "rltf_env.datasets.__main__": May(("rltf_env",), ("numpy",), OPTIONAL),  # a command: it opens a judge too
+    "rltf_env.datasets.mixture": May((*VOCABULARY, "rltf_env.datasets", "rltf_env.sources")),  # of other datasets
     "rltf_env.datasets.acecode": May(
         (*VOCABULARY, "rltf_env.datasets", "rltf_env.answers")
     ),  # its references are answers
