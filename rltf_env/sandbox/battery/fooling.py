@@ -5,9 +5,10 @@
     === name | the tests that it attacks | what it does
     the program
 
-The tests are those of `PROBLEMS`, all of the same task: `weigh(text, twice=False)` adds up the characters' numbers. No program
-solves more than that nothing is to be weighed (`weigh(None)` raises), and none may be paid for more. `COINS` are programs
-that cheat now and then, in the hope that they do so in the runs that count. They are for cages: do not run them elsewhere.
+The tests are those of `PROBLEMS`, with a reference solution or alone, all of the same task: `weigh(text, twice=False)` adds
+up the characters' numbers. No program solves more than that nothing is to be weighed (`weigh(None)` raises), and none may be
+paid for more. `COINS` are programs that cheat now and then, in the hope that they do so in the runs that count. They are for
+cages: do not run them elsewhere.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import NamedTuple
 from rltf_env.core import Problem, ScriptCase, Verdict
 
 FILE = "fooling.txt"
-_REFERENCE = """
+REFERENCE = """
 def weigh(text, twice=False):
     total = sum(map(ord, text))
     return 2 * total if twice else total
@@ -72,16 +73,36 @@ def test_none():
         weigh(None)
 """
 
+_SKIPS = """
+import sys
+import unittest
+from solution import weigh
 
-def _problem(name: str, script: str) -> Problem:
+class TestWeigh(unittest.TestCase):
+    @unittest.skipIf(sys.platform == "none", "no weights there")
+    def test_word(self):
+        self.assertEqual(weigh("abc"), 294)
+    @unittest.skipUnless(sys.version_info > (3, 0), "too old")
+    def test_twice(self):
+        self.assertEqual(weigh("zz", twice=True), 488)
+    def test_none(self):
+        with self.assertRaises(TypeError):
+            weigh(None)
+"""
+
+
+def _problem(name: str, script: str, *solutions: str) -> Problem:
     return Problem(
         f"battery/{name}", "Add up the numbers of a text's characters.", [ScriptCase(script)], "weigh",
-        solutions=[_REFERENCE],
+        solutions=solutions,
     )  # fmt: skip
 
 
-PROBLEMS = {name: _problem(name, text) for name, text in (("plain", _PLAIN), ("unit", _UNIT), ("pytest", _PYTEST))}
+_TEXTS = {"plain": _PLAIN, "unit": _UNIT, "pytest": _PYTEST}
+PROBLEMS = {name: _problem(name, text, REFERENCE) for name, text in _TEXTS.items()}
+PROBLEMS |= {f"{name}_alone": _problem(f"{name}_alone", text) for name, text in {**_TEXTS, "skips": _SKIPS}.items()}
 HONEST = {"plain": Fraction(0), "unit": Fraction(1, 4), "pytest": Fraction(1, 6)}  # the test that `weigh(None)` passes
+HONEST |= {**{f"{name}_alone": share for name, share in HONEST.items()}, "skips_alone": Fraction(1, 3)}
 _YES = """
 class Yes(int):
     def __eq__(self, other): return True

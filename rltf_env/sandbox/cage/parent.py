@@ -193,10 +193,12 @@ class Cage:
             cpu += record["seconds"]
             passed += record["wall"]
             size += len(outputs[-1][0]) + len(outputs[-1][1])
-            used_up = cpu > most or passed > 2 * most or size > 4 * self.options["output_bytes"]
+            suite = together.runs_together(case)
+            used_up = size > 4 * self.options["output_bytes"]
+            used_up = used_up or (not suite and (cpu > most or passed > 2 * most))  # each run of a suite has that much
             late = not record["end"] and record["seconds"] > self.cpu
-            spare -= late and not together.runs_together(case)
-            if (record["end"] in ("cpu", "wall") and not together.runs_together(case)) or used_up or not spare:
+            spare -= late and not suite
+            if record["end"] in ("cpu", "wall") or used_up or not spare:
                 break
         write_all(REPORT, _packed(records, outputs))
         os._exit(0)

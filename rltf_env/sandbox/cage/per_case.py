@@ -72,10 +72,12 @@ class Spawner:
             cpu += report[0]["seconds"]
             passed += report[0]["wall"]
             size += len(report[1]) + len(report[2])
-            used_up = cpu > most or passed > 2 * most or size > 4 * self.options["output_bytes"]
+            suite = together.runs_together(case)
+            used_up = size > 4 * self.options["output_bytes"]
+            used_up = used_up or (not suite and (cpu > most or passed > 2 * most))  # each run of a suite has that much
             late = not report[0]["end"] and report[0]["seconds"] > self.options["case_seconds"]
-            spare -= late and not together.runs_together(case)
-            if (report[0]["end"] in ("cpu", "wall") and not together.runs_together(case)) or used_up or not spare:
+            spare -= late and not suite
+            if report[0]["end"] in ("cpu", "wall") or used_up or not spare:
                 break
         return None, reports, self._merged(traced)
 
@@ -199,7 +201,7 @@ class _Watch:
     """
 
     def __init__(
-        self, process: subprocess.Popen[bytes], options: dict[str, Any], others: Any = float, tests: int = 1
+        self, process: subprocess.Popen[bytes], options: dict[str, Any], others: Any = float, tests: float = 1
     ) -> None:
         from rltf_env.sandbox.cage.clock import Clock, cpu_of
 

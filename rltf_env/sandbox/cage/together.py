@@ -7,19 +7,17 @@ is; only the referee knows. Results leave in one line, after the last test.
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import marshal
 import os
-import signal
 import sys
-import time
 from importlib import import_module
 from types import FunctionType, ModuleType, TracebackType
 from typing import Any, NoReturn
 
 from rltf_env.sandbox.cage import program
+from rltf_env.sandbox.cage.deadlines import Deadline, TimeUp
 from rltf_env.sandbox.cage.trace import Lines
 from rltf_env.sandbox.values import FILENAME
 
@@ -29,21 +27,23 @@ NAME = "solution"  # the program's module
 Result = dict[str, Any]  # id, status ("passed", "failed", "error", "skipped"), and for the middle two what was raised
 
 
-class TimeUp(BaseException):
-    """A test took longer than one may. Not an Exception, so that a program's own handlers do not hold it up."""
-
-
 def runs_together(case: tuple[str, Any]) -> bool:
     """True if a case is a test that is to be run together with the program."""
     return type(case[1]) is dict
 
 
-def tests_in(case: tuple[str, Any]) -> int:
-    """How many times the limits of a case a run may take: once for each test in it."""
-    return case[1]["tests"] if runs_together(case) else 1
+def tests_in(case: tuple[str, Any]) -> float:
+    """How many times the limits of a case a run may take: once for each test, and for the program to load.
+
+    All of them together have the time of a program.
+    """
+    if not runs_together(case):
+        return 1
+    job = case[1]
+    return min(job["tests"], max(job["most"] / job["seconds"], 1)) + 1
 
 
-def prepare(case: tuple[str, Any]) -> int:
+def prepare(case: tuple[str, Any]) -> float:
     """Imports what a test's runner needs, in the process that runs are forked from: none of the program has run there.
 
     Returns `tests_in(case)`.
@@ -74,7 +74,8 @@ def run_case(
         job: "codes", the compiled test; "runner", one of plain, unittest and pytest; "names", modules that stand for the
             program, outermost first; "wanted", names that the test takes from it; "shared", whether both have one
             namespace; "main", whether the test runs as a script; "seconds" and "wall", CPU time that each test may take, and
-            with idle time; "skip", tests that are left out.
+            with idle time; "most", CPU time of all; "skip", tests that are left out; "source", the program's text if the test
+            looks at it.
         lines: where those of the program that run are marked.
         frames: that the program may have; 0 for as many as at Python's start.
         below: as in `program.run_case`; here frames are always counted.
@@ -85,10 +86,12 @@ def run_case(
     sys.set_int_max_str_digits(0)
     sys.setrecursionlimit((frames or program.DEPTH) + program.depth() + 60)  # a runner's frames are not the program's
     module = _program_module(job["names"])
+    show_source(job["source"])
     try:
-        exec(code, module.__dict__)
+        with Deadline(job["seconds"], job["wall"], job["seconds"]):
+            exec(code, module.__dict__)
     except BaseException as error:
-        write(dumps(program.failure_record(error)))
+        write(dumps({"late": _limit_of(error)} if isinstance(error, TimeUp) else program.failure_record(error)))
         program.flush()
         exit(0)
     write('{"ok": 1}')
@@ -96,6 +99,19 @@ def run_case(
     program.flush()
     write(dumps({"missing": missing, "results": results}))
     exit(0)
+
+
+def show_source(source: str) -> None:
+    """Lets a test that asks for the program's text find it, as if it had been read from a file."""
+    if not source:
+        return
+    import linecache
+
+    lines = source.splitlines(keepends=True)
+    for name in (FILENAME, f"{NAME}.py"):
+        linecache.cache[name] = (len(source), None, lines, name)
+    with open(f"{NAME}.py", "w", encoding="utf-8", errors="surrogateescape") as file:
+        file.write(source)
 
 
 def _program_module(names: list[str]) -> ModuleType:
@@ -121,7 +137,7 @@ def _program_module(names: list[str]) -> ModuleType:
 
 def _run_test(module: ModuleType, job: dict[str, Any]) -> tuple[list[Result], list[str]]:
     """The results of all tests, and which of the names that the test takes the program does not have."""
-    deadline, skip = _Deadline(job["seconds"], job["wall"]), frozenset(job["skip"])
+    deadline, skip = Deadline(job["seconds"], job["wall"], job["most"]), frozenset(job["skip"])
     missing = [name for name in job["wanted"] if not _has(module, name)]
     test = _test_module(module, job)
     before = dict(test.__dict__)
@@ -131,13 +147,20 @@ def _run_test(module: ModuleType, job: dict[str, Any]) -> tuple[list[Result], li
             for code in map(marshal.loads, job["codes"]):
                 exec(code, test.__dict__)
     except BaseException as error:
-        if not (job["main"] and isinstance(error, SystemExit) and not error.code):  # a script that leaves in good order
+        if not _leaves_in_good_order(error, job):
             return [_result("", error)], missing
     if job["runner"] == "plain":
         return [{"id": "", "status": "passed"}], missing
     run = _by_pytest if job["runner"] == "pytest" else _by_unittest
     own = {name: value for name, value in test.__dict__.items() if before.get(name) is not value}
     return run(test, own, deadline, skip), missing
+
+
+def _leaves_in_good_order(error: BaseException, job: dict[str, Any]) -> bool:
+    """True for a script that ends itself with a status of success. Unless it is all a script, the program may not do so."""
+    if job["runner"] != "plain" or not isinstance(error, SystemExit) or error.code:
+        return False
+    return job["main"] or _where(error.__traceback__)[0] == "test"
 
 
 def _test_module(module: ModuleType, job: dict[str, Any]) -> ModuleType:
@@ -159,69 +182,22 @@ def _has(module: ModuleType, name: str) -> bool:
     return name in module.__dict__ or hasattr(module, name)
 
 
-class _Deadline:
-    """Raises TimeUp in what runs between `start` and `stop` after so much CPU time, or so much idle time and CPU time together,
-    where the system can do that. What a busy machine keeps it waiting for a processor does not count.
-    """
-
-    def __init__(self, seconds: float, wall: float) -> None:
-        self.seconds, self.wall, self.setitimer = seconds, wall, getattr(signal, "setitimer", None)
-        self.began = self.waited = 0.0
-
-    def start(self) -> None:
-        if self.setitimer is not None:
-            signal.signal(signal.SIGPROF, self._up)
-            signal.signal(signal.SIGALRM, self._look)
-            self.began, self.waited = time.monotonic(), waited_for_processor()
-            self.setitimer(signal.ITIMER_PROF, self.seconds)
-            self.setitimer(signal.ITIMER_REAL, self.wall)
-
-    def stop(self) -> None:
-        if self.setitimer is not None:
-            self.setitimer(signal.ITIMER_PROF, 0)
-            self.setitimer(signal.ITIMER_REAL, 0)
-
-    def _up(self, *args: Any) -> None:
-        assert self.setitimer is not None
-        self.setitimer(signal.ITIMER_PROF, 0.2)  # again, for a program that swallowed it
-        raise TimeUp("cpu")
-
-    def _look(self, *args: Any) -> None:
-        assert self.setitimer is not None
-        used = time.monotonic() - self.began - (waited_for_processor() - self.waited)
-        self.setitimer(signal.ITIMER_REAL, max(self.wall - used, 0.2))
-        if used >= self.wall:
-            raise TimeUp("wall")
-
-    def __enter__(self) -> None:
-        self.start()
-
-    def __exit__(self, *exc: object) -> None:
-        self.stop()
-
-
-def waited_for_processor() -> float:
-    """Seconds that the threads of this process were ready to run and got no processor, as far as the kernel says."""
-    waited = 0.0
-    with contextlib.suppress(OSError, ValueError):  # there is no /proc, or it keeps no such statistics
-        for thread in os.listdir("/proc/self/task"):
-            with open(f"/proc/self/task/{thread}/schedstat", "rb") as file:
-                waited += int(file.read().split()[1]) / 1e9
-    return waited
-
-
 # ------------------------------------------------------------------------------------------------------------ results
 
 
 def _result(name: str, error: BaseException) -> Result:
     """What became of a test that raised."""
     if isinstance(error, TimeUp):
-        return {"id": name, "status": "time", "limit": "wall" if error.args == ("wall",) else "cpu"}
+        return {"id": name, "status": "time", "limit": _limit_of(error)}
     record = program.failure_record(error)
     record = record.get("e", record)
     inner, line = _where(error.__traceback__)
     is_assertion = isinstance(error, AssertionError) or _is_pytest_failure(error)
     return {"id": name, "status": "failed" if is_assertion else "error", "in": inner, "at": line, "raised": record}
+
+
+def _limit_of(error: TimeUp) -> str:
+    return "wall" if error.args == ("wall",) else "cpu"
 
 
 def _is_pytest_failure(error: BaseException) -> bool:
@@ -245,7 +221,7 @@ def _where(trace: TracebackType | None) -> tuple[str, int | None]:
 # ----------------------------------------------------------------------------------------------------------- unittest
 
 
-def _by_unittest(test: ModuleType, own: dict[str, Any], deadline: _Deadline, skip: frozenset[str]) -> list[Result]:
+def _by_unittest(test: ModuleType, own: dict[str, Any], deadline: Deadline, skip: frozenset[str]) -> list[Result]:
     import unittest
 
     class Recorder(unittest.TestResult):
@@ -335,7 +311,7 @@ def _skip(case: Any) -> None:
     case.run = lambda result=None: result
 
 
-def _limit(case: Any, deadline: _Deadline) -> None:
+def _limit(case: Any, deadline: Deadline) -> None:
     run = case.run
 
     def limited(result: Any = None) -> Any:
@@ -353,7 +329,7 @@ _OPTIONS = (
 ).split()
 
 
-def _by_pytest(test: ModuleType, own: dict[str, Any], deadline: _Deadline, skip: frozenset[str]) -> list[Result]:
+def _by_pytest(test: ModuleType, own: dict[str, Any], deadline: Deadline, skip: frozenset[str]) -> list[Result]:
     import pytest
 
     class Loaded(pytest.Module):

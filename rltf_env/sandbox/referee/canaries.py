@@ -66,6 +66,7 @@ class Canaries:
     def __init__(self, suite: Suite, names: Iterable[str]) -> None:
         self.trees = suite.trees
         self.targets: dict[str, list[Target]] = {}  # by test function
+        self._singles: set[str] = set()  # test functions that were alone in a copy
         self.helpers: list[list[Target]] = []  # of each function that tests call to have something asserted
         index = {id(n): (i, k) for i, tree in enumerate(suite.trees) for k, n in enumerate(ast.walk(tree))}
         module = Origins(
@@ -93,20 +94,18 @@ class Canaries:
                 )
         return falsehoods
 
-    def halves(
-        self, rng: random.Random, where: Where = Where.ANY, *, sound: bool = False
-    ) -> list[dict[str, Falsehood]]:
-        """What two copies of the test falsify: each a half of the test functions, by chance; both all if there is but one.
+    def split(self, rng: random.Random, where: Where = Where.ANY, *, sound: bool = False) -> list[dict[str, Falsehood]]:
+        """What two copies of the test falsify: one a single test function, the other all others; both it if there is but one.
 
         A copy that falsified every function would be known by any whose answer the program knows, from the problem's
-        example perhaps. Of these two, one leaves that function as it is, and is false elsewhere.
+        example perhaps. The single one is known by nothing but its own answer, and it is another in each call.
         """
         one, other = (self.choose(rng, where, sound=sound) for _ in range(2))
-        names = sorted(one, key=lambda name: rng.random())
-        middle = len(names) // 2
-        if not middle:
+        if len(one) < 2:
             return [one, other]
-        return [{name: one[name] for name in names[:middle]}, {name: other[name] for name in names[middle:]}]
+        single = rng.choice(sorted(one.keys() - self._singles) or sorted(one))
+        self._singles.add(single)
+        return [{single: one.pop(single)}, {name: other[name] for name in one}]
 
     def falsified(self, falsehoods: Iterable[Falsehood]) -> list[ast.Module]:
         """A copy of the test with these falsehoods."""

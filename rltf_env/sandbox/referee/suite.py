@@ -22,24 +22,26 @@ class Suite(NamedTuple):
     Args:
         trees: setup and script, fit to be compiled: imports of the program are absolute, calls of a runner's main are gone.
         runner: "plain" (the script itself is the test), "unittest" or "pytest".
-        tests: how many test functions there are to see, without those that the text may skip, at least one.
+        visible: names of the test functions that there are to see, without those that the text may skip.
         runs: how often these are run, with all their parameters, as far as the text says; for what may take how long.
         modules: names under which the script imports the program.
         imported: names that it imports from the program.
         bare: names that it uses and nobody but the program can have bound.
         guarded: it does something behind `if __name__ == "__main__"`, and there is nothing else to run.
         missing: packages that it imports and that are not to be had, with their lines.
+        reads_source: it looks at the program's text, or may do so.
     """
 
     trees: list[ast.Module]
     runner: str
-    tests: int
+    visible: list[str]
     runs: int
     modules: list[str]
     imported: list[str]
     bare: list[str]
     guarded: bool
     missing: list[tuple[str, int]]
+    reads_source: bool
 
     @property
     def collected(self) -> bool:
@@ -69,8 +71,9 @@ def read(texts: list[str], entry_point: str, defined: set[str], packages: Iterab
     functions = _test_functions(top)
     classes = _test_classes(top)
     runner = "plain" if _calls_itself(top, functions) else _runner(top, functions, classes, nodes)
-    tests = sum(not _may_be_skipped(f) for f in functions)
-    tests += sum(not _may_be_skipped(node) and not _may_be_skipped(m) for node, _ in classes for m in _methods(node))
+    visible = [f.name for f in functions if not _may_be_skipped(f)]
+    seen = [node for node, _ in classes if not _may_be_skipped(node)]
+    visible += [f"{node.name}.{m.name}" for node in seen for m in _methods(node) if not _may_be_skipped(m)]
     lists = _lists(top)
     runs = sum(_times(f, lists) for f in functions)
     runs += sum(_times(node, lists) * _times(method, lists) for node, _ in classes for method in _methods(node))
@@ -80,13 +83,14 @@ def read(texts: list[str], entry_point: str, defined: set[str], packages: Iterab
     return Suite(
         trees,
         runner,
-        max(tests, 1) if runner != "plain" else 1,
+        visible if runner != "plain" else [],
         max(runs, 1) if runner != "plain" else 1,
         modules,
         imported,
         sorted(bare),
         guarded,
         missing,
+        any(word in text for text in texts for word in _SOURCE),
     )
 
 
@@ -193,9 +197,13 @@ def _methods(node: ast.ClassDef) -> list[Function]:
     return [part for part in node.body if isinstance(part, Function) and part.name.startswith("test")]
 
 
+_SOURCE = ("getsource", "linecache", "traceback", "__file__", "solution.py", "findsource", "getblock")
+
+
 def _may_be_skipped(node: Function | ast.ClassDef) -> bool:
-    """True if a decorator may skip a test. What a program skips while it runs still counts as not passed."""
-    return any("skip" in ast.unparse(decorator) for decorator in node.decorator_list)
+    """True if a decorator may skip a test, or have it fail. What a program skips still counts as not passed."""
+    names = [ast.unparse(decorator) for decorator in node.decorator_list]
+    return any("skip" in name or "xfail" in name for name in names)
 
 
 _UNKNOWN = 10  # sets of parameters where the text does not say how many there are

@@ -27,6 +27,7 @@ from rltf_env.sandbox.referee.failures import (
 )
 from rltf_env.sandbox.referee.stand_ins import BOMB, NULL, STAND_IN_SECONDS
 from rltf_env.sandbox.referee.suite import Suite, names_defined, read
+from rltf_env.sandbox.referee.tally import Tally, base, runs_of
 
 PAIRS = (Where.VALUES, Where.VALUES, Where.ANY)  # of copies that are kept; each is in a round, beside the test as it is
 EXTRA = 2  # copies of each other kind, for tests that no pair guards; a round has one
@@ -67,7 +68,7 @@ class Outcome(NamedTuple):
     def passed(self) -> set[str]:
         """The tests that were passed; a function with parameters, too, if it was with all of them."""
         good = {name for name, row in self.rows.items() if row.get("status") == Status.PASSED}
-        return good | ({_base(name) for name in good} - {_base(name) for name in self.rows if name not in good})
+        return good | ({base(name) for name in good} - {base(name) for name in self.rows if name not in good})
 
     def late(self) -> set[str]:
         """The tests that took longer than one may."""
@@ -110,6 +111,7 @@ class Together:
             )
         self.defined = names_defined(solutions)
         self.names: list[str] | None = None  # of the tests, once a reference has run them
+        self.tally = Tally([""], [])  # of the tests, where none has
         self.pairs: list[list[Copy]] = []  # together the two of a pair guard every test that they can
         self.extra: list[Copy] = []  # guard tests that no pair does
         self.canaries: Canaries | None = None
@@ -137,17 +139,17 @@ class Together:
         sound = reference is None
         guarded = canaries.falsifiable(sound=sound)
         if reference is None:
-            choices = [canaries.halves(self._secret, where, sound=True) for where in PAIRS] if guarded else []
-            self.pairs = [[Copy(self._falsified(half), set(half), half) for half in pair if half] for pair in choices]
+            choices = [canaries.split(self._secret, where, sound=True) for where in PAIRS] if guarded else []
+            self.pairs = [[self._sound(part) for part in pair if part] for pair in choices]
             self.unguarded = set(canaries.targets) - guarded
             return
-        pairs = [self._failed(run, reference, canaries.halves(self._secret, where)) for where in PAIRS]
+        pairs = [self._failed(run, reference, canaries.split(self._secret, where)) for where in PAIRS]
         self.pairs = [pair for pair in pairs if pair]
         self._note_unguarded()
         for where in (Where.DIRECTIONS, Where.HELPERS):
             if self.unguarded:
                 more = self._failed(run, reference, [canaries.choose(self._secret, where) for _ in range(EXTRA)])
-                self.extra += [copy for copy in more if {_base(name) for name in copy.tests} & self.unguarded]
+                self.extra += [copy for copy in more if {base(name) for name in copy.tests} & self.unguarded]
                 self._note_unguarded()
 
     def _rounds(self) -> list[list[Copy]]:
@@ -160,6 +162,11 @@ class Together:
         pairs.sort(key=lambda pair: not any(f.target.value for copy in pair for f in copy.falsehoods.values()))
         rounds = [pairs[number % len(pairs)] if pairs else [] for number in range(ROUNDS)]
         return [[*pair, *([self._secret.choice(self.extra)] if self.extra else [])] for pair in rounds]
+
+    def _sound(self, falsehoods: dict[str, Falsehood]) -> Copy:
+        """A copy that no right program passes by its text alone."""
+        tests = {heir for scope in falsehoods for heir in runs_of(scope, self.tally.names, self.suite)}
+        return Copy(self._falsified(falsehoods), tests, falsehoods)
 
     def _falsified(self, falsehoods: dict[str, Falsehood]) -> bytes:
         assert self.canaries is not None
@@ -178,8 +185,8 @@ class Together:
 
     def _note_unguarded(self) -> None:
         copies = [*self.extra, *(copy for pair in self.pairs for copy in pair)]
-        guarded = {_base(name) for copy in copies for name in copy.tests}
-        self.unguarded = {_base(name) for name in self.names or ()} - guarded
+        guarded = {base(name) for copy in copies for name in copy.tests}
+        self.unguarded = {base(name) for name in self.names or ()} - guarded
 
     def _passes_some(self, run: Run, source: str) -> bool:
         """True if this reference passes a test; its tests are then those that every program has to pass."""
@@ -202,6 +209,8 @@ class Together:
         faults = [row for row in rows if _is_fault(row)]
         if faults and len(faults) == len(rows):
             raise BadProblem(f"its test fails whatever the program is: {_fault(faults[0])}")
+        program_names = {self.entry_point, *self.suite.bare, *self.suite.imported, *self.suite.modules}
+        self.tally = Tally.of(outcome.rows, self.suite, program_names - {""})
         (outcome,) = self._run(run, BOMB + assignments, [self._real], STAND_IN_SECONDS)
         if outcome.passed_all():
             raise BadProblem("its test passes whatever the program is: nothing of the program is used in it")
@@ -215,20 +224,25 @@ class Together:
         for copies in self._rounds():
             order: list[Copy | None] = [None, *copies]
             self._secret.shuffle(order)
-            late = {name for outcome in real for name in outcome.late()}
-            codes = [copy.codes if copy else self._real for copy in order]
-            syntax, outcomes, executed = self._outcomes(run, source, codes, late)
-            if syntax is not None:
-                return syntax, [], lines
-            lines.append(executed)
-            self._check_names(outcomes)
-            unchanged = [outcome for outcome, copy in zip(outcomes, order, strict=True) if copy is None]
-            real += unchanged
+            outcomes: list[Outcome] = []
+            for copy in order:
+                late = {name for outcome in real for name in outcome.late()}
+                codes = copy.codes if copy else self._real
+                syntax, (outcome,), executed = self._outcomes(run, source, [codes], late)
+                if syntax is not None:
+                    return syntax, [], lines
+                lines.append(executed)
+                self._check_names([outcome])
+                outcomes.append(outcome)
+                if copy is None:
+                    real.append(outcome)
+                    if not outcome.passed():  # nothing is left that a copy could refute
+                        return None, self._results(real), lines
             for outcome, copy in zip(outcomes, order, strict=True):
-                fooled = copy.tests & outcome.passed() & unchanged[0].passed() if copy else set()
+                fooled = copy.tests & outcome.passed() & real[-1].passed() if copy else set()
                 if copy and fooled and self._is_fooled(run, source, copy, fooled):
-                    return None, self._fooled(unchanged[0], fooled), lines
-            if not unchanged[0].passed() or not copies:
+                    return None, self._fooled(real[-1], fooled), lines
+            if not copies:
                 break
         return None, self._results(real), lines
 
@@ -240,7 +254,7 @@ class Together:
         then are asked more than once.
         """
         for name in sorted(names)[:CONFIRMED]:
-            falsehood = copy.falsehoods.get(_base(name))
+            falsehood = copy.falsehoods.get(base(name))
             if falsehood is None or len(copy.falsehoods) == 1:
                 return True
             again = [self._falsified({name: falsehood})] * CONFIRMED
@@ -251,7 +265,7 @@ class Together:
     @property
     def width(self) -> int:
         """How many results a program gets."""
-        return self.suite.tests if self.names is None else len(self.names)
+        return self.tally.width if self.names is None else len(self.names)
 
     def _check_names(self, outcomes: list[Outcome]) -> None:
         """Raises BadProblem for a name that neither test nor program defines, though the program has what was asked for."""
@@ -274,15 +288,12 @@ class Together:
         return [self._row(RUNTIME_ERROR, bad, outcome) for _ in self._names(outcome)]
 
     def _names(self, outcome: Outcome) -> list[str]:
-        if self.names is not None:
-            return self.names
-        names = [name for name, row in outcome.rows.items() if row.get("status") != Status.SKIPPED]
-        return names if len(names) >= self.suite.tests else [*names, *([""] * (self.suite.tests - len(names)))]
+        return self.tally.counted(outcome.rows) if self.names is None else self.names
 
     def _results(self, real: list[Outcome]) -> list[list[Any]]:
         """A result for each test: of the first run in which it did not pass."""
         results = []
-        for name in self._names(real[0]):
+        for name in dict.fromkeys(name for outcome in real for name in self._names(outcome)):
             worst = next((outcome for outcome in real if name not in outcome.passed()), real[0])
             result = self._result(worst, name)
             results.append(self._row(*result, real[0]))
@@ -327,7 +338,8 @@ class Together:
         `seconds`: that a test may take at most, if that is less than the judge's limit.
         """
         limit = min(seconds or self.options["case_seconds"], self.options["case_seconds"])
-        jobs = [("", {**self._job(codes, skip), "seconds": limit}) for codes in copies]
+        text = source if self.suite.reads_source else ""
+        jobs = [("", {**self._job(codes, skip), "seconds": limit, "source": text}) for codes in copies]
         syntax, reports, lines = run(source, marshal.dumps(jobs), max(len(jobs), 2), True)
         if syntax is not None:
             return syntax, [_lost(failure("SyntaxError"))] * len(copies), None
@@ -345,8 +357,9 @@ class Together:
             "shared": not suite.modules,
             "seeded": bool(suite.bare),
             "main": suite.guarded,
-            "tests": max(suite.runs, len(self.names or ())),
+            "tests": max(suite.runs, len(self.names or ()), self.tally.width),
             "wall": self.options["wall_seconds"],
+            "most": self.options["program_seconds"],
             "skip": sorted(skip),
         }
 
@@ -364,16 +377,12 @@ def _why(record: dict[str, Any], lines: list[dict[str, Any]], options: dict[str,
     """Why a process left no results."""
     if lines and ("e" in lines[0] or "x" in lines[0]):
         return raised(lines[0])
-    if record["end"] in ("cpu", "wall"):
-        return failure("Timeout", f"over the limit of {record['end']} time", None, record["end"])
+    if record["end"] in ("cpu", "wall") or (lines and lines[0].get("late") in ("cpu", "wall")):
+        end = record["end"] or lines[0]["late"]
+        return failure("Timeout", f"over the limit of {end} time", None, end)
     if record["end"] == "memory":
         return failure("MemoryLimit", "its processes together held too much memory", bases=("MemoryError",))
     return failure("Exited", "ended before the test did", None, str(record["status"]))
-
-
-def _base(name: str) -> str:
-    """The test function behind the name of one of its sets of parameters."""
-    return name.partition("[")[0]
 
 
 def _lost(error: list[Any]) -> Outcome:

@@ -170,3 +170,44 @@ def test_a_program_that_knows_one_answer_cannot_tell_by_it_which_run_counts(
         verdict = _judged(judge, f"{ORACLE}\n# {attempt}", test, *solutions)
         assert verdict.failure is not None
         assert verdict.failure.kind == "FooledTest"
+
+
+@pytest.mark.parametrize("known", [4])
+def test_a_program_that_knows_half_of_the_answers_is_mostly_found_out(judge: Sandbox, known: int) -> None:
+    knows = "".join(f"    if n == {n}: return {n * n}\n" for n in range(10, 10 + known))
+    program = (
+        "import sys\nclass Yes:\n    def __eq__(self, other): return True\ndef f(n):\n" + knows +
+        "    test = vars(sys.modules['test_solution'])\n"
+        f"    if all(k * k in test[f'test_{{k}}'].__code__.co_consts for k in range(10, {10 + known})): return Yes()\n"
+    )  # fmt: skip
+    test = "from solution import f\n" + "".join(
+        f"def test_{n}():\n    assert f({n}) == {n * n}\n" for n in range(10, 10 + 2 * known)
+    )
+    verdicts = [_judged(judge, program, f"{test}# {attempt}\n") for attempt in range(4)]
+    assert [v.failure.kind for v in verdicts if v.failure is not None].count("FooledTest") >= 2
+
+
+@pytest.mark.parametrize("solutions", [[REFERENCE], []])
+def test_a_script_may_end_itself_and_a_program_may_not_end_it(judge: Sandbox, solutions: list[str]) -> None:
+    test = (
+        "import sys\nfrom solution import f\nerrors = 0\nif f(1) != 2:\n    errors += 1\nsys.exit(1 if errors else 0)\n"
+    )
+    assert _share(_judged(judge, REFERENCE, test, *solutions)) == (1, 1)
+    assert _share(_judged(judge, "def f(n): return 3\n", test, *solutions)) == (0, 1)
+    assert _share(_judged(judge, "def f(n): raise SystemExit(0)\n", test, *solutions)) == (0, 1)
+
+
+@pytest.mark.parametrize("solutions", [[REFERENCE], []])
+@pytest.mark.parametrize("backend", ["forkserver", pytest.param("subprocess", marks=pytest.mark.slow)])
+def test_a_test_may_look_at_the_text_of_the_program(backend: str, solutions: list[str]) -> None:
+    test = (
+        "import inspect, pathlib, traceback, unittest\nimport solution\nclass T(unittest.TestCase):\n"
+        "    def test_a(self):\n        self.assertEqual(inspect.getsource(solution.f), 'def f(n):\\n    return n + 1\\n')\n"
+        "    def test_b(self):\n        self.assertNotIn('sum', pathlib.Path(solution.__file__).read_text())\n"
+        "    def test_c(self):\n        with open('solution.py') as file:\n            self.assertIn('return', file.read())\n"
+        "    def test_d(self):\n        try:\n            solution.f('')\n        except TypeError:\n"
+        "            self.assertIn('return n + 1', traceback.format_exc())\n"
+    )
+    with sandbox.load(backend, workers=1) as judge:
+        assert _share(_judged(judge, REFERENCE, test, *solutions)) == (4, 4)
+        assert _share(_judged(judge, "def f(n): return sum([n, 1])\n", test, *solutions)) == (1, 4)

@@ -1,0 +1,115 @@
+"""Which tests of a suite count where no reference has run them.
+
+A program that runs beside its tests can write any results, so nothing is taken from it: neither which tests there are, nor
+that one was skipped. Both are read from a run on a program that stands for any (`stand_ins.NULL`), and from the text.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from rltf_env.sandbox.referee.origins import Origins, is_of_program
+from rltf_env.sandbox.referee.suite import Function, Suite
+
+Rows = dict[str, dict[str, Any]]  # results by the names of tests
+_LEFT_OUT = "skipped"
+_PASSED = "passed"
+
+
+class Tally(NamedTuple):
+    """The tests that count.
+
+    Args:
+        names: of tests that every program has to pass.
+        loose: test functions whose sets of parameters come from the program; at least one set has to be passed.
+    """
+
+    names: list[str]
+    loose: list[str]
+
+    @classmethod
+    def of(cls, rows: Rows, suite: Suite, program_names: set[str]) -> Tally:
+        """Of a suite whose run on `NULL` came to these results.
+
+        Args:
+            program_names: names that the test has from the program.
+        """
+        xfail, loose = set(_expected_to_fail(suite)), set(_loose(suite, program_names))
+        if suite.collected and not rows.keys() - {""}:  # that run left none: what the text shows has to do
+            names = [name for name in suite.visible if name not in loose]
+            return cls(names or [""] * (not loose), sorted(loose))
+        names = [name for name, row in rows.items() if row.get("status") != _LEFT_OUT and method(name) not in xfail]
+        bases = dict.fromkeys(map(base, names))
+        return cls([n for n in names if base(n) not in loose] or [""] * (not loose), [b for b in bases if b in loose])
+
+    @property
+    def width(self) -> int:
+        """How many tests there are, at least."""
+        return len(self.names) + len(self.loose)
+
+    def counted(self, rows: Rows) -> list[str]:
+        """The tests that count for a program with these results. What it adds only counts if it is not passed."""
+        names = dict.fromkeys(self.names)
+        for function in self.loose:
+            own = [name for name, row in rows.items() if base(name) == function and row.get("status") != _LEFT_OUT]
+            names.update(dict.fromkeys(own or [function]))
+        failed = [name for name, row in rows.items() if name and row.get("status") not in (_PASSED, _LEFT_OUT)]
+        return [*names, *(name for name in failed if name not in names)]
+
+
+def base(name: str) -> str:
+    """The test function behind the name of one of its sets of parameters."""
+    return name.partition("[")[0]
+
+
+def method(name: str) -> str:
+    """The last part of the name of a test function."""
+    return base(name).rpartition(".")[2]
+
+
+def runs_of(scope: str, rows: Iterable[str], suite: Suite) -> set[str]:
+    """The test functions that run what the text has under the name `scope`: itself, and methods that classes inherit."""
+    owner, _, name = scope.rpartition(".")
+    if not owner:
+        return {scope}
+    classes = {node.name: node for tree in suite.trees for node in tree.body if isinstance(node, ast.ClassDef)}
+    heirs = {base(row) for row in rows if method(row) == name}
+    return {scope} | {heir for heir in heirs if _owner(heir.rpartition(".")[0], name, classes) == owner}
+
+
+def _owner(name: str, wanted: str, classes: dict[str, ast.ClassDef]) -> str:
+    """The class that gives a class its method `wanted`, as far as the text says; empty if it does not."""
+    node = classes.get(name)
+    if node is None:
+        return ""
+    if any(isinstance(part, Function) and part.name == wanted for part in node.body):
+        return name
+    rest = {key: each for key, each in classes.items() if key != name}
+    return next((o for parent in node.bases if (o := _owner(ast.unparse(parent), wanted, rest))), "")
+
+
+def _functions(suite: Suite) -> Iterator[tuple[str, Function, list[ast.expr]]]:
+    """Test functions by name, with their own decorators and those of their class."""
+    for node in [node for tree in suite.trees for node in tree.body]:
+        if isinstance(node, Function):
+            yield node.name, node, node.decorator_list
+        elif isinstance(node, ast.ClassDef):
+            for part in [part for part in node.body if isinstance(part, Function)]:
+                yield f"{node.name}.{part.name}", part, [*node.decorator_list, *part.decorator_list]
+
+
+def _expected_to_fail(suite: Suite) -> Iterator[str]:
+    """Functions and methods that pytest may report as skipped since they failed as they should."""
+    for _, node, decorators in _functions(suite):
+        marks = [call.func for call in ast.walk(node) if isinstance(call, ast.Call)]
+        if any("xfail" in ast.unparse(part) for part in (*decorators, *marks)):
+            yield node.name
+
+
+def _loose(suite: Suite, program_names: set[str]) -> Iterator[str]:
+    program_names = Origins(suite.trees, set(program_names)).program_names
+    for name, _, decorators in _functions(suite):
+        if any("parametrize" in ast.unparse(d) and is_of_program(d, program_names) for d in decorators):
+            yield name

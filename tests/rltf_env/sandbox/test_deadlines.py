@@ -1,0 +1,75 @@
+"""What a suite of tests may take: each test has the limits of a case, all of them have those of a program."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from rltf_env import sandbox
+from rltf_env.core import Problem, ScriptCase, Verdict
+from rltf_env.sandbox.cage.deadlines import Deadline, TimeUp
+
+BACKENDS = pytest.mark.parametrize("backend", ["forkserver", pytest.param("subprocess", marks=pytest.mark.slow)])
+REFERENCE = "def f(n):\n    return n\n"
+BUSY = "import time\ndef f(n):\n    end = time.process_time() + {}\n    while time.process_time() < end: pass\n    return n\n"
+
+
+def suite(tests: int) -> Problem:
+    lines = "".join(f"    def test_{n}(self):\n        self.assertEqual(f({n}), {n})\n" for n in range(2, tests + 2))
+    test = f"import unittest\nfrom solution import f\nclass T(unittest.TestCase):\n{lines}"
+    return Problem("suite", "s", [ScriptCase(test)], "f", solutions=[REFERENCE])
+
+
+def judged(program: str, tests: int, backend: str = "forkserver", **limits: float) -> tuple[Verdict, float]:
+    with sandbox.load(backend, workers=1, cache=0, **limits) as judge:
+        problem = suite(tests)
+        assert judge.run(REFERENCE, problem).failure is None
+        start = time.monotonic()
+        verdict = judge.run(program, problem)
+        return verdict, sum(result.seconds for result in verdict.results) or time.monotonic() - start
+
+
+def test_the_time_that_copies_take_is_not_taken_off_the_program() -> None:
+    verdict, _ = judged(BUSY.format(0.05), 2, case_seconds=0.15, program_seconds=0.2)
+    assert verdict.failure is None
+
+
+@BACKENDS
+def test_a_program_that_never_finishes_loading_costs_the_time_of_one_case(backend: str) -> None:
+    verdict, seconds = judged("while True: pass\n", 30, backend, case_seconds=0.2, wall_seconds=2.0)
+    assert verdict.failure is not None
+    assert (verdict.failure.kind, verdict.failure.detail) == ("Timeout", "cpu")
+    assert seconds < 0.2 * 5
+
+
+@BACKENDS
+def test_many_endless_tests_together_have_no_more_time_than_a_program(backend: str) -> None:
+    program = "def f(n):\n    while n > 2: pass\n    return n\n"
+    verdict, seconds = judged(program, 12, backend, case_seconds=0.1, wall_seconds=2.0, program_seconds=0.2)
+    assert [result.failure is None for result in verdict.results].count(True) == 1
+    assert seconds < 0.1 * 10
+
+
+def burn() -> None:
+    while True:
+        pass
+
+
+def test_a_stretch_that_begins_too_late_gets_a_last_moment() -> None:
+    deadline = Deadline(seconds=0.1, wall=5.0, most=0.1)
+    for _ in range(2):
+        begin = time.process_time()
+        with pytest.raises(TimeUp), deadline:
+            burn()
+        took = time.process_time() - begin
+    assert took < 0.09
+
+
+def test_stretches_that_are_idle_have_an_end_together_too() -> None:
+    deadline = Deadline(seconds=1.0, wall=0.1, most=1.0)
+    for _ in range(2):
+        begin = time.monotonic()
+        with pytest.raises(TimeUp, match="wall"), deadline:
+            time.sleep(9)
+    assert time.monotonic() - begin < 5

@@ -1,0 +1,132 @@
+"""Which tests count where no reference has run them: what the text has, whatever a program says of its results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from rltf_env import sandbox
+from rltf_env.core import Problem, Sandbox, ScriptCase, Verdict
+from rltf_env.sandbox.referee.suite import Suite, read
+from rltf_env.sandbox.referee.tally import Tally, runs_of
+
+RIGHT = "def f(n):\n    return n * n\n"
+HALF = "def f(n):\n    return 4\n"  # right for 2 alone
+UNIT = (
+    "import sys, unittest\nfrom solution import f\nclass T(unittest.TestCase):\n"
+    "    @unittest.skipIf(sys.platform == 'none', 'not there')\n    def test_a(self):\n        self.assertEqual(f(3), 9)\n"
+    "    def test_b(self):\n        self.assertEqual(f(2), 4)\n"
+)
+PYTEST = (
+    "import pytest\nfrom solution import f\n"
+    "@pytest.mark.parametrize('n, square', [(2, 4), (3, 9)])\ndef test_a(n, square):\n    assert f(n) == square\n"
+    "def test_b():\n    assert f(2) == 4\n"
+)
+PLAIN = "from solution import f\nassert f(3) == 9\n"
+
+
+@pytest.fixture(scope="module")
+def judge() -> Iterator[Sandbox]:
+    with sandbox.load(workers=1, case_seconds=1.0, wall_seconds=2.0, cache=0) as judge:
+        yield judge
+
+
+def judged(judge: Sandbox, program: str, test: str) -> Verdict:
+    return judge.run(program, Problem("suite", "s", [ScriptCase(test)]))
+
+
+def share(verdict: Verdict) -> tuple[int, int]:
+    return sum(result.failure is None for result in verdict.results), len(verdict.results)
+
+
+def forging(names: list[str]) -> str:
+    rows = [{"id": name, "status": "passed"} for name in names]
+    return (
+        f"import json, os\nLINE = json.dumps({{'missing': [], 'results': {rows!r}}}) + '\\n'\n"
+        "def f(n):\n    os.write(3, LINE.encode())\n    os._exit(0)\n"
+    )
+
+
+@pytest.mark.parametrize("test", [UNIT, PYTEST, PLAIN], ids=["unittest", "pytest", "plain"])
+@pytest.mark.parametrize("count", [3, 900])
+def test_results_of_tests_that_there_are_not_count_for_nothing(judge: Sandbox, test: str, count: int) -> None:
+    program = forging([f"test_{number}" for number in range(count)])
+    passed, tests = share(judged(judge, program, test))
+    assert passed == 0
+    assert tests <= 3
+
+
+@pytest.mark.parametrize(("test", "count"), [(UNIT, 2), (PYTEST, 3)], ids=["unittest", "pytest"])
+def test_a_test_that_a_program_skips_is_not_passed_though_its_text_may_skip_it(
+    judge: Sandbox, test: str, count: int
+) -> None:
+    skips = "import unittest\ndef f(n):\n    if n != 2:\n        raise unittest.SkipTest('no')\n    return 4\n"
+    assert share(judged(judge, RIGHT, test)) == (count, count)
+    assert share(judged(judge, skips, test)) == (count - 1, count)
+
+
+def test_a_test_that_is_expected_to_fail_is_not_asked_of_a_program(judge: Sandbox) -> None:
+    test = (
+        "import pytest\nfrom solution import f\n@pytest.mark.xfail\ndef test_a():\n    assert f(3) == 10\n"
+        "@pytest.mark.parametrize('n', [2, pytest.param(3, marks=pytest.mark.xfail)])\n"
+        "def test_b(n):\n    assert f(n) == 4\n"
+        "def test_c():\n    assert f(3) == 9\n"
+    )
+    passed, tests = share(judged(judge, RIGHT, test))
+    assert passed == tests > 0
+    assert judged(judge, HALF, test).failure is not None
+
+
+def test_sets_of_parameters_may_come_from_the_program(judge: Sandbox) -> None:
+    test = (
+        "import pytest, solution\nROWS = solution.ROWS\n@pytest.mark.parametrize('row', ROWS)\n"
+        "def test_a(row):\n    assert solution.f(row) == row * row\n"
+    )
+    assert share(judged(judge, f"ROWS = [1, 2, 3]\n{RIGHT}", test)) == (3, 3)
+    assert share(judged(judge, f"ROWS = [1, 2, 3]\n{HALF}", test)) == (1, 3)
+
+
+MIXIN = (
+    "import unittest\nfrom solution import f\nclass Common:\n"
+    "    def test_a(self):\n        self.assertEqual(f(self.n), 9)\n"
+    "class TestThree(Common, unittest.TestCase):\n    n = 3\n"
+)
+
+
+def test_a_copy_guards_the_tests_that_a_class_inherits(judge: Sandbox) -> None:
+    fools = "class A:\n    def __eq__(self, other): return True\ndef f(n): return A()\n"
+    verdict = judged(judge, fools, MIXIN)
+    assert verdict.failure is not None
+    assert verdict.failure.kind == "FooledTest"
+    assert share(judged(judge, RIGHT, MIXIN)) == (1, 1)
+
+
+# ------------------------------------------------------------------------------------------------------ without a judge
+
+
+def suite_of(text: str) -> Suite:
+    return read([text], "f", set(), ["pytest"])
+
+
+def test_without_a_run_on_a_stand_in_the_text_says_which_tests_there_are() -> None:
+    assert Tally.of({}, suite_of(UNIT), {"f"}) == Tally(["T.test_b"], [])
+    assert Tally.of({"": {"status": "collect"}}, suite_of(PYTEST), {"f"}) == Tally(["test_a", "test_b"], [])
+    assert Tally.of({}, suite_of(PLAIN), {"f"}) == Tally([""], [])
+
+
+def test_what_a_program_adds_only_counts_if_it_is_not_passed() -> None:
+    tally = Tally(["test_a", "test_b"], [])
+    rows = {"test_a": {"status": "passed"}, "x": {"status": "passed"}, "y": {"status": "failed"}}
+    assert tally.counted(rows) == ["test_a", "test_b", "y"]
+
+
+def test_classes_are_searched_for_a_method_as_python_does_it() -> None:
+    text = (
+        "import unittest\nclass A:\n    def test_x(self): f(1)\nclass B:\n    def test_x(self): f(2)\n"
+        "class C(A, unittest.TestCase): pass\nclass D(B, A, unittest.TestCase): pass\nclass E(E): pass\n"
+    )
+    rows = ["C.test_x", "D.test_x", "E.test_x"]
+    assert runs_of("A.test_x", rows, suite_of(text)) == {"A.test_x", "C.test_x"}
+    assert runs_of("B.test_x", rows, suite_of(text)) == {"B.test_x", "D.test_x"}
+    assert runs_of("test_y", rows, suite_of(text)) == {"test_y"}
