@@ -58,18 +58,18 @@ def burn() -> None:
 
 def test_a_stretch_that_begins_too_late_gets_a_last_moment() -> None:
     deadline = Deadline(seconds=0.1, wall=5.0, most=0.1)
-    for _ in range(2):
-        begin = time.process_time()
-        with pytest.raises(TimeUp), deadline:
-            burn()
-        took = time.process_time() - begin
-    assert took < 0.09
+    with pytest.raises(TimeUp), deadline:
+        burn()
+    begin = time.process_time()
+    with pytest.raises(TimeUp), deadline:
+        burn()
+    assert time.process_time() - begin < 0.09
 
 
 def test_stretches_that_are_idle_have_an_end_together_too() -> None:
     deadline = Deadline(seconds=1.0, wall=0.1, most=1.0)
+    begin = time.monotonic()
     for _ in range(2):
-        begin = time.monotonic()
         with pytest.raises(TimeUp, match="wall"), deadline:
             time.sleep(9)
     assert time.monotonic() - begin < 5

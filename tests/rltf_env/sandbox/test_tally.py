@@ -102,6 +102,30 @@ def test_a_copy_guards_the_tests_that_a_class_inherits(judge: Sandbox) -> None:
     assert share(judged(judge, RIGHT, MIXIN)) == (1, 1)
 
 
+def test_tests_that_the_text_does_not_show_are_counted_and_called_unguarded(judge: Sandbox) -> None:
+    test = (
+        "import unittest\nfrom solution import f\nclass T(unittest.TestCase): pass\nfor n in range(3):\n"
+        "    setattr(T, f'test_{n}', lambda self, n=n: self.assertEqual(f(n), n * n))\n"
+    )
+    verdict = judged(judge, RIGHT, test)
+    assert share(verdict) == (3, 3)
+    assert verdict.unguarded == 3
+    assert share(judged(judge, HALF, test)) == (1, 3)
+
+
+def test_a_stand_in_that_cannot_be_collected_says_nothing_against_a_test_that_a_reference_passes(
+    judge: Sandbox,
+) -> None:
+    test = (
+        "import pytest\nfrom solution import ROWS, f\n"
+        "@pytest.mark.parametrize('row', ROWS, ids=lambda row: str(row.__trunc__()))\n"
+        "def test_a(row):\n    assert f(row) == row * row\n"
+    )
+    program = f"ROWS = [1, 2]\n{RIGHT}"
+    verdict = judge.run(program, Problem("suite", "s", [ScriptCase(test)], solutions=[program]))
+    assert share(verdict) == (2, 2)
+
+
 # ------------------------------------------------------------------------------------------------------ without a judge
 
 
