@@ -226,19 +226,19 @@ class Together:
             order: list[Copy | None] = [None, *copies]
             self._secret.shuffle(order)
             outcomes: list[Outcome] = []
-            for copy in order:
+            # At first one after another: of a program that passes nothing, or is late, the rest need not be run, or not all.
+            for part in [order] if real or not self.suite.collected else [[copy] for copy in order]:
                 late = {name for outcome in real for name in outcome.late()}
-                codes = copy.codes if copy else self._real
-                syntax, (outcome,), executed = self._outcomes(run, source, [codes], late)
+                codes = [copy.codes if copy else self._real for copy in part]
+                syntax, results, executed = self._outcomes(run, source, codes, late)
                 if syntax is not None:
                     return syntax, [], lines
                 lines.append(executed)
-                self._check_names([outcome])
-                outcomes.append(outcome)
-                if copy is None:
-                    real.append(outcome)
-                    if not outcome.passed():  # nothing is left that a copy could refute
-                        return None, self._results(real), lines
+                self._check_names(results)
+                outcomes += results
+                real += [outcome for outcome, copy in zip(results, part, strict=True) if copy is None]
+                if real and not real[-1].passed():  # nothing is left that a copy could refute
+                    return None, self._results(real), lines
             for outcome, copy in zip(outcomes, order, strict=True):
                 fooled = copy.tests & outcome.passed() & real[-1].passed() if copy else set()
                 if copy and fooled and self._is_fooled(run, source, copy, fooled):
