@@ -159,6 +159,15 @@ class Queue:
         self.text, self.code, self.digests = (state[name].to(device) for name in ("text", "code", "digests"))
 
 
-def same(some: Tensor, others: Tensor) -> Tensor:
-    """bool (n, K): pairs with an equal text or an equal program, by their digests (n, 2) and (K, 2)."""
-    return (some[:, None] == others[None]).any(-1)
+def known(some: Tensor, among: Tensor) -> Tensor:
+    """bool (n, K): whether each one's first and the second of each of `among` are a pair that is known, hence no negative.
+
+    Args:
+        some: int64 (n, 2), digests of a text and its program, or of a program and its text.
+        among: int64 (K, 2), likewise, of all pairs that are known, `some` being there too.
+    """
+    _, second = among[:, 1].unique(return_inverse=True)
+    row, column = (some[:, None, 0] == among[None, :, 0]).nonzero(as_tuple=True)
+    belongs = torch.zeros(len(some), int(second.max()) + 1, dtype=torch.bool, device=some.device)
+    belongs[row, second[column]] = True
+    return belongs[:, second]

@@ -43,7 +43,8 @@ def framed_by_makers(config: Any) -> bool:
 def with_task_tokens(model: Any, tokenizer: Any, tokens: Tokens, seed: int) -> None:
     """With "paper", adds the tokens that tell tasks apart, and sentinels, and a row of the model for each new one.
 
-    Rows that the model has already are used first; others are drawn with `seed`, around the mean of those that are there.
+    Rows that the model has already are used first; others are drawn with `seed`, around the mean of those that are there. A
+    program begins with the token that asks for one, from now on also where others generate from the saved folder.
     """
     if tokens not in get_args(Tokens):
         raise UnknownName("policy.tokens", str(tokens), get_args(Tokens))
@@ -56,6 +57,8 @@ def with_task_tokens(model: Any, tokenizer: Any, tokens: Tokens, seed: int) -> N
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             model.resize_token_embeddings(len(tokenizer))
+    for config in (model.config, model.generation_config):
+        config.decoder_start_token_id = tokenizer.convert_tokens_to_ids(TASKS["t2c"])
 
 
 def task_token(tokenizer: Any, task: str) -> int | None:

@@ -23,6 +23,7 @@ from torch.nn import functional as F
 
 from agents.batching import batch, pad_left
 from agents.core import Batch, Policy, TrainingSample
+from agents.policies import _codet5p
 from agents.policies.value_head import ValueHead, state_width
 from rltf_env.core import IntArray
 from rltf_env.errors import MissingData, UsageError
@@ -100,7 +101,26 @@ def read(folder: str | Path, policy: Policy[Any]) -> PairHeads:
     return heads
 
 
+def attach(policy: Policy[Any], heads: PairHeads) -> None:
+    """Lets `policy.save` write the heads too.
+
+    Raises:
+        UsageError: a policy of another make, which would leave them out.
+    """
+    beside: dict[str, nn.Module] | None = getattr(policy, "beside", None)
+    if beside is None:
+        raise UsageError(f"Expected a policy that saves what stands `beside` it, got {type(policy).__name__}.")
+    beside[NAME] = heads
+
+
 # ------------------------------------------------------------------------------------------------------------- states
+
+
+def starting(policy: Policy[Any], task: str) -> Policy[Any]:
+    """The policy with a decoder that begins with the token of a task, "match" or "c2t", if the tokenizer has one."""
+    token = _codet5p.task_token(policy.tokenizer, task) if task in ("match", "c2t") else None
+    other: Any = getattr(policy, "starting", None)
+    return other(token) if other and token is not None else policy
 
 
 def sentence_states(policy: Policy[Any], texts: Sequence[IntArray]) -> Tensor:
@@ -120,7 +140,10 @@ def sentence_states(policy: Policy[Any], texts: Sequence[IntArray]) -> Tensor:
 
 
 def match_logits(policy: Policy[Any], heads: PairHeads, data: Batch) -> Tensor:
-    """(B, 2): apart or together, by the decoder's state when it has read a whole program and looked at the prompt."""
+    """(B, 2): apart or together, by the decoder's state when it has read a whole program and looked at the prompt.
+
+    `policy` is one that is `starting` the task "match".
+    """
     tokens = F.pad(data.tokens, (0, 1), value=policy.pad_id)
     mask = F.pad(data.token_mask, (1, 0), value=True)
     states = policy.read(replace(data, tokens=tokens, token_mask=mask))[1]

@@ -12,6 +12,7 @@ Where a prompt goes is the `mode` (CodeT5+, arXiv 2305.07922): to the encoder, t
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -86,6 +87,12 @@ class Seq2SeqPolicy(Transformer):
     def mode(self) -> Mode:
         """Where a prompt goes."""
         return mode_of(self.model.config)
+
+    def starting(self, token: int) -> Seq2SeqPolicy:
+        """This policy, whose decoder begins with another token."""
+        twin = copy.copy(self)
+        twin.start_id = token
+        return twin
 
     # ---------------------------------------------------------------------------------------------------- generation
 

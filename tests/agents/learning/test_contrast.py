@@ -40,16 +40,31 @@ def test_contrast_by_hand(temperature: float, to_code: float, to_text: float, bo
 def test_equal_content_is_no_negative_but_ones_own_key_always_counts() -> None:
     """A queue of copies of a pair's own program adds nothing to its loss."""
     digests = torch.tensor([[1, 11], [2, 12]])
-    copies = contrast.same(digests, torch.cat([digests, digests]))
+    copies = contrast.known(digests, torch.cat([digests, digests]))
     assert copies.tolist() == [[True, False, True, False], [False, True, False, True]]
     for i in range(2):
         query, own, keys = TEXT[i : i + 1], OWN[i : i + 1], torch.cat([CODE, CODE[i : i + 1], CODE[i : i + 1]])
-        masked = contrast.same(digests[i : i + 1], digests[[0, 1, i, i]])
+        masked = contrast.known(digests[i : i + 1], digests[[0, 1, i, i]])
         plain = contrastive(query, CODE, own, nothing(2)[:1])
         torch.testing.assert_close(contrastive(query, keys, own, masked), plain)
         assert not torch.allclose(contrastive(query, keys, own, nothing(4)[:1]), plain)
-    shared = contrast.same(digests, torch.tensor([[1, 99], [98, 12]]))  # the text alone, the program alone
-    assert shared.tolist() == [[True, False], [False, True]]
+
+
+def test_a_pair_that_is_known_is_no_negative_whoever_knows_it() -> None:
+    """Text 1 has the programs 11 and 12, program 12 the texts 1 and 2; text 3 is a stranger to both."""
+    among = torch.tensor([[1, 11], [2, 12], [1, 12], [3, 13]])
+    assert contrast.known(among, among).tolist() == [
+        [True, True, True, False],
+        [False, True, True, False],
+        [True, True, True, False],
+        [False, False, False, True],
+    ]
+    assert contrast.known(among.flip(1), among.flip(1)).tolist() == [
+        [True, False, True, False],
+        [True, True, True, False],
+        [True, True, True, False],
+        [False, False, False, True],
+    ]
 
 
 def test_the_order_of_a_batch_is_all_the_same() -> None:
