@@ -35,6 +35,7 @@ from rltf_env.command import guarded
 from rltf_env.errors import UnknownName, UsageError
 
 MEASURES = ("seen", "unseen")
+TITLES = dict.fromkeys(MEASURES, "pass@1")
 UPDATES = 480  # of an arm after the warm start
 PROGRAMS = 64  # judged for an update, on average
 STOPPED = "Stopped. The same command goes on from here."
@@ -143,14 +144,14 @@ def compared(pairs: Sequence[tuple[str, str]], rates: Mapping[str, np.ndarray]) 
     return rows
 
 
-def markdown(figures: Mapping[str, Any]) -> str:
-    """The tables, to read."""
+def markdown(figures: Mapping[str, Any], titles: Mapping[str, str] = TITLES) -> str:
+    """The tables, to read. `titles` are the measures, each with what it is a rate of."""
     parts = [f"Predicted before the first run: {figures['prediction']}\n"]
-    for measure in MEASURES:
+    for measure, title in titles.items():
         found = figures[measure]
         parts += [
             f"### {measure}: {found['problems']} problems, seeds {', '.join(map(str, figures['seeds']))}\n",
-            "| arm | pass@1 | by seed |",
+            f"| arm | {title} | by seed |",
             "| --- | --- | --- |",
             *map(_arm, found["arms"].values()),
             "\n| difference | mean | 95 % over seeds | p (Holm) | p over problems (Holm) |",
@@ -207,18 +208,18 @@ def _run(asked: argparse.Namespace, module: str, studies: Mapping[str, Study], r
     for seed in range(asked.seeds):
         runs[seed] = run(study, out, seed, console, size, asked.overrides)
         figures = table(study, runs)  # after each seed, so that there is something to look at
-        write_json(out / "figures.json", {**provenance(asked, module), **figures})
+        words = [asked.study, f"--seeds {asked.seeds}", f"--updates {asked.updates}", *asked.overrides]
+        write_json(out / "figures.json", {**provenance(f"python -m {module} {' '.join(words)}"), **figures})
         (out / "figures.md").write_text(markdown(figures), encoding="utf-8")
     console.print((out / "figures.md").read_text(encoding="utf-8"), markup=False, highlight=False)
     return 0
 
 
-def provenance(asked: argparse.Namespace, module: str) -> dict[str, Any]:
-    """What made the figures: the command, its date and commit, the machine and the versions of what was used."""
-    words = [f"--seeds {asked.seeds}", f"--updates {asked.updates}", *asked.overrides]
+def provenance(line: str) -> dict[str, Any]:
+    """What made the figures: the command `line`, its date and commit, the machine and the versions of what was used."""
     known = ("torch", "transformers", "numpy", "gymnasium")
     return {
-        "command": f"python -m {module} {asked.study} {' '.join(words)}",
+        "command": line,
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "commit": commit(),
         "machine": f"{os.cpu_count()} CPU cores",
