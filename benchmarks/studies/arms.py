@@ -208,18 +208,18 @@ def _run(asked: argparse.Namespace, module: str, studies: Mapping[str, Study], r
     for seed in range(asked.seeds):
         runs[seed] = run(study, out, seed, console, size, asked.overrides)
         figures = table(study, runs)  # after each seed, so that there is something to look at
-        words = [asked.study, f"--seeds {asked.seeds}", f"--updates {asked.updates}", *asked.overrides]
-        write_json(out / "figures.json", {**provenance(f"python -m {module} {' '.join(words)}"), **figures})
+        write_json(out / "figures.json", {**provenance(asked, module), **figures})
         (out / "figures.md").write_text(markdown(figures), encoding="utf-8")
     console.print((out / "figures.md").read_text(encoding="utf-8"), markup=False, highlight=False)
     return 0
 
 
-def provenance(line: str) -> dict[str, Any]:
-    """What made the figures: the command `line`, its date and commit, the machine and the versions of what was used."""
+def provenance(asked: argparse.Namespace, module: str) -> dict[str, Any]:
+    """What made the figures: the command, its date and commit, the machine and the versions of what was used."""
+    words = [f"--seeds {asked.seeds}", f"--updates {asked.updates}", *asked.overrides]
     known = ("torch", "transformers", "numpy", "gymnasium")
     return {
-        "command": line,
+        "command": f"python -m {module} {asked.study} {' '.join(words)}",
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "commit": commit(),
         "machine": f"{os.cpu_count()} CPU cores",

@@ -49,7 +49,7 @@ from agents.rollout import collect
 from agents.train import train
 from benchmarks import demo
 from benchmarks.records.record import read_json, write_json
-from benchmarks.studies.arms import Arm, compared, markdown, provenance
+from benchmarks.studies.arms import UPDATES, Arm, Size, compared, markdown, provenance
 from rltf_env import datasets
 from rltf_env.command import guarded, leave
 from rltf_env.core import Outcome, Problem
@@ -134,7 +134,7 @@ def after(id: str, out: Path, seed: int, split: str = "", overrides: Sequence[st
         f'policy={{ kind = "seq2seq", path = "{begun}" }}',
     ]
     how = ["run.updates=0", f'eval.split="{split}"'] if split else ["run.eval_every=0", "eval.size=8"]
-    return read(demo.RECIPES / "procedural_rltf.toml", [*own, *how, *overrides])
+    return read(demo.RECIPES / "procedural_rltf.toml", [*own, *overrides, *how])
 
 
 # ------------------------------------------------------------------------------------------------------------ measures
@@ -262,17 +262,17 @@ def _measured(
 # ------------------------------------------------------------------------------------------------------------ running
 
 
-def run(out: Path, seed: int, console: Console, overrides: Sequence[str] = (), size: int = PROBLEMS) -> Rates:
+def run(out: Path, seed: int, console: Console, length: Size, problems: int = PROBLEMS) -> Rates:
     """All arms of a seed: pre-training, its measures, RLTF, and what that came to; rates by measure and row."""
     rates: Rates = {name: {} for name in COMPARED}
     for id, arm in ARMS.items():
         console.rule(f"seed {seed}: {arm.name}")
-        train(start(id, out, seed, overrides), console)
-        for name, rows in measure(id, out, seed, size).items():
+        train(start(id, out, seed), console)
+        for name, rows in measure(id, out, seed, problems).items():
             rates[name] |= rows
-        train(after(id, out, seed, overrides=overrides), console)
+        train(after(id, out, seed, overrides=length.changed), console)
         for name, split in (("seen", "seen"), ("unseen", "test")):
-            done = train(after(id, out, seed, split, overrides), console)
+            done = train(after(id, out, seed, split, length.changed), console)
             rates[name][id] = demo.rates(demo.last(done)).tolist()
     return rates
 
@@ -300,6 +300,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = (__doc__ or "").split("\n\n")[0]
     parser = argparse.ArgumentParser(prog="python -m benchmarks.studies.pretraining", description=words)
     parser.add_argument("--seeds", type=int, default=5, help="seeds 0 to N - 1 (default: 5)")
+    parser.add_argument("--updates", type=int, default=UPDATES, help=f"of RLTF in each arm (default: {UPDATES})")
     parser.add_argument("--out", type=Path, default=Path("runs/pretraining"), help="folder for runs and tables")
     parser.add_argument("--problems", type=int, default=PROBLEMS, help=f"that are measured on (default: {PROBLEMS})")
     asked = parser.parse_args(arguments)
@@ -313,10 +314,11 @@ def _run(asked: argparse.Namespace) -> int:
     console, out, runs = Console(), asked.out.resolve(), {}
     out.mkdir(parents=True, exist_ok=True)
     for seed in range(asked.seeds):
-        runs[seed] = run(out, seed, console, size=asked.problems)
+        runs[seed] = run(out, seed, console, Size(asked.updates), asked.problems)
         figures = table(runs)  # after each seed, so that there is something to look at
-        line = f"python -m benchmarks.studies.pretraining --seeds {asked.seeds} --problems {asked.problems}"
-        write_json(out / "figures.json", {**provenance(line), **figures})
+        words = [f"--problems {asked.problems}"]
+        known = argparse.Namespace(study="", seeds=asked.seeds, updates=asked.updates, overrides=words)
+        write_json(out / "figures.json", {**provenance(known, "benchmarks.studies.pretraining"), **figures})
         (out / "figures.md").write_text(markdown(figures, TITLES), encoding="utf-8")
     console.print((out / "figures.md").read_text(encoding="utf-8"), markup=False, highlight=False)
     return 0

@@ -14,7 +14,7 @@ from agents.options import build
 from agents.policies import pair_heads, tiny_seq2seq
 from agents.train import train
 from benchmarks.studies import pretraining
-from benchmarks.studies.learners import markdown
+from benchmarks.studies.arms import markdown
 from benchmarks.studies.pretraining import ARMS, COMPARED, TITLES
 from rltf_env import datasets
 from rltf_env.env import UnitTestEnv
@@ -33,7 +33,7 @@ def test_every_arm_is_a_recipe_that_its_agent_takes(id: str, tmp_path: Path) -> 
     assert (made.run.seed, config.batch_size, config.references["size"]) == (3, 32, 2000)
     then = pretraining.after(id, tmp_path, 3)
     assert then.policy == {"kind": "seq2seq", "path": str(tmp_path / "seed-3" / id / "policy")}
-    last = pretraining.after(id, tmp_path, 3, "test")
+    last = pretraining.after(id, tmp_path, 3, "test", ["run.updates=9"])
     assert (last.run.updates, last.eval.split) == (0, "test")
     assert last.policy["path"] == str(Path(then.run.out) / "policy")
 
