@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 from agents.decoding.sampling import Sampling
 from agents.options import build
+from agents.policies._family import kind_of
 from agents.running import trackers
 from rltf_env.errors import DataError, MissingData, UsageError
 
@@ -175,19 +176,13 @@ def finished(run: Path, device: str = "") -> Recipe:
             f"Expected the policy of a finished run in {str(run / 'policy')!r}, got none. Run the training to its end."
         )
     recipe = read(run / "recipe.toml")
-    kind = policy_kind(run / "policy")  # whatever it was made of
+    kind = kind_of(run / "policy")  # whatever it was made of
     options = {
         key: recipe.policy[key] for key in ("eos", "dtype", "device", "trust_remote_code") if key in recipe.policy
     }
     where = {"device": device} if device else {}
     policy = {"kind": kind, "path": str(run / "policy"), **options, **where}
     return dataclasses.replace(recipe, policy=policy)
-
-
-def policy_kind(folder: Path) -> str:
-    """The kind of policy that loads a folder of transformers: "seq2seq" where it says that it has an encoder, else "causal"."""
-    content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    return "seq2seq" if content.get("is_encoder_decoder") else "causal"
 
 
 def trained_with(recipe: Recipe) -> Sampling:

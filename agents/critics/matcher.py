@@ -15,9 +15,9 @@ import numpy as np
 import torch
 
 from agents.batching import batch
-from agents.config import policy_kind
 from agents.core import Policy, TrainingSample
 from agents.policies import pair_heads
+from agents.policies._family import kind_of
 from agents.policies.pair_heads import PairHeads, match_logits, sentence_states
 from rltf_env import plugins
 from rltf_env.core import IntArray
@@ -48,7 +48,7 @@ class Matcher:
         """
         if not (Path(folder) / "config.json").is_file():
             raise MissingData(f"Expected the folder of a saved policy, got {str(folder)!r}, which has no config.json.")
-        policy = plugins.find("policies", policy_kind(Path(folder)), package="agents")(str(folder), **options)
+        policy = plugins.find("policies", kind_of(Path(folder)), package="agents")(str(folder), **options)
         return cls(policy, pair_heads.read(folder, policy), rows)
 
     @torch.no_grad()

@@ -35,7 +35,7 @@ from rltf_env.command import guarded
 from rltf_env.errors import UnknownName, UsageError
 
 MEASURES = ("seen", "unseen")
-TITLES = dict.fromkeys(MEASURES, "pass@1")
+TITLES: Mapping[str, str] = dict.fromkeys(MEASURES, "pass@1")
 UPDATES = 480  # of an arm after the warm start
 PROGRAMS = 64  # judged for an update, on average
 STOPPED = "Stopped. The same command goes on from here."
