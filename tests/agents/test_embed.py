@@ -28,6 +28,15 @@ def test_equal_texts_are_one_point_of_the_sphere(kind: Any) -> None:
     assert not np.allclose(points[0], points[1], atol=1e-3)
 
 
+def test_of_a_long_text_the_beginning_is_read() -> None:
+    policy = tiny_seq2seq.load(**SMALL)
+    pair_heads.attach(policy, pair_heads.on(policy, 8))
+    text = "x = 1; " * 50
+    first = policy.tokenizer.decode(policy.tokenizer.encode(text)[:6])
+    np.testing.assert_allclose(embed.embed(policy, [text], tokens=6), embed.embed(policy, [first]), atol=1e-5)
+    assert not np.allclose(embed.embed(policy, [text]), embed.embed(policy, [first]), atol=1e-3)
+
+
 def test_nearest_by_hand() -> None:
     points = np.array([[1.0, 0.0], [0.0, 1.0], [0.8, 0.6]])
     assert embed.nearest(points, 2).tolist() == [[2, 1], [2, 0], [0, 1]]
