@@ -70,7 +70,7 @@ def test_a_decoder_that_counts_positions_reads_prompts_of_any_length() -> None:
 
 
 def test_a_prompt_in_the_decoder_stands_behind_its_start_and_before_the_program() -> None:
-    policy = small(mode="both")
+    policy = small(mode="both").starting(30)  # no padding, which would stand there anyway
     prompt, program = ids(40, 50, 60), ids(70, 80, 90)
     told = torch.tensor([[40, 50, 60, policy.eos_id]])
     written = torch.tensor([[policy.start_id, 40, 50, 60, 70, 80]])
