@@ -78,7 +78,9 @@ def test_a_prompt_in_the_decoder_stands_behind_its_start_and_before_the_program(
         input_ids=told, attention_mask=torch.ones_like(told), decoder_input_ids=written,
     ).logits[:, 3:, : policy.vocab_size]  # fmt: skip
     data = batch([sample(prompt, program), sample(ids(7), ids(5))], policy.pad_id)
-    torch.testing.assert_close(policy.logits(data)[:1], theirs)
+    both = policy.logits(data)
+    torch.testing.assert_close(both[:1], theirs)
+    torch.testing.assert_close(both[1:, :1], policy.alone(ids(7), ids(5)[None]))  # padded in front
 
 
 def test_both_with_an_empty_encoder_is_the_decoder_alone() -> None:
