@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from agents.core import Batch
 from agents.policies import _lora, _trial
 from agents.policies._forward import Forward
 from agents.policies._ways import Parts, Way, by_length, even_batches, in_order
+from agents.running.files import write_atomically
 from rltf_env.core import IntArray
 from rltf_env.errors import UsageError
 
@@ -41,6 +42,7 @@ class Transformer:
                 "Name the token that ends a program: policy.eos=TEXT in a recipe, or tokenizer.eos_token = TEXT."
             )
         self.model, self.tokenizer, self.eos_id = model, tokenizer, int(tokenizer.eos_token_id)
+        self.beside: dict[str, torch.nn.Module] = {}  # what is saved with it, and is no part of the model
         self.pad_id = self.eos_id if tokenizer.pad_token_id is None else int(tokenizer.pad_token_id)
         rows = model.config.get_text_config().vocab_size  # the config of a text model may stand within another
         if len(tokenizer) > rows:
@@ -225,7 +227,8 @@ class Transformer:
     def save(self, folder: Path) -> None:
         """Writes a plain transformers folder; LoRA's adapters are merged into a copy of the weights.
 
-        Whoever generates with it ends where programs end here: its `generation_config` has all the `ends`.
+        Whoever generates with it ends where programs end here: its `generation_config` has all the `ends`. Parts `beside` the
+        model are files of their own there.
         """
         model = _lora.merged(self.model)
         generation = getattr(model, "generation_config", None)
@@ -233,6 +236,8 @@ class Transformer:
             generation.eos_token_id = self.ends[0] if len(self.ends) == 1 else list(self.ends)
         model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
+        for name, part in self.beside.items():
+            write_atomically(folder / f"{name}.pt", partial(torch.save, part.state_dict()))
 
 
 def _let_experts_take_all(model: Any) -> None:

@@ -6,10 +6,13 @@ and masked, in the encoder and in the decoder's looks at it: the released code o
 
 Given tokens stand at the beginning of the decoder's program. Where they differ in length they are padded on the left, which
 only a decoder with relative positions (T5's kind) reads as if nothing were there; any other refuses.
+
+Where a prompt goes is the `mode` (CodeT5+, arXiv 2305.07922): to the encoder, to both halves, or to the decoder alone.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,6 +25,7 @@ from agents.batching import pad_left
 from agents.core import Batch
 from agents.policies import _loading, _trial
 from agents.policies._cache import roomy, selected
+from agents.policies._codet5p import Mode, Tokens, framed_by_makers, in_mode, mode_of, with_task_tokens
 from agents.policies._door import entered
 from agents.policies._forward import cache_of, last_states
 from agents.policies._transformer import Transformer, checkpointing
@@ -62,7 +66,10 @@ class Encoded:
 
 
 class Seq2SeqPolicy(Transformer):
-    """An encoder-decoder language model with its tokenizer. See `agents.core.Policy`."""
+    """An encoder-decoder language model with its tokenizer. See `agents.core.Policy`.
+
+    The model's config says where prompts go (`_codet5p.mode_of`), so that a saved folder is asked as it was trained.
+    """
 
     AUTO = "AutoModelForSeq2SeqLM"
 
@@ -74,12 +81,25 @@ class Seq2SeqPolicy(Transformer):
             )
         self.start_id = _start(model)
         before, after = frame(tokenizer)  # without an end, prompts come begun: `HuggingFace.encode_prompt`
-        self.frame = (before if after else [], after)
+        self.frame = (before if after else [], after) if framed_by_makers(model.config) else ([], [])
+
+    @property
+    def mode(self) -> Mode:
+        """Where a prompt goes."""
+        return mode_of(self.model.config)
+
+    def starting(self, token: int) -> Seq2SeqPolicy:
+        """This policy, whose decoder begins with another token."""
+        twin = copy.copy(self)
+        twin.start_id = token
+        return twin
 
     # ---------------------------------------------------------------------------------------------------- generation
 
     def check_begun(self, prompts: Sequence[IntArray], given: Sequence[IntArray]) -> None:
-        """Refuses a prompt of nothing: there is nothing to encode."""
+        """Refuses given tokens of unlike lengths where a decoder counts its positions from the first, padding or not."""
+        if self.mode != "seq2seq":  # the try has shown how rows that begin at unlike places are read
+            return
         lengths = sorted({len(g) for g in given})
         if len(lengths) > 1 and not hasattr(self.model.config, "relative_attention_num_buckets"):
             raise UsageError(
@@ -90,7 +110,8 @@ class Seq2SeqPolicy(Transformer):
     def has_room(self, prompt: int, program: int) -> bool:
         """The two halves count their positions by themselves: the prompt with its frame, the program with its start."""
         framed_prompt = prompt + sum(map(len, self.frame))
-        return self.positions is None or max(framed_prompt, program) <= self.positions
+        written = program if self.mode == "seq2seq" else prompt + program
+        return self.positions is None or max(framed_prompt, written) <= self.positions
 
     def length_of(self, prompt: IntArray, given: IntArray) -> tuple[int, int]:
         """Tokens that the decoder has read before the first that is written."""
@@ -102,7 +123,8 @@ class Seq2SeqPolicy(Transformer):
     ) -> tuple[Seq2SeqState, Tensor]:
         """Encodes prompts and reads given tokens, for `repeats` rows each; state and logits (B * repeats, V)."""
         encoded = self._encode(*(t.to(self.device) for t in pad_left(prompts, self.pad_id)))
-        starts = [np.concatenate([[self.start_id], g]) for g in given]
+        shown = [p[:0] if self.mode == "seq2seq" else p for p in prompts]
+        starts = [np.concatenate([[self.start_id], p, g]) for p, g in zip(shown, given, strict=True)]
         ids, mask = (t.to(self.device) for t in pad_left(starts, self.pad_id))
         out = self._decode(ids, mask, encoded, use_cache=self.way.cached)
         logits = out.logits[:, -1, : self.vocab_size].repeat_interleave(repeats, 0)
@@ -138,21 +160,37 @@ class Seq2SeqPolicy(Transformer):
 
     def predict(self, batch: Batch, **options: Any) -> Any:
         """Logits (B, T, V); with `output_hidden_states` also the decoder's last states (B, T, D), which they come from."""
-        ids = torch.cat([torch.full_like(batch.tokens[:, :1], self.start_id), batch.tokens[:, :-1]], 1)
-        mask = torch.cat([torch.ones_like(batch.token_mask[:, :1]), batch.token_mask[:, :-1]], 1)
+        start, seen = self._start(batch)
+        ids, mask = torch.cat([start, batch.tokens[:, :-1]], 1), torch.cat([seen, batch.token_mask[:, :-1]], 1)
+        length = batch.tokens.shape[1]
         with checkpointing(self.model):
             rows, which = distinct(batch.prompt, batch.prompt_mask) or (slice(None), slice(None))
             encoded = self._encode(batch.prompt[rows], batch.prompt_mask[rows]).rows(which)
             out = self._decode(ids, mask, encoded, use_cache=False, **options)
-        states = last_states(out.decoder_hidden_states, ids.shape[1]) if options else None
-        return out.logits[..., : self.vocab_size], states
+        states = last_states(out.decoder_hidden_states, length) if options else None
+        return out.logits[:, -length:, : self.vocab_size], states
+
+    def _start(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """What the decoder reads before the programs, left-padded (B, S), and where it is there: its start, and in some
+        modes the prompt."""
+        start, seen = torch.full_like(batch.tokens[:, :1], self.start_id), torch.ones_like(batch.token_mask[:, :1])
+        if self.mode == "seq2seq":
+            return start, seen
+        ids = torch.cat([start, batch.prompt], 1)
+        first = (~batch.prompt_mask).sum(1, keepdim=True)  # (B, 1): the column before the prompt
+        column = torch.arange(ids.shape[1], device=ids.device)[None]
+        return ids.scatter(1, first, self.start_id), column >= first
 
     def alone(self, prompt: IntArray, programs: IntArray) -> Tensor:
         """The logits (N, T, V) of programs (N, T) after one prompt, read without padding."""
         before, after = self.frame
-        text = np.concatenate([before, prompt, after]).astype(np.int64)
-        start = np.full((len(programs), 1), self.start_id)
-        rows = (np.tile(text, (len(programs), 1)), np.concatenate([start, programs[:, :-1]], 1))
+        told = [] if self.mode == "decoder" else prompt
+        text = np.concatenate([before, told, after]).astype(np.int64)
+        if not len(text):  # as `framed` leaves nothing empty
+            text = np.array([self.eos_id], np.int64)
+        start = np.concatenate([[self.start_id], prompt[:0] if self.mode == "seq2seq" else prompt]).astype(np.int64)
+        begun = np.tile(start, (len(programs), 1))
+        rows = (np.tile(text, (len(programs), 1)), np.concatenate([begun, programs[:, :-1]], 1))
         ids, decoder_ids = (torch.from_numpy(each).to(self.device) for each in rows)
         out = self.forward(
             input_ids=ids,
@@ -161,7 +199,7 @@ class Seq2SeqPolicy(Transformer):
             decoder_attention_mask=torch.ones_like(decoder_ids),
             use_cache=False,
         )
-        return out.logits[..., : self.vocab_size]
+        return out.logits[:, len(start) - 1 :, : self.vocab_size]
 
     def prompt_states(self, prompt: IntArray) -> Tensor:
         """See `Transformer`."""
@@ -170,9 +208,33 @@ class Seq2SeqPolicy(Transformer):
 
     # ----------------------------------------------------------------------------------------------------- the halves
 
+    @property
+    def sentence_width(self) -> int:
+        """D of `sentence_states`."""
+        return int(self.model.get_encoder().config.hidden_size)
+
+    def sentence_states(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """(B, D): the encoder's state of each left-padded text (B, P) as a whole.
+
+        It is that of the token that the frame begins with, as in CodeT5+'s embedding models; else that of the last one.
+        """
+        encoded = self._read_in(ids, mask)
+        last = encoded.mask.sum(1) - 1
+        rows = torch.arange(len(last), device=last.device)
+        return encoded.states[rows, torch.zeros_like(last) if self.frame[0] else last]
+
     def _encode(self, prompt: Tensor, mask: Tensor) -> Encoded:
-        """What the encoder makes of left-padded prompts (B, P)."""
-        ids, mask = framed(prompt, mask, self.frame, self.pad_id)
+        """What the encoder makes of left-padded prompts (B, P); of empty ones where they go to the decoder alone."""
+        if self.mode == "decoder":
+            prompt, mask = prompt[:, :0], mask[:, :0]
+        return self._read_in(prompt, mask)
+
+    def _read_in(self, ids: Tensor, mask: Tensor) -> Encoded:
+        ids, mask = framed(ids, mask, self.frame, self.pad_id)
+        if not any(self.frame):  # attention needs one token at the least
+            empty = ~mask.any(1)
+            ids = torch.cat([ids[:, :1].masked_fill(empty[:, None], self.eos_id), ids[:, 1:]], 1)
+            mask = torch.cat([mask[:, :1] | empty[:, None], mask[:, 1:]], 1)
         out = self.model.get_encoder()(input_ids=ids, attention_mask=mask.long())
         return Encoded(out.last_hidden_state, mask, type(out))
 
@@ -224,6 +286,15 @@ def _start(model: Any) -> int:
     return int(start)
 
 
-def load(path: str = "", **options: Any) -> Seq2SeqPolicy:
-    """An encoder-decoder policy from weights that exist; see `agents.policies._loading.load` for the options."""
-    return entered(Seq2SeqPolicy(*_loading.load(Seq2SeqPolicy.AUTO, path, **options)))
+def load(path: str = "", *, mode: Mode | None = None, tokens: Tokens = "own", **options: Any) -> Seq2SeqPolicy:
+    """An encoder-decoder policy from weights that exist; see `agents.policies._loading.load` for the other options.
+
+    Args:
+        path: hub id or folder, such as "Salesforce/codet5p-220m-py".
+        mode: where prompts go: "seq2seq", to the encoder; "both" halves, as CodeT5+'s models of 2 billion parameters and more
+            want it; "decoder" alone. None: as the model's config says.
+        tokens: "paper" adds CodeT5+'s task tokens, and sentinels for span denoising, where the tokenizer has none.
+    """
+    model, tokenizer = _loading.load(Seq2SeqPolicy.AUTO, path, **options)
+    with_task_tokens(model, tokenizer, tokens, options.get("seed", 0))
+    return entered(Seq2SeqPolicy(in_mode(model, mode), tokenizer))

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from agents.policies._codet5p import Mode, Tokens, in_mode, with_task_tokens
 from agents.policies._door import entered
 from agents.policies._loading import prepare
 from agents.policies.seq2seq import Seq2SeqPolicy
@@ -22,9 +23,11 @@ def load(
     dataset_options: dict[str, Any] | None = None,
     device: str = "cpu",
     seed: int = 0,
+    mode: Mode | None = None,
+    tokens: Tokens = "own",
     **how: Any,
 ) -> Seq2SeqPolicy:
-    """A random policy with `layers` in the encoder and as many in the decoder; see `tiny.load` for the rest.
+    """A random policy with `layers` in the encoder and as many in the decoder; see `tiny.load` and `seq2seq.load` for the rest.
 
     Embeddings are drawn `width ** -0.5` times as large as T5's own: those are also the head, so that a random T5 repeats the
     token that it sees, and would end each program at its start.
@@ -48,4 +51,5 @@ def load(
     model = drawn(T5ForConditionalGeneration, config, seed)
     with torch.no_grad():
         model.shared.weight.mul_(width**-0.5)
-    return entered(Seq2SeqPolicy(prepare(model, device, seed=seed, **how), tokenizer))
+    with_task_tokens(model, tokenizer, tokens, seed)
+    return entered(Seq2SeqPolicy(in_mode(prepare(model, device, seed=seed, **how), mode), tokenizer))

@@ -34,6 +34,7 @@ from benchmarks.records.record import commit, write_json
 from rltf_env.errors import UnknownName, UsageError
 
 MEASURES = ("seen", "unseen")
+TITLES: Mapping[str, str] = dict.fromkeys(MEASURES, "pass@1")
 UPDATES = 480  # of an arm after the warm start
 PROGRAMS = 64  # judged for an update, on average
 STOPPED = "Stopped. The same command goes on from here."
@@ -142,14 +143,14 @@ def compared(pairs: Sequence[tuple[str, str]], rates: Mapping[str, np.ndarray]) 
     return rows
 
 
-def markdown(figures: Mapping[str, Any]) -> str:
-    """The tables, to read."""
+def markdown(figures: Mapping[str, Any], titles: Mapping[str, str] = TITLES) -> str:
+    """The tables, to read. `titles` are the measures, each with what it is a rate of."""
     parts = [f"Predicted before the first run: {figures['prediction']}\n"]
-    for measure in MEASURES:
+    for measure, title in titles.items():
         found = figures[measure]
         parts += [
             f"### {measure}: {found['problems']} problems, seeds {', '.join(map(str, figures['seeds']))}\n",
-            "| arm | pass@1 | by seed |",
+            f"| arm | {title} | by seed |",
             "| --- | --- | --- |",
             *map(_arm, found["arms"].values()),
             "\n| difference | mean | 95 % over seeds | p (Holm) | p over problems (Holm) |",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import subprocess
 import sys
@@ -17,9 +18,10 @@ from agents.batching import batch, pad_left
 from agents.core import Batch, TrainingSample
 from agents.functional import token_logprobs
 from agents.policies import causal, tiny
-from agents.policies._ways import PADDED
+from agents.policies._ways import PADDED, WAYS, Way
 from agents.policies.causal import CausalPolicy, positions
 from agents.testing import check_policy
+from rltf_env import plugins
 from rltf_env.errors import MissingData, UnknownName, UsageError
 
 SMALL: dict[str, Any] = {"width": 16, "layers": 1, "heads": 2, "vocab_size": 280, "dataset_options": {"size": 4}}
@@ -309,3 +311,24 @@ def test_saved_policies_end_where_they_did_for_others_too(policy: CausalPolicy, 
         7,
         0,
     ]  # and where it ended before
+
+
+@pytest.mark.parametrize("kind", ["tiny", "tiny_seq2seq"])
+@pytest.mark.parametrize("way", WAYS, ids=str)
+def test_a_copy_with_another_model_asks_that_model(kind: str, way: Way) -> None:
+    """A reference or a target is such a copy: were it to call the learner's model, it would never lag behind."""
+    policy = plugins.find("policies", kind, package="agents")(
+        width=16, layers=1, heads=2, vocab_size=280, dataset_options={"size": 4}
+    )
+    policy.way = way
+    twin = copy.copy(policy)
+    twin.model = copy.deepcopy(policy.model)
+    nothing = np.zeros(2, np.float32)
+    sample = TrainingSample(np.array([40, 50]), np.array([60, 70]), np.ones(2, bool), nothing, nothing)
+    data = batch([sample], policy.pad_id)
+    with torch.no_grad():
+        before = twin.logits(data)
+        for weight in policy.model.parameters():
+            weight.mul_(1.3)
+        assert torch.equal(twin.logits(data), before)
+        assert not torch.allclose(policy.logits(data), before, atol=1e-3)
