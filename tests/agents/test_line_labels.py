@@ -39,10 +39,10 @@ def verdict(outcome: Outcome, code: set[int] | None = None) -> Verdict:
 
 
 class Finishes:
-    """A decoder that writes the rest of `RIGHT` after any number of whole lines, in `seam` more than that."""
+    """A decoder that writes the rest of `RIGHT` after any number of whole lines, with `seam` in front; once, or else nothing."""
 
-    def __init__(self, env: UnitTestEnv, seam: str = "") -> None:
-        self.env, self.seam, self.asked = env, seam, []
+    def __init__(self, env: UnitTestEnv, seam: str = "", once: bool = False) -> None:
+        self.env, self.seam, self.once, self.asked = env, seam, once, []
 
     def __call__(self, policy: Any, prompts: Any, given: Any, *, repeats: int, **_: Any) -> list[list[Completion]]:
         groups = []
@@ -52,8 +52,12 @@ class Finishes:
             rest = "".join(RIGHT.splitlines(keepends=True)[len(begun.splitlines()) :])
             line_end = "" if begun.endswith("\n") or not begun else "\n"
             written = [*tokens, *self.env.tokenizer.encode(self.seam + line_end + rest), self.env.tokenizer.eos_id]
-            row = np.zeros(len(written), np.float32)
-            groups.append([Completion(np.array(written), row, row, len(tokens), False)] * repeats)
+            nothing = [*tokens, self.env.tokenizer.eos_id]
+            texts = [nothing] * (repeats - 1) + [written] if self.once else [written] * repeats
+            rows = [np.zeros(len(text), np.float32) for text in texts]
+            groups.append(
+                [Completion(np.array(t), row, row, len(tokens), False) for t, row in zip(texts, rows, strict=True)]
+            )
         done = _["done"]
         for i, group in enumerate(groups):
             for k, completion in enumerate(group):
@@ -72,8 +76,10 @@ def attempt(env: UnitTestEnv, text: str, outcome: Outcome = WRONG, code: Any = (
     return Attempt(problem, env.program_of(problem, text), verdict(outcome, code and set(code)))
 
 
-def labelled(policy: CausalPolicy, env: UnitTestEnv, *attempts: Attempt, k: int = 2, seam: str = "") -> Any:
-    decoder = Finishes(env, seam)
+def labelled(
+    policy: CausalPolicy, env: UnitTestEnv, *attempts: Attempt, k: int = 2, seam: str = "", once: bool = False
+) -> Any:
+    decoder = Finishes(env, seam, once)
     done = label(policy, env, attempts, k, decoder, torch.Generator().manual_seed(0))
     return done, decoder.asked
 
@@ -126,6 +132,12 @@ def test_programs_are_labelled_side_by_side_up_to_their_first_fatal_line(
     assert [each.revised for each in found.labels] == [True, True, False]
     assert [len(begun.splitlines()) for begun in asked] == [2, 2, 1, 3, 4], "a round asks one question of each"
     assert found.completions == 5 * 2
+
+
+def test_one_completion_that_passes_is_enough(policy: CausalPolicy, env: UnitTestEnv) -> None:
+    found, _ = labelled(policy, env, attempt(env, LATE), k=3, once=True)
+    assert found.labels[0].recoverable == 4
+    assert found.completions == 3 * 3
 
 
 def test_the_judge_runs_the_cases_and_nothing_that_is_held_out(policy: CausalPolicy, env: UnitTestEnv) -> None:
