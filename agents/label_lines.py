@@ -29,7 +29,7 @@ from agents.building import make_env, make_policy, quiet_libraries
 from agents.config import Recipe, finished, trained_with
 from agents.config import read as read_recipe
 from agents.core import AnyDecoder, Policy, rngs
-from agents.line_labels import Labelled, LineLabels, label
+from agents.line_labels import Labelling, LineLabels, label
 from agents.rollout import collect
 from agents.running.folder import records, to_json, write_text
 from agents.running.journal import UpdateLog
@@ -87,17 +87,17 @@ def label_chunk(
     number: int,
     sampling: AnyDecoder,
     journal: UpdateLog | None = None,
-) -> Labelled:
+) -> Labelling:
     """Programs for `problems`, labelled. The draws of a chunk depend on its `number` alone."""
     seed = zlib.crc32(f"{settings.seed}/{number}".encode())
     generator = rngs(seed, policy.device)[1]
     groups = collect(policy, env, problems, sampling, repeats=settings.samples, generator=generator, journal=journal)
-    different = {
+    distinct = {
         (problem.id, e.program.text): Attempt(problem, e.program, e.verdict)
         for problem, group in zip(problems, groups, strict=True)
         for e in group
     }
-    return label(policy, env, list(different.values()), settings.completions, sampling, generator, journal)
+    return label(policy, env, list(distinct.values()), settings.completions, sampling, generator, journal)
 
 
 def label_lines(
@@ -109,9 +109,9 @@ def label_lines(
     advance: Callable[[int, Counter[str]], None] | None = None,
     journal: UpdateLog | None = None,
 ) -> Counter[str]:
-    """Labels what `settings` ask for, into `out`; what is there already is kept. The counts of `counted`.
+    """Labels what `settings` ask for, into `out`; what is there already is kept. The counts of `tally`.
 
-    `advance(problems, counts)` is told how far it is, before the first chunk and after each.
+    `advance(problems, counts)` is called before the first chunk and after each.
     """
     env.require("trace", "the labelling of lines")
     rng = np.random.default_rng(settings.seed)
@@ -119,8 +119,8 @@ def label_lines(
     path = out / LABELS
     lines = records(path)
     write_text(path, "".join(to_json(line) + "\n" for line in lines))  # without what a killed writer left half done
-    tell = advance or (lambda done, counts: None)
-    tell(len(lines) * settings.chunk, counted(lines))
+    report = advance or (lambda done, counts: None)
+    report(len(lines) * settings.chunk, tally(lines))
     with open(path, "a", encoding="utf-8", buffering=1) as file:
         for number in range(len(lines), settings.chunks):
             part = problems[number * settings.chunk : (number + 1) * settings.chunk]
@@ -128,16 +128,16 @@ def label_lines(
             cost = {"programs": len(part) * settings.samples, "completions": chunk.completions}
             lines.append({"chunk": number, **cost, "labels": [each.to_dict() for each in chunk.labels]})
             file.write(to_json(lines[-1]) + "\n")
-            tell(min((number + 1) * settings.chunk, len(problems)), counted(lines))
-    return counted(lines)
+            report(min((number + 1) * settings.chunk, len(problems)), tally(lines))
+    return tally(lines)
 
 
-def counted(lines: Sequence[dict[str, Any]]) -> Counter[str]:
+def tally(lines: Sequence[dict[str, Any]]) -> Counter[str]:
     """What the labels cost and hold: programs and completions that were judged; different programs by kind."""
-    counts = Counter[str](programs=0, completions=0, different=0, passed=0, revised=0)
+    counts = Counter[str](programs=0, completions=0, distinct=0, passed=0, revised=0)
     for line in lines:
         labels = [LineLabels.from_dict(each) for each in line["labels"]]
-        counts.update(programs=line["programs"], completions=line["completions"], different=len(labels))
+        counts.update(programs=line["programs"], completions=line["completions"], distinct=len(labels))
         counts.update(passed=sum(each.outcome is Outcome.PASSED for each in labels))
         counts.update(revised=sum(each.revised for each in labels))
     return counts
@@ -157,7 +157,7 @@ def read(folder: Path) -> tuple[list[LineLabels], dict[str, Any]]:
             "Label them with `python -m agents.label_lines RUN`, or let the same command go on."
         )
     labels = [LineLabels.from_dict(each) for line in lines for each in line["labels"]]
-    return labels, description | {"counts": dict(counted(lines))}
+    return labels, description | {"counts": dict(tally(lines))}
 
 
 # --------------------------------------------------------------------------------------------------- command
@@ -171,19 +171,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", default="", help="of the policy")
     for name, value in vars(Settings()).items():
         parser.add_argument(f"--{name}", type=type(value), default=value, help=f"(default: {value})")
-    asked = parser.parse_args(arguments)
-    return guarded(lambda: _run(asked), "Stopped. The same command goes on from here.")
+    options = parser.parse_args(arguments)
+    return guarded(lambda: _run(options), "Stopped. The same command goes on from here.")
 
 
-def _run(asked: argparse.Namespace) -> int:
-    console, out = Console(), asked.out or asked.run / FOLDER
+def _run(options: argparse.Namespace) -> int:
+    console, out = Console(), options.out or options.run / FOLDER
     check_writable(out, folder=True)
     quiet_libraries()
-    settings = Settings(**{name: getattr(asked, name) for name in vars(Settings())})
-    counts = label_run(asked.run, settings, out, console, asked.device)
+    settings = Settings(**{name: getattr(options, name) for name in vars(Settings())})
+    counts = label_run(options.run, settings, out, console, options.device)
     console.print(in_words(counts), highlight=False, soft_wrap=True)
     console.print(f"Labels: {escape(str(out))}", highlight=False, soft_wrap=True)
-    console.print(f"Next: python -m agents.train_line_model {escape(str(asked.run))}", highlight=False, soft_wrap=True)
+    console.print(
+        f"Next: python -m agents.train_line_model {escape(str(options.run))}", highlight=False, soft_wrap=True
+    )
     return 0
 
 
@@ -199,23 +201,23 @@ def label_run(run: Path, settings: Settings, out: Path, console: Console, device
     with make_env(recipe, policy) as env:
         begin(out, about(run, settings, env))
         sampling = replace(trained_with(recipe), temperature=settings.temperature)
-        with _shown(console, settings) as (advance, journal):
+        with _progress(console, settings) as (advance, journal):
             return label_lines(policy, env, settings, sampling, out, advance, journal)
 
 
 def about(run: Path, settings: Settings, env: UnitTestEnv) -> dict[str, Any]:
     """What labels are of: settings, the run with the length that it has now, and its problems."""
     recipe = read_recipe(run / "recipe.toml")
-    known = {"recipe": recipe.digest, "updates": recipe.run.updates, "data_digest": env.data_digest}
-    return {"settings": asdict(settings), "env": env.spec.id if env.spec else "", **known}
+    origin = {"recipe": recipe.digest, "updates": recipe.run.updates, "data_digest": env.data_digest}
+    return {"settings": asdict(settings), "env": env.spec.id if env.spec else "", **origin}
 
 
 def begin(out: Path, description: dict[str, Any]) -> None:
     """Writes what labels are of; or finds that those in `out` are of just this."""
-    known = next(iter(records(out / ABOUT)), description)
-    if known != description:
+    present = next(iter(records(out / ABOUT)), description)
+    if present != description:
         raise DataError(
-            f"Expected {out} to hold labels of {description}, got {known}. "
+            f"Expected {out} to hold labels of {description}, got {present}. "
             "Choose another folder with --out, or remove this one."
         )
     out.mkdir(parents=True, exist_ok=True)
@@ -225,13 +227,13 @@ def begin(out: Path, description: dict[str, Any]) -> None:
 def in_words(counts: Counter[str]) -> str:
     """What came, and what it cost."""
     return (
-        f"{counts['different']} different programs of {counts['programs']}: {counts['passed']} passed, "
+        f"{counts['distinct']} different programs of {counts['programs']}: {counts['passed']} passed, "
         f"{counts['revised']} wrong ones with a line to build on; {counts['completions']} completions."
     )
 
 
 @contextmanager
-def _shown(console: Console, settings: Settings) -> Iterator[tuple[Callable[[int, Counter[str]], None], UpdateLog]]:
+def _progress(console: Console, settings: Settings) -> Iterator[tuple[Callable[[int, Counter[str]], None], UpdateLog]]:
     """A bar in a terminal; elsewhere a line a chunk, and signs of life between."""
     with heartbeat(console) as pulse, progress(console) as bars:
         task = bars.add_task("problems labelled", total=settings.problems)

@@ -41,7 +41,7 @@ class LineLabels:
         problem: its id.
         text: the program.
         outcome: what became of it.
-        given: leading lines that the problem gives for free: nobody chose them.
+        prefix_lines: leading lines that the problem gives for free: nobody chose them.
         recoverable: leading lines after which some completion passed; all of them if it passes.
         labels: (M,) of -1, 0 and 1.
     """
@@ -49,19 +49,19 @@ class LineLabels:
     problem: str
     text: str
     outcome: Outcome
-    given: int
+    prefix_lines: int
     recoverable: int
     labels: tuple[int, ...]
 
     @property
     def revised(self) -> bool:
         """True if it is wrong, and a line that it chose could still have been built on."""
-        return self.outcome is not Outcome.PASSED and self.recoverable > self.given
+        return self.outcome is not Outcome.PASSED and self.recoverable > self.prefix_lines
 
     @property
-    def taught(self) -> list[float]:
+    def targets(self) -> list[float]:
         """The labels (M,) as a model learns them: NaN for the lines that were given."""
-        return [float("nan")] * self.given + [float(label) for label in self.labels[self.given :]]
+        return [float("nan")] * self.prefix_lines + [float(label) for label in self.labels[self.prefix_lines :]]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for a file."""
@@ -74,7 +74,7 @@ class LineLabels:
 
 
 @dataclass(frozen=True)
-class Labelled:
+class Labelling:
     """Labelled programs, and the number of completions that were judged for them."""
 
     labels: tuple[LineLabels, ...]
@@ -84,29 +84,29 @@ class Labelled:
 # ---------------------------------------------------------------------------------------- the search
 
 
-def bisect(lines: int, recovers: Callable[[int], bool], given: int = 0) -> int:
+def bisect(lines: int, recovers: Callable[[int], bool], prefix_lines: int = 0) -> int:
     """How many of a wrong program's `lines` are recoverable, by `recovers(m)` for some m.
 
     Args:
         lines: M, after which it is known not to be.
-        recovers: whether lines 1..m are, with `given` < m < M.
-        given: lines that are known to be.
+        recovers: whether lines 1..m are, with `prefix_lines` < m < M.
+        prefix_lines: leading lines that are known to be.
     """
-    return bisect_all([lines], lambda asked: [recovers(m) for _, m in asked], [given])[0]
+    return bisect_all([lines], lambda questions: [recovers(m) for _, m in questions], [prefix_lines])[0]
 
 
 def bisect_all(
-    lines: Sequence[int], recover: Callable[[Sequence[Question]], Sequence[bool]], given: Sequence[int]
+    lines: Sequence[int], recover: Callable[[Sequence[Question]], Sequence[bool]], prefix_lines: Sequence[int]
 ) -> list[int]:
     """`bisect` of several programs side by side: in each round one question of each that is open.
 
     Args:
-        lines, given: (N,), M of each program, and the lines that are known to be recoverable.
+        lines, prefix_lines: (N,), M of each program, and the lines that are known to be recoverable.
         recover: the answers to (number of the program, m).
     """
-    bounds = list(zip(given, lines, strict=True))
-    while asked := [(i, (lo + hi) // 2) for i, (lo, hi) in enumerate(bounds) if hi - lo > 1]:
-        for (i, m), recovered in zip(asked, recover(asked), strict=True):
+    bounds = list(zip(prefix_lines, lines, strict=True))
+    while questions := [(i, (lo + hi) // 2) for i, (lo, hi) in enumerate(bounds) if hi - lo > 1]:
+        for (i, m), recovered in zip(questions, recover(questions), strict=True):
             bounds[i] = (m, bounds[i][1]) if recovered else (bounds[i][0], m)
     return [lo for lo, _ in bounds]
 
@@ -150,7 +150,7 @@ def label(
     sampling: AnyDecoder,
     generator: torch.Generator,
     journal: UpdateLog | None = None,
-) -> Labelled:
+) -> Labelling:
     """Labels the lines of judged programs. `env` must be one whose judge traces (`env.require`).
 
     Args:
@@ -170,12 +170,12 @@ def label(
     wrong = [a for a in attempts if a.verdict.outcome is not Outcome.PASSED]
     completer = _Completer(policy, env, wrong, k, sampling, generator, journal)
     lines = [len(line_ends(a.program.text)) for a in wrong]
-    found = iter(bisect_all(lines, completer, [given_lines(a) for a in wrong]))
-    labelled = tuple(_labelled(a, next(found) if a.verdict.outcome is not Outcome.PASSED else None) for a in attempts)
-    return Labelled(labelled, completer.completions)
+    depths = iter(bisect_all(lines, completer, [prefix_line_count(a) for a in wrong]))
+    labels = tuple(_line_labels(a, next(depths) if a.verdict.outcome is not Outcome.PASSED else None) for a in attempts)
+    return Labelling(labels, completer.completions)
 
 
-def given_lines(attempt: Attempt) -> int:
+def prefix_line_count(attempt: Attempt) -> int:
     """The whole lines of a program that its problem gives, all tokens of which nobody chose."""
     program = attempt.program
     if not program.prefix_length:
@@ -197,8 +197,8 @@ class _Completer:
     journal: UpdateLog | None
     completions: int = 0
 
-    def __call__(self, asked: Sequence[Question]) -> list[bool]:
-        problems = [beginning(self.attempts[i], m) for i, m in asked]
+    def __call__(self, questions: Sequence[Question]) -> list[bool]:
+        problems = [beginning(self.attempts[i], m) for i, m in questions]
         fits = [len(self.env.encode_prefix(p)) < self.env.max_program_tokens for p in problems]
         groups = iter(self._complete([p for p, fit in zip(problems, fits, strict=True) if fit]))
         return [fit and any(completes(p, e) for e in next(groups)) for p, fit in zip(problems, fits, strict=True)]
@@ -228,9 +228,9 @@ def completes(problem: Problem, episode: Episode) -> bool:
     return episode.verdict.outcome is Outcome.PASSED and episode.program.text.startswith(problem.prefix)
 
 
-def _labelled(attempt: Attempt, recoverable: int | None) -> LineLabels:
+def _line_labels(attempt: Attempt, recoverable: int | None) -> LineLabels:
     text, verdict = attempt.program.text, attempt.verdict
     count = len(line_ends(text))
-    known = count if recoverable is None else recoverable
-    labels = labels_of(count, known, code_lines(text, verdict))
-    return LineLabels(attempt.problem.id, text, verdict.outcome, min(given_lines(attempt), count), known, labels)
+    depth = count if recoverable is None else recoverable
+    labels = labels_of(count, depth, code_lines(text, verdict))
+    return LineLabels(attempt.problem.id, text, verdict.outcome, min(prefix_line_count(attempt), count), depth, labels)

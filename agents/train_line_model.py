@@ -44,7 +44,7 @@ from rltf_env.errors import DataError, UnknownName, UsageError
 MODEL, REPORT, CHECKPOINTS = "line_model", "line_model_training.json", "checkpoints"
 KEEP = ("revised", "all", "hard")
 TOLD = 20  # updates between lines of progress
-Taught = list[tuple[LineLabels, TrainingSample]]
+Examples = list[tuple[LineLabels, TrainingSample]]
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Settings:
             raise UsageError(f"Expected 0 < unseen < 1 and a finite lr > 0, got {self}.")
 
 
-def kept(labels: Sequence[LineLabels], keep: str) -> list[LineLabels]:
+def select(labels: Sequence[LineLabels], keep: str) -> list[LineLabels]:
     """The programs that `Settings.keep` names. Raises UsageError, which counts what came, if there is none."""
     solved = {each.problem for each in labels if each.outcome is Outcome.PASSED}
     rules: dict[str, Callable[[LineLabels], bool]] = {
@@ -116,7 +116,7 @@ def train_line_model(
     find: Callable[[str], Problem],
     settings: Settings,
     checkpoints: Path,
-    told: Callable[[int, dict[str, float]], None] | None = None,
+    on_update: Callable[[int, dict[str, float]], None] | None = None,
     stop: Request | None = None,
 ) -> dict[str, Any]:
     """Teaches `model` the labels; how well it knows those of other problems then.
@@ -124,50 +124,52 @@ def train_line_model(
     Args:
         find: the problem of an id.
         checkpoints: a folder, from which an unfinished training goes on; removed at its end.
-        told: is given the number of each update and its metrics.
+        on_update: is given the number of each update and its metrics.
         stop: whether to end early, with a checkpoint.
 
     Raises:
-        Stopped: `stop` asked for it.
+        Stopped: `stop` asks for it.
         DataError: `checkpoints` are those of other settings or labels.
     """
     rng = np.random.default_rng(settings.seed)
-    taught, unseen = (_taught(model, part, find) for part in split(kept(labels, settings.keep), settings.unseen, rng))
-    if not taught or not unseen:
+    examples, unseen = (
+        _examples(model, part, find) for part in split(select(labels, settings.keep), settings.unseen, rng)
+    )
+    if not examples or not unseen:
         raise UsageError("Expected programs that the model has room for, got none. Label shorter ones.")
-    before = measured(model, unseen)
+    before = measure(model, unseen)
     digest = _digest(settings, labels)
     done = _restore(model, rng, checkpoints, digest)
-    _learn(model, taught, settings, rng, done, checkpoints, digest, told, stop)
+    _learn(model, examples, settings, rng, done, checkpoints, digest, on_update, stop)
     files.remove(checkpoints)
     return {
         "settings": asdict(settings),
-        "programs": {"labelled": len(labels), "taught": len(taught)},
-        "unseen": {**measured(model, unseen), "error_before": before["error"]},
+        "programs": {"labelled": len(labels), "learnt": len(examples)},
+        "unseen": {**measure(model, unseen), "error_before": before["error"]},
     }
 
 
 def _learn(
     model: LineModel,
-    taught: Taught,
+    examples: Examples,
     settings: Settings,
     rng: np.random.Generator,
     done: int,
     checkpoints: Path,
     digest: str,
-    told: Callable[[int, dict[str, float]], None] | None,
+    on_update: Callable[[int, dict[str, float]], None] | None,
     stop: Request | None,
 ) -> None:
     for step in range(done + 1, settings.updates + 1):
-        rows = rng.integers(len(taught), size=settings.batch_size)
-        metrics = model.learn([taught[i][1] for i in rows])
-        if told:
-            told(step, metrics)
-        asked = stop is not None and stop.asked
-        if step < settings.updates and (asked or step % settings.checkpoint_every == 0):
+        rows = rng.integers(len(examples), size=settings.batch_size)
+        metrics = model.learn([examples[i][1] for i in rows])
+        if on_update:
+            on_update(step, metrics)
+        ending = stop is not None and stop.asked
+        if step < settings.updates and (ending or step % settings.checkpoint_every == 0):
             state = {"digest": digest, "model": model.state_dict(), "rng": rng.bit_generator.state}
             checkpoint.save(checkpoints, step, {"step": step, **state})
-        if asked and step < settings.updates:
+        if ending and step < settings.updates:
             raise Stopped(step, settings.updates)
 
 
@@ -191,15 +193,15 @@ def _digest(settings: Settings, labels: Sequence[LineLabels]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _taught(model: LineModel, labels: Sequence[LineLabels], find: Callable[[str], Problem]) -> Taught:
-    samples = ((each, model.taught(find(each.problem), each.text, each.taught)) for each in labels)
+def _examples(model: LineModel, labels: Sequence[LineLabels], find: Callable[[str], Problem]) -> Examples:
+    samples = ((each, model.example(find(each.problem), each.text, each.targets)) for each in labels)
     return [(each, sample) for each, sample in samples if sample is not None]
 
 
 # ---------------------------------------------------------------------------------------- measuring
 
 
-def measured(model: LineModel, unseen: Taught) -> dict[str, Any]:
+def measure(model: LineModel, unseen: Examples) -> dict[str, Any]:
     """How well the model knows the labels of these programs' lines, and how well a constant and a line's place do.
 
     `error` is the mean squared error, `constant_error` that of the labels' mean. `signs` is how often the
@@ -210,7 +212,7 @@ def measured(model: LineModel, unseen: Taught) -> dict[str, Any]:
     scores = model.scores([sample for _, sample in unseen])
     masks = [sample.loss_mask for _, sample in unseen]
     labels = np.concatenate([sample.extra["label"][m] for (_, sample), m in zip(unseen, masks, strict=True)])
-    found = np.concatenate([s[m] for s, m in zip(scores, masks, strict=True)])
+    predictions = np.concatenate([s[m] for s, m in zip(scores, masks, strict=True)])
     places = np.concatenate([-np.linspace(0, 1, int(m.sum())) for m in masks])
     code = labels != 0
     signs = labels[code] > 0
@@ -218,11 +220,11 @@ def measured(model: LineModel, unseen: Taught) -> dict[str, Any]:
         "problems": len({each.problem for each, _ in unseen}),
         "programs": len(unseen),
         "lines": len(labels),
-        "error": float(np.mean((found - labels) ** 2)),
+        "error": float(np.mean((predictions - labels) ** 2)),
         "constant_error": float(np.var(labels)),
-        "signs": float(np.mean((found[code] > 0) == signs)) if code.any() else None,
+        "signs": float(np.mean((predictions[code] > 0) == signs)) if code.any() else None,
         "most_frequent": float(max(signs.mean(), 1 - signs.mean())) if code.any() else None,
-        "rank_correlation": spearman(found, labels),
+        "rank_correlation": spearman(predictions, labels),
         "place": spearman(places, labels),
     }
 
@@ -258,18 +260,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.add_argument(
             f"--{name.replace('_', '-')}", type=type(value), default=value, help=f"{what}(default: {value})"
         )
-    asked = parser.parse_args(arguments)
-    return guarded(lambda: _run(asked), "Stopped. The same command goes on from the last checkpoint, if there is one.")
+    options = parser.parse_args(arguments)
+    return guarded(
+        lambda: _run(options), "Stopped. The same command goes on from the last checkpoint, if there is one."
+    )
 
 
-def _run(asked: argparse.Namespace) -> int:
-    console, out = Console(), asked.out or asked.run / MODEL
+def _run(options: argparse.Namespace) -> int:
+    console, out = Console(), options.out or options.run / MODEL
     check_writable(out, folder=True)
     quiet_libraries()
-    settings = Settings(**{name: getattr(asked, name) for name in vars(Settings())})
-    labels = [each for folder in asked.labels or [asked.run / FOLDER] for each in read(folder)[0]]
-    said = train_run(asked.run, labels, settings, out, console, asked.device)
-    console.print(in_words(said["unseen"]), highlight=False, soft_wrap=True)
+    settings = Settings(**{name: getattr(options, name) for name in vars(Settings())})
+    labels = [each for folder in options.labels or [options.run / FOLDER] for each in read(folder)[0]]
+    report = train_run(options.run, labels, settings, out, console, options.device)
+    console.print(in_words(report["unseen"]), highlight=False, soft_wrap=True)
     console.print(f"Line model: {escape(str(out))}", highlight=False, soft_wrap=True)
     return 0
 
@@ -280,9 +284,9 @@ def train_run(
     """A line model that begins as a finished run's policy, in `out`; how well it does. A finished one is not made again."""
     digest = _digest(settings, labels)
     if (out / REPORT).is_file():
-        known = json.loads((out / REPORT).read_text(encoding="utf-8"))
-        if known["digest"] == digest:
-            return known
+        finished_report = json.loads((out / REPORT).read_text(encoding="utf-8"))
+        if finished_report["digest"] == digest:
+            return finished_report
     recipe = for_labels(finished(run, device))
     trunk = make_policy(recipe)
     optimiser = OptimiserConfig(lr=settings.lr, warmup=min(20, settings.updates))
@@ -291,17 +295,17 @@ def train_run(
         pulse.begin(f"{out}: learning the labels of {len(labels)} programs")
         task = bars.add_task("updates", total=settings.updates)
 
-        def told(step: int, metrics: dict[str, float]) -> None:
+        def on_update(step: int, metrics: dict[str, float]) -> None:
             bars.update(task, completed=step)
             if not console.is_terminal and (step % TOLD == 0 or step == settings.updates):
                 line = "  ".join(f"{name} {value:.3f}" for name, value in metrics.items())
                 console.print(f"update {step}: {line}", highlight=False, soft_wrap=True)
 
         with requested(console) as stop:
-            said = train_line_model(model, labels, env.source.find, settings, out / CHECKPOINTS, told, stop)
+            report = train_line_model(model, labels, env.source.find, settings, out / CHECKPOINTS, on_update, stop)
     model.save(out)
     write_text(
-        out / REPORT, to_json({**said, "digest": digest, "recipe": read_recipe(run / "recipe.toml").digest}, indent=1)
+        out / REPORT, to_json({**report, "digest": digest, "recipe": read_recipe(run / "recipe.toml").digest}, indent=1)
     )
     return json.loads((out / REPORT).read_text(encoding="utf-8"))
 

@@ -9,7 +9,7 @@ policies of any vocabulary can be scored. Its folder is a transformers folder wi
 it, and `agent.value.path` takes it: values then begin as what this model knows.
 
     model = LineModel(policy, Wording(style="statement"))
-    model.learn([model.taught(problem, text, labels)])     # one step; labels (M,), NaN: not taught
+    model.learn([model.example(problem, text, labels)])     # one step; labels (M,), NaN: not learnt
     model.lines(problem, text)                             # (M,), in [-1, 1]; NaN: not scored
     model.save(folder); LineModel.load(folder)
 """
@@ -118,7 +118,7 @@ class LineModel:
 
     # -------------------------------------------------------------------------------- learning
 
-    def taught(self, problem: Problem, text: str, labels: Sequence[float]) -> TrainingSample | None:
+    def example(self, problem: Problem, text: str, labels: Sequence[float]) -> TrainingSample | None:
         """A program as something to learn from; None where no labelled line can be read.
 
         Args:
@@ -127,15 +127,15 @@ class LineModel:
         sample, ends = self.reading(problem, text)
         if len(labels) != len(ends):
             raise UsageError(f"Expected a label for each of {len(ends)} lines, got {len(labels)}.")
-        known = (ends >= 0) & ~np.isnan(np.asarray(labels, np.float32))
-        if not known.any():
+        labelled = (ends >= 0) & ~np.isnan(np.asarray(labels, np.float32))
+        if not labelled.any():
             return None
         label, mask = np.zeros(len(sample.tokens), np.float32), np.zeros(len(sample.tokens), bool)
-        label[ends[known]], mask[ends[known]] = np.asarray(labels, np.float32)[known], True
+        label[ends[labelled]], mask[ends[labelled]] = np.asarray(labels, np.float32)[labelled], True
         return replace(sample, loss_mask=mask, extra={"label": label})
 
     def learn(self, samples: Sequence[TrainingSample]) -> dict[str, float]:
-        """One step towards the labels of what `taught` gives; the mean squared error before it."""
+        """One step towards the labels of what `example` gives; the mean squared error before it."""
         metrics = self.learner.step(samples, "token_mean", self._loss, self._states)
         return {"line_loss": metrics["loss"], "grad_norm": metrics["grad_norm"]}
 
@@ -163,7 +163,7 @@ class LineModel:
         return self.fitted(prompt, tokens, ends if len(ends) == count else np.full(count, -1))
 
     def fitted(self, prompt: IntArray, tokens: IntArray, ends: IntArray) -> tuple[TrainingSample, IntArray]:
-        """`reading` of tokens that are known; `ends` (M,) are the tokens that end its lines."""
+        """`reading` of known tokens; `ends` (M,) are the tokens that end its lines."""
         size = self._room(len(prompt), len(tokens))
         nothing = np.zeros(size, np.float32)
         sample = TrainingSample(prompt, tokens[:size], np.zeros(size, bool), nothing, nothing)
@@ -229,15 +229,15 @@ class LineModel:
         """
         where = Path(folder)
         try:
-            described = json.loads((where / DESCRIPTION).read_text(encoding="utf-8"))
+            description = json.loads((where / DESCRIPTION).read_text(encoding="utf-8"))
             head = torch.load(where / HEAD, map_location="cpu", weights_only=True)
         except OSError as error:
             raise MissingData(
                 f"Expected a folder that LineModel.save wrote, got {str(folder)!r}: {error}. "
                 "Make one with `python -m agents.train_line_model RUN`."
             ) from error
-        policy = plugins.find("policies", described["kind"], package="agents")(str(where), **options)
-        model = cls(policy, build(Wording, described["wording"], DESCRIPTION), optimiser=optimiser)
+        policy = plugins.find("policies", description["kind"], package="agents")(str(where), **options)
+        model = cls(policy, build(Wording, description["wording"], DESCRIPTION), optimiser=optimiser)
         model.head.load_state_dict(head)
         return model
 

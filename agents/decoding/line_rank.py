@@ -80,14 +80,14 @@ class LineRank:
 
     def values(self, prompt: IntArray, group: Sequence[Completion]) -> list[float]:
         """What each completion of a prompt is worth by its lines; -inf without a line of its own."""
-        read = [self._read(prompt, c) for c in group]
-        scores = self.model.scores([sample for sample, _ in read])
-        lines = [at(row, ends) for row, (_, ends) in zip(scores, read, strict=True)]
+        readings = [self._read(prompt, c) for c in group]
+        scores = self.model.scores([sample for sample, _ in readings])
+        lines = [at(row, ends) for row, (_, ends) in zip(scores, readings, strict=True)]
         return [self._value(each) for each in lines]
 
     def _value(self, scores: np.ndarray) -> float:
-        known = scores[~np.isnan(scores)]
-        return float(BY[self.by](known)) if len(known) else -np.inf
+        valid = scores[~np.isnan(scores)]
+        return float(BY[self.by](valid)) if len(valid) else -np.inf
 
     def _read(self, prompt: IntArray, c: Completion) -> tuple[TrainingSample, IntArray]:
         """A completion as the model reads it, and where its lines end: -1 for those that were given."""

@@ -48,15 +48,15 @@ class LineReward:
         model: LineModel,
         weight: float = 1.0,
         form: str = "mean",
-        again: Callable[[], LineReward] | None = None,
+        reload: Callable[[], LineReward] | None = None,
     ) -> None:
         if form not in FORMS:
             raise UnknownName("value of option 'form'", str(form), FORMS)
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not np.isfinite(weight):
             raise UsageError(f"Expected weight to be a finite number, got {weight!r}.")
         self.model, self.weight, self.form = model, float(weight), form
-        self._again = again  # loads it in another process: a lock cannot be sent there
-        self._known: dict[tuple[str, str, str], FloatArray] = {}
+        self._reload = reload  # loads it in another process: a lock cannot be sent there
+        self._memory: dict[tuple[str, str, str], FloatArray] = {}
         self._lock = threading.Lock()  # feedback is made in the threads of the judge
 
     def __call__(self, attempt: Attempt) -> Feedback:
@@ -70,18 +70,18 @@ class LineReward:
         """float32 (M,): the model's score of each line; NaN where it has none. The newest are remembered."""
         key = (problem.id, problem.statement, text)
         with self._lock, torch.inference_mode():
-            if key not in self._known:
-                if len(self._known) == REMEMBERED:
-                    del self._known[next(iter(self._known))]
-                self._known[key] = self.model.lines(problem, text)
-            return self._known[key]
+            if key not in self._memory:
+                if len(self._memory) == REMEMBERED:
+                    del self._memory[next(iter(self._memory))]
+                self._memory[key] = self.model.lines(problem, text)
+            return self._memory[key]
 
     def relative(self, attempt: Attempt, baseline: Verdict) -> Feedback:
         """The same: credit of single tokens has no baseline."""
         return self(attempt)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (self._again, ()) if self._again else (LineReward, (self.model, self.weight, self.form))
+        return (self._reload, ()) if self._reload else (LineReward, (self.model, self.weight, self.form))
 
 
 def line_rewards(scores: FloatArray, ends: IntArray, generated: BoolArray, form: str = "mean") -> FloatArray:

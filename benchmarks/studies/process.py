@@ -122,15 +122,15 @@ def recipe(
 
 def measured(id: str, out: Path, seed: int, measure: str, overrides: Sequence[str] = ()) -> Recipe:
     """A recipe without updates, which measures an arm's policy; all arms on the same problems, paid alike."""
-    made, folder = recipe("ppo", out, seed, overrides), out / f"seed-{seed}"
+    base, folder = recipe("ppo", out, seed, overrides), out / f"seed-{seed}"
     policy = {"kind": "causal", "path": str(folder / id / "policy")}
-    run = replace(made.run, out=str(folder / f"{id}-{measure}"), updates=0)
-    return replace(made, run=run, policy=policy, eval=replace(made.eval, split=SPLITS[measure], size=0))
+    run = replace(base.run, out=str(folder / f"{id}-{measure}"), updates=0)
+    return replace(base, run=run, policy=policy, eval=replace(base.eval, split=SPLITS[measure], size=0))
 
 
-def more(made: Recipe, programs: int) -> int:
+def more(recipe: Recipe, programs: int) -> int:
     """The updates in which PPO has UPDATES' programs and so many more."""
-    agent = made.agent
+    agent = recipe.agent
     of_round = agent["problems"] * agent["samples_per_problem"]
     updates_of_round = agent["epochs"] * -(-of_round // agent["batch_size"])
     return UPDATES + -(-programs * updates_of_round // of_round)
@@ -167,17 +167,17 @@ def models(
 ) -> tuple[Counter[str], dict[str, Any]]:
     """The two line models; what their labels cost, and how well each does."""
     folder = out / f"seed-{seed}"
-    read = [label_lines.read(folder / f"labels-{name}") for name in ("half", "end")]
-    labels = train_line_model.kept([each for some, _ in read for each in some], settings.keep)
+    labellings = [label_lines.read(folder / f"labels-{name}") for name in ("half", "end")]
+    labels = train_line_model.select([each for some, _ in labellings for each in some], settings.keep)
     cost = Counter[str]()
-    for _, about in read:
+    for _, about in labellings:
         cost.update(about["counts"])
     sets = {"lines": labels, "shuffled": shuffled(labels, np.random.default_rng(seed))}
-    done = {
+    reports = {
         name: train_line_model.train_run(folder / "warm", some, settings, folder / name, console)["unseen"]
         for name, some in sets.items()
     }
-    return cost, done
+    return cost, reports
 
 
 # --------------------------------------------------------------------------------------------- ranking
@@ -188,12 +188,12 @@ def rank(out: Path, seed: int, overrides: Sequence[str] = ()) -> dict[str, Any]:
     path = out / f"seed-{seed}" / "ranked.json"
     if path.is_file():
         return json.loads(path.read_text(encoding="utf-8"))
-    made = measured("ppo", out, seed, "unseen", overrides)
-    policy = causal.load(made.policy["path"])
-    problems = datasets.load("procedural", made.eval.split, **made.eval.options)
-    with make_env(made, policy) as env:
+    base = measured("ppo", out, seed, "unseen", overrides)
+    policy = causal.load(base.policy["path"])
+    problems = datasets.load("procedural", base.eval.split, **base.eval.options)
+    with make_env(base, policy) as env:
         generator = rngs(seed, policy.device)[1]
-        groups = collect(policy, env, problems, made.eval.sampling, repeats=RANKED, generator=generator)
+        groups = collect(policy, env, problems, base.eval.sampling, repeats=RANKED, generator=generator)
     ranked = choices(LineModel.load(out / f"seed-{seed}" / "lines"), [group for group in groups if group])
     write_json(path, ranked)
     return ranked
@@ -238,20 +238,20 @@ def run(
     """All arms of a seed: evaluations by measure and arm, and what is told beside them."""
     train(warm(out, seed), console)
     label(out, seed, console, overrides, labelling)
-    cost, known = models(out, seed, console, learning)
+    cost, reports = models(out, seed, console, learning)
     evaluations: dict[str, dict[str, Any]] = {measure: {} for measure in MEASURES}
     spent: dict[str, Any] = {}
     for id, arm in ARMS.items():
         console.rule(f"seed {seed}: {arm.name}")
-        made = recipe(id, out, seed, overrides)
+        arm_recipe = recipe(id, out, seed, overrides)
         if id == "more":
-            updates = more(made, cost["programs"] + cost["completions"])
-            made = recipe(id, out, seed, overrides, updates=updates, length=updates)
-        train(made, console)
-        spent[id] = {"updates": made.run.updates, "seconds": _seconds(Path(made.run.out))}
+            updates = more(arm_recipe, cost["programs"] + cost["completions"])
+            arm_recipe = recipe(id, out, seed, overrides, updates=updates, length=updates)
+        train(arm_recipe, console)
+        spent[id] = {"updates": arm_recipe.run.updates, "seconds": _seconds(Path(arm_recipe.run.out))}
         for measure in MEASURES:
             evaluations[measure][id] = demo.last(train(measured(id, out, seed, measure, overrides), console))
-    beside = {"labels": dict(cost), "models": known, "spent": spent, "ranked": rank(out, seed, overrides)}
+    beside = {"labels": dict(cost), "models": reports, "spent": spent, "ranked": rank(out, seed, overrides)}
     return {"evaluations": evaluations, "beside": beside}
 
 
@@ -282,16 +282,16 @@ def reference_lengths(out: Path, overrides: Sequence[str] = ()) -> dict[str, np.
     def tokens(problem: Problem) -> int:
         return len(tokenizer.encode(problem.solutions[0]))
 
-    made = {measure: measured("ppo", out, 0, measure, overrides) for measure in MEASURES}
+    recipes = {measure: measured("ppo", out, 0, measure, overrides) for measure in MEASURES}
     return {
         m: np.array([tokens(p) for p in datasets.load("procedural", r.eval.split, **r.eval.options)])
-        for m, r in made.items()
+        for m, r in recipes.items()
     }
 
 
-def figures(done: Mapping[int, Mapping[str, Any]], lengths: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def figures(results: Mapping[int, Mapping[str, Any]], lengths: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """All figures of these seeds, as plain data: by length only where there are problems of both lengths."""
-    evaluations = {seed: each["evaluations"] for seed, each in done.items()}
+    evaluations = {seed: each["evaluations"] for seed, each in results.items()}
     tables = {"all": table(STUDY, evaluations)}
     whole = all(
         len(e["passed"]) == len(lengths[m])
@@ -303,24 +303,24 @@ def figures(done: Mapping[int, Mapping[str, Any]], lengths: Mapping[str, np.ndar
         for name, long in (("short", False), ("long", True)):
             parts = {seed: by_length(each, lengths, long=long) for seed, each in evaluations.items()}
             tables[name] = table(STUDY, parts)
-    return {"tables": tables, "beside": {str(seed): each["beside"] for seed, each in done.items()}}
+    return {"tables": tables, "beside": {str(seed): each["beside"] for seed, each in results.items()}}
 
 
-def in_words(found: Mapping[str, Any]) -> str:
+def in_words(result: Mapping[str, Any]) -> str:
     """The figures, to read."""
     titles = {"all": "All problems", "short": f"References of up to {LONG} tokens", "long": f"More than {LONG} tokens"}
-    parts = [f"## {titles[name]}\n\n{markdown(each)}" for name, each in found["tables"].items()]
+    parts = [f"## {titles[name]}\n\n{markdown(each)}" for name, each in result["tables"].items()]
     parts.append("## Beside\n\n| seed | label programs | completions | model | signs | most frequent | rank | place |")
     parts.append("|---|---|---|---|---|---|---|---|")
-    for seed, beside in found["beside"].items():
+    for seed, beside in result["beside"].items():
         cost = beside["labels"]
         for name, unseen in beside["models"].items():
             keys = ("signs", "most_frequent", "rank_correlation", "place")
-            known = " | ".join("" if unseen[key] is None else f"{unseen[key]:.2f}" for key in keys)
-            parts.append(f"| {seed} | {cost['programs']} | {cost['completions']} | {name} | {known} |")
-    ways = list(next(iter(found["beside"].values()))["ranked"]["rates"])
+            cells = " | ".join("" if unseen[key] is None else f"{unseen[key]:.2f}" for key in keys)
+            parts.append(f"| {seed} | {cost['programs']} | {cost['completions']} | {name} | {cells} |")
+    ways = list(next(iter(result["beside"].values()))["ranked"]["rates"])
     parts.append(f"\n| one of {RANKED} programs | {' | '.join(ways)} |\n|---|{'---|' * len(ways)}")
-    for seed, beside in found["beside"].items():
+    for seed, beside in result["beside"].items():
         rates = beside["ranked"]["rates"]
         parts.append(f"| seed {seed} | {' | '.join(f'{rates[way]:.1%}' for way in ways)} |")
     return "\n".join(parts) + "\n"
@@ -333,22 +333,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=5, help="seeds 0 to N - 1 (default: 5)")
     parser.add_argument("--out", type=Path, default=Path("runs/process"), help="folder for runs and tables")
     parser.add_argument("overrides", nargs="*", metavar="table.key=value", help="for all arms, not for the warm start")
-    asked = parser.parse_args(arguments)
-    return guarded(lambda: _run(asked), "Stopped. The same command goes on from here.")
+    options = parser.parse_args(arguments)
+    return guarded(lambda: _run(options), "Stopped. The same command goes on from here.")
 
 
-def _run(asked: argparse.Namespace) -> int:
-    if asked.seeds < 1:
-        raise UsageError(f"Expected --seeds >= 1, got {asked.seeds}.")
+def _run(options: argparse.Namespace) -> int:
+    if options.seeds < 1:
+        raise UsageError(f"Expected --seeds >= 1, got {options.seeds}.")
     quiet_libraries()
-    console, out, done = Console(), asked.out.resolve(), {}
+    console, out, results = Console(), options.out.resolve(), {}
     out.mkdir(parents=True, exist_ok=True)
-    for seed in range(asked.seeds):
-        done[seed] = run(out, seed, console, asked.overrides)
-        found = figures(done, reference_lengths(out, asked.overrides))  # after each seed, to look at
-        settings = {"labels": asdict(LABELS), "model": asdict(MODEL), "overrides": asked.overrides}
-        write_json(out / "figures.json", {**found, **settings})
-        (out / "figures.md").write_text(in_words(found), encoding="utf-8")
+    for seed in range(options.seeds):
+        results[seed] = run(out, seed, console, options.overrides)
+        result = figures(results, reference_lengths(out, options.overrides))  # after each seed, to look at
+        settings = {"labels": asdict(LABELS), "model": asdict(MODEL), "overrides": options.overrides}
+        write_json(out / "figures.json", {**result, **settings})
+        (out / "figures.md").write_text(in_words(result), encoding="utf-8")
     console.print((out / "figures.md").read_text(encoding="utf-8"), markup=False, highlight=False)
     return 0
 

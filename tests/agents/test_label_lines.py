@@ -12,7 +12,7 @@ import pytest
 from agents import label_lines
 from agents.config import read as read_recipe
 from agents.decoding.sampling import Sampling
-from agents.label_lines import LABELS, Settings, counted, for_labels, read
+from agents.label_lines import LABELS, Settings, for_labels, read, tally
 from agents.policies.causal import CausalPolicy
 from rltf_env.core import CaseResult, Failure, Outcome, Verdict
 from rltf_env.env import UnitTestEnv
@@ -55,38 +55,38 @@ def run(policy: CausalPolicy, tmp_path: Path) -> Path:
 
 
 def labels(policy: CausalPolicy, env: UnitTestEnv, out: Path, stop_at: int = 99, settings: Settings = SMALL) -> Any:
-    told: list[int] = []
+    progress: list[int] = []
 
     def advance(done: int, counts: Any) -> None:
-        told.append(done)
+        progress.append(done)
         if done >= stop_at:
             raise KeyboardInterrupt
 
     out.mkdir(exist_ok=True)
     label_lines.begin(out, {"settings": vars(settings)})
-    return label_lines.label_lines(policy, env, settings, Sampling(), out, advance), told
+    return label_lines.label_lines(policy, env, settings, Sampling(), out, advance), progress
 
 
 def test_a_labelling_in_two_parts_is_the_labelling_in_one(
     policy: CausalPolicy, make_env: Callable[..., UnitTestEnv], tmp_path: Path
 ) -> None:
-    whole, told = labels(policy, make_env(by_length), tmp_path / "whole")
-    assert told == [0, 2, 4, 5]
+    whole, progress = labels(policy, make_env(by_length), tmp_path / "whole")
+    assert progress == [0, 2, 4, 5]
     with pytest.raises(KeyboardInterrupt):
         labels(policy, make_env(by_length), tmp_path / "parts", stop_at=2)
     with pytest.raises(MissingData, match="got some of them"):
         read(tmp_path / "parts")
     with open(tmp_path / "parts" / LABELS, "a") as file:
         file.write('{"chunk": 1, "labe')  # of a killed writer
-    again, told = labels(policy, make_env(by_length), tmp_path / "parts")
-    assert told == [2, 4, 5]
+    again, progress = labels(policy, make_env(by_length), tmp_path / "parts")
+    assert progress == [2, 4, 5]
     assert again == whole
     assert (tmp_path / "parts" / LABELS).read_text() == (tmp_path / "whole" / LABELS).read_text()
-    found, about = read(tmp_path / "whole")
+    result, about = read(tmp_path / "whole")
     assert about["counts"] == dict(whole)
     assert whole["programs"] == 10
-    assert whole["different"] == len(found) <= 10
-    assert 0 < whole["passed"] == sum(each.outcome is Outcome.PASSED for each in found)
+    assert whole["distinct"] == len(result) <= 10
+    assert 0 < whole["passed"] == sum(each.outcome is Outcome.PASSED for each in result)
     assert whole["completions"] > 0
 
 
@@ -95,10 +95,10 @@ def test_a_program_counts_once_for_each_problem(
 ) -> None:
     env = make_env(by_length)
     problems = [env.source.find("p0"), env.source.find("p1")]
-    found = label_lines.label_chunk(
+    result = label_lines.label_chunk(
         policy, env, problems, Settings(samples=4), 0, Sampling(temperature=0.0)
     )  # four times the same
-    assert sorted(each.problem for each in found.labels) == ["p0", "p1"]
+    assert sorted(each.problem for each in result.labels) == ["p0", "p1"]
 
 
 def test_whole_problems_are_labelled_and_no_reward_is_paid(run: Path) -> None:
@@ -113,13 +113,13 @@ def test_the_command_labels_with_the_judge_itself_and_says_what_came(
 ) -> None:
     words = [str(run), "--problems", "3", "--samples", "2", "--completions", "1", "--chunk", "2"]
     assert label_lines.main(words) == 0
-    shown = capsys.readouterr().out
-    assert "of 6: " in shown
-    assert "Next: python -m agents.train_line_model" in shown
-    found, about = read(run / "line_labels")
+    output = capsys.readouterr().out
+    assert "of 6: " in output
+    assert "Next: python -m agents.train_line_model" in output
+    result, about = read(run / "line_labels")
     assert about["settings"]["completions"] == 1
     assert about["counts"]["programs"] == 6
-    assert all(len(each.labels) > 0 for each in found)
+    assert all(len(each.labels) > 0 for each in result)
     before = (run / "line_labels" / LABELS).read_bytes()
     assert label_lines.main(words) == 0
     assert (run / "line_labels" / LABELS).read_bytes() == before, "what is done is not done again"
@@ -149,4 +149,4 @@ def test_what_cannot_be_says_so(run: Path, tmp_path: Path, capsys: pytest.Captur
     with pytest.raises(DataError, match="remove this one"):
         label_lines.begin(tmp_path, {"a": 2})
     assert json.loads((tmp_path / "about.json").read_text()) == {"a": 1}
-    assert counted([])["programs"] == 0
+    assert tally([])["programs"] == 0

@@ -18,10 +18,10 @@ from agents.line_labels import (
     bisect,
     code_lines,
     completes,
-    given_lines,
     holds_code,
     label,
     labels_of,
+    prefix_line_count,
 )  # fmt: skip
 from agents.policies.causal import CausalPolicy
 from rltf_env.core import Attempt, CallCase, CaseResult, Failure, Outcome, Problem, Verdict
@@ -47,10 +47,10 @@ class Finishes:
     def __call__(self, policy: Any, prompts: Any, given: Any, *, repeats: int, **_: Any) -> list[list[Completion]]:
         groups = []
         for tokens in given:
-            begun = self.env.tokenizer.program(tokens).text
-            self.asked.append(begun)
-            rest = "".join(RIGHT.splitlines(keepends=True)[len(begun.splitlines()) :])
-            line_end = "" if begun.endswith("\n") or not begun else "\n"
+            beginning_text = self.env.tokenizer.program(tokens).text
+            self.asked.append(beginning_text)
+            rest = "".join(RIGHT.splitlines(keepends=True)[len(beginning_text.splitlines()) :])
+            line_end = "" if beginning_text.endswith("\n") or not beginning_text else "\n"
             written = [*tokens, *self.env.tokenizer.encode(self.seam + line_end + rest), self.env.tokenizer.eos_id]
             nothing = [*tokens, self.env.tokenizer.eos_id]
             texts = [nothing] * (repeats - 1) + [written] if self.once else [written] * repeats
@@ -101,14 +101,14 @@ def test_the_search_is_the_linear_scan_and_costs_the_logarithm() -> None:
     for lines in range(1, 65):
         for recoverable in range(lines):
             questions: list[int] = []
-            found = bisect(lines, lambda m, r=recoverable, q=questions: (q.append(m), m <= r)[1])
-            assert found == recoverable
+            result = bisect(lines, lambda m, r=recoverable, q=questions: (q.append(m), m <= r)[1])
+            assert result == recoverable
             assert len(questions) <= ceil(log2(lines)) if lines > 1 else not questions
 
 
 def test_lines_that_are_given_are_not_asked_about() -> None:
     questions: list[int] = []
-    assert bisect(8, lambda m: (questions.append(m), False)[1], given=4) == 4
+    assert bisect(8, lambda m: (questions.append(m), False)[1], prefix_lines=4) == 4
     assert questions == [6, 5]
 
 
@@ -124,20 +124,22 @@ def test_labels_are_those_of_the_table() -> None:
 def test_programs_are_labelled_side_by_side_up_to_their_first_fatal_line(
     policy: CausalPolicy, env: UnitTestEnv
 ) -> None:
-    found, asked = labelled(policy, env, attempt(env, EARLY), attempt(env, LATE), attempt(env, RIGHT, PASSED))
-    early, late, right = found.labels
+    result, asked = labelled(policy, env, attempt(env, EARLY), attempt(env, LATE), attempt(env, RIGHT, PASSED))
+    early, late, right = result.labels
     assert (early.recoverable, early.labels) == (1, (1, -1, 0, -1, -1))
     assert (late.recoverable, late.labels) == (4, (1, 1, 0, 1, -1))
     assert (right.recoverable, right.labels) == (5, (1, 1, 0, 1, 1))
-    assert [each.revised for each in found.labels] == [True, True, False]
-    assert [len(begun.splitlines()) for begun in asked] == [2, 2, 1, 3, 4], "a round asks one question of each"
-    assert found.completions == 5 * 2
+    assert [each.revised for each in result.labels] == [True, True, False]
+    assert [len(beginning_text.splitlines()) for beginning_text in asked] == [2, 2, 1, 3, 4], (
+        "a round asks one question of each"
+    )
+    assert result.completions == 5 * 2
 
 
 def test_one_completion_that_passes_is_enough(policy: CausalPolicy, env: UnitTestEnv) -> None:
-    found, _ = labelled(policy, env, attempt(env, LATE), k=3, once=True)
-    assert found.labels[0].recoverable == 4
-    assert found.completions == 3 * 3
+    result, _ = labelled(policy, env, attempt(env, LATE), k=3, once=True)
+    assert result.labels[0].recoverable == 4
+    assert result.completions == 3 * 3
 
 
 def test_the_judge_runs_the_cases_and_nothing_that_is_held_out(policy: CausalPolicy, env: UnitTestEnv) -> None:
@@ -150,33 +152,33 @@ def test_a_completion_that_goes_on_in_the_last_line_is_none_of_these_lines(
     policy: CausalPolicy, env: UnitTestEnv
 ) -> None:
     env.sandbox.rules = lambda source, problem: True  # type: ignore[attr-defined]
-    found, _ = labelled(policy, env, attempt(env, LATE), seam=" ")
-    assert found.labels[0].recoverable == 0
-    found, _ = labelled(policy, env, attempt(env, LATE))
-    assert found.labels[0].recoverable == 4
-    begun = beginning(attempt(env, LATE), 2)
-    assert begun.prefix == "def f():\n    a = 1\n"
+    result, _ = labelled(policy, env, attempt(env, LATE), seam=" ")
+    assert result.labels[0].recoverable == 0
+    result, _ = labelled(policy, env, attempt(env, LATE))
+    assert result.labels[0].recoverable == 4
+    task = beginning(attempt(env, LATE), 2)
+    assert task.prefix == "def f():\n    a = 1\n"
 
     def episode(outcome: Outcome, text: str) -> Any:
         return SimpleNamespace(verdict=verdict(outcome), program=SimpleNamespace(text=text))
 
-    assert completes(begun, episode(PASSED, RIGHT))
-    assert not completes(begun, episode(WRONG, RIGHT))
-    assert not completes(begun, episode(PASSED, EARLY))
+    assert completes(task, episode(PASSED, RIGHT))
+    assert not completes(task, episode(WRONG, RIGHT))
+    assert not completes(task, episode(PASSED, EARLY))
 
 
 def test_a_beginning_that_leaves_no_room_is_not_recoverable(policy: CausalPolicy, env: UnitTestEnv) -> None:
     env.max_program_tokens = len(env.tokenizer.encode("def f():\n    a = 1"))
-    found, asked = labelled(policy, env, attempt(env, LATE))
-    assert found.labels[0].recoverable == 1
-    assert [len(begun.splitlines()) for begun in asked] == [1]
-    assert found.completions == 2
+    result, asked = labelled(policy, env, attempt(env, LATE))
+    assert result.labels[0].recoverable == 1
+    assert [len(beginning_text.splitlines()) for beginning_text in asked] == [1]
+    assert result.completions == 2
 
 
 def test_a_program_of_one_line_is_labelled_by_its_outcome(policy: CausalPolicy, env: UnitTestEnv) -> None:
     one = "f = lambda: 1\n"
-    found, asked = labelled(policy, env, attempt(env, one, code=(1,)), attempt(env, one, PASSED, (1,)))
-    assert [each.labels for each in found.labels] == [(-1,), (1,)]
+    result, asked = labelled(policy, env, attempt(env, one, code=(1,)), attempt(env, one, PASSED, (1,)))
+    assert [each.labels for each in result.labels] == [(-1,), (1,)]
     assert not asked
     assert labelled(policy, env, attempt(env, ""))[0].labels == ()
 
@@ -186,12 +188,12 @@ def test_lines_that_are_given_are_nobodys_and_are_not_taught(policy: CausalPolic
     size = len(env.tokenizer.encode("def f():\n    a = 1\n"))
     program = env.tokenizer.program(made.program.tokens, prefix_length=size)
     given = Attempt(made.problem, program, made.verdict)
-    assert given_lines(made) == 0
-    assert given_lines(given) == 2
-    found, asked = labelled(policy, env, given)
-    assert [len(begun.splitlines()) for begun in asked] == [3, 4]
-    assert [isnan(value) for value in found.labels[0].taught] == [True, True, False, False, False]
-    assert found.labels[0].taught[2:] == [0.0, 1.0, -1.0]
+    assert prefix_line_count(made) == 0
+    assert prefix_line_count(given) == 2
+    result, asked = labelled(policy, env, given)
+    assert [len(beginning_text.splitlines()) for beginning_text in asked] == [3, 4]
+    assert [isnan(value) for value in result.labels[0].targets] == [True, True, False, False, False]
+    assert result.labels[0].targets[2:] == [0.0, 1.0, -1.0]
 
 
 def test_revised_is_wrong_and_had_a_line_of_its_own_to_build_on() -> None:
@@ -235,5 +237,5 @@ def test_the_judge_says_which_lines_hold_code(policy: CausalPolicy, env: UnitTes
     ) as real:
         real.require("trace", "the test")
         made = Attempt(problem, real.program_of(problem, text), real.verdict_on(problem, text))
-        found, _ = labelled(policy, real, made)
-    assert found.labels[0].labels == (1, -1, -1, 0, 0, -1)
+        result, _ = labelled(policy, real, made)
+    assert result.labels[0].labels == (1, -1, -1, 0, 0, -1)

@@ -18,7 +18,7 @@ from agents.policies import tiny
 from agents.policies.causal import CausalPolicy
 from agents.running.folder import to_json
 from agents.running.stopping import Request
-from agents.train_line_model import Settings, kept, measured, spearman, split
+from agents.train_line_model import Settings, measure, select, spearman, split
 from rltf_env.core import CallCase, Outcome, Problem
 from rltf_env.errors import DataError, MissingData, UnknownName, UsageError
 
@@ -63,16 +63,16 @@ def programs(count: int = 24) -> list[LineLabels]:
 
 
 def test_programs_are_kept_by_what_their_labels_say() -> None:
-    assert kept(LABELS, "all") == LABELS
-    assert kept(LABELS, "revised") == [LABELS[1], LABELS[3]]
-    assert kept(LABELS, "hard") == LABELS[2:]
+    assert select(LABELS, "all") == LABELS
+    assert select(LABELS, "revised") == [LABELS[1], LABELS[3]]
+    assert select(LABELS, "hard") == LABELS[2:]
 
 
 def test_nothing_to_learn_from_is_counted() -> None:
     with pytest.raises(UsageError, match=r"keep revised, got none of 2: 1 passed, and of 1 wrong ones none"):
-        kept([LABELS[0], LABELS[2]], "revised")
+        select([LABELS[0], LABELS[2]], "revised")
     with pytest.raises(UsageError, match="keep hard, got none of 2"):
-        kept(LABELS[:2], "hard")
+        select(LABELS[:2], "hard")
 
 
 def test_no_problem_is_both_learnt_from_and_measured_on() -> None:
@@ -94,17 +94,17 @@ def trained(out: Path, settings: Settings = SMALL, **more: Any) -> tuple[LineMod
 
 
 def test_a_training_in_two_parts_is_the_training_in_one(tmp_path: Path) -> None:
-    whole, said = trained(tmp_path / "whole")
+    whole, report = trained(tmp_path / "whole")
     for stop_after in (2, 5):
         stop = Request()
 
-        def told(step: int, metrics: Any, request: Request = stop, last: int = stop_after) -> None:
+        def on_update(step: int, metrics: Any, request: Request = stop, last: int = stop_after) -> None:
             request.asked = step == last
 
         with pytest.raises(KeyboardInterrupt, match=f"after update {stop_after} of 8; a checkpoint"):
-            trained(tmp_path / "parts", told=told, stop=stop)
+            trained(tmp_path / "parts", on_update=on_update, stop=stop)
     model, again = trained(tmp_path / "parts")
-    assert again == said
+    assert again == report
     for name, tensor in whole.policy.model.state_dict().items():
         assert torch.equal(tensor, model.policy.model.state_dict()[name]), name
     assert torch.equal(whole.head.weight, model.head.weight)
@@ -120,18 +120,18 @@ def test_a_killed_training_goes_on_from_its_last_checkpoint(tmp_path: Path) -> N
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        trained(tmp_path, told=killed)
+        trained(tmp_path, on_update=killed)
     with pytest.raises(DataError, match="of these settings and labels"):
         trained(tmp_path, settings=Settings(**{**vars(SMALL), "lr": 1e-3}))
-    model, _ = trained(tmp_path, told=lambda step, metrics: steps.append(step))
+    model, _ = trained(tmp_path, on_update=lambda step, metrics: steps.append(step))
     assert steps == [1, 2, 3, 4, 5, 4, 5, 6, 7, 8]
     assert torch.equal(model.head.weight, trained(tmp_path / "whole")[0].head.weight)
 
 
 def test_it_knows_fatal_lines_of_problems_that_it_has_not_seen(tmp_path: Path) -> None:
     settings = Settings(keep="all", updates=60, batch_size=16, lr=1e-2, unseen=0.25)
-    _, said = trained(tmp_path, settings)
-    unseen = said["unseen"]
+    _, report = trained(tmp_path, settings)
+    unseen = report["unseen"]
     assert (unseen["problems"], unseen["programs"], unseen["lines"]) == (2, 6, 18)
     assert unseen["error"] < 0.5 * unseen["constant_error"] < unseen["error_before"]
     assert unseen["signs"] > unseen["most_frequent"]
@@ -152,17 +152,17 @@ def test_rank_correlation_is_spearmans_with_shared_ranks() -> None:
 def test_figures_stand_beside_those_of_a_constant_and_of_a_lines_place() -> None:
     model = fresh()
     labels = [LineLabels("p0", "a\nb\nc\n", WRONG, 0, 1, (1, 0, -1)), LineLabels("p1", "a\nb\n", WRONG, 0, 1, (-1, 1))]
-    rows = [(each, model.taught(find(each.problem), each.text, each.taught)) for each in labels]
+    rows = [(each, model.example(find(each.problem), each.text, each.targets)) for each in labels]
     model.scores = lambda samples: [  # type: ignore[method-assign]
         np.where(s.loss_mask, np.cumsum(s.loss_mask) == 1, 0).astype(np.float32) for s in samples
     ]
-    said = measured(model, rows)  # type: ignore[arg-type]
+    report = measure(model, rows)  # type: ignore[arg-type]
     # scores 1 0 0 and 1 0; labels 1 0 -1 and -1 1
-    assert said["error"] == pytest.approx((0 + 0 + 1 + 4 + 1) / 5)
-    assert said["constant_error"] == pytest.approx(np.var([1, 0, -1, -1, 1]))
-    assert (said["signs"], said["most_frequent"]) == (0.5, 0.5)
-    assert (said["problems"], said["programs"], said["lines"]) == (2, 2, 5)
-    assert said["place"] == pytest.approx(spearman(np.array([0, -0.5, -1, 0, -1]), np.array([1, 0, -1, -1, 1])))
+    assert report["error"] == pytest.approx((0 + 0 + 1 + 4 + 1) / 5)
+    assert report["constant_error"] == pytest.approx(np.var([1, 0, -1, -1, 1]))
+    assert (report["signs"], report["most_frequent"]) == (0.5, 0.5)
+    assert (report["problems"], report["programs"], report["lines"]) == (2, 2, 5)
+    assert report["place"] == pytest.approx(spearman(np.array([0, -0.5, -1, 0, -1]), np.array([1, 0, -1, -1, 1])))
 
 
 # --------------------------------------------------------------------------------------- command
@@ -194,13 +194,13 @@ def run(policy: CausalPolicy, tmp_path: Path) -> Path:
 def test_the_command_makes_a_model_that_can_be_loaded(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = [str(run), "--updates", "3", "--batch-size", "4", "--unseen", "0.3"]
     assert train_line_model.main(words) == 0
-    shown = capsys.readouterr().out
-    assert "problems that it has not seen" in shown
-    assert "(a constant: " in shown
+    output = capsys.readouterr().out
+    assert "problems that it has not seen" in output
+    assert "(a constant: " in output
     model = LineModel.load(run / "line_model", device="cpu")
     assert model.wording.style == "statement"
-    said = json.loads((run / "line_model" / "line_model_training.json").read_text())
-    assert said["programs"]["labelled"] == 12
+    report = json.loads((run / "line_model" / "line_model_training.json").read_text())
+    assert report["programs"]["labelled"] == 12
     before = (run / "line_model" / "value_head.pt").stat().st_mtime_ns
     assert train_line_model.main(words) == 0
     assert (run / "line_model" / "value_head.pt").stat().st_mtime_ns == before, "what is done is not done again"

@@ -111,20 +111,20 @@ def test_the_problem_is_worded_as_the_environment_words_it(
 
 
 def test_labels_stand_at_the_ends_of_their_lines(model: LineModel) -> None:
-    sample = model.taught(PROBLEM, TEXT, [1.0, NAN, 0.0, -1.0])
+    sample = model.example(PROBLEM, TEXT, [1.0, NAN, 0.0, -1.0])
     assert sample is not None
     ends = model.reading(PROBLEM, TEXT)[1]
     known = [i for i in (0, 2, 3) if ends[i] >= 0]
     assert np.flatnonzero(sample.loss_mask).tolist() == ends[known].tolist()
     assert sample.extra["label"][ends[known]].tolist() == [[1.0, NAN, 0.0, -1.0][i] for i in known]
-    assert model.taught(PROBLEM, TEXT, [NAN] * 4) is None
+    assert model.example(PROBLEM, TEXT, [NAN] * 4) is None
     with pytest.raises(UsageError, match="each of 4 lines, got 2"):
-        model.taught(PROBLEM, TEXT, [1.0, 1.0])
+        model.example(PROBLEM, TEXT, [1.0, 1.0])
 
 
 def test_the_loss_is_the_mean_squared_error_of_labelled_lines(policy: CausalPolicy) -> None:
     fresh = LineModel(policy, Wording(style="statement"), optimiser=QUICK)  # says 0 of every line
-    samples = [fresh.taught(PROBLEM, "a\nb\n", labels) for labels in ([1.0, -0.5], [NAN, 2.0])]
+    samples = [fresh.example(PROBLEM, "a\nb\n", labels) for labels in ([1.0, -0.5], [NAN, 2.0])]
     assert fresh.learn([s for s in samples if s])["line_loss"] == pytest.approx((1 + 0.25 + 4) / 3)
 
 
@@ -140,10 +140,10 @@ def test_a_label_that_one_token_decides_is_learnt(policy: CausalPolicy) -> None:
     ]
     labels = [[1, 1], [-1, -1], [1, -1, 0], [0, 1], [0, -1], [1, 0, 1]]
     model = LineModel(policy, Wording(style="statement"), optimiser=QUICK)
-    samples = [model.taught(PROBLEM, t, [float(x) for x in row]) for t, row in zip(texts, labels, strict=True)]
-    taught = [s for s in samples if s]
-    assert len(taught) == 6
-    losses = [model.learn(taught)["line_loss"] for _ in range(120)]
+    samples = [model.example(PROBLEM, t, [float(x) for x in row]) for t, row in zip(texts, labels, strict=True)]
+    examples = [s for s in samples if s]
+    assert len(examples) == 6
+    losses = [model.learn(examples)["line_loss"] for _ in range(120)]
     assert losses[-1] < 0.01 < losses[0]
     for text, row in zip(texts, labels, strict=True):
         np.testing.assert_allclose(model.lines(PROBLEM, text), row, atol=0.35)

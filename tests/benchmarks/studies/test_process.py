@@ -106,14 +106,14 @@ def test_one_of_several_programs_is_chosen_in_each_way() -> None:
         fitted=lambda prompt, tokens, ends: (tokens, ends),
         scores=lambda samples: [np.array([tokens[0] / 10, 0.0], np.float32) for tokens in samples],
     )
-    found = process.choices(model, groups)  # type: ignore[arg-type]
+    result = process.choices(model, groups)  # type: ignore[arg-type]
     expected = {"at random": 0.5, "any": 1.0, "likeliest": 2 / 3, "min": 2 / 3, "mean": 2 / 3, "last": 2 / 3}
-    assert found["rates"] == pytest.approx(expected)
-    assert found["compared"]["min - at random"]["difference"] == pytest.approx(2 / 3 - 0.5)
-    assert found["compared"]["min - likeliest"]["difference"] == pytest.approx(0)
+    assert result["rates"] == pytest.approx(expected)
+    assert result["compared"]["min - at random"]["difference"] == pytest.approx(2 / 3 - 0.5)
+    assert result["compared"]["min - likeliest"]["difference"] == pytest.approx(0)
 
 
-def _done(shift: float) -> dict[str, Any]:
+def _result(shift: float) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     evaluations = {
         m: {
@@ -130,26 +130,26 @@ def _done(shift: float) -> dict[str, Any]:
 
 def test_figures_are_split_by_the_length_of_references_and_written_out() -> None:
     lengths = {m: np.array([60] * 30 + [61] * 10) for m in process.MEASURES}
-    done = {seed: _done(0.4) for seed in (0, 1)}
-    found = process.figures(done, lengths)
+    results = {seed: _result(0.4) for seed in (0, 1)}
+    result = process.figures(results, lengths)
     for name, part in (("all", slice(None)), ("short", slice(30)), ("long", slice(30, None))):
-        passed = done[0]["evaluations"]["seen"]["both"]["passed"][part]
-        assert found["tables"][name]["seen"]["arms"]["both"]["by_seed"][0] == pytest.approx(np.mean(passed))
-    text = process.in_words(json.loads(json.dumps(found)))
+        passed = results[0]["evaluations"]["seen"]["both"]["passed"][part]
+        assert result["tables"][name]["seen"]["arms"]["both"]["by_seed"][0] == pytest.approx(np.mean(passed))
+    text = process.in_words(json.loads(json.dumps(result)))
     assert "## More than 60 tokens" in text
     assert "| 0 | 8 | 16 | lines | 0.75 | 0.50 |  | 0.25 |" in text
     assert "| seed 1 | 25.0% | 50.0% |" in text
     assert "(+ dense, value start) - (PPO)" in text
     short = {m: np.full(40, 20) for m in process.MEASURES}
-    assert set(process.figures(done, short)["tables"]) == {"all"}, "no long references, no table of them"
+    assert set(process.figures(results, short)["tables"]) == {"all"}, "no long references, no table of them"
 
 
 def test_references_are_measured_in_the_tokens_of_the_warm_start(tmp_path: Path) -> None:
     policy = tiny.load(width=16, layers=1, heads=2, vocab_size=280, dataset_options={"size": 4})
     policy.save(tmp_path / "seed-0" / "warm" / "policy")
-    found = process.reference_lengths(tmp_path, ["eval.options.size=5"])
-    assert {m: row.shape for m, row in found.items()} == {"seen": (5,), "unseen": (5,)}
-    assert min(row.min() for row in found.values()) > 5
+    result = process.reference_lengths(tmp_path, ["eval.options.size=5"])
+    assert {m: row.shape for m, row in result.items()} == {"seen": (5,), "unseen": (5,)}
+    assert min(row.min() for row in result.values()) > 5
 
 
 def test_what_is_labelled_to_its_end_is_not_labelled_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
