@@ -9,8 +9,8 @@ cost. The models begin as the warm start, as values of their own do in the arm w
 what an arm has more than its control is the labels. Measured is pass@1 on whole problems of the
 policy after its last update, on all problems and on those with short and long references. Beside
 it, without any training: of 8 programs of plain PPO, the one that the model ranks first, the likeliest
-one, and one at random. Tables are those of `benchmarks.studies.learners`; stopped and started again,
-the study goes on where it was. An arm takes about five minutes on two cores, the labels as long.
+one, and one at random. How arms are compared is said in `benchmarks.studies.arms`; stopped and
+started again, the study goes on where it was. An arm takes about five minutes on two cores, the labels as long.
 
 Predicted before the first run. The paper has +2 to +6 points with both uses, all of it on programs of
 more than 100 tokens. Here programs have 50, and most groups of 8 hold one that passes, so the signal
@@ -34,11 +34,12 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from agents import label_lines, train_line_model
+from agents import labelling, line_training
 from agents.building import make_env, quiet_libraries
 from agents.config import Recipe
 from agents.core import Completion, Episode, rngs
 from agents.critics.line_model import LineModel
+from agents.critics.line_settings import LabelSettings, LineModelSettings
 from agents.decoding._choosing import likelihood
 from agents.decoding.line_rank import BY, LineRank
 from agents.line_labels import LineLabels
@@ -49,19 +50,30 @@ from agents.training import train
 from benchmarks import demo
 from benchmarks.metrics import paired_permutation
 from benchmarks.records.record import write_json
-from benchmarks.studies.learners import MEASURES, Arm, Study, markdown, table
+from benchmarks.studies.arms import (
+    MEASURES,
+    STOPPED,
+    UPDATES,
+    WHOLE,
+    Arm,
+    Size,
+    Study,
+    markdown,
+    provenance,
+    table,
+)
 from rltf_env import datasets
 from rltf_env.command import guarded, leave
 from rltf_env.core import Outcome, Problem
 from rltf_env.errors import MissingData, UsageError
 from rltf_env.tokenizers import HuggingFace
 
-UPDATES, MEASURED = 480, 300
+MEASURED = 300  # problems of each measure
 SPLITS = {"seen": "seen", "unseen": "test"}  # by measure
 LONG = 60  # tokens of a reference, above which a problem counts as long
 RANKED = 8  # programs of which one is chosen
-LABELS = label_lines.Settings(problems=128, samples=4, completions=8)
-MODEL = train_line_model.Settings(unseen=0.125, updates=300)
+LABELS = LabelSettings(problems=128, samples=4, completions=8)
+MODEL = LineModelSettings(unseen=0.125, updates=300)
 
 _REWARD = "agents.rewards.line_model:load"
 _OWN = ("agent.value={ trunk = 'own', lr = 1e-3 }",)
@@ -111,29 +123,34 @@ def warm(out: Path, seed: int, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def recipe(
-    id: str, out: Path, seed: int, overrides: Sequence[str] = (), *, updates: int = UPDATES, length: int = UPDATES
+    id: str, out: Path, seed: int, size: Size = WHOLE, overrides: Sequence[str] = (), *, updates: int | None = None
 ) -> Recipe:
-    """The recipe of an arm, in a folder of its own below the seed's; `length` is that of its learning rate's fall."""
+    """The recipe of an arm, in a folder of its own below the seed's; `updates` stops it before its rate has fallen."""
     folder = out / f"seed-{seed}"
     changed = [text.replace("{seed}", str(folder)) for text in (*SHARED, *CHANGED, *ARMS[id].changed)]
-    rhythm = [f"run.updates={updates}", f"agent.optimiser.length={length}", "run.eval_every=0", "eval.size=8"]
+    rhythm = [
+        *size.changed,
+        *([] if updates is None else [f"run.updates={updates}"]),
+        "run.eval_every=0",
+        "eval.size=8",
+    ]
     return demo.recipe(id, folder, seed, [*changed, *rhythm, *overrides], ARMS[id].base)
 
 
 def measured(id: str, out: Path, seed: int, measure: str, overrides: Sequence[str] = ()) -> Recipe:
     """A recipe without updates, which measures an arm's policy; all arms on the same problems, paid alike."""
-    base, folder = recipe("ppo", out, seed, overrides), out / f"seed-{seed}"
+    base, folder = recipe("ppo", out, seed, overrides=overrides), out / f"seed-{seed}"
     policy = {"kind": "causal", "path": str(folder / id / "policy")}
     run = replace(base.run, out=str(folder / f"{id}-{measure}"), updates=0)
     return replace(base, run=run, policy=policy, eval=replace(base.eval, split=SPLITS[measure], size=0))
 
 
-def more(recipe: Recipe, programs: int) -> int:
-    """The updates in which PPO has UPDATES' programs and so many more."""
+def more(recipe: Recipe, programs: int) -> Size:
+    """How long PPO learns from the programs of this recipe and so many more."""
     agent = recipe.agent
     of_round = agent["problems"] * agent["samples_per_problem"]
     updates_of_round = agent["epochs"] * -(-of_round // agent["batch_size"])
-    return UPDATES + -(-programs * updates_of_round // of_round)
+    return Size(recipe.run.updates + -(-programs * updates_of_round // of_round))
 
 
 # ---------------------------------------------------------------------------------------------- labels
@@ -145,36 +162,36 @@ def shuffled(labels: Sequence[LineLabels], rng: np.random.Generator) -> list[Lin
     return [replace(each, labels=tuple(next(moved) if label else 0 for label in each.labels)) for each in labels]
 
 
-def label(out: Path, seed: int, console: Console, overrides: Sequence[str], settings: label_lines.Settings) -> None:
+def label(
+    out: Path, seed: int, console: Console, size: Size, overrides: Sequence[str], settings: LabelSettings
+) -> None:
     """Plain PPO, labelled halfway and at its end."""
     folder = out / f"seed-{seed}"
-    for name, updates in (("half", UPDATES // 2), ("end", UPDATES)):
+    for name, updates in (("half", size.updates // 2), ("end", size.updates)):
         if not _labelled(folder / f"labels-{name}"):  # else the run may be beyond it
-            train(recipe("ppo", out, seed, overrides, updates=updates), console)
-            label_lines.label_run(folder / "ppo", settings, folder / f"labels-{name}", console)
+            train(recipe("ppo", out, seed, size, overrides, updates=updates), console)
+            labelling.label_run(folder / "ppo", settings, folder / f"labels-{name}", console)
 
 
 def _labelled(folder: Path) -> bool:
     try:
-        label_lines.read(folder)
+        labelling.read(folder)
     except MissingData:
         return False
     return True
 
 
-def models(
-    out: Path, seed: int, console: Console, settings: train_line_model.Settings
-) -> tuple[Counter[str], dict[str, Any]]:
+def models(out: Path, seed: int, console: Console, settings: LineModelSettings) -> tuple[Counter[str], dict[str, Any]]:
     """The two line models; what their labels cost, and how well each does."""
     folder = out / f"seed-{seed}"
-    labellings = [label_lines.read(folder / f"labels-{name}") for name in ("half", "end")]
-    labels = train_line_model.select([each for some, _ in labellings for each in some], settings.keep)
+    labellings = [labelling.read(folder / f"labels-{name}") for name in ("half", "end")]
+    labels = line_training.select([each for some, _ in labellings for each in some], settings.keep)
     cost = Counter[str]()
     for _, about in labellings:
         cost.update(about["counts"])
     sets = {"lines": labels, "shuffled": shuffled(labels, np.random.default_rng(seed))}
     reports = {
-        name: train_line_model.train_run(folder / "warm", some, settings, folder / name, console)["unseen"]
+        name: line_training.train_run(folder / "warm", some, settings, folder / name, console)["unseen"]
         for name, some in sets.items()
     }
     return cost, reports
@@ -231,22 +248,23 @@ def run(
     out: Path,
     seed: int,
     console: Console,
+    size: Size = WHOLE,
     overrides: Sequence[str] = (),
-    labelling: label_lines.Settings = LABELS,
-    learning: train_line_model.Settings = MODEL,
+    labels: LabelSettings = LABELS,
+    model: LineModelSettings = MODEL,
 ) -> dict[str, Any]:
     """All arms of a seed: evaluations by measure and arm, and what is told beside them."""
     train(warm(out, seed), console)
-    label(out, seed, console, overrides, labelling)
-    cost, reports = models(out, seed, console, learning)
+    label(out, seed, console, size, overrides, labels)
+    cost, reports = models(out, seed, console, model)
     evaluations: dict[str, dict[str, Any]] = {measure: {} for measure in MEASURES}
     spent: dict[str, Any] = {}
     for id, arm in ARMS.items():
         console.rule(f"seed {seed}: {arm.name}")
-        arm_recipe = recipe(id, out, seed, overrides)
+        arm_recipe = recipe(id, out, seed, size, overrides)
         if id == "more":
-            updates = more(arm_recipe, cost["programs"] + cost["completions"])
-            arm_recipe = recipe(id, out, seed, overrides, updates=updates, length=updates)
+            longer = more(arm_recipe, cost["programs"] + cost["completions"])
+            arm_recipe = recipe(id, out, seed, longer, overrides)
         train(arm_recipe, console)
         spent[id] = {"updates": arm_recipe.run.updates, "seconds": _seconds(Path(arm_recipe.run.out))}
         for measure in MEASURES:
@@ -331,23 +349,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = (__doc__ or "").split("\n\n")[0]
     parser = argparse.ArgumentParser(prog="python -m benchmarks.studies.process", description=words)
     parser.add_argument("--seeds", type=int, default=5, help="seeds 0 to N - 1 (default: 5)")
+    parser.add_argument("--updates", type=int, default=UPDATES, help=f"of each arm (default: {UPDATES})")
     parser.add_argument("--out", type=Path, default=Path("runs/process"), help="folder for runs and tables")
     parser.add_argument("overrides", nargs="*", metavar="table.key=value", help="for all arms, not for the warm start")
     options = parser.parse_args(arguments)
-    return guarded(lambda: _run(options), "Stopped. The same command goes on from here.")
+    return guarded(lambda: _run(options), STOPPED)
 
 
 def _run(options: argparse.Namespace) -> int:
     if options.seeds < 1:
         raise UsageError(f"Expected --seeds >= 1, got {options.seeds}.")
     quiet_libraries()
+    size = Size(options.updates)
     console, out, results = Console(), options.out.resolve(), {}
     out.mkdir(parents=True, exist_ok=True)
     for seed in range(options.seeds):
-        results[seed] = run(out, seed, console, options.overrides)
+        results[seed] = run(out, seed, console, size, options.overrides)
         result = figures(results, reference_lengths(out, options.overrides))  # after each seed, to look at
-        settings = {"labels": asdict(LABELS), "model": asdict(MODEL), "overrides": options.overrides}
-        write_json(out / "figures.json", {**result, **settings})
+        command = argparse.Namespace(
+            study="", **{name: vars(options)[name] for name in ("seeds", "updates", "overrides")}
+        )
+        settings = {"labels": asdict(LABELS), "model": asdict(MODEL)}
+        write_json(out / "figures.json", {**provenance(command, "benchmarks.studies.process"), **settings, **result})
         (out / "figures.md").write_text(in_words(result), encoding="utf-8")
     console.print((out / "figures.md").read_text(encoding="utf-8"), markup=False, highlight=False)
     return 0

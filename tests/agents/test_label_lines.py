@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from agents import label_lines
+from agents import label_lines, labelling
 from agents.config import read as read_recipe
+from agents.critics.line_settings import LabelSettings as Settings
 from agents.decoding.sampling import Sampling
-from agents.label_lines import LABELS, Settings, for_labels, read, tally
+from agents.labelling import LABELS, for_labels, read, tally
 from agents.policies.causal import CausalPolicy
 from rltf_env.core import CaseResult, Failure, Outcome, Verdict
 from rltf_env.env import UnitTestEnv
@@ -63,8 +64,8 @@ def labels(policy: CausalPolicy, env: UnitTestEnv, out: Path, stop_at: int = 99,
             raise KeyboardInterrupt
 
     out.mkdir(exist_ok=True)
-    label_lines.begin(out, {"settings": vars(settings)})
-    return label_lines.label_lines(policy, env, settings, Sampling(), out, advance), progress
+    labelling.begin(out, {"settings": vars(settings)})
+    return labelling.label_lines(policy, env, settings, Sampling(), out, advance), progress
 
 
 def test_a_labelling_in_two_parts_is_the_labelling_in_one(
@@ -95,7 +96,7 @@ def test_a_program_counts_once_for_each_problem(
 ) -> None:
     env = make_env(by_length)
     problems = [env.source.find("p0"), env.source.find("p1")]
-    result = label_lines.label_chunk(
+    result = labelling.label_chunk(
         policy, env, problems, Settings(samples=4), 0, Sampling(temperature=0.0)
     )  # four times the same
     assert sorted(each.problem for each in result.labels) == ["p0", "p1"]
@@ -132,7 +133,7 @@ def test_ctrl_c_is_one_line(run: Path, capsys: pytest.CaptureFixture[str], monke
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(label_lines, "label_chunk", interrupted)
+    monkeypatch.setattr(labelling, "label_chunk", interrupted)
     assert label_lines.main([str(run), "--problems", "2"]) == 130
     assert capsys.readouterr().err == "Stopped. The same command goes on from here.\n"
 
@@ -145,8 +146,8 @@ def test_what_cannot_be_says_so(run: Path, tmp_path: Path, capsys: pytest.Captur
         read(tmp_path / "nothing")
     assert label_lines.main([str(tmp_path / "nothing")]) == 2
     assert "finished run" in capsys.readouterr().err
-    label_lines.begin(tmp_path, {"a": 1})
+    labelling.begin(tmp_path, {"a": 1})
     with pytest.raises(DataError, match="remove this one"):
-        label_lines.begin(tmp_path, {"a": 2})
+        labelling.begin(tmp_path, {"a": 2})
     assert json.loads((tmp_path / "about.json").read_text()) == {"a": 1}
     assert tally([])["programs"] == 0

@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from agents import label_lines, train_line_model
+from agents import labelling, line_training, train_line_model
 from agents.critics.line_model import LineModel, Wording
+from agents.critics.line_settings import LineModelSettings as Settings
 from agents.learning.learner import OptimiserConfig
 from agents.line_labels import LineLabels
+from agents.line_training import measure, select, spearman, split
 from agents.policies import tiny
 from agents.policies.causal import CausalPolicy
 from agents.running.folder import to_json
 from agents.running.stopping import Request
-from agents.train_line_model import Settings, measure, select, spearman, split
 from rltf_env.core import CallCase, Outcome, Problem
 from rltf_env.errors import DataError, MissingData, UnknownName, UsageError
 
@@ -90,7 +91,7 @@ def test_no_problem_is_both_learnt_from_and_measured_on() -> None:
 
 def trained(out: Path, settings: Settings = SMALL, **more: Any) -> tuple[LineModel, dict[str, Any]]:
     model = fresh()
-    return model, train_line_model.train_line_model(model, programs(), find, settings, out / "checkpoints", **more)
+    return model, line_training.train_line_model(model, programs(), find, settings, out / "checkpoints", **more)
 
 
 def test_a_training_in_two_parts_is_the_training_in_one(tmp_path: Path) -> None:
@@ -185,7 +186,7 @@ def run(policy: CausalPolicy, tmp_path: Path) -> Path:
     )
     made = programs()
     for name, part in (("line_labels", made[:12]), ("others", made[12:])):
-        label_lines.begin(folder / name, {"settings": {"problems": 4, "chunk": 4}})
+        labelling.begin(folder / name, {"settings": {"problems": 4, "chunk": 4}})
         line = {"chunk": 0, "programs": 12, "completions": 5, "labels": [each.to_dict() for each in part]}
         (folder / name / "labels.jsonl").write_text(to_json(line) + "\n")
     return folder
@@ -218,6 +219,6 @@ def test_what_cannot_be_says_so(run: Path, tmp_path: Path, capsys: pytest.Captur
     assert train_line_model.main([str(run), "--keep", "best"]) == 2
     assert "value of --keep" in capsys.readouterr().err
     with pytest.raises(MissingData, match="label_lines RUN"):
-        label_lines.read(tmp_path)
+        labelling.read(tmp_path)
     assert train_line_model.main([str(run), "--labels", str(tmp_path / "nothing")]) == 2
     assert "label_lines RUN" in capsys.readouterr().err

@@ -84,6 +84,11 @@ def test_a_line_beyond_the_context_has_no_score(model: LineModel) -> None:
     assert np.isfinite(scores[:10]).all()
     assert np.isnan(scores[-10:]).all()
     np.testing.assert_allclose(model.lines(PROBLEM, long[:60]), scores[:10], atol=1e-5)
+    sample, ends = model.reading(PROBLEM, long)
+    assert len(sample.prompt) + len(sample.tokens) + 1 == 128, "one more is read behind the last"
+    example = model.example(PROBLEM, long, [1.0] * 60)
+    assert example is not None
+    assert np.flatnonzero(example.loss_mask).tolist() == ends[ends >= 0].tolist()
 
 
 def test_a_text_that_the_tokenizer_does_not_spell_line_by_line_has_no_scores(model: LineModel) -> None:

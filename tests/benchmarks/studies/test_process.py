@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agents import train_line_model
+from agents import line_training
 from agents.line_labels import LineLabels
 from agents.options import build
 from agents.policies import tiny
 from benchmarks.studies import process
+from benchmarks.studies.arms import Size
 from benchmarks.studies.process import ARMS, STUDY
 from rltf_env.core import CaseResult, Failure, Outcome, Verdict
 
@@ -57,10 +58,10 @@ def test_arms_differ_in_what_they_name_and_all_are_compared(tmp_path: Path) -> N
 
 def test_one_arm_has_as_many_more_programs_as_the_labels_cost(tmp_path: Path) -> None:
     made = process.recipe("ppo", tmp_path, 0)  # a round of 128 programs is learnt from in 4 updates
-    assert process.more(made, 0) == 480
-    assert process.more(made, 128) == 484
-    assert process.more(made, 33) == 482
-    more = process.recipe("more", tmp_path, 0, updates=484, length=484)
+    assert process.more(made, 0) == Size(480)
+    assert process.more(made, 128) == Size(484)
+    assert process.more(made, 33) == Size(482)
+    more = process.recipe("more", tmp_path, 0, process.more(made, 128))
     assert (more.run.updates, more.agent["optimiser"]["length"]) == (484, 484)
 
 
@@ -75,7 +76,7 @@ def test_shuffled_labels_are_the_same_on_other_lines_that_hold_code() -> None:
     )
     assert all(each.labels[1] == 0 and 0 not in (each.labels[0], *each.labels[2:]) for each in moved)
     assert [each.text for each in moved] == [each.text for each in made]
-    place = [train_line_model.spearman(np.tile([3, 2, 1], 30), _code(some)) for some in (made, moved)]
+    place = [line_training.spearman(np.tile([3, 2, 1], 30), _code(some)) for some in (made, moved)]
     assert place[0] is not None
     assert place[1] is not None
     assert place[0] > 0.7 > 0.3 > abs(place[1])
@@ -156,12 +157,12 @@ def test_what_is_labelled_to_its_end_is_not_labelled_again(tmp_path: Path, monke
     trained: list[int] = []
     labelled: list[str] = []
     monkeypatch.setattr(process, "train", lambda recipe, console: trained.append(recipe.run.updates))
-    monkeypatch.setattr(process.label_lines, "label_run", lambda run, s, out, console: labelled.append(out.name))
-    process.label(tmp_path, 0, None, [], process.LABELS)  # type: ignore[arg-type]
+    monkeypatch.setattr(process.labelling, "label_run", lambda run, s, out, console: labelled.append(out.name))
+    process.label(tmp_path, 0, None, Size(), [], process.LABELS)  # type: ignore[arg-type]
     assert (trained, labelled) == ([240, 480], ["labels-half", "labels-end"])
     half = tmp_path / "seed-0" / "labels-half"
-    process.label_lines.begin(half, {"settings": {"problems": 1, "chunk": 1}})
+    process.labelling.begin(half, {"settings": {"problems": 1, "chunk": 1}})
     (half / "labels.jsonl").write_text('{"programs": 1, "completions": 0, "labels": []}\n')
-    process.label(tmp_path, 0, None, [], process.LABELS)  # type: ignore[arg-type]
+    process.label(tmp_path, 0, None, Size(), [], process.LABELS)  # type: ignore[arg-type]
     assert trained[2:] == [480], "a run that is beyond its half cannot go back"
     assert replace(process.MODEL, keep="all").keep == "all"
