@@ -22,7 +22,7 @@ class LabelSettings:
         seed: of problems and draws.
     """
 
-    problems: int = 128
+    problems: int = 256
     samples: int = 4
     completions: int = 8
     chunk: int = 32

@@ -72,7 +72,7 @@ MEASURED = 300  # problems of each measure
 SPLITS = {"seen": "seen", "unseen": "test"}  # by measure
 LONG = 60  # tokens of a reference, above which a problem counts as long
 RANKED = 8  # programs of which one is chosen
-LABELS = LabelSettings(problems=128, samples=4, completions=8)
+LABELS = LabelSettings(problems=384, samples=4, completions=8)
 MODEL = LineModelSettings(unseen=0.125, updates=300)
 
 _REWARD = "agents.rewards.line_model:load"
