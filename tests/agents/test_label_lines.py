@@ -102,6 +102,19 @@ def test_a_program_counts_once_for_each_problem(
     assert sorted(each.problem for each in result.labels) == ["p0", "p1"]
 
 
+def test_the_draws_of_a_chunk_depend_on_its_number_and_the_seed_alone(
+    policy: CausalPolicy, make_env: Callable[..., UnitTestEnv]
+) -> None:
+    env = make_env(by_length)
+    problems = [env.source.find("p0"), env.source.find("p1")]
+
+    def labels_of(number: int, seed: int = 0) -> Any:
+        return labelling.label_chunk(policy, env, problems, Settings(samples=2, seed=seed), number, Sampling()).labels
+
+    assert labels_of(1) == labels_of(1)
+    assert len({labels_of(0), labels_of(1), labels_of(0, seed=1)}) == 3
+
+
 def test_whole_problems_are_labelled_and_no_reward_is_paid(run: Path) -> None:
     recipe = for_labels(read_recipe(run / "recipe.toml"))
     assert recipe.env["reward"] == "coarse"

@@ -83,7 +83,7 @@ def test_lines_that_were_given_and_what_a_stop_string_cuts_off_do_not_count(
 ) -> None:
     given = len(policy.tokenizer.encode("d\n"))
     cut = completion(policy, "b\nd", kept=1)
-    rank = LineRank(scripted)
+    rank = LineRank(scripted, by="mean")
     np.testing.assert_allclose(rank.values(PROMPT, [completion(policy, "d\nb", given=given), cut]), [0.5, 0.5])
 
 
