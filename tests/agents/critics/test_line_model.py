@@ -14,8 +14,8 @@ from agents.critics.line_model import LineModel, Wording, at, last_tokens, line_
 from agents.critics.values import OwnValues, ValueConfig
 from agents.learning.learner import OptimiserConfig
 from agents.policies import tiny
-from agents.policies.causal import CausalPolicy
 from agents.policies._tokenizer import tokenizer_of
+from agents.policies.causal import CausalPolicy
 from rltf_env.core import CallCase, Problem
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import MissingData, UsageError
