@@ -40,7 +40,7 @@ from agents.running.folder import Folder
 from agents.running.journal import UpdateLog
 from agents.running.panel import Screen, heartbeat
 from agents.running.stopping import Request, Stopped, requested
-from rltf_env import datasets, sources
+from rltf_env import datasets, rewards, sources
 from rltf_env.core import Problem
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import DataError
@@ -258,6 +258,7 @@ def _summary(recipe: Recipe, env: UnitTestEnv, evaluations: dict[str, Any]) -> d
         "env": recipe.env["id"],
         "dataset": env.dataset_name,
         "data_digest": env.data_digest,
+        **_without_reference(env),
         "evaluations": evaluations,
         "versions": {name: version(name) for name in packages},
     }
@@ -269,6 +270,17 @@ def _warned(agent: Agent, console: Console) -> dict[str, Any]:
     for text in texts:
         console.print(f"[yellow]{escape(text)}[/]", highlight=False)
     return {"warnings": texts} if texts else {}
+
+
+def _without_reference(env: UnitTestEnv) -> dict[str, int]:
+    """Where the reward compares programs with references: of how many problems it cannot.
+
+    Nothing of an endless source, whose problems nobody can count.
+    """
+    problems = getattr(env.source, "problems", None)
+    if problems is None or not rewards.reads_references(env.reward):
+        return {}
+    return {"without_reference": sum(not problem.solutions for problem in problems)}
 
 
 @contextmanager

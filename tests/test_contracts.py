@@ -238,6 +238,7 @@ def test_policy_keeps_its_contract(name: str, one_thread: None, tmp_path: Path) 
         "rltf_env/sandbox",
         "agents/algorithms",
         "agents/policies",
+        "agents/rewards",
     ],
 )
 def test_every_file_that_defines_load_is_found(folder: str) -> None:

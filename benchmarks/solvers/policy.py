@@ -72,11 +72,14 @@ class PolicySolver:
         return {"kind": "policy", **self.description, "weights": weights(self.policy), "device": name}
 
     def attach(self, judge: Sandbox, problems: Sequence[Problem]) -> list[str]:
-        """See `benchmarks.core.UsesSandbox`. What was chosen by its examples is not ranked beside what was not."""
+        """See `benchmarks.core.UsesSandbox`. What was chosen, by examples or otherwise, is not ranked beside what was drawn."""
         self.judge = judge
         self._stop_as_customary(problems)
         if not isinstance(self.decoder, ExampleAwareDecoder):
-            return []
+            programs = getattr(self.decoder, "n", 1)  # of a decoder that writes several for one
+            if programs == 1:
+                return []
+            return [f"decoder {self.description['decoder']}, which chooses one of {programs} programs"]
         if not any(problem.examples for problem in problems):
             raise UsageError(
                 f"Expected problems with public examples for a decoder that looks at them, got none among {len(problems)}. "

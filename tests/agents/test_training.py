@@ -20,8 +20,9 @@ from small_runs import AGENTS, COMMON, FEW_POSITIONS, JUDGE, OVERRIDES
 from agents import train, training
 from agents.config import Recipe, read
 from agents.running import folder as folders
-from rltf_env import datasets
-from rltf_env.core import Problem
+from rltf_env import datasets, sandbox
+from rltf_env.core import CallCase, Problem
+from rltf_env.env import UnitTestEnv
 from rltf_env.errors import MissingData, UnknownName, UsageError
 from rltf_env.sources import Cycle
 
@@ -215,3 +216,17 @@ def test_programs_beyond_a_models_positions_are_refused_before_the_first_update(
     (tmp_path / "r.toml").write_text(FEW_POSITIONS)
     with pytest.raises(UsageError, match=r"128 positions of GPT2LMHeadModel, got \d+ and 256 tokens"):
         train.train(read(tmp_path / "r.toml", [f"run.out={tmp_path / 'run'}"]))
+
+
+def test_a_summary_counts_the_problems_that_a_reward_cannot_compare_with_a_reference(recipe: MakeRecipe) -> None:
+    problems = [Problem(f"p{i}", "Do.", [CallCase((), 1)], "f", solutions=["f = 1\n"] * (i > 0)) for i in range(3)]
+    made = recipe("supervised", "run")
+
+    def counted(some: Any, reward: str) -> Any:
+        env = UnitTestEnv(some, reward=reward, sandbox=sandbox.load("scripted"))
+        return training._summary(made, env, {}).get("without_reference")
+
+    assert counted(problems, "coarse+structure") == 1
+    assert counted(problems[1:], "structure") == 0
+    assert counted(problems, "coarse") is None
+    assert counted("procedural", "structure") is None, "of endless problems there is no count"

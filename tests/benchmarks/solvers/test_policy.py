@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from agents.core import Completion
+from agents.critics.line_model import LineModel
 from agents.critics.outcome import Critic
 from agents.policies import tiny
 from agents.policies.causal import CausalPolicy
@@ -220,3 +221,18 @@ def test_record_names_a_critic_by_what_is_in_its_folder_and_not_by_its_place(
     assert str(tmp_path) not in str(told)
     (tmp_path / "my-critic" / "critic.json").write_text('{"classes": 2,  "kind": "causal"}')
     assert find(run, decoder="critic_sampling", decoder_options=options).describe()["decoder_options"] != told[0]
+
+
+def test_one_of_n_programs_by_its_lines_is_chosen_without_a_test_and_told_as_a_departure(
+    run: Path, policy: CausalPolicy, tmp_path: Path
+) -> None:
+    LineModel(policy).save(tmp_path / "lines")
+    options = {"model": str(tmp_path / "lines"), "device": "cpu", "n": 4}
+    solver = find(run, decoder="line_rank", decoder_options=options)
+    with sandbox.load("scripted") as judge:
+        assert solver.attach(judge, PROBLEMS) == ["decoder line_rank, which chooses one of 4 programs"]
+        groups = solver.write(PROBLEMS, 2, 0)
+        assert judge.requests == []
+    assert [len(group) for group in groups] == [2, 2, 2]
+    assert solver.describe()["decoder_options"]["model"].startswith("lines ")
+    assert find(run, decoder="line_rank", decoder_options={**options, "n": 1}).attach(judge, PROBLEMS) == []
