@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.metrics import over_runs
 from benchmarks.speed import judge
 from benchmarks.studies import pages as studies
 from benchmarks.studies.ablation import ARMS
@@ -143,6 +144,20 @@ def demo_p() -> str:
         f[f"rltf{w} - supervised{w}"]["p_value"] for f in record("demo")["seeds"].values() for w in ("", "-unseen")
     )
     return f"Every paired difference to the control has p <= {worst:g} (over problems, for that run)."
+
+
+def demo_overall(name: str) -> str:
+    """The mean over the demo's seeds of the paired differences to the control, with Student's interval over seeds."""
+    kinds = {"": "seen", "-unseen": "unseen"}
+    return table(
+        ("compositions", "RLTF - control, mean over seeds", "p"), [_overall(name, *kind) for kind in kinds.items()]
+    )
+
+
+def _overall(name: str, where: str, kind: str) -> list[str]:
+    found = record(name)["seeds"].values()
+    over = over_runs([f[f"rltf{where} - supervised{where}"]["difference"] for f in found])
+    return [kind, difference(over._asdict()), f"{over.p_value:.2g}"]
 
 
 # ----------------------------------------------------------------------------------------------------------- ablation
@@ -358,6 +373,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "demo/p": demo_p,
     "distinct/seen": lambda: demo("", "demo_distinct"),
     "distinct/unseen": lambda: demo("-unseen", "demo_distinct"),
+    "distinct/overall": lambda: demo_overall("demo_distinct"),
     "ablation/arms": arms,
     "ablation/differences": differences,
     "judge/graders": grading,
