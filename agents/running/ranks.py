@@ -44,7 +44,7 @@ from rltf_env import sources
 from rltf_env.errors import RLTFError, UsageError
 
 HOST = "127.0.0.1"
-PATIENCE = 20.0  # seconds to end in good order; then in bad
+PATIENCE = 10.0  # seconds to end in good order; then in bad
 NOTICED = 4.0  # seconds in which rank 0 learns why another has gone
 FOREVER = timedelta(days=30)  # that the others wait while rank 0 writes or measures
 UPDATE, CHECK, END = "update", "check", "end"
