@@ -1,11 +1,11 @@
 """Which kernels a GPU computes with: exact or quick, the same every time or not. On a CPU only draws change.
 
-tf32           products of float32 matrices keep 10 bits of mantissa instead of 23. On a GPU with tensor cores they are several
-               times as quick; log-probabilities are off by up to a hundredth, so that programs are read once more before the first
-               update (`agents.learning.likelihood`), as with bfloat16.
+tf32           products of float32 matrices keep 10 bits of mantissa instead of 23, and are quicker on GPUs that have them.
+               Log-probabilities are off by as much, so that programs are read once more before they are learnt from
+               (`agents.learning.likelihood`), as with bfloat16.
 deterministic  every kernel gives the same bits in every run, or there is an error. Sums of gradients of embeddings and of
-               attention take longer, cuBLAS gets a workspace of 32 MiB, and `torch.compile` autotunes nothing. Tokens are drawn by
-               whole numbers, since a GPU has no deterministic cumulative sum of others.
+               attention take longer, and cuBLAS takes a workspace of some MiB. Tokens are drawn by whole numbers, since a GPU has
+               no deterministic cumulative sum of others.
 """
 
 from __future__ import annotations
