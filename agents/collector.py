@@ -12,18 +12,43 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from agents import parallel
 from agents.core import Episode, Policy, TrainingSample, rngs
 from agents.decoding.sampling import Sampling
 from agents.learning.distinct import Distinct
 from agents.learning.replay import ReplayBuffer
 from agents.rollout import PendingRollouts, summary, write
 from agents.running.journal import UpdateLog
-from rltf_env.core import Outcome, Problem
+from rltf_env.core import Attempt, Outcome, Problem
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import SandboxError
 
 ATTEMPTS = 3  # rounds in a row of which nothing is left to learn from, before the judge is given up
 Written = tuple[list[Problem], list[list[Episode]], list[TrainingSample]]
+
+
+class Awaited:
+    """Programs that the judge still has, on whichever rank they were written.
+
+    Args:
+        problems: (N,).
+        pending: on rank 0, where they were written; None elsewhere.
+        observe: is told of each attempt.
+    """
+
+    def __init__(
+        self, problems: Sequence[Problem], pending: PendingRollouts | None, observe: Callable[[Attempt], None]
+    ) -> None:
+        self.problems, self.pending, self.observe = problems, pending, observe
+
+    def judged(self) -> list[list[Episode]]:
+        """A group of episodes for each problem, the same on all ranks: see `PendingRollouts.judged`."""
+        groups = parallel.current().from_first(lambda: self.pending.judged() if self.pending else [])
+        if self.pending is None:
+            for problem, group in zip(self.problems, groups, strict=True):
+                for e in group:
+                    self.observe(Attempt(problem, e.program, e.verdict))
+        return groups
 
 
 class Collector:
@@ -48,8 +73,8 @@ class Collector:
 
     def start(
         self, problems: Sequence[Problem], repeats: int, version: int, sampling: Sampling | None = None
-    ) -> PendingRollouts:
-        """Writes `repeats` programs for each problem; the judge may still be at them.
+    ) -> Awaited:
+        """Writes `repeats` programs for each problem; the judge may still be at them. On several ranks, the first writes them.
 
         Args:
             problems: (N,).
@@ -57,10 +82,15 @@ class Collector:
             version: updates that the policy has seen.
             sampling: in place of the collector's own.
         """
-        return write(
-            self.policy, self.env, problems, sampling or self.sampling, repeats=repeats, generator=self.generator,
-            version=version, journal=self.journal, observe=self.env.source.observe,
-        )  # fmt: skip
+        observe = self.env.source.observe
+        if not parallel.current().leads:
+            return Awaited(problems, None, observe)
+        with parallel.alone():
+            pending = write(
+                self.policy, self.env, problems, sampling or self.sampling, repeats=repeats, generator=self.generator,
+                version=version, journal=self.journal, observe=observe,
+            )  # fmt: skip
+        return Awaited(problems, pending, observe)
 
     def collect(self, problems: Sequence[Problem], repeats: int, version: int) -> list[list[Episode]]:
         """`start`, and wait for the judge: `repeats` episodes for each problem, in order, fewer where verdicts were lost."""

@@ -5,7 +5,7 @@
 [policy]  kind = "causal" and its options          who learns
 [agent]   kind = "rltf" and its options            how
 [eval]    split, size, samples, [eval.sampling]    how it is measured
-[scale]   generators, ...                          how many processes write programs; none: the run itself does
+[scale]   generators, ranks, ...                   how many processes write programs, and how many learn
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ SHOWN = (
     "samples_every",
     "trackers",
 )
-PLACED = ("devices", "silence")  # of [scale]: where generators stand, and how long they are waited for
+ADDED = {"tf32": False, "deterministic": False}  # of [run]: at these values they are as if they were not there
+PLACED = ("devices", "silence", "ranks")  # of [scale]: where processes stand, and how long they are waited for
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ class Run:
     samples_every: int = 10  # updates between sample programs in the run's folder, and in a terminal
     trackers: list[str] = field(default_factory=list)  # besides TensorBoard: "wandb", "trackio"
     threads: int = 0  # torch's CPU threads; 0: torch decides. Results are to the bit only with equal threads
+    tf32: bool = False  # on a GPU: float32 products of 10 bits, quick; see `agents.running.kernels`
+    deterministic: bool = False  # on a GPU: the same bits in every run, at some cost; see there
 
     def __post_init__(self) -> None:
         rhythms = (self.eval_every, self.checkpoint_every, self.log_every, self.samples_every)
@@ -90,18 +93,22 @@ class Eval:
 
 @dataclass(frozen=True)
 class Scale:
-    """Processes that write and judge programs while the run learns. See `agents.actors.pool`.
+    """Processes that write and judge programs while the run learns (`agents.actors.pool`), or that learn with it.
 
     Args:
+        ranks: processes that learn as one, each from a part of every batch (`agents.parallel`); 1: the run itself alone. A run may
+            go on with another number of them.
         generators: how many; 0: the run writes by itself, between updates, the same to the bit every time.
         push_every: updates between the weights that generators are given.
         programs: that a generator writes with the same weights at a time; 0: its share of a refresh, at most `sampling.rows`.
         queue: such lots that may wait for the learner; when there are more, generators wait.
         devices: of the generators, such as `["cuda:1", "cuda:2"]`, in turn, in place of `policy.device`; empty: all have that.
         silence: seconds after which a generator that has sent nothing, though there was room for it, counts as hung, and is
-            replaced: more than it takes to start and to write a lot; 0: it may take for ever.
+            replaced: more than it takes to start and to write a lot; 0: it may take for ever. Ranks wait so long for each
+            other in an update.
     """
 
+    ranks: int = 1
     generators: int = 0
     push_every: int = 10
     programs: int = 0
@@ -110,8 +117,10 @@ class Scale:
     silence: float = 1800.0
 
     def __post_init__(self) -> None:
-        if min(self.generators, self.programs) < 0 or min(self.push_every, self.queue) < 1:
-            raise UsageError(f"Expected [scale] generators, programs >= 0 and push_every, queue >= 1, got {self}.")
+        if min(self.generators, self.programs) < 0 or min(self.push_every, self.queue, self.ranks) < 1:
+            raise UsageError(
+                f"Expected [scale] generators, programs >= 0 and push_every, queue, ranks >= 1, got {self}."
+            )
         if self.silence < 0:
             raise UsageError(f"Expected [scale] silence >= 0 seconds, got {self.silence}.")
         if not all(isinstance(device, str) and device for device in self.devices):
@@ -139,6 +148,9 @@ class Recipe:
         content = self.to_dict()
         for key in SHOWN:
             content["run"].pop(key)
+        for key, value in ADDED.items():
+            if content["run"][key] == value:
+                content["run"].pop(key)
         content.pop("eval")
         if not self.scale.generators:  # nothing else of [scale] matters then
             content.pop("scale")

@@ -121,7 +121,8 @@ class Policy(Protocol[State]):
     Further attributes that a policy may have: `own_loss(batch)`, a scalar, mean over rows, that every agent descends
     beside its loss; `meet(draw)`, called before learning with a function that draws prompts; `measured()`, a context in
     which it writes as it is measured, where that is not how it learns; `writes_itself`, true where no other engine can
-    write with its weights.
+    write with its weights; `can_defer` with `before_head(batch)`, where logits can be made later of what the head reads, and
+    `head_rows`, how many for each position (`agents.learning.logits`).
     """
 
     model: nn.Module

@@ -36,13 +36,13 @@ def _reduction_by_its_old_name(loss: Loss) -> Loss:
 
 
 def token_logprobs(logits: Tensor, tokens: Tensor) -> Tensor:
-    """log p(token) in float32: logits (B, T, V), tokens (B, T) -> (B, T)."""
-    flat = F.cross_entropy(logits.float().flatten(0, 1), tokens.flatten(), reduction="none")
+    """log p(token) in float32: logits (..., V), tokens (...) -> (...)."""
+    flat = F.cross_entropy(logits.float().flatten(0, -2), tokens.flatten(), reduction="none")
     return -flat.view_as(tokens)
 
 
 def token_entropy(logits: Tensor) -> Tensor:
-    """Entropy in nats of each next-token distribution: logits (B, T, V) -> (B, T)."""
+    """Entropy in nats of each next-token distribution: logits (..., V) -> (...)."""
     logp = logits.float().log_softmax(-1)
     return -(logp.exp() * logp).sum(-1)
 
@@ -314,12 +314,22 @@ def path_consistency(
         mask: bool (B, T), where there is a token.
         kind: which of the four.
     """
+    chosen = token_values(logits, tokens) if kind == "vanilla" else token_logprobs(logits, tokens)
+    return path_error(chosen, target_values, rewards, mask, kind)
+
+
+def token_values(logits: Tensor, tokens: Tensor) -> Tensor:
+    """Q of each token, its logit, in float32: logits (..., V), tokens (...) -> (...)."""
+    return logits.float().gather(-1, tokens[..., None])[..., 0]
+
+
+def path_error(chosen: Tensor, target_values: Tensor, rewards: Tensor, mask: Tensor, kind: PathLoss = "both") -> Tensor:
+    """`path_consistency` of what is known of the `chosen` tokens (B, T): Q with "vanilla", else log p."""
     values, rewards = target_values * mask, rewards * mask
     following = torch.cat([values[:, 1:], torch.zeros_like(values[:, :1])], 1)
     if kind == "vanilla":
-        chosen = logits.float().gather(-1, tokens[..., None])[..., 0]
         return ((chosen - rewards - following) * mask).square()
-    logprobs = token_logprobs(logits, tokens) * mask
+    logprobs = chosen * mask
     single = ((logprobs - (rewards + following - values)) * mask).square()
     multi = ((_still_to_come(logprobs - rewards) + values) * mask).square()
     return {"single": single, "multi": multi, "both": (single + multi) / 2}[kind]

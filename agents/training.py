@@ -20,6 +20,7 @@ import torch
 from rich.console import Console
 from rich.markup import escape
 
+from agents import parallel
 from agents.actors import pool
 from agents.building import (
     check,
@@ -34,7 +35,7 @@ from agents.building import (
 from agents.config import Recipe, trained_with
 from agents.core import Agent, HasJournal, Policy
 from agents.evaluation import Evaluation, evaluate
-from agents.running import checkpoint, files, trackers
+from agents.running import checkpoint, files, kernels, ranks, trackers
 from agents.running import folder as run_folder
 from agents.running.folder import Folder
 from agents.running.journal import UpdateLog
@@ -66,17 +67,19 @@ def train(recipe: Recipe, console: Console | None = None) -> dict[str, Any]:
     run, out = recipe.run, Path(recipe.run.out or f"runs/{recipe.run.name}")
     with files.disk_full_as_error(out), run_folder.exclusive(out), ExitStack() as stack:
         pulse = stack.enter_context(heartbeat(console))
-        if run.threads:
-            stack.enter_context(_threads(run.threads))
+        if threads := ranks.threads_of(recipe):
+            stack.enter_context(_threads(threads))
+        stack.enter_context(kernels.chosen(run.tf32, run.deterministic))
         late = continues_code(recipe)  # where its programs end, its problems tell
         saved = None if late else _saved(out, recipe)
         pulse.begin(f"{run.name}: loading the policy")
-        policy = make_policy(recipe)
+        policy = make_policy(ranks.placed(recipe, 0))
         pulse.begin(f"{run.name}: loading the problems")
         env = stack.enter_context(make_env(recipe, policy))
         if late:
             recipe = with_stops(recipe, env)
             saved = _saved(out, recipe)
+        stack.enter_context(ranks.joined(recipe, out, checkpoint.latest_file(out / "checkpoints") if saved else None))
         agent = make_agent(recipe, policy, env)
         measure = Measure(recipe, policy, stack.enter_context(make_eval_env(recipe, policy, env)))
         _check_prompts(env, measure.problems)
@@ -85,6 +88,7 @@ def train(recipe: Recipe, console: Console | None = None) -> dict[str, Any]:
         run_folder.write_text(out / "recipe.toml", tomli_w.dumps(recipe.to_dict()))
         if saved:
             console.print(_goes_on(out, done, run.updates))
+        ranks.check_equal(agent)
         stack.enter_context(pool.actors(recipe, agent, out))
         tracked = stack.enter_context(trackers.opened(run.trackers, out, run.name, recipe.to_dict(), done))
         folder = stack.enter_context(run_folder.opened(out, done, tracked))
@@ -139,10 +143,16 @@ def _loop(
 ) -> None:
     run = recipe.run
 
+    def say(word: str) -> None:
+        """What all ranks do next."""
+        parallel.current().from_first(lambda: word)
+
     def due(step: int) -> bool:
         return bool(step) and ((bool(run.eval_every) and step % run.eval_every == 0) or step == run.updates)
 
     def save(step: int) -> None:
+        say(ranks.CHECK)
+        ranks.check_equal(agent)
         folder.flush()
         state = {"digest": recipe.digest, "step": step, "evaluations": evaluations, "agent": agent.state_dict()}
         state["source"] = sources.state_of(env.source)
@@ -150,7 +160,7 @@ def _loop(
 
     def look(step: int) -> None:
         if str(step) not in evaluations:
-            with stop.at_once():
+            with stop.at_once(), parallel.alone():
                 result = measure(screen)
             evaluations[str(step)] = result.to_dict()
             folder.evaluated(step, evaluations)
@@ -164,6 +174,7 @@ def _loop(
     for step in range(done + 1, run.updates + 1):
         began = time.perf_counter()
         with stop.at_once() if saved == step - 1 else nullcontext():  # the first after a checkpoint: nothing is lost
+            say(ranks.UPDATE)
             metrics = agent.update()
         journal: UpdateLog = agent.journal.take() if isinstance(agent, HasJournal) else UpdateLog()
         line = {"step": step, **metrics, **timings(journal, time.perf_counter() - began)}

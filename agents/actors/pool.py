@@ -28,7 +28,7 @@ push less often, or as a tree. Before that the generators saturate, since a prog
 where an update reads it once: add them until `seconds/wait` is near 0, more only waste. The seam is narrow on purpose: two
 streams and a file. A generator may write with vLLM (`sampling.engine`). Ray's actors would hold `rollout_batch` and
 take the weights as an object reference; accelerate's or FSDP's learner gathers its parameters where `save_weights` reads them.
-Neither is implemented here.
+Neither is implemented here. With `scale.ranks` the pool is rank 0's, and its events are every rank's.
 """
 
 from __future__ import annotations
@@ -41,17 +41,18 @@ import subprocess
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import numpy as np
 
+from agents import parallel
 from agents.actors import messages
 from agents.actors.process import PATIENCE, save_weights
 from agents.config import Recipe, Scale
-from agents.core import Agent, OffPolicyAgent
+from agents.core import Agent, OffPolicyAgent, TrainingSample
 from agents.learning.replay import unpack
 from agents.running.journal import Shown
 from rltf_env.core import Outcome
@@ -97,6 +98,10 @@ def actors(recipe: Recipe, agent: Agent, out: Path) -> Iterator[None]:
             f"Expected scale.push_every <= agent.max_staleness = {limit}, got {recipe.scale.push_every}: all programs would be "
             "too old before new weights come."
         )
+    if not parallel.current().leads:
+        agent.fill_from_actors = Mirror(agent)
+        yield
+        return
     feed = ActorPool(recipe, agent, out / "generators")
     try:
         feed.start()
@@ -105,6 +110,39 @@ def actors(recipe: Recipe, agent: Agent, out: Path) -> Iterator[None]:
     finally:
         agent.fill_from_actors = None
         feed.close()
+
+
+@dataclasses.dataclass(frozen=True)
+class Event:
+    """What happens to a buffer: what is older than a version is forgotten, or samples come in."""
+
+    forget: int | None = None
+    samples: tuple[TrainingSample, ...] = ()
+    outcomes: tuple[Outcome, ...] = ()
+    sampled: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+    def apply(self, agent: OffPolicyAgent) -> None:
+        """Lets it happen to the agent's buffer."""
+        if self.forget is not None:
+            agent.buffer.forget(self.forget)
+        else:
+            agent.ingest(self.samples, self.outcomes, self.sampled)
+
+
+class Mirror:
+    """The pool's events on the ranks that have no pool: what happens to rank 0's buffer happens to theirs."""
+
+    def __init__(self, agent: OffPolicyAgent) -> None:
+        self.agent = agent
+
+    def __call__(self) -> None:
+        """Before an update, as `ActorPool.__call__`."""
+        while (event := parallel.current().from_first(_no_event)) is not None:
+            event.apply(self.agent)
+
+
+def _no_event() -> Event | None:
+    return None
 
 
 class ActorPool:
@@ -144,11 +182,17 @@ class ActorPool:
         for _ in range(self.lots.qsize()):
             self._take()
         if c.max_staleness:
-            agent.buffer.forget(step - c.max_staleness)
+            self._happen(Event(forget=step - c.max_staleness))
         while self.received < self._due(step) or len(agent.buffer) < min(c.batch_size, c.buffer):
             if self.pushed < step:
                 self._push(step)
             self._take()
+        parallel.current().from_first(_no_event)
+
+    def _happen(self, event: Event) -> None:
+        """On this rank, and on all others."""
+        parallel.current().from_first(lambda: event)
+        event.apply(self.agent)
 
     def _due(self, step: int) -> int:
         """Programs that an agent without generators would have written before this update, since the run was begun or resumed."""
@@ -174,7 +218,8 @@ class ActorPool:
             self.dropped += len(samples)
         else:
             self.received += len(samples)
-            agent.ingest(samples, [Outcome(o) for o in lot["outcomes"]], lot["sampled"])
+            outcomes = tuple(Outcome(o) for o in lot["outcomes"])
+            self._happen(Event(samples=tuple(samples), outcomes=outcomes, sampled=lot["sampled"]))
             agent.journal.programs = [Shown(**program) for program in lot["shown"]]
             agent.sampled["generated_by"] = float(lot["version"])
         self._count()

@@ -31,6 +31,7 @@ from agents.decoding.sampling import Sampling
 from agents.learning.distinct import By, Distinct, key_of
 from agents.learning.learner import Learner, OptimiserConfig
 from agents.learning.likelihood import LossTemperature, temperature_of
+from agents.learning.logits import Logits, logprobs_and_entropy, token_logprobs
 from agents.learning.replay import ReplayBuffer
 from agents.options import build
 from rltf_env.core import Problem
@@ -105,12 +106,12 @@ class ActorCritic(BufferedAgent):
         self.refill(step)
         samples = self.buffer.draw_fresh(c.batch_size, self.collector.rng, step, c.max_staleness)
         beside = self._learn_values(samples, self.values) if isinstance(self.values, OwnValues) else {}
-        metrics = self.learner.step(samples, c.reduction, self._loss, self.policy.read) | beside
+        metrics = self.learner.step(samples, c.reduction, self._loss, self.learner.read) | beside
         staleness = step - np.mean([s.version for s in samples])
         ages = {"staleness": float(staleness), "batch": float(len(samples))}
         return {**self.sampled, "rl_loss": metrics.pop("loss"), **metrics, **ages}
 
-    def _loss(self, data: Batch, read: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+    def _loss(self, data: Batch, read: tuple[Logits, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         logits, states = read
         return loss(data, logits, self.values.read(data, states.detach()), self.config)
 
@@ -119,12 +120,11 @@ class ActorCritic(BufferedAgent):
 
         def read(data: Batch) -> tuple[Tensor, Tensor]:
             with torch.no_grad():
-                logits = self.policy.logits(data)
-            return logits, own.values(data)
+                logprobs = token_logprobs(self.learner.predict(data), data.tokens, temperature_of(c))
+            return logprobs, own.values(data)
 
         def error(data: Batch, seen: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-            worth = seen[1]
-            logprobs = functional.token_logprobs(functional.at_temperature(seen[0], temperature_of(c)), data.tokens)
+            logprobs, worth = seen
             old, rewards = data.old_logprobs, data.extra["rewards"]
             with torch.no_grad():
                 targets, _ = functional.vtrace(logprobs, old, rewards, worth, data.token_mask, c.gamma, c.lam, c.rho)
@@ -179,22 +179,21 @@ def _with_rewards(buffer: Mapping[str, Any]) -> dict[str, Any]:
     return {**buffer, "samples": samples}
 
 
-def loss(data: Batch, logits: Tensor, values: Tensor, c: Config) -> tuple[Tensor, dict[str, Tensor]]:
+def loss(data: Batch, logits: Logits, values: Tensor, c: Config) -> tuple[Tensor, dict[str, Tensor]]:
     """The loss at the head of this file, as assembled: a scalar to descend, and what to log.
 
     Args:
         data: `extra` has the rewards of the tokens, `old_logprobs` is what they were really drawn with.
-        logits: (B, T, V), of the policy that learns.
+        logits: (B, T, V), of the policy that learns, or `Deferred` ones.
         values: (B, T), V.
         c: the weights of the terms.
     """
-    logits = functional.at_temperature(logits, temperature_of(c))
-    logprobs = functional.token_logprobs(logits, data.tokens)
+    learns = bool(c.entropy)
+    logprobs, entropy = logprobs_and_entropy(logits, data.tokens, temperature_of(c), entropy_learns=learns)
     with torch.no_grad():
         targets, advantages = functional.vtrace(
             logprobs, data.old_logprobs, data.extra["rewards"], values, data.token_mask, c.gamma, c.lam, c.rho
         )
-    entropy = functional.token_entropy(logits if c.entropy else logits.detach())
     error = functional.value_loss(values, values, targets, data.loss_mask, 0.0, c.reduction, c.constant)
     policy_loss = functional.reinforce(logprobs, advantages, data.loss_mask, c.reduction, c.constant)
     bonus = functional.reduce(entropy, data.loss_mask, c.reduction, c.constant)

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from agents import parallel
 from agents.algorithms import rltf
 from agents.core import Episode, Policy, TrainingSample
 from agents.learning.replay import ReplayBuffer
@@ -83,7 +84,8 @@ class Hindsight(rltf.RLTF):
         """Besides, looks back at the newest programs: what `BufferedAgent.collect` does last."""
         super().log_samples(problems, groups, samples)
         with self.journal.timed("judge"):
-            pairs = list(look_back(self.env, problems, groups, self.config.outputs))
+            outputs = self.config.outputs
+            pairs = parallel.current().from_first(lambda: list(look_back(self.env, problems, groups, outputs)))
         self.relabelled.extend(pairs)
         self.sampled = {**self.sampled, "relabelled": float(len(pairs))}
 

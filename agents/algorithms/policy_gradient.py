@@ -31,9 +31,10 @@ from agents.collector import CollectingAgent, Collector
 from agents.core import Batch, Episode, Policy, TrainingSample
 from agents.decoding.sampling import Sampling
 from agents.learning.learner import Learner, OptimiserConfig
-from agents.learning.likelihood import LossTemperature, temperature_of, with_old_logprobs
+from agents.learning.likelihood import LossTemperature, reference_of, temperature_of, with_old_logprobs
+from agents.learning.logits import Logits, logprobs_and_entropy
 from agents.learning.minibatches import RolloutBuffer
-from agents.learning.reference import Reference
+from agents.learning.reference import Place
 from agents.rollout import EPSILON, summary
 from rltf_env.core import Problem
 from rltf_env.env import UnitTestEnv
@@ -73,6 +74,8 @@ class Config:
             two differ where top-p, top-k or min-p cut something off, and by the roundings of an engine (TRL's correction).
         kl: weight of the KL term to the policy before the first update, in the loss (k3 estimate).
         kl_reward: weight of log(policy / reference) of a whole program, taken off its return.
+        reference: where the first policy lies between rounds: beside the policy, or on the host ("cpu"). A policy with LoRA has it
+            for nothing, with its adapters off.
         entropy: weight of the entropy of the next-token distribution, to be kept high.
         resample: how often groups that all earned the same are replaced by groups of other problems, at the most; 0 leaves
             them in. Those still missing then are missing from the round; if all are, the last ones are taken.
@@ -97,6 +100,7 @@ class Config:
     importance_cap: float = 2.0
     kl: float = 0.0
     kl_reward: float = 0.0
+    reference: Place = "policy"
     entropy: float = 0.0
     resample: int = 0
     overlong: Overlong = "judge"
@@ -131,7 +135,7 @@ class PolicyGradient(CollectingAgent):
         self.policy, self.env, self.config = policy, env, config
         self.learner = Learner(policy, config.optimiser)
         held = config.kl or config.kl_reward
-        self.reference = Reference(policy, config.optimiser.micro_batch, temperature_of(config)) if held else None
+        self.reference = reference_of(policy, config) if held else None
         self.round = RolloutBuffer()
         self.baseline = 0.0  # the running mean of returns, for advantage="running"
         self.collector = Collector(policy, env, config.sampling, seed)
@@ -211,18 +215,17 @@ class PolicyGradient(CollectingAgent):
 RUNNING = 0.1  # the share of a round's mean return in the running mean
 
 
-def loss(data: Batch, logits: Tensor, c: Config) -> tuple[Tensor, dict[str, Tensor]]:
+def loss(data: Batch, logits: Logits, c: Config) -> tuple[Tensor, dict[str, Tensor]]:
     """The loss at the head of this file, as assembled: a scalar to descend, and what to log.
 
     Args:
         data: `weights` are the advantages A; with `c.kl`, `extra["reference"]` are the reference's log-probabilities; see
             `surrogate` besides.
-        logits: (B, T, V), of the policy that learns.
+        logits: (B, T, V), of the policy that learns, or `Deferred` ones.
         c: the weights of the terms; a term whose weight is 0 is left out.
     """
-    logits = functional.at_temperature(logits, temperature_of(c))
-    logprobs = functional.token_logprobs(logits, data.tokens)
-    entropy = functional.token_entropy(logits) if c.entropy else functional.token_entropy(logits.detach())
+    learns = bool(c.entropy)
+    logprobs, entropy = logprobs_and_entropy(logits, data.tokens, temperature_of(c), entropy_learns=learns)
     log = {"entropy": functional.masked_mean(entropy.detach(), data.loss_mask)}
     total, more = surrogate(logprobs, data, c, c.reduction, c.constant, c.clip_high)
     if c.kl:

@@ -37,9 +37,10 @@ from agents.critics import values
 from agents.critics.values import OwnValues, ValueConfig
 from agents.decoding.sampling import Sampling
 from agents.learning.learner import Learner, OptimiserConfig
-from agents.learning.likelihood import LossTemperature, temperature_of, with_old_logprobs
+from agents.learning.likelihood import LossTemperature, reference_of, temperature_of, with_old_logprobs
+from agents.learning.logits import Logits, logprobs_and_entropy, states
 from agents.learning.minibatches import RolloutBuffer
-from agents.learning.reference import Reference, read_each
+from agents.learning.reference import Place, read_each
 from agents.options import build
 from agents.rollout import summary
 from rltf_env.env import UnitTestEnv
@@ -65,7 +66,7 @@ class Config:
             learn, before the policy does.
         kl: first coefficient of the KL term (0: none, and no reference in memory).
         kl_target: nats per program that the coefficient steers to (0: it stays as it is); kl_rate: how quickly.
-        overlong, overlong_cache, overlong_weight: see `agents.algorithms.policy_gradient.Config`.
+        reference, overlong, overlong_cache, overlong_weight: see `agents.algorithms.policy_gradient.Config`.
     """
 
     problems: int = 32
@@ -87,6 +88,7 @@ class Config:
     kl: float = 0.05
     kl_target: float = 6.0
     kl_rate: float = 0.1
+    reference: Place = "policy"
     overlong: Overlong = "judge"
     overlong_cache: float = 0.2
     overlong_weight: float = 1.0
@@ -114,8 +116,7 @@ class PPO(CollectingAgent):
         self.policy, self.env, self.config = policy, env, config
         self.values = values.load(policy, config.value, config.optimiser)
         self.learner = Learner(policy, config.optimiser, {"model": policy.model, **self.values.parts})
-        temperature = temperature_of(config)
-        self.reference = Reference(policy, config.optimiser.micro_batch, temperature) if config.kl else None
+        self.reference = reference_of(policy, config) if config.kl else None
         self.kl = config.kl  # the coefficient, as it is now
         self.round = RolloutBuffer()
         self.collector = Collector(policy, env, config.sampling, seed)
@@ -133,18 +134,18 @@ class PPO(CollectingAgent):
         if metrics and not self._warm:
             self.learner.updates += 1
             return {**self.sampled, "rl_loss": 0.0, **metrics}
-        metrics = self.learner.step(samples, "token_mean", self._loss, self.policy.read) | metrics
+        metrics = self.learner.step(samples, "token_mean", self._loss, self.learner.read) | metrics
         return {**self.sampled, "rl_loss": metrics.pop("loss"), **metrics}
 
     @property
     def _warm(self) -> bool:
         return self.learner.updates >= self.config.value_warmup
 
-    def _loss(self, data: Batch, read: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        logits, states = read
+    def _loss(self, data: Batch, read: tuple[Logits, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        logits, last = read
         if isinstance(self.values, OwnValues):  # they learn beside: here the value term is a constant
             return loss(data, logits, data.extra["values"], self.config)
-        worth = self.values.read(data, states if self._warm else states.detach())
+        worth = self.values.read(data, last if self._warm else last.detach())
         return loss(data, logits if self._warm else logits.detach(), worth, self.config, head_alone=not self._warm)
 
     def _learn_values(self, samples: Sequence[TrainingSample], own: OwnValues) -> dict[str, float]:
@@ -165,7 +166,7 @@ class PPO(CollectingAgent):
         log_ratios = self._log_ratios(samples)
         limit = float(self.env.max_program_tokens)
         rewards = [token_rewards(e, ratio, self.kl, limit, c) for e, ratio in zip(episodes, log_ratios, strict=True)]
-        worth = read_each(self.policy, samples, c.optimiser.micro_batch, self._values)
+        worth = read_each(self.policy, samples, c.optimiser.limit, self._values)
         samples = advantages(samples, rewards, worth, c.gamma, c.lam)
         self.round.start(samples, c.epochs, c.batch_size, self.collector.rng)
         self.sampled = summary(episodes, self.journal.take_lost()) | self._adapt_kl(log_ratios)
@@ -190,27 +191,27 @@ class PPO(CollectingAgent):
     def _values(self, data: Batch) -> Tensor:
         if isinstance(self.values, OwnValues):
             return self.values.values(data)
-        return self.values.read(data, self.policy.read(data)[1])
+        return self.values.read(data, states(self.policy, data))
 
 
 def loss(
-    data: Batch, logits: Tensor, values: Tensor, c: Config, *, head_alone: bool = False
+    data: Batch, logits: Logits, values: Tensor, c: Config, *, head_alone: bool = False
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The loss at the head of this file, as assembled: a scalar to descend, and what to log.
 
     Args:
         data: `weights` are the advantages A, `extra` the values at the time of writing and the returns G; and what
             `agents.algorithms.policy_gradient.surrogate` reads.
-        logits: (B, T, V), of the policy that learns.
+        logits: (B, T, V), of the policy that learns, or `Deferred` ones.
         values: (B, T), V.
         c: the weights of the terms.
         head_alone: the loss is the value term alone (`value_warmup`).
     """
     error = functional.value_loss(values, data.extra["values"], data.extra["returns"], data.loss_mask, c.value_clip)
-    logits = functional.at_temperature(logits, temperature_of(c))
-    logprobs = functional.token_logprobs(logits, data.tokens)
+    learns = bool(c.entropy)
+    logprobs, of_tokens = logprobs_and_entropy(logits, data.tokens, temperature_of(c), entropy_learns=learns)
     policy_loss, log = surrogate(logprobs, data, c, "token_mean", 1.0)
-    entropy = functional.masked_mean(functional.token_entropy(logits if c.entropy else logits.detach()), data.loss_mask)
+    entropy = functional.masked_mean(of_tokens, data.loss_mask)
     log |= {"value_loss": error.detach(), "entropy": entropy.detach()}
     total = policy_loss + c.value_weight * error - c.entropy * entropy
     return (c.value_weight * error if head_alone else total), log

@@ -37,6 +37,7 @@ from agents.decoding.sampling import Sampling
 from agents.learning.distinct import By, Distinct, key_of
 from agents.learning.learner import Learner, OptimiserConfig
 from agents.learning.likelihood import LossTemperature, temperature_of, with_old_logprobs
+from agents.learning.logits import Logits, logprobs_and_entropy
 from agents.learning.replay import ReplayBuffer
 from agents.options import build
 from agents.rollout import EPSILON
@@ -266,18 +267,16 @@ def _with_behaviour(buffer: Mapping[str, Any]) -> dict[str, Any]:
     return {**buffer, "samples": samples}
 
 
-def loss(data: Batch, logits: Tensor, c: Config) -> tuple[Tensor, dict[str, Tensor]]:
+def loss(data: Batch, logits: Logits, c: Config) -> tuple[Tensor, dict[str, Tensor]]:
     """The loss at the head of this file, as assembled: a scalar to descend, and what to log.
 
     Args:
         data: `weights` are those of the tokens; see `agents.algorithms.policy_gradient.surrogate` for the others.
-        logits: (B, T, V), of the policy that learns.
+        logits: (B, T, V), of the policy that learns, or `Deferred` ones.
         c: how it is reduced and clipped.
     """
-    logits = functional.at_temperature(logits, temperature_of(c))
-    logprobs = functional.token_logprobs(logits, data.tokens)
-    with torch.no_grad():
-        log = {"entropy": functional.masked_mean(functional.token_entropy(logits), data.loss_mask)}
+    logprobs, entropy = logprobs_and_entropy(logits, data.tokens, temperature_of(c))
+    log = {"entropy": functional.masked_mean(entropy, data.loss_mask)}
     total, more = surrogate(logprobs, data, c, c.reduction, c.constant)
     return total, log | more
 

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents import functional
+from agents import functional, parallel
 from agents.algorithms.policy_gradient import Credit
 from agents.algorithms.supervised import draw_references, reference_source
 from agents.collector import BufferedAgent, Collector, Written
@@ -34,6 +34,7 @@ from agents.core import Batch, Episode, Policy, TrainingSample
 from agents.decoding.sampling import Sampling
 from agents.learning import recorded
 from agents.learning.learner import Learner, OptimiserConfig
+from agents.learning.logits import Logits, of_positions, predict
 from agents.learning.reference import Reference, read_each
 from agents.learning.replay import ReplayBuffer
 from agents.options import build
@@ -115,7 +116,7 @@ class SoftQ(BufferedAgent):
     def __init__(self, policy: Policy[Any], env: UnitTestEnv, config: Config, seed: int) -> None:
         self.policy, self.env, self.config = policy, env, config
         self.learner = Learner(policy, config.optimiser)
-        self.target = Reference(policy, config.optimiser.micro_batch)
+        self.target = Reference(policy, config.optimiser.limit, move=True)
         self.buffer = ReplayBuffer(config.buffer)
         self.references = reference_source(env, config.references)
         self.collector = Collector(policy, env, config.sampling, seed)
@@ -138,15 +139,19 @@ class SoftQ(BufferedAgent):
         age = {"staleness": float(step - np.mean([s.version for s in drawn]))} if drawn else {}
         return {**self.sampled, "soft_q_loss": metrics.pop("loss"), **metrics, **age}
 
-    def _read(self, data: Batch) -> tuple[Tensor, Tensor]:
+    def _read(self, data: Batch) -> tuple[Logits, Logits]:
         with torch.no_grad():
-            target = self.target.policy.logits(data)
-        return self.policy.logits(data), target
+            target = predict(self.target.policy, data, self.config.optimiser.logit_rows)
+        return self.learner.predict(data), target.detach()
 
     def _values_at_the_end(self, samples: Sequence[TrainingSample]) -> float:
         """The mean of V before the last token of each program, by the target."""
-        target, size = self.target.policy, self.config.optimiser.micro_batch
-        rows = read_each(target, samples, size, lambda data: target.logits(data).float().logsumexp(-1))
+        target, c = self.target.policy, self.config.optimiser
+
+        def values(data: Batch) -> Tensor:
+            return of_positions(predict(target, data, c.logit_rows), data.tokens, _values)[0]
+
+        rows = read_each(target, samples, c.limit, values)
         return float(np.mean([row[-1] for row in rows]))
 
     # --------------------------------------------------------------------------------------------------------- samples
@@ -197,7 +202,9 @@ class SoftQ(BufferedAgent):
         new = {key: pair for key, pair in zip(keys, pairs, strict=True) if key not in self.judged}
         asked = [(problem, self._program(sample)) for problem, sample in new.values()]
         with self.journal.timed("judge"):
-            earned = [self._earned(judgement.feedback) for judgement in self.env.judge_many(asked)]
+            earned = parallel.current().from_first(
+                lambda: [self._earned(judgement.feedback) for judgement in self.env.judge_many(asked)]
+            )
         weights = {**self.judged, **dict(zip(new, earned, strict=True))}
         self.judged = dict(list(weights.items())[-JUDGED:])
         return [_weighed(sample, weights[key]) for key, (_, sample) in zip(keys, pairs, strict=True)]
@@ -210,29 +217,46 @@ def _weighed(sample: TrainingSample, weights: FloatArray) -> TrainingSample:
     return TrainingSample(sample.prompt, sample.tokens, sample.loss_mask, weights, sample.old_logprobs)
 
 
-def loss(data: Batch, read: tuple[Tensor, Tensor], c: Config, shift: float = 0.0) -> tuple[Tensor, dict[str, Tensor]]:
+def loss(data: Batch, read: tuple[Logits, Logits], c: Config, shift: float = 0.0) -> tuple[Tensor, dict[str, Tensor]]:
     """The loss at the head of this file, as assembled: summed over a program's tokens, mean over programs; and what to log.
 
     Args:
         data: `weights` are what the tokens earned.
-        read: logits (B, T, V) of the policy that learns, and of its target.
+        read: logits (B, T, V) of the policy that learns, and of its target; or `Deferred` ones.
         c: kind, share of the exchanged term, scale.
         shift: what each program's return is raised by, after scaling.
     """
     logits, target = read
     mask = data.token_mask
     rewards = scaled(data.weights, mask, c.scale, shift)
-    values, target_values = logits.float().logsumexp(-1), target.float().logsumexp(-1)
-    error = functional.path_consistency(logits, target_values, data.tokens, rewards, mask, c.loss)
-    exchanged = functional.path_consistency(target, values, data.tokens, rewards, mask, c.loss)
+    values, chosen, entropy = of_positions(logits, data.tokens, partial(_of_tokens, kind=c.loss))
+    target_values, target_chosen = of_positions(target, data.tokens, partial(_chosen, kind=c.loss))
+    error = functional.path_error(chosen, target_values, rewards, mask, c.loss)
+    exchanged = functional.path_error(target_chosen, values, rewards, mask, c.loss)
     whole = functional.reduce((1 - c.coefficient) * error + c.coefficient * exchanged, data.loss_mask, "seq_sum")
     with torch.no_grad():
         first = data.loss_mask & (data.loss_mask.cumsum(1) == 1)
         log = {
             "value": functional.masked_mean(values, first),
-            "entropy": functional.masked_mean(functional.token_entropy(logits), data.loss_mask),
+            "entropy": functional.masked_mean(entropy, data.loss_mask),
         }
     return whole, log
+
+
+def _values(logits: Tensor, tokens: Tensor) -> tuple[Tensor]:
+    """V of each position."""
+    return (logits.float().logsumexp(-1),)
+
+
+def _chosen(logits: Tensor, tokens: Tensor, kind: functional.PathLoss) -> tuple[Tensor, Tensor]:
+    """V of each position, and what `functional.path_error` asks of its token."""
+    of = functional.token_values if kind == "vanilla" else functional.token_logprobs
+    return logits.float().logsumexp(-1), of(logits, tokens)
+
+
+def _of_tokens(logits: Tensor, tokens: Tensor, kind: functional.PathLoss) -> tuple[Tensor, Tensor, Tensor]:
+    """`_chosen`, and the entropy of each position, which is logged."""
+    return *_chosen(logits, tokens, kind), functional.token_entropy(logits.detach())
 
 
 def scaled(rewards: Tensor, mask: Tensor, scale: float, shift: float) -> Tensor:

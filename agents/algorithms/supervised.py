@@ -16,6 +16,7 @@ from torch import Tensor
 from agents import functional
 from agents.core import Batch, Policy, TrainingSample, rngs
 from agents.learning.learner import Learner, OptimiserConfig
+from agents.learning.logits import Logits, token_logprobs
 from agents.options import build
 from rltf_env import datasets, tokenizers
 from rltf_env.core import Problem, Source
@@ -69,10 +70,10 @@ class Supervised:
 
 
 def supervised_loss(
-    data: Batch, logits: Tensor, how: functional.Reduction = "token_mean", constant: float = 1.0
+    data: Batch, logits: Logits, how: functional.Reduction = "token_mean", constant: float = 1.0
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Cross-entropy of the tokens to learn (RLTF eq. 7), by default their mean; see `functional.reduce`."""
-    logprobs = functional.token_logprobs(logits, data.tokens)
+    logprobs = token_logprobs(logits, data.tokens)
     return functional.cross_entropy(logprobs, data.loss_mask, how, constant), {}
 
 

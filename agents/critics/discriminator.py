@@ -98,7 +98,7 @@ class Discriminator:
         def score(data: Batch) -> Tensor:
             return self._logits(data, states_after(self.policy, data)).sigmoid()[:, None].expand(data.tokens.shape)
 
-        size = 1 if alone else self.learner.config.micro_batch
+        size = 1 if alone else self.learner.config.limit
         return np.array([row[0] for row in read_each(self.policy, samples, size, score)], np.float64)
 
     def _logits(self, data: Batch, states: Tensor) -> Tensor:

@@ -175,7 +175,7 @@ class LineModel:
 
         The labels are from there, so what the head says beyond is cut off.
         """
-        return read_each(self.policy, samples, self.optimiser.micro_batch, self._scores)
+        return read_each(self.policy, samples, self.optimiser.limit, self._scores)
 
     def lines(self, problem: Problem, text: str) -> FloatArray:
         """float32 (M,): the score of each line of a program in [-1, 1]; NaN where it has none."""

@@ -30,6 +30,7 @@ from torch.nn import functional as F
 
 from agents.core import Batch, Policy, TrainingSample
 from agents.learning.learner import Learner, OptimiserConfig
+from agents.learning.logits import states
 from agents.learning.reference import read_each
 from agents.policies import value_head
 from agents.running.files import write_atomically
@@ -79,15 +80,15 @@ class Critic:
         metrics = self.learner.step(labelled, "seq_sum", self._loss, self._states)
         return {"critic_loss": metrics["loss"], "critic_accuracy": metrics["accuracy"]}
 
-    def _loss(self, data: Batch, states: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def _loss(self, data: Batch, read: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         labels = data.extra["label"][:, 0].long()
-        logits = self._pooled(data, states)
+        logits = self._pooled(data, read)
         right = (logits.detach().argmax(-1) == labels).float().mean()
         return F.cross_entropy(logits, labels), {"accuracy": right}
 
-    def _pooled(self, data: Batch, states: Tensor) -> Tensor:
-        """(B, classes): of whole programs."""
-        return self.head(states.masked_fill(~data.token_mask[..., None], -torch.inf).amax(1))
+    def _pooled(self, data: Batch, read: Tensor) -> Tensor:
+        """(B, classes): of whole programs, from their states."""
+        return self.head(read.masked_fill(~data.token_mask[..., None], -torch.inf).amax(1))
 
     def _states(self, data: Batch) -> Tensor:
         """(B, T, D): state t has read token t, too."""
@@ -100,7 +101,7 @@ class Critic:
 
     def probabilities(self, samples: Sequence[TrainingSample]) -> list[np.ndarray]:
         """float32 (T, classes) for each program: what is to be expected when its tokens up to t have been read."""
-        size = self.learner.config.micro_batch
+        size = self.learner.config.limit
         return read_each(self.policy, samples, size, lambda data: self.head(self._states(data)).softmax(-1))
 
     def judgements(self, samples: Sequence[TrainingSample]) -> np.ndarray:
@@ -109,7 +110,7 @@ class Critic:
         def pooled(data: Batch) -> Tensor:
             return self._pooled(data, self._states(data)).softmax(-1)[:, None].expand(-1, data.tokens.shape[1], -1)
 
-        return np.stack([rows[0] for rows in read_each(self.policy, samples, self.learner.config.micro_batch, pooled)])
+        return np.stack([rows[0] for rows in read_each(self.policy, samples, self.learner.config.limit, pooled)])
 
     def weights(self, samples: Sequence[TrainingSample], outcomes: Sequence[Outcome]) -> list[np.ndarray]:
         """float32 (T,) for each program: q_t, the probability at each token of the outcome that came."""
@@ -168,7 +169,7 @@ def states_after(policy: Policy[Any], data: Batch) -> Tensor:
     """
     tokens = F.pad(data.tokens, (0, 1), value=policy.pad_id)
     wider = replace(data, tokens=tokens, token_mask=F.pad(data.token_mask, (1, 0), value=True))
-    return policy.read(wider)[1][:, 1:]
+    return states(policy, wider)[:, 1:]
 
 
 def _write(file: Any, text: str) -> None:

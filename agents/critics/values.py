@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from agents.core import Batch, Policy, TrainingSample
 from agents.functional import Reduction
+from agents.learning import logits
 from agents.learning.learner import Learner, OptimiserConfig
 from agents.policies import value_head
 from rltf_env import plugins
@@ -89,7 +90,7 @@ class OwnValues:
 
     def values(self, data: Batch) -> Tensor:
         """(B, T), with a gradient to the transformer and the head."""
-        return self.head.values(self.policy.read(data)[1])
+        return self.head.values(logits.states(self.policy, data))
 
     def step(
         self,

@@ -23,6 +23,7 @@ from rltf_env.core import IntArray
 from rltf_env.errors import UnknownName, UsageError
 
 ENGINES = ("own", "vllm")
+WHOLE = 1 << 52  # a probability of 1, where draws are in whole numbers
 
 
 @dataclass(frozen=True)
@@ -114,8 +115,11 @@ def sample_tokens(logp: Tensor, generator: torch.Generator) -> Tensor:
     """A token (B, 1) of each distribution (B, V): where its cumulated probability passes a uniform number.
 
     One random number a row; `torch.multinomial` draws one for each token of the vocabulary. In double precision, so that a token
-    has its probability wherever in the vocabulary it stands; one of probability 0 is never drawn.
+    has its probability wherever in the vocabulary it stands; one of probability 0 is never drawn. With deterministic kernels it
+    is in whole numbers of 2^-52: only of those has a GPU a cumulative sum that is the same every time.
     """
+    if torch.are_deterministic_algorithms_enabled():
+        return _in_whole_numbers(logp, generator)
     kind = torch.float32 if logp.device.type == "mps" else torch.float64  # which has no doubles
     passed = logp.exp().cumsum(-1, dtype=kind)
     uniform = torch.rand(len(logp), 1, dtype=kind, device=logp.device, generator=generator)
@@ -123,6 +127,13 @@ def sample_tokens(logp: Tensor, generator: torch.Generator) -> Tensor:
     return drawn.clamp(
         max=logp.shape[-1] - 1
     )  # of NaN, which is found out later: an index beyond the vocabulary kills a GPU
+
+
+def _in_whole_numbers(logp: Tensor, generator: torch.Generator) -> Tensor:
+    passed = (logp.double().exp() * WHOLE).nan_to_num(0).long().cumsum(-1)
+    uniform = torch.rand(len(logp), 1, dtype=torch.float64, device=logp.device, generator=generator)
+    drawn = torch.searchsorted(passed, (uniform * passed[:, -1:]).long(), right=True)
+    return drawn.clamp(max=logp.shape[-1] - 1)
 
 
 def check_numbers(logprobs: Tensor) -> None:

@@ -14,18 +14,24 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from agents import parallel
 from agents.batching import batch
 from agents.core import Batch, Policy, TrainingSample
 from agents.functional import Reduction
+from agents.learning.logits import Logits, predict, read
 from agents.learning.masters import Masters
+from agents.learning.micro import Limit, micro_batches, padding, positions_read
 from rltf_env.errors import NotFinite, UsageError
 
-# (batch, what was read of it: by default the logits (B, T, V)) -> (scalar, things to log)
+# (batch, what was read of it: by default the logits (B, T, V), or `Deferred` ones) -> (scalar, things to log)
 Loss = Callable[[Batch, Any], tuple[Tensor, dict[str, Tensor]]]
 
 
 Decay = Literal["constant", "linear", "cosine"]
 Rise = Literal["linear", "log"]
+PROGRAMS = 16  # per forward pass, unless a recipe says otherwise
+UNSET: Any = None
+RANKS_APART = 1 << 40  # between the seeds of their dropout
 
 
 @dataclass(frozen=True)
@@ -50,10 +56,21 @@ class OptimiserConfig:
     length: int = 0  # updates until the decay has ended, the warm-up counted in
     final: float = 0.0  # the share of lr that is left then
     clip_norm: float = 1.0
-    micro_batch: int = 16  # programs per forward pass; 0: the whole batch at once
+    micro_batch: int = UNSET  # programs per forward pass; 0: the whole batch at once. Unset: 16 without micro_tokens
+    micro_tokens: int = 0  # in place of programs: tokens per forward pass, padding included
+    logit_rows: int = 0  # positions whose logits are in memory at a time; 0: as many as 128 MiB hold
     dropout: bool = False
 
     def __post_init__(self) -> None:
+        if min(self.micro_tokens, self.logit_rows) < 0:
+            raise UsageError(f"Expected micro_tokens and logit_rows >= 0, got {self.micro_tokens}, {self.logit_rows}.")
+        if self.micro_tokens and self.micro_batch:
+            raise UsageError(
+                f"Expected optimiser.micro_batch or optimiser.micro_tokens, got both ({self.micro_batch} programs, "
+                f"{self.micro_tokens} tokens). Remove one of them."
+            )
+        if self.micro_batch is None:
+            object.__setattr__(self, "micro_batch", 0 if self.micro_tokens else PROGRAMS)
         if not 0 < self.lr < inf or self.warmup < 0 or not self.clip_norm >= 0 or self.micro_batch < 0:
             raise UsageError(f"Expected a finite lr > 0 and warmup, clip_norm, micro_batch >= 0, got {self}.")
         if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1 and 0 <= self.weight_decay < inf):
@@ -64,6 +81,11 @@ class OptimiserConfig:
             raise UsageError("Expected no length and no final with decay='constant'. Choose 'linear' or 'cosine'.")
         if self.decay != "constant" and self.length <= self.warmup:
             raise UsageError(f"Expected length > warmup={self.warmup} for decay={self.decay!r}, got {self.length}.")
+
+    @property
+    def limit(self) -> Limit:
+        """Of what is read at once."""
+        return Limit(self.micro_batch, self.micro_tokens)
 
     def rate(self, update: int) -> float:
         """The learning rate of update 0, 1, ..."""
@@ -118,21 +140,24 @@ class Learner:
     ) -> dict[str, float]:
         """Descends `loss` on `samples`, micro-batch by micro-batch. `padding` is the share of positions read for nothing.
 
+        On several ranks (`agents.parallel`) each reads some of the micro-batches, and all take the same step.
+
         Args:
             how: by which means `loss` reduces what it computes of each token.
-            read: what `loss` is given of a batch, if not the policy's logits.
+            read: what `loss` is given of a batch, if not `predict`.
 
         Raises:
             NotFinite: the loss or the gradient is not finite; the policy is left as it was.
         """
+        ranks = parallel.current()
         self.masters.follow()
         self.optimiser.zero_grad(set_to_none=True)
         logged: dict[str, Tensor] = {}
-        parts = list(micro_batches(samples, self.config.micro_batch, how))
-        with self._mode():
-            for part, share in parts:
+        parts = list(micro_batches(samples, self.config.limit.for_ranks(len(samples), ranks.world), how))
+        with self._mode(ranks.rank):
+            for part, share in ranks.dealt(parts, lambda each: positions_read(each[0], 0)):
                 data = batch(part, self.policy.pad_id).to(self.policy.device)
-                value, extra = loss(data, (read or self.policy.logits)(data))
+                value, extra = loss(data, (read or self.predict)(data))
                 own = self._own(data, len(part) / len(samples))
                 (value * share if own is None else value * share + own).backward()
                 self.masters.take_gradients()
@@ -140,6 +165,7 @@ class Learner:
                     logged["own_loss"] = logged.get("own_loss", torch.zeros_like(own)) + own.detach()
                 for name, item in {"loss": value, **extra}.items():
                     logged[name] = logged.get(name, torch.zeros_like(item)) + item.detach() * share
+        ranks.sum_gradients(self.masters.leaves)
         norm = torch.nn.utils.clip_grad_norm_(self.masters.leaves, self.config.clip_norm or torch.inf)
         if not torch.isfinite(norm):
             raise NotFinite(
@@ -152,8 +178,16 @@ class Learner:
         self.optimiser.step()
         self.masters.give_weights()
         self.updates += 1
-        shown = {name: float(item) for name, item in logged.items()}
+        shown = ranks.summed(_numbers(logged))
         return {**shown, "grad_norm": float(norm), "lr": lr, "padding": self._padding([part for part, _ in parts])}
+
+    def predict(self, data: Batch) -> Logits:
+        """The policy's logits, deferred where they are many."""
+        return predict(self.policy, data, self.config.logit_rows)
+
+    def read(self, data: Batch) -> tuple[Logits, Tensor]:
+        """The policy's logits, deferred where they are many, and its last states (B, T, D)."""
+        return read(self.policy, data, self.config.logit_rows)
 
     def _own(self, data: Batch, share: float) -> Tensor | None:
         """The policy's own part of the loss, if it has one and it is the policy that learns here."""
@@ -162,7 +196,7 @@ class Learner:
         return None if own_loss is None or not learns else own_loss(data) * share
 
     @contextmanager
-    def _mode(self) -> Iterator[None]:
+    def _mode(self, rank: int = 0) -> Iterator[None]:
         """The model as it learns: without dropout, or with dropout from a generator that is lent the update's number."""
         model = (
             self.policy.model.eval()
@@ -172,9 +206,9 @@ class Learner:
             return
         device = self.policy.device
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.default_generator.manual_seed(self.updates)
+            torch.default_generator.manual_seed(self.updates + rank * RANKS_APART)
             if device.type == "cuda":
-                torch.cuda.manual_seed(self.updates)
+                torch.cuda.manual_seed(self.updates + rank * RANKS_APART)
             model.train()
             try:
                 yield
@@ -203,44 +237,16 @@ class Learner:
         self.updates = state["updates"]
 
 
+def _numbers(logged: Mapping[str, Tensor]) -> dict[str, float]:
+    """All in one read: each would make the host wait for the device."""
+    if not logged:
+        return {}
+    return dict(zip(logged, torch.stack([item.double() for item in logged.values()]).tolist(), strict=True))
+
+
 def _refuse_float16(parameters: Iterator[nn.Parameter]) -> None:
     if any(p.dtype == torch.float16 for p in parameters):
         raise UsageError(
             "Expected weights in float32 or bfloat16 to learn with, got float16, in which small gradients are 0 and large ones "
             'infinite. Set policy.dtype = "bfloat16" or "float32"; to evaluate, float16 will do.'
         )
-
-
-def micro_batches(
-    samples: Sequence[TrainingSample], size: int, how: Reduction
-) -> Iterator[tuple[Sequence[TrainingSample], float]]:
-    """Slices of at most `size` samples with their share of the loss, so that the shares' sum is the loss of the whole.
-
-    Samples of like length share a slice, or samples of one prompt do: whichever lets a policy read fewer positions.
-    """
-    size = size or len(samples)
-    by_length = sorted(samples, key=lambda s: len(s.prompt) + len(s.tokens))
-    by_prompt = sorted(samples, key=lambda s: (len(s.prompt), s.prompt.tobytes(), len(s.tokens)))
-    shared = len({s.prompt.tobytes() for s in samples}) < len(samples)
-    ordered = min(by_length, by_prompt, key=lambda order: positions_read(order, size)) if shared else by_length
-    counts = [int(s.loss_mask.sum()) if how == "token_mean" else 1 for s in ordered]
-    total = max(1, sum(counts))
-    for i in range(0, len(ordered), size):
-        yield ordered[i : i + size], sum(counts[i : i + size]) / total
-
-
-def positions_read(samples: Sequence[TrainingSample], size: int) -> int:
-    """Positions, padding included, of the slices of `size` samples; a prompt counts once in a slice, however many share it."""
-    total = 0
-    for part in (samples[i : i + size] for i in range(0, len(samples), size)):
-        prompts = {s.prompt.tobytes() for s in part}
-        total += len(prompts) * max(len(s.prompt) for s in part) + len(part) * max(len(s.tokens) for s in part)
-    return total
-
-
-def padding(parts: Sequence[Sequence[TrainingSample]]) -> float:
-    """Share of the positions that are read in these slices where nothing stands."""
-    read = sum(positions_read(part, len(part)) for part in parts)
-    real = sum(positions_read([s], 1) - len(s.prompt) for part in parts for s in part)
-    real += sum(map(len, {(i, s.prompt.tobytes()): s.prompt for i, part in enumerate(parts) for s in part}.values()))
-    return 1 - real / max(1, read)

@@ -20,7 +20,7 @@ import torch
 
 from agents.core import Policy, TrainingSample
 from agents.learning.learner import OptimiserConfig
-from agents.learning.reference import logprobs
+from agents.learning.reference import Place, Reference, logprobs
 from rltf_env.errors import UsageError
 
 LossTemperature = Literal["sampling", 1]
@@ -61,6 +61,19 @@ def temperature_of(c: Options) -> float:
     return c.sampling.temperature
 
 
+class Held(Options, Protocol):
+    """What of the configuration of an agent that is held to its first policy is read here."""
+
+    @property
+    def reference(self) -> Place: ...
+
+
+def reference_of(policy: Policy[Any], c: Held) -> Reference:
+    """The policy as it is now, to be asked at the temperature of the loss."""
+    o = c.optimiser
+    return Reference(policy, o.limit, temperature_of(c), place=c.reference, logit_rows=o.logit_rows)
+
+
 def with_old_logprobs(policy: Policy[Any], samples: Sequence[TrainingSample], c: Options) -> list[TrainingSample]:
     """The samples, whose `old_logprobs` are what sampling reported, with those that an update compares with.
 
@@ -72,10 +85,12 @@ def with_old_logprobs(policy: Policy[Any], samples: Sequence[TrainingSample], c:
     temperature = temperature_of(c)
     if temperature == 1 and not _rounds(policy):
         return list(samples)
-    rows = logprobs(policy, samples, c.optimiser.micro_batch, temperature)
+    rows = logprobs(policy, samples, c.optimiser.limit, temperature, c.optimiser.logit_rows)
     return [replace(sample, old_logprobs=row) for sample, row in zip(samples, rows, strict=True)]
 
 
 def _rounds(policy: Policy[Any]) -> bool:
     """Whether a program read token by token has other probabilities than one that is read at once."""
+    if policy.device.type == "cuda" and torch.backends.cuda.matmul.allow_tf32:
+        return True
     return any(p.dtype in (torch.bfloat16, torch.float16) for p in policy.model.parameters())

@@ -3,29 +3,77 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from torch import nn
 
-from agents import functional
+from agents import parallel
 from agents.batching import batch
 from agents.core import Batch, Policy, TrainingSample
+from agents.learning.logits import predict, token_logprobs
+from agents.learning.micro import Limit, positions_read
+from agents.policies import _lora
+
+Place = Literal["policy", "cpu"]
 
 
 class Reference:
-    """A frozen copy of `policy` at the moment of making it, asked for its log-probabilities at `temperature`."""
+    """A frozen copy of `policy` at the moment of making it, asked for its log-probabilities at `temperature`.
 
-    def __init__(self, policy: Policy[Any], micro_batch: int, temperature: float = 1.0) -> None:
-        self.policy, self.micro_batch, self.temperature = copy.copy(policy), micro_batch, temperature
-        self.policy.model = copy.deepcopy(policy.model).eval().requires_grad_(False)
+    Args:
+        policy: what is copied. Of one with LoRA adapters that change nothing yet, there is no copy unless it is to `move`:
+            it is the policy with its adapters off.
+        size: of the slices that are read at once.
+        move: whether the copy will `follow` the policy.
+        place: where the copy lies between its readings, beside the policy or on the host. On the way to the policy's device and
+            back it takes the time of a copy of all weights, once a round.
+        logit_rows: see `agents.learning.logits.predict`.
+    """
+
+    def __init__(
+        self,
+        policy: Policy[Any],
+        size: Limit | int,
+        temperature: float = 1.0,
+        *,
+        move: bool = False,
+        place: Place = "policy",
+        logit_rows: int = 0,
+    ) -> None:
+        self.policy, self.size, self.temperature, self.logit_rows = copy.copy(policy), size, temperature, logit_rows
+        self.adapters = not move and _lora.change_nothing(policy.model)
+        self.home = policy.device
+        self.away = torch.device("cpu") if place == "cpu" and not self.adapters else self.home
+        if not self.adapters:
+            self.policy.model = _frozen_copy(policy.model, self.away)
 
     def with_reference_logprobs(self, samples: Sequence[TrainingSample]) -> list[TrainingSample]:
         """The samples, each with the reference's log-probabilities as `extra["reference"]` (T,)."""
-        rows = logprobs(self.policy, samples, self.micro_batch, self.temperature)
+        with self._here():
+            rows = logprobs(self.policy, samples, self.size, self.temperature, self.logit_rows)
         return [replace(s, extra={**s.extra, "reference": row}) for s, row in zip(samples, rows, strict=True)]
+
+    @contextmanager
+    def _here(self) -> Iterator[None]:
+        """With the reference's weights on the policy's device, and in force."""
+        model: Any = self.policy.model
+        if self.adapters:
+            with model.disable_adapter():
+                yield
+            return
+        if self.away == self.home:
+            yield
+            return
+        model.to(self.home)
+        try:
+            yield
+        finally:
+            model.to(self.away)
 
     @torch.no_grad()
     def follow(self, policy: Policy[Any], rate: float) -> None:
@@ -34,35 +82,56 @@ class Reference:
             ours.lerp_(theirs, rate)
 
     def state_dict(self) -> dict[str, Any]:
-        """The copy's weights: a run that continues is held to the same policy, whatever its recipe's path holds by then."""
-        return self.policy.model.state_dict()
+        """The copy's weights: a run that continues is held to the same policy, whatever its recipe's path holds by then.
+
+        Without a copy they are the learner's frozen ones.
+        """
+        return {} if self.adapters else self.policy.model.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restores what `state_dict` gave."""
-        self.policy.model.load_state_dict(state)
+        if not self.adapters:
+            self.policy.model.load_state_dict(state)
+
+
+def _frozen_copy(model: nn.Module, device: torch.device) -> nn.Module:
+    return copy.deepcopy(model).to(device).eval().requires_grad_(False)
 
 
 @torch.no_grad()
-def read_each(policy: Policy[Any], samples: Sequence[TrainingSample], size: int, of: Any) -> list[np.ndarray]:
-    """float32 (T,) for each sample: `of(batch)` (B, T) in slices of at most `size` (0: all at once), without gradients."""
+def read_each(policy: Policy[Any], samples: Sequence[TrainingSample], size: Limit | int, of: Any) -> list[np.ndarray]:
+    """float32 (T, ...) for each sample: `of(batch)` (B, T, ...), without gradients.
+
+    Args:
+        size: of the slices that are read at once. On several ranks each reads some of them.
+        of: what is to be known.
+    """
+    ranks = parallel.current()
     order = sorted(range(len(samples)), key=lambda i: len(samples[i].prompt) + len(samples[i].tokens))
-    rows: list[np.ndarray] = [np.zeros(0, np.float32)] * len(samples)
+    places = iter(order)
+    cut = Limit.of(size).for_ranks(len(samples), ranks.world).cut([samples[i] for i in order])
+    parts = [([next(places) for _ in part], part) for part in cut]  # a sample may be there twice
+    read: dict[int, np.ndarray] = {}
     policy.model.eval()
-    for i in range(0, len(order), size or len(order)):
-        part = order[i : i + (size or len(order))]
-        values = of(batch([samples[j] for j in part], policy.pad_id).to(policy.device)).float().cpu().numpy()
-        for j, row in zip(part, values, strict=True):
-            rows[j] = row[: len(samples[j].tokens)].copy()
-    return rows
+    for chosen, part in ranks.dealt(parts, lambda each: positions_read(each[1], 0)):
+        values = of(batch(part, policy.pad_id).to(policy.device)).float().cpu().numpy()
+        for i, row in zip(chosen, values, strict=True):
+            read[i] = row[: len(samples[i].tokens)].copy()
+    rows = ranks.merged(read)
+    return [rows[i] for i in range(len(samples))]
 
 
 def logprobs(
-    policy: Policy[Any], samples: Sequence[TrainingSample], size: int, temperature: float = 1.0
+    policy: Policy[Any],
+    samples: Sequence[TrainingSample],
+    size: Limit | int,
+    temperature: float = 1.0,
+    logit_rows: int = 0,
 ) -> list[np.ndarray]:
     """float32 (T,) for each sample: its tokens' log-probabilities under the policy at `temperature`, after its prompt."""
 
     def read(data: Batch) -> torch.Tensor:
-        return functional.token_logprobs(functional.at_temperature(policy.logits(data), temperature), data.tokens)
+        return token_logprobs(predict(policy, data, logit_rows), data.tokens, temperature)
 
     was_training = policy.model.training
     try:

@@ -86,3 +86,11 @@ def _check_own(adapted: Any) -> None:
 def merged(model: Any) -> Any:
     """The plain model that `model` amounts to: itself without adapters, else a copy with the adapters added to the weights."""
     return copy.deepcopy(model).merge_and_unload() if hasattr(model, "merge_and_unload") else model
+
+
+def change_nothing(model: Any) -> bool:
+    """Whether `model` has adapters that amount to 0, as they do before they learn: with them off it is the same model."""
+    if not hasattr(model, "disable_adapter"):
+        return False
+    outputs = [p for name, p in model.named_parameters() if "lora_B" in name or "lora_embedding_B" in name]
+    return bool(outputs) and not any(bool(p.any()) for p in outputs)

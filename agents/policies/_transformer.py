@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from agents.core import Batch
+from agents.policies import _headless as headless
 from agents.policies import _lora, _trial
 from agents.policies._forward import Forward
 from agents.policies._ways import Parts, Way, by_length, even_batches, in_order
@@ -68,6 +69,11 @@ class Transformer:
     def vocab_size(self) -> int:
         """V: the number of tokens. Rows of the model beyond it (padding of the embedding) are never sampled."""
         return len(self.tokenizer)
+
+    @property
+    def head_rows(self) -> int:
+        """Logits that the model computes for each position, V and those that are never sampled."""
+        return int(self.model.config.get_text_config(decoder=True).vocab_size)
 
     @property
     def ends(self) -> tuple[int, ...]:
@@ -174,6 +180,22 @@ class Transformer:
         else:
             self.keep_rows(state, rows)
 
+    @property
+    def prepares_masks(self) -> bool:
+        """Whether a step of writing takes a mask as attention uses it, or none: from one of (B, L) transformers makes that itself
+        at each token, and asks the device each time whether it hides anything."""
+        return _trial.could_prepare_masks(self) and self._takes_prepared_masks
+
+    @cached_property
+    def _takes_prepared_masks(self) -> bool:
+        return _trial.takes_prepared_masks(self)
+
+    def step_mask(self, mask: Tensor, padded: bool) -> Tensor | None:
+        """What a step of writing is told of the tokens before it, bool (B, L). `padded`: whether some of them are padding."""
+        if not self.prepares_masks:
+            return mask.long()
+        return mask[:, None, None] if padded else None
+
     def logits(self, batch: Batch) -> Tensor:
         """See `agents.core.Policy`."""
         return self._read(batch)[0]
@@ -182,7 +204,22 @@ class Transformer:
         """See `agents.core.Policy`."""
         return self._read(batch, output_hidden_states=True)
 
+    @cached_property
+    def can_defer(self) -> bool:
+        """Whether nothing follows the model's head, so that logits can be made of what it reads, whenever they are needed."""
+        return headless.is_last(self)
+
+    def before_head(self, batch: Batch, **options: bool) -> tuple[headless.Head, Tensor, Any]:
+        """The head, what it reads (B, T, D), and with `output_hidden_states` the last states: see `agents.learning.logits`."""
+        with headless.without_head(self.model) as head:
+            inputs, states = self._rows_of(batch, **options)
+        return headless.Head(head, self.vocab_size), inputs, states
+
     def _read(self, batch: Batch, **options: Any) -> Any:
+        logits, states = self._rows_of(batch, **options)
+        return logits[..., : self.vocab_size], states
+
+    def _rows_of(self, batch: Batch, **options: Any) -> Any:
         if not self.way.even:
             return self.predict(batch, **options)
         parts = even_batches(batch)
@@ -213,7 +250,7 @@ class Transformer:
         raise NotImplementedError
 
     def predict(self, batch: Batch, **options: Any) -> Any:
-        """Logits (B, T, V); with `output_hidden_states` also the states (B, T, D) that they were computed from, else None."""
+        """Logits (B, T, rows of the model); with `output_hidden_states` also the states (B, T, D) before them, else None."""
         raise NotImplementedError
 
     def alone(self, prompt: IntArray, programs: IntArray) -> Tensor:

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from agents.batching import batch
 from agents.core import Policy, TrainingSample
+from agents.policies._cache import is_plain
 from agents.policies._ways import WAYS, Way
 from rltf_env.core import IntArray
 from rltf_env.errors import UsageError
@@ -175,6 +176,31 @@ def agree(policy: Policy[Any]) -> None:
             f"Expected {name_of(policy)} to say of a token the same when it writes and when it reads, got logits "
             f"{gap:.2g} of their standard deviations apart. See agents.testing.check_policy for where it fails."
         )
+
+
+def could_prepare_masks(policy: Any) -> bool:
+    """Whether masks for the steps of a policy of transformers can be made here: its layers keep all keys, and attend by SDPA."""
+    model = policy.model.get_base_model() if hasattr(policy.model, "get_base_model") else policy.model
+    return policy.way == WAYS[0] and model.config._attn_implementation == "sdpa" and is_plain(model.config)
+
+
+def takes_prepared_masks(policy: Any) -> bool:
+    """Whether it writes the same if its steps are given masks as its attention uses them, or none, where they could be."""
+    question = Question.of(policy)
+    even = Question([p[:1] for p in question.prompts], question.programs)
+    said: list[list[Tensor]] = []
+    with quietly(policy.model):
+        for prepared in (False, True):
+            policy.__dict__["_takes_prepared_masks"] = prepared  # in the place of the answer, which is sought
+            try:
+                said.append([*written(policy, question), *written(policy, even)])
+            except torch.OutOfMemoryError:
+                raise
+            except Exception:  # the model's own code runs, which may want a mask of two dimensions
+                return False
+            finally:
+                del policy.__dict__["_takes_prepared_masks"]
+    return apart(said[1], said[0], is_exact(policy)) <= (NEAR if is_exact(policy) else NEAR_HALF)
 
 
 def is_exact(policy: Policy[Any]) -> bool:

@@ -39,7 +39,7 @@ from rltf_env.errors import UsageError
 class CausalState:
     """What rows that are being written need: the cache by its name, attention mask (B, length) and next position (B,).
 
-    Without a cache, `ids` (B, length) are all that they have read.
+    Without a cache, `ids` (B, length) are all that they have read. `padded` says, on the host, whether the mask hides anything.
     """
 
     cache: Any
@@ -47,6 +47,7 @@ class CausalState:
     position: Tensor
     linear: Reordered | None = None
     ids: Tensor | None = None
+    padded: bool = True
 
 
 class CausalPolicy(Transformer):
@@ -76,6 +77,7 @@ class CausalPolicy(Transformer):
         """Reads prompts and given tokens, for `repeats` rows each; state and logits (B * repeats, V)."""
         rows = [np.concatenate([p, g]) for p, g in zip(prompts, given, strict=True)]
         ids, mask = pad_left(rows, self.pad_id)
+        padded = not bool(mask.all())  # on the host
         ids, mask = ids.to(self.device), mask.to(self.device)
         if self.way == PADDED and self.supports_packing:
             return self._begin_shared(ids, mask, repeats)
@@ -91,7 +93,7 @@ class CausalPolicy(Transformer):
         if not self.way.cached:
             return CausalState(None, mask, mask.sum(1), ids=ids.repeat_interleave(repeats, 0)), logits
         name, cache = cache_of(out)
-        return CausalState((name, roomy(cache, repeats)), mask, mask.sum(1)), logits
+        return CausalState((name, roomy(cache, repeats)), mask, mask.sum(1), padded=padded), logits
 
     def _begin_shared(self, ids: Tensor, mask: Tensor, repeats: int) -> tuple[CausalState, Tensor]:
         """Prompts in a line; rows of a group share their prompt's keys and values."""
@@ -136,7 +138,7 @@ class CausalPolicy(Transformer):
         where = None if self.way.even else where
         out = self.forward(
             input_ids=ids,
-            attention_mask=state.mask.long() if self.way.masked else None,
+            attention_mask=self.step_mask(state.mask, state.padded) if self.way.masked else None,
             position_ids=where,
             cache=state.cache,
             use_cache=state.ids is None,
@@ -154,6 +156,7 @@ class CausalPolicy(Transformer):
             state.cache.batch_select_indices(rows)
             return
         state.mask = state.mask[rows]
+        state.padded = state.padded and not bool(state.mask.all())
         if state.ids is not None:
             state.ids = state.ids[rows]
         else:
@@ -162,7 +165,7 @@ class CausalPolicy(Transformer):
     # ------------------------------------------------------------------------------------------------------ learning
 
     def predict(self, batch: Batch, **options: Any) -> Any:
-        """Logits (B, T, V); with `output_hidden_states` also the states (B, T, D) that they were computed from.
+        """See `Transformer.predict`.
 
         A prompt that several rows share is read once, up to its last token, which predicts the first one of the program.
         """
@@ -180,13 +183,13 @@ class CausalPolicy(Transformer):
             )
         columns = batch.tokens.shape[1]
         states = _columns(last_states(out.hidden_states, columns), columns) if options else None
-        return _columns(out.logits, columns)[..., : self.vocab_size], states
+        return _columns(out.logits, columns), states
 
     def _packed(self, packed: Packed, layout: Layout, options: dict[str, bool]) -> Any:
         """All tokens in one row, none of them padding."""
         out = self._forward_packed(packed, layout, use_cache=False, **options)
         states = packed.predicted.spread(out.hidden_states[-1][0, packed.predicting]) if options else None
-        return packed.predicted.spread(out.logits[0])[..., : self.vocab_size], states
+        return packed.predicted.spread(out.logits[0]), states
 
     def _forward_packed(self, packed: Packed, layout: Layout, **options: Any) -> Any:
         with by_layout(self.model):
@@ -270,7 +273,7 @@ class CausalPolicy(Transformer):
         assert packed
         counted = Counted(packed)
         try:
-            read, _ = self._packed(packed, counted, {})
+            read = self._packed(packed, counted, {})[0][..., : self.vocab_size]
             state, first = self._begin_shared(ids[:, :3], real[:, :3], 1)
             written = torch.stack([first, self.extend_rows(state, ids[:, 3]), self.extend_rows(state, ids[:, 4])], 1)
         except Exception:  # refused, or the layout was not passed on, or the model has caches or states of another kind

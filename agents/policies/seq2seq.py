@@ -38,13 +38,15 @@ from rltf_env.errors import UsageError
 class Seq2SeqState:
     """Cache by its name, the encoder's output (B, P, D) with its mask (B, P), and the decoder's mask (B, length).
 
-    Without a cache, `ids` (B, length) are all that the decoder has read.
+    Without a cache, `ids` (B, length) are all that the decoder has read. `padded` says, on the host, of either whether its mask
+    hides anything.
     """
 
     cache: Any
     encoded: Encoded
     mask: Tensor
     ids: Tensor | None = None
+    padded: tuple[bool, bool] = (True, True)  # prompts, what the decoder has read
 
 
 @dataclass(frozen=True)
@@ -126,9 +128,10 @@ class Seq2SeqPolicy(Transformer):
         shown = [p[:0] if self.mode == "seq2seq" else p for p in prompts]
         starts = [np.concatenate([[self.start_id], p, g]) for p, g in zip(shown, given, strict=True)]
         ids, mask = (t.to(self.device) for t in pad_left(starts, self.pad_id))
+        padded = len({len(p) for p in prompts}) > 1, len({len(s) for s in starts}) > 1
         out = self._decode(ids, mask, encoded, use_cache=self.way.cached)
         logits = out.logits[:, -1, : self.vocab_size].repeat_interleave(repeats, 0)
-        state = Seq2SeqState(None, encoded.repeated(repeats), mask.repeat_interleave(repeats, 0))
+        state = Seq2SeqState(None, encoded.repeated(repeats), mask.repeat_interleave(repeats, 0), padded=padded)
         if self.way.cached:
             name, cache = cache_of(out)
             state.cache = name, roomy(cache, repeats)
@@ -143,7 +146,7 @@ class Seq2SeqPolicy(Transformer):
         ids = tokens[:, None]
         if state.ids is not None:
             ids = state.ids = torch.cat([state.ids, ids], 1)
-        out = self._decode(ids, state.mask, state.encoded, cache=state.cache, use_cache=state.ids is None)
+        out = self._decode(ids, state.mask, state.encoded, state.padded, cache=state.cache, use_cache=state.ids is None)
         if state.cache is not None:
             state.cache = cache_of(out)
         return out.logits[:, -1, : self.vocab_size]
@@ -151,6 +154,8 @@ class Seq2SeqPolicy(Transformer):
     def keep_rows(self, state: Seq2SeqState, rows: Tensor) -> None:
         """The state of some of the rows."""
         state.encoded, state.mask = state.encoded.rows(rows), state.mask[rows]
+        hides = [not bool(mask.all()) for mask in (state.encoded.mask, state.mask)]
+        state.padded = state.padded[0] and hides[0], state.padded[1] and hides[1]
         if state.ids is not None:
             state.ids = state.ids[rows]
         else:
@@ -159,7 +164,7 @@ class Seq2SeqPolicy(Transformer):
     # ------------------------------------------------------------------------------------------------------ learning
 
     def predict(self, batch: Batch, **options: Any) -> Any:
-        """Logits (B, T, V); with `output_hidden_states` also the decoder's last states (B, T, D), which they come from."""
+        """See `Transformer.predict`; the states are the decoder's."""
         start, seen = self._start(batch)
         ids, mask = torch.cat([start, batch.tokens[:, :-1]], 1), torch.cat([seen, batch.token_mask[:, :-1]], 1)
         length = batch.tokens.shape[1]
@@ -168,7 +173,7 @@ class Seq2SeqPolicy(Transformer):
             encoded = self._encode(batch.prompt[rows], batch.prompt_mask[rows]).rows(which)
             out = self._decode(ids, mask, encoded, use_cache=False, **options)
         states = last_states(out.decoder_hidden_states, length) if options else None
-        return out.logits[:, -length:, : self.vocab_size], states
+        return out.logits[:, -length:], states
 
     def _start(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """What the decoder reads before the programs, left-padded (B, S), and where it is there: its start, and in some
@@ -238,14 +243,20 @@ class Seq2SeqPolicy(Transformer):
         out = self.model.get_encoder()(input_ids=ids, attention_mask=mask.long())
         return Encoded(out.last_hidden_state, mask, type(out))
 
-    def _decode(self, ids: Tensor, mask: Tensor, encoded: Encoded, **options: Any) -> Any:
+    def _decode(
+        self, ids: Tensor, mask: Tensor, encoded: Encoded, padded: tuple[bool, bool] | None = None, **options: Any
+    ) -> Any:
+        """`padded` is what the state of a step says; without it, of a whole read, nothing is known."""
+        prompts, own = encoded.mask.long(), mask.long()
+        if padded is not None:
+            prompts, own = self.step_mask(encoded.mask, padded[0]), self.step_mask(mask, padded[1])
         return self.forward(
             encoder_outputs=encoded.kind(
                 last_hidden_state=encoded.states
             ),  # a model of experts asks its own kind for more
-            attention_mask=encoded.mask.long(),
+            attention_mask=prompts,
             decoder_input_ids=ids,
-            decoder_attention_mask=mask.long(),
+            decoder_attention_mask=own,
             **options,
         )
 

@@ -47,6 +47,12 @@ def latest(folder: Path) -> dict[str, Any] | None:
         ) from error
 
 
+def latest_file(folder: Path) -> Path | None:
+    """The file that `latest` reads."""
+    files = _all(folder)
+    return files[-1] if files else None
+
+
 def newest(folder: Path) -> int:
     """How many updates the newest checkpoint has behind it; 0 if there is none."""
     files = _all(folder)

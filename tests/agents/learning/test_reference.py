@@ -1,7 +1,8 @@
-"""A reference that stays behind, whichever way its model is called."""
+"""A reference stays what the policy was: a copy, a copy on the host, or the policy with its adapters off."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,22 +10,98 @@ import pytest
 import torch
 
 from agents.core import TrainingSample
+from agents.critics.values import OwnValues, ValueConfig
+from agents.learning.learner import OptimiserConfig
 from agents.learning.reference import Reference
 from agents.policies import tiny, tiny_seq2seq
+from agents.policies.causal import CausalPolicy
 
-SMALL: dict[str, Any] = {"width": 16, "layers": 1, "heads": 2, "vocab_size": 300, "dataset_options": {"size": 8}}
+
+def samples() -> list[TrainingSample]:
+    rng = np.random.default_rng(0)
+    nothing = np.zeros(6, np.float32)
+    return [
+        TrainingSample(rng.integers(1, 250, p), rng.integers(1, 250, 6), nothing == 0, nothing, nothing)
+        for p in (3, 5, 5)
+    ]
 
 
-@pytest.mark.parametrize("family", [tiny, tiny_seq2seq])
-def test_a_reference_does_not_change_with_the_policy_that_it_was_copied_from(family: Any) -> None:
-    policy = family.load(**SMALL, gradient_checkpointing=family is tiny)  # which is not read by a layout of ours
-    zeros, program = np.zeros(3, np.float32), np.array([7, 8, 9])
-    samples = [TrainingSample(np.array([40, 41]), program, np.ones(3, bool), zeros, zeros)]
-    reference = Reference(policy, 0)
-    before = reference.with_reference_logprobs(samples)[0].extra["reference"]
-    with torch.no_grad():
-        for parameter in policy.model.parameters():
-            parameter.mul_(1.5)
-    after = reference.with_reference_logprobs(samples)[0].extra["reference"]
-    assert np.array_equal(before, after)
-    assert not np.allclose(Reference(policy, 0).with_reference_logprobs(samples)[0].extra["reference"], before)
+def with_adapters() -> CausalPolicy:
+    lora = {"r": 2, "alpha": 4, "targets": ["q_proj", "v_proj"]}
+    sizes: dict[str, Any] = {"width": 16, "layers": 1, "heads": 2, "vocab_size": 280, "max_positions": 128}
+    return tiny.load(**sizes, dataset_options={"size": 4}, lora=lora)
+
+
+def eager() -> CausalPolicy:
+    sizes: dict[str, Any] = {"width": 16, "layers": 1, "heads": 2, "vocab_size": 280, "max_positions": 128}
+    policy = tiny.load(**sizes, dataset_options={"size": 4})
+    policy.model.set_attn_implementation("eager")
+    return policy
+
+
+def seq2seq() -> Any:
+    return tiny_seq2seq.load(width=16, layers=1, heads=2, vocab_size=280, dataset_options={"size": 4})
+
+
+@torch.no_grad()
+def learn(policy: Any) -> None:
+    for p in policy.model.parameters():
+        if p.requires_grad:
+            p.add_(0.3 * torch.linspace(-1, 1, p.numel()).view_as(p))
+
+
+def read(reference: Reference) -> list[np.ndarray]:
+    return [s.extra["reference"] for s in reference.with_reference_logprobs(samples())]
+
+
+@pytest.mark.parametrize("make", [eager, seq2seq, with_adapters])
+@pytest.mark.parametrize("place", ["policy", "cpu"])
+def test_a_reference_does_not_move_while_the_policy_learns(make: Callable[[], Any], place: Any) -> None:
+    policy = make()
+    reference = Reference(policy, 2, place=place)
+    now, before = Reference(policy, 2, move=True), read(reference)
+    assert all(np.array_equal(a, b) for a, b in zip(before, read(now), strict=True))
+    learn(policy)
+    assert all(np.array_equal(a, b) for a, b in zip(before, read(reference), strict=True))
+    assert max(np.abs(a - b).max() for a, b in zip(before, read(Reference(policy, 2)), strict=True)) > 0.01
+
+
+def test_a_policy_with_adapters_needs_no_copy_and_keeps_them_on() -> None:
+    policy = with_adapters()
+    reference = Reference(policy, 2)
+    assert reference.policy.model is policy.model
+    assert reference.state_dict() == {}
+    learning = [p.requires_grad for p in policy.model.parameters()]
+    before = read(reference)
+    learn(policy)
+    read(reference)
+    assert [p.requires_grad for p in policy.model.parameters()] == learning
+    follower = Reference(policy, 2)
+    assert follower.policy.model is not policy.model, "adapters that have learnt are part of what is held to"
+    assert max(np.abs(a - b).max() for a, b in zip(before, read(follower), strict=True)) > 0.01
+
+
+def test_a_reference_on_the_host_is_on_the_device_to_be_read_and_away_otherwise(
+    policy: CausalPolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reference = Reference(policy, 2, place="cpu")
+    moved: list[str] = []
+    own = reference.policy.model.to
+    monkeypatch.setattr(reference.policy.model, "to", lambda device: moved.append(str(device)) or own(device))
+    reference.home = torch.device("cpu", 0)  # as if it were another
+    read(reference)
+    assert moved == ["cpu:0", "cpu"]
+
+
+def test_values_of_their_own_are_read_with_their_own_transformer() -> None:
+    policy = eager()
+    own = OwnValues(policy, ValueConfig(trunk="own"), OptimiserConfig())
+    learner = own.own
+    torch.nn.init.ones_(own.head.weight)
+
+    def loss(data: Any, worth: Any) -> Any:
+        return worth.square().sum(), {}
+
+    learner.step(samples(), "seq_sum", loss, own.values)
+    assert all(p.grad is None for p in policy.model.parameters())
+    assert any(p.grad is not None for p in own.policy.model.parameters())
