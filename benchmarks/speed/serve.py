@@ -84,10 +84,11 @@ def race_section(asked: argparse.Namespace) -> list[Row]:
         ways = {"local judge": near, f"rltf serve, batches of {asked.batch}": far}
         for opened in ways.values():
             list(opened.map(warm))
-        return race({name: _timed(opened, pairs) for name, opened in ways.items()}, len(pairs), asked.repeat)
+        return race({name: timer(opened, pairs) for name, opened in ways.items()}, len(pairs), asked.repeat)
 
 
-def _timed(opened: Sandbox, pairs: Sequence[tuple[str, Problem]]) -> Callable[[], Run]:
+def timer(opened: Sandbox, pairs: Sequence[tuple[str, Problem]]) -> Callable[[], Run]:
+    """A round of a way."""
     return lambda: timed(opened, pairs)
 
 
@@ -166,7 +167,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     if "race" in sections:
         rows = race_section(asked)
         share = rows[1].rate / rows[0].rate
-        console.print(_table(rows))
+        console.print(table(rows))
         console.print(f"rltf serve judges {share:.0%} of the local judge's programs a second.")
         good &= share >= asked.least
     if "soak" in sections:
@@ -174,7 +175,8 @@ def _main(arguments: Sequence[str] | None) -> int:
     return 0 if good else 1
 
 
-def _table(rows: Sequence[Row]) -> Table:
+def table(rows: Sequence[Row]) -> Table:
+    """The rows, for a screen."""
     table = Table("way", "programs/s", "CPU ms", "passed")
     for row in rows:
         table.add_row(row.name, f"{row.rate:.0f}", f"{row.cpu_ms:.2f}", f"{row.passed}/{row.of}")
