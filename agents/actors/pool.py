@@ -5,30 +5,28 @@
     generator 1 --+  lots of judged programs              +--> buffer --> update --> weights, every `push_every` updates
     generator 2 --+--> queue (bounded) --> `ActorPool` --+                             |
        ^  its own policy, environment and judge                                         |
-       +-------------------------- a file, and its version <---------------------------+
+       +-------------------- a file, or an object store, and a version <---------------+
 
-Each generator (`agents.actors.process`) is a fresh process that builds policy and environment from the recipe; its programs carry
-the version of the weights that wrote them. **The learner waits** when it is ahead: it does no update before as many programs
+Each generator builds policy and environment from the recipe; its programs carry the version of the weights that wrote them. Where
+it runs is the engine's: a process of this machine (`agents.actors.local`) or an actor of a cluster (`agents.actors.ray`).
+**The learner waits** when it is ahead: it does no update before as many programs
 have come as it would have written by itself by then (`fill`, then `refresh` every `refresh_every` updates), or when fewer
 than a batch are within `max_staleness`. **Generators wait** when `queue` lots do. What is older than `max_staleness` is dropped.
 A generator that dies, or whose answers cannot be read, or that says nothing for `silence` seconds, is replaced, with a warning that
-says why. If that happens to its successor before it has sent `EARNED` lots, the run ends. Generators end with the learner, however
-it ends: their input does. Each may have a device of its own (`devices`).
+says why. How often is the engine's: a local run ends if that happens to the successor before it has sent `EARNED` lots.
+Generators end with the learner, however it ends. Each may have a device of its own (`devices`).
 
 Which programs have come by an update depends on the machine: with generators, equal seeds do not give equal runs, and a
 continued run is not the uninterrupted one (buffer and learner are; what was in the queue is written anew). Two more
 differences: `best_so_far` is what one generator has seen since it started, and `seconds/generate` and `seconds/judge` add up the
-generators' own, beside `seconds/wait`, the learner's.
+generators' own, beside `seconds/wait`, the learner's. `generator_0/...` among the metrics says what each of them does (`Deeds`).
 
-What crosses, for a cluster. A program of P prompt and T program tokens is 8P + 21T bytes and a few hundred of framing (6 kB at
+What crosses. A program of P prompt and T program tokens is 8P + 21T bytes and a few hundred of framing (6 kB at
 300 + 150): 100 programs a second are half a MB a second, nothing. Weights are the bytes of what learns, times the readers, every
 `push_every` updates: 0.54 GB for 135M parameters in float32, 1.5 GB for 770M in bfloat16, 3.7 MB for LoRA of rank 8 on q and v of
-the former's size or less. At 10 updates of 1 s between pushes, ten readers of 770M are 1.5 GB/s, more than 10 Gbit/s carries:
-push less often, or as a tree. Before that the generators saturate, since a program costs T forward passes one after the other
-where an update reads it once: add them until `seconds/wait` is near 0, more only waste. The seam is narrow on purpose: two
-streams and a file. A generator may write with vLLM (`sampling.engine`). Ray's actors would hold `rollout_batch` and
-take the weights as an object reference; accelerate's or FSDP's learner gathers its parameters where `save_weights` reads them.
-Neither is implemented here.
+the former's size or less. Before that the generators saturate, since a program costs T forward passes one after the other
+where an update reads it once: add them until `seconds/wait` is near 0, more only waste. A generator may write with vLLM
+(`sampling.engine`). The learner itself stands on one device: a sharded one is not implemented.
 """
 
 from __future__ import annotations

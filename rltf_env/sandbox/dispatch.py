@@ -150,10 +150,13 @@ class Dispatcher:
                 fullest.released += coming
 
     def unreachable(self, reason: str) -> None:
-        """Nobody can be asked now: after `wait` seconds of that, all that waits is given up."""
+        """Nobody can be asked now: what has waited for `wait` seconds of that is given up, with all that waits."""
         with self.lock:
             self.reason = reason
-            self._check_down(reason)
+            if self.queue:
+                self._check_down(reason)
+            else:
+                self._down = None
 
     def submit(self, source: str, problem: Problem) -> Future[Verdict]:
         """A future of the verdict; waits while too many jobs are pending."""
@@ -176,7 +179,7 @@ class Dispatcher:
         return job.future
 
     def close(self) -> None:
-        """Ends the threads; what waits is cancelled, what a service holds gets SandboxError."""
+        """Ends the threads; what waits is cancelled, what a host holds gets SandboxError."""
         with self.lock:
             self.closed = True
             jobs, connections = list(self.queue), list(self._open)

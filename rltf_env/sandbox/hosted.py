@@ -105,11 +105,19 @@ class HostedJudge:
             self.requests[number] = request
         for n, (source, problem) in enumerate(jobs):
             assert problem is not None
-            future = self.judge.submit(source, problem)
+            future = self._submitted(source, problem)
             with self.changed:
                 request.futures[n] = future
             future.add_done_callback(partial(self._finish, request, n))
         return number
+
+    def _submitted(self, source: str, problem: Problem) -> Future[Verdict]:
+        try:
+            return self.judge.submit(source, problem)
+        except Exception as error:  # of one program; the others of its batch are judged
+            failed: Future[Verdict] = Future()
+            failed.set_exception(error)
+            return failed
 
     def _finish(self, request: Request, n: int, future: Future[Verdict]) -> None:
         error = Returned("not begun with") if future.cancelled() else future.exception()

@@ -25,7 +25,7 @@ from rltf_env.sandbox.protocol import Result
 
 LOG = logging.getLogger("rltf.sandbox")
 BEAT = 1.0  # seconds after which a judge that has no verdict says that it is alive
-STARTING = 120.0  # seconds that an actor and its judge may take to start
+STARTING = 300.0  # seconds that an actor and its judge may take to start
 SURVEY = 1.0  # seconds between looks at the cluster's nodes
 ENDING = 5.0  # seconds for threads that carry programs to notice the end
 GLANCE = 0.05  # seconds between looks at judges that start, and at hosts with nothing to do
@@ -128,8 +128,8 @@ class NodeConnection:
     def judge(self, body: bytes) -> Iterator[tuple[int, Result]]:
         """Results as they come, with the number of their job. Raises Lost, Unknown, Refused."""
         life = self.host.life
-        if life is None:
-            raise Lost(f"{self.host.shown} has not started", handed=False)
+        if life is None or life.loss is not None:
+            raise Lost(str(life.loss) if life else f"{self.host.shown} has not started", handed=False)
         reply = self._ask(life, "open", body)
         if "unknown" in reply:
             raise Unknown(reply["unknown"])

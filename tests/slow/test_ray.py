@@ -5,9 +5,11 @@ Skipped where Ray is not installed. One cluster serves all tests; a node that wa
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tomli_w
 
+from agents import train
+from agents.actors import pool
+from agents.actors.core import GeneratorWarning
+from agents.config import Recipe, read
+from agents.core import OffPolicyAgent
 from rltf_env import datasets, sandbox, testing
 from rltf_env.cluster import QUIET
 from rltf_env.core import CallCase, Outcome, Problem
@@ -173,3 +181,120 @@ def test_one_endless_loop_delays_no_other_program(machines: Machines) -> None:
         assert all(future.result(60) for future in others)
         assert not loop.done()
         assert loop.result(60).outcome is Outcome.RUNTIME_ERROR
+
+
+# -------------------------------------------------------------------------------------------------------------- actors
+
+RECIPE = """
+[run]
+updates = 12
+checkpoint_every = 4
+threads = 1
+
+[env]
+id = "RLTF-Procedural-v0"
+split = "train"
+prompt_style = "statement"
+max_prompt_tokens = 400
+max_program_tokens = 32
+dataset_options = { depths = [1] }
+
+[policy]
+kind = "tiny"
+width = 16
+layers = 1
+heads = 2
+vocab_size = 280
+dataset_options = { size = 4 }
+
+[agent]
+kind = "rltf"
+buffer = 16
+fill = 8
+refresh = 8
+refresh_every = 2
+samples_per_problem = 2
+batch_size = 4
+max_staleness = 4
+references = { size = 8 }
+optimiser = { lr = 1e-2, warmup = 2 }
+
+[eval]
+size = 2
+
+[scale]
+engine = "ray"
+generators = 2
+push_every = 2
+cpus = 1
+patience = 10
+"""
+
+
+def recipe(folder: Path, *overrides: str) -> Recipe:
+    (folder / "scaled.toml").write_text(RECIPE)
+    return read(folder / "scaled.toml", [f"run.out={json.dumps(str(folder / 'run'))}", *overrides])
+
+
+def writers() -> list[int]:
+    """The processes of generators, of which only one run at a time has any."""
+    found = []
+    for line in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if line.read_bytes().startswith(b"ray::Writer"):
+                found.append(int(line.parent.name))
+    return [pid for pid in found if alive(pid)]
+
+
+@pytest.mark.parametrize("kind", ["rltf", "actor_critic", "soft_q"])
+def test_generators_that_are_killed_and_stopped_are_replaced_and_the_run_goes_on(
+    machines: Machines, tmp_path: Path, kind: str
+) -> None:
+    machines.complete()
+    other = "references = { size = 8 }," if kind == "rltf" else ""
+    small = "buffer = 16, fill = 8, refresh = 8, refresh_every = 2, samples_per_problem = 2, batch_size = 4"
+    made = recipe(tmp_path, f'agent={{ kind = "{kind}", {other} {small}, max_staleness = 4 }}')
+    policy = train.make_policy(made)
+    with train.make_env(made, policy) as env:
+        agent = train.make_agent(made, policy, env)
+        assert isinstance(agent, OffPolicyAgent)
+        with pool.actors(made, agent, tmp_path):
+            feed: Any = agent.fill_from_actors
+
+            def update() -> dict[str, float]:
+                step, metrics = agent.learner.updates, agent.update()
+                ages = step - agent.buffer.versions()
+                assert 0 <= ages.min() <= ages.max() <= 4
+                assert feed.received >= feed._due(step)
+                return metrics
+
+            for _ in range(4):
+                update()
+            until(lambda: len(writers()) == 2)
+            signals = [(signal.SIGKILL, "it has died"), (signal.SIGSTOP, "no sign of life for 10 s")]
+            for deaths, (sent, reason) in enumerate(signals if kind == "rltf" else signals[:1], 1):
+                until(lambda: update() and all(actor._alive for actor in feed.processes))
+                victim = writers()[0]
+                os.kill(victim, sent)
+                with pytest.warns(GeneratorWarning, match=rf"Generator \d ended with {reason}"):
+                    until(lambda deaths=deaths: update() and feed.replaced == deaths)
+                until(lambda victim=victim: not alive(victim), 30)
+            assert sum(update()[f"generator_{i}/lost"] for i in (0, 1)) == feed.replaced
+    until(lambda: not writers(), 30)
+
+
+def test_a_killed_learner_leaves_no_generator_and_its_run_goes_on(machines: Machines, tmp_path: Path) -> None:
+    path, metrics = tmp_path / "started.toml", tmp_path / "run" / "metrics.jsonl"
+    path.write_text(tomli_w.dumps(recipe(tmp_path, "run.updates=100000").to_dict()))
+    command = [sys.executable, "-m", "agents.train", str(path)]
+    there: dict[str, Any] = {"cwd": Path(train.__file__).parents[1], "stdout": subprocess.DEVNULL}
+    there["env"] = {**os.environ, "RAY_ADDRESS": machines.cluster.address}
+    with subprocess.Popen(command, **there, stderr=subprocess.DEVNULL) as learner:
+        until(lambda: metrics.exists() and len(metrics.read_bytes().splitlines()) > 6)
+        assert len(writers()) == 2
+        learner.kill()
+    until(lambda: not writers(), 30)
+    done = max(int(p.stem.partition("-")[2]) for p in (tmp_path / "run" / "checkpoints").glob("step-*.pt"))
+    again = subprocess.run([*command, f"run.updates={done + 3}"], **there, stderr=subprocess.PIPE, timeout=200)
+    assert again.returncode == 0, again.stderr.decode()[-2000:]
+    until(lambda: not writers(), 30)

@@ -149,6 +149,35 @@ def test_without_any_judge_all_that_waits_is_given_up_in_time() -> None:
         assert {type(future.exception(20)) for future in futures} == {SandboxError}
 
 
+def test_a_program_is_not_given_up_for_the_time_before_it_came() -> None:
+    fake = FakeCluster("a")
+    with opened(fake, wait=0.5) as box:
+        fake.alive.clear()
+        fake.lose("a")
+        until(lambda: not box.dispatcher.hosts)
+        before = time.monotonic()
+        until(lambda: time.monotonic() > before + 0.4)
+        future = box.submit("1", ADD)
+        until(lambda: time.monotonic() > before + 0.6)
+        assert not future.done()
+        fake.alive.append(fake_cluster.node("b"))
+        assert future.result(20).same(PASSED)
+
+
+def test_one_program_that_a_judge_cannot_take_costs_its_batch_nothing() -> None:
+    def submit(self: Judge, source: str, problem: Problem) -> Any:
+        if source == "2":
+            raise SandboxError("not this one")
+        return submitting(self, source, problem)
+
+    submitting = Judge.submit
+    with pytest.MonkeyPatch.context() as patch, opened(FakeCluster("a")) as box:
+        patch.setattr(Judge, "submit", submit)
+        errors = [future.exception(20) for future in [box.submit(str(n), ADD) for n in range(6)]]
+    assert [type(error) for error in errors] == [type(None)] * 2 + [SandboxError] + [type(None)] * 3
+    assert "not this one" in str(errors[2])
+
+
 # ---------------------------------------------------------------------------------------------------------- how it goes
 
 
