@@ -69,7 +69,7 @@ def load(
     """
     numbers = {"batch": batch, "ahead": ahead, "pending": pending, "tries": tries}
     check_numbers(numbers, {"linger": linger, "patience": patience, "wait": wait}, require)
-    sandbox.find(judge)  # that there is one
+    sandbox.check_runs(judge, "a cluster, whose programs are paid for what they pass")
     own = _checked(judge, workers, require, options)
     cluster = Cluster(address)
     dispatcher = Dispatcher(

@@ -277,6 +277,7 @@ def test_the_level_that_is_required_is_that_of_the_nodes(monkeypatch: pytest.Mon
         ({"judge": "auto", "case_secods": 1}, UnknownName, "Did you mean 'case_seconds'"),
         ({"judge": "auto", "case_seconds": -1}, UsageError, "case_seconds"),
         ({"judge": "nobody"}, UnknownName, "nobody"),
+        ({"judge": "static"}, UsageError, "a cluster, whose programs are paid"),
         ({"require": "much"}, UnknownName, "isolation level"),
     ],
 )
