@@ -36,12 +36,23 @@ ROOM = 1 << 30  # bytes of problems that are remembered
 
 
 class Request:
-    """A batch of a client: what is being judged, and what has not been collected yet."""
+    """A batch of a client: what is being judged, and what has not been collected yet.
 
-    def __init__(self) -> None:
+    `changed` wakes who collects: at the first result, and at the last, but not at each of many between.
+    """
+
+    def __init__(self, lock: threading.RLock) -> None:
+        self.changed = threading.Condition(lock)
         self.futures: OrderedDict[int, Future[Verdict]] = OrderedDict()
         self.ready: deque[tuple[int, Result]] = deque()
         self.left = 0  # results that have not been collected
+
+    def add(self, n: int, result: Result) -> None:
+        """A result. Called under the lock."""
+        self.futures.pop(n, None)
+        self.ready.append((n, result))
+        if len(self.ready) == 1 or len(self.ready) >= self.left:
+            self.changed.notify_all()
 
 
 class HostedJudge:
@@ -55,7 +66,7 @@ class HostedJudge:
     def __init__(self, name: str, options: Mapping[str, Any]) -> None:
         self.judge: Sandbox = sandbox.load(name, **options)
         self.store = ProblemStore((), ROOM)
-        self.changed = threading.Condition()
+        self.lock = threading.RLock()
         self.requests: OrderedDict[int, Request] = OrderedDict()
         self._numbers = itertools.count(1)
 
@@ -87,7 +98,7 @@ class HostedJudge:
         """
         content = json.loads(body)
         try:
-            with self.changed:
+            with self.lock:
                 sent = dict(self.store.put(row, "a problem") for row in content.get("problems", ()))
                 keys = {job["digest"] for job in content["jobs"]}
                 problems = {key: sent.get(key) or self.store.get(key) for key in keys}
@@ -98,15 +109,15 @@ class HostedJudge:
         return {"request": self._begin([(job["program"], problems[job["digest"]]) for job in content["jobs"]])}
 
     def _begin(self, jobs: list[tuple[str, Problem | None]]) -> int:
-        request = Request()
+        request = Request(self.lock)
         request.left = len(jobs)
-        with self.changed:
+        with self.lock:
             number = next(self._numbers)
             self.requests[number] = request
         for n, (source, problem) in enumerate(jobs):
             assert problem is not None
             future = self._submitted(source, problem)
-            with self.changed:
+            with self.lock:
                 request.futures[n] = future
             future.add_done_callback(partial(self._finish, request, n))
         return number
@@ -122,10 +133,8 @@ class HostedJudge:
     def _finish(self, request: Request, n: int, future: Future[Verdict]) -> None:
         error = Returned("not begun with") if future.cancelled() else future.exception()
         result: Result = error if isinstance(error, Exception) else future.result()
-        with self.changed:
-            request.futures.pop(n, None)
-            request.ready.append((n, result))
-            self.changed.notify_all()
+        with self.lock:
+            request.add(n, result)
 
     def collect(self, number: int, seconds: float, linger: float) -> tuple[bool, bytes]:
         """What has been judged of a request.
@@ -138,10 +147,10 @@ class HostedJudge:
         Returns:
             True if nothing is left, and a line for each result.
         """
-        with self.changed:
+        with self.lock:
             request = self.requests[number]
-            if self.changed.wait_for(lambda: request.ready, seconds):
-                self.changed.wait_for(lambda: len(request.ready) >= request.left, linger)
+            if request.changed.wait_for(lambda: request.ready, seconds):
+                request.changed.wait_for(lambda: len(request.ready) >= request.left, linger)
             results = list(request.ready)
             request.ready.clear()
             request.left -= len(results)
@@ -152,7 +161,7 @@ class HostedJudge:
 
     def drop(self, number: int) -> None:
         """Nobody waits for a request any more: what has not begun does not begin."""
-        with self.changed:
+        with self.lock:
             request = self.requests.pop(number, None)
             futures = list(request.futures.values()) if request else []
         for future in futures:
@@ -164,7 +173,7 @@ class HostedJudge:
         Returns:
             how many it were.
         """
-        with self.changed:
+        with self.lock:
             waiting = [f for request in reversed(self.requests.values()) for f in reversed(request.futures.values())]
         returned = 0
         for future in waiting:

@@ -37,7 +37,7 @@ def load(
     workers: int = 0,
     batch: int = 64,
     ahead: int = 4,
-    linger: float = 0.05,
+    linger: float = 0.1,
     pending: int = 10_000,
     tries: int = 3,
     patience: float = 30.0,
@@ -55,7 +55,7 @@ def load(
         workers: of the judge on each node; 0: the node's processors, as Ray counts them.
         batch: programs in a request, at most.
         ahead: programs that a node may have been handed for each of its workers; two batches in any case.
-        linger: seconds that a verdict waits for others, so that they share a call.
+        linger: seconds that a verdict waits for others of its batch, so that they share a call, which costs as much as judging one.
         pending: programs that may wait here; beyond that `submit` blocks.
         tries: judges that may be lost over a program before it is given up. A node that is lost counts for none.
         patience: seconds of silence after which a judge counts as lost. One that judges says so every second.
