@@ -20,6 +20,7 @@ from fake_cluster import FakeCluster
 
 from agents import train
 from agents.actors import core, pool, ray, writer
+from agents.actors.process import rollout_batch
 from agents.config import Recipe, read
 from agents.core import OffPolicyAgent
 from rltf_env.cluster import Gone
@@ -132,6 +133,22 @@ def test_actors_feed_every_agent_with_a_buffer_and_no_program_is_too_old(
     torch.set_num_threads(threads)
     assert cluster.closed
     assert agent.fill_from_actors is None
+
+
+@pytest.mark.parametrize(("age", "taken"), [(4, True), (5, False)])
+def test_a_lot_that_comes_too_late_is_dropped(recipe: MakeRecipe, tmp_path: Path, age: int, taken: bool) -> None:
+    made = recipe()
+    policy = train.make_policy(made)
+    with train.make_env(made, policy) as env:
+        agent = train.make_agent(made, policy, env)
+        assert isinstance(agent, OffPolicyAgent)
+        feed = pool.ActorPool(made, agent, tmp_path)
+        lot = rollout_batch(agent, 4)
+        agent.learner.updates = age
+        feed.lots.put((SimpleNamespace(index=1), lot))
+        feed._take()
+    assert (feed.received, feed.dropped, len(agent.buffer)) == ((4, 0, 4) if taken else (0, 4, 0))
+    assert agent.sampled["generator_1/behind"] == age
 
 
 @pytest.mark.parametrize("end", ["killed", "node", "stopped"])

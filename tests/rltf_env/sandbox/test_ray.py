@@ -92,6 +92,7 @@ def test_what_a_lost_node_held_another_one_judges(end: str, caplog: pytest.LogCa
         until(lambda: len(box.hosts) == 1)
         until(lambda: Judge.go() or all(future.done() for future in futures))
         assert right([future.result() for future in futures], 30)
+        assert lost.dead, "a judge that comes to again would be one too many"
     assert "node b" in caplog.text
     assert "handed out again" in caplog.text
 
