@@ -7,11 +7,13 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
 from fake_cluster import ADD, PASSED
 
 from rltf_env.errors import SandboxError
 from rltf_env.sandbox.dispatch import Dispatcher
 from rltf_env.sandbox.hosts import Host, Lost
+from rltf_env.sandbox.jobs import Job
 from rltf_env.sandbox.protocol import Result, Returned
 
 ABOUT = {"rltf": "0", "python": "3", "judge": "fake/full:", "options": {}}
@@ -94,6 +96,22 @@ def test_at_its_last_try_a_program_has_a_host_for_itself() -> None:
     errors = [future.exception(20) for future in futures]
     carrier.close()
     assert [type(error) for error in errors] == [type(None), SandboxError, type(None), type(None)]
+
+
+@pytest.mark.parametrize(
+    ("tries", "outstanding", "reserved", "count"),
+    [(0, 3, False, 2), (1, 3, False, 1), (2, 3, False, 0), (2, 0, False, 1), (0, 1, True, 0), (2, 1, True, 0)],
+)
+def test_a_last_try_waits_until_its_host_is_empty_and_others_wait_for_it(
+    tries: int, outstanding: int, reserved: bool, count: int
+) -> None:
+    host = Scripted()
+    carrier = dispatcher(host)
+    for program in ("1", "2"):
+        carrier.queue.append(Job(program, ADD, "digest"))
+    carrier.queue[0].tries, carrier.queue[0].alone = tries, tries > 0
+    host.outstanding, host.reserved = outstanding, reserved
+    assert carrier._count(host) == count
 
 
 def test_nothing_is_asked_back_twice_before_it_has_come() -> None:
