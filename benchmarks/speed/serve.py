@@ -33,6 +33,7 @@ from rltf_env.core import Outcome, Problem, Sandbox
 
 WARM = 128  # programs before a race, so that every process has started
 PROBLEMS = 64
+NOTICE = 10.0  # seconds for the service to drop what a client that was killed has left behind
 
 
 class Served(NamedTuple):
@@ -102,6 +103,9 @@ def soak_section(asked: argparse.Namespace, console: Console) -> bool:
             victim.send_signal(signal.SIGKILL)
             before = memory(served.process.pid)
             out, _ = survivor.communicate()
+        emptied = time.monotonic() + NOTICE
+        while _metric(served.url, "rltf_programs_inside") and time.monotonic() < emptied:
+            time.sleep(0.05)
         inside, after = _metric(served.url, "rltf_programs_inside"), memory(served.process.pid)
         answered = _metric(served.url, "rltf_verdict_seconds_count")
     good = out.strip() == f"{half} 0" and inside == 0 and after < 1.3 * before + 20
