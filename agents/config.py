@@ -5,7 +5,7 @@
 [policy]  kind = "causal" and its options          who learns
 [agent]   kind = "rltf" and its options            how
 [eval]    split, size, samples, [eval.sampling]    how it is measured
-[scale]   generators, ranks, ...                   how many processes write programs, and how many learn
+[scale]   generators, engine, ranks, ...           how many processes write programs, where, and how many learn
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from agents.decoding.sampling import Sampling
 from agents.options import build
 from agents.policies import _folder
 from agents.running import trackers
-from rltf_env.errors import DataError, MissingData, UsageError
+from rltf_env import plugins
+from rltf_env.errors import DataError, MissingData, UnknownName, UsageError
 
 T = TypeVar("T")
 # Keys of [run] that say where a run is written, how long it is, and how it is shown: no part of what it is.
@@ -39,7 +40,8 @@ SHOWN = (
     "trackers",
 )
 ADDED = {"tf32": False, "deterministic": False}  # of [run]: at these values they are as if they were not there
-PLACED = ("devices", "silence", "ranks")  # of [scale]: where processes stand, and how long they are waited for
+# Of [scale]: where processes stand, and how long they are waited for.
+PLACED = ("engine", "address", "cpus", "gpus", "devices", "silence", "patience", "ranks")
 
 
 @dataclass(frozen=True)
@@ -93,11 +95,12 @@ class Eval:
 
 @dataclass(frozen=True)
 class Scale:
-    """Processes that write and judge programs while the run learns (`agents.actors.pool`), or that learn with it.
+    """Actors that write and judge programs while the run learns (`agents.actors.pool`), and processes that learn with it.
 
     Args:
         ranks: processes that learn as one, each from a part of every batch (`agents.parallel`); 1: the run itself alone. A run may
             go on with another number of them.
+        engine: where generators run: "local", processes of this machine; "ray", actors of a Ray cluster (`agents.actors.ray`).
         generators: how many; 0: the run writes by itself, between updates, the same to the bit every time.
         push_every: updates between the weights that generators are given.
         programs: that a generator writes with the same weights at a time; 0: its share of a refresh, at most `sampling.rows`.
@@ -106,15 +109,26 @@ class Scale:
         silence: seconds after which a generator that has sent nothing, though there was room for it, counts as hung, and is
             replaced: more than it takes to start and to write a lot; 0: it may take for ever. Ranks wait so long for each
             other in an update.
+        address: with "ray", of the cluster (`host:port`, "auto"); "": the Ray that this process has, $RAY_ADDRESS, or a Ray of
+            this machine, which is started.
+        cpus: with "ray", processors that are kept for each generator, and that its judge uses; 0: none are kept, and it
+            uses its share of as many as this machine has.
+        gpus: with "ray", GPUs that are kept for each generator, which sees no others.
+        patience: with "ray", seconds without a sign of life after which a generator counts as hung, however long a lot takes.
     """
 
     ranks: int = 1
+    engine: str = "local"
     generators: int = 0
     push_every: int = 10
     programs: int = 0
     queue: int = 2
     devices: list[str] = field(default_factory=list)
     silence: float = 1800.0
+    address: str = ""
+    cpus: float = 0.0
+    gpus: float = 0.0
+    patience: float = 60.0
 
     def __post_init__(self) -> None:
         if min(self.generators, self.programs) < 0 or min(self.push_every, self.queue, self.ranks) < 1:
@@ -123,6 +137,13 @@ class Scale:
             )
         if self.silence < 0:
             raise UsageError(f"Expected [scale] silence >= 0 seconds, got {self.silence}.")
+        if min(self.cpus, self.gpus) < 0 or not self.patience > 0:
+            raise UsageError(f"Expected [scale] cpus, gpus >= 0 and patience > 0 seconds, got {self}.")
+        engines = plugins.names("actors", package="agents")
+        if self.engine not in engines:
+            raise UnknownName("scale.engine", self.engine, engines)
+        if self.engine == "local" and (self.address or self.cpus or self.gpus):
+            raise UsageError(f'Expected scale.engine = "ray" with address, cpus or gpus, got "local": {self}.')
         if not all(isinstance(device, str) and device for device in self.devices):
             raise UsageError(f'Expected [scale] devices to be names such as "cuda:1", got {self.devices}.')
 

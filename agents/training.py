@@ -20,7 +20,7 @@ import torch
 from rich.console import Console
 from rich.markup import escape
 
-from agents import parallel
+from agents import parallel, ranks
 from agents.actors import pool
 from agents.building import (
     check,
@@ -35,7 +35,7 @@ from agents.building import (
 from agents.config import Recipe, trained_with
 from agents.core import Agent, HasJournal, Policy
 from agents.evaluation import Evaluation, evaluate
-from agents.running import checkpoint, files, kernels, ranks, trackers
+from agents.running import checkpoint, files, kernels, trackers
 from agents.running import folder as run_folder
 from agents.running.folder import Folder
 from agents.running.journal import UpdateLog

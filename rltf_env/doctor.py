@@ -1,6 +1,7 @@
 """`python -m rltf_env.doctor [--require LEVEL]`: what the judge is worth on this machine, and how to get more.
 
-`--sandbox http` asks the services of $RLTF_JUDGE_URL the same; `--set` gives options of a judge.
+`--sandbox http` asks the services of $RLTF_JUDGE_URL the same, `--sandbox ray` the nodes of $RAY_ADDRESS, or a Ray of this
+machine; `--set` gives options of a judge.
 
 Prints the layers of isolation that are in force and those that are not, with the remedy; holds the judge to its contract
 (`testing.check_sandbox`); measures how fast it is. Exit status 0: the contract holds and the level is at least the one asked
@@ -41,7 +42,8 @@ REMEDIES = {
     "seccomp": "needs Linux with CONFIG_SECCOMP_FILTER on x86_64 or aarch64",
 }
 PROGRAMS, SECONDS = 50, 2.0
-HERE = ("auto", "forkserver", "subprocess")  # judges of this machine, whose options are ours to choose
+HERE = ("auto", "forkserver", "subprocess")  # judges of this machine
+STARTED = (*HERE, "ray")  # judges that start with us, so that their options are ours to choose
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class Health:
     rate: float
     start_seconds: float
     service: bool = False  # the judge is elsewhere
+    hosts: tuple[str, ...] = ()  # then: where
 
     def sound(self, require: str) -> bool:
         """True if the contract holds at the required level or above."""
@@ -72,7 +75,7 @@ def examine(name: str = "auto", **options: Any) -> Health:
     """
     start = time.perf_counter()
     sandbox.check_runs(name, "a check of how programs are kept in")
-    quick = {"case_seconds": 0.5, "cache": 0} if name in HERE else {}
+    quick = {"case_seconds": 0.5, "cache": 0} if name in STARTED else {}
     with sandbox.load(name, **{**quick, **options}) as judge:
         full = judge.level()
         started = time.perf_counter() - start
@@ -81,9 +84,9 @@ def examine(name: str = "auto", **options: Any) -> Health:
             check_sandbox(judge)
         except AssertionError as error:
             complaint = str(error)
-        rate = _rate(judge)
+        rate, hosts = _rate(judge), tuple(getattr(judge, "hosts", ()))
     level, _, layers = full.partition("/")[2].partition(":")
-    return Health(full, level, tuple(layers.split("+")), complaint, rate, started, name not in HERE)
+    return Health(full, level, tuple(layers.split("+")), complaint, rate, started, name not in HERE, hosts)
 
 
 def _rate(judge: Sandbox) -> float:
@@ -119,14 +122,15 @@ def report(health: Health, require: str) -> str:
 
 def _place(health: Health) -> str:
     if health.service:
-        return f"a service ({os.environ.get(URLS, 'of the URLs given')}): what is missing is missing where it runs"
+        where = ", ".join(health.hosts) or os.environ.get(URLS, "of the URLs given")
+        return f"a service ({where}): what is missing is missing where it runs"
     return f"Python {platform.python_version()} on {platform.platform()}, {os.cpu_count()} processors"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m rltf_env.doctor", description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--sandbox", default="auto", help="which judge: auto, forkserver, subprocess, http")
+    parser.add_argument("--sandbox", default="auto", help="which judge: auto, forkserver, subprocess, http, ray")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="an option of the judge; may be repeated"
     )

@@ -154,7 +154,9 @@ def open_sandbox(name: str) -> Any:
 
 @pytest.fixture
 def service(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """For the sandbox that asks a service: one that is there for the test."""
+    """For a sandbox that asks others: a service that is there for the test, or Ray, which is started with the sandbox."""
+    if request.getfixturevalue("name") == "ray":
+        pytest.importorskip("ray", reason="needs Ray: pip install 'rltf[ray]'")
     if request.getfixturevalue("name") != "http":
         yield
         return

@@ -63,6 +63,13 @@ def send(stream: BinaryIO, value: Any) -> None:
     send_bytes(stream, LENGTH.pack(body.tell()) + body.getvalue())
 
 
+def frame(value: Any) -> bytes:
+    """What `receive` reads from a stream."""
+    stream = io.BytesIO()
+    send(stream, value)
+    return stream.getvalue()
+
+
 def send_bytes(stream: BinaryIO, content: bytes) -> None:
     """Writes all of `content` to a stream that has no buffer and may take less at a time."""
     rest = memoryview(content)

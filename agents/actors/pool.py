@@ -5,30 +5,28 @@
     generator 1 --+  lots of judged programs              +--> buffer --> update --> weights, every `push_every` updates
     generator 2 --+--> queue (bounded) --> `ActorPool` --+                             |
        ^  its own policy, environment and judge                                         |
-       +-------------------------- a file, and its version <---------------------------+
+       +-------------------- a file, or an object store, and a version <---------------+
 
-Each generator (`agents.actors.process`) is a fresh process that builds policy and environment from the recipe; its programs carry
-the version of the weights that wrote them. **The learner waits** when it is ahead: it does no update before as many programs
+Each generator builds policy and environment from the recipe; its programs carry the version of the weights that wrote them. Where
+it runs is the engine's: a process of this machine (`agents.actors.local`) or an actor of a cluster (`agents.actors.ray`).
+**The learner waits** when it is ahead: it does no update before as many programs
 have come as it would have written by itself by then (`fill`, then `refresh` every `refresh_every` updates), or when fewer
 than a batch are within `max_staleness`. **Generators wait** when `queue` lots do. What is older than `max_staleness` is dropped.
 A generator that dies, or whose answers cannot be read, or that says nothing for `silence` seconds, is replaced, with a warning that
-says why. If that happens to its successor before it has sent `EARNED` lots, the run ends. Generators end with the learner, however
-it ends: their input does. Each may have a device of its own (`devices`).
+says why. How often is the engine's: a local run ends if that happens to the successor before it has sent `EARNED` lots.
+Generators end with the learner, however it ends. Each may have a device of its own (`devices`).
 
 Which programs have come by an update depends on the machine: with generators, equal seeds do not give equal runs, and a
 continued run is not the uninterrupted one (buffer and learner are; what was in the queue is written anew). Two more
 differences: `best_so_far` is what one generator has seen since it started, and `seconds/generate` and `seconds/judge` add up the
-generators' own, beside `seconds/wait`, the learner's.
+generators' own, beside `seconds/wait`, the learner's. `generator_0/...` among the metrics says what each of them does (`Deeds`).
 
-What crosses, for a cluster. A program of P prompt and T program tokens is 8P + 21T bytes and a few hundred of framing (6 kB at
+What crosses. A program of P prompt and T program tokens is 8P + 21T bytes and a few hundred of framing (6 kB at
 300 + 150): 100 programs a second are half a MB a second, nothing. Weights are the bytes of what learns, times the readers, every
 `push_every` updates: 0.54 GB for 135M parameters in float32, 1.5 GB for 770M in bfloat16, 3.7 MB for LoRA of rank 8 on q and v of
-the former's size or less. At 10 updates of 1 s between pushes, ten readers of 770M are 1.5 GB/s, more than 10 Gbit/s carries:
-push less often, or as a tree. Before that the generators saturate, since a program costs T forward passes one after the other
-where an update reads it once: add them until `seconds/wait` is near 0, more only waste. The seam is narrow on purpose: two
-streams and a file. A generator may write with vLLM (`sampling.engine`). Ray's actors would hold `rollout_batch` and
-take the weights as an object reference; accelerate's or FSDP's learner gathers its parameters where `save_weights` reads them.
-Neither is implemented here. With `scale.ranks` the pool is rank 0's, and its events are every rank's.
+the former's size or less. Before that the generators saturate, since a program costs T forward passes one after the other
+where an update reads it once: add them until `seconds/wait` is near 0, more only waste. A generator may write with vLLM
+(`sampling.engine`). With `scale.ranks` the pool is rank 0's, and its events are every rank's.
 """
 
 from __future__ import annotations
@@ -37,38 +35,27 @@ import dataclasses
 import os
 import queue
 import shutil
-import subprocess
-import sys
-import threading
+import time
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 import numpy as np
 
 from agents import parallel
-from agents.actors import messages
-from agents.actors.process import PATIENCE, save_weights
+from agents.actors.core import LIVES, Actor, Engine, GeneratorError, GeneratorWarning, Lots, Start
 from agents.config import Recipe, Scale
 from agents.core import Agent, OffPolicyAgent, TrainingSample
 from agents.learning.replay import unpack
 from agents.running.journal import Shown
+from rltf_env import plugins
 from rltf_env.core import Outcome
-from rltf_env.errors import RLTFError, UsageError
+from rltf_env.errors import UsageError
 
-LIVES = 2  # of a generator: the first, and one more
-EARNED = 5  # lots in good order with which a generator has earned the lives back that were lost before it
+__all__ = ["ActorPool", "GeneratorError", "GeneratorWarning", "actors", "instructions"]
 OURS = ("auto", "forkserver", "subprocess")  # judges that take `workers`
-
-
-class GeneratorError(RLTFError, RuntimeError):
-    """A generator died again soon after it had been replaced."""
-
-
-class GeneratorWarning(UserWarning):
-    """A generator has died, or hung, and was replaced."""
 
 
 @contextmanager
@@ -150,9 +137,10 @@ class ActorPool:
 
     def __init__(self, recipe: Recipe, agent: OffPolicyAgent, folder: Path) -> None:
         self.recipe, self.agent, self.folder = recipe, agent, folder
-        self.weights = folder / "weights.pt"
-        self.lots: queue.Queue[dict[str, Any] | _Process] = queue.Queue(recipe.scale.queue)  # a process: it has ended
-        self.processes: list[_Process] = []
+        self.lots: Lots = queue.Queue(recipe.scale.queue)
+        self.engine: Engine | None = None
+        self.processes: list[Actor] = []
+        self.deeds = {index: Deeds() for index in range(recipe.scale.generators)}
         first = self.pushed = agent.learner.updates
         # A refresh comes before its update: of a continued run, that of `first` has yet to come.
         self.fill, last = (0, first - 1) if len(agent.buffer) else (agent.config.fill, first)
@@ -160,19 +148,25 @@ class ActorPool:
         self.received = self.dropped = self.replaced = 0
 
     def start(self) -> None:
-        """The present weights, and a process for each generator."""
+        """The present weights, and an actor for each generator."""
         shutil.rmtree(self.folder, ignore_errors=True)  # of a run that was killed
         self.folder.mkdir(parents=True)
-        save_weights(self.weights, self.agent.policy, self.pushed)
+        load = plugins.find("actors", self.recipe.scale.engine, package="agents")
+        self.engine = load(self.recipe.scale, self.agent.policy, self.folder, self.lots)
+        self._running.push(self.pushed)
         for index in range(self.recipe.scale.generators):
             self._begin(index, 1, LIVES)
 
+    @property
+    def _running(self) -> Engine:
+        assert self.engine is not None, "started"
+        return self.engine
+
     def _begin(self, index: int, life: int, lives: int) -> None:
-        orders = instructions(self.recipe, self.agent, (index, life, self.pushed), self.weights)
-        silence = self.recipe.scale.silence
-        process = _Process(index, life, lives, orders, self.folder / f"{index}.log", self.lots, silence)
-        self.processes.append(process)
-        process.tell(self.pushed)
+        orders = instructions(self.recipe, self.agent, (index, life, self.pushed))
+        actor = self._running.begin(Start(index, life, lives, orders, self.pushed))
+        self.processes.append(actor)
+        actor.tell(self.pushed)
 
     def __call__(self) -> None:
         """Before an update: gives weights away, takes in what has come, and waits for more if that is too little."""
@@ -201,7 +195,7 @@ class ActorPool:
 
     def _push(self, step: int) -> None:
         with self.agent.journal.timed("push"):
-            save_weights(self.weights, self.agent.policy, step)
+            self._running.push(step)
         self.pushed = step
         for process in self.processes:
             process.tell(step)
@@ -209,11 +203,12 @@ class ActorPool:
     def _take(self) -> None:
         agent = self.agent
         with agent.journal.timed("wait"):
-            lot = self.lots.get()
-        if isinstance(lot, _Process):
-            self._replace(lot)
+            actor, lot = self.lots.get()
+        if lot is None:
+            self._replace(actor)
             return
         limit, samples = agent.config.max_staleness, [unpack(packed) for packed in lot["samples"]]
+        self.deeds[actor.index].add(len(samples), lot["version"])
         if limit and agent.learner.updates - lot["version"] > limit:
             self.dropped += len(samples)
         else:
@@ -228,118 +223,65 @@ class ActorPool:
             agent.journal.seconds[what] = agent.journal.seconds.get(what, 0.0) + seconds
 
     def _count(self) -> None:
-        """Puts the pool's own numbers among the metrics."""
-        counts = {
-            "received": self.received, "dropped": self.dropped, "replaced": self.replaced, "queue": self.lots.qsize()
-        }  # fmt: skip
+        """Puts the pool's own numbers among the metrics, and what each generator does."""
+        counts: dict[str, float] = {"received": self.received, "dropped": self.dropped, "replaced": self.replaced}
+        counts["queue"] = self.lots.qsize()
+        for index, deeds in self.deeds.items():
+            counts |= deeds.metrics(index, self.agent.learner.updates)
         self.agent.sampled |= {name: float(count) for name, count in counts.items()}
 
-    def _replace(self, dead: _Process) -> None:
+    def _replace(self, dead: Actor) -> None:
         self.processes.remove(dead)
         reason = dead.end()
-        lives = (LIVES if dead.sent >= EARNED else dead.lives) - 1
+        lives = self._running.lives(dead)
         if not lives:
             raise GeneratorError(
                 f"Expected generator {dead.index} to go on after it had been replaced, got an end with {reason}. See "
                 f"{dead.log}; the run continues from its last checkpoint with the same command."
             )
         self.replaced += 1
+        self.deeds[dead.index].lost += 1
         self._count()
         self._begin(dead.index, dead.life + 1, lives)
         note = f"Generator {dead.index} ended with {reason}, and was replaced. See {dead.log}."
         warnings.warn(note, GeneratorWarning, stacklevel=2)
 
     def close(self) -> None:
-        """Ends all processes and waits for that."""
+        """Ends all actors and waits for that."""
         for process in self.processes:
             process.hang_up()
         for process in self.processes:
             process.end()
-        self.weights.unlink(missing_ok=True)
+        if self.engine is not None:
+            self.engine.close()
 
 
-class _Process:
-    """A generator as the learner sees it. A thread reads what it writes into `lots`, and itself at the end.
+@dataclasses.dataclass
+class Deeds:
+    """What a generator has done, whichever of its lives did it."""
 
-    It is the `life`-th of its `index`, and has `lives` left, this one counted in.
-    """
+    programs: int = 0
+    version: int = -1  # of the weights that wrote its newest lot
+    lost: int = 0  # lives
+    since: float = dataclasses.field(default_factory=time.monotonic)  # when its newest lot came
 
-    def __init__(
-        self,
-        index: int,
-        life: int,
-        lives: int,
-        orders: dict[str, Any],
-        log: Path,
-        lots: queue.Queue[dict[str, Any] | _Process],
-        silence: float,
-    ) -> None:
-        self.index, self.life, self.lives, self.log, self.lots = index, life, lives, log, lots
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        with open(log, "ab") as file:
-            self.popen = subprocess.Popen(
-                [sys.executable, "-m", "agents.actors.process"],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=file, bufsize=0, env=environment,
-                start_new_session=True,  # Ctrl-C is for the learner, which ends its generators
-            )  # fmt: skip
-        self.orders = cast(BinaryIO, self.popen.stdin)
-        self.answers = messages.Patient(cast(BinaryIO, self.popen.stdout), silence)
-        self.over = threading.Event()
-        self.broken = ""  # what was wrong with its answers, if anything was
-        self.sent = 0  # lots that could be read
-        self.thread = threading.Thread(target=self._read, daemon=True)
-        self.thread.start()
-        with suppress(BrokenPipeError):
-            messages.send(self.orders, orders)
+    def add(self, programs: int, version: int) -> None:
+        """A lot has come."""
+        self.programs, self.version, self.since = self.programs + programs, version, time.monotonic()
 
-    def tell(self, version: int) -> None:
-        """That there are new weights. One that has died is told nothing."""
-        with suppress(BrokenPipeError):
-            messages.send_bytes(self.orders, messages.LENGTH.pack(version))
-
-    def _read(self) -> None:
-        try:
-            while (lot := messages.receive(self.answers)) is not None:
-                self.sent += 1
-                self._put(lot)  # its silence is not counted while the learner has no room
-        except messages.Silence as silence:
-            self.broken = f"{silence} (scale.silence), then "
-            self.popen.kill()
-        except Exception as error:  # whatever it was, the learner must not wait for more
-            self.broken = f"an answer that cannot be read ({error!r}), then "
-        finally:
-            self._put(self)
-
-    def _put(self, item: dict[str, Any] | _Process) -> None:
-        while not self.over.is_set():
-            with suppress(queue.Full):
-                self.lots.put(item, timeout=0.2)
-                return
-
-    def hang_up(self) -> None:
-        """Nothing more is wanted of it."""
-        self.over.set()
-        with suppress(BrokenPipeError):
-            self.orders.close()
-
-    def end(self) -> str:
-        """Waits for its end, and makes one if that takes long; says how it ended."""
-        self.hang_up()
-        try:
-            code = self.popen.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            self.popen.kill()
-            code = self.popen.wait()
-        self.thread.join()
-        self.answers.close()
-        last = self.log.read_text(errors="replace").strip().rpartition("\n")[2]
-        return self.broken + (f"signal {-code}" if code < 0 else f"status {code}: {last}")
+    def metrics(self, index: int, updates: int) -> dict[str, float]:
+        """Programs that it has sent, updates by which its weights are behind (-1: it has sent none), seconds since its newest
+        lot, and how often it was replaced."""
+        behind = updates - self.version if self.version >= 0 else -1
+        silent = round(time.monotonic() - self.since, 1)
+        numbers = {"programs": self.programs, "behind": behind, "lost": self.lost, "silent": silent}
+        return {f"generator_{index}/{name}": float(value) for name, value in numbers.items()}
 
 
-def instructions(recipe: Recipe, agent: OffPolicyAgent, who: tuple[int, int, int], weights: Path) -> dict[str, Any]:
+def instructions(recipe: Recipe, agent: OffPolicyAgent, who: tuple[int, int, int]) -> dict[str, Any]:
     """What a generator is told: the recipe with its own seed and its share of the machine. `who`: index, life, version."""
     scale, c = recipe.scale, agent.config
-    share = max(1, (os.cpu_count() or 1) // (scale.generators + 1))
+    share = max(1, int(scale.cpus) or (os.cpu_count() or 1) // (scale.generators + 1))
     env = dict(recipe.env)
     if env.get("sandbox", "auto") in OURS:
         env["sandbox_options"] = {"workers": share, **env.get("sandbox_options", {})}
@@ -361,10 +303,11 @@ def instructions(recipe: Recipe, agent: OffPolicyAgent, who: tuple[int, int, int
         "recipe": own.to_dict(),
         "programs": programs,
         "threads": recipe.run.threads or share,
-        "weights": str(weights.resolve()),
     }
 
 
 def _device(scale: Scale, index: int) -> dict[str, str]:
     """Where the policy of generator `index` stands, if not where the learner's does."""
-    return {"device": scale.devices[index % len(scale.devices)]} if scale.devices else {}
+    if scale.devices:
+        return {"device": scale.devices[index % len(scale.devices)]}
+    return {"device": "cuda"} if scale.gpus else {}  # Ray shows an actor the GPUs that it keeps for it, and no others

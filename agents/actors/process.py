@@ -114,16 +114,21 @@ def save_weights(path: Path, policy: Policy[Any], version: int) -> None:
     write_atomically(path, lambda file: torch.save({"version": version, "weights": learns}, file))
 
 
-@torch.no_grad()
 def load_weights(path: Path, policy: Policy[Any]) -> int:
     """Takes over what `save_weights` wrote; its version."""
     content = torch.load(path, map_location="cpu", weights_only=True)
-    own = {name: p for name, p in policy.model.named_parameters() if p.requires_grad}
-    if own.keys() != content["weights"].keys():
-        raise RuntimeError(f"Expected weights of {len(own)} parameters, got {len(content['weights'])} or others.")
-    for name, parameter in own.items():
-        parameter.copy_(content["weights"][name])
+    take_over(policy, content["weights"])
     return content["version"]
+
+
+@torch.no_grad()
+def take_over(policy: Policy[Any], weights: Mapping[str, torch.Tensor]) -> None:
+    """Copies weights into what of the policy learns. Raises RuntimeError if they are of another policy."""
+    own = {name: p for name, p in policy.model.named_parameters() if p.requires_grad}
+    if own.keys() != weights.keys():
+        raise RuntimeError(f"Expected weights of {len(own)} parameters, got {len(weights)} or others.")
+    for name, parameter in own.items():
+        parameter.copy_(weights[name])
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ from rltf_env.core import Outcome, Problem, Sandbox
 
 WARM = 128  # programs before a race, so that every process has started
 PROBLEMS = 64
+NOTICE = 10.0  # seconds for the service to drop what a client that was killed has left behind
 
 
 class Served(NamedTuple):
@@ -84,10 +85,11 @@ def race_section(asked: argparse.Namespace) -> list[Row]:
         ways = {"local judge": near, f"rltf serve, batches of {asked.batch}": far}
         for opened in ways.values():
             list(opened.map(warm))
-        return race({name: _timed(opened, pairs) for name, opened in ways.items()}, len(pairs), asked.repeat)
+        return race({name: timer(opened, pairs) for name, opened in ways.items()}, len(pairs), asked.repeat)
 
 
-def _timed(opened: Sandbox, pairs: Sequence[tuple[str, Problem]]) -> Callable[[], Run]:
+def timer(opened: Sandbox, pairs: Sequence[tuple[str, Problem]]) -> Callable[[], Run]:
+    """A round of a way."""
     return lambda: timed(opened, pairs)
 
 
@@ -101,6 +103,9 @@ def soak_section(asked: argparse.Namespace, console: Console) -> bool:
             victim.send_signal(signal.SIGKILL)
             before = memory(served.process.pid)
             out, _ = survivor.communicate()
+        emptied = time.monotonic() + NOTICE
+        while _metric(served.url, "rltf_programs_inside") and time.monotonic() < emptied:
+            time.sleep(0.05)
         inside, after = _metric(served.url, "rltf_programs_inside"), memory(served.process.pid)
         answered = _metric(served.url, "rltf_verdict_seconds_count")
     good = out.strip() == f"{half} 0" and inside == 0 and after < 1.3 * before + 20
@@ -166,7 +171,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     if "race" in sections:
         rows = race_section(asked)
         share = rows[1].rate / rows[0].rate
-        console.print(_table(rows))
+        console.print(table(rows))
         console.print(f"rltf serve judges {share:.0%} of the local judge's programs a second.")
         good &= share >= asked.least
     if "soak" in sections:
@@ -174,7 +179,8 @@ def _main(arguments: Sequence[str] | None) -> int:
     return 0 if good else 1
 
 
-def _table(rows: Sequence[Row]) -> Table:
+def table(rows: Sequence[Row]) -> Table:
+    """The rows, for a screen."""
     table = Table("way", "programs/s", "CPU ms", "passed")
     for row in rows:
         table.add_row(row.name, f"{row.rate:.0f}", f"{row.cpu_ms:.2f}", f"{row.passed}/{row.of}")

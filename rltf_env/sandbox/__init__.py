@@ -4,7 +4,7 @@
         verdict = judge.run(source, problem)
 
 One file = one backend: `forkserver` (Linux), `subprocess` (portable), `scripted` (runs nothing, for tests), `static` (runs
-nothing: it reads programs, and what it passes need not be right), `http` (a service). The first two share
+nothing: it reads programs, and what it passes need not be right), `http` (a service), `ray` (a cluster). The first two share
 three rooms, one for each kind of process: `pool/` is the caller's; `referee/` knows the answers and runs no line of a
 program; `cage/` is around and beside a program and knows no answers. `values.py` and `frames.py` are what crosses between them,
 `battery/` the hostile, odd and honest programs that every judge is tried on.

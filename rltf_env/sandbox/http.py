@@ -13,18 +13,13 @@ from __future__ import annotations
 import inspect
 import json
 import os
-import weakref
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rltf_env.core import Problem, Verdict
-from rltf_env.errors import SandboxError, UnknownName, UsageError
-from rltf_env.sandbox.cage.isolation import LEVELS
+from rltf_env.errors import UnknownName, UsageError
+from rltf_env.sandbox.client import RemoteSandbox, check_numbers
 from rltf_env.sandbox.dispatch import Dispatcher
-from rltf_env.sandbox.hosts import Host
-from rltf_env.sandbox.pool import wire
+from rltf_env.sandbox.services import Service
 
 URLS, TOKEN = "RLTF_JUDGE_URL", "RLTF_JUDGE_TOKEN"
 
@@ -42,7 +37,7 @@ def load(
     wait: float = 300.0,
     require: str = "none",
     **expected: Any,
-) -> HttpSandbox:
+) -> RemoteSandbox:
     """The judge of one or more services.
 
     Limits of programs, workers and the other options of a judge are the service's own (`rltf serve --set KEY=VALUE`).
@@ -72,17 +67,16 @@ def load(
         raise UsageError(
             f"Expected the URL of a service, got none. Start one with `rltf serve`, then pass urls= or set {URLS}."
         )
-    numbers = {"batch": batch, "ahead": ahead, "connections": connections, "pending": pending, "tries": tries}
-    for name, value in numbers.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise UsageError(f"Expected {name} to be a positive whole number, got {value!r}.")
-    for name, seconds in (("patience", patience), ("wait", wait)):
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
-            raise UsageError(f"Expected {name} to be a positive number, got {seconds!r}.")
-    if require not in LEVELS:
-        raise UnknownName("isolation level", require, LEVELS)
-    hosts = [Host(name, token or os.environ.get(TOKEN, "")) for name in names]
-    opened = HttpSandbox(Dispatcher(hosts, **numbers, patience=patience, wait=wait), require)
+    numbers: dict[str, Any] = {
+        "batch": batch,
+        "ahead": ahead,
+        "connections": connections,
+        "pending": pending,
+        "tries": tries,
+    }
+    check_numbers(numbers, {"patience": patience, "wait": wait}, require)
+    hosts = [Service(name, token or os.environ.get(TOKEN, "")) for name in names]
+    opened = RemoteSandbox(Dispatcher(hosts, **numbers, patience=patience, wait=wait), require)
     try:
         _check_expected(expected, opened.options)
     except UsageError:
@@ -102,77 +96,4 @@ def _check_expected(expected: Mapping[str, Any], options: Mapping[str, Any]) -> 
             raise UsageError(
                 f"Expected a service with {name} = {value!r}, got {options[name]!r}. "
                 f"Start it with rltf serve --set {name}={json.dumps(value, default=str)}."
-            )
-
-
-class HttpSandbox:
-    """A `core.Sandbox` that asks services. Safe to use from threads; close it, or use it with `with`."""
-
-    def __init__(self, dispatcher: Dispatcher, require: str = "none") -> None:
-        self.dispatcher, self._pid = dispatcher, os.getpid()
-        self._finalizer = weakref.finalize(self, dispatcher.close)
-        dispatcher.connect()
-        level = self.level().partition("/")[2].partition(":")[0]
-        if require != "none" and (level not in LEVELS or LEVELS.index(level) < LEVELS.index(require)):
-            self.close()
-            raise SandboxError(
-                f"Expected isolation of level {require!r} or better, got {self.level()!r} of the service."
-            )
-
-    @property
-    def closed(self) -> bool:
-        """True after `close`."""
-        return self.dispatcher.closed
-
-    @property
-    def options(self) -> Mapping[str, Any]:
-        """The options of the services' judges, those aside that no verdict depends on."""
-        return self.dispatcher.known.get("options", {})
-
-    def level(self) -> str:
-        """Backend, isolation level and layers of the services, as `Verdict.judged_by` has them."""
-        return str(self.dispatcher.known.get("judge", ""))
-
-    def run(self, source: str, problem: Problem) -> Verdict:
-        """The verdict on `source`. Raises SandboxError if no service gave one."""
-        return self.submit(source, problem).result()
-
-    def submit(self, source: str, problem: Problem) -> Future[Verdict]:
-        """Has `source` judged in the background; waits while too many programs are pending."""
-        wire.check_job(source, problem)
-        self._check_open()
-        return self.dispatcher.submit(source, problem)
-
-    def map(self, jobs: Iterable[tuple[str, Problem]]) -> Iterator[Verdict]:
-        """Verdicts in the order of `jobs`, which may be endless: a bounded number is taken ahead of need."""
-        window: deque[Future[Verdict]] = deque()
-        most = min(self.dispatcher.pending, 2 * self.dispatcher.ahead * len(self.dispatcher.hosts))
-        try:
-            for source, problem in jobs:
-                window.append(self.submit(source, problem))
-                if len(window) >= most:
-                    yield window.popleft().result()
-            while window:
-                yield window.popleft().result()
-        finally:
-            for future in window:
-                future.cancel()
-
-    def close(self) -> None:
-        """Hangs up; what was not judged yet is cancelled, or gets SandboxError. May be called again."""
-        if os.getpid() == self._pid:
-            self._finalizer()
-
-    def __enter__(self) -> HttpSandbox:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-    def _check_open(self) -> None:
-        if self.closed:
-            raise UsageError("Expected an open sandbox, got one that was closed. Load another.")
-        if os.getpid() != self._pid:
-            raise UsageError(
-                "Expected the process that loaded this sandbox, got a fork of it. Load one in each process."
             )

@@ -1,4 +1,4 @@
-"""The judge over HTTP: what a request and a reply say, in one place for the client and the service.
+"""A judge elsewhere: what a request and a reply say, in one place for the client and the host.
 
     POST /judge
     {"jobs": [{"digest": "5d4...", "program": "def f(x): ..."}, ...], "problems": [{...}, ...]}
@@ -6,7 +6,8 @@
     {"n": 1, "verdict": {...}}                                      a line for each job, as it is judged
     {"n": 0, "error": "SandboxError", "message": "..."}             or why it could not be
 
-`sandbox/http.py` asks and `rltf_env/serve` answers. A problem crosses once and is named by its
+`sandbox/http.py` asks and `rltf_env/serve` answers; on a cluster `sandbox/nodes.py` asks
+`sandbox/hosted.py`, which may also give a job back (`Returned`). A problem crosses once and is named by its
 digest from then on. Values are spelled by `rltf_env/plain.py`.
 """
 
@@ -20,10 +21,16 @@ from typing import Any
 
 from rltf_env import plain
 from rltf_env.core import Problem, Verdict
-from rltf_env.errors import DataError, InvalidProblem, SandboxError, UsageError
+from rltf_env.errors import DataError, InvalidProblem, RLTFError, SandboxError, UsageError
+
+
+class Returned(RLTFError):
+    """The host gives back a job that it has not begun with: another host has nothing to do."""
+
 
 NOTES = ("order", "checker")  # of `Problem.meta`, those that a verdict depends on
-ERRORS = {kind.__name__: kind for kind in (InvalidProblem, UsageError, SandboxError)}
+ERRORS = {kind.__name__: kind for kind in (Returned, InvalidProblem, UsageError, SandboxError)}
+PASSING = ("workers", "pending", "cache")  # options of a judge that no verdict depends on
 Result = Verdict | Exception
 
 

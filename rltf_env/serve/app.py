@@ -19,11 +19,11 @@ from rltf_env import __version__
 from rltf_env.errors import SandboxError
 from rltf_env.rewards import load as load_reward
 from rltf_env.rewards import needs
+from rltf_env.sandbox.store import ProblemStore
 from rltf_env.serve import fusion, judging, replies, rewards, status
 from rltf_env.serve.gate import Gate
 from rltf_env.serve.queue import JudgeQueue
 from rltf_env.serve.settings import Settings
-from rltf_env.serve.store import ProblemStore
 
 ROUTES = (
     "/judge", "/run_code", "/get_reward", "/reward", "/problems", "/about", "/health", "/metrics", "/docs",

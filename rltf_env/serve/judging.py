@@ -23,9 +23,9 @@ from rltf_env.core import Problem
 from rltf_env.errors import DataError, SandboxError
 from rltf_env.sandbox import protocol
 from rltf_env.sandbox.protocol import Result
+from rltf_env.sandbox.store import ProblemStore
 from rltf_env.serve.queue import JudgeQueue, Ticket
 from rltf_env.serve.replies import Json, detail
-from rltf_env.serve.store import ProblemStore
 
 COMPANY = 0.005  # seconds that a verdict waits for others, so that they share a packet
 BEAT = 1.0  # seconds after which an empty line says that the service is alive

@@ -19,7 +19,7 @@ from rltf_env import sandbox
 from rltf_env.core import CallCase, Problem, Sandbox, Verdict
 from rltf_env.errors import InvalidProblem, SandboxError
 from rltf_env.sandbox.pool.pool import PoolSandbox
-from rltf_env.sandbox.protocol import Result
+from rltf_env.sandbox.protocol import PASSING, Result
 from rltf_env.serve.replies import Busy
 from rltf_env.serve.settings import Settings
 
@@ -27,7 +27,6 @@ AHEAD = 64  # programs that the judge holds for each of its workers
 FRESH = 1.0  # seconds for which a verdict proves that the judge is alive
 PAUSE = 0.02  # seconds until a judge that was clogged is looked at again
 PROBE = 10.0  # seconds that a proof may take
-OWN = ("workers", "pending", "cache")  # options of a judge that no verdict depends on
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 _PROBE = Problem("probe", "", (CallCase((1,), 2),), "f")
 
@@ -86,7 +85,7 @@ class JudgeQueue:
         """The judge's options that a verdict depends on, or that were given."""
         if not isinstance(self.judge, PoolSandbox):
             return dict(self.settings.options)
-        return {name: value for name, value in asdict(self.judge.options).items() if name not in OWN}
+        return {name: value for name, value in asdict(self.judge.options).items() if name not in PASSING}
 
     def _opened(self, more: dict[str, int]) -> Sandbox:
         """A judge as the settings name it; it is closed with the queue."""

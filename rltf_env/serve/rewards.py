@@ -19,9 +19,9 @@ from pydantic import BaseModel, Field
 from rltf_env import answers, rewards
 from rltf_env.core import Attempt, Problem, Program, Verdict, line_starts
 from rltf_env.errors import DataError, SandboxError
+from rltf_env.sandbox.store import ProblemStore
 from rltf_env.serve.queue import JudgeQueue
 from rltf_env.serve.replies import Json
-from rltf_env.serve.store import ProblemStore
 
 Label = Annotated[str | dict[str, Any], Field(description="A problem's id, or a whole problem.")]
 Message = dict[str, Any]

@@ -13,10 +13,10 @@ from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 from rltf_env import __version__, plain
 from rltf_env.core import Problem
 from rltf_env.sandbox import protocol
+from rltf_env.sandbox.store import ProblemStore
 from rltf_env.serve.judging import _ROW, read
 from rltf_env.serve.queue import BOUNDS, JudgeQueue
 from rltf_env.serve.replies import Json, detail
-from rltf_env.serve.store import ProblemStore
 
 HIDDEN = ("cases", "held_out", "solutions", "meta")  # of a problem: what a policy must not see
 _SENT = {"type": "object", "required": ["problems"], "properties": {"problems": {"type": "array", "items": _ROW}}}

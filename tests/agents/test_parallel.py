@@ -14,9 +14,8 @@ import torch
 import torch.distributed as dist
 from second_rank import CASES, policy_of, run, together
 
-from agents import parallel
+from agents import parallel, ranks
 from agents.parallel import RankError, Ranks
-from agents.running import ranks
 
 SCRIPT = Path(second_rank.__file__)
 Runs = dict[str, tuple[list[dict[str, float]], list[torch.Tensor]]]

@@ -13,7 +13,8 @@ from typing import Any
 from rltf_env.core import CallCase, CaseResult, Outcome, Problem, Verdict
 from rltf_env.errors import SandboxError
 from rltf_env.sandbox import protocol
-from rltf_env.sandbox.http import HttpSandbox, load
+from rltf_env.sandbox.client import RemoteSandbox
+from rltf_env.sandbox.http import load
 
 ADD = Problem("add", "", [CallCase((1, 2), 3)], "add")
 PASSED = Verdict((CaseResult(Outcome.PASSED),), judged_by="fake/full:")
@@ -112,7 +113,7 @@ def failed(fake: Fake, handler: Any, jobs: list[Any]) -> None:
     stream(handler, [protocol.encode_line(n, SandboxError("down")) for n in range(len(jobs))])
 
 
-def opened(*fakes: Fake, **options: Any) -> HttpSandbox:
+def opened(*fakes: Fake, **options: Any) -> RemoteSandbox:
     return load([fake.url for fake in fakes], **{"patience": 5.0, "wait": 20.0, **options})
 
 

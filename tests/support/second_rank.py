@@ -15,11 +15,10 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from agents import parallel
+from agents import parallel, ranks
 from agents._make import make
 from agents.building import quiet_libraries
 from agents.policies import tiny
-from agents.running import ranks
 from agents.testing import by_checksum
 from rltf_env import sandbox
 from rltf_env.core import CallCase, Problem, ScriptCase

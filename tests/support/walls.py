@@ -69,6 +69,10 @@ WALLS = {  # the longest name that fits a module rules it
     "rltf_env.sandbox": May(
         (*VOCABULARY, "rltf_env.joining", "rltf_env.sandbox", "rltf_env.matching"), ("numpy",), OPTIONAL
     ),
+    "rltf_env.sandbox.ray": May((*VOCABULARY, "rltf_env.cluster", "rltf_env.sandbox"), ()),
+    "rltf_env.sandbox.nodes": May((*VOCABULARY, "rltf_env.cluster", "rltf_env.sandbox"), ()),
+    "rltf_env.sandbox.hosted": May(("rltf_env",), ()),  # says which version of the whole it is
+    "rltf_env.cluster": May(("rltf_env.errors",), (), ("ray",)),
     "rltf_env.serve": May(("rltf_env",), ("numpy", "fastapi", "uvicorn", "starlette", "pydantic")),
     "rltf_env.serve.__init__": May(()),  # what says that these are not there must not need them
     "rltf_env.serve.__main__": May(("rltf_env",)),

@@ -19,6 +19,7 @@ import pytest
 import tomli_w
 
 from agents import train
+from agents.actors import local
 from agents.actors import messages as frames
 from agents.actors import pool as scale
 from agents.actors import process as generator
@@ -208,6 +209,9 @@ def parent(process: Path) -> int:
         ("scale.silence=-1", UsageError, r"\[scale\] silence"),
         ('scale.devices=["cuda:0", ""]', UsageError, r"\[scale\] devices"),
         ("scale.devices=[0, 1]", UsageError, r"\[scale\] devices"),
+        ("scale.engine=rey", UnknownName, "Did you mean 'ray'"),
+        ("scale.gpus=1", UsageError, r'scale\.engine = "ray" with address, cpus or gpus'),
+        ("scale.patience=0", UsageError, r"\[scale\] cpus, gpus >= 0 and patience > 0"),
         ("scale.push_every=5", UsageError, r"scale\.push_every <= agent\.max_staleness = 4, got 5"),
         ("env.curriculum=copy:copy", UsageError, r"no env\.curriculum with scale\.generators > 0, got 'copy:copy'"),
         ('agent={ kind = "grpo" }', UsageError, r"scale\.generators > 0, got 'grpo'"),
@@ -228,7 +232,7 @@ def test_an_actor_critic_takes_in_what_an_actor_has_written(recipe: MakeRecipe) 
         assert isinstance(learner, OffPolicyAgent)
         lot = generator.rollout_batch(actor, 4)
         learner.ingest([unpack(s) for s in lot["samples"]], [Outcome(o) for o in lot["outcomes"]], lot["sampled"])
-        told = scale.instructions(made, learner, (0, 1, 0), Path("w"))
+        told = scale.instructions(made, learner, (0, 1, 0))
     assert len(learner.buffer) == 4
     assert "critic" not in told["recipe"]["agent"]  # a key that this kind of agent does not have
 
@@ -237,7 +241,9 @@ def test_without_generators_the_table_is_no_part_of_what_a_run_is(recipe: MakeRe
     plain, told = recipe("scale={}"), recipe("scale.generators=0")
     assert plain.scale == Scale()
     assert plain.digest == told.digest != recipe().digest
-    assert recipe("scale.silence=5", 'scale.devices=["cpu"]').digest == recipe().digest, "a run goes on elsewhere"
+    assert (
+        recipe("scale.silence=5", 'scale.devices=["cpu"]', "scale.engine=ray", "scale.cpus=1").digest == recipe().digest
+    ), "a run goes on elsewhere"
 
 
 def test_a_generator_has_its_own_seed_and_the_learners_frozen_weights(recipe: MakeRecipe, tmp_path: Path) -> None:
@@ -246,7 +252,7 @@ def test_a_generator_has_its_own_seed_and_the_learners_frozen_weights(recipe: Ma
     with train.make_env(made, policy) as env:
         agent = train.make_agent(made, policy, env)
         assert isinstance(agent, RLTF)
-        told = [scale.instructions(made, agent, (i, life, 0), tmp_path / "w") for i in (0, 1) for life in (1, 2)]
+        told = [scale.instructions(made, agent, (i, life, 0)) for i in (0, 1) for life in (1, 2)]
     assert len({t["recipe"]["run"]["seed"] for t in told}) == 4
     assert {t["recipe"]["policy"]["seed"] for t in told} == {3}
     assert {t["programs"] for t in told} == {4}  # half a refresh
@@ -259,7 +265,7 @@ def test_a_generator_has_its_own_seed_and_the_learners_frozen_weights(recipe: Ma
 def test_each_generator_is_given_its_device_in_turn(recipe: MakeRecipe, tmp_path: Path) -> None:
     made = recipe("scale.generators=5", 'scale.devices=["cuda:1", "cuda:2", "cpu"]', 'policy.device="cuda:0"')
     agent: Any = SimpleNamespace(config=build(rltf.Config, {}, "agent"))
-    told = [scale.instructions(made, agent, (i, 1, 0), tmp_path / "w") for i in range(5)]
+    told = [scale.instructions(made, agent, (i, 1, 0)) for i in range(5)]
     assert [t["recipe"]["policy"]["device"] for t in told] == ["cuda:1", "cuda:2", "cpu", "cuda:1", "cuda:2"]
     assert made.policy["device"] == "cuda:0", "the learner's own"
 
@@ -281,7 +287,7 @@ def test_an_answer_that_cannot_be_read_ends_its_generator_and_not_the_learners_p
     (tmp_path / "babble.py").write_text(BABBLE.replace("BYTES", repr(said)))
     (tmp_path / "python").write_text(f"#!/bin/sh\nexec {sys.executable} {tmp_path / 'babble.py'}\n")
     (tmp_path / "python").chmod(0o755)
-    monkeypatch.setattr(scale.sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setattr(local.sys, "executable", str(tmp_path / "python"))
     with fed(recipe("scale.generators=1"), tmp_path / "run") as (agent, feed):
         reason = r"an answer that cannot be read \(.+\), then status 0"
         with pytest.warns(scale.GeneratorWarning, match=reason), pytest.raises(scale.GeneratorError, match=reason):
@@ -313,7 +319,7 @@ def played(
     (folder / "player.py").write_text(script.replace("FRAME", repr(str(folder / "frame"))))
     (folder / "python").write_text(f"#!/bin/sh\nexec {sys.executable} {folder / 'player.py'}\n")
     (folder / "python").chmod(0o755)
-    patch.setattr(scale.sys, "executable", str(folder / "python"))
+    patch.setattr(local.sys, "executable", str(folder / "python"))
     with fed(made, folder / "run") as (agent, feed):
         yield agent, feed
 
@@ -357,7 +363,7 @@ def test_a_generator_that_stops_in_the_middle_ends_the_run_at_the_second_time(
 def test_a_generator_may_die_again_and_again_with_good_work_between(
     recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scale, "EARNED", 3)
+    monkeypatch.setattr(local, "EARNED", 3)
     with played(recipe(*ALONE), tmp_path, monkeypatch, ENDLESS) as (agent, feed):
         for deaths in range(1, 5):
             wait_until(lambda: agent.update() and feed.processes[0].sent >= 3)
@@ -385,6 +391,7 @@ def test_lives_are_lost_by_dying_and_earned_back_by_lots(
         config=build(rltf.Config, {}, "agent"), learner=SimpleNamespace(updates=0), buffer=[], sampled={}
     )
     feed = scale.ActorPool(recipe(), agent, tmp_path)
+    feed.engine = local.load(feed.recipe.scale, agent, tmp_path, feed.lots)
     begun: list[tuple[int, ...]] = []
     monkeypatch.setattr(feed, "_begin", lambda *how: begun.append(how))
     dead: Any = Dead(index=1, life=7, lives=lives, sent=sent, log=tmp_path / "1.log")

@@ -148,7 +148,7 @@ def test_nothing_of_a_program_or_its_output_is_logged(
 def test_a_fault_is_logged_by_place_and_answered_without_its_words(
     serve: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from rltf_env.serve.store import ProblemStore
+    from rltf_env.sandbox.store import ProblemStore
 
     def broken(self: Any, id: str) -> None:
         raise RuntimeError(id)

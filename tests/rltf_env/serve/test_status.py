@@ -49,14 +49,14 @@ def test_a_problem_that_is_not_there_is_404(serve: Any) -> None:
 
 def test_two_problems_of_one_id_are_refused(problem: Problem) -> None:
     from rltf_env.errors import UsageError
-    from rltf_env.serve.store import ProblemStore
+    from rltf_env.sandbox.store import ProblemStore
 
     with pytest.raises(UsageError, match="'add' twice"):
         ProblemStore([problem, problem], 1000)
 
 
 def test_what_was_sent_longest_ago_makes_room_and_what_was_named_stays(problem: Problem, digest: str) -> None:
-    from rltf_env.serve.store import ProblemStore
+    from rltf_env.sandbox.store import ProblemStore
 
     store = ProblemStore([problem], room=500)
     keys = [store.put(plain.encode_problem(each), "")[0] for each in problems(20)]
@@ -67,7 +67,7 @@ def test_what_was_sent_longest_ago_makes_room_and_what_was_named_stays(problem: 
 
 
 def test_equal_problems_are_one_object(problem: Problem) -> None:
-    from rltf_env.serve.store import ProblemStore
+    from rltf_env.sandbox.store import ProblemStore
 
     store = ProblemStore([], room=10_000)
     row = plain.encode_problem(problem)

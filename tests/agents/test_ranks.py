@@ -20,10 +20,10 @@ from processes import alive, descendants, linux, wait_until
 from same_runs import lines, weights
 from small_runs import AGENTS, COMMON, JUDGE
 
-from agents import train
+from agents import ranks, train
 from agents.config import Recipe, read
 from agents.parallel import RankError
-from agents.running import checkpoint, ranks
+from agents.running import checkpoint
 from rltf_env.errors import UsageError
 
 MakeRecipe = Callable[..., Recipe]

@@ -1,4 +1,4 @@
-"""The problems that a service knows: those it was started with, by id; those that clients sent, by digest."""
+"""The problems that a host of a judge knows: those it was started with, by id; those that clients sent, by digest."""
 
 from __future__ import annotations
 

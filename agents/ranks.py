@@ -2,7 +2,7 @@
 
     [scale] ranks = N
 
-    run (rank 0) --recipe, checkpoint, port--> `python -m agents.running.ranks` (rank 1, 2, ...)
+    run (rank 0) --recipe, checkpoint, port--> `python -m agents.ranks` (rank 1, 2, ...)
                  --a word before each update--> the same update everywhere
 
 The others are on this machine, each on a GPU of its own where the policy is on one. They build policy, environment and agent from
@@ -117,7 +117,7 @@ class _Others:
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         with open(self.folder / f"{order['rank']}.log", "wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "agents.running.ranks"],
+                [sys.executable, "-m", "agents.ranks"],
                 stdin=subprocess.PIPE, stdout=log, stderr=log, bufsize=0, env=environment,
                 start_new_session=True,  # Ctrl-C is for rank 0
             )  # fmt: skip
