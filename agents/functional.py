@@ -335,6 +335,28 @@ def path_error(chosen: Tensor, target_values: Tensor, rewards: Tensor, mask: Ten
     return {"single": single, "multi": multi, "both": (single + multi) / 2}[kind]
 
 
+def info_nce(logits: Tensor, own: Tensor, same: Tensor | None = None) -> Tensor:
+    """-log of the share that each row gives its own key among all keys (InfoNCE, arXiv 1807.03748): (n,), in float32.
+
+    Adding one number to a whole row changes nothing, since shares are of the row.
+
+    Args:
+        logits: (n, K), how alike each row and key are.
+        own: int64 (n,), which key belongs to each row; -1: none does, the row is ignored and its loss 0.
+        same: bool (n, K), keys that are no negatives of a row; its own key always counts.
+    """
+    logits = logits.float()
+    if same is not None:
+        others = same.scatter(1, own.clamp(min=0)[:, None], False)
+        logits = logits.masked_fill(others, -torch.inf)
+    return F.cross_entropy(logits, own, ignore_index=-1, reduction="none")
+
+
+def bilinear(anchors: Tensor, weight: Tensor, keys: Tensor) -> Tensor:
+    """a W k for each anchor and key (CPC, arXiv 1807.03748, eq. 3, without its exponential): (n, D), (D, D), (K, D) -> (n, K)."""
+    return anchors @ weight @ keys.T
+
+
 def cosines(queries: Tensor, keys: Tensor) -> Tensor:
     """cos(q, k) in float32: queries (B, D), keys (N, D) -> (B, N). A vector of zeros is at right angles to all."""
     return F.normalize(queries.float(), dim=-1) @ F.normalize(keys.float(), dim=-1).T

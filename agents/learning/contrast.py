@@ -17,7 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from agents import functional
 from agents.core import Policy
+from agents.learning.reference import follow
 from agents.policies.pair_heads import PairHeads, embed, sentence_states
 from rltf_env.core import IntArray
 
@@ -32,9 +34,7 @@ def contrastive(queries: Tensor, keys: Tensor, own: Tensor, same: Tensor, temper
         same: bool (n, K), keys of equal content, which are no negatives.
         temperature: by which similarities are divided.
     """
-    logits = queries @ keys.T / temperature
-    others = same.scatter(1, own[:, None], False)
-    return F.cross_entropy(logits.masked_fill(others, -torch.inf), own, reduction="none")
+    return functional.info_nce(queries @ keys.T / temperature, own, same)
 
 
 def negative_probabilities(similarity: np.ndarray, same: np.ndarray) -> np.ndarray:
@@ -92,8 +92,7 @@ class Momentum:
         """Moves the copy by `1 - rate` of its way to the learner."""
         pairs = (self.policy.model, part_that_reads(policy.model)), (self.projection, heads.projection)
         for ours, theirs in pairs:
-            for mine, its in zip(ours.parameters(), theirs.parameters(), strict=True):
-                mine.lerp_(its, 1 - self.rate)
+            follow(ours, theirs, 1 - self.rate)
 
     def state_dict(self) -> dict[str, Any]:
         """The copy's weights."""

@@ -78,8 +78,7 @@ class Reference:
     @torch.no_grad()
     def follow(self, policy: Policy[Any], rate: float) -> None:
         """Moves each weight of the copy by this share of its way to `policy`'s: a Polyak average of the policies so far."""
-        for ours, theirs in zip(self.policy.model.parameters(), policy.model.parameters(), strict=True):
-            ours.lerp_(theirs, rate)
+        follow(self.policy.model, policy.model, rate)
 
     def state_dict(self) -> dict[str, Any]:
         """The copy's weights: a run that continues is held to the same policy, whatever its recipe's path holds by then.
@@ -96,6 +95,13 @@ class Reference:
 
 def _frozen_copy(model: nn.Module, device: torch.device) -> nn.Module:
     return copy.deepcopy(model).to(device).eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def follow(copied: nn.Module, learner: nn.Module, rate: float) -> None:
+    """Moves each weight of a copy by the share `rate` of its way to what it was copied from."""
+    for ours, theirs in zip(copied.parameters(), learner.parameters(), strict=True):
+        ours.lerp_(theirs, rate)
 
 
 @torch.no_grad()

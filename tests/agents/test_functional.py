@@ -215,6 +215,38 @@ def test_soft_overlong() -> None:
     close(f.soft_overlong(lengths, 100.0, 20.0), [0.0, 0.0, -0.5, -1.0, -1.0])
 
 
+def test_contrast_by_hand_and_whatever_is_added_to_a_row() -> None:
+    """Logits (2, 2), (0, 1), less the highest of a row (0, 0), (-1, 0): ln 2 and ln(1 + 1 / e)."""
+    anchors, keys, weight = torch.eye(2), torch.tensor([[1.0, 0.0], [1.0, 1.0]]), torch.diag(torch.tensor([2.0, 1.0]))
+    logits = f.bilinear(anchors, weight, keys)
+    assert logits.tolist() == [[2.0, 2.0], [0.0, 1.0]]
+    losses = f.info_nce(logits, torch.arange(2))
+    assert [round(each, 4) for each in losses.tolist()] == [0.6931, 0.3133]
+    assert round(float(losses.mean()), 4) == 0.5032
+    torch.testing.assert_close(f.info_nce(logits + torch.tensor([[500.0], [-500.0]]), torch.arange(2)), losses)
+
+
+def test_a_bilinear_product_is_of_the_anchor_first() -> None:
+    weight = torch.tensor([[0.0, 1.0], [0.0, 0.0]])
+    assert f.bilinear(torch.eye(2), weight, torch.eye(2)).tolist() == weight.tolist()
+
+
+def test_a_row_without_a_key_of_its_own_is_ignored() -> None:
+    logits = torch.tensor([[2.0, 0.0, 1.0], [0.0, 1.0, 0.0], [1.0, 1.0, 3.0]])
+    losses = f.info_nce(logits, torch.arange(3))
+    assert [round(each, 4) for each in losses.tolist()] == [0.4076, 0.5514, 0.2395]
+    assert round(float(losses.mean()), 4) == 0.3995
+    ignored = f.info_nce(logits, torch.tensor([0, -1, 2]))
+    assert ignored[1] == 0
+    assert round(float(ignored.sum() / 2), 4) == 0.3236  # its key stays a negative of the others
+
+
+def test_keys_of_equal_content_are_no_negatives_but_ones_own_counts() -> None:
+    logits, same = torch.tensor([[2.0, 0.0, 1.0]]), torch.tensor([[True, False, True]])
+    expected = f.info_nce(logits[:, :2], torch.tensor([0]))
+    torch.testing.assert_close(f.info_nce(logits, torch.tensor([0]), same), expected)
+
+
 def test_imports_torch_alone() -> None:
     code = "import sys; before = set(sys.modules); import torch; ours = set(sys.modules); import agents.functional; "
     code += "print(sorted(n for n in set(sys.modules) - ours if n.split('.')[0] not in ('agents', 'torch')))"

@@ -12,7 +12,7 @@ import torch
 from agents.core import TrainingSample
 from agents.critics.values import OwnValues, ValueConfig
 from agents.learning.learner import OptimiserConfig
-from agents.learning.reference import Reference
+from agents.learning.reference import Reference, follow
 from agents.policies import tiny, tiny_seq2seq
 from agents.policies.causal import CausalPolicy
 
@@ -105,3 +105,16 @@ def test_values_of_their_own_are_read_with_their_own_transformer() -> None:
     learner.step(samples(), "seq_sum", loss, own.values)
     assert all(p.grad is None for p in policy.model.parameters())
     assert any(p.grad is not None for p in own.policy.model.parameters())
+
+
+def test_a_copy_follows_by_its_share_of_the_way() -> None:
+    """A share of .01 from 2 towards 1: 1.99."""
+    copied, learner = (torch.nn.utils.skip_init(torch.nn.Linear, 3, 2) for _ in range(2))
+    with torch.no_grad():
+        for ours, theirs in zip(copied.parameters(), learner.parameters(), strict=True):
+            ours.fill_(2.0)
+            theirs.fill_(1.0)
+    follow(copied, learner, 0.01)
+    for ours, theirs in zip(copied.parameters(), learner.parameters(), strict=True):
+        torch.testing.assert_close(ours, torch.full_like(ours, 1.99))
+        assert bool((theirs == 1).all())
