@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from agents.policies import _folder, _lora
+from agents.policies import _folder, _freezing, _lora
+from agents.policies._freezing import Frozen
 from agents.policies._whereabouts import nearest, out_of_reach
 from rltf_env.errors import MissingData, UnknownName, UsageError
 from rltf_env.tokenizers import huggingface
@@ -34,6 +35,8 @@ def load(
     lora: Mapping[str, Any] | None = None,
     gradient_checkpointing: bool = False,
     compile: bool = False,
+    freeze: Frozen | None = None,
+    thaw: int = 1,
     plain: bool = False,
     **options: Any,
 ) -> tuple[Any, Any]:
@@ -47,7 +50,7 @@ def load(
         eos: text of the token that ends a program, if it is not the tokenizer's own end (an instruct model that answers in
             a fenced block ends its program with the token of three backticks).
         dtype: of the weights: "float32", "bfloat16", ...
-        device, seed, lora, gradient_checkpointing, compile: see `prepare`; nothing else here is random.
+        device, seed, lora, gradient_checkpointing, compile, freeze, thaw: see `prepare`; nothing else here is random.
         plain: take the transformers model alone of a folder that names another kind of policy, which has more than that.
         options: passed to `from_pretrained` of the model; those in `HUB` to the tokenizer's too.
     """
@@ -91,7 +94,7 @@ def load(
         _check_single_token(tokenizer, eos)
         tokenizer.eos_token = eos
     how = {"lora": lora, "gradient_checkpointing": gradient_checkpointing, "compile": compile}
-    return prepare(model, device, seed=seed, **how), tokenizer
+    return prepare(model, device, seed=seed, **how, freeze=freeze, thaw=thaw), tokenizer
 
 
 def prepare(
@@ -102,6 +105,8 @@ def prepare(
     lora: Mapping[str, Any] | None = None,
     gradient_checkpointing: bool = False,
     compile: bool = False,
+    freeze: Frozen | None = None,
+    thaw: int = 1,
 ) -> Any:
     """`model` on its device, ready to write and to learn.
 
@@ -111,10 +116,15 @@ def prepare(
         lora: train small matrices beside the frozen weights, see `_lora.Lora`; the library peft is needed.
         gradient_checkpointing: an update keeps no activations inside layers and computes them again: less memory, more time.
         compile: `torch.compile` the model for any shape. Each process pays for it once, with minutes: measure before you use it.
+        freeze: "trunk": only the head and the last `thaw` layers learn, see `_freezing`.
+        thaw: with `freeze`; 0: the head alone.
     """
+    _freezing.check(freeze, thaw, lora)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     model = placed(model, device)
+    if freeze is not None:
+        _freezing.freeze(model, thaw)
     if lora is not None:
         model = placed(_lora.attach(model, lora, seed), device)
     if gradient_checkpointing:

@@ -43,7 +43,7 @@ from rltf_env.errors import DataError, UnknownName, UsageError
 
 POOL = "pool.pt"  # in a saved folder: keys, prompts, and which keys have been set
 REMEMBERED = 4096  # queries of texts
-REFUSED = ("lora", "compile")  # options that would change what is frozen here, or how it reads tokens
+REFUSED = ("lora", "compile", "freeze")  # options that would change what is frozen here, or how it reads tokens
 
 
 class PooledPolicy:

@@ -306,6 +306,11 @@ def load(path: str = "", *, mode: Mode | None = None, tokens: Tokens = "own", **
             want it; "decoder" alone. None: as the model's config says.
         tokens: "paper" adds CodeT5+'s task tokens, and sentinels for span denoising, where the tokenizer has none.
     """
+    if tokens == "paper" and options.get("freeze"):
+        raise UsageError(
+            'Expected policy.tokens = "own" with policy.freeze, got "paper": the rows of new tokens would never learn. Let a '
+            "run without policy.freeze add them first."
+        )
     model, tokenizer = _loading.load(Seq2SeqPolicy.AUTO, path, **options)
     with_task_tokens(model, tokenizer, tokens, options.get("seed", 0))
     return entered(Seq2SeqPolicy(in_mode(model, mode), tokenizer))
