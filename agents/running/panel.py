@@ -30,16 +30,16 @@ from rltf_env.heartbeat import Heartbeat
 from rltf_env.view import ansi
 
 SHOWN = (
-    "reward", "outcome/passed", "found/nothing", "supervised_loss", "entropy", "rl_loss", "kl_behaviour", "staleness",
-    "grad_norm",
+    "reward", "outcome/passed", "found/nothing", "supervised_loss", "pretraining_loss", "contrast_loss",
+    "contrast_accuracy", "entropy", "rl_loss", "kl_behaviour", "staleness", "grad_norm",
 )  # fmt: skip
 COLUMNS = 80  # of a line and of a narrow terminal
 SIDE_BY_SIDE = 104  # columns at which the panel's halves stand beside each other
 # Of the panel: what is followed through time. The reward's parts come after the reward, whatever their names.
 FOLLOWED = (
-    "reward", "rl_loss", "supervised_loss", "value_loss", "critic_loss", "discriminator_accuracy", "entropy",
-    "kl_behaviour", "kl_reference",
-    "kl_coefficient", "clip_fraction", "grad_norm", "lr", "staleness", "program_tokens", "truncated",
+    "reward", "rl_loss", "supervised_loss", "pretraining_loss", "contrast_loss", "contrast_accuracy", "value_loss",
+    "critic_loss", "discriminator_accuracy", "entropy", "kl_behaviour", "kl_reference", "kl_coefficient",
+    "clip_fraction", "grad_norm", "lr", "staleness", "program_tokens", "truncated",
 )  # fmt: skip
 COLOURS = {
     Outcome.PASSED: "green",

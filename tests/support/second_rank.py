@@ -44,6 +44,8 @@ CASES: dict[str, dict[str, Any]] = {
     "hindsight": BUFFER,
     "soft_q": {**BUFFER, "offline": 0.4},
     "supervised": {"batch_size": 5},
+    "atc": {"batch_size": 5, "latent": 8, "hidden": 8},
+    "atc written": {"batch_size": 5, "latent": 8, "hidden": 8, "programs": "policy"},
 }
 UPDATES = 2
 
