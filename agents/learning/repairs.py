@@ -16,14 +16,14 @@ problem that the environment does not hold, or that a run measures itself on, is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from agents.running.folder import records
+from agents.running.folder import records, to_json, write_text
 from rltf_env import prompts, tokenizers
 from rltf_env.core import Attempt, Problem, Source
 from rltf_env.env import UnitTestEnv
@@ -101,6 +101,14 @@ def read(folder: Path) -> tuple[list[RepairPair], dict[str, Any]]:
             "Make them with `python -m agents.repair_pairs RUN`, or let the same command go on."
         )
     return [RepairPair(**pair) for line in lines for pair in line["pairs"]], about
+
+
+def write(folder: Path, pairs: Sequence[RepairPair], about: Mapping[str, Any]) -> None:
+    """Pairs as a finished folder, with what is known of them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    line = {"chunk": 0, "counts": {"pairs": len(pairs)}, "pairs": [pair.to_dict() for pair in pairs]}
+    write_text(folder / PAIRS, to_json(line) + "\n")
+    write_text(folder / ABOUT, to_json({**about, "chunks": 1}) + "\n")
 
 
 def source(base: Source, path: str | Path, env: UnitTestEnv, fits: Fits, share: Any = SHARE) -> RepairSource:
