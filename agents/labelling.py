@@ -26,8 +26,8 @@ from agents.config import Recipe, finished, trained_with
 from agents.config import read as read_recipe
 from agents.core import AnyDecoder, Policy, rngs
 from agents.critics.line_settings import LabelSettings
-from agents.learning.repairs import RepairSettings
 from agents.line_labels import Labelling, LineLabels, label
+from agents.repairs import RepairSettings
 from agents.rollout import collect
 from agents.running.folder import records, to_json, write_text
 from agents.running.journal import UpdateLog

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from agents.learning.repairs import RepairSettings
+from agents.repairs import RepairSettings
 from rltf_env.command import check_writable, guarded, leave
 from rltf_env.errors import UsageError
 

@@ -3,7 +3,7 @@
     RUN's policy --programs--> judge --wrong ones--> public examples --report--> RUN/repairs
     a record     --judged programs--------^
 
-A wrong program becomes a pair (`agents/learning/repairs.py`) with what the public examples say of it and a right program as the
+A wrong program becomes a pair (`agents/repairs.py`) with what the public examples say of it and a right program as the
 target. It is tried on the examples here, also if it comes from a record, so that its report is what a decoder would have
 shown. Problems come from the run's environment, whole ones, without its curriculum. One that the run's [eval] measures on, or
 that its environment does not train on, gives no pair.
@@ -32,7 +32,7 @@ from agents.core import AnyDecoder, Policy, rngs
 from agents.decoding.examples import visible_problem
 from agents.labelling import about, begin, for_labels
 from agents.learning.recorded import opened
-from agents.learning.repairs import PAIRS, HeldOut, RepairPair, RepairSettings
+from agents.repairs import PAIRS, HeldOut, RepairPair, RepairSettings
 from agents.rollout import collect, verdicts
 from agents.running.folder import records, to_json, write_text
 from agents.running.journal import UpdateLog

@@ -35,7 +35,7 @@ from agents.building import (
 from agents.config import Recipe, trained_with
 from agents.core import Agent, HasJournal, Policy
 from agents.evaluation import Evaluation, evaluate
-from agents.learning.repairs import check_held_out
+from agents.repairs import check_held_out
 from agents.running import checkpoint, files, kernels, trackers
 from agents.running import folder as run_folder
 from agents.running.folder import Folder

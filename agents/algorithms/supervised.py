@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from agents import functional
+from agents import functional, repairs
 from agents.core import Batch, Policy, TrainingSample, rngs
-from agents.learning import repairs
 from agents.learning.learner import Learner, OptimiserConfig
 from agents.learning.logits import Logits, token_logprobs
 from agents.options import build
@@ -81,7 +80,7 @@ def supervised_loss(
 
 def reference_source(env: UnitTestEnv, options: Mapping[str, Any]) -> Source:
     """Where pairs come from: the environment's own source, or the problems that `options` pick of its dataset and split, on top
-    of what the environment's own `dataset_options` pick; with `repairs`, repair pairs besides (`agents.learning.repairs`)."""
+    of what the environment's own `dataset_options` pick; with `repairs`, repair pairs besides (`agents.repairs`)."""
     rest = dict(options)
     folder, share = rest.pop("repairs", None), rest.pop("repair_share", None)
     picked = {**env.dataset_options, **rest}

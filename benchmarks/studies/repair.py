@@ -34,7 +34,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from agents import critic_training, labelling, line_training, repairing
+from agents import critic_training, labelling, line_training, repairing, repairs
 from agents.building import make_env, make_policy, quiet_libraries
 from agents.config import Recipe, finished, read
 from agents.core import AnyDecoder
@@ -49,8 +49,7 @@ from agents.decoding.line_rank import LineRank
 from agents.decoding.matched import Matched
 from agents.decoding.sampling import Sampling
 from agents.evaluation import evaluate
-from agents.learning import repairs
-from agents.learning.repairs import RepairPair, RepairSettings
+from agents.repairs import RepairPair, RepairSettings
 from agents.training import train
 from benchmarks import demo
 from benchmarks.records.record import read_json, write_json
@@ -64,7 +63,7 @@ N = 8  # programs for each one that is handed in
 MEASURED = 300  # problems of each measure
 SPLITS = {"seen": "seen", "unseen": "test"}  # by measure
 REFERENCES = "size = 300, depths = [1, 2]"  # the warm start's, for everything that learns
-TITLES = dict.fromkeys(MEASURES, "solved")
+TITLES: Mapping[str, str] = dict.fromkeys(MEASURES, "solved")
 SHARED = ("env.max_prompt_tokens=384",)  # room for a repair's prompt
 
 

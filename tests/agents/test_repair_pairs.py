@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from agents import repair_pairs, repairing
-from agents.learning.repairs import PAIRS, read
 from agents.policies.causal import CausalPolicy
+from agents.repairs import PAIRS, read
 
 RECIPE = """
 [run]

@@ -12,12 +12,11 @@ from typing import Any
 
 import pytest
 
-from agents import repairing
+from agents import repairing, repairs
 from agents.decoding.sampling import Sampling
-from agents.learning import repairs
-from agents.learning.repairs import HeldOut, RepairPair, RepairSettings
 from agents.policies.causal import CausalPolicy
 from agents.repairing import Judged
+from agents.repairs import HeldOut, RepairPair, RepairSettings
 from agents.running.journal import UpdateLog
 from rltf_env import datasets
 from rltf_env.core import CallCase, CaseResult, Failure, Outcome, Problem, Verdict

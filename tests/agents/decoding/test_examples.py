@@ -246,12 +246,15 @@ def test_a_draft_that_passes_is_not_thrown_away_for_one_that_does_not() -> None:
 def test_a_draft_whose_verdict_was_lost_is_neither_refined_nor_repaired(
     policy: CausalPolicy, env: UnitTestEnv, critic: Critic
 ) -> None:
-    """Of six drafts the judge knows one: that it passes, or that it fails."""
+    """Of four drafts the judge knows one, each in turn: that it passes, or that it fails."""
     for outcome, refines in ((PASSED, True), (FAILED, False)):
-        tasks = tasks_with([outcome, None, None, None, None, None], policy, env, critic)
-        assert [t.refines for t in tasks] == [refines] * 6
-        assert len({id(t.draft) for t in tasks}) == 1
-    assert len({id(t.draft) for t in tasks_with([None] * 6, policy, env, critic)}) == 6, "as if there were no examples"
+        acted: list[bytes] = []
+        for known in range(4):
+            tasks = tasks_with([outcome if i == known else None for i in range(4)], policy, env, critic)
+            assert [t.refines for t in tasks] == [refines] * 4
+            acted += {t.draft.tokens.tobytes() for t in tasks if t.draft}
+        assert len(set(acted)) == len(acted) == 4, "the one that the judge knows"
+    assert len({id(t.draft) for t in tasks_with([None] * 4, policy, env, critic)}) == 4, "as if there were no examples"
 
 
 def tasks_with(

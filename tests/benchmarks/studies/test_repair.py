@@ -16,9 +16,9 @@ import torch
 from agents.critics.outcome import Critic
 from agents.decoding.examples import bind_examples
 from agents.decoding.sampling import Sampling
-from agents.learning.repairs import RepairPair
 from agents.options import build
 from agents.policies import tiny
+from agents.repairs import RepairPair
 from benchmarks.studies import repair
 from benchmarks.studies.arms import MEASURES, Size, markdown, table
 from rltf_env.core import CallCase, CaseResult, Failure, Outcome, Problem, Program, Verdict
@@ -65,7 +65,7 @@ class Counting(Sampling):
 
     written: ClassVar[Counter[str]] = Counter()
 
-    def __call__(self, policy: Any, prompts: Any, given: Any, *, repeats: int, **options: Any) -> Any:
+    def __call__(self, policy: Any, prompts: Any, given: Any, *, repeats: int = 1, **options: Any) -> Any:
         self.written["programs"] += repeats * len(prompts)
         return super().__call__(policy, prompts, given, repeats=repeats, **options)
 

@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agents import training
+from agents import repairs, training
 from agents.algorithms import rltf, soft_q, supervised
 from agents.config import read as read_recipe
 from agents.decoding import critic_sampling
-from agents.learning import repairs
-from agents.learning.repairs import RepairPair
 from agents.policies.causal import CausalPolicy
+from agents.repairs import RepairPair
 from rltf_env import prompts
 from rltf_env.core import CallCase, CaseResult, Failure, Outcome, Problem, Verdict
 from rltf_env.env import UnitTestEnv
