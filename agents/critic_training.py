@@ -10,21 +10,28 @@ outcome would score.
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 
 from agents.algorithms.supervised import draw_pairs, reference_source
+from agents.building import make_env, make_eval_env, make_policy
+from agents.config import finished, trained_with
 from agents.core import Episode, Policy, TrainingSample, rngs
 from agents.critics.outcome import Critic
 from agents.critics.settings import Settings
 from agents.decoding.sampling import Sampling
+from agents.learning.learner import OptimiserConfig
 from agents.rollout import collect
+from agents.running.folder import to_json, write_text
 from rltf_env.core import Outcome
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import UsageError
 
+REPORT = "critic_training.json"
 CHUNK = 64  # problems written for at a time
 REPORT_EVERY = 20  # updates between lines of progress
 
@@ -57,6 +64,28 @@ def train_critic(
         "outcomes": {o.name: taught[1].count(o) + unseen[1].count(o) for o in Outcome},
         "unseen": {"problems": len(held), "before": before, **accuracy(critic, *unseen)},
     }
+
+
+def train_run(
+    run: Path, settings: Settings, temperature: float, out: Path, console: Console, device: str = ""
+) -> dict[str, Any]:
+    """A critic of the programs of a finished run's policy, into `out`; what `critic_training.json` there holds.
+
+    Args:
+        temperature: at which the programs are drawn.
+        device: of policy and critic; "": the run's.
+    """
+    recipe = finished(run, device)
+    policy, trunk = make_policy(recipe), make_policy(recipe)
+    optimiser = OptimiserConfig(lr=settings.lr, warmup=min(20, settings.updates))
+    critic = Critic(trunk, classes=settings.classes, optimiser=optimiser)
+    with make_env(recipe, policy) as trained_in, make_eval_env(recipe, policy, trained_in) as env:
+        sampling = replace(trained_with(recipe), temperature=temperature)
+        measured = train_critic(policy, critic, env, settings, sampling, console)
+    critic.save(out)
+    measured |= {"recipe": recipe.digest, "temperature": temperature}
+    write_text(out / REPORT, to_json(measured, indent=1))
+    return measured
 
 
 def _learn(

@@ -27,6 +27,7 @@ from agents.config import read as read_recipe
 from agents.core import AnyDecoder, Policy, rngs
 from agents.critics.line_settings import LabelSettings
 from agents.line_labels import Labelling, LineLabels, label
+from agents.repairs import RepairSettings
 from agents.rollout import collect
 from agents.running.folder import records, to_json, write_text
 from agents.running.journal import UpdateLog
@@ -142,19 +143,19 @@ def label_run(run: Path, settings: LabelSettings, out: Path, console: Console, d
             return label_lines(policy, env, settings, sampling, out, advance, journal)
 
 
-def about(run: Path, settings: LabelSettings, env: UnitTestEnv) -> dict[str, Any]:
-    """What labels are of: settings, the run with the length that it has now, and its problems."""
+def about(run: Path, settings: LabelSettings | RepairSettings, env: UnitTestEnv) -> dict[str, Any]:
+    """What labels, or repair pairs, are of: settings, the run with the length that it has now, and its problems."""
     recipe = read_recipe(run / "recipe.toml")
     origin = {"recipe": recipe.digest, "updates": recipe.run.updates, "data_digest": env.data_digest}
     return {"settings": asdict(settings), "env": env.spec.id if env.spec else "", **origin}
 
 
-def begin(out: Path, description: dict[str, Any]) -> None:
-    """Writes what labels are of; or finds that those in `out` are of just this."""
+def begin(out: Path, description: dict[str, Any], what: str = "labels") -> None:
+    """Writes what labels, or whatever `what` names, are of; or finds that those in `out` are of just this."""
     present = next(iter(records(out / ABOUT)), description)
     if present != description:
         raise DataError(
-            f"Expected {out} to hold labels of {description}, got {present}. "
+            f"Expected {out} to hold {what} of {description}, got {present}. "
             "Choose another folder with --out, or remove this one."
         )
     out.mkdir(parents=True, exist_ok=True)

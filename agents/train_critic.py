@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -39,26 +38,12 @@ def _run(asked: argparse.Namespace) -> int:
     console, out = Console(), asked.out or asked.run / "critic"
     check_writable(out, folder=True)
     console.print(f"{asked.run}: importing PyTorch and transformers", markup=False, highlight=False)
-    from agents.building import make_env, make_eval_env, make_policy, quiet_libraries
-    from agents.config import finished, trained_with
-    from agents.critic_training import train_critic
-    from agents.critics.outcome import Critic
-    from agents.learning.learner import OptimiserConfig
-    from agents.running.folder import to_json, write_text
+    from agents.building import quiet_libraries
+    from agents.critic_training import train_run
 
     quiet_libraries()
     settings = Settings(**{name: getattr(asked, name) for name in vars(Settings())})
-    recipe = finished(asked.run, asked.device)
-    policy, trunk = make_policy(recipe), make_policy(recipe)
-    optimiser = OptimiserConfig(lr=settings.lr, warmup=min(20, settings.updates))
-    critic = Critic(trunk, classes=settings.classes, optimiser=optimiser)
-    with make_env(recipe, policy) as trained_in, make_eval_env(recipe, policy, trained_in) as env:
-        sampling = replace(trained_with(recipe), temperature=asked.temperature)
-        measured = train_critic(policy, critic, env, settings, sampling, console)
-    critic.save(out)
-    measured |= {"recipe": recipe.digest, "temperature": asked.temperature}
-    write_text(out / "critic_training.json", to_json(measured, indent=1))
-    u = measured["unseen"]
+    u = train_run(asked.run, settings, asked.temperature, out, console, asked.device)["unseen"]
     console.print(
         f"On {u['programs']} programs for {u['problems']} problems that it has not seen: {u['accuracy']:.1%} right "
         f"(always the most frequent outcome: {u['most_frequent']:.1%}).",

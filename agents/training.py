@@ -35,6 +35,7 @@ from agents.building import (
 from agents.config import Recipe, trained_with
 from agents.core import Agent, HasJournal, Policy
 from agents.evaluation import Evaluation, evaluate
+from agents.repairs import check_held_out
 from agents.running import checkpoint, files, kernels, trackers
 from agents.running import folder as run_folder
 from agents.running.folder import Folder
@@ -83,6 +84,7 @@ def train(recipe: Recipe, console: Console | None = None) -> dict[str, Any]:
         agent = make_agent(recipe, policy, env)
         measure = Measure(recipe, policy, stack.enter_context(make_eval_env(recipe, policy, env)))
         _check_prompts(env, measure.problems)
+        check_held_out(getattr(agent, "references", None), env, measure.problems)
         check_room(policy, env, measure.problems)
         done, evaluations = _restore(saved, agent, env) if saved else (0, {})
         run_folder.write_text(out / "recipe.toml", tomli_w.dumps(recipe.to_dict()))

@@ -3,6 +3,7 @@
     render(problem)                       in the problem's own style
     chat(problem, apply_chat_template)    one message to an instruct model
     fit(problem, tokenizer, limit)        tokens, at most `limit`
+    repair(problem, program, report)      the problem of putting a program right
 
 A style is a function of a problem. The code that a problem gives for free (`Problem.prefix`) is never in the prompt: the
 program begins with it, so a policy reads it right after the prompt.
@@ -16,7 +17,7 @@ from types import MappingProxyType
 from typing import Any
 
 from rltf_env._renamed import renamed
-from rltf_env.core import CallCase, Case, Problem, ScriptCase, StdinCase, Tokenizer, Verdict
+from rltf_env.core import CallCase, Case, CaseResult, Outcome, Problem, ScriptCase, StdinCase, Tokenizer, Verdict
 from rltf_env.errors import UnknownName, UsageError
 
 Style = str | Callable[[Problem], str]
@@ -183,20 +184,93 @@ def _task(problem: Problem) -> str:
 
 # ------------------------------------------------------------------------------------------------------------- repair
 
+REPORT = 4000  # characters of what is said of a program; a longer report loses its middle
+TURNS = 2  # programs that a repair speaks of: the wrong one, and the one that is asked for
 
-def repair(problem: Problem, program: str, verdict: Verdict) -> Problem:
-    """The problem of putting a wrong program right: the statement, the program, its outcome and its kind of error.
 
-    What CodeRL's repair model reads (arXiv 2207.01780, section 3.4); the words are ours. `verdict` should be of public
-    examples. Messages and outputs are left out.
+def attempts(tries: Sequence[tuple[str, str]], of: int) -> str:
+    """Programs that failed, each with its report, and the request for the next: what every repair is asked with.
+
+    `TextEnv` shows it after the prompt, `repair` in the statement. Of `of` programs that there may be.
     """
-    kind = verdict.failure.kind if verdict.failure else ""
-    outcome = verdict.outcome.name.lower().replace("_", " ")
-    failure = f"{outcome} ({kind})" if kind and kind.lower() != outcome.replace(" ", "") else outcome
-    statement = (
-        f"{problem.statement.rstrip()}\n\nThis program is wrong ({failure}):\n{program.rstrip()}\n\nWrite it right."
-    )
-    return replace(problem, statement=statement.lstrip("\n"))
+    shown = [
+        f"\nProgram {number} of {of}:\n{program.rstrip()}\n\nResult:\n{report}"
+        for number, (program, report) in enumerate(tries, 1)
+    ]
+    return "".join([*shown, f"\nProgram {len(tries) + 1} of {of}, from its beginning:\n"])
+
+
+def report(problem: Problem, verdict: Verdict, public: Verdict | None) -> str:
+    """What is said of a program that failed: of public examples one by one, and of the rest that there is one.
+
+    Args:
+        verdict: on all cases; nothing that hidden ones hold is said.
+        public: on the examples alone; None: the problem has none.
+    """
+    return clipped(_report(problem, verdict, public), REPORT)
+
+
+def _report(problem: Problem, verdict: Verdict, public: Verdict | None) -> str:
+    if public is None:  # a syntax error is the program's own, whatever it is tested with
+        words = _outcome(without_contents(verdict.results[0]))
+        return f"{words}\n" if verdict.outcome is Outcome.SYNTAX_ERROR else "Fails tests that are not shown.\n"
+    lines = [
+        f"{example}\n-> {_outcome(result)}\n"
+        for example, result in zip(visible_examples(problem), public.results, strict=True)
+    ]
+    hidden = public.outcome is Outcome.PASSED
+    return "".join([*lines, *(["Fails tests that are not shown.\n"] if hidden else [])])
+
+
+def _outcome(result: CaseResult) -> str:
+    failure = result.failure
+    if failure is None:
+        return "passed"
+    where = f" on line {failure.line}" if failure.line else ""
+    message = failure.message.encode("utf-8", "replace").decode()
+    return f"{failure.kind}{where}" + (f": {message}" if message else "")
+
+
+def without_contents(result: CaseResult) -> CaseResult:
+    """The result without what could tell what its case holds: output and message."""
+    return replace(result, stdout="", failure=result.failure and replace(result.failure, message=""))
+
+
+def clipped(text: str, most: int) -> str:
+    """`text`, or its two ends."""
+    half = (most - 5) // 2
+    return text if len(text) <= most else f"{text[:half]}\n...\n{text[-half:]}"
+
+
+def repair(problem: Problem, program: str, report: str) -> Problem:
+    """The problem of putting a wrong program right: its statement goes on with the program and its `report`.
+
+    What CodeRL's repair model reads (arXiv 2207.01780, section 3.4), in the words of `TextEnv`: where a prompt is its statement,
+    it is what a repair twin of two turns shows.
+    """
+    asked = attempts([(program, report)], TURNS).rstrip("\n")
+    meta = {**problem.meta, "examples_in": "statement"}  # the report has them
+    return replace(problem, statement=f"{problem.statement.rstrip()}\n{asked}".lstrip("\n"), meta=meta)
+
+
+def fitting_repair(
+    problem: Problem, program: str, report: str, tokens: Callable[[Problem], int], room: float
+) -> Problem | None:
+    """`repair`, with as many of the program's first lines as leave a prompt of at most `room` tokens.
+
+    Args:
+        tokens: how many a problem's prompt has.
+
+    None where the problem and the report alone are longer.
+    """
+    lines = program.splitlines(keepends=True)
+    while True:
+        asked = repair(problem, "".join(lines), report)
+        if tokens(asked) <= room:
+            return asked
+        if not lines:
+            return None
+        lines.pop()
 
 
 # ------------------------------------------------------------------------------------------------------------- budget

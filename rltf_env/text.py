@@ -17,7 +17,7 @@ from gymnasium.error import InvalidAction, ResetNeeded
 
 from rltf_env import _gym, prompts, state
 from rltf_env.base import Options, UnitTestEnvBase, positive, rendering
-from rltf_env.core import Attempt, CaseResult, Judgement, Outcome, Problem, Program, Verdict
+from rltf_env.core import Attempt, Judgement, Outcome, Problem, Program, Verdict
 from rltf_env.spaces import Unicode, encodable
 from rltf_env.tokenizers import Bytes
 from rltf_env.view import ansi, screen
@@ -25,7 +25,6 @@ from rltf_env.view.pixels import Pixels
 
 RENDER_MODES = ("ansi", "human", "rgb_array")
 CHARACTERS = 64  # that a token is taken to spell at most, where it may be more than a byte: for the sizes of the spaces
-REPORT = 4000  # characters of what is said of a program; a longer report loses its middle
 FRAME = 200  # characters of the words around a program and its report, at most
 
 
@@ -64,7 +63,7 @@ class TextEnv(UnitTestEnvBase, gymnasium.Env[str, str]):  # pyright: ignore[repo
             self.check_runs("further turns, which end when a program passes")
         each = 1 if isinstance(self.tokenizer, Bytes) else CHARACTERS
         self._longest = each * self.max_program_tokens
-        repaired = (self.max_turns - 1) * (self._longest + REPORT + FRAME)
+        repaired = (self.max_turns - 1) * (self._longest + prompts.REPORT + FRAME)
         self.action_space = Unicode(self._longest)
         self.observation_space = Unicode(each * self.max_prompt_tokens + self._longest + repaired)
         self._problem: Problem | None = None
@@ -127,7 +126,7 @@ class TextEnv(UnitTestEnvBase, gymnasium.Env[str, str]):  # pyright: ignore[repo
         self, program: Program, verdict: Verdict, info: dict[str, Any]
     ) -> tuple[str, float, bool, bool, dict[str, Any]]:
         public = self._on_examples(program)
-        self._attempts.append((program, _clipped(_report(self.problem, verdict, public), REPORT)))
+        self._attempts.append((program, prompts.report(self.problem, verdict, public)))
         self._draw()
         return self._observation(), 0.0, False, False, info | ({"examples": public} if public else {})
 
@@ -139,12 +138,9 @@ class TextEnv(UnitTestEnvBase, gymnasium.Env[str, str]):  # pyright: ignore[repo
 
     def _observation(self) -> str:
         """What an agent reads before it writes; after the end, with what it wrote."""
-        text = self._prompt
-        for number, (program, report) in enumerate(self._attempts, 1):
-            text += f"\nProgram {number} of {self._turns}:\n{_clipped(program.text.rstrip(), self._longest)}\n\nResult:\n{report}"
-        if self._attempts:
-            text += f"\nProgram {len(self._attempts) + 1} of {self._turns}, from its beginning:\n"
-        return text + (_clipped(self._final[0].text, self._longest) if self._final else self.problem.prefix)
+        tries = [(prompts.clipped(program.text.rstrip(), self._longest), report) for program, report in self._attempts]
+        text = self._prompt + (prompts.attempts(tries, self._turns) if tries else "")
+        return text + (prompts.clipped(self._final[0].text, self._longest) if self._final else self.problem.prefix)
 
     @property
     def problem(self) -> Problem:
@@ -186,45 +182,11 @@ class TextEnv(UnitTestEnvBase, gymnasium.Env[str, str]):  # pyright: ignore[repo
             self.render()
 
 
-# -------------------------------------------------------------------------------------------------------------- words
-
-
-def _report(problem: Problem, verdict: Verdict, public: Verdict | None) -> str:
-    """What an agent is told of a program that failed: public examples one by one, and of the rest that there is one."""
-    if public is None:  # a syntax error is the program's own, whatever it is tested with
-        words = _words(replace(verdict.results[0], failure=_bare(verdict.results[0]).failure))
-        return f"{words}\n" if verdict.outcome is Outcome.SYNTAX_ERROR else "Fails tests that are not shown.\n"
-    lines = [
-        f"{example}\n-> {_words(result)}\n"
-        for example, result in zip(prompts.visible_examples(problem), public.results, strict=True)
-    ]
-    hidden = public.outcome is Outcome.PASSED
-    return "".join([*lines, *(["Fails tests that are not shown.\n"] if hidden else [])])
-
-
-def _words(result: CaseResult) -> str:
-    failure = result.failure
-    if failure is None:
-        return "passed"
-    where = f" on line {failure.line}" if failure.line else ""
-    message = failure.message.encode("utf-8", "replace").decode()
-    return f"{failure.kind}{where}" + (f": {message}" if message else "")
-
-
 def _without_hidden(verdict: Verdict, problem: Problem) -> Verdict:
     """`verdict` without what could tell what hidden cases hold."""
     public = list(problem.examples)
     results = (
-        result if case in public else _bare(result) for case, result in zip(problem.cases, verdict.results, strict=True)
+        result if case in public else prompts.without_contents(result)
+        for case, result in zip(problem.cases, verdict.results, strict=True)
     )
     return replace(verdict, results=tuple(results))
-
-
-def _bare(result: CaseResult) -> CaseResult:
-    return replace(result, stdout="", failure=result.failure and replace(result.failure, message=""))
-
-
-def _clipped(text: str, most: int) -> str:
-    """`text`, or its two ends."""
-    half = (most - 5) // 2
-    return text if len(text) <= most else f"{text[:half]}\n...\n{text[-half:]}"

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from agents import functional
+from agents import functional, repairs
 from agents.core import Batch, Policy, TrainingSample, rngs
 from agents.learning.learner import Learner, OptimiserConfig
 from agents.learning.logits import Logits, token_logprobs
@@ -33,7 +33,8 @@ class Config:
 
     `reduction = "seq_sum"` is RLTF's eq. 7, the sum over a reference's tokens, mean over references.
     `references` are dataset options that fix which problems of the environment's dataset and split have references, such as
-    `{size = 500}`; without them, all that the environment draws.
+    `{size = 500}`; without them, all that the environment draws. `repairs`, a folder of `python -m agents.repair_pairs`, puts
+    pairs of a wrong and a right program in the place of half of them, or of `repair_share`.
     """
 
     batch_size: int = 32
@@ -79,12 +80,22 @@ def supervised_loss(
 
 def reference_source(env: UnitTestEnv, options: Mapping[str, Any]) -> Source:
     """Where pairs come from: the environment's own source, or the problems that `options` pick of its dataset and split, on top
-    of what the environment's own `dataset_options` pick."""
-    if not options:
-        return env.source
-    return Uniform(
-        datasets.load(env.dataset_name, split=env.split, root=env.root, **{**env.dataset_options, **options})
-    )
+    of what the environment's own `dataset_options` pick; with `repairs`, repair pairs besides (`agents.repairs`)."""
+    rest = dict(options)
+    folder, share = rest.pop("repairs", None), rest.pop("repair_share", None)
+    picked = {**env.dataset_options, **rest}
+    source = Uniform(datasets.load(env.dataset_name, split=env.split, root=env.root, **picked)) if rest else env.source
+    if folder is not None:
+        return repairs.source(
+            source,
+            folder,
+            env,
+            lambda p, i: reference(env, p, i) is not None,
+            repairs.SHARE if share is None else share,
+        )
+    if share is not None:
+        raise UsageError("Expected references.repairs, a folder of repair pairs, with repair_share, got none.")
+    return source
 
 
 def draw_pairs(

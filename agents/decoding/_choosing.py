@@ -10,9 +10,14 @@ from agents.core import Completion, Done
 from rltf_env.core import Outcome, Verdict
 
 
-def passes(verdict: Verdict | None) -> bool:
-    """Whether all public examples are passed; so they are where there are none, or where the judge lost its verdict."""
-    return verdict is None or verdict.outcome is Outcome.PASSED
+def passing(verdicts: Sequence[Verdict | None], *, known: bool) -> list[bool]:
+    """Whether each program passes all public examples.
+
+    Args:
+        known: something is known of programs for this problem: then one without a verdict has lost it, and passes nothing.
+            Where it is not, as without examples, all count as passing.
+    """
+    return [not known if verdict is None else verdict.outcome is Outcome.PASSED for verdict in verdicts]
 
 
 def likelihood(completion: Completion) -> float:
@@ -26,8 +31,8 @@ def best(group: Sequence[Completion], verdicts: Sequence[Verdict | None]) -> Com
 
     Of a group with verdicts, one without has been lost: it passes nothing.
     """
-    known = any(v is not None for v in verdicts)
-    keys = [(passes(v) and not (known and v is None), likelihood(c)) for c, v in zip(group, verdicts, strict=True)]
+    passed = passing(verdicts, known=any(v is not None for v in verdicts))
+    keys = list(zip(passed, map(likelihood, group), strict=True))
     return group[max(range(len(group)), key=lambda i: keys[i])]
 
 

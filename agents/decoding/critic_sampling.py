@@ -3,15 +3,20 @@
     draft    N programs for a problem, tried on its public examples; P of them pass
     refine   where P > 0: from each, a prefix goes on, N / P times: it ends with argmax_t p(passed | w_1:t), or before the first
              token of it at which p(failed) > p(passed)
-    repair   where P = 0: the M that the critic thinks best are shown to the policy, with outcome and kind of error, N / M times
+    repair   where P = 0: the M that the critic thinks best are shown to the policy, with what the examples say of them, N / M times
 
 Half of the `n` programs for each one that is handed in are drafts, half come of them, so `best_of_n` with the same n is its
 baseline. N is n/2 times the programs handed in. One that passes the examples is handed in before one that does not, a second
 one before a draft, a likelier one before another; with n = 2 every second program is handed in, as in CodeRL, but for one
 that fails where its draft did not. Where we differ: neither repair model nor its training was released, so the policy itself
-repairs, asked by `rltf_env.prompts.repair`. Any critic will do: p(failed) is 1 - p(passed). At least one token is written anew.
+repairs, asked by `rltf_env.prompts.repair`; `python -m agents.repair_pairs` makes what teaches it. Any critic will do:
+p(failed) is 1 - p(passed). At least one token is written anew.
 What is handed in was chosen, not drawn: its log-probabilities are the policy's after the problem's own prompt,
-`behaviour_logprobs` is that of each token when it was written. Problems without public examples are refined.
+`behaviour_logprobs` is that of each token when it was written. Problems without public examples are refined, and so are those
+of which the judge lost every draft; a single draft that it lost is neither refined nor repaired, and is no program that passes.
+
+`second` measures the two apart: where "refine" or "repair" alone would have to do the other, it draws anew from the problem's
+prompt, as `best_of_n` does.
 """
 
 from __future__ import annotations
@@ -26,23 +31,25 @@ import torch
 
 from agents.core import Completion, Decoder, Done, Policy, PublicExamples, TrainingSample
 from agents.critics.outcome import Critic
-from agents.decoding._choosing import best, handed_in, passes
+from agents.decoding._choosing import best, handed_in, passing
 from agents.decoding.sampling import Sampling
 from agents.learning.reference import logprobs
 from rltf_env import prompts as wording
 from rltf_env.core import FloatArray, IntArray, Problem, Verdict
-from rltf_env.errors import UsageError
+from rltf_env.errors import UnknownName, UsageError
 from rltf_env.tokenizers import HuggingFace
+
+SECOND = ("both", "refine", "repair")
 
 
 @dataclass(frozen=True)
 class Task:
-    """A program to write in the second half: for which problem, after which prompt and tokens, from which draft."""
+    """A program to write in the second half: for which problem, after which prompt and tokens, from which draft, if any."""
 
     problem: int
     prompt: IntArray
     given: IntArray
-    draft: Completion
+    draft: Completion | None
     refines: bool
 
 
@@ -55,16 +62,20 @@ class CriticSampling:
         n: programs for each one handed in; even.
         repairs: M, how many drafts are repaired where none passes.
         sampling: how tokens are drawn, in both halves.
+        second: what the second half may do: "both", "refine" or "repair".
     """
 
     critic: Critic
     n: int = 2
     repairs: int = 1
     sampling: Sampling = field(default_factory=Sampling)
+    second: str = "both"
 
     def __post_init__(self) -> None:
         if self.n < 2 or self.n % 2 or self.repairs < 1:
             raise UsageError(f"Expected an even n >= 2 and repairs >= 1, got n={self.n}, repairs={self.repairs}.")
+        if self.second not in SECOND:
+            raise UnknownName("value of second", str(self.second), SECOND)
 
     def informed(self, public: PublicExamples) -> Decoder:
         """The decoder that knows the problems' public examples."""
@@ -87,13 +98,15 @@ class CriticSampling:
         draw = partial(self.sampling, policy, max_tokens=max_tokens, generator=generator)
         half = self.n // 2
         drafts = draw(prompts, given, repeats=repeats * half)
-        said = public.verdicts(drafts)
+        replies = public.verdicts(drafts)
         room = _context(policy) - max_tokens
         tasks: list[Task] = []
-        for i, (prompt, group, verdicts) in enumerate(zip(prompts, drafts, said, strict=True)):
-            seeds = [c for c, v in zip(group, verdicts, strict=True) if passes(v)]
-            problem = public.problems[i]
-            if seeds or problem is None:
+        for i, (prompt, group, verdicts) in enumerate(zip(prompts, drafts, replies, strict=True)):
+            problem, known = public.problems[i], any(v is not None for v in verdicts)
+            seeds = [c for c, ok in zip(group, passing(verdicts, known=known), strict=True) if ok]
+            if self.second == ("repair" if seeds else "refine"):
+                tasks += [Task(i, prompt, given[i], None, False)] * len(group)
+            elif seeds or problem is None:
                 tasks += self._refine(i, prompt, seeds, len(group))
             else:
                 tasks += self._repair(i, prompt, given[i], group, verdicts, problem, public, room)
@@ -103,7 +116,8 @@ class CriticSampling:
         again = public.verdicts(seconds)
         parts = [slice(k * half, (k + 1) * half) for k in range(repeats)]
         chosen = [
-            [_choose(seconds[i][p], again[i][p], drafts[i][p], said[i][p]) for p in parts] for i in range(len(prompts))
+            [_choose(seconds[i][p], again[i][p], drafts[i][p], replies[i][p]) for p in parts]
+            for i in range(len(prompts))
         ]
         return handed_in(chosen, done)
 
@@ -131,30 +145,34 @@ class CriticSampling:
         public: PublicExamples,
         room: float,
     ) -> list[Task]:
-        scores = self.critic.judgements([_sample(prompt, c) for c in group])[:, -1]
+        failed = [(c, v) for c, v in zip(group, verdicts, strict=True) if v is not None]
+        scores = self.critic.judgements([_sample(prompt, c) for c, _ in failed])[:, -1]
         chosen = np.argsort(-scores, kind="stable")[: self.repairs].tolist()
         tasks: list[Task] = []
         for at, share in zip(chosen, shares(len(group), len(chosen)), strict=True):
-            verdict = verdicts[at]
-            assert verdict is not None
-            text = public.spell(problem, group[at]).text
+            draft, verdict = failed[at]
+            text = public.spell(problem, draft).text
             asked = _repair_prompt(public, problem, text, verdict, room)
-            if asked is None:
-                tasks += self._refine(i, prompt, [group[at]], share)
+            if asked is not None:
+                tasks += [Task(i, asked, given, draft, False)] * share
+            elif self.second == "repair":
+                tasks += [Task(i, prompt, given, None, False)] * share
             else:
-                tasks += [Task(i, asked, given, group[at], False)] * share
+                tasks += self._refine(i, prompt, [draft], share)
         return tasks
 
     def _joined(
         self, policy: Policy[Any], prompts: Sequence[IntArray], tasks: Sequence[Task], new: Sequence[Completion]
     ) -> list[Completion]:
         """The new programs as completions of their problems' own prompts."""
-        repaired = [k for k, task in enumerate(tasks) if not task.refines]
+        repaired = [k for k, task in enumerate(tasks) if task.draft and not task.refines]
         samples = [_sample(prompts[tasks[k].problem], new[k]) for k in repaired]
         own = dict(zip(repaired, logprobs(policy, samples, self.sampling.rows), strict=True))
         joined: list[Completion] = []
         for k, (task, c) in enumerate(zip(tasks, new, strict=True)):
-            if task.refines:
+            if task.draft is None:
+                joined.append(c)
+            elif task.refines:
                 n, draft = c.given, task.draft
                 logp = np.concatenate([draft.logprobs[:n], c.logprobs[n:]])
                 drawn = np.concatenate([draft.behaviour_logprobs[:n], c.behaviour_logprobs[n:]])
@@ -194,12 +212,13 @@ def _choose(
     seconds: Sequence[Completion],
     again: Sequence[Verdict | None],
     drafts: Sequence[Completion],
-    said: Sequence[Verdict | None],
+    replies: Sequence[Verdict | None],
 ) -> Completion:
     """A second program, unless the drafts alone have one that passes."""
-    if any(map(passes, again)) or not any(map(passes, said)):
+    known = any(v is not None for v in (*again, *replies))
+    if any(passing(again, known=known)) or not any(passing(replies, known=known)):
         return best(seconds, again)
-    return best(drafts, said)
+    return best(drafts, replies)
 
 
 def _sample(prompt: IntArray, c: Completion) -> TrainingSample:
@@ -220,27 +239,25 @@ def _repair_prompt(
 
     None where the problem alone leaves no room for it: then a program can only be refined.
     """
-    lines = text.splitlines(keepends=True)
-    while True:
-        tokens = public.encode(wording.repair(problem, "".join(lines), verdict))
-        if np.array_equal(tokens, public.encode(problem)):
-            raise UsageError(
-                "Expected prompts that show a problem's statement, got a style that does not: a repair could not be asked for. "
-                "Choose another prompt style."
-            )
-        if len(tokens) <= room:
-            return tokens
-        if not lines:
-            return None
-        lines.pop()
+    reply = wording.report(problem, verdict, verdict)
+    if np.array_equal(public.encode(wording.repair(problem, text, reply)), public.encode(problem)):
+        raise UsageError(
+            "Expected prompts that show a problem's statement, got a style that does not: a repair could not be asked for. "
+            "Choose another prompt style."
+        )
+    asked = wording.fitting_repair(problem, text, reply, lambda p: len(public.encode(p)), room)
+    return None if asked is None else public.encode(asked)
 
 
-def load(critic: str, n: int = 2, repairs: int = 1, device: str = "auto", **options: Any) -> CriticSampling:
+def load(
+    critic: str, n: int = 2, repairs: int = 1, second: str = "both", device: str = "auto", **options: Any
+) -> CriticSampling:
     """A `CriticSampling` decoder.
 
     Args:
         critic: a folder that `Critic.save` wrote: `python -m agents.train_critic RUN` makes one.
+        n, repairs, second: see `CriticSampling`.
         device: of the critic.
         options: those of `Sampling`.
     """
-    return CriticSampling(Critic.load(critic, device=device), n, repairs, Sampling(**options))
+    return CriticSampling(Critic.load(critic, device=device), n, repairs, Sampling(**options), second)

@@ -40,7 +40,7 @@ def recorded(path: str | Path, env: UnitTestEnv, earned: Earned) -> list[Trainin
         DataError: a line is no judged program, or the problems are not those that the record was made with.
         UsageError: no program is left.
     """
-    file, find = _opened(Path(path), env)
+    file, find = opened(Path(path), env)
     samples = [_sample(row.value, row.where, env, find, earned) for row in read_rows(file)]
     kept = [sample for sample in samples if sample is not None]
     if not kept:
@@ -61,8 +61,8 @@ def check(path: str | Path) -> None:
         )
 
 
-def _opened(path: Path, env: UnitTestEnv) -> tuple[Path, Callable[[str], Problem]]:
-    """The file, and what finds the problem of a line."""
+def opened(path: Path, env: UnitTestEnv) -> tuple[Path, Callable[[str], Problem]]:
+    """The file of lines, and what finds the problem of one. Raises as `recorded` does."""
     check(path)
     if not path.is_dir():
         return path, env.source.find

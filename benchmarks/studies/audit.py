@@ -2,11 +2,15 @@
 
 Which exploits pay in which grader, which tests accept wrong programs, which reject right ones.
 
-Three questions. Exploits: hostile programs of the public battery, as far as they are safe without a cage, in our judge and
+Four questions. Exploits: hostile programs of the public battery, as far as they are safe without a cage, in our judge and
 in every other grader that `--peers` has installed. References: does each problem accept its own? Mutants: small seeded changes
 of the references (`rltf_env/datasets/_mutants.py`), and which of them tests let pass: candidates for weak tests, since some
-are equivalent.
+are equivalent. Findings: see below.
+
 Other graders only get mutants that ran to their end in our judge: they have no walls against the rest.
+
+Beside that: in how many of the programs that pass the judge that runs nothing (`sandbox = "static"`, after RLCF, arXiv 2305.18341)
+has a finding. Each is either a false alarm, which that judge charges to a right program, or a fault that no test reaches.
 """
 
 from __future__ import annotations
@@ -43,6 +47,10 @@ DATASETS: dict[str, dict[str, Any]] = {
 }
 
 
+ORIGINS = ("references", "mutants")
+MOST = 8  # problems that are named
+
+
 @dataclass
 class Finding:
     """What one grader says of a dataset's references and mutants. `rejected` and `survived` name problems."""
@@ -57,6 +65,21 @@ class Finding:
     def paid(self) -> int:
         """Mutants that passed."""
         return sum(map(len, self.survived.values()))
+
+
+@dataclass
+class Static:
+    """What the judge that runs nothing finds in programs that pass the tests: the rate at which it is alone with its alarm.
+
+    Args:
+        programs: how many passing programs it read, by where they come from: "references" or "mutants".
+        findings: kind of finding -> how many of them have it as their first, by the same.
+        problems: the problem and the kind of each, in words.
+    """
+
+    programs: dict[str, int]
+    findings: dict[str, dict[str, int]]
+    problems: list[str]
 
 
 # ------------------------------------------------------------------------------------------------------------ exploits
@@ -123,6 +146,22 @@ def ours(works: Sequence[Work], workers: int) -> tuple[Finding, dict[tuple[str, 
         if passed(verdict) and problem.id not in rejected:
             found.survived.setdefault(problem.id, []).append(mutant._asdict())
     return found, {(problem.id, mutant.text): v for (problem, mutant), v in zip(pairs, verdicts, strict=True)}
+
+
+def static(works: Sequence[Work], found: Finding) -> Static:
+    """What the judge that runs nothing finds in the references and mutants that our judge passes."""
+    accepted = [each for each in works if each.problem.id not in found.rejected]
+    jobs = [("references", each.problem, each.reference) for each in accepted]
+    jobs += [("mutants", each.problem, m["text"]) for each in accepted for m in found.survived.get(each.problem.id, ())]
+    result = Static(dict.fromkeys(ORIGINS, 0), {origin: {} for origin in ORIGINS}, [])
+    with sandbox.load("static") as reader:
+        for (origin, problem, _), verdict in zip(jobs, reader.map((text, p) for _, p, text in jobs), strict=True):
+            result.programs[origin] += 1
+            if verdict.failure is not None:
+                kind, line = verdict.failure.kind, verdict.failure.line
+                result.findings[origin][kind] = result.findings[origin].get(kind, 0) + 1
+                result.problems.append(f"{problem.id}: {kind} on line {line} of one of its {origin}")
+    return result
 
 
 def theirs(settings: Settings, name: str, works: Sequence[Work], tame: set[tuple[str, str]]) -> Finding | None:
@@ -204,14 +243,14 @@ def _humaneval_calls() -> dict[str, str]:
 # -------------------------------------------------------------------------------------------------------------- output
 
 
-def audited(settings: Settings, name: str, limit: int | None, count: int, seed: int) -> list[Finding]:
-    """All graders' findings on a dataset. Raises MissingData."""
+def audited(settings: Settings, name: str, limit: int | None, count: int, seed: int) -> tuple[list[Finding], Static]:
+    """All graders' findings on a dataset, and those of the judge that runs nothing on what passes. Raises MissingData."""
     works = work(datasets.load(name, **DATASETS[name])[:limit], count, seed)
     first, verdicts = ours(works, settings.workers)
     ended = (Outcome.PASSED, Outcome.WRONG_ANSWER)
     tame = {key for key, verdict in verdicts.items() if verdict.outcome in ended}
     others = (theirs(settings, grader, works, tame) for grader in sorted(settings.installed))
-    return [first, *(found for found in others if found is not None)]
+    return [first, *(found for found in others if found is not None)], static(works, first)
 
 
 def exploit_table(found: dict[str, list[str]]) -> Table:
@@ -243,7 +282,7 @@ def finding_table(name: str, findings: Sequence[Finding]) -> Table:
     return table
 
 
-def weakest(findings: Sequence[Finding], most: int = 8) -> list[str]:
+def weakest(findings: Sequence[Finding], most: int = MOST) -> list[str]:
     """The problems whose tests let most mutants pass in our judge, and those that refuse their reference, in words."""
     ours = findings[0]
     lines = [f"refuses its own reference: {id} ({kind})" for id, kind in ours.rejected.items()]
@@ -252,6 +291,19 @@ def weakest(findings: Sequence[Finding], most: int = 8) -> list[str]:
         some = "; ".join(f"{m['change']} on line {m['line']}" for m in passed[:3])
         lines.append(f"{len(passed)} mutants pass: {id} ({some})")
     return lines
+
+
+def static_table(name: str, found: Static) -> Table:
+    """In how many programs that pass the judge that runs nothing has a finding, and of which kinds."""
+    table = Table(title=f"{name}: static findings where tests pass", title_justify="left")
+    for column in ("programs", "with a finding", "of which kind"):
+        table.add_column(column, justify="right" if column == "with a finding" else "left")
+    for origin in ORIGINS:
+        kinds, total = found.findings[origin], found.programs[origin]
+        share = f" ({sum(kinds.values()) / total:.1%})" if total else ""
+        words = ", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items())) or "none"
+        table.add_row(origin, f"{sum(kinds.values())} of {total}{share}", words)
+    return table
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -286,7 +338,7 @@ def _run(asked: argparse.Namespace, words: Sequence[str]) -> int:
         console.print(exploit_table(out["exploits"]))
     for name in asked.dataset or DATASETS:
         try:
-            findings = audited(settings, name, asked.limit, asked.mutants, asked.seed)
+            findings, alarms = audited(settings, name, asked.limit, asked.mutants, asked.seed)
         except MissingData as error:
             if asked.dataset:
                 raise
@@ -294,7 +346,10 @@ def _run(asked: argparse.Namespace, words: Sequence[str]) -> int:
             continue
         console.print(finding_table(name, findings))
         console.print(*map(escape, weakest(findings)), sep="\n", highlight=False)
+        console.print(static_table(name, alarms))
+        console.print(*map(escape, alarms.problems[:MOST]), sep="\n", highlight=False)
         out[name] = [asdict(each) for each in findings]
+        out.setdefault("static", {})[name] = asdict(alarms)
     if asked.json:
         records.write_json(asked.json, out)
     return 0

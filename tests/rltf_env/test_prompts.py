@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rltf_env import datasets, prompts
-from rltf_env.core import CallCase, IntArray, Problem, Program, ScriptCase, StdinCase
+from rltf_env import datasets, prompts, sandbox
+from rltf_env.core import (
+    CallCase,
+    CaseResult,
+    Failure,
+    IntArray,
+    Outcome,
+    Problem,
+    Program,
+    ScriptCase,
+    StdinCase,
+    Verdict,
+)
 from rltf_env.errors import UnknownName, UsageError
+from rltf_env.text import TextEnv
 
 STDIN = Problem("s", "Echo the line.", (StdinCase("x\n", "x\n"),), examples=(StdinCase("a\n", "a\n"),))
 CALL = Problem(
@@ -266,3 +279,43 @@ def test_stops_are_those_of_what_is_asked_for() -> None:
     assert prompts.stops([body]) == prompts.BODY_STOPS
     assert prompts.stops([function, tested]) == prompts.FUNCTION_STOPS
     assert prompts.stops([program]) == prompts.stops([program, function]) == prompts.PROGRAM_STOPS
+
+
+# ------------------------------------------------------------------------------------------------------------- repair
+
+
+WRONG = Verdict((CaseResult(Outcome.WRONG_ANSWER, Failure("WrongAnswer", "expected 4, got 5")),))
+DOUBLE = Problem("double", "Double x.", (CallCase((9,), 18),), "f", examples=(CallCase((2,), 4),))
+
+
+def test_a_repair_is_asked_for_as_a_repair_twin_asks_for_it() -> None:
+    """The decoder, the pairs that teach it and the environment show a policy the same text."""
+    wrong = "def f(x):\n    return x + 3\n"
+    env = TextEnv((DOUBLE,), sandbox=sandbox.load("scripted", rules=lambda *_: False), max_turns=2)
+    env.prompt_style = "statement"
+    env.reset()
+    shown, *_, info = env.step(wrong)
+    reply = prompts.report(DOUBLE, info["examples"], info["examples"])
+    assert prompts.render(prompts.repair(DOUBLE, wrong, reply), "statement") == shown
+
+
+def test_a_repair_shows_examples_once_and_nothing_of_hidden_cases() -> None:
+    reply = prompts.report(DOUBLE, WRONG, WRONG)
+    text = prompts.render(prompts.repair(DOUBLE, "f = abs\n", reply))
+    assert reply == "f(2) == 4\n-> WrongAnswer: expected 4, got 5\n"
+    assert text.count("f(2) == 4") == 1
+    assert "18" not in text
+    assert text.endswith("Program 2 of 2, from its beginning:\n")
+    bare = replace(DOUBLE, examples=())
+    assert prompts.report(bare, WRONG, None) == "Fails tests that are not shown.\n"
+
+
+def test_a_program_too_long_for_a_repair_loses_its_last_lines_and_not_the_request() -> None:
+    def tokens(problem: Problem) -> int:
+        return len(problem.statement)
+
+    fitting = prompts.fitting_repair(DOUBLE, "x = 1\n" * 99, "Wrong.\n", tokens, 200)
+    assert fitting is not None
+    assert 3 < fitting.statement.count("x = 1") < 99
+    assert fitting.statement.endswith("Result:\nWrong.\n\nProgram 2 of 2, from its beginning:")
+    assert prompts.fitting_repair(DOUBLE, "x", "Wrong." * 99, tokens, 200) is None

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from agents.core import Completion, TrainingSample
+from agents.core import Completion, PublicExamples, TrainingSample
 from agents.critics.outcome import Critic
 from agents.decoding import best_of_n, critic_sampling
 from agents.decoding._choosing import best, likelihood
@@ -21,11 +21,11 @@ from agents.decoding.sampling import Sampling
 from agents.evaluation import evaluate
 from agents.policies import tiny
 from agents.policies.causal import CausalPolicy
-from agents.rollout import collect
+from agents.rollout import collect, program_of
 from rltf_env import prompts, sandbox
 from rltf_env.core import CallCase, CaseResult, Failure, Outcome, Problem, Verdict
 from rltf_env.env import UnitTestEnv
-from rltf_env.errors import UsageError
+from rltf_env.errors import UnknownName, UsageError
 
 HIDDEN, PUBLIC = CallCase((), "hidden"), CallCase((), "public")
 PASSED, FAILED = (
@@ -51,6 +51,12 @@ def completion(*logprobs: float, given: int = 0) -> Completion:
 
 def generator() -> torch.Generator:
     return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture
+def policy() -> CausalPolicy:
+    """With room for a repair's prompt."""
+    return tiny.load(width=16, layers=1, heads=2, vocab_size=280, dataset_options={"size": 4}, max_positions=512)
 
 
 @pytest.fixture
@@ -195,7 +201,9 @@ def test_where_no_draft_passes_the_critics_favourite_is_repaired(
     assert len({id(t.draft) for t in tasks}) == 2  # M = 1 for each problem
     assert not any(len(t.given) for t in tasks)
     text = env.tokenizer.program(tasks[0].prompt).text
-    assert text.startswith("Do a.\n\nThis program is wrong (runtime error (ZeroDivisionError)):\n")
+    assert text.startswith("Do a.\n\nProgram 1 of 2:\n")
+    assert "\n\nResult:\nf() == 'public'\n-> ZeroDivisionError" in text
+    assert text.endswith("\n\nProgram 2 of 2, from its beginning:\n")
     two = tasks_of(CriticSampling(critic, 4, repairs=2), policy, env, monkeypatch)
     assert len({id(t.draft) for t in two}) == 4
 
@@ -235,6 +243,70 @@ def test_a_draft_that_passes_is_not_thrown_away_for_one_that_does_not() -> None:
     assert handed(seconds, [PASSED], drafts, [PASSED]) is seconds[0]
 
 
+def test_a_draft_whose_verdict_was_lost_is_neither_refined_nor_repaired(
+    policy: CausalPolicy, env: UnitTestEnv, critic: Critic
+) -> None:
+    """Of four drafts the judge knows one, each in turn: that it passes, or that it fails."""
+    for outcome, refines in ((PASSED, True), (FAILED, False)):
+        acted: list[bytes] = []
+        for known in range(4):
+            tasks = tasks_with([outcome if i == known else None for i in range(4)], policy, env, critic)
+            assert [t.refines for t in tasks] == [refines] * 4
+            acted += {t.draft.tokens.tobytes() for t in tasks if t.draft}
+        assert len(set(acted)) == len(acted) == 4, "the one that the judge knows"
+    assert len({id(t.draft) for t in tasks_with([None] * 4, policy, env, critic)}) == 4, "as if there were no examples"
+
+
+def tasks_with(
+    replies: list[Verdict | None], policy: CausalPolicy, env: UnitTestEnv, critic: Critic, **options: Any
+) -> list[critic_sampling.Task]:
+    """What the second half is asked to write for a problem of whose drafts the judge says this."""
+    env.max_prompt_tokens, env.max_program_tokens = 400, 16
+    asked: list[critic_sampling.Task] = []
+
+    class Spying(CriticSampling):
+        def _joined(self, policy: Any, prompts: Any, tasks: Any, new: Any) -> Any:
+            asked.extend(tasks)
+            return super()._joined(policy, prompts, tasks, new)
+
+    public = PublicExamples(
+        (visible_problem(problem("a")),),
+        env.encode_prompt,
+        lambda p, c: program_of(env, c),
+        lambda jobs: (reply for _, reply in zip(jobs, replies, strict=True)),
+    )
+    decode = Spying(critic, 2 * len(replies), **options).informed(public)
+    decode(
+        policy, [env.encode_prompt(problem("a"))], [np.zeros(0, np.int64)], repeats=1, max_tokens=16,
+        generator=generator(),
+    )  # fmt: skip
+    return asked
+
+
+@pytest.mark.parametrize("second", ["refine", "repair"])
+def test_refining_alone_and_repairing_alone_draw_anew_where_the_other_would_act(
+    policy: CausalPolicy, env: UnitTestEnv, critic: Critic, second: str
+) -> None:
+    passing = tasks_with([PASSED, FAILED], policy, env, critic, second=second)
+    failing = tasks_with([FAILED, FAILED], policy, env, critic, second=second)
+    own, fresh = (passing, failing) if second == "refine" else (failing, passing)
+    assert [t.refines for t in own] == [second == "refine"] * 2
+    assert all(t.draft is not None for t in own)
+    for t in fresh:
+        assert t.draft is None
+        np.testing.assert_array_equal(t.prompt, env.encode_prompt(problem("a")))
+        assert not len(t.given)
+    with pytest.raises(UnknownName, match="both, refine, repair"):
+        CriticSampling(critic, second="neither")
+
+
+def test_a_second_program_whose_verdict_was_lost_does_not_replace_a_draft_that_passes() -> None:
+    drafts, seconds = [completion(-2)], [completion(-1)]
+    assert critic_sampling._choose(seconds, [None], drafts, [PASSED]) is drafts[0]
+    assert critic_sampling._choose(seconds, [None], drafts, [FAILED]) is seconds[0]
+    assert critic_sampling._choose(seconds, [None], drafts, [None]) is seconds[0]
+
+
 def test_critic_is_loaded_from_its_folder(
     policy: CausalPolicy, env: UnitTestEnv, critic: Critic, tmp_path: Path
 ) -> None:
@@ -245,7 +317,8 @@ def test_critic_is_loaded_from_its_folder(
 
 
 def test_what_critic_sampling_cannot_work_with_says_so(policy: CausalPolicy, env: UnitTestEnv, critic: Critic) -> None:
-    for options in ({"n": 3}, {"n": 0}, {"repairs": 0}):
+    wrong: list[dict[str, Any]] = [{"n": 3}, {"n": 0}, {"repairs": 0}]
+    for options in wrong:
         with pytest.raises(UsageError, match="an even n"):
             CriticSampling(critic, **options)
     other = tiny.load(width=16, layers=1, heads=2, vocab_size=300, dataset_options={"size": 4})
@@ -271,9 +344,9 @@ def test_a_program_too_long_to_be_shown_loses_its_last_lines(policy: CausalPolic
         encode = staticmethod(lambda p: np.array(encode(prompts.render(p, "statement")), np.int64))
 
     asked, text = problem("a"), "x = 1\n" * 50
-    short = critic_sampling._repair_prompt(Side(), asked, text, FAILED, 100)  # type: ignore[arg-type]
+    short = critic_sampling._repair_prompt(Side(), asked, text, FAILED, 160)  # type: ignore[arg-type]
     assert short is not None
-    assert len(short) <= 100
+    assert len(short) <= 160
     assert env.tokenizer.program(short).text.count("x = 1") > 3
     assert critic_sampling._repair_prompt(Side(), asked, text, FAILED, 5) is None  # type: ignore[arg-type]
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -79,6 +81,37 @@ def test_weak_tests_and_wrong_references_are_found() -> None:
     words = audit.weakest([found])
     assert words[0] == "refuses its own reference: self (WrongAnswer)"
     assert words[1].startswith("2 mutants pass: weak (")
+
+
+def test_findings_in_programs_that_pass_are_counted_and_those_in_wrong_ones_are_not() -> None:
+    """A name that nothing binds, behind a branch that no case takes, in a reference and in the mutants that pass with it."""
+    text = "def f(x):\n    if x > 99:\n        return lost\n    return 2 * x\n"
+    alarming = Problem("alarm", "Double.", [CallCase((0,), 0)], "f", solutions=[text])
+    wrong = Problem("wrong", "Double.", [CallCase((3,), 7)], "f", solutions=[text])
+    works = audit.work([alarming, WEAK, wrong], 9, 0)
+    found, _ = audit.ours(works, workers=1)
+    alarms = audit.static(works, found)
+    assert alarms.programs == {"references": 2, "mutants": found.paid}
+    assert alarms.findings["references"] == {"UndefinedName": 1}
+    assert 0 < alarms.findings["mutants"]["UndefinedName"] <= len(found.survived["alarm"])
+    assert alarms.problems[0] == "alarm: UndefinedName on line 3 of one of its references"
+    table = audit.static_table("mine", alarms)
+    assert next(iter(table.columns[1]._cells)) == "1 of 2 (50.0%)"
+    empty = audit.Static({"references": 0, "mutants": 0}, {"references": {}, "mutants": {}}, [])
+    assert list(audit.static_table("none", empty).columns[1]._cells) == ["0 of 0", "0 of 0"]
+
+
+def test_the_command_prints_the_rate_of_findings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit.datasets, "load", lambda name, **_: [WEAK])
+    words = ["procedural", "--no-exploits", "--mutants", "2", "--workers", "1", "--json", str(tmp_path / "out.json")]
+    assert audit.main(words) == 0
+    output = capsys.readouterr().out
+    assert "static findings where tests pass" in output
+    assert "0 of 1 (0.0%)" in output
+    written = json.loads((tmp_path / "out.json").read_text())
+    assert written["static"]["procedural"]["programs"]["references"] == 1
 
 
 def test_problem_is_told_to_each_grader_in_its_own_words() -> None:
