@@ -18,7 +18,7 @@ import tomli_w
 import torch
 from processes import alive, descendants, linux, wait_until
 from same_runs import lines, weights
-from small_runs import AGENTS, COMMON, JUDGE
+from small_runs import AGENTS, COMMON, place_judge
 
 from agents import ranks, train
 from agents.config import Recipe, read
@@ -32,9 +32,7 @@ LARGEST_DIFFERENCE = 1e-5
 
 @pytest.fixture(autouse=True)
 def judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "modules").mkdir()
-    (tmp_path / "modules" / "judge_by_rule.py").write_text(JUDGE)
-    monkeypatch.syspath_prepend(tmp_path / "modules")
+    place_judge(tmp_path / "modules", monkeypatch)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import tomli_w
 from same_runs import assert_same_run, lines
-from small_runs import AGENTS, COMMON, JUDGE, OVERRIDES
+from small_runs import AGENTS, COMMON, OVERRIDES, place_judge
 
 from agents import train, training
 from agents.config import Recipe, read
@@ -28,9 +28,7 @@ MakeRecipe = Callable[..., Recipe]
 @pytest.fixture(autouse=True)
 def judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A third party's sandbox, by name."""
-    (tmp_path / "modules").mkdir()
-    (tmp_path / "modules" / "judge_by_rule.py").write_text(JUDGE)
-    monkeypatch.syspath_prepend(tmp_path / "modules")
+    place_judge(tmp_path / "modules", monkeypatch)
 
 
 @pytest.fixture
@@ -110,7 +108,14 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes]) ->
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("kind", ["rltf", "curriculum", "actor_critic", "soft_q", "ppo", "grpo"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "rltf",
+        "ppo",
+        *(pytest.param(k, marks=pytest.mark.slow) for k in ("curriculum", "actor_critic", "soft_q", "grpo")),
+    ],
+)
 def test_a_killed_run_continues_to_the_same_end(recipe: MakeRecipe, tmp_path: Path, kind: str) -> None:
     """Killed between checkpoints, then continued by the same command and killed nearer to the end, then let go."""
     train.train(recipe(kind, "whole", "run.updates=24"))

@@ -15,7 +15,7 @@ import pytest
 import tomli_w
 import torch
 from rich.console import Console
-from small_runs import AGENTS, COMMON, FEW_POSITIONS, JUDGE, OVERRIDES
+from small_runs import AGENTS, COMMON, FEW_POSITIONS, OVERRIDES, place_judge
 
 from agents import train, training
 from agents.config import Recipe, read
@@ -32,9 +32,7 @@ MakeRecipe = Callable[..., Recipe]
 @pytest.fixture(autouse=True)
 def judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A third party's sandbox, by name."""
-    (tmp_path / "modules").mkdir()
-    (tmp_path / "modules" / "judge_by_rule.py").write_text(JUDGE)
-    monkeypatch.syspath_prepend(tmp_path / "modules")
+    place_judge(tmp_path / "modules", monkeypatch)
 
 
 @pytest.fixture

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
+import pytest
+
 COMMON = """
 [run]
 updates = 8
@@ -194,3 +199,11 @@ def every_other():
 def passes(source, problem):
     return [Outcome.PASSED if zlib.crc32(source.encode()) % 2 else Outcome.WRONG_ANSWER] * len(problem.cases)
 """
+
+
+def place_judge(folder: Path, monkeypatch: pytest.MonkeyPatch, source: str = JUDGE) -> None:
+    """Puts the judge into a folder to be imported from, whatever another test has imported under its name."""
+    folder.mkdir(exist_ok=True)
+    (folder / "judge_by_rule.py").write_text(source)
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.delitem(sys.modules, "judge_by_rule", raising=False)

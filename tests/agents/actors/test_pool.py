@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, cast
 
 import pytest
 import tomli_w
+from small_runs import place_judge
 
 from agents import train
 from agents.actors import local
@@ -90,8 +91,7 @@ MakeRecipe = Callable[..., Recipe]
 
 @pytest.fixture
 def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeRecipe:
-    (tmp_path / "judge_by_rule.py").write_text(JUDGE)
-    monkeypatch.syspath_prepend(tmp_path)
+    place_judge(tmp_path, monkeypatch, JUDGE)
     path = tmp_path / "scaled.toml"
     path.write_text(RECIPE)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from small_runs import AGENTS, COMMON, JUDGE, OVERRIDES
+from small_runs import AGENTS, COMMON, OVERRIDES, place_judge
 
 from agents import training
 from agents.algorithms.rlcf import RLCF
@@ -23,8 +23,7 @@ MakeRecipe = Callable[..., Recipe]
 
 @pytest.fixture
 def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeRecipe:
-    (tmp_path / "judge_by_rule.py").write_text(JUDGE)
-    monkeypatch.syspath_prepend(tmp_path)
+    place_judge(tmp_path, monkeypatch)
 
     def make(*overrides: str, without: str = "") -> Recipe:
         path = tmp_path / "rlcf.toml"

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from same_runs import assert_same_run, lines
-from small_runs import AGENTS, COMMON, JUDGE
+from small_runs import AGENTS, COMMON, place_judge
 
 from agents import functional
 from agents.algorithms import ppo
@@ -222,8 +222,7 @@ def test_ppo_on_dense_rewards_with_values_that_begin_as_the_model_keeps_its_cont
 
 def test_a_run_in_two_parts_is_the_run_in_one(folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Dense rewards and values that begin as the line model, as a recipe names them."""
-    (tmp_path / "judge_by_rule.py").write_text(JUDGE)
-    monkeypatch.syspath_prepend(tmp_path)
+    place_judge(tmp_path, monkeypatch)
     (tmp_path / "ppo.toml").write_text(COMMON.replace("width = 16", "width = 16\nmax_positions = 512") + AGENTS["ppo"])
     named = f'{{ "{NAME}" = {{ path = {json.dumps(folder)} }} }}'
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from same_runs import assert_same_run
-from small_runs import AGENTS, COMMON, JUDGE, OVERRIDES
+from small_runs import AGENTS, COMMON, OVERRIDES, place_judge
 
 from agents import train
 from agents.config import Recipe, finished, read
@@ -30,9 +30,7 @@ MakeRecipe = Callable[..., Recipe]
 @pytest.fixture(autouse=True)
 def judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A third party's sandbox, by name."""
-    (tmp_path / "modules").mkdir()
-    (tmp_path / "modules" / "judge_by_rule.py").write_text(JUDGE)
-    monkeypatch.syspath_prepend(tmp_path / "modules")
+    place_judge(tmp_path / "modules", monkeypatch)
 
 
 @pytest.fixture
