@@ -15,7 +15,10 @@ GOOD = Problem("a", "Add.", (CallCase((1, 2), 3),), "add", solutions=("def add(a
 ECHO = Problem("b", "Echo.", (StdinCase("x", "x"),), solutions=("print(input())",))
 
 
-@pytest.mark.parametrize("name", datasets.names())
+OF_OTHERS = {"mixture"}  # has no problems but those that it is told of
+
+
+@pytest.mark.parametrize("name", sorted(set(datasets.names()) - OF_OTHERS))
 def test_every_dataset_of_the_package_is_right(name: str, request: pytest.FixtureRequest):
     root = {"root": request.getfixturevalue("data")} if name in ("apps", "mbpp") else {}
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -45,7 +46,8 @@ def test_a_cage_that_is_killed_loses_no_verdict(judge: PoolSandbox) -> None:
     for worker in judge.workers:
         process = worker.process
         for pid in descendants(process.pid) if process else ():
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has ended by itself since we looked
+                os.kill(pid, signal.SIGKILL)
     assert all(future.result(60).outcome is Outcome.PASSED for future in futures)
 
 
