@@ -387,6 +387,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "architectures/holds": architectures,
     "architectures/refused": architectures_refused,
     "leaderboard": boards,
+    "cluster/small": lambda: studies.played(record("cluster")),
+    "cluster/sizes": lambda: studies.sizes(record("cluster")),
     **{f"from/{name}": lambda name=name: provenance(name) for name in records() if name != "printed"},
     **{f"study/{name}": lambda name=name: studies.study(record(f"studies/{name}")) for name in records("studies")},
     **{f"table/{name}": lambda name=name: studies.tiers(record(f"tables/{name}")) for name in records("tables")},

@@ -92,18 +92,20 @@ def work(order: Mapping[str, Any], newest: Newest, answers: BinaryIO) -> None:
 
 
 def rollout_batch(agent: OffPolicyAgent, programs: int) -> dict[str, Any]:
-    """What the learner is to know of `programs` new programs, as plain data."""
+    """What the learner is to know of `programs` new programs, as plain data; `seconds["lot"]` is all that they took."""
+    begun = time.monotonic()
     problems, groups, samples = something(agent, programs)
     episodes = [e for group in groups for e in group]
     agent.log_samples(problems, groups, samples)
     journal = agent.journal.take()
+    packed = [pack(s) for s in samples]
     return {
         "version": agent.learner.updates,
-        "samples": [pack(s) for s in samples],
+        "samples": packed,
         "outcomes": [int(e.verdict.outcome) for e in episodes],
         "sampled": {name: float(value) for name, value in summary(episodes, agent.journal.take_lost()).items()},
         "shown": [program.to_dict() for program in journal.programs],
-        "seconds": dict(journal.seconds),
+        "seconds": {**journal.seconds, "lot": time.monotonic() - begun},
         "tokens": int(journal.tokens),
     }
 

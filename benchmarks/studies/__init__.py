@@ -1,1 +1,4 @@
-"""Studies: which part of the feedback does what (`ablation`), and what graders and tests let pass (`audit`)."""
+"""Studies: a question, arms beside honest controls, and a prediction that was written before the first run.
+
+What they share is in `arms`; docs/results/studies.md lists them, and says which have been run.
+"""

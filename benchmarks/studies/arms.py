@@ -203,21 +203,26 @@ def _run(asked: argparse.Namespace, module: str, studies: Mapping[str, Study], r
     out.mkdir(parents=True, exist_ok=True)
     if study.prepare:
         study.prepare(out)
+    words = command_of(module, asked.seeds, asked.updates, asked.overrides, asked.study)
     for seed in range(asked.seeds):
         runs[seed] = run(study, out, seed, console, size, asked.overrides)
         figures = table(study, runs)  # after each seed, so that there is something to look at
-        write_json(out / "figures.json", {**provenance(asked, module), **figures})
+        write_json(out / "figures.json", {**provenance(words), **figures})
         (out / "figures.md").write_text(markdown(figures), encoding="utf-8")
     console.print((out / "figures.md").read_text(encoding="utf-8"), markup=False, highlight=False)
     return 0
 
 
-def provenance(asked: argparse.Namespace, module: str) -> dict[str, Any]:
+def command_of(module: str, seeds: int, updates: int, more: Sequence[str] = (), study: str = "") -> str:
+    """A study's command with its options, to be run again."""
+    return " ".join(["python -m", module, *([study] if study else []), f"--seeds {seeds} --updates {updates}", *more])
+
+
+def provenance(command: str) -> dict[str, Any]:
     """What made the figures: the command, its date and commit, the machine and the versions of what was used."""
-    words = [f"--seeds {asked.seeds}", f"--updates {asked.updates}", *asked.overrides]
     known = ("torch", "transformers", "numpy", "gymnasium")
     return {
-        "command": f"python -m {module} {asked.study} {' '.join(words)}",
+        "command": command,
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "commit": commit(),
         "machine": f"{os.cpu_count()} CPU cores",

@@ -4,8 +4,8 @@
 
 The simulation plays generators and learner event by event, with the bargain of `agents.actors.pool`: the learner waits until as
 many programs have come as it would have written itself, generators wait when the queue is full, and a lot carries the version of
-the weights that it began with. The command runs a small case here, takes its service times from the run's own metrics, and
-says how far the simulation is from what the run took. Only if that is within `TOLERANCE` does it say anything of larger ones.
+the weights that it began with. The command runs two small cases here, takes their service times from the runs' own metrics,
+and says how far the simulation is from what the runs took. Only if that is within `TOLERANCE` does it say anything of larger ones.
 
 The sizes beyond this machine are arithmetic on numbers that are named (`Assumed`) and were not measured: bytes and seconds of each
 thing that moves, and a simulation with service times that follow from them.
@@ -18,7 +18,7 @@ import heapq
 import json
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,10 @@ Draw = Callable[[np.random.Generator], float]  # seconds of one service
 
 @dataclass(frozen=True)
 class Plant:
-    """Generators, queue and buffer, in programs and updates: the keys of `[scale]` and of an agent with a buffer."""
+    """Generators, queue and buffer, in programs and updates: the keys of `[scale]` and of an agent with a buffer.
+
+    `kept` is the share of the programs that enter the buffer: with `agent.keep = "weighted"`, those that teach something.
+    """
 
     generators: int
     lot: int  # programs that a generator sends at a time
@@ -52,10 +55,11 @@ class Plant:
     batch: int
     buffer: int
     push_every: int
+    kept: float = 1.0
 
     def __post_init__(self) -> None:
-        if min(asdict(self).values()) < 1:
-            raise UsageError(f"Expected all numbers >= 1, got {self}.")
+        if min(value for name, value in asdict(self).items() if name != "kept") < 1 or not 0 < self.kept <= 1:
+            raise UsageError(f"Expected numbers >= 1, and kept in (0, 1], got {self}.")
 
     def due(self, step: int) -> int:
         """Programs that must have come before the update after `step`."""
@@ -155,7 +159,7 @@ class Simulation:
             self.waited += max(0.0, self.ready[0][0] - self.now)
             self.now = max(self.now, self.ready[0][0])
             self._arrive()
-        self.buffer.extend([self.queue.popleft()] * self.plant.lot)
+        self.buffer.extend([self.queue.popleft()] * max(1, round(self.plant.kept * self.plant.lot)))
         self.order = []
         if self.held:
             generator, version = self.held.popleft()
@@ -257,27 +261,34 @@ def straggling(writers: int, a: Assumed, lot: int, seed: int = 0, lots: int = 20
 # ------------------------------------------------------------------------------------------------------------- measure
 
 
-def measure(out: Path, generators: int, updates: int, console: Console) -> dict[str, Any]:
+CASES = {
+    "learner-bound": Plant(2, 64, 2, 512, 128, 2, 128, 512, 8),
+    "generator-bound": Plant(1, 64, 2, 512, 256, 2, 128, 512, 8),
+}
+
+
+def measure(out: Path, name: str, updates: int, console: Console) -> dict[str, Any]:
     """A small run with generators, and the simulation of it with that run's own service times."""
     from agents.train import train
 
+    plant = CASES[name]
     train(demo.recipe("warm", out, 0, ["run.eval_every=0", "eval.size=8"]), console)
-    keys = {"buffer": 512, "fill": 512, "refresh": 128, "refresh_every": 2, "batch_size": 128, "supervised": 0}
-    agent = [f"agent.{key}={value}" for key, value in keys.items()]
-    scale = [f"scale.generators={generators}", "scale.push_every=8", "scale.queue=2", "scale.programs=64"]
-    own = [
-        *agent,
-        *scale,
-        f"run.updates={updates}",
-        f"agent.optimiser.length={updates}",
-        "run.eval_every=0",
-        "eval.size=8",
-    ]
-    recipe = demo.recipe("cluster", out, 0, [*own, "agent.references={}", "run.checkpoint_every=0"], "rltf")
-    train(recipe, console)
-    lines = [json.loads(line) for line in (out / "cluster" / "metrics.jsonl").read_text().splitlines()]
-    plant = Plant(generators, 64, 2, 512, 128, 2, 128, 512, 8)
-    return compared(plant, lines)
+    keys = {
+        "buffer": plant.buffer, "fill": plant.fill, "refresh": plant.refresh, "refresh_every": plant.refresh_every,
+        "batch_size": plant.batch, "supervised": 0,
+    }  # fmt: skip
+    agent = [*(f"agent.{key}={value}" for key, value in keys.items()), "agent.references={}"]
+    scale = {
+        "generators": plant.generators,
+        "push_every": plant.push_every,
+        "queue": plant.queue,
+        "programs": plant.lot,
+    }
+    length = [f"run.updates={updates}", f"agent.optimiser.length={updates}", "run.eval_every=0", "eval.size=8"]
+    own = [*agent, *(f"scale.{key}={value}" for key, value in scale.items()), *length, "run.checkpoint_every=0"]
+    train(demo.recipe(name, out, 0, own, "rltf"), console)
+    lines = (out / name / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return compared(plant, [json.loads(line) for line in lines])
 
 
 def compared(plant: Plant, lines: Sequence[dict[str, float]]) -> dict[str, Any]:
@@ -286,9 +297,10 @@ def compared(plant: Plant, lines: Sequence[dict[str, float]]) -> dict[str, Any]:
     wait = [line.get("seconds/wait", 0.0) for line in steady]
     push = [line["seconds/push"] for line in steady if line.get("seconds/push")]
     own = [line["seconds"] - w - line.get("seconds/push", 0.0) for line, w in zip(steady, wait, strict=True)]
-    written = sum(line.get("seconds/generate", 0.0) + line.get("seconds/judge", 0.0) for line in steady)
+    written = sum(line.get("seconds/lot", 0.0) for line in steady)
     lots = (steady[-1]["received"] - lines[len(lines) // 4 - 1]["received"]) / plant.lot
     times = Times(constant(written / lots), among(own), among(push or [0.0]))
+    plant = replace(plant, kept=float(np.mean([line.get("weighted", 1.0) for line in steady])))
     simulated = simulate(plant, times, 40 * len(lines))
     found = {
         "seconds_per_update": float(np.mean([line["seconds"] for line in steady])),
@@ -333,23 +345,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
     words = (__doc__ or "").split("\n\n")[0]
     parser = argparse.ArgumentParser(prog="python -m benchmarks.studies.cluster", description=words)
-    parser.add_argument("--generators", type=int, default=2, help="of the small case (default: 2)")
-    parser.add_argument("--updates", type=int, default=160, help="of the small case (default: 160)")
+    parser.add_argument("--updates", type=int, default=120, help="of each small case (default: 120)")
     parser.add_argument("--out", type=Path, default=Path("runs/cluster"), help="folder for the run and the figures")
     return guarded(lambda: _main(parser.parse_args(arguments)), STOPPED)
 
 
 def _main(asked: argparse.Namespace) -> int:
-    if asked.generators < 1 or asked.updates < 40:
-        raise UsageError(f"Expected --generators >= 1 and --updates >= 40, got {asked.generators}, {asked.updates}.")
-    console = Console()
-    small = measure(asked.out.resolve(), asked.generators, asked.updates, console)
-    known = argparse.Namespace(study="", seeds=1, updates=asked.updates, overrides=[f"--generators {asked.generators}"])
-    figures = {**provenance(known, "benchmarks.studies.cluster"), "small": small, "within": within(small)}
+    if asked.updates < 40:
+        raise UsageError(f"Expected --updates >= 40, got {asked.updates}.")
+    console, out = Console(), asked.out.resolve()
+    small = {name: measure(out, name, asked.updates, console) for name in CASES}
+    command = f"python -m benchmarks.studies.cluster --updates {asked.updates}"
+    figures = {**provenance(command), "small": small}
+    figures["within"] = all(map(within, small.values()))
     if figures["within"]:
         figures |= {"assumed": asdict(Assumed()), "sizes": scaled(Assumed())}
-    write_json(asked.out / "cluster.json", figures)
-    console.print(f"measured  {small['measured']}", f"simulated {small['simulated']}", sep="\n", highlight=False)
+    write_json(out / "cluster.json", figures)
+    for name, found in small.items():
+        console.print(f"{name}: measured {found['measured']}, simulated {found['simulated']}", highlight=False)
     if not figures["within"]:
         console.print(f"The simulation is more than {TOLERANCE:.0%} off: it says nothing of larger sizes.")
     return 0

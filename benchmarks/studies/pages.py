@@ -84,3 +84,32 @@ def _by_seed(values: Sequence[float]) -> str:
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))
+
+
+def played(figures: Mapping[str, Any]) -> str:
+    """The small cases of the cluster's simulation, beside what was measured."""
+    head = ["case", "generators", "seconds an update", "simulated", "staleness, updates", "simulated"]
+    rows = []
+    for name, case in figures["small"].items():
+        real, made = case["measured"], case["simulated"]
+        pairs = [f"{each[key]:.2f}" for key in ("seconds_per_update", "staleness") for each in (real, made)]
+        rows.append([name, str(case["plant"]["generators"]), *pairs])
+    return _table(head, rows)
+
+
+def sizes(figures: Mapping[str, Any]) -> str:
+    """What clusters of several sizes move and come to, on paper and simulated."""
+    head = [
+        "GPUs", "programs a second", "to the learner, MB/s", "judge cores", "push by store, s", "push by links, s",
+        "learner waits", "staleness, updates", "a lot, s", "slowest of all writers' lots, s",
+    ]  # fmt: skip
+    return _table(head, [_size(row) for row in figures.get("sizes", [])])
+
+
+def _size(row: Mapping[str, float]) -> list[str]:
+    return [
+        f"{row['gpus']:.0f}", f"{row['programs_per_second']:,.0f}", f"{row['learner_bytes_per_second'] / 1e6:.1f}",
+        f"{row['judge_cores']:,.0f} of {row['judge_cores_there']:,.0f}", f"{row['push_seconds_store']:.0f}",
+        f"{row['push_seconds_tree']:.1f}", f"{row['learner_waits']:.0%}", f"{row['staleness']:.1f}", f"{row['mean']:.1f}",
+        f"{row['slowest']:.1f}",
+    ]  # fmt: skip

@@ -49,7 +49,7 @@ from agents.rollout import collect
 from agents.train import train
 from benchmarks import demo
 from benchmarks.records.record import read_json, write_json
-from benchmarks.studies.arms import UPDATES, Arm, Size, compared, markdown, provenance
+from benchmarks.studies.arms import UPDATES, Arm, Size, command_of, compared, markdown, provenance
 from rltf_env import datasets
 from rltf_env.command import guarded, leave
 from rltf_env.core import Outcome, Problem
@@ -317,8 +317,8 @@ def _run(asked: argparse.Namespace) -> int:
         runs[seed] = run(out, seed, console, Size(asked.updates), asked.problems)
         figures = table(runs)  # after each seed, so that there is something to look at
         words = [f"--problems {asked.problems}"]
-        known = argparse.Namespace(study="", seeds=asked.seeds, updates=asked.updates, overrides=words)
-        write_json(out / "figures.json", {**provenance(known, "benchmarks.studies.pretraining"), **figures})
+        known = command_of("benchmarks.studies.pretraining", asked.seeds, asked.updates, words)
+        write_json(out / "figures.json", {**provenance(known), **figures})
         (out / "figures.md").write_text(markdown(figures, TITLES), encoding="utf-8")
     console.print((out / "figures.md").read_text(encoding="utf-8"), markup=False, highlight=False)
     return 0

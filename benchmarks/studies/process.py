@@ -58,6 +58,7 @@ from benchmarks.studies.arms import (
     Arm,
     Size,
     Study,
+    command_of,
     markdown,
     provenance,
     table,
@@ -366,11 +367,9 @@ def _run(options: argparse.Namespace) -> int:
     for seed in range(options.seeds):
         results[seed] = run(out, seed, console, size, options.overrides)
         result = figures(results, reference_lengths(out, options.overrides))  # after each seed, to look at
-        command = argparse.Namespace(
-            study="", **{name: vars(options)[name] for name in ("seeds", "updates", "overrides")}
-        )
+        command = command_of("benchmarks.studies.process", options.seeds, options.updates, options.overrides)
         settings = {"labels": asdict(LABELS), "model": asdict(MODEL)}
-        write_json(out / "figures.json", {**provenance(command, "benchmarks.studies.process"), **settings, **result})
+        write_json(out / "figures.json", {**provenance(command), **settings, **result})
         (out / "figures.md").write_text(in_words(result), encoding="utf-8")
     console.print((out / "figures.md").read_text(encoding="utf-8"), markup=False, highlight=False)
     return 0

@@ -53,7 +53,19 @@ from agents.repairs import RepairPair, RepairSettings
 from agents.training import train
 from benchmarks import demo
 from benchmarks.records.record import read_json, write_json
-from benchmarks.studies.arms import MEASURES, STOPPED, UPDATES, Arm, Runs, Size, Study, markdown, provenance, table
+from benchmarks.studies.arms import (
+    MEASURES,
+    STOPPED,
+    UPDATES,
+    Arm,
+    Runs,
+    Size,
+    Study,
+    command_of,
+    markdown,
+    provenance,
+    table,
+)
 from rltf_env import datasets
 from rltf_env.command import guarded, leave
 from rltf_env.core import Problem
@@ -258,8 +270,8 @@ def _run(options: argparse.Namespace) -> int:
         runs[seed] = run(out, seed, console, size, options.problems)
         figures = table(STUDY, runs)  # after each seed, so that there is something to look at
         words = [f"--problems {options.problems}"]
-        known = argparse.Namespace(study="", seeds=options.seeds, updates=options.updates, overrides=words)
-        origin = {**provenance(known, "benchmarks.studies.repair"), "settings": asdict(Settled())}
+        known = command_of("benchmarks.studies.repair", options.seeds, options.updates, words)
+        origin = {**provenance(known), "settings": asdict(Settled())}
         write_json(out / "figures.json", {**origin, **figures})
         (out / "figures.md").write_text(markdown(figures, TITLES), encoding="utf-8")
     console.print((out / "figures.md").read_text(encoding="utf-8"), markup=False, highlight=False)

@@ -54,7 +54,7 @@ from benchmarks import demo
 from benchmarks.metrics import holm, over_runs
 from benchmarks.records.record import read_json, write_json
 from benchmarks.studies._probes import Judged, features, probe
-from benchmarks.studies.arms import STOPPED, UPDATES, Arm, Size, compared, markdown, provenance
+from benchmarks.studies.arms import STOPPED, UPDATES, Arm, Size, command_of, compared, markdown, provenance
 from rltf_env import datasets
 from rltf_env.command import guarded, leave
 from rltf_env.errors import UsageError
@@ -271,8 +271,8 @@ def _run(asked: argparse.Namespace) -> int:
         runs[seed] = run(out, seed, console, length, problems=asked.problems, probes_only=asked.probes)
         figures = table(runs)  # after each seed, so that there is something to look at
         words = [f"--problems {asked.problems}", *(["--probes"] if asked.probes else [])]
-        known = argparse.Namespace(study="", seeds=asked.seeds, updates=asked.updates, overrides=words)
-        write_json(out / "figures.json", {**provenance(known, "benchmarks.studies.representations"), **figures})
+        known = command_of("benchmarks.studies.representations", asked.seeds, asked.updates, words)
+        write_json(out / "figures.json", {**provenance(known), **figures})
         (out / "figures.md").write_text(in_words(figures), encoding="utf-8")
     console.print((out / "figures.md").read_text(encoding="utf-8"), markup=False, highlight=False)
     return 0

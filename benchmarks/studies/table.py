@@ -34,7 +34,7 @@ from benchmarks import demo
 from benchmarks.metrics import holm, over_runs
 from benchmarks.records.record import write_json
 from benchmarks.studies import practice
-from benchmarks.studies.arms import MEASURES, STOPPED, UPDATES, WHOLE, Arm, Size, provenance
+from benchmarks.studies.arms import MEASURES, STOPPED, UPDATES, WHOLE, Arm, Size, command_of, provenance
 from rltf_env.command import guarded, leave
 from rltf_env.errors import UnknownName, UsageError
 
@@ -348,9 +348,10 @@ def _write(place: Place, name: str, done: Mapping[str, Any], asked: argparse.Nam
     whole = {id: {int(s): run for s, run in each.items()} for id, each in done["runs"].items() if set(each) == seeds}
     if not set(CONTROLS) <= set(whole):
         return
-    known = argparse.Namespace(study="", seeds=len(seeds), updates=asked.updates, overrides=[f"--sets {name}"])
+    more = [f"--sets {name}", f"--arms {' '.join(whole)}"]
+    command = command_of("benchmarks.studies.table", len(seeds), asked.updates, more)
     table = {"set": name, "name": place.problems.name, "rates": done["rates"], **figures(whole)}
-    write_json(place.folder.with_suffix(".json"), {**provenance(known, "benchmarks.studies.table"), **table})
+    write_json(place.folder.with_suffix(".json"), {**provenance(command), **table})
 
 
 if __name__ == "__main__":

@@ -46,6 +46,11 @@ def test_generators_that_are_faster_than_the_learner_stand_idle_and_it_never_wai
     assert found["generators_idle"] > 0.8
 
 
+def test_programs_that_teach_nothing_leave_older_ones_in_the_buffer() -> None:
+    every, half = (simulate(replace(PLANT, buffer=16, kept=kept), times(1, 1), 400)["staleness"] for kept in (1.0, 0.5))
+    assert half > every + 1
+
+
 def test_sending_weights_takes_the_learners_time() -> None:
     found = simulate(PLANT, times(0.1, 1, push=0.5), 200)
     assert found["seconds_per_update"] == pytest.approx(1.5, abs=0.01)
@@ -60,7 +65,7 @@ def test_a_run_beside_its_simulation_with_its_own_service_times() -> None:
     """A run that did what the plan says: a second an update, two seconds a lot, each update waits for one."""
     lines: list[dict[str, Any]] = [
         {
-            "step": k, "seconds": 2.0, "seconds/wait": 1.0, "seconds/generate": 1.5, "seconds/judge": 0.5, "staleness": 1.0,
+            "step": k, "seconds": 2.0, "seconds/wait": 1.0, "seconds/lot": 2.0, "staleness": 1.0,
             "received": 4.0 * k,
         }
         for k in range(1, 41)
@@ -69,7 +74,7 @@ def test_a_run_beside_its_simulation_with_its_own_service_times() -> None:
     assert found["simulated"]["seconds_per_update"] == pytest.approx(2, rel=0.01)
     assert found["simulated"]["learner_waits"] == pytest.approx(0.5, rel=0.01)
     assert cluster.within(found)
-    slower = [{**line, "seconds": 3.0, "seconds/generate": 2.0, "seconds/wait": 1.0} for line in lines]
+    slower = [{**line, "seconds": 3.0, "seconds/lot": 2.5, "seconds/wait": 1.0} for line in lines]
     assert not cluster.within(cluster.compared(PLANT, [{**line, "staleness": 2.0} for line in slower]))
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.studies import pages
+from benchmarks import documents
+from benchmarks.studies import learners, pages, practice
 
 OVER = {"difference": -0.125, "low": -0.25, "high": 0.0, "p_value": 0.04, "p_holm": 0.08}
 
@@ -45,3 +46,12 @@ def test_the_table_stands_by_tier_and_then_by_mean() -> None:
         f"| 1 | low | - | 50.0% | 50.0% | {apart} | {apart} | - | 1.25 |",
         "| 2 | control | - | 25.0% | 25.0% | - | - | - | - | - | 1.25 |",
     ]
+
+
+def test_every_study_with_a_command_is_on_the_page_that_says_which_were_run() -> None:
+    page = (documents.ROOT / "docs" / "results" / "studies.md").read_text(encoding="utf-8")
+    folder = documents.ROOT / "benchmarks" / "studies"
+    commands = {path.stem for path in folder.glob("*.py") if "def main(" in path.read_text(encoding="utf-8")}
+    assert {name for name in commands if f"python -m benchmarks.studies.{name}" not in page} == set()
+    for studies in (learners.STUDIES, practice.STUDIES):
+        assert all(name in page for name in studies)
