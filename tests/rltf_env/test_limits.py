@@ -88,7 +88,7 @@ def test_held_out_problems_keep_their_limits() -> None:
 # ------------------------------------------------------------------------------------------- the judge
 
 
-@pytest.fixture(scope="module", params=["forkserver", "subprocess"])
+@pytest.fixture(scope="module", params=["forkserver", pytest.param("subprocess", marks=pytest.mark.slow)])
 def judge(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     with sandbox.load(request.param, workers=1, case_seconds=2.0, memory_mb=512, cache=0) as judge:
         yield judge

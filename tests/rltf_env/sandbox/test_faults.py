@@ -247,7 +247,7 @@ def test_no_wall_around_files_is_claimed_where_a_program_is_the_caller_s_own_use
 
 
 @linux
-@pytest.mark.parametrize("backend", ["forkserver", "subprocess"])
+@pytest.mark.parametrize("backend", ["forkserver", pytest.param("subprocess", marks=pytest.mark.slow)])
 def test_a_thousand_deaths_leave_nothing(backend: str) -> None:
     count = 1000 if backend == "forkserver" else 60
     sources = [

@@ -17,13 +17,13 @@ STEPS = Problem("steps", "", [ScriptCase("n = 100\nwhile n > 0:\n    n = f(n)\na
 RIGHT = "def f(n):\n    return n - 1\n"
 
 
-@pytest.fixture(scope="module", params=["forkserver", "subprocess"])
+@pytest.fixture(scope="module", params=["forkserver", pytest.param("subprocess", marks=pytest.mark.slow)])
 def judge(request: pytest.FixtureRequest) -> Iterator[PoolSandbox]:
     with sandbox.load(request.param, memory_mb=300, output_bytes=1 << 20, **APART, **LIMITS) as opened:
         yield opened
 
 
-@pytest.fixture(scope="module", params=["forkserver", "subprocess"])
+@pytest.fixture(scope="module", params=["forkserver", pytest.param("subprocess", marks=pytest.mark.slow)])
 def patient(request: pytest.FixtureRequest) -> Iterator[PoolSandbox]:
     """A judge whose limits no honest program comes near, on a busy machine either."""
     with sandbox.load(request.param, memory_mb=300, output_bytes=1 << 20, case_seconds=5.0, **APART) as opened:
