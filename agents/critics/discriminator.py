@@ -15,7 +15,6 @@ what a program does, and nothing keeps it from knowing references by heart: what
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,15 +26,15 @@ from torch import Tensor
 
 from agents import functional
 from agents.core import Batch, Policy, TrainingSample
+from agents.critics import _saved
 from agents.critics.outcome import states_after
 from agents.learning.learner import Learner, OptimiserConfig
 from agents.learning.reference import read_each
 from agents.policies import value_head
 from agents.policies._tokenizer import tokenizer_of
-from agents.running.files import write_atomically
-from rltf_env import plugins, prompts
+from rltf_env import prompts
 from rltf_env.core import Problem
-from rltf_env.errors import MissingData, UsageError
+from rltf_env.errors import UsageError
 
 DESCRIPTION, HEAD = "discriminator.json", "discriminator_head.pt"
 
@@ -146,13 +145,9 @@ class Discriminator:
         """
         if not isinstance(self.style, str | None):
             raise UsageError(f"Expected a prompt style with a name, got {self.style!r}. Set env.prompt_style to one.")
-        folder.mkdir(parents=True, exist_ok=True)
-        self.policy.save(folder)
         limits = {"max_prompt_tokens": self.max_prompt_tokens, "max_program_tokens": self.max_program_tokens}
-        kind = type(self.policy).__module__.rpartition(".")[2]
-        text = json.dumps({"kind": kind, "style": self.style, **limits})
-        write_atomically(folder / HEAD, lambda file: torch.save(self.head.state_dict(), file))
-        write_atomically(folder / DESCRIPTION, lambda file: _write(file, text))
+        description = {"style": self.style, **limits}
+        _saved.save(folder, self.policy, (HEAD, self.head), (DESCRIPTION, description))
 
     @classmethod
     def load(cls, folder: str | Path, *, optimiser: OptimiserConfig | None = None, **options: Any) -> Discriminator:
@@ -161,16 +156,8 @@ class Discriminator:
         Raises:
             MissingData: there is no discriminator in `folder`.
         """
-        where = Path(folder)
-        try:
-            described = json.loads((where / DESCRIPTION).read_text(encoding="utf-8"))
-            head = torch.load(where / HEAD, map_location="cpu", weights_only=True)
-        except OSError as error:
-            raise MissingData(
-                f"Expected a folder that Discriminator.save wrote, got {str(folder)!r}: {error}. "
-                "Make one with python -m agents.train_discriminator RUN."
-            ) from error
-        policy = plugins.find("policies", described.pop("kind"), package="agents")(str(where), **options)
+        remedy = "Make one with python -m agents.train_discriminator RUN."
+        policy, head, described = _saved.load(folder, HEAD, DESCRIPTION, "Discriminator", remedy, options)
         loaded = cls(policy, optimiser=optimiser, **described)
         loaded.head.load_state_dict(head)
         return loaded
@@ -178,7 +165,3 @@ class Discriminator:
 
 def _labelled(sample: TrainingSample, real: bool) -> TrainingSample:
     return replace(sample, extra={"real": np.full(len(sample.tokens), real, np.float32)})
-
-
-def _write(file: Any, text: str) -> None:
-    file.write(text.encode())

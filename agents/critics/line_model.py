@@ -16,7 +16,6 @@ it, and `agent.value.path` takes it: values then begin as what this model knows.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
@@ -24,11 +23,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from agents import functional
 from agents.core import Batch, Policy, TrainingSample
+from agents.critics import _saved
 from agents.critics.outcome import states_after
 from agents.critics.values import HEAD
 from agents.learning.learner import Learner, OptimiserConfig
@@ -36,10 +35,9 @@ from agents.learning.reference import read_each
 from agents.options import build
 from agents.policies import value_head
 from agents.policies._tokenizer import tokenizer_of
-from agents.running.files import write_atomically
-from rltf_env import plugins, prompts
+from rltf_env import prompts
 from rltf_env.core import FloatArray, IntArray, Problem, line_starts
-from rltf_env.errors import MissingData, UsageError
+from rltf_env.errors import UsageError
 
 DESCRIPTION = "line_model.json"
 NOTHING = np.zeros(0, np.float32)
@@ -213,12 +211,8 @@ class LineModel:
 
     def save(self, folder: Path) -> None:
         """Writes a transformers folder with a head beside it."""
-        folder.mkdir(parents=True, exist_ok=True)
-        self.policy.save(folder)
-        kind = type(self.policy).__module__.rpartition(".")[2]
-        text = json.dumps({"kind": kind, "wording": asdict(self.wording)}, indent=1)
-        write_atomically(folder / HEAD, lambda file: torch.save(self.head.state_dict(), file))
-        write_atomically(folder / DESCRIPTION, lambda file: _write(file, text))
+        description = {"wording": asdict(self.wording)}
+        _saved.save(folder, self.policy, (HEAD, self.head), (DESCRIPTION, description))
 
     @classmethod
     def load(cls, folder: str | Path, *, optimiser: OptimiserConfig | None = None, **options: Any) -> LineModel:
@@ -227,16 +221,8 @@ class LineModel:
         Raises:
             MissingData: there is no line model in `folder`.
         """
-        where = Path(folder)
-        try:
-            description = json.loads((where / DESCRIPTION).read_text(encoding="utf-8"))
-            head = torch.load(where / HEAD, map_location="cpu", weights_only=True)
-        except OSError as error:
-            raise MissingData(
-                f"Expected a folder that LineModel.save wrote, got {str(folder)!r}: {error}. "
-                "Make one with `python -m agents.train_line_model RUN`."
-            ) from error
-        policy = plugins.find("policies", description["kind"], package="agents")(str(where), **options)
+        remedy = "Make one with `python -m agents.train_line_model RUN`."
+        policy, head, description = _saved.load(folder, HEAD, DESCRIPTION, "LineModel", remedy, options)
         model = cls(policy, build(Wording, description["wording"], DESCRIPTION), optimiser=optimiser)
         model.head.load_state_dict(head)
         return model
@@ -257,7 +243,3 @@ def at(scores: FloatArray, ends: IntArray) -> FloatArray:
     lines = np.full(len(ends), np.nan, np.float32)
     lines[ends >= 0] = scores[ends[ends >= 0]]
     return lines
-
-
-def _write(file: Any, text: str) -> None:
-    file.write(text.encode())

@@ -17,7 +17,6 @@ before it), and the maximum is taken over tokens, not over padding too.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,14 +28,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from agents.core import Batch, Policy, TrainingSample
+from agents.critics import _saved
 from agents.learning.learner import Learner, OptimiserConfig
 from agents.learning.logits import states
 from agents.learning.reference import read_each
 from agents.policies import value_head
-from agents.running.files import write_atomically
-from rltf_env import plugins
 from rltf_env.core import Outcome
-from rltf_env.errors import MissingData, UsageError
+from rltf_env.errors import UsageError
 
 Trunk = Literal["own", "actor"]
 DESCRIPTION, HEAD = "critic.json", "critic_head.pt"
@@ -133,12 +131,7 @@ class Critic:
             raise UsageError(
                 "Expected a critic with a transformer of its own to save, got one that reads with the actor's."
             )
-        folder.mkdir(parents=True, exist_ok=True)
-        self.policy.save(folder)
-        kind = type(self.policy).__module__.rpartition(".")[2]
-        text = json.dumps({"classes": self.classes, "kind": kind})
-        write_atomically(folder / HEAD, lambda file: torch.save(self.head.state_dict(), file))
-        write_atomically(folder / DESCRIPTION, lambda file: _write(file, text))
+        _saved.save(folder, self.policy, (HEAD, self.head), (DESCRIPTION, {"classes": self.classes}))
 
     @classmethod
     def load(cls, folder: str | Path, *, optimiser: OptimiserConfig | None = None, **options: Any) -> Critic:
@@ -147,16 +140,8 @@ class Critic:
         Raises:
             MissingData: there is no critic in `folder`.
         """
-        where = Path(folder)
-        try:
-            described = json.loads((where / DESCRIPTION).read_text(encoding="utf-8"))
-            head = torch.load(where / HEAD, map_location="cpu", weights_only=True)
-        except OSError as error:
-            raise MissingData(
-                f"Expected a folder that Critic.save wrote, got {str(folder)!r}: {error}. Train a critic on judged programs and "
-                "save it there."
-            ) from error
-        policy = plugins.find("policies", described["kind"], package="agents")(str(where), **options)
+        remedy = "Train a critic on judged programs and save it there."
+        policy, head, described = _saved.load(folder, HEAD, DESCRIPTION, "Critic", remedy, options)
         critic = cls(policy, classes=described["classes"], optimiser=optimiser)
         critic.head.load_state_dict(head)
         return critic
@@ -170,10 +155,6 @@ def states_after(policy: Policy[Any], data: Batch) -> Tensor:
     tokens = F.pad(data.tokens, (0, 1), value=policy.pad_id)
     wider = replace(data, tokens=tokens, token_mask=F.pad(data.token_mask, (1, 0), value=True))
     return states(policy, wider)[:, 1:]
-
-
-def _write(file: Any, text: str) -> None:
-    file.write(text.encode())
 
 
 # ---------------------------------------------------------------------------------------------------------- weighting
