@@ -183,33 +183,63 @@ def find(studies: Mapping[str, Study], name: str) -> Any:
     return studies[name]
 
 
+def options(module: str, words: str, out: Path | None, what: str = "of each arm") -> argparse.ArgumentParser:
+    """The parser of a study's command with what all of them take; without `out`, the study's name makes the folder."""
+    parser = argparse.ArgumentParser(prog=f"python -m {module}", description=words.split("\n\n")[0])
+    parser.add_argument("--seeds", type=int, default=5, help="seeds 0 to N - 1 (default: 5)")
+    parser.add_argument("--updates", type=int, default=UPDATES, help=f"{what} (default: {UPDATES})")
+    where = f"(default: {out or 'runs/STUDY'})"
+    parser.add_argument("--out", type=Path, default=out, help=f"folder for runs and tables {where}")
+    return parser
+
+
 def command(module: str, words: str, studies: Mapping[str, Study], run: Run, given: Sequence[str] | None) -> int:
     """`python -m MODULE STUDY`: runs one of `studies` seed by seed and writes its tables after each. The exit status."""
-    parser = argparse.ArgumentParser(prog=f"python -m {module}", description=words.split("\n\n")[0])
+    parser = options(module, words, None)
     parser.add_argument("study", help=f"one of {', '.join(studies)}")
-    parser.add_argument("--seeds", type=int, default=5, help="seeds 0 to N - 1 (default: 5)")
-    parser.add_argument("--updates", type=int, default=UPDATES, help=f"of each arm (default: {UPDATES})")
-    parser.add_argument("--out", type=Path, help="folder for runs and tables (default: runs/STUDY)")
     parser.add_argument("overrides", nargs="*", metavar="table.key=value", help="for all arms, not for the warm start")
     return _run(parser.parse_intermixed_args(given), module, studies, run)
 
 
 def _run(asked: argparse.Namespace, module: str, studies: Mapping[str, Study], run: Run) -> int:
-    console, runs, size = Console(), {}, Size(asked.updates)
+    console, size = Console(), Size(asked.updates)
     study, out = find(studies, asked.study), (asked.out or Path("runs") / asked.study).resolve()
-    if asked.seeds < 1:
-        raise UsageError(f"Expected --seeds >= 1, got {asked.seeds}.")
+    runs: dict[int, Runs] = {}
+
+    def figures(seed: int) -> dict[str, Any]:
+        if seed == 0 and study.prepare:
+            study.prepare(out)
+        runs[seed] = run(study, out, seed, console, size, asked.overrides)
+        return table(study, runs)
+
+    words = command_of(module, asked.seeds, asked.updates, asked.overrides, asked.study)
+    return seed_by_seed(console, out, asked.seeds, words, figures, markdown)
+
+
+def seed_by_seed(
+    console: Console,
+    out: Path,
+    seeds: int,
+    command: str,
+    figures: Callable[[int], Mapping[str, Any]],
+    in_words: Callable[[Mapping[str, Any]], str],
+) -> int:
+    """Runs a study seed after seed. After each, `figures` of the seeds so far are written, and said `in_words`.
+
+    Raises:
+        UsageError: no seed.
+    """
+    if seeds < 1:
+        raise UsageError(f"Expected --seeds >= 1, got {seeds}.")
     quiet_libraries()
     out.mkdir(parents=True, exist_ok=True)
-    if study.prepare:
-        study.prepare(out)
-    words = command_of(module, asked.seeds, asked.updates, asked.overrides, asked.study)
-    for seed in range(asked.seeds):
-        runs[seed] = run(study, out, seed, console, size, asked.overrides)
-        figures = table(study, runs)  # after each seed, so that there is something to look at
-        write_json(out / "figures.json", {**provenance(words), **figures})
-        (out / "figures.md").write_text(markdown(figures), encoding="utf-8")
-    console.print((out / "figures.md").read_text(encoding="utf-8"), markup=False, highlight=False)
+    text = ""
+    for seed in range(seeds):
+        found = figures(seed)
+        text = in_words(found)
+        write_json(out / "figures.json", {**provenance(command), **found})
+        (out / "figures.md").write_text(text, encoding="utf-8")
+    console.print(text, markup=False, highlight=False)
     return 0
 
 

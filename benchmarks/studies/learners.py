@@ -21,13 +21,11 @@ from rich.console import Console
 
 from agents.config import Recipe
 from benchmarks import demo
-from benchmarks.studies.arms import MEASURES, STOPPED, WHOLE, Arm, Runs, Size, Study, command, markdown, run_arms, table
+from benchmarks.studies.arms import STOPPED, WHOLE, Arm, Runs, Size, Study, command, run_arms
 from rltf_env import datasets, sandbox
 from rltf_env.command import guarded, leave
 from rltf_env.core import Attempt, Feedback, Outcome, Reward
 from rltf_env.synthesis import Settings, judge_options, synthesize
-
-__all__ = ["MEASURES", "STUDIES", "Arm", "Study", "main", "markdown", "measured", "passed", "recipe", "run", "table"]
 
 
 def passed() -> Reward:

@@ -38,7 +38,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from agents.building import make_env, quiet_libraries
+from agents.building import make_env
 from agents.config import Recipe, finished, read
 from agents.core import Episode, TrainingSample, rngs
 from agents.critics.matcher import Matcher
@@ -49,7 +49,7 @@ from agents.rollout import collect
 from agents.train import train
 from benchmarks import demo
 from benchmarks.records.record import read_json, write_json
-from benchmarks.studies.arms import UPDATES, Arm, Size, command_of, compared, markdown, provenance
+from benchmarks.studies.arms import STOPPED, Arm, Size, command_of, compared, markdown, options, seed_by_seed
 from rltf_env import datasets
 from rltf_env.command import guarded, leave
 from rltf_env.core import Outcome, Problem
@@ -58,6 +58,7 @@ from rltf_env.env import UnitTestEnv
 from rltf_env.errors import UsageError
 
 PROBLEMS, CANDIDATES, SAMPLES, ROWS = 200, 64, 8, 64
+MODULE = "benchmarks.studies.pretraining"
 LONGER = 5  # times the updates
 Pairs = Sequence[Sequence[TrainingSample]]  # candidates of each problem, its reference first
 Groups = Sequence[Sequence[Episode]]  # judged programs of each problem
@@ -297,31 +298,24 @@ def _name(row: str) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
-    words = (__doc__ or "").split("\n\n")[0]
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.studies.pretraining", description=words)
-    parser.add_argument("--seeds", type=int, default=5, help="seeds 0 to N - 1 (default: 5)")
-    parser.add_argument("--updates", type=int, default=UPDATES, help=f"of RLTF in each arm (default: {UPDATES})")
-    parser.add_argument("--out", type=Path, default=Path("runs/pretraining"), help="folder for runs and tables")
+    parser = options(MODULE, __doc__ or "", Path("runs/pretraining"), "of RLTF in each arm")
     parser.add_argument("--problems", type=int, default=PROBLEMS, help=f"that are measured on (default: {PROBLEMS})")
     asked = parser.parse_args(arguments)
-    quiet_libraries()
-    return guarded(lambda: _run(asked))
+    return guarded(lambda: _run(asked), STOPPED)
 
 
 def _run(asked: argparse.Namespace) -> int:
     if asked.seeds < 1 or asked.problems < 2:
         raise UsageError(f"Expected --seeds >= 1 and --problems >= 2, got {asked.seeds} and {asked.problems}.")
-    console, out, runs = Console(), asked.out.resolve(), {}
-    out.mkdir(parents=True, exist_ok=True)
-    for seed in range(asked.seeds):
-        runs[seed] = run(out, seed, console, Size(asked.updates), asked.problems)
-        figures = table(runs)  # after each seed, so that there is something to look at
-        words = [f"--problems {asked.problems}"]
-        known = command_of("benchmarks.studies.pretraining", asked.seeds, asked.updates, words)
-        write_json(out / "figures.json", {**provenance(known), **figures})
-        (out / "figures.md").write_text(markdown(figures, TITLES), encoding="utf-8")
-    console.print((out / "figures.md").read_text(encoding="utf-8"), markup=False, highlight=False)
-    return 0
+    console, out, size = Console(), asked.out.resolve(), Size(asked.updates)
+    runs: dict[int, Rates] = {}
+
+    def figures(seed: int) -> dict[str, Any]:
+        runs[seed] = run(out, seed, console, size, asked.problems)
+        return table(runs)
+
+    words = command_of(MODULE, asked.seeds, asked.updates, [f"--problems {asked.problems}"])
+    return seed_by_seed(console, out, asked.seeds, words, figures, lambda found: markdown(found, TITLES))
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ import numpy as np
 from rich.console import Console
 
 from agents import labelling, line_training
-from agents.building import make_env, quiet_libraries
+from agents.building import make_env
 from agents.config import Recipe
 from agents.core import Completion, Episode, rngs
 from agents.critics.line_model import LineModel
@@ -53,22 +53,23 @@ from benchmarks.records.record import write_json
 from benchmarks.studies.arms import (
     MEASURES,
     STOPPED,
-    UPDATES,
     WHOLE,
     Arm,
     Size,
     Study,
     command_of,
     markdown,
-    provenance,
+    options,
+    seed_by_seed,
     table,
 )
 from rltf_env import datasets
 from rltf_env.command import guarded, leave
 from rltf_env.core import Outcome, Problem
-from rltf_env.errors import MissingData, UsageError
+from rltf_env.errors import MissingData
 from rltf_env.tokenizers import HuggingFace
 
+MODULE = "benchmarks.studies.process"
 MEASURED = 300  # problems of each measure
 SPLITS = {"seen": "seen", "unseen": "test"}  # by measure
 LONG = 60  # tokens of a reference, above which a problem counts as long
@@ -347,32 +348,23 @@ def in_words(result: Mapping[str, Any]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
-    words = (__doc__ or "").split("\n\n")[0]
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.studies.process", description=words)
-    parser.add_argument("--seeds", type=int, default=5, help="seeds 0 to N - 1 (default: 5)")
-    parser.add_argument("--updates", type=int, default=UPDATES, help=f"of each arm (default: {UPDATES})")
-    parser.add_argument("--out", type=Path, default=Path("runs/process"), help="folder for runs and tables")
+    parser = options(MODULE, __doc__ or "", Path("runs/process"))
     parser.add_argument("overrides", nargs="*", metavar="table.key=value", help="for all arms, not for the warm start")
-    options = parser.parse_args(arguments)
-    return guarded(lambda: _run(options), STOPPED)
+    asked = parser.parse_intermixed_args(arguments)
+    return guarded(lambda: _run(asked), STOPPED)
 
 
-def _run(options: argparse.Namespace) -> int:
-    if options.seeds < 1:
-        raise UsageError(f"Expected --seeds >= 1, got {options.seeds}.")
-    quiet_libraries()
-    size = Size(options.updates)
-    console, out, results = Console(), options.out.resolve(), {}
-    out.mkdir(parents=True, exist_ok=True)
-    for seed in range(options.seeds):
-        results[seed] = run(out, seed, console, size, options.overrides)
-        result = figures(results, reference_lengths(out, options.overrides))  # after each seed, to look at
-        command = command_of("benchmarks.studies.process", options.seeds, options.updates, options.overrides)
+def _run(asked: argparse.Namespace) -> int:
+    console, out, size = Console(), asked.out.resolve(), Size(asked.updates)
+    results: dict[int, dict[str, Any]] = {}
+
+    def found(seed: int) -> dict[str, Any]:
+        results[seed] = run(out, seed, console, size, asked.overrides)
         settings = {"labels": asdict(LABELS), "model": asdict(MODEL)}
-        write_json(out / "figures.json", {**provenance(command), **settings, **result})
-        (out / "figures.md").write_text(in_words(result), encoding="utf-8")
-    console.print((out / "figures.md").read_text(encoding="utf-8"), markup=False, highlight=False)
-    return 0
+        return {**settings, **figures(results, reference_lengths(out, asked.overrides))}
+
+    words = command_of(MODULE, asked.seeds, asked.updates, asked.overrides)
+    return seed_by_seed(console, out, asked.seeds, words, found, in_words)
 
 
 if __name__ == "__main__":

@@ -31,11 +31,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from agents import critic_training, labelling, line_training, repairing, repairs
-from agents.building import make_env, make_policy, quiet_libraries
+from agents.building import make_env, make_policy
 from agents.config import Recipe, finished, read
 from agents.core import AnyDecoder
 from agents.critics.line_model import LineModel
@@ -56,14 +57,14 @@ from benchmarks.records.record import read_json, write_json
 from benchmarks.studies.arms import (
     MEASURES,
     STOPPED,
-    UPDATES,
     Arm,
     Runs,
     Size,
     Study,
     command_of,
     markdown,
-    provenance,
+    options,
+    seed_by_seed,
     table,
 )
 from rltf_env import datasets
@@ -71,6 +72,7 @@ from rltf_env.command import guarded, leave
 from rltf_env.core import Problem
 from rltf_env.errors import SandboxError, UsageError
 
+MODULE = "benchmarks.studies.repair"
 N = 8  # programs for each one that is handed in
 MEASURED = 300  # problems of each measure
 SPLITS = {"seen": "seen", "unseen": "test"}  # by measure
@@ -249,33 +251,24 @@ def run(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
-    words = (__doc__ or "").split("\n\n")[0]
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.studies.repair", description=words)
-    parser.add_argument("--seeds", type=int, default=5, help="seeds 0 to N - 1 (default: 5)")
-    parser.add_argument("--updates", type=int, default=UPDATES, help=f"of each arm (default: {UPDATES})")
+    parser = options(MODULE, __doc__ or "", Path("runs/repair"))
     parser.add_argument("--problems", type=int, default=MEASURED, help=f"that are measured on (default: {MEASURED})")
-    parser.add_argument("--out", type=Path, default=Path("runs/repair"), help="folder for runs and tables")
-    options = parser.parse_args(arguments)
-    return guarded(lambda: _run(options), STOPPED)
+    asked = parser.parse_args(arguments)
+    return guarded(lambda: _run(asked), STOPPED)
 
 
-def _run(options: argparse.Namespace) -> int:
-    if options.seeds < 1 or options.problems < 2:
-        raise UsageError(f"Expected --seeds >= 1 and --problems >= 2, got {options.seeds} and {options.problems}.")
-    quiet_libraries()
-    console, out, runs = Console(), options.out.resolve(), {}
-    size = Size(options.updates)
-    out.mkdir(parents=True, exist_ok=True)
-    for seed in range(options.seeds):
-        runs[seed] = run(out, seed, console, size, options.problems)
-        figures = table(STUDY, runs)  # after each seed, so that there is something to look at
-        words = [f"--problems {options.problems}"]
-        known = command_of("benchmarks.studies.repair", options.seeds, options.updates, words)
-        origin = {**provenance(known), "settings": asdict(Settled())}
-        write_json(out / "figures.json", {**origin, **figures})
-        (out / "figures.md").write_text(markdown(figures, TITLES), encoding="utf-8")
-    console.print((out / "figures.md").read_text(encoding="utf-8"), markup=False, highlight=False)
-    return 0
+def _run(asked: argparse.Namespace) -> int:
+    if asked.seeds < 1 or asked.problems < 2:
+        raise UsageError(f"Expected --seeds >= 1 and --problems >= 2, got {asked.seeds} and {asked.problems}.")
+    console, out, size = Console(), asked.out.resolve(), Size(asked.updates)
+    runs: dict[int, Runs] = {}
+
+    def figures(seed: int) -> dict[str, Any]:
+        runs[seed] = run(out, seed, console, size, asked.problems)
+        return {"settings": asdict(Settled()), **table(STUDY, runs)}
+
+    words = command_of(MODULE, asked.seeds, asked.updates, [f"--problems {asked.problems}"])
+    return seed_by_seed(console, out, asked.seeds, words, figures, lambda found: markdown(found, TITLES))
 
 
 if __name__ == "__main__":

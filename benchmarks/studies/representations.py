@@ -42,7 +42,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from agents.building import make_env, quiet_libraries
+from agents.building import make_env
 from agents.config import Recipe, finished, read
 from agents.core import rngs
 from agents.decoding.sampling import Sampling
@@ -54,12 +54,13 @@ from benchmarks import demo
 from benchmarks.metrics import holm, over_runs
 from benchmarks.records.record import read_json, write_json
 from benchmarks.studies._probes import Judged, features, probe
-from benchmarks.studies.arms import STOPPED, UPDATES, Arm, Size, command_of, compared, markdown, provenance
+from benchmarks.studies.arms import STOPPED, Arm, Size, command_of, compared, markdown, options, seed_by_seed
 from rltf_env import datasets
 from rltf_env.command import guarded, leave
 from rltf_env.errors import UsageError
 
 PROBLEMS, SAMPLES, ROWS = 512, 8, 64  # of the probes
+MODULE = "benchmarks.studies.representations"
 TRUNK_UPDATES = 600
 SPLITS = {"seen": "seen", "unseen": "test"}
 
@@ -249,15 +250,10 @@ def in_words(figures: Mapping[str, Any]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
-    words = (__doc__ or "").split("\n\n")[0]
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.studies.representations", description=words)
-    parser.add_argument("--seeds", type=int, default=5, help="seeds 0 to N - 1 (default: 5)")
-    parser.add_argument("--updates", type=int, default=UPDATES, help=f"of RLTF in each arm (default: {UPDATES})")
-    parser.add_argument("--out", type=Path, default=Path("runs/representations"), help="folder for runs and tables")
+    parser = options(MODULE, __doc__ or "", Path("runs/representations"), "of RLTF in each arm")
     parser.add_argument("--problems", type=int, default=PROBLEMS, help=f"of the probes (default: {PROBLEMS})")
     parser.add_argument("--probes", action="store_true", help="only the probes; the same command without goes on")
     asked = parser.parse_args(arguments)
-    quiet_libraries()
     return guarded(lambda: _run(asked), STOPPED)
 
 
@@ -266,16 +262,14 @@ def _run(asked: argparse.Namespace) -> int:
         raise UsageError(f"Expected --seeds >= 1 and --problems >= 10, got {asked.seeds} and {asked.problems}.")
     console, out, length = Console(), asked.out.resolve(), Size(asked.updates)
     runs: dict[int, tuple[Rates, Overall]] = {}
-    out.mkdir(parents=True, exist_ok=True)
-    for seed in range(asked.seeds):
+
+    def figures(seed: int) -> dict[str, Any]:
         runs[seed] = run(out, seed, console, length, problems=asked.problems, probes_only=asked.probes)
-        figures = table(runs)  # after each seed, so that there is something to look at
-        words = [f"--problems {asked.problems}", *(["--probes"] if asked.probes else [])]
-        known = command_of("benchmarks.studies.representations", asked.seeds, asked.updates, words)
-        write_json(out / "figures.json", {**provenance(known), **figures})
-        (out / "figures.md").write_text(in_words(figures), encoding="utf-8")
-    console.print((out / "figures.md").read_text(encoding="utf-8"), markup=False, highlight=False)
-    return 0
+        return table(runs)
+
+    more = [f"--problems {asked.problems}", *(["--probes"] if asked.probes else [])]
+    words = command_of(MODULE, asked.seeds, asked.updates, more)
+    return seed_by_seed(console, out, asked.seeds, words, figures, in_words)
 
 
 if __name__ == "__main__":

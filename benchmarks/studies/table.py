@@ -202,13 +202,13 @@ def measured(place: Place, id: str, measure: str, most: int = 0, samples: int = 
 
 def chosen_rate(place: Place, id: str, console: Console) -> tuple[float, dict[str, float]]:
     """The rate that does best on validation problems, and what each one came to."""
-    short = replace(place, seed=RATE_SEED, size=Size(max(8, place.size.updates // RATE_SHARE)))
+    folder = place.folder / "rates"
+    short = Place(place.problems, folder, RATE_SEED, Size(max(8, place.size.updates // RATE_SHARE)))
+    train(warm(short), console)
+    policy = {"kind": "causal", "path": str(folder / "warm" / "policy")}
     found: dict[str, float] = {}
     for rate in RATES:
-        at = replace(short, folder=place.folder / "rates" / f"{rate:g}")
-        start = demo.recipe("warm", place.folder / "rates", RATE_SEED, [*place.problems.warm, *_UNMEASURED])
-        train(start, console)
-        policy = {**recipe(at, id, rate).policy, "path": str(place.folder / "rates" / "warm" / "policy")}
+        at = replace(short, folder=folder / f"{rate:g}")
         train(replace(recipe(at, id, rate), policy=policy), console)
         found[f"{rate:g}"] = demo.last(train(measured(at, id, "validation"), console))["pass@1"]
     return float(max(found, key=lambda rate: found[rate])), found

@@ -39,7 +39,7 @@ def test_arms_and_comparisons_are_there_and_no_two_arms_are_one(study: str, tmp_
     assert {id for pair in made.compared for id in pair} <= set(made.arms)
     recipes = [learners.recipe(made, id, tmp_path, 0) for id in made.arms]
     assert len({json.dumps([r.env, r.agent], sort_keys=True) for r in recipes}) == len(recipes)
-    measures = [learners.measured(made, id, tmp_path, 0, measure) for id in made.arms for measure in learners.MEASURES]
+    measures = [learners.measured(made, id, tmp_path, 0, measure) for id in made.arms for measure in arms.MEASURES]
     assert len({recipe.run.out for recipe in (*recipes, *measures)}) == 3 * len(recipes)
     assert {recipe.env["prompt_style"] for recipe in measures} == {r.env["prompt_style"] for r in recipes}
     assert made.prediction
@@ -62,13 +62,13 @@ def test_differences_are_of_the_same_problems_by_the_same_seed() -> None:
     study = STUDIES["made-tests"]
     first = {"original": evaluation(1, 0), "made": evaluation(2, 1), "any": evaluation(0, 0)}
     second = {"original": evaluation(1, 1), "made": evaluation(2, 1), "any": evaluation(0, 2)}
-    runs = {seed: dict.fromkeys(learners.MEASURES, arms) for seed, arms in enumerate((first, second))}
-    figures = learners.table(study, runs)
+    runs = {seed: dict.fromkeys(arms.MEASURES, passed) for seed, passed in enumerate((first, second))}
+    figures = arms.table(study, runs)
     rows = figures["seen"]["comparisons"]
     assert [row["by_seed"] for row in rows] == [[0.5, 0.25], [0.75, 0.25]]
     assert rows[0]["over_seeds"]["difference"] == pytest.approx(0.375)
     assert json.loads(json.dumps(figures)) == figures
-    text = learners.markdown(figures)
+    text = arms.markdown(figures)
     assert study.prediction in text
     assert "| made tests | 75.0% | 75.0%, 75.0% |" in text
 
