@@ -18,6 +18,7 @@ from agents import parallel
 from agents.batching import batch
 from agents.core import Batch, Policy, TrainingSample
 from agents.functional import Reduction
+from agents.learning.in_order import in_order
 from agents.learning.logits import Logits, predict, read
 from agents.learning.masters import Masters
 from agents.learning.micro import Limit, micro_batches, padding, positions_read
@@ -159,7 +160,8 @@ class Learner:
                 data = batch(part, self.policy.pad_id).to(self.policy.device)
                 value, extra = loss(data, (read or self.predict)(data))
                 own = self._own(data, len(part) / len(samples))
-                (value * share if own is None else value * share + own).backward()
+                with in_order(self.policy.device):
+                    (value * share if own is None else value * share + own).backward()
                 self.masters.take_gradients()
                 if own is not None:
                     logged["own_loss"] = logged.get("own_loss", torch.zeros_like(own)) + own.detach()
