@@ -34,7 +34,7 @@ from agents.critics.outcome import states_after
 from agents.decoding.sampling import Sampling
 from agents.learning.learner import Learner, OptimiserConfig
 from agents.learning.micro import Limit
-from agents.learning.reference import Reference, follow, read_each
+from agents.learning.reference import Average, Reference, read_each
 from agents.options import build
 from agents.policies.pair_heads import plain_sample
 from agents.policies.value_head import ValueHead, state_width
@@ -126,6 +126,7 @@ class Target:
         self.projection = ValueHead(head.projection.weight.shape[1], len(head.projection.bias)).to(policy.device)
         self.projection.load_state_dict(head.projection.state_dict())
         self.projection.requires_grad_(False)
+        self.average = Average(self.projection)  # of float32
 
     def keys(self, samples: Sequence[TrainingSample], places: Sequence[IntArray]) -> Tensor:
         """(K, latent): of the states that have read each program up to and with the tokens at its places."""
@@ -137,7 +138,7 @@ class Target:
     def follow(self, policy: Policy[Any], head: Head, rate: float) -> None:
         """Moves the copy by the share `rate` of its way to the learner."""
         self.reference.follow(policy, rate)
-        follow(self.projection, head.projection, rate)
+        self.average.follow(head.projection, rate)
 
     def state_dict(self) -> dict[str, Any]:
         """The copy's weights."""

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from agents import functional
 from agents.core import Policy
-from agents.learning.reference import follow
+from agents.learning.reference import Average
 from agents.policies.pair_heads import PairHeads, embed, sentence_states
 from rltf_env.core import IntArray
 
@@ -79,6 +79,8 @@ class Momentum:
         self.policy = copy.copy(policy)
         self.policy.model = _copied(policy.model).eval().requires_grad_(False)
         self.projection = copy.deepcopy(heads.projection).requires_grad_(False)
+        self.average = Average(self.policy.model)
+        self.projected = Average(self.projection)
 
     @torch.no_grad()
     def features(self, texts: Sequence[IntArray], size: int) -> Tensor:
@@ -87,21 +89,26 @@ class Momentum:
         parts = [texts[i : i + size] for i in range(0, len(texts), size)]
         return torch.cat([embed(self.projection, sentence_states(self.policy, part)) for part in parts])
 
-    @torch.no_grad()
     def follow(self, policy: Policy[Any], heads: PairHeads) -> None:
         """Moves the copy by `1 - rate` of its way to the learner."""
-        pairs = (self.policy.model, part_that_reads(policy.model)), (self.projection, heads.projection)
-        for ours, theirs in pairs:
-            follow(ours, theirs, 1 - self.rate)
+        self.average.follow(part_that_reads(policy.model), 1 - self.rate)
+        self.projected.follow(heads.projection, 1 - self.rate)
 
     def state_dict(self) -> dict[str, Any]:
         """The copy's weights."""
-        return {"model": self.policy.model.state_dict(), "projection": self.projection.state_dict()}
+        return {
+            "model": self.policy.model.state_dict(),
+            "projection": self.projection.state_dict(),
+            "average": self.average.state_dict(),
+            "projected": self.projected.state_dict(),
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restores what `state_dict` gave."""
         self.policy.model.load_state_dict(state["model"])
         self.projection.load_state_dict(state["projection"])
+        self.average.load_state_dict(state.get("average", {}))
+        self.projected.load_state_dict(state.get("projected", {}))
 
 
 class _Encoder(nn.Module):

@@ -16,8 +16,10 @@ from agents import parallel
 from agents.batching import batch
 from agents.core import Batch, Policy, TrainingSample
 from agents.learning.logits import predict, token_logprobs
+from agents.learning.masters import Masters
 from agents.learning.micro import Limit, positions_read
 from agents.policies import _lora
+from rltf_env.errors import UsageError
 
 Place = Literal["policy", "cpu"]
 
@@ -46,11 +48,14 @@ class Reference:
         logit_rows: int = 0,
     ) -> None:
         self.policy, self.size, self.temperature, self.logit_rows = copy.copy(policy), size, temperature, logit_rows
+        self.average: Average | None = None
         self.adapters = not move and _lora.change_nothing(policy.model)
         self.home = policy.device
         self.away = torch.device("cpu") if place == "cpu" and not self.adapters else self.home
         if not self.adapters:
             self.policy.model = _frozen_copy(policy.model, self.away)
+        if move:
+            self.average = Average(self.policy.model)
 
     def with_reference_logprobs(self, samples: Sequence[TrainingSample]) -> list[TrainingSample]:
         """The samples, each with the reference's log-probabilities as `extra["reference"]` (T,)."""
@@ -75,33 +80,65 @@ class Reference:
         finally:
             model.to(self.away)
 
-    @torch.no_grad()
     def follow(self, policy: Policy[Any], rate: float) -> None:
-        """Moves each weight of the copy by this share of its way to `policy`'s: a Polyak average of the policies so far."""
-        follow(self.policy.model, policy.model, rate)
+        """Moves each weight of the copy by this share of its way to `policy`'s: a Polyak average of the policies so far.
+
+        Raises:
+            UsageError: this copy was not made to `move`.
+        """
+        if self.average is None:
+            raise UsageError(
+                "Expected a reference that may move to follow a policy, got a fixed one. Make it with move=True."
+            )
+        self.average.follow(policy.model, rate)
 
     def state_dict(self) -> dict[str, Any]:
         """The copy's weights: a run that continues is held to the same policy, whatever its recipe's path holds by then.
 
         Without a copy they are the learner's frozen ones.
         """
-        return {} if self.adapters else self.policy.model.state_dict()
+        if self.adapters:
+            return {}
+        copies = self.average.state_dict() if self.average else {}
+        weights = self.policy.model.state_dict()
+        return {"model": weights, **copies} if copies else weights
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restores what `state_dict` gave."""
-        if not self.adapters:
-            self.policy.model.load_state_dict(state)
+        if self.adapters:
+            return
+        self.policy.model.load_state_dict(state.get("model", state))
+        if self.average:
+            self.average.load_state_dict(state)
 
 
 def _frozen_copy(model: nn.Module, device: torch.device) -> nn.Module:
     return copy.deepcopy(model).to(device).eval().requires_grad_(False)
 
 
-@torch.no_grad()
-def follow(copied: nn.Module, learner: nn.Module, rate: float) -> None:
-    """Moves each weight of a copy by the share `rate` of its way to what it was copied from."""
-    for ours, theirs in zip(copied.parameters(), learner.parameters(), strict=True):
-        ours.lerp_(theirs, rate)
+class Average:
+    """What lets a copied module follow the one that learns, each time by a share of the way.
+
+    Weights of 16 bits are averaged in float32 and rounded from there: a step of a hundredth of a small way would be lost.
+    """
+
+    def __init__(self, copied: nn.Module) -> None:
+        self.masters = Masters(list(copied.parameters()))
+
+    @torch.no_grad()
+    def follow(self, learner: nn.Module, rate: float) -> None:
+        """Moves each weight by the share `rate` of its way to what it was copied from."""
+        for ours, theirs in zip(self.masters.leaves, learner.parameters(), strict=True):
+            ours.lerp_(theirs.to(ours.dtype), rate)
+        self.masters.give_weights()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the weights themselves do not say; nothing, unless they have 16 bits."""
+        return self.masters.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restores what `state_dict` gave, once the copied module has its weights."""
+        self.masters.load_state_dict(state)
 
 
 @torch.no_grad()

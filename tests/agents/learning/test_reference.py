@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -12,9 +13,10 @@ import torch
 from agents.core import TrainingSample
 from agents.critics.values import OwnValues, ValueConfig
 from agents.learning.learner import OptimiserConfig
-from agents.learning.reference import Reference, follow
+from agents.learning.reference import Average, Reference
 from agents.policies import tiny, tiny_seq2seq
 from agents.policies.causal import CausalPolicy
+from rltf_env.errors import UsageError
 
 
 def samples() -> list[TrainingSample]:
@@ -114,7 +116,47 @@ def test_a_copy_follows_by_its_share_of_the_way() -> None:
         for ours, theirs in zip(copied.parameters(), learner.parameters(), strict=True):
             ours.fill_(2.0)
             theirs.fill_(1.0)
-    follow(copied, learner, 0.01)
+    Average(copied).follow(learner, 0.01)
     for ours, theirs in zip(copied.parameters(), learner.parameters(), strict=True):
         torch.testing.assert_close(ours, torch.full_like(ours, 1.99))
         assert bool((theirs == 1).all())
+
+
+def test_small_steps_add_up_in_weights_of_16_bits_also_in_a_run_that_goes_on() -> None:
+    """1,000 steps of a thousandth of the way from 2 towards 1: 1 + .999^1000 = 1.368. Rounded each time, it stays at 2."""
+    copied, learner = (torch.nn.Linear(3, 2, dtype=torch.bfloat16) for _ in range(2))
+    with torch.no_grad():
+        for ours, theirs in zip(copied.parameters(), learner.parameters(), strict=True):
+            ours.fill_(2.0)
+            theirs.fill_(1.0)
+    average = Average(copied)
+    for _ in range(500):
+        average.follow(learner, 0.001)
+    again = copy.deepcopy(copied)
+    later = Average(again)
+    later.load_state_dict(average.state_dict())
+    for _ in range(500):
+        later.follow(learner, 0.001)
+    for weights in again.parameters():
+        torch.testing.assert_close(weights.float(), torch.full_like(weights, 1.368).float(), atol=0.004, rtol=0)
+
+
+def test_a_target_of_16_bits_is_saved_with_what_it_has_on_the_way() -> None:
+    policy = eager()
+    policy.model.to(torch.bfloat16)
+    target, again = Reference(policy, 2, move=True), Reference(policy, 2, move=True)
+    learn(policy)
+    target.follow(policy, 0.001)
+    again.load_state_dict(target.state_dict())
+    for reference in (target, again):
+        for _ in range(3):
+            reference.follow(policy, 0.001)
+    assert target.average
+    assert again.average
+    for ours, theirs in zip(target.average.masters.leaves, again.average.masters.leaves, strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_a_fixed_reference_does_not_follow() -> None:
+    with pytest.raises(UsageError, match="move=True"):
+        Reference(eager(), 2).follow(eager(), 0.5)
