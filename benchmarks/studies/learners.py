@@ -123,7 +123,12 @@ STUDIES: Mapping[str, Study] = {
             "references": Arm("+ references", "rltf", ("agent.references.size=600",)),
         },
         (("hindsight", "rltf"), ("hindsight", "wrong"), ("hindsight", "references")),
-        shared=('env.prompt_style="examples"', "env.dataset_options.depths=[3]", "eval.options.depths=[3]"),
+        shared=(
+            'env.prompt_style="examples"',
+            "env.dataset_options.depths=[3]",
+            "eval.options.depths=[3]",
+            "env.max_prompt_tokens=192",
+        ),
     ),
     "made-tests": Study(
         "Made tests are worth what the problems' own are, within 3 points; those that no mutant had to fail are worth less.",
