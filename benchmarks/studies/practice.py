@@ -217,6 +217,7 @@ STUDIES: Mapping[str, Practice] = {
         warm=GROWN_WARM,
         changed=(
             *GROWN[:3],
+            "env.max_prompt_tokens=512",  # nine conditionals are described in up to 437
             f"eval.size={MEASURED}",
             _PPO,
             'env.reward="coarse"',
