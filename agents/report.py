@@ -6,7 +6,6 @@ wrote, are shown and never interpreted: every character is escaped, and the page
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import tomllib
@@ -23,7 +22,7 @@ from agents.running import _svg
 from agents.running._svg import Curve, chart
 from agents.running.folder import EVALUATIONS, METRICS, SAMPLES, records, write_text
 from agents.running.journal import Shown
-from rltf_env.command import guarded, leave
+from rltf_env.command import guarded, leave, parser
 from rltf_env.core import Outcome
 from rltf_env.errors import DataError, MissingData
 from rltf_env.intervals import Interval, rate_interval
@@ -326,10 +325,10 @@ def _safe(text: str) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m agents.report", description="One HTML page of a run's folder.")
-    parser.add_argument("run", type=Path, help="the folder of a run, such as runs/procedural_rltf")
-    parser.add_argument("--out", type=Path, help="where the page goes (default: report.html in that folder)")
-    options = parser.parse_args(arguments)
+    made = parser("agents.report", __doc__)
+    made.add_argument("run", type=Path, help="the folder of a run, such as runs/procedural_rltf")
+    made.add_argument("--out", type=Path, help="where the page goes (default: report.html in that folder)")
+    options = made.parse_args(arguments)
     return guarded(lambda: _write(options.run, options.out or options.run / "report.html"))
 
 

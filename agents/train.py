@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from rltf_env.command import guarded, leave
+from rltf_env.command import guarded, leave, parser
 
 if TYPE_CHECKING:
     from agents.training import TIMINGS, Measure, make_env, make_policy, save_policy, train
@@ -33,10 +33,12 @@ def __getattr__(name: str) -> Any:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; errors of the user's making are one message, not a traceback."""
-    parser = argparse.ArgumentParser(prog="python -m agents.train", description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("recipe", help="a TOML file; agents/recipes/ has some")
-    parser.add_argument("overrides", nargs="*", metavar="table.key=value", help="e.g. run.seed=3 agent.clip=0.2")
-    options = parser.parse_args(arguments)
+    made = parser("agents.train", __doc__)
+    made.add_argument("recipe", help="a TOML file; agents/recipes/ has some")
+    made.add_argument(
+        "overrides", nargs="*", default=[], metavar="table.key=value", help="e.g. run.seed=3 agent.clip=0.2"
+    )
+    options = made.parse_args(arguments)
     return guarded(lambda: _run(options), STOPPED)
 
 

@@ -18,7 +18,7 @@ from rich.table import Table
 from benchmarks import records
 from benchmarks.metrics import Comparison
 from benchmarks.records.paired import alone, common, compared
-from rltf_env.command import guarded, leave
+from rltf_env.command import guarded, leave, parser
 
 
 def table(a: records.Record, b: records.Record, found: dict[str, Comparison]) -> Table:
@@ -38,12 +38,12 @@ def plain(found: dict[str, Comparison]) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.compare", description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("a", type=Path, help="the folder of a record, as benchmarks.evaluate leaves it")
-    parser.add_argument("b", type=Path, help="the one that it is compared with")
-    parser.add_argument("--shared", action="store_true", help="on the problems that both have, if not all are")
-    parser.add_argument("--json", type=Path, help="write the comparisons there as well")
-    asked = parser.parse_args(arguments)
+    made = parser("benchmarks.compare", __doc__)
+    made.add_argument("a", type=Path, help="the folder of a record, as benchmarks.evaluate leaves it")
+    made.add_argument("b", type=Path, help="the one that it is compared with")
+    made.add_argument("--shared", action="store_true", help="on the problems that both have, if not all are")
+    made.add_argument("--json", type=Path, help="write the comparisons there as well")
+    asked = made.parse_args(arguments)
     return guarded(lambda: _run(asked))
 
 

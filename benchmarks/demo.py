@@ -21,7 +21,7 @@ from rich.table import Table
 
 from benchmarks.metrics import Comparison, Interval, paired_permutation
 from benchmarks.records import write_json
-from rltf_env.command import guarded, leave
+from rltf_env.command import guarded, leave, parser
 from rltf_env.core import Outcome
 from rltf_env.intervals import rate_interval
 
@@ -177,11 +177,11 @@ def draw(summaries: dict[str, Any], path: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.demo", description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, help="folder for runs and picture (default: runs/demo/seed-N)")
-    parser.add_argument("overrides", nargs="*", metavar="table.key=value", help="for all three recipes")
-    options = parser.parse_args(arguments)
+    made = parser("benchmarks.demo", __doc__)
+    made.add_argument("--seed", type=int, default=0)
+    made.add_argument("--out", type=Path, help="folder for runs and picture (default: runs/demo/seed-N)")
+    made.add_argument("overrides", nargs="*", default=[], metavar="table.key=value", help="for all three recipes")
+    options = made.parse_args(arguments)
     return guarded(lambda: _run(options, options.out or Path("runs/demo") / f"seed-{options.seed}"), STOPPED)
 
 

@@ -34,6 +34,7 @@ from benchmarks.solvers.completions import Completions
 from benchmarks.suites import Suite
 from rltf_env import sandbox
 from rltf_env.command import check_writable, guarded, leave
+from rltf_env.command import parser as command_parser
 from rltf_env.core import Outcome, Problem
 from rltf_env.errors import UsageError
 from rltf_env.heartbeat import Heartbeat
@@ -119,7 +120,7 @@ def listing() -> Table:
 
 def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
-    made = argparse.ArgumentParser(prog="python -m benchmarks.evaluate", description=(__doc__ or "").split("\n\n")[0])
+    made = command_parser("benchmarks.evaluate", __doc__)
     known = ", ".join(suites.SUITES)
     made.add_argument("suite", nargs="?", help=f"one of {known}; or problems of your own: FILE.jsonl, hub:OWNER/NAME")
     made.add_argument("--agent", help="who writes: see the head of benchmarks/solvers")

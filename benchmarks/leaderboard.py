@@ -22,7 +22,7 @@ from rich.table import Table
 from benchmarks import records
 from benchmarks.records import page
 from benchmarks.records.boards import Board, Entry, boards, load
-from rltf_env.command import guarded, leave
+from rltf_env.command import guarded, leave, parser
 from rltf_env.errors import MissingData
 
 # -------------------------------------------------------------------------------------------------------------- output
@@ -127,15 +127,13 @@ def _line(texts: Sequence[str]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.leaderboard", description=(__doc__ or "").split("\n\n")[0]
-    )
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--out", type=Path, help="where the files go (default: the folder itself)")
-    parser.add_argument("--root", help="the data folder, for the problems' statements (default: $RLTF_DATA)")
-    parser.add_argument("--megabytes", type=float, default=8.0, help="how large the page may become")
-    parser.add_argument("--title", default="Unit test leaderboard")
-    asked = parser.parse_args(arguments)
+    made = parser("benchmarks.leaderboard", __doc__)
+    made.add_argument("folder", type=Path)
+    made.add_argument("--out", type=Path, help="where the files go (default: the folder itself)")
+    made.add_argument("--root", help="the data folder, for the problems' statements (default: $RLTF_DATA)")
+    made.add_argument("--megabytes", type=float, default=8.0, help="how large the page may become")
+    made.add_argument("--title", default="Unit test leaderboard")
+    asked = made.parse_args(arguments)
     return guarded(lambda: _run(asked))
 
 

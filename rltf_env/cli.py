@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, NoReturn
 
 from rltf_env import __version__
-from rltf_env.command import guarded, leave
+from rltf_env.command import called, guarded, leave
 
 
 class Command(NamedTuple):
@@ -116,7 +116,9 @@ def run(name: str, arguments: Sequence[str]) -> int:
         if complaint := absent(command.module):
             sys.stderr.write(f"rltf {name}: {complaint}\n")
             return 2
-    return guarded(lambda: importlib.import_module(command.module).main([*command.first, *arguments]))
+    shown = "rltf" if command.first else f"rltf {name}"  # the first words are the parser's to add
+    with called(command.module.removesuffix(".__main__"), shown):
+        return guarded(lambda: importlib.import_module(command.module).main([*command.first, *arguments]))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,5 +1,6 @@
 """What all commands do alike: what a user or a machine gets wrong is one sentence and an exit status, never a traceback.
 
+parser(module, text)     what a command takes, under the name by which it was called
 guarded(work)            runs a command's work: errors of ours, Ctrl-C and refused files end it in words
 leave(status)            ends the process with it
 check_writable(path)     before hours of work: whether its result can be written there
@@ -8,14 +9,17 @@ explain(error)           an error of the operating system as a sentence
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import errno
 import gc
 import os
 import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from rltf_env.errors import RLTFError, UsageError
 
@@ -33,6 +37,37 @@ WORDS = {
     errno.ELOOP: "links that lead in a circle. Choose another place",
     errno.EIO: "an error of the disk. Choose another place",
 }
+
+
+_called: ContextVar[tuple[str, str]] = ContextVar(
+    "_called", default=("", "")
+)  # a module, and what the user typed for it
+
+
+@contextlib.contextmanager
+def called(module: str, name: str) -> Iterator[None]:
+    """While it lasts, `parser` calls the command of `module` by this name."""
+    token = _called.set((module, name))
+    try:
+        yield
+    finally:
+        _called.reset(token)
+
+
+def parser(module: str, text: str | None, **options: Any) -> argparse.ArgumentParser:
+    """A command's parser. Usage and description name it as it was called: `rltf NAME`, or `python -m MODULE`.
+
+    Args:
+        module: as `python -m` takes it.
+        text: the module's own text, whose first paragraph is the description.
+        options: of `argparse.ArgumentParser`.
+    """
+    known, name = _called.get()
+    plain = f"python -m {module}"
+    name = name if known == module else plain
+    words = {key: value.replace(plain, name) for key, value in options.items() if key in ("description", "epilog")}
+    description = (text or "").split("\n\n")[0].replace(plain, name)
+    return argparse.ArgumentParser(prog=name, **{"description": description, **options, **words})
 
 
 def guarded(work: Callable[[], int], stopped: str = "Stopped.") -> int:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rltf_env import plugins, sandbox
-from rltf_env.command import guarded, leave
+from rltf_env.command import guarded, leave, parser
 from rltf_env.core import CallCase, Problem, Sandbox
 from rltf_env.sandbox.cage import isolation
 from rltf_env.sandbox.http import URLS
@@ -129,15 +129,13 @@ def _place(health: Health) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m rltf_env.doctor", description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--sandbox", default="auto", help="which judge: auto, forkserver, subprocess, http, ray")
-    parser.add_argument(
+    made = parser("rltf_env.doctor", __doc__)
+    made.add_argument("--sandbox", default="auto", help="which judge: auto, forkserver, subprocess, http, ray")
+    made.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="an option of the judge; may be repeated"
     )
-    parser.add_argument(
-        "--require", default="filtered", choices=isolation.LEVELS, help="the weakest level that will do"
-    )
-    args = parser.parse_args(arguments)
+    made.add_argument("--require", default="filtered", choices=isolation.LEVELS, help="the weakest level that will do")
+    args = made.parse_args(arguments)
     return guarded(lambda: _run(args))
 
 

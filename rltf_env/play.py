@@ -30,7 +30,7 @@ from typing import Any, TextIO
 import gymnasium
 
 from rltf_env import plugins
-from rltf_env.command import check_writable, guarded, leave
+from rltf_env.command import check_writable, guarded, leave, parser
 from rltf_env.core import Attempt, Feedback
 from rltf_env.env import Observation, UnitTestEnv
 from rltf_env.errors import UnknownName, UsageError
@@ -269,24 +269,19 @@ def _episodes(session: Session, policy: Policy | None, args: argparse.Namespace)
 
 
 def _parser() -> argparse.ArgumentParser:
-    description, _, rest = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        prog="python -m rltf_env.play",
-        description=description,
-        epilog=rest,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("id", nargs="?", default="RLTF-Procedural-v0", help="environment id (default: %(default)s)")
-    parser.add_argument("--seed", type=int, help="of the stream of problems")
-    parser.add_argument("--problem", help="id of the problem, in place of drawing one")
-    parser.add_argument("--env", action="append", default=[], metavar="KEY=VALUE", help="an argument of gymnasium.make")
-    parser.add_argument("--policy", metavar="MODULE:ATTR", help="watch this one")
-    parser.add_argument(
+    rest = (__doc__ or "").partition("\n\n")[2]
+    made = parser("rltf_env.play", __doc__, epilog=rest, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("id", nargs="?", default="RLTF-Procedural-v0", help="environment id (default: %(default)s)")
+    made.add_argument("--seed", type=int, help="of the stream of problems")
+    made.add_argument("--problem", help="id of the problem, in place of drawing one")
+    made.add_argument("--env", action="append", default=[], metavar="KEY=VALUE", help="an argument of gymnasium.make")
+    made.add_argument("--policy", metavar="MODULE:ATTR", help="watch this one")
+    made.add_argument(
         "--with", action="append", default=[], metavar="KEY=VALUE", dest="options", help="an option of the policy"
     )
-    parser.add_argument("--episodes", type=int, default=1, help="how many to watch (default: %(default)s)")
-    parser.add_argument("--html", metavar="FILE", help="write the judged programs as a page")
-    return parser
+    made.add_argument("--episodes", type=int, default=1, help="how many to watch (default: %(default)s)")
+    made.add_argument("--html", metavar="FILE", help="write the judged programs as a page")
+    return made
 
 
 if __name__ == "__main__":

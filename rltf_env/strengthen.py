@@ -28,7 +28,7 @@ from typing import Literal
 import numpy as np
 
 from rltf_env import datasets, plugins, sandbox
-from rltf_env.command import guarded, leave
+from rltf_env.command import guarded, leave, parser
 from rltf_env.core import CallCase, Outcome, Problem, Problems, Sandbox
 from rltf_env.datasets._mutants import mutants
 from rltf_env.errors import DataError, RLTFError, UsageError
@@ -219,22 +219,21 @@ def report(results: Sequence[Strengthened]) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    words = (__doc__ or "").split("\n\n")[0]
-    parser = argparse.ArgumentParser(prog="python -m rltf_env.strengthen", description=words)
-    parser.add_argument("name", help="what datasets.load takes: mbpp, FILE.jsonl, hub:owner/name, ...")
-    parser.add_argument("--out", required=True, metavar="FILE.jsonl", help="where to write the problems")
-    parser.add_argument("--into", choices=("held_out", "cases"), default="held_out", help="where new tests go")
-    parser.add_argument("--split", help="without it, the dataset's own default")
-    parser.add_argument("--root", help="folder of the data; without it, $RLTF_DATA")
-    parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="an option of the dataset")
-    parser.add_argument("--limit", type=int, help="the first so many problems only")
-    parser.add_argument("--seed", type=int, default=0, help="of the inputs and mutants (default: 0)")
-    parser.add_argument("--sandbox", default="auto", help="which judge: auto, forkserver, subprocess")
-    parser.add_argument("--seconds", type=float, default=2.0, help="time limit of a case (default: 2)")
+    made = parser("rltf_env.strengthen", __doc__)
+    made.add_argument("name", help="what datasets.load takes: mbpp, FILE.jsonl, hub:owner/name, ...")
+    made.add_argument("--out", required=True, metavar="FILE.jsonl", help="where to write the problems")
+    made.add_argument("--into", choices=("held_out", "cases"), default="held_out", help="where new tests go")
+    made.add_argument("--split", help="without it, the dataset's own default")
+    made.add_argument("--root", help="folder of the data; without it, $RLTF_DATA")
+    made.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="an option of the dataset")
+    made.add_argument("--limit", type=int, help="the first so many problems only")
+    made.add_argument("--seed", type=int, default=0, help="of the inputs and mutants (default: 0)")
+    made.add_argument("--sandbox", default="auto", help="which judge: auto, forkserver, subprocess")
+    made.add_argument("--seconds", type=float, default=2.0, help="time limit of a case (default: 2)")
     for name in ("inputs", "steps", "budget", "mutants"):
         default = getattr(Settings(), name)
-        parser.add_argument(f"--{name}", type=int, default=default, help=f"see Settings (default: {default})")
-    return parser
+        made.add_argument(f"--{name}", type=int, default=default, help=f"see Settings (default: {default})")
+    return made
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rltf_env.command import check_writable, guarded, leave
+from rltf_env.command import check_writable, guarded, leave, parser
 from rltf_env.errors import UsageError
 
 STOPPED = "Stopped. The same command goes on from here."
@@ -22,17 +22,16 @@ METHODS = "finetune, replay, joint, separate, pool, pool-forced"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
-    words = (__doc__ or "").split("\n\n")[0]
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.continual", description=words)
-    parser.add_argument("sequence", help="a TOML file of tasks, or the name of a shipped one: retold")
-    parser.add_argument("--method", default="finetune", help=f"one of {METHODS} (default: finetune)")
-    parser.add_argument("--agent", default="", help="which of the file's agents learns (default: its first)")
-    parser.add_argument("--order", default="", help="the tasks in another order: NAME,NAME,...")
-    parser.add_argument("--seeds", type=int, default=1, help="seeds 0 to N - 1 (default: 1)")
-    parser.add_argument("--out", type=Path, help="folder of all runs (default: runs/continual/SEQUENCE)")
-    parser.add_argument("--results", action="store_true", help="only collect what has run")
-    parser.add_argument("overrides", nargs="*", metavar="table.key=value", help="changes of the file")
-    asked = parser.parse_intermixed_args(arguments)  # options may stand between the sequence and its changes
+    made = parser("benchmarks.continual", __doc__)
+    made.add_argument("sequence", help="a TOML file of tasks, or the name of a shipped one: retold")
+    made.add_argument("--method", default="finetune", help=f"one of {METHODS} (default: finetune)")
+    made.add_argument("--agent", default="", help="which of the file's agents learns (default: its first)")
+    made.add_argument("--order", default="", help="the tasks in another order: NAME,NAME,...")
+    made.add_argument("--seeds", type=int, default=1, help="seeds 0 to N - 1 (default: 1)")
+    made.add_argument("--out", type=Path, help="folder of all runs (default: runs/continual/SEQUENCE)")
+    made.add_argument("--results", action="store_true", help="only collect what has run")
+    made.add_argument("overrides", nargs="*", default=[], metavar="table.key=value", help="changes of the file")
+    asked = made.parse_intermixed_args(arguments)  # options may stand between the sequence and its changes
     return guarded(lambda: _run(asked), STOPPED)
 
 

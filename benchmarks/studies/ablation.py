@@ -222,7 +222,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--updates", type=int, default=0, help="of each arm after the warm start (default: the recipes')"
     )
     parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder for runs, tables and picture")
-    parser.add_argument("overrides", nargs="*", metavar="table.key=value", help="for all recipes")
+    parser.add_argument("overrides", nargs="*", default=[], metavar="table.key=value", help="for all recipes")
     asked = parser.parse_args(arguments)
     return guarded(lambda: _run(asked), demo.STOPPED)
 

@@ -197,7 +197,9 @@ def command(module: str, words: str, studies: Mapping[str, Study], run: Run, giv
     """`python -m MODULE STUDY`: runs one of `studies` seed by seed and writes its tables after each. The exit status."""
     parser = options(module, words, None)
     parser.add_argument("study", help=f"one of {', '.join(studies)}")
-    parser.add_argument("overrides", nargs="*", metavar="table.key=value", help="for all arms, not for the warm start")
+    parser.add_argument(
+        "overrides", nargs="*", default=[], metavar="table.key=value", help="for all arms, not for the warm start"
+    )
     return _run(parser.parse_intermixed_args(given), module, studies, run)
 
 

@@ -33,7 +33,7 @@ from rich.table import Table
 from benchmarks import records
 from benchmarks.speed.grading import TAME, Settings, grade, humaneval_jobs, installed, pays, with_answers
 from rltf_env import datasets, sandbox
-from rltf_env.command import check_writable, guarded, leave
+from rltf_env.command import check_writable, guarded, leave, parser
 from rltf_env.core import CallCase, Outcome, Problem, ScriptCase, Verdict
 from rltf_env.datasets._mutants import Mutant, mutants
 from rltf_env.errors import MissingData, RLTFError, UnknownName
@@ -308,18 +308,16 @@ def static_table(name: str, found: Static) -> Table:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.studies.audit", description=(__doc__ or "").split("\n\n")[0]
-    )
-    parser.add_argument("dataset", nargs="*", help=f"which of: {', '.join(DATASETS)} (default: all that are there)")
-    parser.add_argument("--limit", type=int, help="only the first problems of each")
-    parser.add_argument("--mutants", type=int, default=5, help="for each problem")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--peers", default=sys.executable, help="the interpreter that has other graders installed")
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--no-exploits", action="store_true", help="leave the hostile programs out")
-    parser.add_argument("--json", type=Path, help="write everything found there")
-    asked = parser.parse_args(arguments)
+    made = parser("benchmarks.studies.audit", __doc__)
+    made.add_argument("dataset", nargs="*", help=f"which of: {', '.join(DATASETS)} (default: all that are there)")
+    made.add_argument("--limit", type=int, help="only the first problems of each")
+    made.add_argument("--mutants", type=int, default=5, help="for each problem")
+    made.add_argument("--seed", type=int, default=0)
+    made.add_argument("--peers", default=sys.executable, help="the interpreter that has other graders installed")
+    made.add_argument("--workers", type=int, default=2)
+    made.add_argument("--no-exploits", action="store_true", help="leave the hostile programs out")
+    made.add_argument("--json", type=Path, help="write everything found there")
+    asked = made.parse_args(arguments)
     words = sys.argv[1:] if arguments is None else arguments
     return guarded(lambda: _run(asked, words))
 

@@ -188,7 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=3, help="seeds 0 to N - 1 (default: 3)")
     parser.add_argument("--orders", type=int, default=3, help="orders of the tasks, 1 to 3 (default: 3)")
     parser.add_argument("--out", type=Path, default=Path("runs/continual/study"), help="folder of runs and tables")
-    parser.add_argument("overrides", nargs="*", metavar="table.key=value", help="changes of the sequence")
+    parser.add_argument("overrides", nargs="*", default=[], metavar="table.key=value", help="changes of the sequence")
     asked = parser.parse_intermixed_args(arguments)
     return guarded(lambda: run(asked), STOPPED)
 

@@ -349,7 +349,9 @@ def in_words(result: Mapping[str, Any]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
     parser = options(MODULE, __doc__ or "", Path("runs/process"))
-    parser.add_argument("overrides", nargs="*", metavar="table.key=value", help="for all arms, not for the warm start")
+    parser.add_argument(
+        "overrides", nargs="*", default=[], metavar="table.key=value", help="for all arms, not for the warm start"
+    )
     asked = parser.parse_intermixed_args(arguments)
     return guarded(lambda: _run(asked), STOPPED)
 

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rltf_env import datasets, plugins, sandbox
-from rltf_env.command import check_writable, guarded, leave
+from rltf_env.command import check_writable, guarded, leave, parser
 from rltf_env.core import Problems
 from rltf_env.datasets import _quarantine, audit
 from rltf_env.view import ansi
@@ -49,8 +49,8 @@ def _list(args: argparse.Namespace) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m rltf_env.datasets", description=(__doc__ or "").split("\n\n")[0])
-    check = parser.add_subparsers(dest="command", required=True).add_parser("check", help="run the reference solutions")
+    made = parser("rltf_env.datasets", __doc__)
+    check = made.add_subparsers(dest="command", required=True).add_parser("check", help="run the reference solutions")
     check.add_argument("name", help="what datasets.load takes: mbpp, FILE.jsonl, hub:owner/name, module:attr, ...")
     check.add_argument("--split", help="without it, the dataset's own default")
     check.add_argument("--root", help="folder of the data; without it, $RLTF_DATA")
@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.add_argument("--sandbox", default="auto", help="which judge: auto, forkserver, subprocess")
     check.add_argument("--seconds", type=float, help="time limit of a case; without it, the judge's own")
-    return parser
+    return made
 
 
 def _check(problems: Problems, judge: Any, args: argparse.Namespace) -> int:

@@ -60,7 +60,14 @@ class ProblemStore:
         Raises:
             DataError: the row is no problem.
         """
-        problem = plain.decode_problem(row, where)
+        return self.keep(plain.decode_problem(row, where))
+
+    def keep(self, problem: Problem) -> tuple[str, Problem]:
+        """Remembers a problem that a client has sent in another shape: its digest, and the one object that all share.
+
+        Raises:
+            InvalidProblem: it holds something that is not plain data.
+        """
         text = json.dumps(protocol.encode_problem(problem))
         key = protocol.digest_of(text)
         known = self.get(key)

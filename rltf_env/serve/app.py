@@ -20,13 +20,14 @@ from rltf_env.errors import SandboxError
 from rltf_env.rewards import load as load_reward
 from rltf_env.rewards import needs
 from rltf_env.sandbox.store import ProblemStore
-from rltf_env.serve import fusion, judging, replies, rewards, status
+from rltf_env.serve import fusion, judging, prompting, replies, rewards, status, submissions
 from rltf_env.serve.gate import Gate
 from rltf_env.serve.queue import JudgeQueue
 from rltf_env.serve.settings import Settings
 
 ROUTES = (
-    "/judge", "/run_code", "/get_reward", "/reward", "/problems", "/about", "/health", "/metrics", "/docs",
+    "/judge", "/run_code", "/submit", "/common_evaluate", "/common_evaluate_batch", "/get_prompts", "/get_prompt_by_id",
+    "/list_ids", "/list_datasets", "/get_reward", "/reward", "/problems", "/about", "/health", "/metrics", "/docs",
     "/openapi.json",
 )  # fmt: skip
 
@@ -57,6 +58,8 @@ class Service:
         replies.install(app)
         app.include_router(judging.router(self.queue, self.store))
         app.include_router(fusion.router(self.queue))
+        app.include_router(submissions.router(self.queue, self.store))
+        app.include_router(prompting.router(self.store))
         app.include_router(rewards.router(self.queue, self.store))
         app.include_router(status.router(self.queue, self.store, self.requests))
         app.include_router(status.page(app))

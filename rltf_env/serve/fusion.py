@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+from collections.abc import Coroutine
 from pathlib import PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -24,6 +25,7 @@ from rltf_env.serve.replies import Json, detail
 
 MARGIN = 10.0  # seconds beyond both time limits after which verl's client gives up
 EARLY = 3.0  # seconds before that at which it must have an answer
+T = TypeVar("T")
 _NOTHING = "\0 no program is asked to print this"
 
 
@@ -60,11 +62,11 @@ def router(queue: JudgeQueue) -> APIRouter:
         problem = _problem(body, queue)
         patience = min(body.compile_timeout + body.run_timeout + MARGIN - EARLY, queue.settings.patience)
         try:
-            result = await _or_hang_up(_run(queue, problem, body.code, patience), request)
+            result = await or_hang_up(_run(queue, problem, body.code, patience), request)
         except Exception:
             # Law: a judge that failed says nothing of the program. Whatever it was, it is 504 here.
             return detail(504, "The judge cannot judge now.")
-        return Response(status_code=499) if result is None else Json(_reply(result, problem.prefix))
+        return Response(status_code=499) if result is None else Json(run_reply(result, problem.prefix))
 
     return routes
 
@@ -78,7 +80,7 @@ async def _run(queue: JudgeQueue, problem: Problem, code: str, patience: float) 
             queue.leave(1)
 
 
-async def _or_hang_up(work: Any, request: Request) -> CaseResult | None:
+async def or_hang_up(work: Coroutine[Any, Any, T], request: Request) -> T | None:
     """What `work` gives; None, and `work` is cancelled, if the client hangs up first."""
     running, gone = asyncio.ensure_future(work), asyncio.ensure_future(_hung_up(request))
     try:
@@ -132,7 +134,12 @@ def _unpack(files: dict[str, bytes]) -> str:
 # ----------------------------------------------------------------------------------------------------------- the reply
 
 
-def _reply(result: CaseResult, prefix: str) -> dict[str, Any]:
+def run_reply(result: CaseResult, prefix: str = "") -> dict[str, Any]:
+    """What a program did, as SandboxFusion tells it. A wrong answer is a run like any other: the caller compares.
+
+    Args:
+        prefix: lines before the program that its author does not know of.
+    """
     failure = result.failure
     code, late, stderr = 0, False, ""
     if failure is not None and failure.kind != FailureKind.WRONG_ANSWER:

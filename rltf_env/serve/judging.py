@@ -11,6 +11,7 @@ import contextlib
 import json
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from fastapi import APIRouter, Request
@@ -27,7 +28,7 @@ from rltf_env.sandbox.store import ProblemStore
 from rltf_env.serve.queue import JudgeQueue, Ticket
 from rltf_env.serve.replies import Json, detail
 
-COMPANY = 0.005  # seconds that a verdict waits for others, so that they share a packet
+COMPANY = 0.05  # seconds that a verdict waits for others of its request, so that they share a packet
 BEAT = 1.0  # seconds after which an empty line says that the service is alive
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 _KEYS = ("program", "problem", "digest")
@@ -146,20 +147,21 @@ class Verdicts(Response):
     def __init__(self, queue: JudgeQueue, asked: list[Job]) -> None:
         super().__init__()
         self.queue, self.asked, self.left = queue, asked, len(asked)
+        self.ready: list[tuple[int, Result]] = []  # verdicts that are to be sent
+        self.changed, self.gone = asyncio.Event(), False
         del self.headers["content-length"]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.queue.enter(len(self.asked))
-        ready: asyncio.Queue[tuple[int, Result] | None] = asyncio.Queue()
         tickets: list[Ticket] = []
-        gone = asyncio.ensure_future(_hung_up(receive, ready))
+        hung_up = asyncio.ensure_future(self._hung_up(receive))
         try:
             for number, job in enumerate(self.asked):
-                tickets.append(self.queue.ask(_ticket(job, number, ready)))
+                tickets.append(self.queue.ask(Ticket(job.program, job.problem, partial(self._settle, number))))
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             async with asyncio.timeout(self.queue.settings.patience):
                 while self.left:
-                    await self._next(ready, send)
+                    await self._next(send)
         except TimeoutError:
             lines = (protocol.encode_line(n, _overdue()) for n, ticket in enumerate(tickets) if not ticket.over)
             body = "".join(lines).encode()
@@ -169,44 +171,46 @@ class Verdicts(Response):
         except ClientDisconnect:
             return
         finally:
-            gone.cancel()
+            hung_up.cancel()
             for ticket in tickets:
                 self.queue.cancel(ticket)
             self.queue.leave(self.left)
         await send({"type": "http.response.body", "body": b""})
 
-    async def _next(self, ready: asyncio.Queue[tuple[int, Result] | None], send: Send) -> None:
+    def _settle(self, number: int, result: Result) -> None:
+        """Called by the queue. The first verdict waits for others, the last for nobody."""
+        self.ready.append((number, result))
+        if len(self.ready) >= self.left:
+            self.changed.set()
+        elif len(self.ready) == 1:
+            self.queue.loop.call_later(COMPANY, self.changed.set)
+
+    async def _next(self, send: Send) -> None:
         """Sends the verdicts that are there, or a sign of life."""
+        beat = self.queue.loop.call_later(BEAT, self.changed.set)
         try:
-            first = await asyncio.wait_for(ready.get(), BEAT)
-        except TimeoutError:
-            await send({"type": "http.response.body", "body": b"\n", "more_body": True})
-            return
-        if self.left > 1 and ready.empty():
-            await asyncio.sleep(COMPANY)
-        arrived = [first, *(ready.get_nowait() for _ in range(ready.qsize()))]
-        if None in arrived:
+            await self.changed.wait()
+        finally:
+            beat.cancel()
+        self.changed.clear()
+        if self.gone:
             raise ClientDisconnect
-        results = [each for each in arrived if each is not None]
+        results, self.ready = self.ready, []
         self.left -= len(results)
         self.queue.leave(len(results))
-        lines = "".join(protocol.encode_line(*each) for each in results)
+        lines = "".join(protocol.encode_line(*each) for each in results) or "\n"
         await send({"type": "http.response.body", "body": lines.encode(), "more_body": True})
 
-
-def _ticket(job: Job, number: int, ready: asyncio.Queue[Any]) -> Ticket:
-    return Ticket(job.program, job.problem, lambda result: ready.put_nowait((number, result)))
+    async def _hung_up(self, receive: Receive) -> None:
+        """Notices that nobody reads the reply any more."""
+        while (await receive())["type"] != "http.disconnect":
+            continue
+        self.gone = True
+        self.changed.set()
 
 
 def _overdue() -> SandboxError:
     return SandboxError("The program was not judged in time. Try again later, or give the service more processors.")
-
-
-async def _hung_up(receive: Receive, ready: asyncio.Queue[Any]) -> None:
-    """Tells the reply, by None, that nobody reads it any more."""
-    while (await receive())["type"] != "http.disconnect":
-        continue
-    ready.put_nowait(None)
 
 
 def router(queue: JudgeQueue, store: ProblemStore) -> APIRouter:

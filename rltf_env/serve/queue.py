@@ -1,7 +1,9 @@
 """The judge as the routes use it: who may come in, whose program is next, what has been counted.
 
 Everything here belongs to the event loop. The judge gets a bounded number of programs at a time,
-so `submit` never blocks the loop and a client that hangs up takes what waits with it.
+so `submit` never blocks the loop and a client that hangs up takes what waits with it. While the
+judge has plenty to do the loop looks for verdicts now and then: to be woken for each costs as much
+as all else that it does for a program.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
+from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -24,6 +27,9 @@ from rltf_env.serve.replies import Busy
 from rltf_env.serve.settings import Settings
 
 AHEAD = 64  # programs that the judge holds for each of its workers
+PLENTY = 8  # programs for each worker from which on the loop looks for verdicts rather than being woken
+BUNCH = 8  # verdicts that such a look should find: the time between two looks follows
+SHORTEST, LONGEST = 0.001, 0.02  # seconds between two looks
 FRESH = 1.0  # seconds for which a verdict proves that the judge is alive
 PAUSE = 0.02  # seconds until a judge that was clogged is looked at again
 PROBE = 10.0  # seconds that a proof may take
@@ -55,7 +61,7 @@ class JudgeQueue:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.judge: Sandbox | None = None
-        self.level, self.most = "", AHEAD
+        self.level, self.most, self.plenty = "", AHEAD, PLENTY
         self.inside, self.handed = 0, 0  # programs of all requests; those that the judge holds
         self.tickets: deque[Ticket] = deque()
         self.waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
@@ -67,6 +73,10 @@ class JudgeQueue:
         self._printing: Sandbox | None = None
         self._own: list[Sandbox] = []
         self._later = False  # whether `_feed` is to be called again
+        self._finished: deque[tuple[Ticket, Future[Verdict]]] = deque()  # filled by the judge's threads
+        self._awake = False  # whether `_look` is to be called, so that nobody need ask for it
+        self._next_look: asyncio.TimerHandle | None = None
+        self._between = SHORTEST  # seconds until the next look
         self._proof: asyncio.Task[bool] | None = None
         self._numbers = itertools.count()
 
@@ -78,6 +88,7 @@ class JudgeQueue:
         self.judge = await asyncio.to_thread(self._opened, {})
         if isinstance(self.judge, PoolSandbox):
             self.most = max(min(AHEAD * len(self.judge.workers), self.judge.options.pending // 4), 1)
+            self.plenty = PLENTY * len(self.judge.workers)
             self.level = await asyncio.to_thread(self.judge.level)
 
     @property
@@ -234,22 +245,49 @@ class JudgeQueue:
         self._feed()
 
     def _done(self, ticket: Ticket, future: Future[Verdict]) -> None:
-        """Called in any thread."""
+        """Called in any thread: wakes the loop, unless it looks by itself."""
+        self._finished.append((ticket, future))
+        if self._awake:
+            return
+        self._awake = True
         try:
-            self.loop.call_soon_threadsafe(self._take, ticket, future)
+            self.loop.call_soon_threadsafe(self._look)
         except RuntimeError:  # the loop has ended, and everybody with it
             return
+
+    def _look(self) -> None:
+        """Takes what the judge has finished. It comes again by itself while there is plenty to do."""
+        before = self.handed
+        while self._finished:
+            self._take(*self._finished.popleft())
+        taken = before - self.handed
+        self._feed()
+        if self.handed >= self.plenty:
+            self._look_later(taken)
+            return
+        self._awake = False
+        if self._finished:  # since the last look, by a thread that thought the loop awake
+            self._look()
+
+    def _look_later(self, taken: int) -> None:
+        if self._next_look is None:
+            factor = 0.5 if taken > 2 * BUNCH else 2.0 if taken < BUNCH // 2 else 1.0
+            self._between = min(max(factor * self._between, SHORTEST), LONGEST)
+            self._next_look = self.loop.call_later(self._between, self._look_again)
+
+    def _look_again(self) -> None:
+        self._next_look = None
+        self._look()
 
     def _take(self, ticket: Ticket, future: Future[Verdict]) -> None:
         self.handed -= 1
         if future.cancelled():
             self._settle(ticket, SandboxError("The judge dropped this program."))
-        else:
-            error = future.exception()
-            if error is None or isinstance(error, InvalidProblem):
-                self.answered = time.monotonic()
-            self._settle(ticket, future.result() if error is None else _as_exception(error))
-        self._feed()
+            return
+        error = future.exception()
+        if error is None or isinstance(error, InvalidProblem):
+            self.answered = time.monotonic()
+        self._settle(ticket, future.result() if error is None else _as_exception(error))
 
     def _settle(self, ticket: Ticket, result: Result) -> None:
         if ticket.over:
@@ -261,7 +299,7 @@ class JudgeQueue:
     def _count(self, result: Result, seconds: float) -> None:
         self.counts[type(result).__name__ if isinstance(result, Exception) else result.outcome.name] += 1
         self.seconds += seconds
-        self.times[next((i for i, bound in enumerate(BOUNDS) if seconds <= bound), len(BOUNDS))] += 1
+        self.times[bisect_left(BOUNDS, seconds)] += 1
 
     # ---------------------------------------------------------------------------------------------------------- health
 

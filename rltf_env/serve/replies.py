@@ -18,7 +18,7 @@ from rltf_env.errors import DataError, SandboxError, UsageError
 
 AGAIN = 1  # seconds after which a client that was sent away may come again
 # SandboxFusion's clients ask again after 504 alone; anything else they pay as a wrong program.
-RETRIED = {"/run_code": 504}
+RETRIED: dict[str, int] = dict.fromkeys(("/run_code", "/submit", "/common_evaluate", "/common_evaluate_batch"), 504)
 _DETAIL = {"type": "object", "required": ["detail"], "properties": {"detail": {"type": "string"}}}
 _REFUSAL = {"content": {"application/json": {"schema": _DETAIL}}}
 REFUSALS: dict[int | str, dict[str, Any]] = {  # of every route, for the page

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from rltf_env import datasets, plugins, sandbox
-from rltf_env.command import guarded, leave
+from rltf_env.command import guarded, leave, parser
 from rltf_env.core import Problem, Problems
 from rltf_env.datasets._files import read_rows
 from rltf_env.errors import MissingData, RLTFError, UsageError
@@ -59,24 +59,22 @@ def _main(arguments: Sequence[str] | None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m rltf_env.synthesis", description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("name", help="what datasets.load takes: hub:owner/name, FILE.jsonl, mbpp, ...")
-    parser.add_argument("--out", required=True, metavar="FILE.jsonl", help="where to write the problems")
-    parser.add_argument(
-        "--columns", metavar="code=NAME,...", help="rows of functions: code, statement, id, entry_point"
-    )
-    parser.add_argument("--split", help="without it, the dataset's own default")
-    parser.add_argument("--root", help="folder of the data; without it, $RLTF_DATA")
-    parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="an option of the dataset")
-    parser.add_argument("--limit", type=int, help="the first so many functions only")
-    parser.add_argument("--seed", type=int, default=0, help="of the inputs and mutants (default: 0)")
-    parser.add_argument("--sandbox", default="auto", help="which judge: auto, forkserver, subprocess")
-    parser.add_argument("--seconds", type=float, default=2.0, help="time limit of a case (default: 2)")
+    made = parser("rltf_env.synthesis", __doc__)
+    made.add_argument("name", help="what datasets.load takes: hub:owner/name, FILE.jsonl, mbpp, ...")
+    made.add_argument("--out", required=True, metavar="FILE.jsonl", help="where to write the problems")
+    made.add_argument("--columns", metavar="code=NAME,...", help="rows of functions: code, statement, id, entry_point")
+    made.add_argument("--split", help="without it, the dataset's own default")
+    made.add_argument("--root", help="folder of the data; without it, $RLTF_DATA")
+    made.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="an option of the dataset")
+    made.add_argument("--limit", type=int, help="the first so many functions only")
+    made.add_argument("--seed", type=int, default=0, help="of the inputs and mutants (default: 0)")
+    made.add_argument("--sandbox", default="auto", help="which judge: auto, forkserver, subprocess")
+    made.add_argument("--seconds", type=float, default=2.0, help="time limit of a case (default: 2)")
     for name in SIZES:
         default = getattr(Settings(), name)
-        parser.add_argument(f"--{name}", type=int, default=default, help=f"see Settings (default: {default})")
-    parser.add_argument("--killed", type=float, default=Settings().killed, help="share of mutants that tests must fail")
-    return parser
+        made.add_argument(f"--{name}", type=int, default=default, help=f"see Settings (default: {default})")
+    made.add_argument("--killed", type=float, default=Settings().killed, help="share of mutants that tests must fail")
+    return made
 
 
 def _functions(asked: argparse.Namespace) -> Iterable[Problem]:

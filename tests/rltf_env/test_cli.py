@@ -29,7 +29,25 @@ def test_every_command_has_a_main_that_explains_itself(name: str, capsys: pytest
     with pytest.raises(SystemExit) as stopped:
         cli.main([name, "--help"])
     assert stopped.value.code == 0
-    assert "usage:" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"usage: rltf {name} ")
+    assert f"python -m {cli.COMMANDS[name].module}" not in shown
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_a_module_that_is_run_names_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    command = cli.COMMANDS[name]
+    with pytest.raises(SystemExit):
+        importlib.import_module(command.module).main([*command.first, "--help"])
+    own = "rltf serve" if name == "serve" else f"python -m {command.module.removesuffix('.__main__')}"
+    assert capsys.readouterr().out.startswith(f"usage: {own} ")
+
+
+@pytest.mark.parametrize(("name", "missing"), [("train", "recipe"), ("continual", "sequence"), ("report", "run")])
+def test_what_is_missing_is_named_and_nothing_else(name: str, missing: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main([name])
+    assert f"rltf {name}: error: the following arguments are required: {missing}\n" in capsys.readouterr().err
 
 
 def test_help_imports_no_command() -> None:

@@ -19,6 +19,12 @@ from rltf_env.sandbox import scripted
 
 ADD = Problem("add", "Add.", [CallCase((1, 2), 3)], "add")
 ROW = plain.encode_problem(ADD)
+POSTS = {
+    "/judge", "/run_code", "/submit", "/common_evaluate", "/common_evaluate_batch", "/get_prompts", "/get_prompt_by_id",
+    "/list_ids", "/get_reward", "/reward", "/problems",
+}  # fmt: skip
+TESTS = {"test": [{"input": {"stdin": "\ud800"}, "output": {"stdout": "1"}}]}
+CALLS = {"test_cases": {"fn_name": "add", "input": [[1, 2]], "output": [[3]]}}
 TEXT = st.text(st.characters(), max_size=20) | st.sampled_from(
     ["add", "python", "\x00", "\ud800", "/", "..", "def add(a, b): return 3", "0" * 64, json.dumps(ROW), "{", "$tuple"]
 )
@@ -44,7 +50,8 @@ def client() -> Iterator[Any]:
 
 def values(schema: dict[str, Any], page: dict[str, Any]) -> st.SearchStrategy[Any]:
     """Values of a JSON schema, now and then with something else in their place."""
-    return st.one_of(_valid(schema, page), _valid(schema, page), _valid(schema, page), JUNK)
+    valid = _valid(schema, page)
+    return st.one_of(valid, valid, valid, JUNK)
 
 
 def _valid(schema: dict[str, Any], page: dict[str, Any]) -> st.SearchStrategy[Any]:
@@ -53,6 +60,12 @@ def _valid(schema: dict[str, Any], page: dict[str, Any]) -> st.SearchStrategy[An
     if "anyOf" in schema:
         return st.one_of([values(each, page) for each in schema["anyOf"]])
     match schema.get("type"):
+        case "object" if schema.get("title") == "Config":
+            known = _fields(schema, page)
+            return (
+                st.builds(lambda own, data: own | {"provided_data": data}, known, st.sampled_from([TESTS, CALLS]))
+                | known
+            )
         case "object" if "cases" in schema.get("properties", {}):
             return st.just(ROW) | _fields(schema, page)
         case "object":
@@ -96,7 +109,7 @@ def test_no_request_of_its_own_page_s_shape_breaks_the_service(client: str) -> N
         for path, calls in page["paths"].items()
         if "post" in calls
     }
-    assert set(routes) == {"/judge", "/run_code", "/get_reward", "/reward", "/problems"}
+    assert set(routes) == POSTS
     bodies = st.one_of([st.tuples(st.just(path), values(schema, page)) for path, schema in routes.items()])
     seen: set[int] = set()
 
@@ -114,7 +127,7 @@ def test_no_request_of_its_own_page_s_shape_breaks_the_service(client: str) -> N
 
 @settings(max_examples=40, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 @given(
-    path=st.sampled_from(["/judge", "/run_code", "/get_reward", "/reward", "/problems"]),
+    path=st.sampled_from(sorted(POSTS)),
     body=st.binary(max_size=50)
     | st.sampled_from([b"[" * 50_000, b'{"a":' * 50_000, b"NaN", b'"\\ud800"', b"1" * 10_000]),
 )

@@ -16,6 +16,10 @@ from rltf_env.core import CallCase, Problem
 from rltf_env.errors import SandboxError
 from rltf_env.sandbox import protocol, scripted
 
+pytest.importorskip("fastapi", reason="needs FastAPI: pip install 'rltf[serve]'")
+
+from rltf_env.serve import judging as judging_module
+
 GOOD = "def add(a, b):\n    return a + b\n"
 
 
@@ -149,6 +153,17 @@ def test_verdicts_come_while_others_are_judged(serve: Any, held: Any, problem: P
     lines = [json.loads(line) for line in reply.read().splitlines() if line.strip()]
     opened.close()
     assert [line["n"] for line in lines] == [1]
+
+
+def test_the_last_verdict_of_a_request_waits_for_nobody(
+    serve: Any, problem: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("COMPANY", "BEAT"):
+        monkeypatch.setattr(judging_module, name, 60.0)
+    client, begin = serve(), time.monotonic()
+    jobs = [{"program": f"x = {n}", "problem": row(problem)} for n in range(3)]
+    assert len(client.post("/judge", {"jobs": jobs}).lines) == 3
+    assert time.monotonic() - begin < 5
 
 
 def test_a_client_that_hangs_up_takes_its_programs_with_it(serve: Any, held: Any, problem: Problem) -> None:

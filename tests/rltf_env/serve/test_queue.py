@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
@@ -11,13 +13,15 @@ import pytest
 pytest.importorskip("fastapi", reason="needs FastAPI: pip install 'rltf[serve]'")
 
 from rltf_env import sandbox
-from rltf_env.core import Problem
+from rltf_env.core import CaseResult, Outcome, Problem, Verdict
 from rltf_env.errors import InvalidProblem, SandboxError
 from rltf_env.sandbox import scripted
 from rltf_env.serve import queue as queue_module
 from rltf_env.serve.queue import JudgeQueue, Ticket
 from rltf_env.serve.replies import Busy
 from rltf_env.serve.settings import Settings
+
+PASSED = Verdict((CaseResult(Outcome.PASSED),))
 
 
 def with_queue(work: Callable[[JudgeQueue], Awaitable[None]], **settings: Any) -> None:
@@ -148,6 +152,57 @@ def test_programs_that_nobody_wants_never_make_the_service_wait(problem: Problem
     with judge:
         with_queue(work, sandbox=judge)
     assert most < 8
+
+
+def test_a_loop_with_plenty_to_do_is_not_woken_for_each_verdict(held: Any, problem: Problem) -> None:
+    async def work(queue: JudgeQueue) -> None:
+        results: list[Any] = []
+        for n in range(queue.most):
+            queue.ask(Ticket(str(n), problem, results.append))
+        wake, woken = queue.loop.call_soon_threadsafe, []
+
+        def counted(call: Any, *args: Any, **context: Any) -> Any:
+            woken.extend([1] * (call == queue._look))
+            return wake(call, *args, **context)
+
+        queue.loop.call_soon_threadsafe = counted  # type: ignore[method-assign]
+        finished = held.futures[queue.plenty :]
+        for future in finished:
+            future.set_running_or_notify_cancel()
+            await asyncio.to_thread(future.set_result, PASSED)
+        while len(results) < len(finished):
+            await asyncio.sleep(0.001)
+        assert len(woken) == 1
+
+    with_queue(work, sandbox=held)
+
+
+def test_a_verdict_that_comes_as_the_loop_goes_to_sleep_is_taken(held: Any, problem: Problem) -> None:
+    async def work(queue: JudgeQueue) -> None:
+        results: list[Any] = []
+        for n in range(2):
+            queue.ask(Ticket(str(n), problem, results.append))
+        first, second = held.futures
+        feed = queue._feed
+
+        def slow_feed() -> None:  # the loop has taken what there was, and not said yet that it sleeps
+            feed()
+            if not second.done():
+                second.set_running_or_notify_cancel()
+                finish(second)
+
+        def finish(future: Future[Verdict]) -> None:
+            thread = threading.Thread(target=future.set_result, args=(PASSED,))
+            thread.start()
+            thread.join()
+
+        queue._feed = slow_feed  # type: ignore[method-assign]
+        first.set_running_or_notify_cancel()
+        finish(first)
+        while len(results) < 2:
+            await asyncio.sleep(0.001)
+
+    with_queue(work, sandbox=held)
 
 
 def test_many_who_ask_for_health_cost_one_program(held: Any, monkeypatch: pytest.MonkeyPatch) -> None:
