@@ -54,6 +54,7 @@ WALLS = {  # the longest name that fits a module rules it
     "rltf_env.adapters._trl_trainer": May(("rltf_env",), ("numpy", "torch", "trl"), OPTIONAL),  # is asked for
     "rltf_env.adapters._verl_loop": May(("rltf_env",), ("torch", "verl")),
     "rltf_env.adapters.inspect_ai": May(("rltf_env",), ("inspect_ai",)),
+    "rltf_env.adapters.openenv": May(("rltf_env",), ("numpy",), ("openenv",)),
     "rltf_env.adapters.skyrl": May(("rltf_env",), ("numpy",), ("skyrl", "skyrl_gym")),
     "rltf_env.adapters.verifiers": May(
         ("rltf_env",), ("verifiers", "pydantic")
@@ -118,6 +119,7 @@ PEERS = {
     "evalplus",
     "gem",
     "inspect_ai",
+    "openenv",
     "pydantic",
     "ray",
     "skyrl",
