@@ -17,7 +17,7 @@ import pytest
 import tomli_w
 import torch
 from processes import alive, descendants, linux, wait_until
-from same_runs import lines, weights
+from same_runs import assert_nearly_the_same_run, lines
 from small_runs import AGENTS, COMMON, place_judge
 
 from agents import ranks, train
@@ -27,7 +27,6 @@ from agents.running import checkpoint
 from rltf_env.errors import UsageError
 
 MakeRecipe = Callable[..., Recipe]
-LARGEST_DIFFERENCE = 1e-5
 
 
 @pytest.fixture(autouse=True)
@@ -57,15 +56,6 @@ def others(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
 
     monkeypatch.setattr(ranks._Others, "_started", noting)
     return started
-
-
-def assert_nearly_the_same_run(a: Path, b: Path) -> None:
-    """Equal but for the order in which gradients were summed."""
-    for line, expected in zip(lines(a), lines(b), strict=True):
-        assert line == pytest.approx(expected, rel=LARGEST_DIFFERENCE, abs=LARGEST_DIFFERENCE)
-    first, second = weights(a), weights(b)
-    for name, tensor in first.items():
-        torch.testing.assert_close(tensor, second[name], atol=LARGEST_DIFFERENCE, rtol=0)
 
 
 @pytest.mark.timeout(180)

@@ -100,7 +100,7 @@ def run(case: str, policy: Any) -> tuple[list[dict[str, float]], list[torch.Tens
 def together(store: dist.Store, rank: int) -> Iterator[None]:
     """As one of two ranks."""
     torch.set_num_threads(1)
-    with ranks._interface(), ranks.within_group(store, rank, 2, 60.0):
+    with ranks.loopback(), ranks.within_group(store, rank, 2, 60.0):
         yield
 
 
