@@ -94,7 +94,7 @@ def joined(
     with _loopback(launch), Meeting(recipe, launch) as meeting, meeting.alarm.explaining():
         meeting.store.set(ORDER, json.dumps({"recipe": recipe.to_dict(), "out": str(out.resolve())}))
         meeting.alarm.wait_for(meeting.store, ranks.ready(launch.world))
-        with ranks.within_group(meeting.store, 0, launch.world, recipe.scale.silence) as group:
+        with ranks.within_group(meeting.store, 0, launch.world, recipe.scale.silence, recipe.scale.shard) as group:
             group.from_first(lambda: _sent(saved))
             yield group
             group.from_first(lambda: ranks.END)
@@ -125,7 +125,7 @@ def _follow(order: Mapping[str, Any], launch: Launch, store: Store) -> None:
 
     def meet() -> AbstractContextManager[Ranks]:
         store.set(ranks.ready(launch.world)[launch.rank - 1], "")
-        return ranks.within_group(store, launch.rank, launch.world, recipe.scale.silence)
+        return ranks.within_group(store, launch.rank, launch.world, recipe.scale.silence, recipe.scale.shard)
 
     def saved() -> Mapping[str, Any] | None:
         return parallel.current().from_first(lambda: None)

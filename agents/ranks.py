@@ -35,8 +35,9 @@ from torch.distributed import Store, TCPStore  # pyright: ignore[reportPrivateIm
 
 from agents import building, parallel
 from agents.actors import messages, pool
-from agents.config import Recipe
-from agents.core import Agent, HasJournal
+from agents.config import Recipe, trained_with
+from agents.core import Agent, HasJournal, Policy
+from agents.learning import shards
 from agents.options import build
 from agents.parallel import RankError, Ranks
 from agents.running import checkpoint, kernels
@@ -47,7 +48,20 @@ HOST = "127.0.0.1"
 PATIENCE = 10.0  # seconds to end in good order; then in bad
 NOTICED = 4.0  # seconds in which rank 0 learns why another has gone
 FOREVER = timedelta(days=30)  # that the others wait while rank 0 writes or measures
-UPDATE, CHECK, END = "update", "check", "end"
+UPDATE, CHECK, WHOLE, END = "update", "check", "whole", "end"
+SHARDED = (
+    "supervised",
+    "rltf",
+    "hindsight",
+    "actor_critic",
+    "soft_q",
+    "reinforce",
+    "rloo",
+    "grpo",
+    "dr_grpo",
+    "dapo",
+    "ppo",
+)  # agents that learn from shared weights; others have copies of the policy, or parts, that nobody shares out
 
 
 def threads_of(recipe: Recipe, here: int = 0) -> int:
@@ -74,6 +88,33 @@ def placed(recipe: Recipe, rank: int, here: int = 0) -> Recipe:
         )
     torch.cuda.set_device(rank)
     return dataclasses.replace(recipe, policy={**recipe.policy, "device": f"cuda:{rank}"})
+
+
+def check(recipe: Recipe) -> None:
+    """Refuses what does not go together with `scale.shard`.
+
+    Raises:
+        UsageError: such an agent, engine or reference.
+    """
+    if not recipe.scale.shard:
+        return
+    kind = recipe.agent.get("kind")
+    if kind not in SHARDED:
+        raise UsageError(
+            f"Expected one of the agents {', '.join(SHARDED)} with scale.shard = true, got {kind!r}, which has copies or "
+            "parts of its policy of its own. Remove scale.shard: with scale.ranks alone every rank has all weights."
+        )
+    engines = {trained_with(recipe).engine, recipe.eval.sampling.engine} - {"own"}
+    if engines:
+        raise UsageError(
+            f"Expected sampling.engine = 'own' with scale.shard = true, got {sorted(engines)}: it would take its weights from a "
+            "model that has a part of them. Let generators write ([scale] generators), or remove scale.shard."
+        )
+    if recipe.agent.get("reference", "policy") != "policy":
+        raise UsageError(
+            f"Expected agent.reference = 'policy' with scale.shard = true, got {recipe.agent['reference']!r}: of the reference, "
+            "too, each rank has a part. Remove one of the two."
+        )
 
 
 # ------------------------------------------------------------------------------------------------------------- rank 0
@@ -163,7 +204,8 @@ class _Others:
     """The other ranks, as rank 0 sees them."""
 
     def __init__(self, recipe: Recipe, out: Path, saved: Path | None) -> None:
-        self.world, self.silence, self.alarm = recipe.scale.ranks, recipe.scale.silence, Alarm()
+        self.world, self.silence, self.shard = recipe.scale.ranks, recipe.scale.silence, recipe.scale.shard
+        self.alarm = Alarm()
         self.folder = out / "ranks"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.store = TCPStore(HOST, 0, self.world, is_master=True, wait_for_workers=False)
@@ -200,7 +242,7 @@ class _Others:
         """The ranks, once all have loaded what they need."""
         with self.alarm.explaining():
             self.alarm.wait_for(self.store, ready(self.world))
-            with within_group(self.store, 0, self.world, self.silence) as ranks:
+            with within_group(self.store, 0, self.world, self.silence, self.shard) as ranks:
                 yield ranks
                 ranks.from_first(lambda: END)
 
@@ -219,14 +261,14 @@ class _Others:
 
 
 @contextmanager
-def within_group(store: Store, rank: int, world: int, silence: float) -> Iterator[Ranks]:
+def within_group(store: Store, rank: int, world: int, silence: float, sharded: bool = False) -> Iterator[Ranks]:
     """The group of torch.distributed; sums wait for `silence` seconds, words for as long as it takes."""
     limit = timedelta(seconds=silence) if silence else FOREVER
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=limit)
     try:
         patient = dist.new_group(backend="gloo", timeout=FOREVER)
-        with parallel.within(Ranks(rank, world, patient)) as ranks:
+        with parallel.within(Ranks(rank, world, patient, sharded)) as ranks:
             yield ranks
             dist.barrier()  # whoever leaves while another still reads from it may end that one
     finally:
@@ -285,7 +327,7 @@ def work(order: Mapping[str, Any]) -> None:
     def meet() -> Any:
         store = TCPStore(HOST, order["port"], recipe.scale.ranks, is_master=False)
         store.set(ready(recipe.scale.ranks)[rank - 1], "")
-        return within_group(store, rank, recipe.scale.ranks, recipe.scale.silence)
+        return within_group(store, rank, recipe.scale.ranks, recipe.scale.silence, recipe.scale.shard)
 
     def saved() -> Mapping[str, Any] | None:
         return checkpoint.read(Path(order["saved"])) if order["saved"] else None
@@ -324,18 +366,32 @@ def learn_along(
                 sources.restore(env.source, state["source"])
         check_equal(agent)
         stack.enter_context(pool.actors(recipe, agent, out))
-        follow(agent, ranks)
+        follow(agent, policy, ranks)
 
 
-def follow(agent: Agent, ranks: Ranks) -> None:
+def follow(agent: Agent, policy: Policy[Any], ranks: Ranks) -> None:
     """Does what rank 0 does, word by word, until the end."""
     while (word := ranks.from_first(lambda: END)) != END:
         if word == CHECK:
-            check_equal(agent)
-            continue
-        agent.update()
-        if isinstance(agent, HasJournal):
-            agent.journal.take()  # programs to look at are rank 0's to show
+            state_of(agent)
+        elif word == WHOLE:
+            with shards.whole_model(policy):
+                pass
+        else:
+            agent.update()
+            if isinstance(agent, HasJournal):
+                agent.journal.take()  # programs to look at are rank 0's to show
+
+
+def state_of(agent: Agent) -> dict[str, Any]:
+    """What a checkpoint keeps of the agent, on rank 0; all ranks ask.
+
+    Raises:
+        RankError: they no longer have the same weights.
+    """
+    check_equal(agent)
+    ranks = parallel.current()
+    return agent.state_dict() if ranks.leads or ranks.sharded else {}
 
 
 def check_equal(agent: Agent) -> None:

@@ -35,6 +35,7 @@ from agents.building import (
 from agents.config import Recipe, trained_with
 from agents.core import Agent, HasJournal, Policy
 from agents.evaluation import Evaluation, evaluate
+from agents.learning import shards
 from agents.repairs import check_held_out
 from agents.running import checkpoint, files, kernels, trackers
 from agents.running import folder as run_folder
@@ -69,6 +70,7 @@ def train(recipe: Recipe, console: Console | None = None) -> dict[str, Any]:
     console, launch = console or Console(quiet=True), Launch.from_environment()
     recipe = launched.resolved(recipe, launch)
     check(recipe)
+    ranks.check(recipe)
     if launch and not launch.leads:
         launched.follow(recipe, launch)
         return {}
@@ -113,7 +115,9 @@ def train(recipe: Recipe, console: Console | None = None) -> dict[str, Any]:
             except KeyboardInterrupt:
                 raise Stopped(checkpoint.newest(out / "checkpoints"), run.updates) from None
         summary = _summary(recipe, env, evaluations) | _warned(agent, console)
-        save_policy(policy, out / "policy")
+        parallel.current().from_first(lambda: ranks.WHOLE)
+        with shards.whole_model(policy):
+            save_policy(policy, out / "policy")
         run_folder.write_text(out / "summary.json", run_folder.to_json(summary, indent=1))
     return summary
 
@@ -162,15 +166,15 @@ def _loop(
 
     def save(step: int) -> None:
         say(ranks.CHECK)
-        ranks.check_equal(agent)
         folder.flush()
-        state = {"digest": recipe.digest, "step": step, "evaluations": evaluations, "agent": agent.state_dict()}
+        state = {"digest": recipe.digest, "step": step, "evaluations": evaluations, "agent": ranks.state_of(agent)}
         state["source"] = sources.state_of(env.source)
         checkpoint.save(folder.out / "checkpoints", step, state)
 
     def look(step: int) -> None:
         if str(step) not in evaluations:
-            with stop.at_once(), parallel.alone():
+            say(ranks.WHOLE)
+            with shards.whole_model(measure.policy), stop.at_once(), parallel.alone():
                 result = measure(screen)
             evaluations[str(step)] = result.to_dict()
             folder.evaluated(step, evaluations)

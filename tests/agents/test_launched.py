@@ -70,12 +70,13 @@ def second_of_two(folder: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.timeout(180)
+@pytest.mark.parametrize("shard", ["true", pytest.param("false", marks=pytest.mark.slow)])
 def test_a_run_goes_on_with_two_launched_ranks_to_the_same_numbers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shard: str
 ) -> None:
     train.train(recipe_of(tmp_path, "one", *SHORT))
     train.train(recipe_of(tmp_path, "many", *SHORT, "run.updates=2"))
-    recipe = recipe_of(tmp_path, "many", *SHORT)
+    recipe = recipe_of(tmp_path, "many", *SHORT, f"scale.shard={shard}")
     with second_of_two(tmp_path, recipe, monkeypatch) as other:
         assert train.train(recipe)["updates"] == 4
         _, errors = other.communicate(timeout=60)
