@@ -15,6 +15,7 @@ import numpy as np
 from agents import parallel
 from agents.core import Episode, Policy, TrainingSample, rngs
 from agents.decoding.sampling import Sampling
+from agents.learning import shards
 from agents.learning.distinct import Distinct
 from agents.learning.replay import ReplayBuffer
 from agents.rollout import PendingRollouts, summary, write
@@ -84,8 +85,9 @@ class Collector:
         """
         observe = self.env.source.observe
         if not parallel.current().leads:
-            return Awaited(problems, None, observe)
-        with parallel.alone():
+            with shards.whole_model(self.policy):
+                return Awaited(problems, None, observe)
+        with shards.whole_model(self.policy), parallel.alone():
             pending = write(
                 self.policy, self.env, problems, sampling or self.sampling, repeats=repeats, generator=self.generator,
                 version=version, journal=self.journal, observe=observe,

@@ -41,7 +41,7 @@ SHOWN = (
 )
 ADDED = {"tf32": False, "deterministic": False}  # of [run]: at these values they are as if they were not there
 # Of [scale]: where processes stand, and how long they are waited for.
-PLACED = ("engine", "address", "cpus", "gpus", "devices", "silence", "patience", "ranks")
+PLACED = ("engine", "address", "cpus", "gpus", "devices", "silence", "patience", "ranks", "shard")
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,8 @@ class Scale:
 
     Args:
         ranks: processes that learn as one, each from a part of every batch (`agents.parallel`); 1: the run itself alone. A run may
-            go on with another number of them.
+            go on with another number of them. Under a launcher such as torchrun they are those that it has started.
+        shard: whether each rank has a part of the weights, gradients and moments in the place of all (`agents.learning.shards`).
         engine: where generators run: "local", processes of this machine; "ray", actors of a Ray cluster (`agents.actors.ray`).
         generators: how many; 0: the run writes by itself, between updates, the same to the bit every time.
         push_every: updates between the weights that generators are given.
@@ -114,10 +115,12 @@ class Scale:
         cpus: with "ray", processors that are kept for each generator, and that its judge uses; 0: none are kept, and it
             uses its share of as many as this machine has.
         gpus: with "ray", GPUs that are kept for each generator, which sees no others.
-        patience: with "ray", seconds without a sign of life after which a generator counts as hung, however long a lot takes.
+        patience: with "ray", seconds without a sign of life after which a generator counts as hung, however long a lot takes; under
+            a launcher such as torchrun, after which a rank does.
     """
 
     ranks: int = 1
+    shard: bool = False
     engine: str = "local"
     generators: int = 0
     push_every: int = 10

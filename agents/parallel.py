@@ -6,7 +6,8 @@
 Every rank runs the same agent with the same seeds, so that buffers, draws and weights are equal everywhere. What comes from
 outside (programs and verdicts) rank 0 alone asks for, and sends (`Ranks.from_first`). A batch is cut into micro-batches, whose
 shares of the loss are those of the whole batch. So whichever rank reads them, the sum of all gradients is the gradient of one
-process, but for the order in which it was summed. Weights, moments and gradients lie on every rank: nothing is sharded.
+process, but for the order in which it was summed. Weights, moments and gradients lie on every rank, or each rank has a part of
+them (`agents.learning.shards`).
 
 Who asks for the `current` ranks need not know whether there are any: of one rank, everything is the identity.
 """
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import torch
@@ -35,11 +36,17 @@ class RankError(RLTFError, RuntimeError):
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among `world` others. `patient` is a group of those that waits for as long as rank 0 writes and judges."""
+    """This process among `world` others.
+
+    `patient` is a group of those that waits for as long as rank 0 writes and judges; `sharded`: each has a part of the weights,
+    those of the modules `roots`.
+    """
 
     rank: int = 0
     world: int = 1
     patient: Any = None
+    sharded: bool = False
+    roots: list[Any] = field(default_factory=list, compare=False, repr=False)
 
     @property
     def leads(self) -> bool:
@@ -50,16 +57,31 @@ class Ranks:
         """This rank's share of `parts`: the costliest first to whoever has least. In their order."""
         if self.world == 1:
             return list(parts)
+        return [part for part, rank in zip(parts, self._owners(parts, cost), strict=True) if rank == self.rank]
+
+    def idle(self, parts: Sequence[T], cost: Callable[[T], float]) -> list[T]:
+        """What this rank reads besides, for nothing: of sharded weights all ranks make equally many passes."""
+        if not self.sharded or not parts:
+            return []
+        owners = self._owners(parts, cost)
+        most = max(owners.count(rank) for rank in range(self.world))
+        return [min(parts, key=cost)] * (most - owners.count(self.rank))
+
+    def _owners(self, parts: Sequence[T], cost: Callable[[T], float]) -> list[int]:
+        """The rank of each part."""
         owner, spent = [0] * len(parts), [0.0] * self.world
         for i in sorted(range(len(parts)), key=lambda i: -cost(parts[i])):
             owner[i] = min(range(self.world), key=lambda rank: (spent[rank], rank))
             spent[owner[i]] += cost(parts[i])
-        return [part for part, rank in zip(parts, owner, strict=True) if rank == self.rank]
+        return owner
 
     @torch.no_grad()
     def sum_gradients(self, parameters: Sequence[Tensor]) -> None:
-        """Gives every rank the sum of all ranks' gradients. A parameter that none has a gradient of keeps none."""
-        if self.world == 1:
+        """Gives every rank the sum of all ranks' gradients. A parameter that none has a gradient of keeps none.
+
+        Gradients of sharded weights are summed already, on the way back.
+        """
+        if self.world == 1 or self.sharded:
             return
         own = torch.tensor([p.grad is not None for p in parameters], dtype=torch.uint8, device=parameters[0].device)
         with _answered():
@@ -113,7 +135,7 @@ class Ranks:
         Raises:
             RankError: the sums of the tensors differ.
         """
-        if self.world == 1:
+        if self.world == 1 or self.sharded:
             return
         sums = [float(t.detach().double().sum()) for t in tensors]
         if any(each != sums for each in self._gathered(sums)):

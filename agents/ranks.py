@@ -23,8 +23,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -35,11 +35,12 @@ from torch.distributed import Store, TCPStore  # pyright: ignore[reportPrivateIm
 
 from agents import building, parallel
 from agents.actors import messages, pool
-from agents.config import Recipe
-from agents.core import Agent, HasJournal
+from agents.config import Recipe, trained_with
+from agents.core import Agent, HasJournal, Policy
+from agents.learning import shards
 from agents.options import build
 from agents.parallel import RankError, Ranks
-from agents.running import kernels
+from agents.running import checkpoint, kernels
 from rltf_env import sources
 from rltf_env.errors import RLTFError, UsageError
 
@@ -47,27 +48,73 @@ HOST = "127.0.0.1"
 PATIENCE = 10.0  # seconds to end in good order; then in bad
 NOTICED = 4.0  # seconds in which rank 0 learns why another has gone
 FOREVER = timedelta(days=30)  # that the others wait while rank 0 writes or measures
-UPDATE, CHECK, END = "update", "check", "end"
+UPDATE, CHECK, WHOLE, END = "update", "check", "whole", "end"
+SHARDED = (
+    "supervised",
+    "rltf",
+    "hindsight",
+    "actor_critic",
+    "soft_q",
+    "reinforce",
+    "rloo",
+    "grpo",
+    "dr_grpo",
+    "dapo",
+    "ppo",
+)  # agents that learn from shared weights; others have copies of the policy, or parts, that nobody shares out
 
 
-def threads_of(recipe: Recipe) -> int:
-    """torch's threads of each process of a run; 0: torch decides."""
-    share = max(1, (os.cpu_count() or 1) // recipe.scale.ranks)
+def threads_of(recipe: Recipe, here: int = 0) -> int:
+    """torch's threads of each process of a run, of which there are so many on this machine (0: all); 0: torch decides."""
+    share = max(1, (os.cpu_count() or 1) // (here or recipe.scale.ranks))
     return recipe.run.threads or (share if recipe.scale.ranks > 1 else 0)
 
 
-def placed(recipe: Recipe, rank: int) -> Recipe:
-    """The recipe with the rank's own GPU, if there are ranks and its policy is on one."""
-    device = str(recipe.policy.get("device", "cpu"))
+def placed(recipe: Recipe, rank: int, here: int = 0) -> Recipe:
+    """The recipe with the rank's own GPU, if there are ranks and its policy is on one.
+
+    Args:
+        recipe: resolved.
+        rank: of those on this machine.
+        here: ranks on this machine; 0: all.
+    """
+    device, here = str(recipe.policy.get("device", "cpu")), here or recipe.scale.ranks
     if recipe.scale.ranks == 1 or not (device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())):
         return recipe
-    if recipe.scale.ranks > torch.cuda.device_count():
+    if here > torch.cuda.device_count():
         raise UsageError(
-            f"Expected a GPU for each of scale.ranks={recipe.scale.ranks}, got {torch.cuda.device_count()}. Lower scale.ranks, or "
+            f"Expected a GPU for each of scale.ranks={here}, got {torch.cuda.device_count()}. Lower scale.ranks, or "
             'set policy.device = "cpu".'
         )
     torch.cuda.set_device(rank)
     return dataclasses.replace(recipe, policy={**recipe.policy, "device": f"cuda:{rank}"})
+
+
+def check(recipe: Recipe) -> None:
+    """Refuses what does not go together with `scale.shard`.
+
+    Raises:
+        UsageError: such an agent, engine or reference.
+    """
+    if not recipe.scale.shard:
+        return
+    kind = recipe.agent.get("kind")
+    if kind not in SHARDED:
+        raise UsageError(
+            f"Expected one of the agents {', '.join(SHARDED)} with scale.shard = true, got {kind!r}, which has copies or "
+            "parts of its policy of its own. Remove scale.shard: with scale.ranks alone every rank has all weights."
+        )
+    engines = {trained_with(recipe).engine, recipe.eval.sampling.engine} - {"own"}
+    if engines:
+        raise UsageError(
+            f"Expected sampling.engine = 'own' with scale.shard = true, got {sorted(engines)}: it would take its weights from a "
+            "model that has a part of them. Let generators write ([scale] generators), or remove scale.shard."
+        )
+    if recipe.agent.get("reference", "policy") != "policy":
+        raise UsageError(
+            f"Expected agent.reference = 'policy' with scale.shard = true, got {recipe.agent['reference']!r}: of the reference, "
+            "too, each rank has a part. Remove one of the two."
+        )
 
 
 # ------------------------------------------------------------------------------------------------------------- rank 0
@@ -95,17 +142,70 @@ def joined(recipe: Recipe, out: Path, saved: Path | None) -> Iterator[Ranks]:
         )
     others = _Others(recipe, out, saved)
     try:
-        with _interface(), others.interrupting():
+        with loopback(), others.alarm.interrupting():
             yield from others.run()
     finally:
         others.end()
+
+
+class Alarm:
+    """Wakes the main thread, whatever it is at, when there is a `reason` to end."""
+
+    def __init__(self) -> None:
+        self.reason, self.over = "", False
+
+    def ring(self, reason: str) -> None:
+        """From another thread. The first reason counts, and none once all is `over`."""
+        if self.over or self.reason:
+            return
+        self.reason = reason
+        if signal.getsignal(signal.SIGUSR1) not in (signal.SIG_DFL, None):
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+
+    @contextmanager
+    def interrupting(self) -> Iterator[None]:
+        """Raises a RankError in the main thread as soon as there is a reason."""
+
+        def handle(number: int, frame: object) -> None:
+            if self.reason and not self.over:
+                raise RankError(self.reason)
+
+        if threading.current_thread() is not threading.main_thread():  # signals belong to that one
+            yield
+            return
+        before = signal.signal(signal.SIGUSR1, handle)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGUSR1, before)
+
+    @contextmanager
+    def explaining(self) -> Iterator[None]:
+        """A failed sum that the end of another rank explains is a RankError that says so."""
+        try:
+            yield
+        except RankError as error:
+            deadline = time.monotonic() + NOTICED
+            while not self.reason and time.monotonic() < deadline:
+                time.sleep(0.01)
+            if not self.reason:
+                raise
+            raise RankError(self.reason) from error
+
+    def wait_for(self, store: Store, names: Sequence[str]) -> None:
+        """Until the store has these; here, where the end of a rank can be noticed, and not within torch."""
+        while not store.check(list(names)):
+            time.sleep(0.02)
+            if self.reason:
+                raise RankError(self.reason)
 
 
 class _Others:
     """The other ranks, as rank 0 sees them."""
 
     def __init__(self, recipe: Recipe, out: Path, saved: Path | None) -> None:
-        self.world, self.silence, self.over, self.reason = recipe.scale.ranks, recipe.scale.silence, False, ""
+        self.world, self.silence, self.shard = recipe.scale.ranks, recipe.scale.silence, recipe.scale.shard
+        self.alarm = Alarm()
         self.folder = out / "ranks"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.store = TCPStore(HOST, 0, self.world, is_master=True, wait_for_workers=False)
@@ -129,63 +229,26 @@ class _Others:
     def _watch(self, process: subprocess.Popen[bytes], rank: int) -> None:
         """Tells the main thread of the end of a rank."""
         code = process.wait()
-        if self.over or self.reason:
+        if self.alarm.over:
             return
         lines = (self.folder / f"{rank}.log").read_text(errors="replace").strip().splitlines()
         how = f"signal {-code}" if code < 0 else f"status {code}: {lines[-1] if lines else 'no word'}"
-        self.reason = (
+        self.alarm.ring(
             f"Expected {self.world} ranks to learn together, got the end of rank {rank} with {how}. See "
             f"{self.folder / f'{rank}.log'}; the same command continues from the last checkpoint."
         )
-        if signal.getsignal(signal.SIGUSR1) not in (signal.SIG_DFL, None):
-            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
-
-    @contextmanager
-    def interrupting(self) -> Iterator[None]:
-        """Raises in the main thread as soon as a rank has ended, whatever it is at."""
-
-        def handle(number: int, frame: object) -> None:
-            if self.reason and not self.over:
-                raise RankError(self.reason)
-
-        if threading.current_thread() is not threading.main_thread():  # signals belong to that one
-            yield
-            return
-        before = signal.signal(signal.SIGUSR1, handle)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGUSR1, before)
 
     def run(self) -> Iterator[Ranks]:
-        """The ranks; a failed sum that the end of one explains is a `RankError`."""
-        try:
-            self._wait_for_all()
-            with within_group(self.store, 0, self.world, self.silence) as ranks:
+        """The ranks, once all have loaded what they need."""
+        with self.alarm.explaining():
+            self.alarm.wait_for(self.store, ready(self.world))
+            with within_group(self.store, 0, self.world, self.silence, self.shard) as ranks:
                 yield ranks
                 ranks.from_first(lambda: END)
-        except RankError as error:
-            self._wait_for_reason()
-            if not self.reason:
-                raise
-            raise RankError(self.reason) from error
-
-    def _wait_for_all(self) -> None:
-        """Until all have loaded what they need; here, where the end of one can be noticed, and not within torch."""
-        names = [_ready(rank) for rank in range(1, self.world)]
-        while not self.store.check(names):
-            time.sleep(0.02)
-            if self.reason:
-                raise RankError(self.reason)
-
-    def _wait_for_reason(self) -> None:
-        deadline = time.monotonic() + NOTICED
-        while not self.reason and time.monotonic() < deadline:
-            time.sleep(0.01)
 
     def end(self) -> None:
         """Ends the others, and waits for that."""
-        self.over = True
+        self.alarm.over = True
         for process in self.processes:
             with suppress(BrokenPipeError):
                 cast(BinaryIO, process.stdin).close()
@@ -198,27 +261,27 @@ class _Others:
 
 
 @contextmanager
-def within_group(store: Store, rank: int, world: int, silence: float) -> Iterator[Ranks]:
+def within_group(store: Store, rank: int, world: int, silence: float, sharded: bool = False) -> Iterator[Ranks]:
     """The group of torch.distributed; sums wait for `silence` seconds, words for as long as it takes."""
     limit = timedelta(seconds=silence) if silence else FOREVER
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=limit)
     try:
         patient = dist.new_group(backend="gloo", timeout=FOREVER)
-        with parallel.within(Ranks(rank, world, patient)) as ranks:
+        with parallel.within(Ranks(rank, world, patient, sharded)) as ranks:
             yield ranks
             dist.barrier()  # whoever leaves while another still reads from it may end that one
     finally:
         dist.destroy_process_group()
 
 
-def _ready(rank: int) -> str:
-    """The store's key that says that a rank has loaded what it needs."""
-    return f"ready/{rank}"
+def ready(world: int) -> list[str]:
+    """The store's keys that say of the ranks other than 0 that they have loaded what they need."""
+    return [f"ready/{rank}" for rank in range(1, world)]
 
 
 @contextmanager
-def _interface() -> Iterator[None]:
+def loopback() -> Iterator[None]:
     """All ranks are on this machine: gloo need not find out its name."""
     name, before = "GLOO_SOCKET_IFNAME", os.environ.get("GLOO_SOCKET_IFNAME")
     if sys.platform.startswith("linux"):
@@ -243,7 +306,7 @@ def main() -> None:
     over = threading.Event()
     threading.Thread(target=_end_with, args=(orders, over), daemon=True).start()
     try:
-        with _interface():
+        with loopback():
             work(order)
     except RLTFError:
         over.wait(NOTICED)  # rank 0 has met the same, and says so itself
@@ -259,39 +322,76 @@ def _end_with(orders: BinaryIO, over: threading.Event) -> None:
 
 def work(order: Mapping[str, Any]) -> None:
     """The updates of rank 0, one by one."""
-    recipe = build(Recipe, order["recipe"], "recipe")
-    rank = int(order["rank"])
+    recipe, rank = build(Recipe, order["recipe"], "recipe"), int(order["rank"])
+
+    def meet() -> Any:
+        store = TCPStore(HOST, order["port"], recipe.scale.ranks, is_master=False)
+        store.set(ready(recipe.scale.ranks)[rank - 1], "")
+        return within_group(store, rank, recipe.scale.ranks, recipe.scale.silence, recipe.scale.shard)
+
+    def saved() -> Mapping[str, Any] | None:
+        return checkpoint.read(Path(order["saved"])) if order["saved"] else None
+
+    learn_along(placed(recipe, rank), Path(order["out"]), order["cores"], meet, saved)
+
+
+def learn_along(
+    recipe: Recipe,
+    out: Path,
+    threads: int,
+    meet: Callable[[], AbstractContextManager[Ranks]],
+    saved: Callable[[], Mapping[str, Any] | None],
+) -> None:
+    """Builds what rank 0 has, meets it, and does the same updates until the end.
+
+    Args:
+        recipe: resolved, with this rank's device.
+        out: the run's folder.
+        threads: of torch; 0: torch decides.
+        meet: the group, to be entered once policy and environment are loaded.
+        saved: the checkpoint that the run goes on from, asked for within the group.
+    """
     building.quiet_libraries()
-    if order["cores"]:
-        torch.set_num_threads(order["cores"])
-    recipe = placed(recipe, rank)
+    if threads:
+        torch.set_num_threads(threads)
     with ExitStack() as stack:
         stack.enter_context(kernels.chosen(recipe.run.tf32, recipe.run.deterministic))
         policy = building.make_policy(recipe)
         env = stack.enter_context(building.make_env(_without_judges(recipe), policy))
+        ranks = stack.enter_context(meet())
         agent = building.make_agent(recipe, policy, env)
-        if order["saved"]:
-            saved = torch.load(order["saved"], map_location="cpu", weights_only=True)
-            agent.load_state_dict(saved["agent"])
-            if saved.get("source") is not None:
-                sources.restore(env.source, saved["source"])
-        store = TCPStore(HOST, order["port"], recipe.scale.ranks, is_master=False)
-        store.set(_ready(rank), "")
-        ranks = stack.enter_context(within_group(store, rank, recipe.scale.ranks, recipe.scale.silence))
+        if (state := saved()) is not None:
+            agent.load_state_dict(state["agent"])
+            if state.get("source") is not None:
+                sources.restore(env.source, state["source"])
         check_equal(agent)
-        stack.enter_context(pool.actors(recipe, agent, Path(order["out"])))
-        follow(agent, ranks)
+        stack.enter_context(pool.actors(recipe, agent, out))
+        follow(agent, policy, ranks)
 
 
-def follow(agent: Agent, ranks: Ranks) -> None:
+def follow(agent: Agent, policy: Policy[Any], ranks: Ranks) -> None:
     """Does what rank 0 does, word by word, until the end."""
     while (word := ranks.from_first(lambda: END)) != END:
         if word == CHECK:
-            check_equal(agent)
-            continue
-        agent.update()
-        if isinstance(agent, HasJournal):
-            agent.journal.take()  # programs to look at are rank 0's to show
+            state_of(agent)
+        elif word == WHOLE:
+            with shards.whole_model(policy):
+                pass
+        else:
+            agent.update()
+            if isinstance(agent, HasJournal):
+                agent.journal.take()  # programs to look at are rank 0's to show
+
+
+def state_of(agent: Agent) -> dict[str, Any]:
+    """What a checkpoint keeps of the agent, on rank 0; all ranks ask.
+
+    Raises:
+        RankError: they no longer have the same weights.
+    """
+    check_equal(agent)
+    ranks = parallel.current()
+    return agent.state_dict() if ranks.leads or ranks.sharded else {}
 
 
 def check_equal(agent: Agent) -> None:

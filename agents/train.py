@@ -1,7 +1,8 @@
 """`python -m agents.train RECIPE [table.key=value ...]`: one run, from a recipe to a trained policy.
 
 The same command continues a run that was cut off, from its last checkpoint, to the same numbers as if it had not been.
-Ctrl-C ends a run after its running update, with a checkpoint. `python -m agents.report RUN` makes a page of it.
+Ctrl-C ends a run after its running update, with a checkpoint. Under `torchrun` each process is a rank of the run.
+`python -m agents.report RUN` makes a page of it.
 What a run writes, and where, is in `agents/training.py`, whose names are found here too. Nothing heavy is imported
 before the first line is on the screen.
 """
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from agents.running.launch import Launch
 from rltf_env.command import guarded, leave, parser
 
 if TYPE_CHECKING:
@@ -43,7 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    console = Console()
+    launch = Launch.from_environment()
+    console = Console(quiet=bool(launch and not launch.leads))
     _say(console, f"{options.recipe}: importing PyTorch and transformers")
     from agents import training
     from agents.building import quiet_libraries

@@ -20,7 +20,7 @@ import torch
 from rich.console import Console
 from rich.markup import escape
 
-from agents import parallel, ranks
+from agents import launched, parallel, ranks
 from agents.actors import pool
 from agents.building import (
     check,
@@ -35,11 +35,13 @@ from agents.building import (
 from agents.config import Recipe, trained_with
 from agents.core import Agent, HasJournal, Policy
 from agents.evaluation import Evaluation, evaluate
+from agents.learning import shards
 from agents.repairs import check_held_out
 from agents.running import checkpoint, files, kernels, trackers
 from agents.running import folder as run_folder
 from agents.running.folder import Folder
 from agents.running.journal import UpdateLog
+from agents.running.launch import Launch
 from agents.running.panel import Screen, heartbeat
 from agents.running.stopping import Request, Stopped, requested
 from rltf_env import datasets, rewards, sources
@@ -59,28 +61,36 @@ TIMINGS = (
 def train(recipe: Recipe, console: Console | None = None) -> dict[str, Any]:
     """Runs (or continues) a recipe; returns what `summary.json` holds. `console=None` is silent.
 
+    Under a launcher such as torchrun it does so on rank 0; the other ranks learn along, and return nothing.
+
     Raises:
         UsageError: what the recipe says cannot be, or another run is writing into its folder.
         DataError: the folder holds another recipe's run, or the disk is full.
     """
-    console = console or Console(quiet=True)
+    console, launch = console or Console(quiet=True), Launch.from_environment()
+    recipe = launched.resolved(recipe, launch)
     check(recipe)
+    ranks.check(recipe)
+    if launch and not launch.leads:
+        launched.follow(recipe, launch)
+        return {}
     run, out = recipe.run, Path(recipe.run.out or f"runs/{recipe.run.name}")
     with files.disk_full_as_error(out), run_folder.exclusive(out), ExitStack() as stack:
         pulse = stack.enter_context(heartbeat(console))
-        if threads := ranks.threads_of(recipe):
+        if threads := launched.threads_of(recipe, launch):
             stack.enter_context(_threads(threads))
         stack.enter_context(kernels.chosen(run.tf32, run.deterministic))
         late = continues_code(recipe)  # where its programs end, its problems tell
         saved = None if late else _saved(out, recipe)
         pulse.begin(f"{run.name}: loading the policy")
-        policy = make_policy(ranks.placed(recipe, 0))
+        policy = make_policy(launched.placed(recipe, launch))
         pulse.begin(f"{run.name}: loading the problems")
         env = stack.enter_context(make_env(recipe, policy))
         if late:
             recipe = with_stops(recipe, env)
             saved = _saved(out, recipe)
-        stack.enter_context(ranks.joined(recipe, out, checkpoint.latest_file(out / "checkpoints") if saved else None))
+        file = checkpoint.latest_file(out / "checkpoints") if saved else None
+        stack.enter_context(launched.joined(recipe, launch, out, file, saved))
         agent = make_agent(recipe, policy, env)
         measure = Measure(recipe, policy, stack.enter_context(make_eval_env(recipe, policy, env)))
         _check_prompts(env, measure.problems)
@@ -105,7 +115,9 @@ def train(recipe: Recipe, console: Console | None = None) -> dict[str, Any]:
             except KeyboardInterrupt:
                 raise Stopped(checkpoint.newest(out / "checkpoints"), run.updates) from None
         summary = _summary(recipe, env, evaluations) | _warned(agent, console)
-        save_policy(policy, out / "policy")
+        parallel.current().from_first(lambda: ranks.WHOLE)
+        with shards.whole_model(policy):
+            save_policy(policy, out / "policy")
         run_folder.write_text(out / "summary.json", run_folder.to_json(summary, indent=1))
     return summary
 
@@ -154,15 +166,15 @@ def _loop(
 
     def save(step: int) -> None:
         say(ranks.CHECK)
-        ranks.check_equal(agent)
         folder.flush()
-        state = {"digest": recipe.digest, "step": step, "evaluations": evaluations, "agent": agent.state_dict()}
+        state = {"digest": recipe.digest, "step": step, "evaluations": evaluations, "agent": ranks.state_of(agent)}
         state["source"] = sources.state_of(env.source)
         checkpoint.save(folder.out / "checkpoints", step, state)
 
     def look(step: int) -> None:
         if str(step) not in evaluations:
-            with stop.at_once(), parallel.alone():
+            say(ranks.WHOLE)
+            with shards.whole_model(measure.policy), stop.at_once(), parallel.alone():
                 result = measure(screen)
             evaluations[str(step)] = result.to_dict()
             folder.evaluated(step, evaluations)

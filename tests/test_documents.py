@@ -109,6 +109,8 @@ def check_command(line: str) -> None:
         words = words[1:]
     if not words or words[0] in HARMLESS:
         return
+    if words[0] == "torchrun":
+        words = ["python", *words[words.index("-m") :]]
     if words[0] == "make":
         unknown = {word for word in words[1:] if "=" not in word} - make_targets()
         assert not unknown, f"the Makefile has no target {unknown}: {line}"

@@ -48,6 +48,7 @@ from agents import parallel
 from agents.actors.core import LIVES, Actor, Engine, GeneratorError, GeneratorWarning, Lots, Start
 from agents.config import Recipe, Scale
 from agents.core import Agent, OffPolicyAgent, TrainingSample
+from agents.learning import shards
 from agents.learning.replay import unpack
 from agents.running.journal import Shown
 from rltf_env import plugins
@@ -87,6 +88,7 @@ def actors(recipe: Recipe, agent: Agent, out: Path) -> Iterator[None]:
         )
     if not parallel.current().leads:
         agent.fill_from_actors = Mirror(agent)
+        Event(gather=True).apply(agent)
         yield
         return
     feed = ActorPool(recipe, agent, out / "generators")
@@ -101,16 +103,20 @@ def actors(recipe: Recipe, agent: Agent, out: Path) -> Iterator[None]:
 
 @dataclasses.dataclass(frozen=True)
 class Event:
-    """What happens to a buffer: what is older than a version is forgotten, or samples come in."""
+    """What happens to a buffer: old samples are forgotten, or new ones come in; or weights are gathered for a push."""
 
+    gather: bool = False
     forget: int | None = None
     samples: tuple[TrainingSample, ...] = ()
     outcomes: tuple[Outcome, ...] = ()
     sampled: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     def apply(self, agent: OffPolicyAgent) -> None:
-        """Lets it happen to the agent's buffer."""
-        if self.forget is not None:
+        """Lets it happen to the agent's buffer, or on the other ranks to its weights."""
+        if self.gather:
+            with shards.whole_model(agent.policy):
+                pass
+        elif self.forget is not None:
             agent.buffer.forget(self.forget)
         else:
             agent.ingest(self.samples, self.outcomes, self.sampled)
@@ -153,7 +159,8 @@ class ActorPool:
         self.folder.mkdir(parents=True)
         load = plugins.find("actors", self.recipe.scale.engine, package="agents")
         self.engine = load(self.recipe.scale, self.agent.policy, self.folder, self.lots)
-        self._running.push(self.pushed)
+        with shards.whole_model(self.agent.policy):
+            self._running.push(self.pushed)
         for index in range(self.recipe.scale.generators):
             self._begin(index, 1, LIVES)
 
@@ -194,7 +201,8 @@ class ActorPool:
         return self.fill + c.refresh * (step // c.refresh_every - self.refreshes)
 
     def _push(self, step: int) -> None:
-        with self.agent.journal.timed("push"):
+        parallel.current().from_first(lambda: Event(gather=True))
+        with self.agent.journal.timed("push"), shards.whole_model(self.agent.policy):
             self._running.push(step)
         self.pushed = step
         for process in self.processes:

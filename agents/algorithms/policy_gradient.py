@@ -133,9 +133,9 @@ class PolicyGradient(CollectingAgent):
 
     def __init__(self, policy: Policy[Any], env: UnitTestEnv, config: Config, seed: int) -> None:
         self.policy, self.env, self.config = policy, env, config
-        self.learner = Learner(policy, config.optimiser)
         held = config.kl or config.kl_reward
-        self.reference = reference_of(policy, config) if held else None
+        self.reference = reference_of(policy, config) if held else None  # before a learner shares its weights out
+        self.learner = Learner(policy, config.optimiser)
         self.round = RolloutBuffer()
         self.baseline = 0.0  # the running mean of returns, for advantage="running"
         self.collector = Collector(policy, env, config.sampling, seed)

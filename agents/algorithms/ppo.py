@@ -115,8 +115,8 @@ class PPO(CollectingAgent):
     def __init__(self, policy: Policy[Any], env: UnitTestEnv, config: Config, seed: int) -> None:
         self.policy, self.env, self.config = policy, env, config
         self.values = values.load(policy, config.value, config.optimiser)
+        self.reference = reference_of(policy, config) if config.kl else None  # before a learner shares its weights out
         self.learner = Learner(policy, config.optimiser, {"model": policy.model, **self.values.parts})
-        self.reference = reference_of(policy, config) if config.kl else None
         self.kl = config.kl  # the coefficient, as it is now
         self.round = RolloutBuffer()
         self.collector = Collector(policy, env, config.sampling, seed)

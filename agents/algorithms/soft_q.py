@@ -115,8 +115,8 @@ class SoftQ(BufferedAgent):
 
     def __init__(self, policy: Policy[Any], env: UnitTestEnv, config: Config, seed: int) -> None:
         self.policy, self.env, self.config = policy, env, config
+        self.target = Reference(policy, config.optimiser.limit, move=True)  # before a learner shares its weights out
         self.learner = Learner(policy, config.optimiser)
-        self.target = Reference(policy, config.optimiser.limit, move=True)
         self.buffer = ReplayBuffer(config.buffer)
         self.references = reference_source(env, config.references)
         self.collector = Collector(policy, env, config.sampling, seed)

@@ -18,6 +18,7 @@ from agents import parallel
 from agents.batching import batch
 from agents.core import Batch, Policy, TrainingSample
 from agents.functional import Reduction
+from agents.learning import shards
 from agents.learning.in_order import in_order
 from agents.learning.logits import Logits, predict, read
 from agents.learning.masters import Masters
@@ -28,6 +29,7 @@ from rltf_env.errors import NotFinite, UsageError
 Loss = Callable[[Batch, Any], tuple[Tensor, dict[str, Tensor]]]
 
 
+Slice = tuple[Sequence[TrainingSample], float]  # samples that are read at once, and their share of the loss
 Decay = Literal["constant", "linear", "cosine"]
 Rise = Literal["linear", "log"]
 PROGRAMS = 16  # per forward pass, unless a recipe says otherwise
@@ -113,6 +115,7 @@ class Learner:
         self.policy, self.config = policy, config
         self.parts = {"model": policy.model} if parts is None else dict(parts)
         _refuse_float16(self._parameters())
+        shards.share_out(policy, self.parts.values())
         self.masters = Masters([p for p in self._parameters() if p.requires_grad])
         self.optimiser = torch.optim.AdamW(
             self.masters.leaves,
@@ -155,20 +158,21 @@ class Learner:
         self.optimiser.zero_grad(set_to_none=True)
         logged: dict[str, Tensor] = {}
         parts = list(micro_batches(samples, self.config.limit.for_ranks(len(samples), ranks.world), how))
-        with self._mode(ranks.rank):
-            for part, share in ranks.dealt(parts, lambda each: positions_read(each[0], 0)):
+        with self._mode(ranks.rank), shards.passes():
+            for part, share in self._passes(parts, ranks):
                 data = batch(part, self.policy.pad_id).to(self.policy.device)
                 value, extra = loss(data, (read or self.predict)(data))
                 own = self._own(data, len(part) / len(samples))
+                total = value * share if own is None else value * share + own
                 with in_order(self.policy.device):
-                    (value * share if own is None else value * share + own).backward()
+                    (total * ranks.world if ranks.sharded else total).backward()  # FSDP takes the mean over ranks
                 self.masters.take_gradients()
                 if own is not None:
                     logged["own_loss"] = logged.get("own_loss", torch.zeros_like(own)) + own.detach()
                 for name, item in {"loss": value, **extra}.items():
                     logged[name] = logged.get(name, torch.zeros_like(item)) + item.detach() * share
         ranks.sum_gradients(self.masters.leaves)
-        norm = torch.nn.utils.clip_grad_norm_(self.masters.leaves, self.config.clip_norm or torch.inf)
+        norm = shards.whole(torch.nn.utils.clip_grad_norm_(self.masters.leaves, self.config.clip_norm or torch.inf))
         if not torch.isfinite(norm):
             raise NotFinite(
                 f"Expected a finite gradient at update {self.updates + 1}, got one of norm {float(norm)}. The same run would come "
@@ -182,6 +186,14 @@ class Learner:
         self.updates += 1
         shown = ranks.summed(_numbers(logged))
         return {**shown, "grad_norm": float(norm), "lr": lr, "padding": self._padding([part for part, _ in parts])}
+
+    def _passes(self, parts: Sequence[Slice], ranks: parallel.Ranks) -> list[Slice]:
+        """The slices that this rank reads, and their shares of the loss."""
+
+        def cost(each: Slice) -> float:
+            return positions_read(each[0], 0)
+
+        return ranks.dealt(parts, cost) + [(part, 0.0) for part, _ in ranks.idle(parts, cost)]
 
     def predict(self, data: Batch) -> Logits:
         """The policy's logits, deferred where they are many."""
@@ -222,20 +234,23 @@ class Learner:
         return 0.0 if packs else padding(parts)
 
     def state_dict(self) -> dict[str, Any]:
-        """Parts, optimiser, number of updates; and the float32 copies, where there are any."""
+        """Parts, optimiser, number of updates; and the float32 copies, where there are any.
+
+        Of sharded parts rank 0 has all, and the others nothing: a checkpoint is the same on any number of ranks.
+        """
         return {
-            **{name: part.state_dict() for name, part in self.parts.items()},
-            **self.masters.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            **{name: shards.state_dict(part) for name, part in self.parts.items()},
+            **shards.gathered(self.masters.state_dict()),
+            "optimiser": shards.gathered(self.optimiser.state_dict()),
             "updates": self.updates,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restores what `state_dict` gave."""
         for name, part in self.parts.items():
-            part.load_state_dict(state[name])
+            shards.load_state_dict(part, state[name])
         self.masters.load_state_dict(state)
-        self.optimiser.load_state_dict(state["optimiser"])
+        self.optimiser.load_state_dict(shards.shared_out(state["optimiser"], self.masters.leaves))
         self.updates = state["updates"]
 
 

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from agents.learning import shards
+
 LOW = (torch.bfloat16,)
 
 
@@ -70,5 +72,5 @@ class Masters:
         """Restores what `state_dict` gave, once the model has its weights; a state without copies has those of the model."""
         pairs = list(self._pairs())
         for (_, leaf), saved in zip(pairs, state.get("masters", [p.detach() for p, _ in pairs]), strict=True):
-            leaf.copy_(saved)
+            leaf.copy_(shards.part_like(saved, leaf))
         self._note()

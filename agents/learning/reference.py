@@ -15,6 +15,7 @@ from torch import nn
 from agents import parallel
 from agents.batching import batch
 from agents.core import Batch, Policy, TrainingSample
+from agents.learning import shards
 from agents.learning.logits import predict, token_logprobs
 from agents.learning.masters import Masters
 from agents.learning.micro import Limit, positions_read
@@ -54,6 +55,7 @@ class Reference:
         self.away = torch.device("cpu") if place == "cpu" and not self.adapters else self.home
         if not self.adapters:
             self.policy.model = _frozen_copy(policy.model, self.away)
+            shards.share_copy(self.policy)
         if move:
             self.average = Average(self.policy.model)
 
@@ -99,15 +101,15 @@ class Reference:
         """
         if self.adapters:
             return {}
-        copies = self.average.state_dict() if self.average else {}
-        weights = self.policy.model.state_dict()
+        copies = shards.gathered(self.average.state_dict()) if self.average else {}
+        weights = shards.state_dict(self.policy.model)
         return {"model": weights, **copies} if copies else weights
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restores what `state_dict` gave."""
         if self.adapters:
             return
-        self.policy.model.load_state_dict(state.get("model", state))
+        shards.load_state_dict(self.policy.model, state.get("model", state))
         if self.average:
             self.average.load_state_dict(state)
 
@@ -156,10 +158,15 @@ def read_each(policy: Policy[Any], samples: Sequence[TrainingSample], size: Limi
     parts = [([next(places) for _ in part], part) for part in cut]  # a sample may be there twice
     read: dict[int, np.ndarray] = {}
     policy.model.eval()
-    for chosen, part in ranks.dealt(parts, lambda each: positions_read(each[1], 0)):
-        values = of(batch(part, policy.pad_id).to(policy.device)).float().cpu().numpy()
-        for i, row in zip(chosen, values, strict=True):
-            read[i] = row[: len(samples[i].tokens)].copy()
+
+    def cost(each: tuple[list[int], Sequence[TrainingSample]]) -> float:
+        return positions_read(each[1], 0)
+
+    with shards.passes():
+        for chosen, part in ranks.dealt(parts, cost) + ranks.idle(parts, cost):
+            values = of(batch(part, policy.pad_id).to(policy.device)).float().cpu().numpy()
+            for i, row in zip(chosen, values, strict=True):
+                read[i] = row[: len(samples[i].tokens)].copy()
     rows = ranks.merged(read)
     return [rows[i] for i in range(len(samples))]
 

@@ -54,6 +54,8 @@ class CausalPolicy(Transformer):
     """A causal language model with its tokenizer. See `agents.core.Policy`."""
 
     AUTO = "AutoModelForCausalLM"
+    can_shard = True
+    settled = False
 
     # ---------------------------------------------------------------------------------------------------- generation
 
@@ -174,7 +176,7 @@ class CausalPolicy(Transformer):
             if packed:
                 return self._packed(packed, packed, options)
             shared = None
-            if self.way == PADDED and not no_cache and self._differentiable:
+            if self.way == PADDED and not no_cache and self._differentiable and not self.settled:
                 shared = distinct(batch.prompt, batch.prompt_mask)
             out = (
                 self._forward_padded(batch, options)
@@ -282,6 +284,11 @@ class CausalPolicy(Transformer):
         near = alone.std() * (1e-3 if alone.dtype in (torch.float32, torch.float64) else 0.1)
         same = all(bool((said - alone).abs().max() <= near) for said in (read, written))
         return same and counted.calls == self.model.config.get_text_config().num_hidden_layers
+
+    def settle(self) -> None:
+        """Before the model is shared out: asks what is found out by a try, and from now on reads each row in one pass."""
+        self.settled = True
+        _ = self.way, self.supports_packing, self.can_defer, self._differentiable, self.prepares_masks
 
     @cached_property
     def _differentiable(self) -> bool:

@@ -35,14 +35,21 @@ def latest(folder: Path) -> dict[str, Any] | None:
     """
     for leftover in folder.glob(".step-*.tmp"):
         leftover.unlink()
-    files = _all(folder)
-    if not files:
-        return None
+    file = latest_file(folder)
+    return None if file is None else read(file)
+
+
+def read(file: Path) -> dict[str, Any]:
+    """A checkpoint's content on the CPU.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
     try:
-        return torch.load(files[-1], map_location="cpu", weights_only=True)
+        return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
         raise DataError(
-            f"Expected a checkpoint in {files[-1]}, got a file that cannot be read ({error}). Remove it to continue from the "
+            f"Expected a checkpoint in {file}, got a file that cannot be read ({error}). Remove it to continue from the "
             "one before."
         ) from error
 

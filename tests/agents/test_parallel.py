@@ -12,7 +12,7 @@ import pytest
 import second_rank
 import torch
 import torch.distributed as dist
-from second_rank import CASES, policy_of, run, together
+from second_rank import CASES, SLOW_CASES, policy_of, run, together
 
 from agents import parallel, ranks
 from agents.parallel import RankError, Ranks
@@ -23,14 +23,23 @@ Runs = dict[str, tuple[list[dict[str, float]], list[torch.Tensor]]]
 
 @pytest.fixture(scope="module")
 def by_two() -> Runs:
-    """The runs of all cases by this process and another."""
+    return runs_by_two(list(CASES))
+
+
+@pytest.fixture(scope="module")
+def more_by_two() -> Runs:
+    return runs_by_two(list(SLOW_CASES))
+
+
+def runs_by_two(cases: list[str]) -> Runs:
+    """The runs of the cases by this process and another."""
     store = dist.TCPStore(ranks.HOST, 0, 2, is_master=True, wait_for_workers=False)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     other = subprocess.Popen(
-        [sys.executable, str(SCRIPT), str(store.port), *CASES], env=environment, stderr=subprocess.PIPE
+        [sys.executable, str(SCRIPT), str(store.port), *cases], env=environment, stderr=subprocess.PIPE
     )
     before = torch.get_num_threads()
-    policies = {case: policy_of(case) for case in CASES}
+    policies = {case: policy_of(case) for case in cases}
     try:
         with together(store, 0):
             runs = {case: run(case, policy) for case, policy in policies.items()}
@@ -46,9 +55,20 @@ def by_two() -> Runs:
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("case", CASES)
 def test_two_ranks_equal_one(by_two: Runs, case: str) -> None:
+    assert_equal(by_two, case)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("case", SLOW_CASES)
+def test_two_ranks_that_share_the_weights_equal_one(more_by_two: Runs, case: str) -> None:
+    assert_equal(more_by_two, case)
+
+
+def assert_equal(by_two: Runs, case: str) -> None:
     alone = run(case, policy_of(case))
     kind, _, how = case.partition(" ")
-    coarse = 100 if how == "bfloat16" else 1  # whose gradients have eight bits, before they are summed
+    coarse = 100 if how.endswith("bfloat16") else 1  # whose gradients have eight bits, before they are summed
     for line, expected in zip(by_two[case][0], alone[0], strict=True):
         if kind == "actor_critic":  # whose first ratios are 1, as is the bound: rounding decides which of them it cuts
             line["clip_fraction"] = expected["clip_fraction"]

@@ -17,7 +17,7 @@ import pytest
 import tomli_w
 import torch
 from processes import alive, descendants, linux, wait_until
-from same_runs import lines, weights
+from same_runs import assert_nearly_the_same_run, lines
 from small_runs import AGENTS, COMMON, place_judge
 
 from agents import ranks, train
@@ -27,7 +27,6 @@ from agents.running import checkpoint
 from rltf_env.errors import UsageError
 
 MakeRecipe = Callable[..., Recipe]
-LARGEST_DIFFERENCE = 1e-5
 
 
 @pytest.fixture(autouse=True)
@@ -59,15 +58,6 @@ def others(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
     return started
 
 
-def assert_nearly_the_same_run(a: Path, b: Path) -> None:
-    """Equal but for the order in which gradients were summed."""
-    for line, expected in zip(lines(a), lines(b), strict=True):
-        assert line == pytest.approx(expected, rel=LARGEST_DIFFERENCE, abs=LARGEST_DIFFERENCE)
-    first, second = weights(a), weights(b)
-    for name, tensor in first.items():
-        torch.testing.assert_close(tensor, second[name], atol=LARGEST_DIFFERENCE, rtol=0)
-
-
 @pytest.mark.timeout(180)
 def test_a_killed_rank_ends_the_run_and_the_same_command_goes_on_with_one_rank(
     recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -95,15 +85,16 @@ def test_a_killed_rank_ends_the_run_and_the_same_command_goes_on_with_one_rank(
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("kind", ["ppo", "soft_q"])
+@pytest.mark.parametrize("kind", ["ppo", "soft_q", "rltf"])
 def test_a_run_goes_on_with_more_ranks_and_with_fewer(
     recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     train.train(recipe(kind, "one"))
     started = others(monkeypatch)
-    for updates, count in ((2, 1), (4, 3), (6, 1), (8, 2)):
-        train.train(recipe(kind, "many", f"run.updates={updates}", f"scale.ranks={count}", "run.eval_every=8"))
-    assert [process.poll() for process in started] == [0, 0, 0]
+    for updates, count, shard in ((2, 1, "false"), (4, 3, "true"), (5, 1, "true"), (6, 2, "true"), (8, 2, "false")):
+        scale = (f"scale.ranks={count}", f"scale.shard={shard}")
+        train.train(recipe(kind, "many", f"run.updates={updates}", *scale, "run.eval_every=8"))
+    assert [process.poll() for process in started] == [0, 0, 0, 0]
     assert_nearly_the_same_run(tmp_path / "many", tmp_path / "one")
 
 
@@ -127,8 +118,10 @@ def test_the_others_end_when_the_first_is_killed(recipe: MakeRecipe, tmp_path: P
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 @pytest.mark.filterwarnings("ignore::agents.actors.pool.GeneratorWarning")
-def test_generators_feed_all_ranks(recipe: MakeRecipe, tmp_path: Path) -> None:
-    train.train(recipe("rltf", "fed", "scale.ranks=2", "scale.generators=1", "scale.push_every=2"))
+@pytest.mark.parametrize("shard", ["false", "true"])
+def test_generators_feed_all_ranks(recipe: MakeRecipe, tmp_path: Path, shard: str) -> None:
+    scale = ("scale.ranks=2", f"scale.shard={shard}", "scale.generators=1", "scale.push_every=2")
+    train.train(recipe("rltf", "fed", *scale))
     assert len(lines(tmp_path / "fed")) == 8
 
 
@@ -158,3 +151,18 @@ def test_the_number_of_ranks_is_no_part_of_a_run(recipe: MakeRecipe) -> None:
     assert ranks.threads_of(two) == 1, "run.threads, of each"
     with pytest.raises(UsageError):
         recipe("rltf", "run", "scale.ranks=0")
+
+
+@pytest.mark.parametrize(
+    ("kind", "override", "words"),
+    [
+        ("rlcf", "run.seed=1", "Expected one of the agents .*, got 'rlcf'"),
+        ("grpo", "agent.reference=cpu", "Expected agent.reference = 'policy'"),
+        ("grpo", "agent.sampling.engine=vllm", "Expected sampling.engine = 'own'"),
+    ],
+)
+def test_what_does_not_go_with_shared_weights_is_refused(
+    recipe: MakeRecipe, kind: str, override: str, words: str
+) -> None:
+    with pytest.raises(UsageError, match=words):
+        train.train(recipe(kind, "run", "scale.ranks=2", "scale.shard=true", override))

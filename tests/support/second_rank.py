@@ -6,6 +6,7 @@ python second_rank.py PORT CASE ...      does the cases, one after the other, as
 from __future__ import annotations
 
 import copy
+import dataclasses
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ import torch.distributed as dist
 from agents import parallel, ranks
 from agents._make import make
 from agents.building import quiet_libraries
+from agents.learning import shards
 from agents.policies import tiny
 from agents.testing import by_checksum
 from rltf_env import sandbox
@@ -44,28 +46,55 @@ CASES: dict[str, dict[str, Any]] = {
     "hindsight": BUFFER,
     "soft_q": {**BUFFER, "offline": 0.4},
     "supervised": {"batch_size": 5},
+    "grpo shard": {**ROUND, "kl": 0.1, "entropy": 0.01, "reduction": "seq_mean", "layers": 2},
+    "rloo shard": {**ROUND, "epochs": 1, "reduction": "seq_sum", "lora": ADAPTERS, "kl": 0.1},
+    "ppo shard": {**ROUND, "value_warmup": 1},
+    "grpo shard bfloat16": {**ROUND, "dtype": "bfloat16"},
+    "rltf shard": {**BUFFER, "critic": {"mode": "online", "updates": 2, "batch_size": 3}},
     "atc": {"batch_size": 5, "latent": 8, "hidden": 8},
     "atc written": {"batch_size": 5, "latent": 8, "hidden": 8, "programs": "policy"},
 }
+SLOW_CASES: dict[str, dict[str, Any]] = {
+    "ppo shard own": {**ROUND, "value": {"trunk": "own"}},
+    "actor_critic shard": BUFFER,
+    "soft_q shard": {**BUFFER, "offline": 0.4},
+    "hindsight shard": BUFFER,
+    "dapo shard": {**ROUND, "reduction": "token_mean", "layers": 3},
+    "supervised shard": {"batch_size": 1},
+    "grpo shard checkpointing": {**ROUND, "gradient_checkpointing": True, "layers": 2},
+}
+OF_POLICY = ("lora", "dtype", "layers", "gradient_checkpointing")
 UPDATES = 2
+
+
+def _options(case: str) -> dict[str, Any]:
+    return CASES.get(case) or SLOW_CASES[case]
 
 
 def policy_of(case: str) -> Any:
     """Made before the ranks meet, as in a run: of a group, transformers saves on the first rank alone, and a policy is tried."""
-    policy = copy.copy(_loaded("lora" in CASES[case]))
-    policy.model = copy.deepcopy(policy.model).to(getattr(torch, CASES[case].get("dtype", "float32")))
+    policy = copy.copy(
+        _loaded(
+            "lora" in _options(case),
+            _options(case).get("layers", 1),
+            _options(case).get("gradient_checkpointing", False),
+        )
+    )
+    policy.model = copy.deepcopy(policy.model).to(getattr(torch, _options(case).get("dtype", "float32")))
     return policy
 
 
 @cache
-def _loaded(adapters: bool) -> Any:
-    sizes: dict[str, Any] = {"width": 16, "layers": 1, "heads": 2, "vocab_size": 280, "max_positions": 128}
-    return tiny.load(**sizes, dataset_options={"size": 4}, lora=ADAPTERS if adapters else None)
+def _loaded(adapters: bool, layers: int, recompute: bool) -> Any:
+    sizes: dict[str, Any] = {"width": 16, "layers": layers, "heads": 2, "vocab_size": 280, "max_positions": 128}
+    return tiny.load(
+        **sizes, dataset_options={"size": 4}, lora=ADAPTERS if adapters else None, gradient_checkpointing=recompute
+    )
 
 
 def run(case: str, policy: Any) -> tuple[list[dict[str, float]], list[torch.Tensor]]:
     """Metrics of a few updates, and all that has learnt in the end."""
-    options = {name: value for name, value in CASES[case].items() if name not in ("lora", "dtype")}
+    options = {name: value for name, value in _options(case).items() if name not in OF_POLICY}
     optimiser = dict(OPTIMISER)
     if tokens := options.pop("micro_tokens", 0):
         optimiser = {**optimiser, "micro_tokens": tokens}
@@ -81,26 +110,40 @@ def run(case: str, policy: Any) -> tuple[list[dict[str, float]], list[torch.Tens
         )
         for i in range(5)
     ]
-    kind = case.partition(" ")[0]
-    with sandbox.load("scripted", rules=by_checksum) as judge:
+    kind, shared_out = case.partition(" ")[0], "shard" in case.split() and parallel.current().world > 1
+    ranks_of_case = dataclasses.replace(parallel.current(), sharded=shared_out)
+    with parallel.within(ranks_of_case), sandbox.load("scripted", rules=by_checksum) as judge:
         env = UnitTestEnv(
             problems, sandbox=judge, tokenizer=HuggingFace(policy.tokenizer), max_prompt_tokens=64,
             max_program_tokens=24, prompt_style="examples" if kind == "hindsight" else "statement",
         )  # fmt: skip
         agent: Any = make(kind, policy, env, seed=0, optimiser=optimiser, **options)
         lines = [agent.update() for _ in range(UPDATES)]
+        if shared_out:  # and every second number is here
+            here, all_of_them = _numbers(agent.learner)
+            assert here <= 0.51 * all_of_them + 64, f"{here} of {all_of_them}"
     learners = [agent.learner, *(p for p in getattr(agent, "parts", {}).values() if hasattr(p, "parts"))]
     weights = {
-        id(p): p.detach().float() for each in learners for part in each.parts.values() for p in part.parameters()
+        id(p): shards.whole(p.detach().float())
+        for each in learners
+        for part in each.parts.values()
+        for p in part.parameters()
     }
     return lines, list(weights.values())
+
+
+def _numbers(learner: Any) -> tuple[int, int]:
+    """Of a learner's weights, gradients and moments: on this rank, and in all."""
+    state = [t for of in learner.optimiser.state.values() for name, t in of.items() if name != "step"]
+    tensors = [*learner._parameters(), *(p.grad for p in learner._parameters() if p.grad is not None), *state]
+    return sum(t.to_local().numel() for t in tensors), sum(t.numel() for t in tensors)
 
 
 @contextmanager
 def together(store: dist.Store, rank: int) -> Iterator[None]:
     """As one of two ranks."""
     torch.set_num_threads(1)
-    with ranks._interface(), ranks.within_group(store, rank, 2, 60.0):
+    with ranks.loopback(), ranks.within_group(store, rank, 2, 60.0):
         yield
 
 
