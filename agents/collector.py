@@ -3,6 +3,7 @@
 Collector          writes for one agent: it holds what stays the same from one round to the next
 CollectingAgent    an agent with a collector, and the state of its parts
 BufferedAgent      one that fills a buffer now and then, by itself or from actors (`agents.core.OffPolicyAgent`)
+RoundAgent         one that learns from rounds, of its present policy or from actors a bounded number of updates behind
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ from agents.core import Episode, Policy, TrainingSample, rngs
 from agents.decoding.sampling import Sampling
 from agents.learning import shards
 from agents.learning.distinct import Distinct
+from agents.learning.minibatches import Arrivals, RolloutBuffer
 from agents.learning.replay import ReplayBuffer
 from agents.rollout import PendingRollouts, summary, write
 from agents.running.journal import UpdateLog
 from rltf_env.core import Attempt, Outcome, Problem
 from rltf_env.env import UnitTestEnv
-from rltf_env.errors import SandboxError
+from rltf_env.errors import SandboxError, UsageError
 
 ATTEMPTS = 3  # rounds in a row of which nothing is left to learn from, before the judge is given up
 Written = tuple[list[Problem], list[list[Episode]], list[TrainingSample]]
@@ -233,6 +235,118 @@ class BufferedAgent(CollectingAgent):
     ) -> None:
         """Programs to look at, for the journal, with the weights of their tokens."""
         self.collector.log_samples(problems, groups, [s.weights for s in samples])
+
+
+class RoundConfig:
+    """A round of programs, in the words of `agents.core.BufferConfig`."""
+
+    problems: int
+    samples_per_problem: int
+    batch_size: int
+    epochs: int
+    max_staleness: int
+
+    @property
+    def fill(self) -> int:
+        """Programs of a round."""
+        return self.problems * self.samples_per_problem
+
+    @property
+    def refresh(self) -> int:
+        """Programs of a round."""
+        return self.fill
+
+    @property
+    def buffer(self) -> int:
+        """Programs of a round."""
+        return self.fill
+
+    @property
+    def refresh_every(self) -> int:
+        """Updates that learn from a round."""
+        return self.epochs * -(-self.fill // self.batch_size)
+
+
+class RoundAgent(CollectingAgent):
+    """An on-policy agent, and `agents.core.OffPolicyAgent` for actors whose policies are a bounded number of updates behind.
+
+    A subclass has `write` and `begin`. `WRITING` are options that actors have in place of the run's: they learn nothing.
+    """
+
+    learner: Any
+    config: Any  # a `RoundConfig`
+    round: RolloutBuffer
+    buffer: Arrivals
+    WRITING: Mapping[str, Any] = {}
+    fill_from_actors: Callable[[], None] | None = None
+
+    @property
+    def wanted(self) -> int:
+        """Programs that must have come before the next update."""
+        return 0 if self.round else self.config.fill
+
+    def check_actors(self) -> None:
+        """Whether actors may write for this agent.
+
+        Raises:
+            UsageError: nothing bounds how old their programs are.
+        """
+        if not self.config.max_staleness:
+            raise UsageError(
+                "Expected agent.max_staleness > 0 with scale.generators > 0, got 0: this agent learns from its present policy, and "
+                "how far from it programs may be has to be said. Set it to scale.push_every or more, or remove [scale]."
+            )
+
+    def refill(self) -> None:
+        """Before an update: a round, if there is none. What actors have sent is ingested in any case."""
+        if self.fill_from_actors:
+            self.fill_from_actors()
+        if self.round:
+            return
+        if self.fill_from_actors:
+            self.sampled = {**self.sampled, **self.begin(self.buffer.take(self.config.fill))[1]}
+        else:
+            self.collect()
+
+    def collect(self) -> None:
+        """Lets the present policy write a round."""
+        problems, groups, samples = self.write(self.config.fill)
+        metrics = summary([e for group in groups for e in group], self.journal.take_lost())
+        samples, more = self.begin(samples)
+        self.sampled = {**metrics, **more}
+        self.log_samples(problems, groups, samples)
+
+    def write(self, programs: int) -> Written:
+        """`programs` programs of the present policy: problems, a group of episodes for each, and a sample for each episode."""
+        raise NotImplementedError
+
+    def begin(self, samples: Sequence[TrainingSample]) -> tuple[Sequence[TrainingSample], dict[str, float]]:
+        """Begins a round with what was written: the samples as they are in it, and its metrics."""
+        raise NotImplementedError
+
+    def ingest(
+        self, samples: Sequence[TrainingSample], outcomes: Sequence[Outcome], sampled: Mapping[str, float]
+    ) -> Sequence[TrainingSample]:
+        """Puts samples of actors where they wait for a round, and gives them back."""
+        self.buffer.extend(samples)
+        self.sampled = {**self.sampled, **sampled, "buffer": float(len(self.buffer))}
+        return samples
+
+    def log_samples(
+        self, problems: Sequence[Problem], groups: Sequence[Sequence[Episode]], samples: Sequence[TrainingSample]
+    ) -> None:
+        """Programs to look at, for the journal."""
+        self.collector.log_samples(problems, groups, [s.weights for s in samples])
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that an exact continuation needs."""
+        arrivals = {"arrivals": self.buffer.state_dict()} if len(self.buffer) else {}
+        return {**super().state_dict(), **arrivals}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restores what `state_dict` gave."""
+        super().load_state_dict(state)
+        self.buffer.load_state_dict(state.get("arrivals", {"samples": []}))
 
 
 class Writer(Protocol):

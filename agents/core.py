@@ -341,7 +341,7 @@ class BufferConfig(Protocol):
 
 @runtime_checkable
 class OffPolicyAgent(Agent, HasJournal, Protocol):
-    """An agent that learns from a buffer of programs, whoever wrote them: what `[scale]` can feed.
+    """An agent that learns from programs, whoever wrote them: what `[scale]` can feed.
 
     An actor calls `write` and sends what it gives; the learner calls `ingest` on what comes. `fill_from_actors`, unless None, is
     called before each update in place of the agent's own writing.

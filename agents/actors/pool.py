@@ -16,6 +16,11 @@ A generator that dies, or whose answers cannot be read, or that says nothing for
 says why. How often is the engine's: a local run ends if that happens to the successor before it has sent `EARNED` lots.
 Generators end with the learner, however it ends. Each may have a device of its own (`devices`).
 
+**Agents that learn from rounds** (GRPO and its kin, PPO; `agents.collector.RoundAgent`) begin one when enough
+has come, none of it more than `max_staleness` updates old, and walk through it as ever. The ratio compares with
+the policy that wrote a program, whose log-probabilities it brings along. PPO's values and both kinds of
+reference are the learner's, as it begins the round.
+
 Which programs have come by an update depends on the machine: with generators, equal seeds do not give equal runs, and a
 continued run is not the uninterrupted one (buffer and learner are; what was in the queue is written anew). Two more
 differences: `best_so_far` is what one generator has seen since it started, and `seconds/generate` and `seconds/judge` add up the
@@ -46,6 +51,7 @@ import numpy as np
 
 from agents import parallel
 from agents.actors.core import LIVES, Actor, Engine, GeneratorError, GeneratorWarning, Lots, Start
+from agents.collector import RoundAgent
 from agents.config import Recipe, Scale
 from agents.core import Agent, OffPolicyAgent, TrainingSample
 from agents.learning import shards
@@ -72,9 +78,11 @@ def actors(recipe: Recipe, agent: Agent, out: Path) -> Iterator[None]:
         return
     if not isinstance(agent, OffPolicyAgent):
         raise UsageError(
-            "Expected an agent with a buffer (agent.kind = 'rltf' or 'actor_critic') with scale.generators > 0, got "
-            f"{recipe.agent['kind']!r}: it learns from what its present policy writes, between updates. Remove [scale]."
+            "Expected an agent that samples programs, such as agent.kind = 'rltf' or 'grpo', with scale.generators > 0, got "
+            f"{recipe.agent['kind']!r}, for which actors cannot write. Remove [scale]."
         )
+    if isinstance(agent, RoundAgent):
+        agent.check_actors()
     if recipe.env.get("curriculum") is not None:
         raise UsageError(
             f"Expected no env.curriculum with scale.generators > 0, got {recipe.env['curriculum']!r}: each generator would "
@@ -184,11 +192,17 @@ class ActorPool:
             self._take()
         if c.max_staleness:
             self._happen(Event(forget=step - c.max_staleness))
-        while self.received < self._due(step) or len(agent.buffer) < min(c.batch_size, c.buffer):
+        while self.received < self._due(step) or len(agent.buffer) < self._wanted:
             if self.pushed < step:
                 self._push(step)
             self._take()
         parallel.current().from_first(_no_event)
+
+    @property
+    def _wanted(self) -> int:
+        """Programs that must be in the buffer before an update."""
+        agent, c = self.agent, self.agent.config
+        return agent.wanted if isinstance(agent, RoundAgent) else min(c.batch_size, c.buffer)
 
     def _happen(self, event: Event) -> None:
         """On this rank, and on all others."""
@@ -303,7 +317,7 @@ def instructions(recipe: Recipe, agent: OffPolicyAgent, who: tuple[int, int, int
             **recipe.policy,
             **_device(scale, who[0]),
         },  # what is frozen is as the learner's
-        agent={**recipe.agent, "critic": {}} if "critic" in recipe.agent else recipe.agent,  # the learner's weighs
+        agent={**recipe.agent, **_writing(recipe, agent)},
         scale=Scale(),
     )
     programs = scale.programs or min(c.sampling.rows, -(-c.refresh // scale.generators))
@@ -312,6 +326,13 @@ def instructions(recipe: Recipe, agent: OffPolicyAgent, who: tuple[int, int, int
         "programs": programs,
         "threads": recipe.run.threads or share,
     }
+
+
+def _writing(recipe: Recipe, agent: OffPolicyAgent) -> Mapping[str, Any]:
+    """Options of the agent that a generator has in place of the learner's, which holds, weighs and values what has come."""
+    if isinstance(agent, RoundAgent):
+        return agent.WRITING
+    return {"critic": {}} if "critic" in recipe.agent else {}
 
 
 def _device(scale: Scale, index: int) -> dict[str, str]:

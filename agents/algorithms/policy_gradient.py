@@ -27,13 +27,13 @@ import torch
 from torch import Tensor
 
 from agents import functional
-from agents.collector import CollectingAgent, Collector
+from agents.collector import Collector, RoundAgent, RoundConfig, Written
 from agents.core import Batch, Episode, Policy, TrainingSample
 from agents.decoding.sampling import Sampling
 from agents.learning.learner import Learner, OptimiserConfig
 from agents.learning.likelihood import LossTemperature, reference_of, temperature_of, with_old_logprobs
 from agents.learning.logits import Logits, logprobs_and_entropy
-from agents.learning.minibatches import RolloutBuffer
+from agents.learning.minibatches import Arrivals, RolloutBuffer
 from agents.learning.reference import Place
 from agents.rollout import EPSILON, summary
 from rltf_env.core import Problem
@@ -53,7 +53,7 @@ ADVANTAGES: Mapping[str, Callable[[Tensor], Tensor]] = {
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(RoundConfig):
     """What the algorithms have in common.
 
     Args:
@@ -83,6 +83,7 @@ class Config:
             group, but nothing is learnt from its own tokens; "punish": its return, and that of programs nearly as long,
             loses up to `overlong_weight` (DAPO eq. 13).
         overlong_cache: share of the token limit in which the punishment grows from 0 to 1.
+        max_staleness: updates that a program of `[scale]`'s generators may be old when its round begins; without them none is.
     """
 
     problems: int = 32
@@ -106,12 +107,15 @@ class Config:
     overlong: Overlong = "judge"
     overlong_cache: float = 0.2
     overlong_weight: float = 1.0
+    max_staleness: int = 0
     sampling: Sampling = field(default_factory=Sampling)
     optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(lr=1e-6, weight_decay=0.01, warmup=20))
 
     def __post_init__(self) -> None:
         if min(self.problems, self.samples_per_problem, self.batch_size, self.epochs) < 1 or self.resample < 0:
             raise UsageError(f"Expected sizes and epochs >= 1 and resample >= 0, got {self}.")
+        if self.max_staleness < 0:
+            raise UsageError(f"Expected max_staleness >= 0, got {self.max_staleness}.")
         if min(self.clip, self.clip_high, self.kl, self.kl_reward, self.entropy, self.overlong_weight) < 0:
             raise UsageError(f"Expected clips and weights >= 0, got {self}.")
         check_bounds(self.dual_clip, self.importance_cap)
@@ -126,17 +130,18 @@ class Config:
             )
 
 
-class PolicyGradient(CollectingAgent):
+class PolicyGradient(RoundAgent):
     """See the head of this file, and `agents.core.Agent`."""
 
     NUMBERS = ("baseline",)
+    WRITING = {"kl": 0.0}  # noqa: RUF012
 
     def __init__(self, policy: Policy[Any], env: UnitTestEnv, config: Config, seed: int) -> None:
         self.policy, self.env, self.config = policy, env, config
         held = config.kl or config.kl_reward
         self.reference = reference_of(policy, config) if held else None  # before a learner shares its weights out
         self.learner = Learner(policy, config.optimiser)
-        self.round = RolloutBuffer()
+        self.round, self.buffer = RolloutBuffer(), Arrivals()
         self.baseline = 0.0  # the running mean of returns, for advantage="running"
         self.collector = Collector(policy, env, config.sampling, seed)
         self.parts = {"learner": self.learner, "reference": self.reference, "round": self.round}
@@ -145,8 +150,7 @@ class PolicyGradient(CollectingAgent):
 
     def update(self) -> dict[str, float]:
         """One step on programs of the round, which is collected first where there is none, and what it was like."""
-        if not self.round:
-            self.collect()
+        self.refill()
         samples = self.round.draw()
         staleness = self.learner.updates - np.mean([s.version for s in samples])
         metrics = self.learner.step(samples, self.config.reduction, partial(loss, c=self.config))
@@ -154,32 +158,63 @@ class PolicyGradient(CollectingAgent):
 
     # ----------------------------------------------------------------------------------------------------------- round
 
+    def check_actors(self) -> None:
+        """See `RoundAgent`. Besides, a ratio must correct for an older policy, and no return may ask a reference."""
+        super().check_actors()
+        if not self.config.clip:
+            raise UsageError(
+                "Expected agent.clip > 0 with scale.generators > 0, got 0: programs are of an older policy, which only a ratio "
+                "corrects for. Set clip, or remove [scale]."
+            )
+        if self.config.kl_reward:
+            raise UsageError(
+                f"Expected agent.kl_reward = 0 with scale.generators > 0, got {self.config.kl_reward}: generators have no "
+                "reference. Use agent.kl, a term of the loss."
+            )
+
     def collect(self) -> None:
         """Lets the current policy write a round of programs."""
-        c = self.config
-        groups, drawn = self._groups()
-        samples = [bare_sample(e, c.overlong) for _, group in groups for e in group]
-        samples = with_old_logprobs(self.policy, samples, c)
-        if self.reference:
-            samples = self.reference.with_reference_logprobs(samples)
-        weights = self._weights([g for _, g in groups], self._returns([g for _, g in groups], samples))
-        samples = [replace(s, weights=w) for s, w in zip(samples, weights, strict=True)]
-        self.round.start(samples, c.epochs, c.batch_size, self.collector.rng)
+        groups, drawn = self._groups(self.config.problems)
+        samples = self._credited(groups)
+        self.begin(samples)
         self.sampled = summary([e for _, group in drawn for e in group], self.journal.take_lost())
         self.sampled |= {"groups": float(len(groups)), "groups_drawn": float(len(drawn))}
-        self.collector.log_samples([p for p, _ in groups], [g for _, g in groups], weights)
+        self.log_samples([p for p, _ in groups], [g for _, g in groups], samples)
 
-    def _groups(self) -> tuple[Groups, Groups]:
-        """The groups to learn from, and all that were drawn for them. One program alone has no group to be measured against."""
+    def write(self, programs: int) -> Written:
+        """See `RoundAgent`: whole groups, whose programs are measured against one another."""
+        groups, _ = self._groups(-(-programs // self.config.samples_per_problem))
+        return [p for p, _ in groups], [g for _, g in groups], self._credited(groups)
+
+    def begin(self, samples: Sequence[TrainingSample]) -> tuple[Sequence[TrainingSample], dict[str, float]]:
+        """See `RoundAgent`."""
+        c = self.config
+        if self.reference and not c.kl_reward:
+            samples = self.reference.with_reference_logprobs(samples)
+        self.round.start(samples, c.epochs, c.batch_size, self.collector.rng)
+        return samples, {}
+
+    def _credited(self, groups: Groups) -> list[TrainingSample]:
+        """A sample for each program, with the log-probabilities of the policy that wrote it, and its advantages."""
+        c = self.config
+        samples = [bare_sample(e, c.overlong) for _, group in groups for e in group]
+        samples = with_old_logprobs(self.policy, samples, c)
+        if self.reference and c.kl_reward:
+            samples = self.reference.with_reference_logprobs(samples)
+        weights = self._weights([g for _, g in groups], self._returns([g for _, g in groups], samples))
+        return [replace(s, weights=w) for s, w in zip(samples, weights, strict=True)]
+
+    def _groups(self, count: int) -> tuple[Groups, Groups]:
+        """`count` groups to learn from, and all that were drawn for them. One program alone has no group to be measured against."""
         c, kept, drawn = self.config, [], []
         least = 1 if c.advantage == "running" else 2
         for _ in range(c.resample + 1):
-            new = self.collector.groups(c.problems - len(kept), c.samples_per_problem, self.learner.updates, least)
+            new = self.collector.groups(count - len(kept), c.samples_per_problem, self.learner.updates, least)
             drawn += new
             kept += [(p, group) for p, group in new if not c.resample or self._has_signal(group)]
-            if len(kept) == c.problems:
+            if len(kept) == count:
                 break
-        return kept or drawn[-c.problems :], drawn
+        return kept or drawn[-count:], drawn
 
     def _has_signal(self, group: Sequence[Episode]) -> bool:
         """True if the group has something to teach: its programs did not all earn the same, or single tokens earned something."""

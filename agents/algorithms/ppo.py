@@ -31,7 +31,7 @@ from agents.algorithms.policy_gradient import (
     token_log_ratios,
 )
 from agents.batching import pad_right
-from agents.collector import CollectingAgent, Collector
+from agents.collector import Collector, RoundAgent, RoundConfig, Written
 from agents.core import Batch, Episode, Policy, TrainingSample
 from agents.critics import values
 from agents.critics.values import OwnValues, ValueConfig
@@ -39,16 +39,15 @@ from agents.decoding.sampling import Sampling
 from agents.learning.learner import Learner, OptimiserConfig
 from agents.learning.likelihood import LossTemperature, reference_of, temperature_of, with_old_logprobs
 from agents.learning.logits import Logits, logprobs_and_entropy, states
-from agents.learning.minibatches import RolloutBuffer
+from agents.learning.minibatches import Arrivals, RolloutBuffer
 from agents.learning.reference import Place, read_each
 from agents.options import build
-from agents.rollout import summary
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import UsageError
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(RoundConfig):
     """Clip, epochs and GAE as in PPO; the KL target is Ziegler's; its first coefficient StepCoder's (arXiv 2402.01391).
 
     Lambda is 1, not PPO's 0.95: of an outcome at the end, 0.95 leaves 2e-6 to the first of 256 tokens (Open-Reasoner-Zero,
@@ -66,7 +65,7 @@ class Config:
             learn, before the policy does.
         kl: first coefficient of the KL term (0: none, and no reference in memory).
         kl_target: nats per program that the coefficient steers to (0: it stays as it is); kl_rate: how quickly.
-        reference, overlong, overlong_cache, overlong_weight: see `agents.algorithms.policy_gradient.Config`.
+        reference, overlong, overlong_cache, overlong_weight, max_staleness: see `agents.algorithms.policy_gradient.Config`.
     """
 
     problems: int = 32
@@ -92,12 +91,15 @@ class Config:
     overlong: Overlong = "judge"
     overlong_cache: float = 0.2
     overlong_weight: float = 1.0
+    max_staleness: int = 0
     sampling: Sampling = field(default_factory=Sampling)
     optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(lr=1e-6, weight_decay=0.01, warmup=20))
 
     def __post_init__(self) -> None:
-        if min(self.problems, self.samples_per_problem, self.batch_size, self.epochs) < 1 or self.value_warmup < 0:
-            raise UsageError(f"Expected sizes and epochs >= 1 and value_warmup >= 0, got {self}.")
+        if min(self.problems, self.samples_per_problem, self.batch_size, self.epochs) < 1:
+            raise UsageError(f"Expected sizes and epochs >= 1, got {self}.")
+        if min(self.value_warmup, self.max_staleness) < 0:
+            raise UsageError(f"Expected value_warmup and max_staleness >= 0, got {self}.")
         if not (0 <= self.gamma <= 1 and 0 <= self.lam <= 1 and self.clip > 0 and 0 < self.overlong_cache <= 1):
             raise UsageError(f"Expected gamma, lam, overlong_cache within 0 and 1, and clip > 0, got {self}.")
         weights = (self.value_clip, self.value_weight, self.entropy, self.kl, self.kl_target, self.kl_rate)
@@ -107,10 +109,11 @@ class Config:
         temperature_of(self)
 
 
-class PPO(CollectingAgent):
+class PPO(RoundAgent):
     """See the head of this file, and `agents.core.Agent`."""
 
     NUMBERS = ("kl",)
+    WRITING = {"kl": 0.0, "value": {}}  # noqa: RUF012
 
     def __init__(self, policy: Policy[Any], env: UnitTestEnv, config: Config, seed: int) -> None:
         self.policy, self.env, self.config = policy, env, config
@@ -118,7 +121,7 @@ class PPO(CollectingAgent):
         self.reference = reference_of(policy, config) if config.kl else None  # before a learner shares its weights out
         self.learner = Learner(policy, config.optimiser, {"model": policy.model, **self.values.parts})
         self.kl = config.kl  # the coefficient, as it is now
-        self.round = RolloutBuffer()
+        self.round, self.buffer = RolloutBuffer(), Arrivals()
         self.collector = Collector(policy, env, config.sampling, seed)
         self.parts = {"learner": self.learner, "reference": self.reference, "round": self.round}
         self.parts |= {"values": self.values.own} if self.values.own else {}
@@ -127,15 +130,19 @@ class PPO(CollectingAgent):
 
     def update(self) -> dict[str, float]:
         """One step on the present round, which is written first where there is none, and what it was like."""
-        if not self.round:
-            self.collect()
+        self.refill()
         samples = self.round.draw()
         metrics = self._learn_values(samples, self.values) if isinstance(self.values, OwnValues) else {}
         if metrics and not self._warm:
             self.learner.updates += 1
             return {**self.sampled, "rl_loss": 0.0, **metrics}
+        metrics |= {"staleness": self._age(samples)} if self.fill_from_actors else {}
         metrics = self.learner.step(samples, "token_mean", self._loss, self.learner.read) | metrics
         return {**self.sampled, "rl_loss": metrics.pop("loss"), **metrics}
+
+    def _age(self, samples: Sequence[TrainingSample]) -> float:
+        """Updates since the samples were written, in the mean."""
+        return float(self.learner.updates - np.mean([s.version for s in samples]))
 
     @property
     def _warm(self) -> bool:
@@ -157,21 +164,25 @@ class PPO(CollectingAgent):
 
     # ----------------------------------------------------------------------------------------------------------- round
 
-    def collect(self) -> None:
-        """Lets the current policy write a round of programs, and credits each of their tokens."""
-        c = self.config
-        groups = self.collector.groups(c.problems, c.samples_per_problem, self.learner.updates)
+    def write(self, programs: int) -> Written:
+        """See `RoundAgent`. The weights of a sample are what its tokens earned, until its round begins."""
+        c, limit = self.config, float(self.env.max_program_tokens)
+        count = -(-programs // c.samples_per_problem)
+        groups = self.collector.groups(count, c.samples_per_problem, self.learner.updates)
         episodes = [e for _, group in groups for e in group]
         samples = with_old_logprobs(self.policy, [bare_sample(e, c.overlong) for e in episodes], c)
+        samples = [replace(s, weights=earned(e, limit, c)) for s, e in zip(samples, episodes, strict=True)]
+        return [p for p, _ in groups], [g for _, g in groups], samples
+
+    def begin(self, samples: Sequence[TrainingSample]) -> tuple[Sequence[TrainingSample], dict[str, float]]:
+        """See `RoundAgent`: credits each token, less the KL term, by the present values."""
+        c = self.config
         log_ratios = self._log_ratios(samples)
-        limit = float(self.env.max_program_tokens)
-        rewards = [token_rewards(e, ratio, self.kl, limit, c) for e, ratio in zip(episodes, log_ratios, strict=True)]
+        rewards = [less_kl(s.weights, ratio, self.kl) for s, ratio in zip(samples, log_ratios, strict=True)]
         worth = read_each(self.policy, samples, c.optimiser.limit, self._values)
-        samples = advantages(samples, rewards, worth, c.gamma, c.lam)
-        self.round.start(samples, c.epochs, c.batch_size, self.collector.rng)
-        self.sampled = summary(episodes, self.journal.take_lost()) | self._adapt_kl(log_ratios)
-        self.sampled["value"] = float(np.mean([v.mean() for v in worth]))
-        self.collector.log_samples([p for p, _ in groups], [g for _, g in groups], [s.weights for s in samples])
+        credited = advantages(samples, rewards, worth, c.gamma, c.lam)
+        self.round.start(credited, c.epochs, c.batch_size, self.collector.rng)
+        return credited, {**self._adapt_kl(log_ratios), "value": float(np.mean([v.mean() for v in worth]))}
 
     def _log_ratios(self, samples: Sequence[TrainingSample]) -> list[np.ndarray]:
         """float32 (T,) for each sample: log(policy / reference) of its tokens; zeros without a reference."""
@@ -225,6 +236,16 @@ def token_rewards(e: Episode, log_ratio: np.ndarray, kl: float, limit: float, c:
         kl: weight of the KL term.
         limit: tokens that a program may have.
     """
+    return less_kl(earned(e, limit, c), log_ratio, kl)
+
+
+def less_kl(rewards: np.ndarray, log_ratio: np.ndarray, kl: float) -> np.ndarray:
+    """Rewards of tokens (T,), less `kl` times their log(policy / reference)."""
+    return rewards - kl * log_ratio
+
+
+def earned(e: Episode, limit: float, c: Config) -> np.ndarray:
+    """float32 (T,): what each token earned, where it earned it or at the end."""
     rewards = e.feedback.rewards.copy()
     if c.credit == "program":
         rewards = np.zeros_like(rewards)
@@ -232,7 +253,7 @@ def token_rewards(e: Episode, log_ratio: np.ndarray, kl: float, limit: float, c:
     if c.overlong == "punish":
         length = torch.tensor(float(len(e.program)))
         rewards[-1] += c.overlong_weight * float(functional.soft_overlong(length, limit, c.overlong_cache * limit))
-    return rewards - kl * log_ratio
+    return rewards
 
 
 def advantages(

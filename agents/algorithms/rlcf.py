@@ -19,6 +19,7 @@ from agents.algorithms.grounding import DiscriminatorConfig, GroundedCollector, 
 from agents.core import Policy
 from agents.options import build
 from rltf_env.env import UnitTestEnv
+from rltf_env.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,13 @@ class RLCF(ppo.PPO):
         self.grounding = self.grounds(policy, env, config.discriminator, programs, seed)
         self.collector = GroundedCollector(policy, env, config.sampling, seed, self.grounding)
         self.parts = {**self.parts, "grounding": self.grounding}
+
+    def check_actors(self) -> None:
+        """Refuses: each actor would have a discriminator of its own, which learns from what it alone has written."""
+        raise UsageError(
+            "Expected no [scale] generators with agent.kind = 'rlcf', whose discriminator learns from all programs of a round. "
+            "Remove [scale]."
+        )
 
     def collect(self) -> None:
         """A round as PPO's, with the discriminator's share; and how that is doing."""

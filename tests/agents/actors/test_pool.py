@@ -214,7 +214,15 @@ def parent(process: Path) -> int:
         ("scale.patience=0", UsageError, r"\[scale\] cpus, gpus >= 0 and patience > 0"),
         ("scale.push_every=5", UsageError, r"scale\.push_every <= agent\.max_staleness = 4, got 5"),
         ("env.curriculum=copy:copy", UsageError, r"no env\.curriculum with scale\.generators > 0, got 'copy:copy'"),
-        ('agent={ kind = "grpo" }', UsageError, r"scale\.generators > 0, got 'grpo'"),
+        ('agent={ kind = "grpo" }', UsageError, r"Expected agent\.max_staleness > 0 with scale\.generators > 0"),
+        ('agent={ kind = "grpo", max_staleness = 1 }', UsageError, r"scale\.push_every <= agent\.max_staleness = 1"),
+        ('agent={ kind = "rloo", max_staleness = 2 }', UsageError, r"Expected agent\.clip > 0 with scale"),
+        (
+            'agent={ kind = "grpo", max_staleness = 2, kl_reward = 0.1 }',
+            UsageError,
+            r"Expected agent\.kl_reward = 0 with",
+        ),
+        ('agent={ kind = "rlcf", max_staleness = 2 }', UsageError, r"Expected no \[scale\] generators with"),
         ('agent={ kind = "supervised" }', UsageError, r"scale\.generators > 0, got 'supervised'"),
     ],
 )

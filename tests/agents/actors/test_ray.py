@@ -112,6 +112,29 @@ def until(condition: Callable[[], Any]) -> None:
         time.sleep(0.001)
 
 
+ROUND = "problems = 4, samples_per_problem = 2, batch_size = 4, max_staleness = 4"
+
+
+@pytest.mark.parametrize("kind", ["grpo", "ppo"])
+def test_actors_write_the_rounds_of_an_on_policy_agent_and_no_program_is_too_old(
+    recipe: MakeRecipe, tmp_path: Path, cluster: FakeCluster, kind: str
+) -> None:
+    begun: list[tuple[int, int]] = []
+    with fed(recipe(f'agent={{ kind = "{kind}", {ROUND} }}'), tmp_path / "g") as (agent, feed):
+        begin = agent.begin  # type: ignore[attr-defined]
+
+        def noting(samples: Any) -> Any:
+            begun.append((len(samples), max(agent.learner.updates - s.version for s in samples)))
+            return begin(samples)
+
+        agent.begin = noting  # type: ignore[attr-defined]
+        metrics = [agent.update() for _ in range(3 * agent.config.refresh_every)]
+    assert [count for count, _ in begun] == [8, 8, 8]
+    assert max(age for _, age in begun) <= 4
+    assert feed.received >= 24
+    assert all(0 <= line["staleness"] <= 4 + agent.config.refresh_every for line in metrics)
+
+
 @pytest.mark.parametrize("kind", ["rltf", "actor_critic", "soft_q"])
 def test_actors_feed_every_agent_with_a_buffer_and_no_program_is_too_old(
     recipe: MakeRecipe, tmp_path: Path, cluster: FakeCluster, kind: str

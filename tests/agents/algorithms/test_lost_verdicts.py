@@ -96,7 +96,7 @@ def test_an_update_goes_on_without_the_programs_whose_verdicts_were_lost(
 def test_a_group_without_the_lost_is_measured_against_the_others_of_it(policy: CausalPolicy, flaky: Any) -> None:
     env, _ = flaky(lambda number: number in (1, 4, 5, 6))  # one of the first four, three of the next: one is left alone
     agent = rloo.load(policy, env, seed=0, problems=2, kl_reward=0.0, **SMALL)
-    groups, drawn = agent._groups()
+    groups, drawn = agent._groups(2)
     assert len(drawn) == len(groups)
     assert [len(group) for _, group in groups] == [3]
     returns = agent._returns([g for _, g in groups], [])

@@ -335,7 +335,7 @@ def test_old_programs_count_by_what_they_were_sampled_from(policy: CausalPolicy,
 
 def test_episodes_of_a_group_share_their_problem(policy: CausalPolicy, make_env: MakeEnv) -> None:
     agent = grpo.load(policy, make_env(), seed=0, **{**SMALL, "problems": 3})
-    groups, drawn = agent._groups()
+    groups, drawn = agent._groups(agent.config.problems)
     assert len(groups) == len(drawn) == 3
     for problem, group in groups:
         assert [e.problem for e in group] == [problem.id] * 2
