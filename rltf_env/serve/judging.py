@@ -28,7 +28,7 @@ from rltf_env.sandbox.store import ProblemStore
 from rltf_env.serve.queue import JudgeQueue, Ticket
 from rltf_env.serve.replies import Json, detail
 
-COMPANY = 0.05  # seconds that a verdict waits for others of its request, so that they share a packet
+COMPANY = 0.05  # seconds that a single verdict waits for others of its request, so that they share a packet
 BEAT = 1.0  # seconds after which an empty line says that the service is alive
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 _KEYS = ("program", "problem", "digest")
@@ -183,7 +183,7 @@ class Verdicts(Response):
         if len(self.ready) >= self.left:
             self.changed.set()
         elif len(self.ready) == 1:
-            self.queue.loop.call_later(COMPANY, self.changed.set)
+            self.queue.loop.call_later(0 if self.queue.bunched else COMPANY, self.changed.set)
 
     async def _next(self, send: Send) -> None:
         """Sends the verdicts that are there, or a sign of life."""

@@ -28,8 +28,8 @@ from rltf_env.serve.settings import Settings
 
 AHEAD = 64  # programs that the judge holds for each of its workers
 PLENTY = 8  # programs for each worker from which on the loop looks for verdicts rather than being woken
-BUNCH = 8  # verdicts that such a look should find: the time between two looks follows
-SHORTEST, LONGEST = 0.001, 0.02  # seconds between two looks
+BUNCH = 16  # verdicts that such a look should find: the time between two looks follows
+SHORTEST, LONGEST = 0.001, 0.05  # seconds between two looks
 FRESH = 1.0  # seconds for which a verdict proves that the judge is alive
 PAUSE = 0.02  # seconds until a judge that was clogged is looked at again
 PROBE = 10.0  # seconds that a proof may take
@@ -77,6 +77,7 @@ class JudgeQueue:
         self._awake = False  # whether `_look` is to be called, so that nobody need ask for it
         self._next_look: asyncio.TimerHandle | None = None
         self._between = SHORTEST  # seconds until the next look
+        self.bunched = False  # whether verdicts come in bunches: who sends them need wait for no others
         self._proof: asyncio.Task[bool] | None = None
         self._numbers = itertools.count()
 
@@ -265,11 +266,12 @@ class JudgeQueue:
         if self.handed >= self.plenty:
             self._look_later(taken)
             return
-        self._awake = False
+        self._awake = self.bunched = False
         if self._finished:  # since the last look, by a thread that thought the loop awake
             self._look()
 
     def _look_later(self, taken: int) -> None:
+        self.bunched = True
         if self._next_look is None:
             factor = 0.5 if taken > 2 * BUNCH else 2.0 if taken < BUNCH // 2 else 1.0
             self._between = min(max(factor * self._between, SHORTEST), LONGEST)

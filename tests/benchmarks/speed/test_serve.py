@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 import pytest
 
@@ -26,9 +27,26 @@ def test_a_race_names_both_ways_and_their_ratio(capsys: pytest.CaptureFixture[st
 
 def test_a_service_that_is_too_slow_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [serve.Row("local judge", 100.0, 1.0, 1, 1), serve.Row("rltf serve", 89.0, 1.0, 1, 1)]
-    monkeypatch.setattr(serve, "race_section", lambda asked: rows)
+    monkeypatch.setattr(serve, "race_section", lambda asked: serve.Race(rows, 0.89))
     assert serve.main(["race"]) == 1
     assert serve.main(["race", "--least", "0.8"]) == 0
+
+
+def test_pairs_of_rounds_are_compared_and_not_the_luckiest_of_each() -> None:
+    seconds = {"near": [1.0, 10.0, 10.0, 10.0], "far": [10.0, 11.0, 11.0, 11.0]}
+    order: list[str] = []
+
+    def way(name: str) -> Callable[[], serve.Run]:
+        def run() -> serve.Run:
+            order.append(name)
+            return serve.Run(seconds[name].pop(0), 1.0, 5)
+
+        return run
+
+    race = serve.raced({name: way(name) for name in ("near", "far")}, 10, 4)
+    assert race.share == pytest.approx(10 / 11)
+    assert [(row.name, row.rate) for row in race.rows] == [("near", 10.0), ("far", 1.0)]
+    assert order == ["far", "near", "near", "far"] * 2
 
 
 @linux
