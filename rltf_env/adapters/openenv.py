@@ -42,6 +42,7 @@ class Episodes:
         dataset, split, root: of `datasets.load`; the problems must be a list that ends.
         turns: answers to a problem in an episode. A right one ends it.
         dataset_options: further options of the dataset.
+        problems: the dataset's, where they are loaded already.
         options: of `UnitTestEnv`, such as `reward` and `sandbox`.
     """
 
@@ -55,13 +56,14 @@ class Episodes:
         *,
         turns: int = 1,
         dataset_options: dict[str, Any] | None = None,
+        problems: Sequence[Problem] = (),
         **options: Any,
     ) -> None:
         super().__init__()
         if turns < 1:
             raise UsageError(f"Expected turns >= 1, got {turns}.")
         where = {name: value for name, value in (("split", split), ("root", root)) if value is not None}
-        self.problems = judge.problems(dataset, **where, **(dataset_options or {}))
+        self.problems = problems or judge.problems(dataset, **where, **(dataset_options or {}))
         if dataset_options:
             options["dataset_options"] = dataset_options
         self._opening = {"dataset": dataset, **where, **options}
@@ -213,9 +215,9 @@ def app(dataset: str, *, sessions: int = SESSIONS, **options: Any) -> Any:
     from openenv.core.env_server.http_server import create_fastapi_app  # pyright: ignore[reportMissingImports]
 
     environment = _made("UnitTestEnvironment")
-    environment(dataset, **options)  # what is wrong with the problems is said now, not to the first client
+    first = environment(dataset, **options)  # what is wrong with the problems is said now, not to the first client
     return create_fastapi_app(
-        lambda: environment(dataset, **options),
+        lambda: environment(dataset, problems=first.problems, **options),  # an object for each session
         _made("Answer"),
         _made("Judged"),
         env_name=NAME,

@@ -159,6 +159,14 @@ def test_actions_of_another_shape_are_refused() -> None:
             openenv.Answer(**wrong)
 
 
+def test_sessions_share_the_problems(double: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = openenv.UnitTestEnvironment(double)
+    monkeypatch.setattr(openenv.judge, "problems", None)  # nobody loads them again
+    second = openenv.UnitTestEnvironment(double, problems=first.problems)
+    assert second.reset(seed=0).problem == "double"
+    assert first.state.problem == ""
+
+
 def test_no_turns_are_an_error(double: str) -> None:
     with pytest.raises(UsageError, match="turns"):
         openenv.UnitTestEnvironment(double, turns=0)
