@@ -264,16 +264,17 @@ class JudgeQueue:
         taken = before - self.handed
         self._feed()
         if self.handed >= self.plenty:
-            self._look_later(taken)
+            self._look_later(taken, before)
             return
         self._awake = self.bunched = False
         if self._finished:  # since the last look, by a thread that thought the loop awake
             self._look()
 
-    def _look_later(self, taken: int) -> None:
+    def _look_later(self, taken: int, before: int) -> None:
+        """Has `_look` called again: sooner where it has found much, or most of what the judge had, which must not run dry."""
         self.bunched = True
         if self._next_look is None:
-            factor = 0.5 if taken > 2 * BUNCH else 2.0 if taken < BUNCH // 2 else 1.0
+            factor = 0.5 if taken > min(2 * BUNCH, before // 2) else 2.0 if taken < BUNCH // 2 else 1.0
             self._between = min(max(factor * self._between, SHORTEST), LONGEST)
             self._next_look = self.loop.call_later(self._between, self._look_again)
 

@@ -177,6 +177,20 @@ def test_a_loop_with_plenty_to_do_is_not_woken_for_each_verdict(held: Any, probl
     with_queue(work, sandbox=held)
 
 
+@pytest.mark.parametrize(
+    ("taken", "before", "factor"),
+    [(40, 128, 0.5), (16, 128, 1.0), (2, 128, 2.0), (12, 16, 0.5), (2, 3, 0.5)],
+)
+def test_looks_come_sooner_where_much_is_found_or_the_judge_may_run_dry(taken: int, before: int, factor: float) -> None:
+    async def work(queue: JudgeQueue) -> None:
+        queue._between = 0.01
+        queue._look_later(taken, before)
+        assert queue._between == pytest.approx(factor * 0.01)
+        queue._next_look.cancel()  # type: ignore[union-attr]
+
+    with_queue(work)
+
+
 def test_a_verdict_that_comes_as_the_loop_goes_to_sleep_is_taken(held: Any, problem: Problem) -> None:
     async def work(queue: JudgeQueue) -> None:
         results: list[Any] = []
