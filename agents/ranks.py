@@ -364,6 +364,7 @@ def learn_along(
             agent.load_state_dict(state["agent"])
             if state.get("source") is not None:
                 sources.restore(env.source, state["source"])
+        ranks.from_first(lambda: CHECK)  # as soon as rank 0 is here, however long that takes
         check_equal(agent)
         stack.enter_context(pool.actors(recipe, agent, out))
         follow(agent, policy, ranks)

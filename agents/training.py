@@ -100,6 +100,7 @@ def train(recipe: Recipe, console: Console | None = None) -> dict[str, Any]:
         run_folder.write_text(out / "recipe.toml", tomli_w.dumps(recipe.to_dict()))
         if saved:
             console.print(_goes_on(out, done, run.updates))
+        parallel.current().from_first(lambda: ranks.CHECK)
         ranks.check_equal(agent)
         stack.enter_context(pool.actors(recipe, agent, out))
         tracked = stack.enter_context(trackers.opened(run.trackers, out, run.name, recipe.to_dict(), done))
@@ -165,8 +166,8 @@ def _loop(
         return bool(step) and ((bool(run.eval_every) and step % run.eval_every == 0) or step == run.updates)
 
     def save(step: int) -> None:
-        say(ranks.CHECK)
         folder.flush()
+        say(ranks.CHECK)  # from here on the others do not wait for ever
         state = {"digest": recipe.digest, "step": step, "evaluations": evaluations, "agent": ranks.state_of(agent)}
         state["source"] = sources.state_of(env.source)
         checkpoint.save(folder.out / "checkpoints", step, state)

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from rltf_env.errors import UsageError
+from rltf_env.errors import RLTFError, UsageError
 
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # read when Ray is imported
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -36,6 +36,10 @@ class Gone(Exception):
 
 class Failed(Exception):
     """What an actor was asked raised an exception there; the text has its traceback."""
+
+
+class StoreFull(RLTFError, RuntimeError):
+    """There is no room for an object, in memory or on the disk."""
 
 
 class Node(NamedTuple):
@@ -133,8 +137,19 @@ class Cluster:
             raise self._explained(error) from error
 
     def put(self, value: Any) -> Any:
-        """A promise of `value` that any number of actors may be handed; each node fetches it once."""
-        return self._ray.put(value)
+        """A promise of `value` that any number of actors may be handed; each node fetches it once.
+
+        Raises:
+            StoreFull: there is no room for it. There is again once older promises are let go of.
+        """
+        errors = self._ray.exceptions
+        try:
+            return self._ray.put(value)
+        except (errors.ObjectStoreFullError, errors.OutOfDiskError) as error:
+            raise StoreFull(
+                f"Expected room in Ray's object store, got a full one ({_sentence(str(error))}). Start Ray with a larger "
+                "--object-store-memory, or free some of the disk that it spills to; the same command then continues."
+            ) from error
 
     def kill(self, actor: Any) -> None:
         """Ends an actor's process, if it is there."""

@@ -96,7 +96,9 @@ def actors(recipe: Recipe, agent: Agent, out: Path) -> Iterator[None]:
         )
     if not parallel.current().leads:
         agent.fill_from_actors = Mirror(agent)
-        Event(gather=True).apply(agent)
+        first = parallel.current().from_first(_no_event)
+        assert first is not None, "the first push"
+        first.apply(agent)
         yield
         return
     feed = ActorPool(recipe, agent, out / "generators")
@@ -167,6 +169,7 @@ class ActorPool:
         self.folder.mkdir(parents=True)
         load = plugins.find("actors", self.recipe.scale.engine, package="agents")
         self.engine = load(self.recipe.scale, self.agent.policy, self.folder, self.lots)
+        parallel.current().from_first(lambda: Event(gather=True))
         with shards.whole_model(self.agent.policy):
             self._running.push(self.pushed)
         for index in range(self.recipe.scale.generators):

@@ -22,6 +22,7 @@ from __future__ import annotations
 import io
 import queue
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from agents.actors.core import EARNED, LIVES, Lots, Start
 from agents.actors.writer import Writer, pack_weights
 from agents.config import Scale
 from agents.core import Policy
-from rltf_env.cluster import Cluster, Failed, Gone
+from rltf_env.cluster import Cluster, Failed, Gone, StoreFull
 
 FIRST, LONGEST = 0.5, 60.0  # seconds until a generator is started anew; doubled for each that died in a row
 STEP = 1.0  # seconds at a time that silence is counted in: a learner that was itself stopped has counted one of them
@@ -58,8 +59,22 @@ class RayEngine:
         self.delivered = False  # whether any lot has ever come
 
     def push(self, version: int) -> None:
-        """Puts the weights into the store. Older ones free themselves with the last call that refers to them."""
-        self.newest = version, self.cluster.put(pack_weights(self.policy))
+        """Puts the weights into the store. Older ones free themselves with the last call that refers to them.
+
+        Where there is no room, that is waited for, for `scale.patience` seconds; meanwhile generators write with the older ones.
+
+        Raises:
+            StoreFull: there was none.
+        """
+        deadline = time.monotonic() + self.scale.patience
+        while True:
+            try:
+                self.newest = version, self.cluster.put(pack_weights(self.policy))
+                return
+            except StoreFull:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(STEP)
 
     def begin(self, start: Start) -> RayActor:
         """A new actor, after a pause if others have died in a row."""

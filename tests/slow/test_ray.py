@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -244,6 +245,39 @@ def writers() -> list[int]:
             if line.read_bytes().startswith(b"ray::Writer"):
                 found.append(int(line.parent.name))
     return [pid for pid in found if alive(pid)]
+
+
+FULL = """
+import logging, ray
+import numpy as np
+from rltf_env.cluster import Cluster, StoreFull
+
+ray.init(
+    address="local", include_dashboard=False, _node_ip_address="127.0.0.1", num_cpus=1, object_store_memory=80 << 20,
+    logging_level=logging.ERROR, log_to_driver=False,
+    _system_config={"automatic_object_spilling_enabled": False, "local_fs_capacity_threshold": 0.0001},
+)
+cluster, held = Cluster(), []
+try:
+    for _ in range(20):
+        held.append(cluster.put(np.zeros(10 << 20, np.uint8)))
+except StoreFull as full:
+    print("full after", len(held), full)
+held.clear()
+print("room:", cluster.put(np.zeros(10 << 20, np.uint8)) is not None)
+"""
+
+
+def test_a_full_store_says_so_and_has_room_again_when_older_objects_are_let_go_of(tmp_path: Path) -> None:
+    (tmp_path / "full.py").write_text(FULL)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, str(tmp_path / "full.py")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    first, last = done.stdout.splitlines()
+    assert re.match(
+        r"full after [1-9]\d? Expected room in Ray's object store, got a full one \(.+\)\. Start Ray", first
+    )
+    assert last == "room: True"
 
 
 @pytest.mark.parametrize("kind", ["rltf", "actor_critic", "soft_q"])

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,7 +25,7 @@ from agents.actors import core, pool, ray, writer
 from agents.actors.process import rollout_batch
 from agents.config import Recipe, read
 from agents.core import OffPolicyAgent
-from rltf_env.cluster import Gone
+from rltf_env.cluster import Gone, StoreFull
 
 RECIPE = """
 [run]
@@ -214,6 +215,31 @@ def test_a_run_whose_actors_never_send_anything_ends_with_the_reason(
     ):
         agent.update()
     assert "Traceback" in (tmp_path / "g" / "generators" / "0.log").read_text()
+
+
+@pytest.mark.parametrize("times", [2, None])
+def test_weights_wait_for_room_in_the_store_and_no_longer_than_patience(
+    recipe: MakeRecipe, tmp_path: Path, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch, times: int | None
+) -> None:
+    put, tried, lots = cluster.put, [], queue.Queue[Any]()
+
+    def full(value: Any) -> Any:
+        tried.append(value)
+        if times is None or len(tried) <= times:
+            raise StoreFull("full")
+        return put(value)
+
+    made = recipe("scale.patience=0.1")
+    engine = ray.load(made.scale, train.make_policy(made), tmp_path, lots)
+    engine.push(0)
+    monkeypatch.setattr(cluster, "put", full)
+    if times is None:
+        with pytest.raises(StoreFull):
+            engine.push(2)
+        assert engine.newest[0] == 0, "what there was is still there"
+    else:
+        engine.push(2)
+        assert (engine.newest[0], len(tried)) == (2, 3)
 
 
 def test_pauses_grow_with_deaths_in_a_row_and_good_work_ends_the_row(tmp_path: Path) -> None:
