@@ -35,6 +35,7 @@ SHOWN = (
     "eval_every",
     "eval_first",
     "checkpoint_every",
+    "background_checkpoints",
     "log_every",
     "samples_every",
     "trackers",
@@ -55,6 +56,7 @@ class Run:
     eval_every: int = 0
     eval_first: bool = True  # with eval_every: also before the first update
     checkpoint_every: int = 50
+    background_checkpoints: bool = False  # a thread writes them from a copy, while the run goes on
     log_every: int = 1
     samples_every: int = 10  # updates between sample programs in the run's folder, and in a terminal
     trackers: list[str] = field(default_factory=list)  # besides TensorBoard: "wandb", "trackio"

@@ -110,7 +110,8 @@ def train(recipe: Recipe, console: Console | None = None) -> dict[str, Any]:
             agent.journal.progress = screen.working
         with requested(console) as stop:
             try:
-                _loop(recipe, agent, env, measure, folder, done, evaluations, screen, stop)
+                with checkpoint.saving(out / "checkpoints", run.background_checkpoints) as saver:
+                    _loop(recipe, agent, env, measure, folder, saver, done, evaluations, screen, stop)
             except Stopped:
                 raise
             except KeyboardInterrupt:
@@ -151,6 +152,7 @@ def _loop(
     env: UnitTestEnv,
     measure: Measure,
     folder: Folder,
+    saver: checkpoint.Saver,
     done: int,
     evaluations: dict[str, Any],
     screen: Screen,
@@ -170,7 +172,7 @@ def _loop(
         say(ranks.CHECK)  # from here on the others do not wait for ever
         state = {"digest": recipe.digest, "step": step, "evaluations": evaluations, "agent": ranks.state_of(agent)}
         state["source"] = sources.state_of(env.source)
-        checkpoint.save(folder.out / "checkpoints", step, state)
+        saver.save(step, state)
 
     def look(step: int) -> None:
         if str(step) not in evaluations:
@@ -187,6 +189,7 @@ def _loop(
         look(done)
     saved = done
     for step in range(done + 1, run.updates + 1):
+        saver.check()
         began = time.perf_counter()
         with stop.at_once() if saved == step - 1 else nullcontext():  # the first after a checkpoint: nothing is lost
             say(ranks.UPDATE)
@@ -207,6 +210,7 @@ def _loop(
             save(step)
             saved = step
         if stop.asked:
+            saver.wait()
             raise Stopped(step, run.updates)
     if not run.updates:
         look(0)
