@@ -37,13 +37,14 @@ from torch.distributed.rendezvous import rendezvous
 from agents import parallel, ranks
 from agents.config import Recipe
 from agents.options import build
-from agents.parallel import Ranks
+from agents.parallel import RankError, Ranks
 from agents.running.launch import Launch
 from rltf_env.errors import RLTFError, UsageError
 
 EVERY = 1.0  # seconds between two signs of life
 MEETING = timedelta(minutes=30)  # for the slowest machine to come, and rank 0 to load policy and problems
 ORDER = "order"
+STOPPED = "Stopped with rank 0."
 
 
 def resolved(recipe: Recipe, launch: Launch | None) -> Recipe:
@@ -110,12 +111,19 @@ def follow(recipe: Recipe, launch: Launch) -> None:
 
     Raises:
         RankError: another one has ended.
+        KeyboardInterrupt: somebody has stopped rank 0.
     """
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for rank 0, which ends the others in good order
     try:
-        with _loopback(launch), Meeting(recipe, launch) as meeting, meeting.alarm.explaining():
-            meeting.store.wait([ORDER], MEETING)
-            _follow(json.loads(meeting.store.get(ORDER)), launch, meeting.store)
+        with _loopback(launch), Meeting(recipe, launch) as meeting:
+            try:
+                with meeting.alarm.explaining():
+                    meeting.store.wait([ORDER], MEETING)
+                    _follow(json.loads(meeting.store.get(ORDER)), launch, meeting.store)
+            except RankError:
+                if not meeting.stopped:
+                    raise
+                raise KeyboardInterrupt(STOPPED) from None
     finally:
         signal.signal(signal.SIGINT, before)
 
@@ -151,7 +159,7 @@ class Meeting:
         self.store: Store = PrefixStore(f"run/{life}", next(rendezvous("env://", timeout=MEETING))[0])
         place = TCPStore(launch.address, launch.port, is_master=False, timeout=timedelta(seconds=self.patience))
         self.signs = PrefixStore(f"signs/{life}", place)
-        self.over = threading.Event()
+        self.over, self.stopped = threading.Event(), False
         self.thread = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> Meeting:
@@ -190,6 +198,7 @@ class Meeting:
         end, sign = _end(rank), _life(rank)
         if self.signs.check([end]):
             words = self.signs.get(end).decode()
+            self.stopped = words == STOPPED
             return f"the end of rank {rank}: {words}" if words else ""
         if self.signs.check([sign]) and life.silent_for(self.signs.get(sign)) > self.patience:
             return f"no sign of life of rank {rank} for {self.patience:g} s (scale.patience)"
@@ -203,7 +212,7 @@ class Meeting:
         )
         self.alarm.ring(sentence)
         if not self.over.wait(ranks.NOTICED):
-            sys.stderr.write(f"RankError: {sentence}\n")
+            sys.stderr.write(f"{STOPPED}\n" if self.stopped else f"RankError: {sentence}\n")
             sys.stderr.flush()
             os._exit(1)
 
@@ -223,6 +232,8 @@ class _Life:
 
 def _words(error: BaseException) -> str:
     """Why a rank ends, for the others."""
+    if isinstance(error, KeyboardInterrupt):
+        return STOPPED
     return (str(error) if isinstance(error, RLTFError) else f"{type(error).__name__}: {error}")[:500] or "an error"
 
 

@@ -18,6 +18,7 @@ import tomli_w
 from processes import descendants, linux, wait_until
 from same_runs import assert_nearly_the_same_run, lines
 from small_runs import AGENTS, COMMON, place_judge
+from torch.distributed import HashStore  # pyright: ignore[reportPrivateImportUsage]
 
 from agents import launched, train
 from agents.config import Recipe, read
@@ -102,6 +103,27 @@ def test_silence_is_that_of_the_same_sign(monkeypatch: pytest.MonkeyPatch) -> No
     now[0] = 5
     assert life.silent_for(b"1") == 5
     assert life.silent_for(b"2") == 0
+
+
+def test_what_became_of_a_rank_is_told_by_its_signs(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(launched.time, "monotonic", lambda: now[0])
+    meeting = launched.Meeting.__new__(launched.Meeting)
+    meeting.signs, meeting.patience, meeting.stopped = HashStore(), 60.0, False
+    life = launched._Life()
+    assert meeting._lost(1, life) == "", "it has not begun"
+    meeting.signs.set("life/1", "3")
+    assert meeting._lost(1, life) == ""
+    now[0] = 61
+    assert meeting._lost(1, life) == "no sign of life of rank 1 for 60 s (scale.patience)"
+    meeting.signs.set("end/1", "")
+    assert meeting._lost(1, life) == "", "it has ended well"
+    meeting.signs.set("end/1", launched._words(UsageError("no such file")))
+    assert meeting._lost(1, life) == "the end of rank 1: no such file"
+    assert not meeting.stopped
+    meeting.signs.set("end/0", launched._words(KeyboardInterrupt()))
+    assert meeting._lost(0, life)
+    assert meeting.stopped
 
 
 @pytest.mark.slow

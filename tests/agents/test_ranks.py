@@ -118,10 +118,10 @@ def test_the_others_end_when_the_first_is_killed(recipe: MakeRecipe, tmp_path: P
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 @pytest.mark.filterwarnings("ignore::agents.actors.pool.GeneratorWarning")
-@pytest.mark.parametrize("shard", ["false", "true"])
-def test_generators_feed_all_ranks(recipe: MakeRecipe, tmp_path: Path, shard: str) -> None:
+@pytest.mark.parametrize(("kind", "shard"), [("rltf", "false"), ("rltf", "true"), ("ppo", "true")])
+def test_generators_feed_all_ranks(recipe: MakeRecipe, tmp_path: Path, kind: str, shard: str) -> None:
     scale = ("scale.ranks=2", f"scale.shard={shard}", "scale.generators=1", "scale.push_every=2")
-    train.train(recipe("rltf", "fed", *scale))
+    train.train(recipe(kind, "fed", *scale, *(["agent.max_staleness=6"] if kind == "ppo" else [])))
     assert len(lines(tmp_path / "fed")) == 8
 
 
