@@ -30,6 +30,7 @@ from agents.train import train
 from benchmarks import demo
 from benchmarks.metrics import holm, over_runs, paired_permutation
 from benchmarks.records.record import write_json
+from benchmarks.studies.arms import command_of, provenance
 from rltf_env.command import guarded, leave
 from rltf_env.errors import UsageError
 from rltf_env.intervals import rate_interval
@@ -244,9 +245,11 @@ def _run(asked: argparse.Namespace) -> int:
 
 
 def _makers(asked: argparse.Namespace, runs: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
-    """What made the figures: the command's options, recipes, data and versions."""
+    """What made the figures: the command and its options, commit and machine, recipes, data and versions."""
     summaries = runs[min(runs)]
+    command = command_of("benchmarks.studies.ablation", asked.seeds, asked.updates, asked.overrides)
     return {
+        **provenance(command),
         "options": {"seeds": asked.seeds, "updates": asked.updates, "overrides": asked.overrides},
         "updates": {id: summaries[id]["updates"] for id in ARMS},
         "recipes": {seed: {id: summaries[id]["recipe"] for id in ARMS} for seed, summaries in runs.items()},
