@@ -12,7 +12,9 @@ import json
 import marshal
 import os
 import sys
+import warnings
 from importlib import import_module
+from importlib.machinery import ModuleSpec
 from types import FunctionType, ModuleType, TracebackType
 from typing import Any, NoReturn
 
@@ -86,6 +88,7 @@ def run_case(
     sys.set_int_max_str_digits(0)
     sys.setrecursionlimit((frames or program.DEPTH) + program.depth() + 60)  # a runner's frames are not the program's
     module = _program_module(job["names"])
+    sys.meta_path.insert(0, _Finder(code, {NAME, *job["names"]}))  # type: ignore[arg-type]
     show_source(job["source"])
     try:
         with Deadline(job["seconds"], job["wall"], job["seconds"]):
@@ -117,7 +120,7 @@ def show_source(source: str) -> None:
 def _program_module(names: list[str]) -> ModuleType:
     """An empty module for the program, found by every name that the test has for it."""
     module = ModuleType(NAME)
-    module.__dict__.update(__builtins__=__builtins__, __file__="solution.py")
+    module.__dict__.update(__builtins__=__builtins__, __file__="solution.py", __spec__=_spec(NAME, None))
     sys.modules[NAME] = module
     for name in names:
         parent, _, last = name.rpartition(".")
@@ -133,6 +136,28 @@ def _program_module(names: list[str]) -> ModuleType:
             parent, _, last = parent.rpartition(".")
         sys.modules[name] = module
     return module
+
+
+def _spec(name: str, loader: Any) -> ModuleSpec:
+    spec = ModuleSpec(name, loader, origin="solution.py")
+    spec.has_location = True
+    return spec
+
+
+class _Finder:
+    """Finds and runs the program once more, for tests that import it anew."""
+
+    def __init__(self, code: Any, names: set[str]) -> None:
+        self._code, self._names = code, names
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        return _spec(name, self) if name in self._names else None
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        """An ordinary module."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        exec(self._code, module.__dict__)
 
 
 def _run_test(module: ModuleType, job: dict[str, Any]) -> tuple[list[Result], list[str]]:
@@ -273,7 +298,9 @@ def _by_unittest(test: ModuleType, own: dict[str, Any], deadline: Deadline, skip
     recorder, stderr = Recorder(), sys.stderr
     sys.stderr = io.StringIO()  # where unittest complains of coroutines and their kin
     try:
-        suite.run(recorder)
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")  # as in `unittest.main`: tests may count warnings
+            suite.run(recorder)
     finally:
         sys.stderr = stderr
     return [recorder.rows.get(name) or {**recorder.lost, "id": name} for name in names]
@@ -292,7 +319,7 @@ def _suite(test: ModuleType, own: dict[str, Any]) -> Any:
         if isinstance(thing, type) and issubclass(thing, unittest.TestCase) and thing.__module__ != "unittest.case":
             suite.addTest(loader.loadTestsFromTestCase(thing))
         elif name.startswith("test") and isinstance(thing, FunctionType):
-            suite.addTest(unittest.FunctionTestCase(thing))
+            suite.addTest(unittest.FunctionTestCase(thing, description=name))
     return suite
 
 
@@ -302,8 +329,8 @@ def _cases(suite: Any) -> list[Any]:
 
 
 def _name(case: Any) -> str:
-    function = getattr(case, "_testFunc", None)
-    return function.__name__ if function is not None else case.id().partition(".")[2]
+    is_function = getattr(case, "_testFunc", None) is not None
+    return case.shortDescription() if is_function else case.id().partition(".")[2]
 
 
 def _skip(case: Any) -> None:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
 from typing import Any, NamedTuple
 
+from rltf_env.sandbox.referee.helpers import Helpers, functions_of
 from rltf_env.sandbox.referee.origins import Origins, elements_of, is_of_program, note_values, path_of
 from rltf_env.sandbox.referee.suite import Function, Suite
 
@@ -73,8 +74,10 @@ class Canaries:
             suite.trees, {*names, *suite.bare, *suite.imported, *(m.partition(".")[0] for m in suite.modules)}
         )
 
+        helpers = Helpers(functions_of(suite), module.program_names)
+
         def targets(scope: Sequence[ast.AST]) -> list[Target]:
-            sites = _Finder(module, scope).targets()
+            sites = _Finder(module, helpers, scope).targets()
             return [Target(*index[id(n)], change, sound, value) for n, change, sound, value in sites if id(n) in index]
 
         self.targets |= {name: targets(scope) for name, scope in _scopes(suite)}
@@ -226,9 +229,9 @@ def _literal(value: ast.expr) -> Iterator[ast.expr]:
 class _Finder:
     """Finds what can be falsified in one test function."""
 
-    def __init__(self, module: Origins, scope: Sequence[ast.AST]) -> None:
-        self.scope = scope
-        self.program_names = set(module.program_names)
+    def __init__(self, module: Origins, helpers: Helpers, scope: Sequence[ast.AST]) -> None:
+        self.scope, self.helpers = scope, helpers.within(scope)
+        self.program_names = {*module.program_names, *self.helpers.names}
         self.values: dict[str, list[ast.expr]] = defaultdict(list)
         note_values(scope, self.values, self.program_names, set())
         for name, values in module.values.items():
@@ -240,12 +243,17 @@ class _Finder:
         """True for a call of the program's, whose arguments are input and no expectation."""
         return isinstance(node, ast.Call) and is_of_program(node.func, self.program_names)
 
+    def _arguments(self, call: ast.Call) -> list[ast.expr]:
+        """The arguments of a call that may be expectations: what goes to the program is input, and any answer may be right."""
+        expected = self.helpers.expected(call)
+        return expected if expected is not None else [] if self._uses(call) else call.args
+
     def targets(self) -> list[Site]:
         nodes = [part for node in self.scope for part in ast.walk(node)]
         sites = [target for node in nodes for target in self._of(node)]
         if not sites:  # an assertion in a helper, perhaps: what the test hands to it
-            calls = [n for n in nodes if isinstance(n, ast.Call) and not self._uses(n)]
-            sites = [t for call in calls for arg in call.args for t in self._values(arg, False)]
+            calls = [n for n in nodes if isinstance(n, ast.Call)]
+            sites = [t for call in calls for arg in self._arguments(call) for t in self._values(arg, False)]
         unique = {id(node): (node, change, sound, value) for node, change, sound, value in reversed(sites)}
         return list(unique.values())
 
@@ -264,13 +272,14 @@ class _Finder:
     def _condition(self, owner: ast.AST, field: str, test: ast.expr, sound: bool) -> list[Site]:
         compared = [n for n in ast.walk(test) if isinstance(n, ast.Compare)]
         sites = [t for n in compared for t in self._comparison(n, sound and n is test)]
-        for call in [n for n in ast.walk(test) if isinstance(n, ast.Call) and not self._uses(n)]:
-            sites += [t for arg in call.args if not self._from_program(arg) for t in self._values(arg, False)]
+        for call in [n for n in ast.walk(test) if isinstance(n, ast.Call)]:
+            expected = [arg for arg in self._arguments(call) if not self._from_program(arg)]
+            sites += [t for arg in expected for t in self._values(arg, False)]
         return [*sites, (owner, _negate(field), sound, False)]
 
     def _comparison(self, node: ast.Compare, sound: bool) -> list[Site]:
         sides = [node.left, *node.comparators]
-        expected = [side for side in sides if not self._from_program(side)] or sides[1:]
+        expected = self._expected(sides)
         equal = all(isinstance(op, ast.Eq) for op in node.ops)
         if all(isinstance(op, (ast.Is, ast.IsNot)) for op in node.ops):
             return [(node, _other_operator, sound, False)]
@@ -279,19 +288,28 @@ class _Finder:
         return [target for side in expected for target in self._values(side, sound and equal)]
 
     def _call(self, node: ast.Call, name: str, sound: bool) -> list[Site]:
-        arguments = node.args[:2] if name in _TWO or name in _OPPOSITE else node.args
+        arguments = node.args[:2] if name in _TWO or name in _OPPOSITE else self._arguments(node)
         if name in ("assertTrue", "assertFalse") and node.args:
             sites = [
                 t for n in ast.walk(node.args[0]) if isinstance(n, ast.Compare) for t in self._comparison(n, False)
             ]
             return [*sites, (node, _other_method, sound, False)]
-        expected = [a for a in arguments if not self._from_program(a)] or arguments[1:]
+        expected = self._expected(arguments)
         equal = name in ("assertEqual", "assertEquals", "assertListEqual", "assertDictEqual", "assertTupleEqual",
                          "assertSetEqual", "assertCountEqual", "assertMultiLineEqual", "assertSequenceEqual")  # fmt: skip
         sites = [t for a in expected for t in self._values(a, sound and equal)] if name not in _ORDER else []
         if name in _OPPOSITE:
             sites.append((node, _other_method, sound, False))
         return sites
+
+    def _expected(self, sides: list[ast.expr]) -> list[ast.expr]:
+        """Of values that are compared those that do not come from the program; if all do, the second, as in `x == Point(1, 2)`.
+
+        What one function returns for two inputs may be the same whatever the inputs: then none of them is an expectation.
+        """
+        others = [side for side in sides if not self._from_program(side)]
+        calls = {ast.unparse(side.func) for side in sides if isinstance(side, ast.Call)}
+        return others or ([] if len(calls) == 1 and all(isinstance(side, ast.Call) for side in sides) else sides[1:])
 
     def _from_program(self, value: ast.AST) -> bool:
         return is_of_program(value, self.program_names)

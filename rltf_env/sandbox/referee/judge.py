@@ -64,6 +64,7 @@ class Problem:
         self.live: list[bool] = []  # which of the scripts that leaves out
         self.data = data
         self.ways: Ways | None = None  # of its scripts, once a program is to be judged
+        self.fault = ""  # why no program can be judged on it, once that is known
         self.apart: Problem | None = (
             self  # with the cases that need not run together with the program; None: no such case
         )
@@ -74,6 +75,16 @@ class Problem:
             self.ways = Ways(self.data, options)
             self.split()
         return self.ways
+
+    def once(self, find_out: Callable[..., Any], *args: Any) -> Any:
+        """What is found out about it, whatever the program. That it cannot be judged holds for all programs that follow."""
+        if self.fault:
+            raise BadProblem(self.fault)
+        try:
+            return find_out(*args)
+        except BadProblem as error:
+            self.fault = str(error)
+            raise
 
     def split(self) -> None:
         """Sets the cases aside that run together with the program."""
@@ -144,7 +155,7 @@ class Referee:
 
     def _judge(self, source: str, problem: Problem) -> dict[str, Any]:
         self._use(self.usual.within(problem.data.get("limits")))
-        ways = problem.choose(self.options)
+        ways = problem.once(problem.choose, self.options)
         try:
             reply = self._judge_apart(source, problem.apart) if problem.apart else None
         except NotApart:
@@ -170,18 +181,17 @@ class Referee:
     def _settle(self, problem: Problem, ways: Ways, results: list[Result]) -> None:
         """Asks the references about each script that has just been failed for the first time."""
         for index in sorted(ways.unproven):
-            if results[index][0] != PASSED and ways.settle(
-                index, lambda s, i=index: self._passes(s, problem, i), self.runner
-            ):
+            if results[index][0] != PASSED and self._settle_one(problem, ways, index):
                 problem.split()
 
     def _put_together(self, problem: Problem, ways: Ways) -> bool:
         """Asks the references about each script that nothing is known of yet. True if some are judged together from now on."""
-        changes = [
-            ways.settle(i, lambda s, i=i: self._passes(s, problem, i), self.runner) for i in sorted(ways.unproven)
-        ]
+        changes = [self._settle_one(problem, ways, index) for index in sorted(ways.unproven)]
         problem.split()
         return any(changes)
+
+    def _settle_one(self, problem: Problem, ways: Ways, index: int) -> bool:
+        return problem.once(ways.settle, index, lambda source: self._passes(source, problem, index), self.runner)
 
     def _passes(self, source: str, problem: Problem, index: int) -> bool:
         """True if a reference passes a script apart."""
@@ -203,7 +213,7 @@ class Referee:
                 results.append(next(apart))
                 continue
             self.runner.warm(together.suite.runner)  # type: ignore[attr-defined]
-            together.prove(self.runner)
+            problem.once(together.prove, self.runner)
             syntax, rows, lines = together.judge(source, self.runner)
             if syntax is not None:
                 return self._no_code(syntax, source, problem.width)

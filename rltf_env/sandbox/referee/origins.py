@@ -31,8 +31,14 @@ def _own_statements(tree: ast.Module) -> Iterator[ast.AST]:
                     "setup_class",
                 ):
                     yield part
+                elif not part.name.startswith("test"):  # a fixture, perhaps
+                    yield from (n for n in ast.walk(part) if isinstance(n, ast.Assign) and _sets_attributes(n))
         elif not isinstance(node, Function):
             yield node
+
+
+def _sets_attributes(node: ast.Assign) -> bool:
+    return all(isinstance(target, ast.Attribute) for target in node.targets)
 
 
 def note_values(

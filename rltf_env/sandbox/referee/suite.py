@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 _RUNNERS = frozenset(("unittest.main", "pytest.main", "main", "doctest.testmod"))
+_MODULE = frozenset(("setUpModule", "tearDownModule"))  # which pytest calls for functions, too
 _XUNIT = frozenset("setup_module teardown_module setup_function teardown_function pytest_generate_tests".split())
 
 
@@ -180,7 +181,8 @@ def _test_functions(top: list[ast.stmt]) -> list[Function]:
 def _test_classes(top: list[ast.stmt]) -> list[tuple[ast.ClassDef, bool]]:
     """Classes that a runner collects, and whether they are unittest's (or come from one that is)."""
     classes: list[tuple[ast.ClassDef, bool]] = []
-    cases: set[str] = set()
+    imports = [alias for node in top if isinstance(node, ast.ImportFrom) for alias in node.names]
+    cases = {alias.asname or alias.name for alias in imports if alias.name.endswith("TestCase")}
     for node in top:
         if not isinstance(node, ast.ClassDef):
             continue
@@ -235,14 +237,35 @@ def _runner(
 ) -> str:
     """Who has to run the tests: unittest where it gives what pytest would, since it is many times quicker."""
     if not functions and not classes:
-        return "plain"
+        return "unittest" if any(map(_makes_test, nodes)) else "plain"
     names = {node.name for node in top if isinstance(node, Function)}
     plain = all(isinstance(f, ast.FunctionDef) and not f.decorator_list and not _parameters(f) for f in functions)
     own = all(unittest for _, unittest in classes)
     fixtures = any(
         "pytest" in ast.unparse(d) for n in nodes if isinstance(n, (*_DEFINITIONS,)) for d in n.decorator_list
     )
+    own = own and not any(map(_is_for_pytest, nodes)) and not (functions and names & _MODULE)
     return "unittest" if plain and own and not fixtures and not names & _XUNIT else "pytest"
+
+
+def _makes_test(node: ast.AST) -> bool:
+    """True for `globals()["test..."]`, where a script puts tests that it makes."""
+    if not isinstance(node, ast.Subscript) or ast.unparse(node.value) not in ("globals()", "vars()"):
+        return False
+    first = node.slice.values[0] if isinstance(node.slice, ast.JoinedStr) and node.slice.values else node.slice
+    return isinstance(node.ctx, ast.Store) and isinstance(first, ast.Constant) and str(first.value).startswith("test")
+
+
+def _is_for_pytest(node: ast.AST) -> bool:
+    """True for what only pytest understands within a test: outcomes that are no failures, marks of a whole module."""
+    if isinstance(node, ast.Name):
+        return node.id == "pytestmark"
+    if isinstance(node, ast.ImportFrom):
+        return node.module == "pytest" and any(alias.name in _OUTCOMES for alias in node.names)
+    return isinstance(node, ast.Attribute) and node.attr in _OUTCOMES and ast.unparse(node.value) == "pytest"
+
+
+_OUTCOMES = frozenset(("skip", "xfail", "importorskip", "exit"))
 
 
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
