@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import collections
+import functools
 import json
 import sys
 from typing import Any
+
+from rltf_env.sandbox import arrays
 
 FILENAME = "<program>"
 DEEPEST = 200  # levels of nesting that a value may have on its way out
@@ -28,7 +31,8 @@ def dump(v: Any, refs: Any = None, depth: int = 0, type: Any = type, len: Any = 
     """JSON text of a plain value: exact types, none of the value's own code is run. `decode(json.loads(text))` gives it back.
 
     An instance of a subclass of a plain type leaves as its plain base value; numpy's scalars and arrays as Python's. `refs`
-    may turn anything else into a reference (a number); without it, it is Unrepresentable.
+    may turn anything else into a reference (a number); without it, it is Unrepresentable. With `refs`, which are those of a
+    script, what these are leaves besides: a script may ask for a value's type.
     """
     kind = type(v)
     if kind is int:
@@ -111,18 +115,38 @@ _BASES: tuple[tuple[Any, Any], ...] = (
 
 def _dump_base(v: Any, kind: Any, refs: Any, depth: int, mro: Any = type.__dict__["__mro__"].__get__) -> str:
     bases = mro(kind)
+    numpy = sys.modules.get("numpy")
+    if numpy and (numpy.generic in bases or numpy.ndarray in bases) and v.dtype.kind in "biufcUS":
+        text = dump(v.tolist(), refs, depth)
+        return text if refs is None else f'{{"N": [{quote(v.dtype.name)}, {dump(v.shape, None)}, {text}]}}'
     for base, plain in _BASES:
         if base in bases:
-            return dump(plain(v), refs, depth)
+            text = dump(plain(v), refs, depth)
+            return text if refs is None else f'{{"S": [{_dump_kind(v, kind, base, bases)}, {text}]}}'
+    if refs is not None and kind in _VIEWS:
+        return f'{{"{_VIEWS[kind]}": {dump(list(v), refs, depth)}}}'
     fraction, decimal = sys.modules.get("fractions"), sys.modules.get("decimal")
     if decimal and kind is decimal.Decimal:
         return f'{{"D": {quote(str(v))}}}'
     if fraction and kind is fraction.Fraction:
         return f'{{"F": [{dump(v.numerator)}, {dump(v.denominator)}]}}'
-    numpy = sys.modules.get("numpy")
-    if numpy and (numpy.generic in bases or numpy.ndarray in bases) and v.dtype.kind in "biufcUS":
-        return dump(v.tolist(), refs, depth)
+    if kind in (arrays.Array, arrays.Number):
+        return dump(arrays.plain(v), refs, depth)
     raise Unrepresentable(f"{type_name(kind)} is not plain data")
+
+
+_VIEWS = {type({}.keys()): "K", type({}.items()): "I"}  # which compare what is in them
+
+
+def _dump_kind(v: Any, kind: Any, base: Any, bases: Any, names: Any = type.__dict__["__dict__"].__get__) -> str:
+    """The class of an instance of a plain type's subclass: its name, whether it has a text of its own, a factory of defaults."""
+    factory = _NAMES.get(v.default_factory, "") if kind is collections.defaultdict else ""
+    own = [part for part in bases[: bases.index(base)] if kind not in _KINDS.values()]
+    texts = any(name in names(part) for part in own for name in ("__str__", "__repr__", "__format__"))
+    return f"{quote(str(type_name(kind)))}, {int(texts)}, {quote(factory)}"
+
+
+_KINDS: dict[str, Any] = {kind.__name__: kind for kind in (collections.Counter, collections.defaultdict)}
 
 
 def decode(tree: Any, refs: Any = None) -> Any:
@@ -154,6 +178,40 @@ def _fraction(pair: Any, refs: Any) -> Any:
     return Fraction(decode(pair[0]), decode(pair[1]))
 
 
+class Unprintable:
+    """In front of a plain type: a value whose text is what the program says."""
+
+    def _text(self, *spec: Any) -> str:
+        raise Unrepresentable(f"the text of {type(self).__name__} is its own")
+
+    __str__ = __repr__ = __format__ = _text  # type: ignore[assignment]
+
+
+def _instance(body: Any, refs: Any) -> Any:
+    """An instance of a plain type's subclass, for a script; else the plain value."""
+    name, texts, factory, tree = body
+    value = decode(tree, refs)
+    if refs is None:
+        return value
+    if name == "Counter" and type(value) is dict:
+        return collections.Counter(value)
+    if name == "defaultdict" and type(value) is dict:
+        return collections.defaultdict(_CLASSES.get(factory), value)
+    return _subclass(name, type(value), bool(texts))(value)
+
+
+@functools.lru_cache(256)
+def _subclass(name: str, base: type, texts: bool) -> type:
+    return type(name, (Unprintable, base) if texts else (base,), {})
+
+
+def _array(body: Any, refs: Any) -> Any:
+    """A scalar or an array of NumPy's: for a script what answers as one, else Python's."""
+    name, shape, tree = body
+    value = decode(tree)
+    return value if refs is None else arrays.make(name, decode(shape), value)
+
+
 _DECODERS: dict[str, Any] = {
     "i": lambda body, refs: int(body, 16),
     "t": lambda body, refs: tuple(decode(item, refs) for item in body),
@@ -167,6 +225,10 @@ _DECODERS: dict[str, Any] = {
     "c": lambda body, refs: complex(*body),
     "r": lambda body, refs: range(*(decode(n) for n in body)),
     "n": lambda body, refs: {"NotImplemented": NotImplemented, "Ellipsis": ...}.get(body) or _CLASSES[body],
+    "S": _instance,
+    "N": _array,
+    "K": lambda body, refs: dict.fromkeys(decode(body, refs)).keys(),
+    "I": lambda body, refs: dict(decode(body, refs)).items(),
     "D": _decimal,
     "F": _fraction,
 }

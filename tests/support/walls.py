@@ -22,7 +22,7 @@ class May:
 
 
 # Whoever runs in the judge's own processes starts quickly and does without NumPy, hence without the core: a rule about folders.
-VALUES = tuple(f"rltf_env.sandbox.{name}" for name in ("values", "frames", "messages", "board"))
+VALUES = tuple(f"rltf_env.sandbox.{name}" for name in ("values", "arrays", "frames", "messages", "board"))
 FACTS = "rltf_env.facts"  # of texts: made beside the judge, and at home of references
 CAGE = ("rltf_env.sandbox.cage", *VALUES)
 REFEREE = ("rltf_env.sandbox.referee", "rltf_env.matching", FACTS, *CAGE)
@@ -84,7 +84,8 @@ WALLS = {  # the longest name that fits a module rules it
     ),  # the caller's process
     "rltf_env.sandbox.referee": May(REFEREE),  # knows the answers
     "rltf_env.sandbox.cage": May(CAGE, (), ("pytest", "_pytest")),  # around and beside a program
-    "rltf_env.sandbox.values": May(()),
+    "rltf_env.sandbox.values": May(("rltf_env.sandbox.arrays",)),
+    "rltf_env.sandbox.arrays": May(()),
     "rltf_env.sandbox.frames": May(()),
     "rltf_env.sandbox.messages": May(()),
     "rltf_env.sandbox.board": May(()),

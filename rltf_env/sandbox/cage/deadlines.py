@@ -12,8 +12,14 @@ import signal
 import time
 from typing import Any
 
+PATIENCE = (
+    5  # times that TimeUp is raised in a stretch before the process is ended: a program may swallow it, again and again
+)
 LAST = 0.02  # seconds for a test that begins when its program has used up what it had
+_SOON = 0.2  # seconds until it is raised again
 _SHORT = 0.05  # seconds; of what takes less, it is not worth asking how long it waited for a processor
+# which limit a process was over that one of these signals ended
+ENDS = {int(getattr(signal, name, 0)): limit for name, limit in (("SIGVTALRM", "cpu"), ("SIGALRM", "wall"))}
 
 
 class TimeUp(BaseException):
@@ -22,6 +28,9 @@ class TimeUp(BaseException):
 
 class Deadline:
     """Raises TimeUp in what runs between `start` and `stop`, where the system can do that.
+
+    A program that swallows it, or does not come back from one call into C, ends its process instead, by a signal of `ENDS`.
+    Else one test could use up the time of all.
 
     Args:
         seconds: CPU time that a stretch may take.
@@ -36,6 +45,7 @@ class Deadline:
         self.used, self.passed = -time.process_time(), 0.0
         self.began = self.waited = 0.0
         self.limit = wall  # of the present stretch
+        self.raised = 0  # times in it
 
     def start(self) -> None:
         """Begins a stretch."""
@@ -45,14 +55,18 @@ class Deadline:
             self.began, self.waited = time.monotonic(), waited_for_processor()
             self.limit = max(min(self.wall, self.most_wall - self.passed), LAST)
             left = self.most - (self.used + time.process_time())
-            self.setitimer(signal.ITIMER_PROF, max(min(self.seconds, left), LAST))
+            left = max(min(self.seconds, left), LAST)
+            self.raised = 0
+            self.setitimer(signal.ITIMER_PROF, left)
+            signal.signal(signal.SIGVTALRM, signal.SIG_DFL)
+            self.setitimer(signal.ITIMER_VIRTUAL, 2 * left + _SOON * PATIENCE)
             self.setitimer(signal.ITIMER_REAL, self.limit)
 
     def stop(self) -> None:
         """Ends it."""
         if self.setitimer is not None:
-            self.setitimer(signal.ITIMER_PROF, 0)
-            self.setitimer(signal.ITIMER_REAL, 0)
+            for timer in (signal.ITIMER_PROF, signal.ITIMER_REAL, signal.ITIMER_VIRTUAL):
+                self.setitimer(timer, 0)
             if time.monotonic() - self.began > _SHORT:
                 self.passed += self._used()
 
@@ -61,15 +75,22 @@ class Deadline:
 
     def _up(self, *args: Any) -> None:
         assert self.setitimer is not None
-        self.setitimer(signal.ITIMER_PROF, 0.2)  # again, for a program that swallowed it
-        raise TimeUp("cpu")
+        self.setitimer(signal.ITIMER_PROF, _SOON)
+        self._raise("cpu", signal.SIGVTALRM)
 
     def _look(self, *args: Any) -> None:
         assert self.setitimer is not None
         used = self._used()
-        self.setitimer(signal.ITIMER_REAL, max(self.limit - used, 0.2))
+        self.setitimer(signal.ITIMER_REAL, max(self.limit - used, _SOON))
         if used >= self.limit:
-            raise TimeUp("wall")
+            self._raise("wall", signal.SIGALRM)
+
+    def _raise(self, limit: str, last: int) -> None:
+        self.raised += 1
+        if self.raised > PATIENCE:
+            signal.signal(last, signal.SIG_DFL)
+            os.kill(os.getpid(), last)
+        raise TimeUp(limit)
 
     def __enter__(self) -> None:
         self.start()

@@ -404,7 +404,8 @@ def _negate(field: str) -> Change:
     def change(node: ast.AST, rng: random.Random) -> None:
         test = getattr(node, field)
         positive = isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not)
-        setattr(node, field, test.operand if positive else ast.UnaryOp(ast.Not(), test))  # type: ignore[attr-defined]
+        negated = ast.copy_location(ast.UnaryOp(ast.Not(), test), test)
+        setattr(node, field, test.operand if positive else negated)  # type: ignore[attr-defined]
 
     return change
 
@@ -423,14 +424,27 @@ def _other_method(node: ast.Call, rng: random.Random) -> None:
     if isinstance(node.func, ast.Attribute):
         node.func.attr = _OPPOSITE[name]
     else:
-        node.func = ast.Name(_OPPOSITE[name], ast.Load())
+        node.func = ast.copy_location(ast.Name(_OPPOSITE[name], ast.Load()), node.func)
 
 
-_EXCEPTIONS = ("BufferError", "ConnectionAbortedError", "BlockingIOError", "ChildProcessError", "FloatingPointError")
+_ODD = ("BufferError", "ConnectionAbortedError", "BlockingIOError", "ChildProcessError", "FloatingPointError")
+_USUAL = (
+    "ValueError",
+    "TypeError",
+    "KeyError",
+    "IndexError",
+    "ZeroDivisionError",
+    "AttributeError",
+    "FileNotFoundError",
+)
 
 
 def _other_exception(node: ast.Call, rng: random.Random) -> None:
-    """An exception class that no right program raises where another was expected."""
-    node.args[0] = ast.Name(
-        rng.choice([name for name in _EXCEPTIONS if name not in ast.unparse(node.args[0])]), ast.Load()
-    )
+    """An exception class that no right program raises where another was expected.
+
+    Where a usual one was expected, another that is as usual: an odd one would give the copy away.
+    """
+    text = ast.unparse(node.args[0])
+    others = _USUAL if text in _USUAL else _ODD
+    name = ast.Name(rng.choice([name for name in others if name not in text]), ast.Load())
+    node.args[0] = ast.copy_location(name, node.args[0])

@@ -180,8 +180,9 @@ class Referee:
 
     def _settle(self, problem: Problem, ways: Ways, results: list[Result]) -> None:
         """Asks the references about each script that has just been failed for the first time."""
-        for index in sorted(ways.unproven):
-            if results[index][0] != PASSED and self._settle_one(problem, ways, index):
+        apart = [index for index in range(len(problem.cases)) if index not in ways.together]
+        for index, result in zip(apart, results, strict=True):
+            if index in ways.unproven and result[0] != PASSED and self._settle_one(problem, ways, index):
                 problem.split()
 
     def _put_together(self, problem: Problem, ways: Ways) -> bool:

@@ -12,6 +12,9 @@ from rltf_env.sandbox.values import Unrepresentable, decode
 _PLAIN = frozenset({int, float, str, bool, type(None)})
 
 
+_TYPED = ('{"S": [', '{"N": [')  # instances of subclasses and of numpy's, as `values.dump` has them
+
+
 class Operation(NamedTuple):
     """A step of a plan: as text, by which two are compared, and as a program's process takes it (`cage/session.py`)."""
 
@@ -43,6 +46,8 @@ def operation(text: str) -> tuple[Any, ...]:
         return tuple(op)
     verb, target, trees, watch = op
     try:
+        if any(tag in text for tag in _TYPED):
+            raise Unrepresentable("more than a plain value")
         values = [decode(tree) for tree in trees]
         marshal.dumps(values)
         return verb, target, True, values, watch

@@ -45,7 +45,7 @@ def note_values(
     nodes: Iterable[ast.AST], values: dict[str, list[ast.expr]], program_names: set[str], new: set[str]
 ) -> None:
     """Notes what each name is given; a name that is given something of the program's is the program's, too."""
-    pairs = [pair for node in nodes for part in ast.walk(node) for pair in _assignments(part)]
+    pairs = [pair for node in nodes for part in ast.walk(node) for pair in assignments(part)]
     for name, value in pairs:
         if value is not None:
             values[name].append(value)
@@ -56,7 +56,7 @@ def note_values(
                 new.add(name)
 
 
-def _assignments(node: ast.AST) -> Iterator[tuple[str, ast.expr | None]]:
+def assignments(node: ast.AST) -> Iterator[tuple[str, ast.expr | None]]:
     """Names and what they are given, by an assignment, a loop, a `with` or a decorator with parameters."""
     if isinstance(node, ast.Assign):
         for target in node.targets:

@@ -18,6 +18,7 @@ ITERABLES = frozenset(
     "dict_keys dict_values dict_items chain islice accumulate combinations permutations product takewhile dropwhile "
     "filterfalse starmap zip_longest compress pairwise groupby repeat cycle count array memoryview".split()
 )  # classes of Python's own whose objects compare nothing: what they contain is told by their items
+_ITERATORS = frozenset("generator map filter zip enumerate reversed chain islice".split())
 DEEPEST = 64  # results that a guess follows, each made of the last one
 
 
@@ -187,6 +188,8 @@ class Remote:
         return self._rltf_replay.uncomparable(self, other)
 
     def __ne__(self, other: Any) -> bool:
+        if self._rltf_kind in _ITERATORS:  # equal to nothing but themselves
+            return self is not other
         return not self._compare(other)
 
     __eq__ = __lt__ = __le__ = __gt__ = __ge__ = _compare  # type: ignore[assignment]

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import ast
 import marshal
+import os
 import random
 import sys
 from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from rltf_env.sandbox.cage.deadlines import ENDS
 from rltf_env.sandbox.referee.canaries import Canaries, Falsehood, Where
 from rltf_env.sandbox.referee.failures import (
     PASSED,
@@ -73,6 +75,10 @@ class Outcome(NamedTuple):
     def late(self) -> set[str]:
         """The tests that took longer than one may."""
         return {name for name, row in self.rows.items() if row.get("status") == Status.TIME}
+
+    def came_to_nothing(self) -> bool:
+        """True if no test was passed, and time was up or the process ended early."""
+        return not self.passed() and (self.error is not None or bool(self.late()))
 
     def passed_all(self) -> bool:
         """True if there were tests and all of them passed."""
@@ -226,8 +232,11 @@ class Together:
             order: list[Copy | None] = [None, *copies]
             self._secret.shuffle(order)
             outcomes: list[Outcome] = []
+            ran: list[Copy | None] = []
             # At first one after another: of a program that passes nothing, or is late, the rest need not be run, or not all.
-            for part in [order] if real or not self.suite.collected else [[copy] for copy in order]:
+            todo = [order] if real or not self.suite.collected else [[copy] for copy in order]
+            while todo:
+                part = todo.pop(0)
                 late = {name for outcome in real for name in outcome.late()}
                 codes = [copy.codes if copy else self._real for copy in part]
                 syntax, results, executed = self._outcomes(run, source, codes, late)
@@ -239,7 +248,10 @@ class Together:
                 real += [outcome for outcome, copy in zip(results, part, strict=True) if copy is None]
                 if real and not real[-1].passed():  # nothing is left that a copy could refute
                     return None, self._results(real), lines
-            for outcome, copy in zip(outcomes, order, strict=True):
+                if results[0].came_to_nothing():  # it will come to that in the test as it is, most likely
+                    todo.sort(key=lambda part: part[0] is not None)
+                ran += part
+            for outcome, copy in zip(outcomes, ran, strict=True):
                 fooled = copy.tests & outcome.passed() & real[-1].passed() if copy else set()
                 if copy and fooled and self._is_fooled(run, source, copy, fooled):
                     return None, self._fooled(real[-1], fooled), lines
@@ -378,8 +390,8 @@ def _why(record: dict[str, Any], lines: list[dict[str, Any]], options: dict[str,
     """Why a process left no results."""
     if lines and ("e" in lines[0] or "x" in lines[0]):
         return raised(lines[0])
-    if record["end"] in ("cpu", "wall") or (lines and lines[0].get("late") in ("cpu", "wall")):
-        end = record["end"] or lines[0]["late"]
+    ended, late = ENDS.get(-os.waitstatus_to_exitcode(record["status"])), lines[0].get("late") if lines else ""
+    if end := next((each for each in (record["end"], ended, late) if each in ("cpu", "wall")), ""):
         return failure("Timeout", f"over the limit of {end} time", None, end)
     if record["end"] == "memory":
         return failure("MemoryLimit", "its processes together held too much memory", bases=("MemoryError",))
@@ -391,7 +403,14 @@ def _lost(error: list[Any]) -> Outcome:
 
 
 def _compiled(trees: list[ast.Module]) -> bytes:
-    """A test as code: a list of what marshal makes of each of its texts."""
+    """A test as code: a list of what marshal makes of each of its texts.
+
+    Code says of each instruction in which columns its text stands. A number of two digits in the room of one would give a
+    falsified copy away, so that is left out. Lines stay.
+    """
+    for node in [node for tree in trees for node in ast.walk(tree)]:
+        if hasattr(node, "end_col_offset"):
+            node.col_offset, node.end_col_offset, node.end_lineno = 0, 0, node.lineno
     return marshal.dumps([marshal.dumps(compile(tree, "<test>", "exec", dont_inherit=True)) for tree in trees])
 
 

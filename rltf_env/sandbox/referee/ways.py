@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from rltf_env.sandbox.referee.failures import BadProblem
+from rltf_env.sandbox.referee.identity import tells_copies
 from rltf_env.sandbox.referee.script import helpers_given
 from rltf_env.sandbox.referee.suite import Suite, names_defined
 from rltf_env.sandbox.referee.together import Run, Together, suite_of
@@ -61,6 +62,10 @@ class Ways:
             self._put_together(index, suite)
         elif not suite.bare:
             raise BadProblem(f"the test of case {index} uses nothing of the program")
+        elif not (self.solutions and self.options["require_apart"]) and tells_copies(
+            suite, {self.entry_point, *suite.bare} - {""}
+        ):
+            self._put_together(index, suite)
         elif self.solutions or crosses(
             suite, self.entry_point, helpers_given(self.data["prefix"], self.entry_point)[0]
         ):

@@ -51,6 +51,19 @@ def test_many_endless_tests_together_have_no_more_time_than_a_program(backend: s
     assert seconds < 0.1 * 10
 
 
+@BACKENDS
+@pytest.mark.parametrize(
+    "body",
+    ["sum(range(10 ** 13))", "while True:\n        try: sum(range(10 ** 6))\n        except BaseException: pass"],
+)
+def test_a_call_that_does_not_come_back_does_not_use_up_the_time_of_all_tests(backend: str, body: str) -> None:
+    limits = {"case_seconds": 0.2, "wall_seconds": 2.0, "program_seconds": 60.0}
+    verdict, seconds = judged(f"def f(n):\n    {body}\n    return n\n", 30, backend, **limits)
+    assert verdict.failure is not None
+    assert (verdict.failure.kind, verdict.failure.detail) == ("Timeout", "cpu")
+    assert seconds < 0.2 * 20
+
+
 def burn() -> None:
     while True:
         pass

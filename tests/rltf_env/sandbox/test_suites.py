@@ -8,6 +8,7 @@ import pytest
 
 from rltf_env import sandbox
 from rltf_env.core import Problem, Sandbox, ScriptCase, Verdict
+from rltf_env.errors import InvalidProblem
 
 REFERENCE = "def f(n):\n    return n + 1\n"
 TESTS = "from solution import f\n" + "".join(f"def test_{n}():\n    assert f({n}) == {n + 1}\n" for n in range(4))
@@ -211,3 +212,82 @@ def test_a_test_may_look_at_the_text_of_the_program(backend: str, solutions: lis
     with sandbox.load(backend, workers=1) as judge:
         assert _share(_judged(judge, REFERENCE, test, *solutions)) == (4, 4)
         assert _share(_judged(judge, "def f(n): return sum([n, 1])\n", test, *solutions)) == (1, 4)
+
+
+# ------------------------------------------------------------------------------------------- what gives a copy away
+
+EVEN = """
+import unittest
+from solution import is_even
+
+class Test(unittest.TestCase):
+    def test_two(self):
+        self.assertEqual(is_even(2), True)
+    def test_three(self):
+        self.assertEqual(is_even(3), False)
+    def test_ten(self):
+        self.assertEqual(is_even(10), True)
+    def test_none(self):
+        with self.assertRaises(TypeError):
+            is_even(None)
+"""
+READS_COLUMNS = """
+import dis, sys
+ODD = ("BufferError", "ConnectionAbortedError", "BlockingIOError", "ChildProcessError", "FloatingPointError")
+def is_copy(code):
+    for step in dis.get_instructions(code):
+        place = step.positions
+        width = (place.end_col_offset or 0) - (place.col_offset or 0)
+        if step.opname == "LOAD_CONST" and type(step.argval) in (int, bool) and width not in (0, len(repr(step.argval))):
+            return True
+        if step.opname == "LOAD_GLOBAL" and step.argval in ODD:
+            return True
+def is_even(n):
+    frame = sys._getframe(1)
+    test = frame.f_globals["Test"]
+    if any(is_copy(thing.__code__) for name, thing in vars(test).items() if name.startswith("test")):
+        return 7
+    if n is None:
+        raise TypeError
+    return next(i.argval for i in dis.get_instructions(frame.f_code) if type(i.argval) is bool)
+"""
+
+
+@pytest.mark.parametrize("solutions", [["def is_even(n): return n % 2 == 0\n"], []])
+def test_neither_columns_nor_odd_exceptions_give_a_copy_of_the_test_away(judge: Sandbox, solutions: list[str]) -> None:
+    assert _share(_judged(judge, READS_COLUMNS, EVEN, *solutions)) == (0, 4)
+
+
+# -------------------------------------------------------------------------------------------------- faults of a test
+
+
+def test_a_test_that_cannot_be_judged_cannot_be_judged_for_the_next_program_either(judge: Sandbox) -> None:
+    problem = Problem("idle", "s", [ScriptCase("from solution import f\ndef test_f():\n    assert True\n")], "f")
+    for program in (REFERENCE, "def f(n):\n    return 0\n", "def f(n):\n    return 1\n"):
+        with pytest.raises(InvalidProblem, match="passes whatever the program is"):
+            judge.run(program, problem)
+
+
+def test_a_test_that_fails_whatever_the_program_is_blames_no_later_program(judge: Sandbox) -> None:
+    script = ScriptCase("assert f(1) == 2\n1 / 0")
+    problem = Problem("faulty", "s", [script], "f", solutions=[REFERENCE])
+    for program in ("def f(n):\n    return 0\n", "def f(n):\n    return 1\n"):
+        with pytest.raises(InvalidProblem):
+            judge.run(program, problem)
+
+
+def test_a_problem_may_have_suites_and_scripts_that_run_apart(judge: Sandbox) -> None:
+    cases = [ScriptCase(TESTS), ScriptCase("assert f(1) == 2"), ScriptCase("assert f(2) == 3")]
+    problem = Problem("both", "s", cases, "f", solutions=[REFERENCE])
+    assert _share(judge.run("def f(n):\n    return n + 1 if n < 2 else 0\n", problem)) == (3, 6)
+    assert judge.run(REFERENCE, problem).failure is None
+    assert judge.run(REFERENCE, problem).way == "apart+together"
+
+
+def test_a_judge_that_requires_apart_takes_a_reference_for_a_proof_that_copies_will_do() -> None:
+    script = ScriptCase("x = [1]\ny = f(x)\nassert y == [1] and y is not x")
+    with sandbox.load(workers=1, require_apart=True) as opened:
+        solved = Problem("dup", "s", [script], "f", solutions=["def f(x):\n    return list(x)\n"])
+        assert opened.run("def f(x):\n    return [*x]\n", solved).way == "apart"
+        with pytest.raises(InvalidProblem, match="require_apart"):
+            opened.run("def f(x):\n    return [*x]\n", Problem("dup", "s", [script], "f"))
