@@ -11,11 +11,19 @@ import operator
 from collections.abc import Iterator
 from typing import Any
 
-_BINARY = "add sub mul truediv floordiv mod pow and_ or_ xor lshift rshift".split()
-_ORDER = "lt le gt ge eq ne".split()
-_UNARY = {"neg": operator.neg, "pos": operator.pos, "abs": abs, "int": int, "float": float, "complex": complex, "bool": bool,
-          "round": round, "hash": hash, "str": str, "format": format, "floor": math.floor, "ceil": math.ceil,
-          "trunc": math.trunc, "invert": operator.invert, "divmod": divmod}  # fmt: skip
+
+def _number(act: Any, *, reflected: bool = False) -> Any:
+    """A method of a number that does to what it stands for what `act` does."""
+
+    def method(self: Number, *others: Any) -> Any:
+        values = [self.value, *(other.value if type(other) is Number else other for other in others)]
+        return act(*reversed(values)) if reflected else act(*values)
+
+    return method
+
+
+def _reflected(act: Any) -> Any:
+    return _number(act, reflected=True)
 
 
 class Number:
@@ -35,32 +43,39 @@ class Number:
         return f"np.{self.name}({self.value!r})"
 
     def __index__(self) -> int:
-        return operator.index(self.value) if self.name != "bool" else _no_index()
+        if self.name == "bool":
+            raise TypeError("'numpy.bool' object cannot be interpreted as an integer")
+        return operator.index(self.value)
+
+    __eq__, __ne__, __lt__ = _number(operator.eq), _number(operator.ne), _number(operator.lt)
+    __le__, __gt__, __ge__ = _number(operator.le), _number(operator.gt), _number(operator.ge)
+    __add__, __radd__ = _number(operator.add), _reflected(operator.add)
+    __sub__, __rsub__ = _number(operator.sub), _reflected(operator.sub)
+    __mul__, __rmul__ = _number(operator.mul), _reflected(operator.mul)
+    __truediv__, __rtruediv__ = _number(operator.truediv), _reflected(operator.truediv)
+    __floordiv__, __rfloordiv__ = _number(operator.floordiv), _reflected(operator.floordiv)
+    __mod__, __rmod__ = _number(operator.mod), _reflected(operator.mod)
+    __pow__, __rpow__ = _number(operator.pow), _reflected(operator.pow)
+    __and__, __rand__ = _number(operator.and_), _reflected(operator.and_)
+    __or__, __ror__ = _number(operator.or_), _reflected(operator.or_)
+    __xor__, __rxor__ = _number(operator.xor), _reflected(operator.xor)
+    __lshift__, __rlshift__ = _number(operator.lshift), _reflected(operator.lshift)
+    __rshift__, __rrshift__ = _number(operator.rshift), _reflected(operator.rshift)
+    __neg__, __pos__, __abs__, __invert__ = map(_number, (operator.neg, operator.pos, abs, operator.invert))
+    __int__, __float__, __complex__, __bool__ = map(_number, (int, float, complex, bool))
+    __round__, __floor__, __ceil__, __trunc__ = map(_number, (round, math.floor, math.ceil, math.trunc))
+    __hash__, __str__, __format__, __divmod__ = map(_number, (hash, str, format, divmod))  # type: ignore[assignment]
 
 
-def _no_index() -> int:
-    raise TypeError("'numpy.bool' object cannot be interpreted as an integer")
-
-
-def _delegated(act: Any, *, reflected: bool = False) -> Any:
-    def method(self: Number, *others: Any) -> Any:
-        values = [self.value, *(other.value if type(other) is Number else other for other in others)]
-        return act(*reversed(values)) if reflected else act(*values)
-
-    return method
-
-
-for _name in (*_BINARY, *_ORDER):
-    setattr(Number, f"__{_name.strip('_')}__", _delegated(getattr(operator, _name)))
-for _name in _BINARY:
-    setattr(Number, f"__r{_name.strip('_')}__", _delegated(getattr(operator, _name), reflected=True))
-for _name, _act in _UNARY.items():
-    setattr(Number, f"__{_name}__", _delegated(_act))
+def _itemwise(compare: Any) -> Any:
+    return lambda self, other: Array([compare(mine, theirs) for mine, theirs in self.pairs(other)])
 
 
 class Array:
     """An array of one or more dimensions: a sequence that compares item by item."""
 
+    __eq__, __ne__, __lt__ = map(_itemwise, (operator.eq, operator.ne, operator.lt))  # type: ignore[assignment]
+    __le__, __gt__, __ge__ = map(_itemwise, (operator.le, operator.gt, operator.ge))
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, items: list[Any]) -> None:
@@ -89,7 +104,8 @@ class Array:
     def __repr__(self) -> str:
         return f"array({self.items!r})"
 
-    def _pairs(self, other: Any) -> list[tuple[Any, Any]]:
+    def pairs(self, other: Any) -> list[tuple[Any, Any]]:
+        """Its items, each beside what it is compared with."""
         others = list(other) if isinstance(other, (list, tuple, Array)) else [other] * len(self.items)
         if len(others) == 1:
             others *= len(self.items)
@@ -98,14 +114,6 @@ class Array:
         if len(others) != len(self.items):
             raise ValueError("operands could not be broadcast together")
         return list(zip(self.items, others, strict=True))
-
-
-def _itemwise(compare: Any) -> Any:
-    return lambda self, other: Array([compare(mine, theirs) for mine, theirs in self._pairs(other)])
-
-
-for _name in _ORDER:
-    setattr(Array, f"__{_name}__", _itemwise(getattr(operator, _name)))
 
 
 def _any(truth: Any) -> bool:

@@ -408,7 +408,8 @@ def _compiled(trees: list[ast.Module]) -> bytes:
     Code says of each instruction in which columns its text stands. A number of two digits in the room of one would give a
     falsified copy away, so that is left out. Lines stay.
     """
-    for node in [node for tree in trees for node in ast.walk(tree)]:
+    nodes: list[Any] = [node for tree in trees for node in ast.walk(tree)]
+    for node in nodes:
         if hasattr(node, "end_col_offset"):
             node.col_offset, node.end_col_offset, node.end_lineno = 0, 0, node.lineno
     return marshal.dumps([marshal.dumps(compile(tree, "<test>", "exec", dont_inherit=True)) for tree in trees])
