@@ -122,7 +122,8 @@ def _dump_base(v: Any, kind: Any, refs: Any, depth: int, mro: Any = type.__dict_
     for base, plain in _BASES:
         if base in bases:
             text = dump(plain(v), refs, depth)
-            return text if refs is None else f'{{"S": [{_dump_kind(v, kind, base, bases)}, {text}]}}'
+            plainly = refs is None or "_rltf_stand_in" in type.__dict__["__dict__"].__get__(kind)
+            return text if plainly else f'{{"S": [{_dump_kind(v, kind, base, bases)}, {text}]}}'
     if refs is not None and kind in _VIEWS:
         return f'{{"{_VIEWS[kind]}": {dump(list(v), refs, depth)}}}'
     fraction, decimal = sys.modules.get("fractions"), sys.modules.get("decimal")
@@ -202,7 +203,8 @@ def _instance(body: Any, refs: Any) -> Any:
 
 @functools.lru_cache(256)
 def _subclass(name: str, base: type, texts: bool) -> type:
-    return type(name, (Unprintable, base) if texts else (base,), {})
+    """A class in the place of one of the program's. To the program itself, its instances go as plain values."""
+    return type(name, (Unprintable, base) if texts else (base,), {"_rltf_stand_in": True})
 
 
 def _array(body: Any, refs: Any) -> Any:

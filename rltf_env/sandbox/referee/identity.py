@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+from bisect import bisect_right
 from typing import Any
 
 from rltf_env.sandbox.referee.origins import assignments, is_of_program, path_of
@@ -127,12 +128,27 @@ class _Objects:
     def is_kept(self, nodes: list[ast.AST]) -> bool:
         """True if a result is looked at after a later call. What is compared with a number or a text cannot have changed."""
         plain = {id(side) for node in nodes if isinstance(node, ast.Compare) for side in _beside_constants(node)}
-        last = max((_place(call) for call in self.calls), default=(0, 0))
-        for name in [name for name, place in self.results.items() if place < last]:
-            for look in [n for n in nodes if isinstance(n, ast.Name) and n.id == name and isinstance(n.ctx, ast.Load)]:
-                bound = self._bound_before(nodes, name, look)
-                if id(look) not in plain and any(bound < _end(call) <= _place(look) for call in self._others(name)):
-                    return True
+        looks: dict[str, list[Place]] = {name: [] for name in self.results}
+        bound: dict[str, list[Place]] = {name: [] for name in self.results}
+        for node in nodes:
+            if (
+                isinstance(node, ast.Name)
+                and node.id in looks
+                and isinstance(node.ctx, ast.Load)
+                and id(node) not in plain
+            ):
+                looks[node.id].append(_place(node))
+            for name, _ in assignments(node) if isinstance(node, ast.stmt) else ():
+                if name in bound:
+                    bound[name].append(_end(node))
+        called = {path_of(part) for call in self.calls for part in ast.walk(call.func)}
+        calls = sorted(map(_end, self.calls))
+        for name in [name for name, places in looks.items() if places]:
+            others = calls  # than those of what the name itself stands for
+            if name in called:
+                others = sorted(_end(call) for call in self.calls if not is_of_program(call.func, {name}))
+            if _is_called_between(sorted(bound[name]), looks[name], others):
+                return True
         return False
 
     def are_gathered(self, nodes: list[ast.AST]) -> bool:
@@ -148,14 +164,14 @@ class _Objects:
         parts = node.elts if isinstance(node, (ast.List, ast.Tuple)) else []
         return sum(isinstance(part, ast.Call) and self._may_be_part(part) for part in parts) > 1
 
-    def _bound_before(self, nodes: list[ast.AST], name: str, look: Any) -> Place:
-        """The end of the last statement before a look that gave a name its value."""
-        ends = [_end(n) for n in nodes if isinstance(n, ast.stmt) and any(name == each for each, _ in assignments(n))]
-        return max((end for end in ends if end <= _place(look)), default=_place(look))
 
-    def _others(self, name: str) -> list[ast.Call]:
-        """Calls of the program other than those of what a name itself stands for."""
-        return [call for call in self.calls if not is_of_program(call.func, {name})]
+def _is_called_between(bound: list[Place], looks: list[Place], calls: list[Place]) -> bool:
+    """True if one of the calls ends between where a name is bound and a look at it. The places are in order, but for looks."""
+    for look in looks:
+        at = bisect_right(bound, look)
+        if at and bisect_right(calls, bound[at - 1]) < bisect_right(calls, look):
+            return True
+    return False
 
 
 def _root(node: ast.expr) -> ast.expr:
