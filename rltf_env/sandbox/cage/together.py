@@ -403,6 +403,7 @@ def _by_pytest(test: ModuleType, own: dict[str, Any], deadline: Deadline, skip: 
                 self.rows[item] = _result(row["id"], call.excinfo.value if call.excinfo else AssertionError("XPASS"))
             elif call.when == "call":
                 row["status"] = "passed"
+            self.rows[item]["xfail"] = item.get_closest_marker("xfail") is not None  # which a fixture may have set
 
     plugin, path = Plugin(), f"{MODULE}.py"
     os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
