@@ -11,6 +11,8 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
+from rltf_env.sandbox.referee.failures import BadProblem
+
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 _RUNNERS = frozenset(("unittest.main", "pytest.main", "main", "doctest.testmod"))
 _MODULE = frozenset(("setUpModule", "tearDownModule"))  # which pytest calls for functions, too
@@ -93,6 +95,18 @@ def read(texts: list[str], entry_point: str, defined: set[str], packages: Iterab
         missing,
         any(word in text for text in texts for word in _SOURCE),
     )
+
+
+def suite_of(texts: list[str], entry_point: str, defined: set[str], options: dict[str, Any]) -> Suite:
+    """A script as a suite. Raises BadProblem if it needs what nobody has, SyntaxError or ValueError if it is not Python."""
+    suite = read(texts, entry_point, defined, options["packages"])
+    if suite.missing:
+        name, line = suite.missing[0]
+        raise BadProblem(
+            f"its test imports {name!r} (line {line}), which is neither in the standard library nor among the judge's "
+            f"packages, and no module of the program's. Install it and name it: packages=({name.partition('.')[0]!r}, ...)"
+        )
+    return suite
 
 
 # ------------------------------------------------------------------------------------------------------------ imports

@@ -23,12 +23,13 @@ from rltf_env.sandbox.referee.failures import (
     RUNTIME_ERROR,
     WRONG_ANSWER,
     BadProblem,
+    as_list,
     failure,
     raised,
     results_of,
 )
 from rltf_env.sandbox.referee.stand_ins import BOMB, NULL, STAND_IN_SECONDS
-from rltf_env.sandbox.referee.suite import Suite, names_defined, read
+from rltf_env.sandbox.referee.suite import Suite, names_defined
 from rltf_env.sandbox.referee.tally import Tally, base, runs_of
 
 PAIRS = (Where.VALUES, Where.VALUES, Where.ANY)  # of copies that are kept; each is in a round, beside the test as it is
@@ -281,13 +282,15 @@ class Together:
         return self.tally.width if self.names is None else len(self.names)
 
     def _check_names(self, outcomes: list[Outcome]) -> None:
-        """Raises BadProblem for a name that neither test nor program defines, though the program has what was asked for."""
+        """Raises BadProblem for a name that neither test nor program defines, though the program has what was asked for.
+
+        Where no reference shows what a program has to define, only for what looks like a module that the test did not import.
+        """
         missing = next((outcome.missing for outcome in outcomes if outcome.missing), [])
         unasked = [name for name in missing if name not in self.defined and name != self.entry_point]
-        defines_its_own = (
-            self.entry_point not in missing if self.entry_point else any(n in sys.stdlib_module_names for n in unasked)
-        )
-        if unasked and defines_its_own and not self.suite.modules:
+        if not (self.entry_point and self._solutions):
+            unasked = [name for name in unasked if name in sys.stdlib_module_names]
+        if unasked and self.entry_point not in missing and not self.suite.modules:
             raise BadProblem(f"its test uses {unasked[0]!r}, which neither the test nor the program defines")
 
     def _fooled(self, outcome: Outcome, names: Iterable[str]) -> list[list[Any]]:
@@ -381,7 +384,8 @@ class Together:
         lines = results_of(data, 2)
         if len(lines) == 2 and isinstance(lines[1].get("results"), list):
             rows = [row for row in lines[1]["results"][:LONGEST] if isinstance(row, dict)]
-            missing = [name for name in lines[1].get("missing") or () if isinstance(name, str)]
+            wanted = (*self.suite.bare, *self.suite.imported)  # a program may say anything
+            missing = [name for name in wanted if name in as_list(lines[1].get("missing"))]
             return Outcome({str(row.get("id")): row for row in rows}, True, None, missing, report)
         return Outcome({}, bool(lines) and "ok" in lines[0], _why(record, lines, self.options), [], report)
 
@@ -434,15 +438,3 @@ def _fault(row: dict[str, Any]) -> str:
 
 def _names_it(record: dict[str, Any]) -> bool:
     return record.get("kind") in ("NameError", "ImportError", "AttributeError")
-
-
-def suite_of(texts: list[str], entry_point: str, defined: set[str], options: dict[str, Any]) -> Suite:
-    """A script as a suite. Raises BadProblem if it needs what nobody has, SyntaxError or ValueError if it is not Python."""
-    suite = read(texts, entry_point, defined, options["packages"])
-    if suite.missing:
-        name, line = suite.missing[0]
-        raise BadProblem(
-            f"its test imports {name!r} (line {line}), which is neither in the standard library nor among the judge's "
-            f"packages, and no module of the program's. Install it and name it: packages=({name.partition('.')[0]!r}, ...)"
-        )
-    return suite

@@ -12,8 +12,8 @@ from typing import Any
 from rltf_env.sandbox.referee.failures import BadProblem
 from rltf_env.sandbox.referee.identity import tells_copies
 from rltf_env.sandbox.referee.script import helpers_given
-from rltf_env.sandbox.referee.suite import Suite, names_defined
-from rltf_env.sandbox.referee.together import Run, Together, suite_of
+from rltf_env.sandbox.referee.suite import Suite, names_defined, suite_of
+from rltf_env.sandbox.referee.together import Run, Together
 
 
 class Way(StrEnum):

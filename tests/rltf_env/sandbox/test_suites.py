@@ -291,3 +291,20 @@ def test_a_judge_that_requires_apart_takes_a_reference_for_a_proof_that_copies_w
         assert opened.run("def f(x):\n    return [*x]\n", solved).way == "apart"
         with pytest.raises(InvalidProblem, match="require_apart"):
             opened.run("def f(x):\n    return [*x]\n", Problem("dup", "s", [script], "f"))
+
+
+def test_a_program_that_lacks_a_name_is_incomplete_and_its_test_is_not_blamed(judge: Sandbox) -> None:
+    test = "def test_f():\n    assert f(1) == 2\ndef test_helper():\n    assert helper(f(1)) == 3\n"
+    problem = Problem("helper", "s", [ScriptCase(test)], "f")
+    verdict = judge.run(REFERENCE, problem)
+    assert _share(verdict) == (1, 2)
+    assert verdict.failure is not None
+    assert verdict.failure.kind == "MissingEntryPoint"
+
+
+@pytest.mark.parametrize("missing", ["5", "true", '"f"', '["zzz"]', '[["f"], {"f": 1}]'])
+def test_forged_results_neither_stop_the_judge_nor_blame_the_test(judge: Sandbox, missing: str) -> None:
+    lines = f'{{"ok": 1}}\n{{"missing": {missing}, "results": []}}\n'
+    program = f"import os\nos.write(3, {lines!r}.encode())\nos._exit(0)\n"
+    problem = Problem("forged", "s", [ScriptCase("def test_f():\n    assert f(1) == 2\n")], "f")
+    assert judge.run(program, problem).failure is not None
