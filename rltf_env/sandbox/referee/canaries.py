@@ -12,16 +12,26 @@ import ast
 import copy
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from rltf_env.sandbox.referee.helpers import Helpers, functions_of
+from rltf_env.sandbox.referee.changes import (
+    OPPOSITE,
+    Change,
+    negate,
+    one_more,
+    other_constant,
+    other_exception,
+    other_members,
+    other_method,
+    other_operator,
+)
+from rltf_env.sandbox.referee.helpers import Helpers, alternatives, functions_of
 from rltf_env.sandbox.referee.origins import Origins, elements_of, is_of_program, note_values, path_of
 from rltf_env.sandbox.referee.suite import Function, Suite
 
 Nodes = list[list[ast.AST]]  # of each tree, in the order of `ast.walk`
-Change = Callable[[Any, random.Random], None]  # makes a node say something else
 
 
 class Target(NamedTuple):
@@ -237,6 +247,7 @@ class _Finder:
         for name, values in module.values.items():
             self.values.setdefault(name, values)
         self.single = _single(scope)
+        self.alternatives = alternatives(scope, self.program_names)
         self.doubtful = {id(n) for node in scope for n in _doubtful(node)}
 
     def _uses(self, node: ast.AST) -> bool:
@@ -259,12 +270,14 @@ class _Finder:
 
     def _of(self, node: ast.AST) -> list[Site]:
         sound = id(node) not in self.doubtful
+        if id(node) in self.alternatives:
+            return []
         if isinstance(node, ast.Assert):
             return self._condition(node, "test", node.test, sound)
         if isinstance(node, ast.Call):
             name = ast.unparse(node.func).rpartition(".")[2]
             if (name in _RAISES or name.startswith("assertRaises")) and node.args:
-                return [(node, _other_exception, sound, False)]
+                return [(node, other_exception, sound, False)]
             if name.startswith("assert") or name in _COMPARING:
                 return self._call(node, name, sound)
         return []
@@ -272,34 +285,40 @@ class _Finder:
     def _condition(self, owner: ast.AST, field: str, test: ast.expr, sound: bool) -> list[Site]:
         compared = [n for n in ast.walk(test) if isinstance(n, ast.Compare)]
         sites = [t for n in compared for t in self._comparison(n, sound and n is test)]
-        for call in [n for n in ast.walk(test) if isinstance(n, ast.Call)]:
+        for call in [n for n in ast.walk(test) if isinstance(n, ast.Call) and id(n) not in self.alternatives]:
             expected = [arg for arg in self._arguments(call) if not self._from_program(arg)]
             sites += [t for arg in expected for t in self._values(arg, False)]
-        return [*sites, (owner, _negate(field), sound, False)]
+        return [*sites, (owner, negate(field), sound, False)]
 
     def _comparison(self, node: ast.Compare, sound: bool) -> list[Site]:
         sides = [node.left, *node.comparators]
+        if id(node) in self.alternatives or any(isinstance(op, (ast.NotEq, ast.NotIn)) for op in node.ops):
+            return []  # more than one answer may be right
+        if any(isinstance(op, ast.In) for op in node.ops):
+            return self._membership(sides, sound) if len(sides) == 2 else []
         expected = self._expected(sides)
         equal = all(isinstance(op, ast.Eq) for op in node.ops)
         if all(isinstance(op, (ast.Is, ast.IsNot)) for op in node.ops):
-            return [(node, _other_operator, sound, False)]
+            return [(node, other_operator, sound, False)]
         if any(isinstance(op, (ast.Lt, ast.LtE, ast.Gt, ast.GtE)) for op in node.ops):
-            return [(node, _other_operator, sound and len(node.ops) == 1, False)]
+            return [(node, other_operator, sound and len(node.ops) == 1, False)]
         return [target for side in expected for target in self._values(side, sound and equal)]
 
     def _call(self, node: ast.Call, name: str, sound: bool) -> list[Site]:
-        arguments = node.args[:2] if name in _TWO or name in _OPPOSITE else self._arguments(node)
+        arguments = node.args[:2] if name in _TWO or name in OPPOSITE else self._arguments(node)
         if name in ("assertTrue", "assertFalse") and node.args:
             sites = [
                 t for n in ast.walk(node.args[0]) if isinstance(n, ast.Compare) for t in self._comparison(n, False)
             ]
-            return [*sites, (node, _other_method, sound, False)]
+            return [*sites, (node, other_method, sound, False)]
+        if name == "assertIn" and len(arguments) == 2:
+            return [*self._membership(arguments, sound), (node, other_method, sound, False)]
         expected = self._expected(arguments)
         equal = name in ("assertEqual", "assertEquals", "assertListEqual", "assertDictEqual", "assertTupleEqual",
                          "assertSetEqual", "assertCountEqual", "assertMultiLineEqual", "assertSequenceEqual")  # fmt: skip
         sites = [t for a in expected for t in self._values(a, sound and equal)] if name not in _ORDER else []
-        if name in _OPPOSITE:
-            sites.append((node, _other_method, sound, False))
+        if name in OPPOSITE:
+            sites.append((node, other_method, sound, False))
         return sites
 
     def _expected(self, sides: list[ast.expr]) -> list[ast.expr]:
@@ -311,6 +330,18 @@ class _Finder:
         calls = {ast.unparse(side.func) for side in sides if isinstance(side, ast.Call)}
         return others or ([] if len(calls) == 1 and all(isinstance(side, ast.Call) for side in sides) else sides[1:])
 
+    def _membership(self, sides: list[ast.expr], sound: bool) -> list[Site]:
+        """Of `member in container`: each of the values that may be right; or the one that the program's container holds."""
+        member, container = sides
+        origins = self.values.get(path_of(container), [])
+        literal = origins[0] if len(origins) == 1 else container
+        elements = literal.elts if isinstance(literal, (ast.List, ast.Tuple, ast.Set)) else []
+        if not elements or self._from_program(container):  # what is printed, for one
+            return self._values(member, False) if not self._from_program(member) else []
+        if not all(any(isinstance(part, ast.Constant) for part in ast.walk(element)) for element in elements):
+            return []
+        return [(literal, other_members, sound and literal is container, True)]
+
     def _from_program(self, value: ast.AST) -> bool:
         return is_of_program(value, self.program_names)
 
@@ -321,11 +352,11 @@ class _Finder:
         for part in ast.walk(value):
             sure = id(part) in literal
             if isinstance(part, ast.Constant) and part.value is not ...:
-                sites.append((part, _other_constant, sure, True))
+                sites.append((part, other_constant, sure, True))
             elif (isinstance(part, (ast.List, ast.Tuple)) and not part.elts) or (
                 isinstance(part, ast.Dict) and not part.keys
             ):
-                sites.append((part, _one_more, sure, True))
+                sites.append((part, one_more, sure, True))
             elif isinstance(part, (ast.Name, ast.Attribute)) and depth < 3:
                 name = path_of(part)
                 if name not in self.program_names:
@@ -337,114 +368,8 @@ class _Finder:
 
 _RAISES = frozenset("raises assertRaises assertRaisesRegex assertRaisesRegexp assertWarns assertWarnsRegex".split())
 _COMPARING = frozenset("allclose array_equal isclose".split())
-_OPPOSITES = (
-    "assertTrue assertFalse, assertEqual assertNotEqual, assertIs assertIsNot, assertIn assertNotIn, "
-    "assertIsNone assertIsNotNone, assertIsInstance assertNotIsInstance, assertAlmostEqual assertNotAlmostEqual, "
-    "assertGreater assertLessEqual, assertLess assertGreaterEqual, assertRegex assertNotRegex"
-)
-_PAIRS: list[Any] = [pair.split() for pair in _OPPOSITES.split(", ")]
-_OPPOSITE: dict[str, str] = dict(_PAIRS) | {b: a for a, b in _PAIRS}
 _ORDER = frozenset("assertGreater assertLessEqual assertLess assertGreaterEqual assertIsNone assertIsNotNone "
-                   "assertIsInstance assertNotIsInstance assertNotEqual assertNotIn assertIs assertIsNot".split())  # fmt: skip
+                   "assertIsInstance assertNotIsInstance assertNotEqual assertNotIn assertIs assertIsNot assertRegex "
+                   "assertNotRegex".split())  # fmt: skip
 _TWO = frozenset("assertEqual assertEquals assertListEqual assertDictEqual assertTupleEqual assertSetEqual assertCountEqual "
                  "assertMultiLineEqual assertSequenceEqual assertAlmostEqual assertAlmostEquals".split())  # fmt: skip
-
-
-# ------------------------------------------------------------------------------------------------------------ changes
-
-
-def _other_constant(node: ast.Constant, rng: random.Random) -> None:
-    node.value = other(node.value, rng)
-
-
-def other(value: Any, rng: random.Random) -> Any:
-    """Another value of the same type, as like it as can be; of None, zero."""
-    if isinstance(value, bool):
-        return not value
-    if isinstance(value, int):
-        return value + rng.choice((1, 2, 3, 4, 5, 6, 7))
-    if isinstance(value, float):
-        shift = value + rng.choice((1.0, 2.0, 3.0)) * max(abs(value), 1.0)
-        return shift if shift == shift and shift not in (float("inf"), float("-inf")) else 1.0
-    if isinstance(value, complex):
-        return value + rng.choice((1, 2, 3))
-    if isinstance(value, str):
-        return _other_text(value, rng)
-    if isinstance(value, bytes):
-        return bytes([*value[:-1], (value[-1] + rng.choice((1, 2, 3))) % 256]) if value else b"x"
-    return 0
-
-
-def _other_text(text: str, rng: random.Random) -> str:
-    if not text:
-        return rng.choice("abcdefgxyz0123")
-    letters = [i for i, c in enumerate(text) if c.isalnum()] or list(range(len(text)))
-    at = rng.choice(letters)
-    pool = (
-        "0123456789"
-        if text[at].isdigit()
-        else "ABCDEFGHKLMNPRSTUVWXYZ"
-        if text[at].isupper()
-        else "abcdefghkmnprstuvwxyz"
-    )
-    return text[:at] + rng.choice([c for c in pool if c.lower() != text[at].lower()]) + text[at + 1 :]
-
-
-def _one_more(node: Any, rng: random.Random) -> None:
-    """An empty container with something in it."""
-    element = ast.Constant(rng.choice((0, 1, 2, 3)))
-    if isinstance(node, ast.Dict):
-        node.keys.append(element)
-        node.values.append(ast.Constant(rng.choice((0, 1, 2, 3))))
-    else:
-        node.elts.append(element)
-
-
-def _negate(field: str) -> Change:
-    def change(node: ast.AST, rng: random.Random) -> None:
-        test = getattr(node, field)
-        positive = isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not)
-        negated = ast.copy_location(ast.UnaryOp(ast.Not(), test), test)
-        setattr(node, field, test.operand if positive else negated)  # type: ignore[attr-defined]
-
-    return change
-
-
-_OPERATORS: dict[Any, Any] = {ast.Is: ast.IsNot, ast.Lt: ast.GtE, ast.Gt: ast.LtE}
-_OPERATORS |= {b: a for a, b in _OPERATORS.items()}
-
-
-def _other_operator(node: ast.Compare, rng: random.Random) -> None:
-    number = rng.choice([i for i, op in enumerate(node.ops) if type(op) in _OPERATORS])
-    node.ops[number] = _OPERATORS[type(node.ops[number])]()
-
-
-def _other_method(node: ast.Call, rng: random.Random) -> None:
-    name = ast.unparse(node.func).rpartition(".")[2]
-    if isinstance(node.func, ast.Attribute):
-        node.func.attr = _OPPOSITE[name]
-    else:
-        node.func = ast.copy_location(ast.Name(_OPPOSITE[name], ast.Load()), node.func)
-
-
-_ODD = ("BufferError", "ConnectionAbortedError", "BlockingIOError", "ChildProcessError", "FloatingPointError")
-_USUAL = (
-    "ValueError",
-    "TypeError",
-    "KeyError",
-    "IndexError",
-    "ZeroDivisionError",
-    "AttributeError",
-    "FileNotFoundError",
-)
-
-
-def _other_exception(node: ast.Call, rng: random.Random) -> None:
-    """An exception class that no right program raises where another was expected.
-
-    Where a usual one was expected, another that is as usual: an odd one would give the copy away.
-    """
-    text = ast.unparse(node.args[0])
-    others = _USUAL if text in _USUAL else _ODD
-    name = ast.Name(rng.choice([name for name in others if name not in text]), ast.Load())
-    node.args[0] = ast.copy_location(name, node.args[0])
