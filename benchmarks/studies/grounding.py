@@ -78,7 +78,7 @@ def load(policy: Policy[Any], env: UnitTestEnv, *, seed: int, **options: Any) ->
 
 _PPO = (
     'agent={ kind = "ppo", problems = 16, samples_per_problem = 8, batch_size = 128, epochs = 4, kl = 0.02, kl_target = 0.0, '
-    'optimiser = { lr = 6e-4, warmup = 20, weight_decay = 0.01, beta2 = 0.95, decay = "linear", length = 480 } }'
+    'optimiser = { lr = 2e-4, warmup = 20, weight_decay = 0.01, beta2 = 0.95, decay = "linear", length = 480 } }'
 )
 _PASSED = 'env.reward_options={ coarse = { passed = 1.0 }, fine = { alpha = "none" } }'
 STUDY = Study(

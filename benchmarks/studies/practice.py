@@ -169,7 +169,7 @@ GROWN = (
 )  # fmt: skip
 _PPO = (
     'agent={ kind = "ppo", problems = 16, samples_per_problem = 8, batch_size = 128, epochs = 4, kl = 0.02, kl_target = 0.0, '
-    'optimiser = { lr = 6e-4, warmup = 20, weight_decay = 0.01, beta2 = 0.95, decay = "linear", length = {updates} } }'
+    'optimiser = { lr = 2e-4, warmup = 20, weight_decay = 0.01, beta2 = 0.95, decay = "linear", length = {updates} } }'
 )
 GROWN_WARM = (
     'env.dataset="grown"', "env.dataset_options={ conditionals = [1, 6] }", "env.max_prompt_tokens=384",
