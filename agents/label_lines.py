@@ -18,7 +18,9 @@ from pathlib import Path
 from rich.console import Console
 
 from agents.critics.line_settings import LABELS_FOLDER, LabelSettings
-from rltf_env.command import check_writable, guarded, leave
+from rltf_env.command import check_writable, guarded, importing, leave
+
+STOPPED = "Stopped. The same command goes on from here."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, value in vars(LabelSettings()).items():
         parser.add_argument(f"--{name}", type=type(value), default=value, help=f"(default: {value})")
     options = parser.parse_args(arguments)
-    return guarded(lambda: _run(options), "Stopped. The same command goes on from here.")
+    return guarded(lambda: _run(options), STOPPED)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -38,8 +40,9 @@ def _run(options: argparse.Namespace) -> int:
     settings = LabelSettings(**{name: getattr(options, name) for name in vars(LabelSettings())})
     check_writable(out, folder=True)
     _print(console, f"{options.run}: importing PyTorch and transformers")
-    from agents.building import quiet_libraries
-    from agents.labelling import in_words, label_run
+    with importing(STOPPED):
+        from agents.building import quiet_libraries
+        from agents.labelling import in_words, label_run
 
     quiet_libraries()
     _print(console, in_words(label_run(options.run, settings, out, console, options.device)))

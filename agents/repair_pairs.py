@@ -18,11 +18,13 @@ from pathlib import Path
 from rich.console import Console
 
 from agents.repairs import RepairSettings
-from rltf_env.command import check_writable, guarded, leave
+from rltf_env.command import check_writable, guarded, importing, leave
 from rltf_env.errors import UsageError
 
 FOLDER = "repairs"  # of a run
 WRITING = ("problems", "samples", "temperature", "seed")  # of no use where the programs are written already
+
+STOPPED = "Stopped. The same command goes on from here."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, value in vars(RepairSettings()).items():
         parser.add_argument(f"--{name}", type=type(value), help=f"(default: {value})")
     options = parser.parse_args(arguments)
-    return guarded(lambda: _run(options), "Stopped. The same command goes on from here.")
+    return guarded(lambda: _run(options), STOPPED)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -47,8 +49,9 @@ def _run(options: argparse.Namespace) -> int:
     settings = RepairSettings(**chosen)
     check_writable(out, folder=True)
     _print(console, f"{options.run}: importing PyTorch and transformers")
-    from agents.building import quiet_libraries
-    from agents.repairing import in_words, repair_run
+    with importing(STOPPED):
+        from agents.building import quiet_libraries
+        from agents.repairing import in_words, repair_run
 
     quiet_libraries()
     counts = repair_run(options.run, settings, out, console, options.record, options.device)

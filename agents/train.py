@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from agents.running.launch import Launch
-from rltf_env.command import guarded, leave, parser
+from rltf_env.command import guarded, importing, leave, parser
 
 if TYPE_CHECKING:
     from agents.training import TIMINGS, Measure, make_env, make_policy, save_policy, train
@@ -48,9 +48,10 @@ def _run(options: argparse.Namespace) -> int:
     launch = Launch.from_environment()
     console = Console(quiet=bool(launch and not launch.leads))
     _say(console, f"{options.recipe}: importing PyTorch and transformers")
-    from agents import training
-    from agents.building import quiet_libraries
-    from agents.config import read
+    with importing(STOPPED):
+        from agents import training
+        from agents.building import quiet_libraries
+        from agents.config import read
 
     recipe = read(options.recipe, options.overrides)
     quiet_libraries()

@@ -18,7 +18,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from agents.critics.settings import Settings
-from rltf_env.command import check_writable, guarded, leave
+from rltf_env.command import check_writable, guarded, importing, leave
+
+STOPPED = "Stopped. Nothing was written: the same command begins anew."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,15 +33,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, value in vars(Settings()).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value, help=f"(default: {value})")
     asked = parser.parse_args(arguments)
-    return guarded(lambda: _run(asked), "Stopped. Nothing was written: the same command begins anew.")
+    return guarded(lambda: _run(asked), STOPPED)
 
 
 def _run(asked: argparse.Namespace) -> int:
     console, out = Console(), asked.out or asked.run / "critic"
     check_writable(out, folder=True)
     console.print(f"{asked.run}: importing PyTorch and transformers", markup=False, highlight=False)
-    from agents.building import quiet_libraries
-    from agents.critic_training import train_run
+    with importing(STOPPED):
+        from agents.building import quiet_libraries
+        from agents.critic_training import train_run
 
     quiet_libraries()
     settings = Settings(**{name: getattr(asked, name) for name in vars(Settings())})

@@ -19,7 +19,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from agents.critics.settings import DiscriminatorSettings
-from rltf_env.command import check_writable, guarded, leave
+from rltf_env.command import check_writable, guarded, importing, leave
+
+STOPPED = "Stopped. Nothing was written: the same command begins anew."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,17 +35,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, value in vars(DiscriminatorSettings()).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value, help=f"(default: {value})")
     asked = parser.parse_args(arguments)
-    return guarded(lambda: _run(asked), "Stopped. Nothing was written: the same command begins anew.")
+    return guarded(lambda: _run(asked), STOPPED)
 
 
 def _run(asked: argparse.Namespace) -> int:
     console, out = Console(), asked.out or asked.run / "discriminator"
     check_writable(out, folder=True)
     console.print(f"{asked.run}: importing PyTorch and transformers", markup=False, highlight=False)
-    from agents.building import make_env, make_policy, quiet_libraries
-    from agents.config import finished, trained_with
-    from agents.discriminator_training import static, train_discriminator
-    from agents.running.folder import to_json, write_text
+    with importing(STOPPED):
+        from agents.building import make_env, make_policy, quiet_libraries
+        from agents.config import finished, trained_with
+        from agents.discriminator_training import static, train_discriminator
+        from agents.running.folder import to_json, write_text
 
     quiet_libraries()
     settings = DiscriminatorSettings(**{name: getattr(asked, name) for name in vars(DiscriminatorSettings())})

@@ -19,7 +19,7 @@ from pathlib import Path
 from rich.console import Console
 
 from agents.critics.line_settings import KEEP, LABELS_FOLDER, MODEL_FOLDER, LineModelSettings
-from rltf_env.command import check_writable, guarded, leave
+from rltf_env.command import check_writable, guarded, importing, leave
 
 STOPPED = "Stopped. The same command goes on from the last checkpoint, if there is one."
 
@@ -46,9 +46,10 @@ def _run(options: argparse.Namespace) -> int:
     settings = LineModelSettings(**{name: getattr(options, name) for name in vars(LineModelSettings())})
     check_writable(out, folder=True)
     _print(console, f"{options.run}: importing PyTorch and transformers")
-    from agents.building import quiet_libraries
-    from agents.labelling import read
-    from agents.line_training import in_words, train_run
+    with importing(STOPPED):
+        from agents.building import quiet_libraries
+        from agents.labelling import read
+        from agents.line_training import in_words, train_run
 
     quiet_libraries()
     labels = [each for folder in options.labels or [options.run / LABELS_FOLDER] for each in read(folder)[0]]

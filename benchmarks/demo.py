@@ -21,7 +21,7 @@ from rich.table import Table
 
 from benchmarks.metrics import Comparison, Interval, paired_permutation
 from benchmarks.records import write_json
-from rltf_env.command import guarded, leave, parser
+from rltf_env.command import guarded, importing, leave, parser
 from rltf_env.core import Outcome
 from rltf_env.intervals import rate_interval
 
@@ -188,7 +188,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace, out: Path) -> int:
     console = Console()
     console.print(f"{out}: importing PyTorch and transformers", markup=False, highlight=False)
-    from agents.building import quiet_libraries
+    with importing(STOPPED):
+        from agents.building import quiet_libraries
 
     quiet_libraries()
     summaries = run(out, options.seed, console, options.overrides)

@@ -10,11 +10,11 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, NoReturn
 
 from rltf_env import __version__
-from rltf_env.command import called, guarded, leave
+from rltf_env.command import called, guarded, importing, leave
 
 
 class Command(NamedTuple):
@@ -118,7 +118,12 @@ def run(name: str, arguments: Sequence[str]) -> int:
             return 2
     shown = "rltf" if command.first else f"rltf {name}"  # the first words are the parser's to add
     with called(command.module.removesuffix(".__main__"), shown):
-        return guarded(lambda: importlib.import_module(command.module).main([*command.first, *arguments]))
+        return guarded(lambda: _work(command)([*command.first, *arguments]))
+
+
+def _work(command: Command) -> Callable[[Sequence[str]], int]:
+    with importing():
+        return importlib.import_module(command.module).main
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

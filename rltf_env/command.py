@@ -2,6 +2,7 @@
 
 parser(module, text)     what a command takes, under the name by which it was called
 guarded(work)            runs a command's work: errors of ours, Ctrl-C and refused files end it in words
+importing(stopped)       while libraries are imported at the start of a command: Ctrl-C ends it whatever they do with it
 leave(status)            ends the process with it
 check_writable(path)     before hours of work: whether its result can be written there
 explain(error)           an error of the operating system as a sentence
@@ -14,8 +15,10 @@ import contextlib
 import errno
 import gc
 import os
+import signal
 import stat
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from pathlib import Path
@@ -89,6 +92,10 @@ def guarded(work: Callable[[], int], stopped: str = "Stopped.") -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it ends
         return NO_READER
+    except SystemExit as error:
+        if not isinstance(error.__context__, BrokenPipeError):
+            raise
+        return NO_READER  # rich has put the output aside, and ends the process with a status of its own
     except RLTFError as error:
         _tell(type(error).__name__, str(error))
         return USAGE
@@ -98,6 +105,32 @@ def guarded(work: Callable[[], int], stopped: str = "Stopped.") -> int:
             raise
         _tell(type(refused).__name__, explain(refused))
         return USAGE
+
+
+@contextlib.contextmanager
+def importing(stopped: str = "Stopped.") -> Iterator[None]:
+    """While it lasts, Ctrl-C ends the process at once, with `stopped` on standard error.
+
+    What torch and others run as they are imported swallows a KeyboardInterrupt now and then, and the command would go on as
+    if nobody had asked. It is for the start of a command, where nothing is open yet. Where Ctrl-C is ignored or handled by
+    somebody else, and outside the main thread, it does nothing.
+    """
+    ours = threading.current_thread() is threading.main_thread()
+    if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+
+    def end(*_: object) -> NoReturn:
+        with contextlib.suppress(OSError, RuntimeError, ValueError):  # it was being written to, or is closed
+            sys.stdout.flush()
+        os.write(2, f"{stopped}\n".encode())
+        os._exit(STOPPED)
+
+    signal.signal(signal.SIGINT, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def leave(status: int) -> NoReturn:

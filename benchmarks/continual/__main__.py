@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rltf_env.command import check_writable, guarded, leave, parser
+from rltf_env.command import check_writable, guarded, importing, leave, parser
 from rltf_env.errors import UsageError
 
 STOPPED = "Stopped. The same command goes on from here."
@@ -42,8 +42,9 @@ def _run(asked: argparse.Namespace) -> int:
     if asked.seeds < 1:
         raise UsageError(f"Expected --seeds >= 1, got {asked.seeds}.")
     console.print(f"{asked.sequence}: importing PyTorch and transformers", markup=False, highlight=False)
-    from agents.building import quiet_libraries
-    from benchmarks.continual import chain, sequence
+    with importing(STOPPED):
+        from agents.building import quiet_libraries
+        from benchmarks.continual import chain, sequence
 
     quiet_libraries()
     tasks = sequence.read(asked.sequence, asked.overrides)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from rltf_env.command import check_writable, explain, guarded
+from rltf_env.command import check_writable, explain, guarded, importing
 from rltf_env.errors import MissingData, UsageError
 
 NOBODY = 65534
@@ -149,3 +150,36 @@ def test_a_reader_that_has_gone_ends_a_command_quietly() -> None:
         process.stdout.close()
         assert process.wait(20) == 141
         assert process.stderr.read() == ""
+
+
+def test_a_reader_that_has_gone_ends_a_command_that_writes_with_rich_alike(capsys: pytest.CaptureFixture[str]) -> None:
+    def work() -> int:
+        try:
+            raise BrokenPipeError
+        except BrokenPipeError:
+            raise SystemExit(1)  # noqa: B904 - as rich.console.Console.on_broken_pipe does
+
+    assert guarded(work) == 141
+    assert capsys.readouterr() == ("", "")
+
+
+def test_an_exit_that_a_command_asks_for_is_its_own() -> None:
+    with pytest.raises(SystemExit, match="7"):
+        fails(SystemExit(7))
+
+
+def test_ctrl_c_ends_a_command_though_what_it_imports_swallows_it() -> None:
+    code = (
+        "import os, signal\nfrom rltf_env.command import importing\nwith importing('Stopped here.'):\n"
+        "    try:\n        os.kill(os.getpid(), signal.SIGINT)\n        for _ in range(1000): pass\n"
+        "    except BaseException:\n        pass\nprint('went on')"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "Stopped here.\n")
+
+
+def test_after_the_imports_ctrl_c_means_what_it_meant() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with importing():
+        assert (signal.getsignal(signal.SIGINT) is before) == (before is not signal.default_int_handler)
+    assert signal.getsignal(signal.SIGINT) is before
