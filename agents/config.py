@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from agents.decoding.sampling import Sampling
-from agents.options import build
+from agents.options import build, chosen
 from agents.policies import _folder
 from agents.running import trackers
 from rltf_env import plugins
@@ -67,7 +67,7 @@ class Run:
     def __post_init__(self) -> None:
         rhythms = (self.eval_every, self.checkpoint_every, self.log_every, self.samples_every)
         if min(self.updates, *rhythms, self.threads) < 0:
-            raise UsageError(f"Expected [run] updates and rhythms >= 0, got {self}.")
+            raise UsageError(f"Expected [run] updates and rhythms >= 0, got {chosen(self)}.")
         trackers.check(self.trackers)
 
 
@@ -92,7 +92,7 @@ class Eval:
         if self.sandbox_options and not self.sandbox:
             raise UsageError(f"Expected [eval] sandbox with sandbox_options, got {self.sandbox_options} without.")
         if self.size < 0 or self.samples < 1:
-            raise UsageError(f"Expected [eval] size >= 0 and samples >= 1, got {self}.")
+            raise UsageError(f"Expected [eval] size >= 0 and samples >= 1, got {chosen(self)}.")
 
 
 @dataclass(frozen=True)
@@ -138,12 +138,12 @@ class Scale:
     def __post_init__(self) -> None:
         if min(self.generators, self.programs) < 0 or min(self.push_every, self.queue, self.ranks) < 1:
             raise UsageError(
-                f"Expected [scale] generators, programs >= 0 and push_every, queue, ranks >= 1, got {self}."
+                f"Expected [scale] generators, programs >= 0 and push_every, queue, ranks >= 1, got {chosen(self)}."
             )
         if self.silence < 0:
             raise UsageError(f"Expected [scale] silence >= 0 seconds, got {self.silence}.")
         if min(self.cpus, self.gpus) < 0 or not self.patience > 0:
-            raise UsageError(f"Expected [scale] cpus, gpus >= 0 and patience > 0 seconds, got {self}.")
+            raise UsageError(f"Expected [scale] cpus, gpus >= 0 and patience > 0 seconds, got {chosen(self)}.")
         engines = plugins.names("actors", package="agents")
         if self.engine not in engines:
             raise UnknownName("scale.engine", self.engine, engines)

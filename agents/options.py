@@ -35,6 +35,16 @@ def build(cls: type[T], options: Mapping[str, Any], where: str) -> T:
     return cls(**values)
 
 
+def chosen(options: Any) -> str:
+    """A dataclass as an error shows it: its name, and those fields alone that differ from their defaults."""
+    shown = []
+    for each in dataclasses.fields(options):
+        made = each.default if each.default_factory is dataclasses.MISSING else each.default_factory()
+        if (value := getattr(options, each.name)) != made:
+            shown.append(f"{each.name}={value!r}")
+    return f"{type(options).__name__}({', '.join(shown)})"
+
+
 def _convert(hint: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return build(hint, value, where)
@@ -55,4 +65,5 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         value = tuple(value)
     if kind is Any or (isinstance(value, kind) and not (kind is int and isinstance(value, bool))):
         return value
-    raise UsageError(f"{where}: expected {getattr(kind, '__name__', kind)}, got {value!r}.")
+    name = "a table" if kind is dict else getattr(kind, "__name__", kind)
+    raise UsageError(f"{where}: expected {name}, got {value!r}.")

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from agents.options import chosen
 from agents.running.folder import records, to_json, write_text
 from rltf_env import prompts, tokenizers
 from rltf_env.core import Attempt, Problem, Source
@@ -62,7 +63,7 @@ class RepairSettings:
 
     def __post_init__(self) -> None:
         if min(self.problems, self.samples, self.most, self.chunk) < 1:
-            raise UsageError(f"Expected problems, samples, most, chunk >= 1, got {self}.")
+            raise UsageError(f"Expected problems, samples, most, chunk >= 1, got {chosen(self)}.")
         if self.target not in TARGETS:
             raise UnknownName("value of --target", str(self.target), TARGETS)
 

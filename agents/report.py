@@ -159,7 +159,7 @@ def _headline(evaluations: Mapping[str, Any]) -> str:
         return '<p class="result">Not measured yet.</p>'
     first, last = min(evaluations, key=int), max(evaluations, key=int)
     value, low, high = _interval(evaluations[last])
-    text = f"<b>pass@1 {value:.1%}</b> ({low:.1%} to {high:.1%}) after {last} updates"
+    text = f"<b>pass@1 {value:.1%}</b> ({low:.1%} to {high:.1%}) after {last} update{'' if last == '1' else 's'}"
     before = f", {evaluations[first]['pass@1']:.1%} after {first}" if first != last else ""
     return f'<p class="result">{text}{before}</p>'
 

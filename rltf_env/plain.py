@@ -393,5 +393,6 @@ def strings(value: Any, where: str) -> tuple[str, ...]:
 
 
 def _describe(value: Any) -> str:
-    text = json.dumps(value, default=str)[:60] if not isinstance(value, int) else "a number"
-    return f"{type(value).__name__} {text}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return "int"  # of any length: the interpreter refuses to write a long one
+    return f"{type(value).__name__} {json.dumps(value, default=str)[:60]}"

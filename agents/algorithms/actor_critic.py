@@ -33,7 +33,7 @@ from agents.learning.learner import Learner, OptimiserConfig
 from agents.learning.likelihood import LossTemperature, temperature_of
 from agents.learning.logits import Logits, logprobs_and_entropy, token_logprobs
 from agents.learning.replay import ReplayBuffer
-from agents.options import build
+from agents.options import build, chosen
 from rltf_env.core import Problem
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import UsageError
@@ -77,11 +77,11 @@ class Config:
     def __post_init__(self) -> None:
         sizes = (self.buffer, self.fill, self.refresh, self.refresh_every, self.samples_per_problem, self.batch_size)
         if min(sizes) < 1 or self.max_staleness < 0 or self.constant <= 0:
-            raise UsageError(f"Expected sizes >= 1, max_staleness >= 0 and constant > 0, got {self}.")
+            raise UsageError(f"Expected sizes >= 1, max_staleness >= 0 and constant > 0, got {chosen(self)}.")
         if not (0 <= self.gamma <= 1 and 0 <= self.lam <= 1 and self.rho > 0):
-            raise UsageError(f"Expected gamma and lam within 0 and 1, and rho > 0, got {self}.")
+            raise UsageError(f"Expected gamma and lam within 0 and 1, and rho > 0, got {chosen(self)}.")
         if self.value_weight < 0 or self.entropy < 0:
-            raise UsageError(f"Expected value_weight and entropy >= 0, got {self}.")
+            raise UsageError(f"Expected value_weight and entropy >= 0, got {chosen(self)}.")
         temperature_of(self)
 
 

@@ -31,7 +31,7 @@ from agents.batching import batch
 from agents.core import Batch, Policy, TrainingSample, rngs
 from agents.learning import contrast, corruption
 from agents.learning.learner import Learner, OptimiserConfig
-from agents.options import build
+from agents.options import build, chosen
 from agents.policies import _codet5p, pair_heads
 from agents.policies.pair_heads import match_logits, plain_sample, sentence_states
 from rltf_env.core import IntArray, Problem
@@ -55,7 +55,9 @@ class Weights:
     def __post_init__(self) -> None:
         values = [value for value in asdict(self).values() if value is not None]
         if not all(0 <= value < float("inf") for value in values) or not any((*values, self.match is None)):
-            raise UsageError(f"Expected finite agent.weights >= 0, of which one at least is above 0, got {self}.")
+            raise UsageError(
+                f"Expected finite agent.weights >= 0, of which one at least is above 0, got {chosen(self)}."
+            )
 
 
 @dataclass(frozen=True)

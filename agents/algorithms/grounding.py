@@ -27,6 +27,7 @@ from agents.critics.discriminator import Discriminator
 from agents.decoding.sampling import Sampling
 from agents.learning.learner import OptimiserConfig
 from agents.learning.replay import ReplayBuffer
+from agents.options import chosen
 from agents.running.journal import UpdateLog
 from rltf_env import facts
 from rltf_env.core import Feedback, Outcome, Problem
@@ -69,10 +70,10 @@ class DiscriminatorConfig:
         if self.every < 0 or self.updates < 1 or self.batch_size < 2 or self.batch_size % 2 or self.generations < 2:
             raise UsageError(
                 "Expected [agent.discriminator] every >= 0, updates >= 1, an even batch_size >= 2 and "
-                f"generations >= 2, got {self}."
+                f"generations >= 2, got {chosen(self)}."
             )
         if not (0 <= self.weight < float("inf") and 0 < self.unseen < 1):
-            raise UsageError(f"Expected a finite weight >= 0 and 0 < unseen < 1, got {self}.")
+            raise UsageError(f"Expected a finite weight >= 0 and 0 < unseen < 1, got {chosen(self)}.")
         if not self.every and not self.path:
             raise UsageError("Expected agent.discriminator.path with every = 0: a new discriminator has to learn.")
         if self.optimiser is None:

@@ -35,6 +35,7 @@ from agents.learning.likelihood import LossTemperature, reference_of, temperatur
 from agents.learning.logits import Logits, logprobs_and_entropy
 from agents.learning.minibatches import Arrivals, RolloutBuffer
 from agents.learning.reference import Place
+from agents.options import chosen
 from agents.rollout import EPSILON, summary
 from rltf_env.core import Problem
 from rltf_env.env import UnitTestEnv
@@ -113,15 +114,15 @@ class Config(RoundConfig):
 
     def __post_init__(self) -> None:
         if min(self.problems, self.samples_per_problem, self.batch_size, self.epochs) < 1 or self.resample < 0:
-            raise UsageError(f"Expected sizes and epochs >= 1 and resample >= 0, got {self}.")
+            raise UsageError(f"Expected sizes and epochs >= 1 and resample >= 0, got {chosen(self)}.")
         if self.max_staleness < 0:
             raise UsageError(f"Expected max_staleness >= 0, got {self.max_staleness}.")
         if min(self.clip, self.clip_high, self.kl, self.kl_reward, self.entropy, self.overlong_weight) < 0:
-            raise UsageError(f"Expected clips and weights >= 0, got {self}.")
+            raise UsageError(f"Expected clips and weights >= 0, got {chosen(self)}.")
         check_bounds(self.dual_clip, self.importance_cap)
         temperature_of(self)
         if not 0 < self.overlong_cache <= 1 or self.constant <= 0:
-            raise UsageError(f"Expected 0 < overlong_cache <= 1 and constant > 0, got {self}.")
+            raise UsageError(f"Expected 0 < overlong_cache <= 1 and constant > 0, got {chosen(self)}.")
         if self.advantage != "running" and self.samples_per_problem < 2:
             raise UsageError(f"Expected samples_per_problem >= 2 for advantage={self.advantage!r}, got 1.")
         if self.epochs > 1 and not self.clip:

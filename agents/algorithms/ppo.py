@@ -41,7 +41,7 @@ from agents.learning.likelihood import LossTemperature, reference_of, temperatur
 from agents.learning.logits import Logits, logprobs_and_entropy, states
 from agents.learning.minibatches import Arrivals, RolloutBuffer
 from agents.learning.reference import Place, read_each
-from agents.options import build
+from agents.options import build, chosen
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import UsageError
 
@@ -97,14 +97,14 @@ class Config(RoundConfig):
 
     def __post_init__(self) -> None:
         if min(self.problems, self.samples_per_problem, self.batch_size, self.epochs) < 1:
-            raise UsageError(f"Expected sizes and epochs >= 1, got {self}.")
+            raise UsageError(f"Expected sizes and epochs >= 1, got {chosen(self)}.")
         if min(self.value_warmup, self.max_staleness) < 0:
-            raise UsageError(f"Expected value_warmup and max_staleness >= 0, got {self}.")
+            raise UsageError(f"Expected value_warmup and max_staleness >= 0, got {chosen(self)}.")
         if not (0 <= self.gamma <= 1 and 0 <= self.lam <= 1 and self.clip > 0 and 0 < self.overlong_cache <= 1):
-            raise UsageError(f"Expected gamma, lam, overlong_cache within 0 and 1, and clip > 0, got {self}.")
+            raise UsageError(f"Expected gamma, lam, overlong_cache within 0 and 1, and clip > 0, got {chosen(self)}.")
         weights = (self.value_clip, self.value_weight, self.entropy, self.kl, self.kl_target, self.kl_rate)
         if min(*weights, self.overlong_weight) < 0:
-            raise UsageError(f"Expected weights, value_clip and the KL's constants >= 0, got {self}.")
+            raise UsageError(f"Expected weights, value_clip and the KL's constants >= 0, got {chosen(self)}.")
         check_bounds(self.dual_clip, self.importance_cap)
         temperature_of(self)
 

@@ -39,7 +39,7 @@ from agents.learning.learner import Learner, OptimiserConfig
 from agents.learning.likelihood import LossTemperature, temperature_of, with_old_logprobs
 from agents.learning.logits import Logits, logprobs_and_entropy
 from agents.learning.replay import ReplayBuffer
-from agents.options import build
+from agents.options import build, chosen
 from agents.rollout import EPSILON
 from rltf_env.core import Attempt, CaseResult, ComparativeReward, Failure, Feedback, Outcome, Problem, Verdict
 from rltf_env.env import UnitTestEnv
@@ -108,7 +108,7 @@ class Config:
         rest = (self.supervised, self.supervised_batch, self.clip, self.max_staleness)
         if min(*sizes, self.history) < 1 or min(rest) < 0:
             raise UsageError(
-                f"Expected sizes >= 1 and supervised, supervised_batch, clip, max_staleness >= 0, got {self}."
+                f"Expected sizes >= 1 and supervised, supervised_batch, clip, max_staleness >= 0, got {chosen(self)}."
             )
         if self.baseline == "group_mean" and self.samples_per_problem < 2:
             raise UsageError("Expected samples_per_problem >= 2 for a group mean, got 1.")

@@ -37,7 +37,7 @@ from agents.learning.learner import Learner, OptimiserConfig
 from agents.learning.logits import Logits, of_positions, predict
 from agents.learning.reference import Reference, read_each
 from agents.learning.replay import ReplayBuffer
-from agents.options import build
+from agents.options import build, chosen
 from rltf_env.core import Feedback, FloatArray, Program
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import UsageError
@@ -94,7 +94,7 @@ class Config:
     def __post_init__(self) -> None:
         sizes = (self.buffer, self.fill, self.refresh_every, self.samples_per_problem, self.batch_size)
         if min(sizes) < 1 or min(self.refresh, self.max_staleness, self.offline_only) < 0:
-            raise UsageError(f"Expected sizes >= 1 and refresh, max_staleness, offline_only >= 0, got {self}.")
+            raise UsageError(f"Expected sizes >= 1 and refresh, max_staleness, offline_only >= 0, got {chosen(self)}.")
         if not (self.scale > 0 and 0 < self.polyak <= 1 and 0 <= self.coefficient <= 1 and 0 <= self.offline <= 1):
             raise UsageError(
                 f"Expected scale > 0, polyak in (0, 1], coefficient and offline in [0, 1], got {self.scale}, {self.polyak}, "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from agents.options import chosen
 from rltf_env.errors import UnknownName, UsageError
 
 LABELS_FOLDER, MODEL_FOLDER = "line_labels", "line_model"  # of a run
@@ -31,7 +32,7 @@ class LabelSettings:
 
     def __post_init__(self) -> None:
         if min(self.problems, self.samples, self.completions, self.chunk) < 1:
-            raise UsageError(f"Expected problems, samples, completions, chunk >= 1, got {self}.")
+            raise UsageError(f"Expected problems, samples, completions, chunk >= 1, got {chosen(self)}.")
 
     @property
     def chunks(self) -> int:
@@ -64,6 +65,6 @@ class LineModelSettings:
         if self.keep not in KEEP:
             raise UnknownName("value of --keep", str(self.keep), KEEP)
         if min(self.updates, self.batch_size, self.checkpoint_every) < 1:
-            raise UsageError(f"Expected updates, batch_size, checkpoint_every >= 1, got {self}.")
+            raise UsageError(f"Expected updates, batch_size, checkpoint_every >= 1, got {chosen(self)}.")
         if not 0 < self.unseen < 1 or not 0 < self.lr < float("inf"):
-            raise UsageError(f"Expected 0 < unseen < 1 and a finite lr > 0, got {self}.")
+            raise UsageError(f"Expected 0 < unseen < 1 and a finite lr > 0, got {chosen(self)}.")

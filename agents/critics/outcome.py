@@ -32,6 +32,7 @@ from agents.critics import _saved
 from agents.learning.learner import Learner, OptimiserConfig
 from agents.learning.logits import states
 from agents.learning.reference import read_each
+from agents.options import chosen
 from agents.policies import value_head
 from rltf_env.core import Outcome
 from rltf_env.errors import UsageError
@@ -179,7 +180,7 @@ class CriticConfig:
 
     def __post_init__(self) -> None:
         if self.updates < 1 or self.batch_size < 1:
-            raise UsageError(f"Expected [agent.critic] updates and batch_size >= 1, got {self}.")
+            raise UsageError(f"Expected [agent.critic] updates and batch_size >= 1, got {chosen(self)}.")
         if self.mode == "frozen" and not self.path:
             raise UsageError('Expected agent.critic.path, the folder of a critic, for mode = "frozen", got none.')
         if self.optimiser is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from agents.options import chosen
 from rltf_env.errors import UsageError
 
 
@@ -32,10 +33,10 @@ class Settings:
     def __post_init__(self) -> None:
         if min(self.problems - 1, self.samples, self.updates, self.batch_size) < 1 or not 0 <= self.references < 1:
             raise UsageError(
-                f"Expected problems >= 2, samples, updates, batch_size >= 1 and 0 <= references < 1, got {self}."
+                f"Expected problems >= 2, samples, updates, batch_size >= 1 and 0 <= references < 1, got {chosen(self)}."
             )
         if not 0 < self.unseen < 1 or self.lr <= 0:
-            raise UsageError(f"Expected 0 < unseen < 1 and lr > 0, got {self}.")
+            raise UsageError(f"Expected 0 < unseen < 1 and lr > 0, got {chosen(self)}.")
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ class DiscriminatorSettings:
 
     def __post_init__(self) -> None:
         if min(self.problems, self.samples, self.updates) < 1 or self.batch_size < 2 or self.batch_size % 2:
-            raise UsageError(f"Expected problems, samples, updates >= 1 and an even batch_size >= 2, got {self}.")
+            raise UsageError(
+                f"Expected problems, samples, updates >= 1 and an even batch_size >= 2, got {chosen(self)}."
+            )
         if not 0 < self.unseen < 1 or self.lr <= 0:
-            raise UsageError(f"Expected 0 < unseen < 1 and lr > 0, got {self}.")
+            raise UsageError(f"Expected 0 < unseen < 1 and lr > 0, got {chosen(self)}.")

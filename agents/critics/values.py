@@ -22,6 +22,7 @@ from agents.core import Batch, Policy, TrainingSample
 from agents.functional import Reduction
 from agents.learning import logits
 from agents.learning.learner import Learner, OptimiserConfig
+from agents.options import chosen
 from agents.policies import value_head
 from rltf_env import plugins
 from rltf_env.errors import MissingData, UsageError
@@ -49,7 +50,7 @@ class ValueConfig:
 
     def __post_init__(self) -> None:
         if self.trunk == "shared" and (self.path or self.lr):
-            raise UsageError(f"Expected agent.value.trunk = 'own' with a path or an lr of its own, got {self}.")
+            raise UsageError(f"Expected agent.value.trunk = 'own' with a path or an lr of its own, got {chosen(self)}.")
         if not 0 <= self.lr < float("inf"):
             raise UsageError(f"Expected a finite agent.value.lr >= 0, got {self.lr}.")
 

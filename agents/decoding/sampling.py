@@ -17,6 +17,7 @@ from torch import Tensor
 
 from agents.core import Completion, Done, Policy, Request
 from agents.decoding._stopping import Stops
+from agents.options import chosen
 from rltf_env import plugins
 from rltf_env._renamed import renamed
 from rltf_env.core import IntArray
@@ -60,7 +61,9 @@ class Sampling:
                 f'Expected stop to be a list of strings that are not empty, such as ["```"], got {self.stop!r}.'
             )
         if not 0 <= self.temperature < np.inf or not 0 < self.top_p <= 1 or self.top_k < 0 or self.rows < 1:
-            raise UsageError(f"Expected a finite temperature >= 0, 0 < top_p <= 1, top_k >= 0, rows >= 1, got {self}.")
+            raise UsageError(
+                f"Expected a finite temperature >= 0, 0 < top_p <= 1, top_k >= 0, rows >= 1, got {chosen(self)}."
+            )
         if self.engine not in ENGINES:
             raise UnknownName("engine", self.engine, ENGINES)
         if self.engine_options and self.engine == "own":

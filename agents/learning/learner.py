@@ -23,6 +23,7 @@ from agents.learning.in_order import in_order
 from agents.learning.logits import Logits, predict, read
 from agents.learning.masters import Masters
 from agents.learning.micro import Limit, micro_batches, padding, positions_read
+from agents.options import chosen
 from rltf_env.errors import NotFinite, UsageError
 
 # (batch, what was read of it: by default the logits (B, T, V), or `Deferred` ones) -> (scalar, things to log)
@@ -75,9 +76,9 @@ class OptimiserConfig:
         if self.micro_batch is None:
             object.__setattr__(self, "micro_batch", 0 if self.micro_tokens else PROGRAMS)
         if not 0 < self.lr < inf or self.warmup < 0 or not self.clip_norm >= 0 or self.micro_batch < 0:
-            raise UsageError(f"Expected a finite lr > 0 and warmup, clip_norm, micro_batch >= 0, got {self}.")
+            raise UsageError(f"Expected a finite lr > 0 and warmup, clip_norm, micro_batch >= 0, got {chosen(self)}.")
         if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1 and 0 <= self.weight_decay < inf):
-            raise UsageError(f"Expected beta1 and beta2 in [0, 1) and a finite weight_decay >= 0, got {self}.")
+            raise UsageError(f"Expected beta1 and beta2 in [0, 1) and a finite weight_decay >= 0, got {chosen(self)}.")
         if not 0 <= self.final <= 1:
             raise UsageError(f"Expected final in [0, 1], a share of lr, got {self.final}.")
         if self.decay == "constant" and (self.length or self.final):

@@ -16,6 +16,7 @@ from rltf_env.errors import MissingData, UnknownName, UsageError
 from rltf_env.tokenizers import huggingface
 
 HUB = ("revision", "subfolder", "trust_remote_code", "token", "local_files_only", "cache_dir")  # of model and tokenizer
+TOKENIZERS = ("tokenizer*", "vocab*", "*.model", "*.spm", "*.tiktoken")  # files, one of which every tokenizer has
 
 
 def _shared(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -83,7 +84,8 @@ def load(
                 f"hub's cache, and {silent}.{nearest(where)}"
             ) from error
         raise MissingData(
-            f"Expected a hub id or a folder that {auto} can read, got {where!r}, which could not be loaded: {error}"
+            f"Expected a hub id or a folder that {auto} can read, got {where!r}, which could not be loaded: "
+            f"{_lacks(Path(where) / options.get('subfolder', '')) or ' '.join(str(error).split())}"
         ) from error
     if gguf_file:  # the weights are dequantised by now; a saved copy is an ordinary one
         model.config.__dict__.pop("quantization_config", None)
@@ -164,6 +166,17 @@ def dtype_of(name: str) -> torch.dtype:
     if not isinstance(found, torch.dtype) or not found.is_floating_point:
         raise UnknownName("policy.dtype", name, ("float32", "bfloat16", "float16", "float64"))
     return found
+
+
+def _lacks(folder: Path) -> str:
+    """What a folder has not got that every model's folder has, in words; "" where nothing of that is missing."""
+    if not folder.is_dir() or list(folder.glob("*.gguf")):
+        return ""
+    if not (folder / "config.json").is_file():
+        return "it is a folder without a config.json. Name the folder that a model was saved in."
+    if not any(list(folder.glob(pattern)) for pattern in TOKENIZERS):
+        return "it has no tokenizer. Put the files of the model's tokenizer (tokenizer.json and the like) beside its weights."
+    return ""
 
 
 def _package_folder(package: str) -> str:

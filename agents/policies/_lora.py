@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from agents.options import build
+from agents.options import build, chosen
 from rltf_env.errors import UsageError
 
 
@@ -30,7 +30,7 @@ class Lora:
 
     def __post_init__(self) -> None:
         if self.r < 1 or not self.alpha > 0 or not self.targets:
-            raise UsageError(f"Expected r >= 1, alpha > 0 and at least one target, got {self}.")
+            raise UsageError(f"Expected r >= 1, alpha > 0 and at least one target, got {chosen(self)}.")
 
 
 def attach(model: Any, options: Mapping[str, Any], seed: int) -> Any:

@@ -8,6 +8,8 @@ from pathlib import Path
 from rltf_env.datasets import hub
 from rltf_env.errors import MissingData
 
+RECIPES = Path(__file__).parents[1] / "recipes"
+
 
 def out_of_reach(where: str) -> str:
     """Why the hub cannot be asked for `where`; "" if it can, or if `where` is a folder here.
@@ -18,8 +20,17 @@ def out_of_reach(where: str) -> str:
     if Path(where).exists():
         return ""
     if is_path(where):
-        raise MissingData(f"Expected a folder with a policy, got {where!r}: there is no such folder.{nearest(where)}")
+        raise MissingData(f"Expected a folder with a policy, got {where!r}: there is no such folder.{_remedy(where)}")
     return hub.unreachable()
+
+
+def _remedy(where: str) -> str:
+    """In a sentence: the shipped recipe whose run makes the policy `runs/NAME/policy`, or the folder that may have been meant."""
+    *above, name, last = ("", "", *Path(where).parts)
+    recipe = RECIPES / f"{name}.toml"
+    if last == "policy" and above[-1:] == ["runs"] and recipe.is_file():
+        return f" Make it first: rltf train agents/recipes/{recipe.name}"
+    return nearest(where)
 
 
 def is_path(where: str) -> bool:

@@ -172,7 +172,8 @@ class Screen:
         self._say()
         value, low, high = result.interval
         score = f"pass@1 {value:.1%} ({low:.1%} to {high:.1%})"
-        after = f" after {step} updates" if self.total else ""  # a run without updates measures another's policy
+        updates = f"{step} update{'' if step == 1 else 's'}"
+        after = f" after {updates}" if self.total else ""  # a run without updates measures another's policy
         self.console.print(f"{escape(self.name)}: {score}{after}", soft_wrap=True)
         self.pulse.printed()
 

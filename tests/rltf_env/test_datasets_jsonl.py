@@ -105,6 +105,7 @@ def test_a_dump_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
         (row(statment=""), r"Unknown key 'statment'\. Did you mean 'statement'\?"),
         ({"id": "a", "cases": []}, "expected a field 'statement'"),
         (row(id=3), "expected 'id' to be of type str, got int"),
+        (row(id=True), "expected 'id' to be of type str, got bool true."),
         (row(id=""), "non-empty id"),
         (row(cases=[]), "has no cases"),
         (row(cases={}), "expected 'cases' to be of type list"),

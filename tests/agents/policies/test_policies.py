@@ -281,6 +281,16 @@ def test_a_folder_without_weights_is_named(tmp_path: Path) -> None:
         causal.load(str(tmp_path))
 
 
+def test_a_folder_says_what_it_lacks_of_a_model(folder: Path) -> None:
+    for file in folder.glob("tokenizer*"):
+        file.unlink()
+    with pytest.raises(MissingData, match=r"could not be loaded: it has no tokenizer\. Put the files"):
+        causal.load(str(folder))
+    (folder / "config.json").unlink()
+    with pytest.raises(MissingData, match=r"could not be loaded: it is a folder without a config\.json"):
+        causal.load(str(folder))
+
+
 def test_half_written_weights_are_an_error_of_ours(folder: Path) -> None:
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])

@@ -52,3 +52,9 @@ def test_what_may_be_a_hub_id_is_asked_for_once(asked: list[int]) -> None:
 def test_a_folder_that_is_there_needs_no_hub(asked: list[int]) -> None:
     assert _whereabouts.out_of_reach("runs") == ""
     assert not asked
+
+
+def test_the_recipe_is_named_that_makes_the_policy_another_one_begins_with(asked: list[int]) -> None:
+    with pytest.raises(MissingData, match=r"Make it first: rltf train agents/recipes/procedural_warm\.toml$"):
+        causal.load("runs/procedural_warm/policy")
+    assert not asked
