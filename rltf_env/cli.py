@@ -140,7 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words[0] not in COMMANDS:
         from rltf_env.errors import UnknownName
 
-        sys.stderr.write(f"rltf: {UnknownName('command', words[0], COMMANDS)}\n")
+        sys.stderr.write(f"rltf: {UnknownName('command', words[0], [*COMMANDS, 'completion'])}\n")
         return 2
     return run(words[0], words[1:])
 
@@ -151,6 +151,9 @@ def entry() -> NoReturn:
 
 
 def _completion(words: Sequence[str]) -> int:
+    if words and words[0] in ("-h", "--help"):
+        print('usage: rltf completion {bash,zsh}\n\nPrints a completion script: eval "$(rltf completion bash)"')
+        return 0
     if len(words) != 1 or words[0] not in SHELLS:
         sys.stderr.write(f"rltf completion: expected bash or zsh, got {' '.join(words) or 'nothing'}.\n")
         return 2

@@ -57,6 +57,8 @@ class Settings:
         for name in ("queue", "waiting", "body", "problem_bytes", "upload", "patience", "drain"):
             if not getattr(self, name) > 0:
                 raise UsageError(f"Expected {name} to be a positive number, got {getattr(self, name)!r}.")
+        if not 0 <= self.port <= 65535:
+            raise UsageError(f"Expected a port from 0 (any that is free) to 65535, got {self.port}.")
         if not self.token and not is_loopback(self.host):
             raise UsageError(
                 f"Expected a token to listen on {self.host!r}, got none: who reaches the service may run programs. "

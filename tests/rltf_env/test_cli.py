@@ -107,6 +107,13 @@ def test_bash_completes_the_first_word() -> None:
     assert done.stdout == "leaderboard\n"
 
 
+def test_every_command_has_help_and_is_known_where_one_is_misspelt(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["completion", "--help"]) == 0
+    assert capsys.readouterr().out.startswith("usage: rltf completion {bash,zsh}\n")
+    assert cli.main(["completoin"]) == 2
+    assert "Did you mean 'completion'?" in capsys.readouterr().err
+
+
 def test_completion_for_another_shell_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["completion", "fish"]) == 2
     assert "expected bash or zsh, got fish" in capsys.readouterr().err

@@ -43,6 +43,8 @@ def test_without_fastapi_it_says_what_to_install(
         (["--dataset", "nope"], "nope"),
         (["--reward", "nope"], "Unknown reward"),
         (["--queue", "0"], "Expected queue"),
+        (["--port", "99999"], "Expected a port from 0"),
+        (["--port=-1"], "Expected a port from 0"),
         (["--host", "192.0.2.1", "--token-file", "TOKEN"], "rltf serve: "),
     ],
 )
@@ -56,7 +58,7 @@ def test_what_cannot_be_is_refused_in_a_sentence(
     monkeypatch.delenv(command.TOKEN, raising=False)
     (tmp_path / "token").write_text("a token of some length\n")
     paths = [str(tmp_path / "token") if each == "TOKEN" else each for each in arguments]
-    assert command.main([*paths, "--port", "0"]) == 2
+    assert command.main(["--port", "0", *paths]) == 2
     assert words in capsys.readouterr().err
 
 
