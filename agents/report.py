@@ -333,7 +333,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _write(run: Path, out: Path) -> int:
-    write_text(out, page(run))
+    text = page(run)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_text(out, text)
     Console().print(f"Wrote {markup(str(out))}", highlight=False, soft_wrap=True)
     return 0
 

@@ -261,7 +261,7 @@ SUITES: Mapping[str, Suite] = MappingProxyType(with_frozen(_ALL, FROZEN))
 def get(name: str) -> Suite:
     """The suite of that name. Raises UnknownName."""
     if name not in SUITES:
-        hint = "Problems of your own are a file FILE.jsonl, a folder, hub:OWNER/NAME or module:attr."
+        hint = "Problems of your own are a file FILE.jsonl, a folder ./FOLDER, hub:OWNER/NAME or module:attr."
         raise UnknownName("suite", name, SUITES, hint=hint)
     return SUITES[name]
 

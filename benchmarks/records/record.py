@@ -316,7 +316,8 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes plain data as indented JSON."""
+    """Writes plain data as indented JSON; the file's folder is made where there is none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, (json.dumps(value, indent=1) + "\n").encode())
 
 

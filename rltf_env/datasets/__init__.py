@@ -101,6 +101,8 @@ def _find(name: Dataset, root: Root) -> tuple[Any, Root]:
     if isinstance(name, str | os.PathLike) and _jsonl.is_path(name):
         place = _jsonl.find(name, root)
         return (_jsonl.read(place) if isinstance(place, Path) else place), None
+    if isinstance(name, str) and name not in names() and (Path(root or "") / name).is_dir():
+        raise UnknownName("dataset", name, names(), hint=f"There is a folder of that name: it is './{name}'.")
     return (plugins.find("datasets", name) if isinstance(name, str) else name), root
 
 

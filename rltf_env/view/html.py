@@ -62,8 +62,9 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 def save(path: str | os.PathLike[str], pairs: Iterable[tuple[Attempt, Feedback]], title: str = "rltf") -> None:
-    """Writes the page on these judged attempts."""
+    """Writes the page on these judged attempts; its folder is made where there is none."""
     text = page((fragment(attempt, feedback) for attempt, feedback in pairs), title)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
     Path(path).write_text(text, encoding="utf-8")
 
 

@@ -223,6 +223,8 @@ def test_the_command_writes_the_page_and_says_what_is_missing(
 ) -> None:
     write_run(tmp_path)
     assert report.main([str(tmp_path)]) == 0
+    assert report.main([str(tmp_path), "--out", str(tmp_path / "new" / "page.html")]) == 0
+    assert (tmp_path / "new" / "page.html").is_file()
     assert (tmp_path / "report.html").read_text().startswith("<!doctype html>")
     assert report.main([str(tmp_path / "nothing")]) == 2
     assert "Expected the folder of a run" in capsys.readouterr().err.replace("\n", " ")

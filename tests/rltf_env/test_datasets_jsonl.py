@@ -192,3 +192,11 @@ def test_an_environment_on_a_file_can_be_made_again_from_its_spec(tmp_path: Path
 def test_a_file_of_ones_own_that_is_gone_is_an_error_and_no_fallback() -> None:
     with pytest.raises(MissingData, match="There is nothing"):
         gymnasium.make("RLTF-MBPP-v0", dataset="gone.jsonl")
+
+
+def test_a_folder_that_is_named_without_a_slash_is_recognised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, row(id="first"))
+    monkeypatch.chdir(tmp_path.parent)
+    with pytest.raises(UnknownName, match=rf"There is a folder of that name: it is '\./{tmp_path.name}'"):
+        datasets.load(tmp_path.name, "mine")
+    assert len(datasets.load(f"./{tmp_path.name}", "mine")) == 1

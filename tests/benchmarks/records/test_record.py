@@ -214,3 +214,8 @@ def test_the_origin_of_a_figure_names_its_command_without_the_place_of_the_recor
     assert origin["command"] == "python -m benchmarks.studies.audit 'a b' --limit 3"
     assert re.fullmatch(r"20\d\d-\d\d-\d\d", origin["date"])
     assert {"commit", "machine", "versions"} <= origin.keys()
+
+
+def test_results_go_into_a_folder_that_was_not_there(tmp_path: Path) -> None:
+    records.write_json(tmp_path / "new" / "result.json", {"a": 1})
+    assert records.read_json(tmp_path / "new" / "result.json") == {"a": 1}

@@ -165,10 +165,10 @@ def test_whatever_was_written_is_text(text: str) -> None:
 def test_the_page_needs_nothing_from_anywhere(tmp_path: Path) -> None:
     program = Bytes().program([97])
     html.save(
-        tmp_path / "page.html",
+        tmp_path / "new" / "page.html",
         [(Attempt(PROBLEM, program, PASSED), Feedback.build(program, "x", program_reward=1.0))] * 2,
     )
-    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    page = (tmp_path / "new" / "page.html").read_text(encoding="utf-8")
     assert page.count('<section class="rltf">') == 2
     assert "default-src 'none'" in page
     assert "prefers-color-scheme: dark" in page
