@@ -122,6 +122,8 @@ class Compiler:
 class Analyser(Compiler):
     """The same for the facts of programs' texts (`rltf_env/facts.py`): asked ahead, or when they are needed."""
 
+    seconds = 0.5  # rewards depend on the answer, so a busy machine must not take it away
+
     def __init__(self) -> None:
         self._start(_analysis)
 

@@ -48,8 +48,9 @@ def test_arms_have_equal_programs_and_the_stale_discriminator_as_many_steps(tmp_
     rounds = 480 // 4
     assert made["stale"]["discriminator"]["updates"] == made["rlcf"]["discriminator"]["updates"] * rounds
     assert made["stale"]["discriminator"]["every"] > rounds
-    optimisers = {json.dumps(agent["optimiser"], sort_keys=True) for agent in made.values()}
+    optimisers = {json.dumps(agent["optimiser"], sort_keys=True) for agent in made.values() if "epochs" in agent}
     assert len(optimisers) == 1
+    assert made["supervised"]["optimiser"] | {"lr": 0} == made["rlcf"]["optimiser"] | {"lr": 0}
 
 
 def test_no_two_arms_are_one_and_what_is_compared_is_there(tmp_path: Path) -> None:
