@@ -20,7 +20,7 @@ import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from rich.console import Console
@@ -39,6 +39,7 @@ UPDATES = 480  # of an arm after the warm start
 PROGRAMS = 64  # judged for an update, on average
 STOPPED = "Stopped. The same command goes on from here."
 
+T = TypeVar("T")
 Runs = dict[str, dict[str, Any]]  # evaluations by measure and arm
 Run = Callable[[Any, Path, int, Console, "Size", Sequence[str]], Runs]  # of a study, in a folder, of a seed
 
@@ -204,40 +205,53 @@ def command(module: str, words: str, studies: Mapping[str, Study], run: Run, giv
 
 
 def _run(asked: argparse.Namespace, module: str, studies: Mapping[str, Study], run: Run) -> int:
-    console, size = Console(), Size(asked.updates)
-    study, out = find(studies, asked.study), (asked.out or Path("runs") / asked.study).resolve()
-    runs: dict[int, Runs] = {}
+    study: Study = find(studies, asked.study)
+    asked.out = asked.out or Path("runs") / asked.study
 
-    def figures(seed: int) -> dict[str, Any]:
+    def run_seed(console: Console, out: Path, seed: int, size: Size) -> Runs:
         if seed == 0 and study.prepare:
             study.prepare(out)
-        runs[seed] = run(study, out, seed, console, size, asked.overrides)
-        return table(study, runs)
+        return run(study, out, seed, console, size, asked.overrides)
 
     words = command_of(module, asked.seeds, asked.updates, asked.overrides, asked.study)
-    return seed_by_seed(console, out, asked.seeds, words, figures, markdown)
+    return seed_by_seed(asked, words, run_seed, lambda runs: table(study, runs), markdown)
+
+
+def check_problems(asked: argparse.Namespace, fewest: int) -> None:
+    """Refuses a study without seeds, or with fewer `--problems` than it can do with.
+
+    Raises:
+        UsageError: so few.
+    """
+    if asked.seeds < 1 or asked.problems < fewest:
+        raise UsageError(f"Expected --seeds >= 1 and --problems >= {fewest}, got {asked.seeds} and {asked.problems}.")
 
 
 def seed_by_seed(
-    console: Console,
-    out: Path,
-    seeds: int,
+    asked: argparse.Namespace,
     command: str,
-    figures: Callable[[int], Mapping[str, Any]],
+    run: Callable[[Console, Path, int, Size], T],
+    figures: Callable[[Mapping[int, T]], Mapping[str, Any]],
     in_words: Callable[[Mapping[str, Any]], str],
 ) -> int:
-    """Runs a study seed after seed. After each, `figures` of the seeds so far are written, and said `in_words`.
+    """Runs a study seed after seed. After each, the `figures` of the seeds so far are written, and said `in_words`.
+
+    Args:
+        asked: what `options` takes.
 
     Raises:
-        UsageError: no seed.
+        UsageError: no seed, or too few updates.
     """
-    if seeds < 1:
-        raise UsageError(f"Expected --seeds >= 1, got {seeds}.")
+    console, out, size = Console(), asked.out.resolve(), Size(asked.updates)
+    if asked.seeds < 1:
+        raise UsageError(f"Expected --seeds >= 1, got {asked.seeds}.")
     quiet_libraries()
     out.mkdir(parents=True, exist_ok=True)
+    runs: dict[int, T] = {}
     text = ""
-    for seed in range(seeds):
-        found = figures(seed)
+    for seed in range(asked.seeds):
+        runs[seed] = run(console, out, seed, size)
+        found = figures(runs)
         text = in_words(found)
         write_json(out / "figures.json", {**provenance(command), **found})
         (out / "figures.md").write_text(text, encoding="utf-8")

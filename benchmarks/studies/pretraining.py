@@ -49,13 +49,22 @@ from agents.rollout import collect
 from agents.train import train
 from benchmarks import demo
 from benchmarks.records.record import read_json, write_json
-from benchmarks.studies.arms import STOPPED, Arm, Size, command_of, compared, markdown, options, seed_by_seed
+from benchmarks.studies.arms import (
+    STOPPED,
+    Arm,
+    Size,
+    check_problems,
+    command_of,
+    compared,
+    markdown,
+    options,
+    seed_by_seed,
+)
 from rltf_env import datasets
 from rltf_env.command import guarded, leave
 from rltf_env.core import Outcome, Problem
 from rltf_env.datasets._mutants import mutants
 from rltf_env.env import UnitTestEnv
-from rltf_env.errors import UsageError
 
 PROBLEMS, CANDIDATES, SAMPLES, ROWS = 200, 64, 8, 64
 MODULE = "benchmarks.studies.pretraining"
@@ -305,17 +314,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(asked: argparse.Namespace) -> int:
-    if asked.seeds < 1 or asked.problems < 2:
-        raise UsageError(f"Expected --seeds >= 1 and --problems >= 2, got {asked.seeds} and {asked.problems}.")
-    console, out, size = Console(), asked.out.resolve(), Size(asked.updates)
-    runs: dict[int, Rates] = {}
-
-    def figures(seed: int) -> dict[str, Any]:
-        runs[seed] = run(out, seed, console, size, asked.problems)
-        return table(runs)
-
+    check_problems(asked, 2)
     words = command_of(MODULE, asked.seeds, asked.updates, [f"--problems {asked.problems}"])
-    return seed_by_seed(console, out, asked.seeds, words, figures, lambda found: markdown(found, TITLES))
+    return seed_by_seed(
+        asked, words,
+        lambda console, out, seed, size: run(out, seed, console, size, asked.problems),
+        table,
+        lambda found: markdown(found, TITLES),
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

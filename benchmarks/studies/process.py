@@ -357,16 +357,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(asked: argparse.Namespace) -> int:
-    console, out, size = Console(), asked.out.resolve(), Size(asked.updates)
-    results: dict[int, dict[str, Any]] = {}
+    def run_seed(console: Console, out: Path, seed: int, size: Size) -> dict[str, Any]:
+        return run(out, seed, console, size, asked.overrides)
 
-    def found(seed: int) -> dict[str, Any]:
-        results[seed] = run(out, seed, console, size, asked.overrides)
+    def found(results: Mapping[int, dict[str, Any]]) -> dict[str, Any]:
         settings = {"labels": asdict(LABELS), "model": asdict(MODEL)}
-        return {**settings, **figures(results, reference_lengths(out, asked.overrides))}
+        return {**settings, **figures(results, reference_lengths(asked.out.resolve(), asked.overrides))}
 
     words = command_of(MODULE, asked.seeds, asked.updates, asked.overrides)
-    return seed_by_seed(console, out, asked.seeds, words, found, in_words)
+    return seed_by_seed(asked, words, run_seed, found, in_words)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
@@ -61,6 +60,7 @@ from benchmarks.studies.arms import (
     Runs,
     Size,
     Study,
+    check_problems,
     command_of,
     markdown,
     options,
@@ -258,17 +258,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(asked: argparse.Namespace) -> int:
-    if asked.seeds < 1 or asked.problems < 2:
-        raise UsageError(f"Expected --seeds >= 1 and --problems >= 2, got {asked.seeds} and {asked.problems}.")
-    console, out, size = Console(), asked.out.resolve(), Size(asked.updates)
-    runs: dict[int, Runs] = {}
-
-    def figures(seed: int) -> dict[str, Any]:
-        runs[seed] = run(out, seed, console, size, asked.problems)
-        return {"settings": asdict(Settled()), **table(STUDY, runs)}
-
+    check_problems(asked, 2)
     words = command_of(MODULE, asked.seeds, asked.updates, [f"--problems {asked.problems}"])
-    return seed_by_seed(console, out, asked.seeds, words, figures, lambda found: markdown(found, TITLES))
+    return seed_by_seed(
+        asked, words,
+        lambda console, out, seed, size: run(out, seed, console, size, asked.problems),
+        lambda runs: {"settings": asdict(Settled()), **table(STUDY, runs)},
+        lambda found: markdown(found, TITLES),
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -54,10 +54,19 @@ from benchmarks import demo
 from benchmarks.metrics import holm, over_runs
 from benchmarks.records.record import read_json, write_json
 from benchmarks.studies._probes import Judged, features, probe
-from benchmarks.studies.arms import STOPPED, Arm, Size, command_of, compared, markdown, options, seed_by_seed
+from benchmarks.studies.arms import (
+    STOPPED,
+    Arm,
+    Size,
+    check_problems,
+    command_of,
+    compared,
+    markdown,
+    options,
+    seed_by_seed,
+)
 from rltf_env import datasets
 from rltf_env.command import guarded, leave
-from rltf_env.errors import UsageError
 
 PROBLEMS, SAMPLES, ROWS = 512, 8, 64  # of the probes
 MODULE = "benchmarks.studies.representations"
@@ -258,18 +267,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(asked: argparse.Namespace) -> int:
-    if asked.seeds < 1 or asked.problems < 10:
-        raise UsageError(f"Expected --seeds >= 1 and --problems >= 10, got {asked.seeds} and {asked.problems}.")
-    console, out, length = Console(), asked.out.resolve(), Size(asked.updates)
-    runs: dict[int, tuple[Rates, Overall]] = {}
+    check_problems(asked, 10)
 
-    def figures(seed: int) -> dict[str, Any]:
-        runs[seed] = run(out, seed, console, length, problems=asked.problems, probes_only=asked.probes)
-        return table(runs)
+    def run_seed(console: Console, out: Path, seed: int, size: Size) -> tuple[Rates, Overall]:
+        return run(out, seed, console, size, problems=asked.problems, probes_only=asked.probes)
 
     more = [f"--problems {asked.problems}", *(["--probes"] if asked.probes else [])]
     words = command_of(MODULE, asked.seeds, asked.updates, more)
-    return seed_by_seed(console, out, asked.seeds, words, figures, in_words)
+    return seed_by_seed(asked, words, run_seed, table, in_words)
 
 
 if __name__ == "__main__":
