@@ -33,6 +33,7 @@ from rltf_env.core import CallCase, Outcome, Problem, Problems, Sandbox
 from rltf_env.datasets._mutants import mutants
 from rltf_env.errors import DataError, RLTFError, UsageError
 from rltf_env.synthesis import coverage
+from rltf_env.synthesis._options import add_options
 from rltf_env.synthesis.inputs import Arguments, mutate
 from rltf_env.synthesis.results import LARGEST, Call, ask, judge_options, steady
 from rltf_env.synthesis.seeds import inputs_of
@@ -220,19 +221,8 @@ def report(results: Sequence[Strengthened]) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     made = parser("rltf_env.strengthen", __doc__)
-    made.add_argument("name", help="what datasets.load takes: mbpp, FILE.jsonl, hub:owner/name, ...")
-    made.add_argument("--out", required=True, metavar="FILE.jsonl", help="where to write the problems")
     made.add_argument("--into", choices=("held_out", "cases"), default="held_out", help="where new tests go")
-    made.add_argument("--split", help="without it, the dataset's own default")
-    made.add_argument("--root", help="folder of the data; without it, $RLTF_DATA")
-    made.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="an option of the dataset")
-    made.add_argument("--limit", type=int, help="the first so many problems only")
-    made.add_argument("--seed", type=int, default=0, help="of the inputs and mutants (default: 0)")
-    made.add_argument("--sandbox", default="auto", help="which judge: auto, forkserver, subprocess")
-    made.add_argument("--seconds", type=float, default=2.0, help="time limit of a case (default: 2)")
-    for name in ("inputs", "steps", "budget", "mutants"):
-        default = getattr(Settings(), name)
-        made.add_argument(f"--{name}", type=int, default=default, help=f"see Settings (default: {default})")
+    add_options(made, "problems", Settings(), ("inputs", "steps", "budget", "mutants"))
     return made
 
 

@@ -145,7 +145,7 @@ def state_dict(module: nn.Module) -> dict[str, Any]:
 def load_state_dict(module: nn.Module, state: Mapping[str, Any]) -> None:
     """Takes over whole tensors, of which a sharded module keeps its part."""
     own = module.state_dict()
-    module.load_state_dict({name: _part(value, own.get(name)) for name, value in state.items()})
+    module.load_state_dict({name: part_like(value, own.get(name)) for name, value in state.items()})
 
 
 def gathered(state: T) -> T:
@@ -166,7 +166,8 @@ def shared_out(state: Mapping[str, Any], leaves: Sequence[Tensor]) -> dict[str, 
     """The state of an optimiser with whole tensors, cut as its parameters are: `leaves`, in their order."""
     cut = {
         index: {
-            name: _part(value, leaves[index]) if _is_like(value, leaves[index]) else value for name, value in of.items()
+            name: part_like(value, leaves[index]) if _is_like(value, leaves[index]) else value
+            for name, value in of.items()
         }
         for index, of in state["state"].items()
     }
@@ -177,7 +178,7 @@ def _is_like(value: Any, leaf: Tensor) -> bool:
     return isinstance(value, Tensor) and value.shape == leaf.shape
 
 
-def _part(value: Any, own: Any) -> Any:
+def part_like(value: Any, own: Any) -> Any:
     """A rank's part of a whole tensor, cut as its `own`; or the value itself, where that is whole."""
     if not _is_part(own) or _is_part(value):
         return value
@@ -185,11 +186,6 @@ def _part(value: Any, own: Any) -> Any:
 
     whole_one = value.detach().to(own.device)
     return distribute_tensor(whole_one, own.device_mesh, own.placements, src_data_rank=None)
-
-
-def part_like(value: Tensor, own: Tensor) -> Tensor:
-    """See `_part`."""
-    return _part(value, own)
 
 
 @torch.no_grad()

@@ -26,6 +26,7 @@ from rltf_env.core import Problem, Problems
 from rltf_env.datasets._files import read_rows
 from rltf_env.errors import MissingData, RLTFError, UsageError
 from rltf_env.synthesis import Settings, function, judge_options, synthesize
+from rltf_env.synthesis._options import add_options
 from rltf_env.view import ansi
 
 SIZES = ("inputs", "tests", "least", "examples", "largest", "mutants")
@@ -60,19 +61,8 @@ def _main(arguments: Sequence[str] | None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     made = parser("rltf_env.synthesis", __doc__)
-    made.add_argument("name", help="what datasets.load takes: hub:owner/name, FILE.jsonl, mbpp, ...")
-    made.add_argument("--out", required=True, metavar="FILE.jsonl", help="where to write the problems")
     made.add_argument("--columns", metavar="code=NAME,...", help="rows of functions: code, statement, id, entry_point")
-    made.add_argument("--split", help="without it, the dataset's own default")
-    made.add_argument("--root", help="folder of the data; without it, $RLTF_DATA")
-    made.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="an option of the dataset")
-    made.add_argument("--limit", type=int, help="the first so many functions only")
-    made.add_argument("--seed", type=int, default=0, help="of the inputs and mutants (default: 0)")
-    made.add_argument("--sandbox", default="auto", help="which judge: auto, forkserver, subprocess")
-    made.add_argument("--seconds", type=float, default=2.0, help="time limit of a case (default: 2)")
-    for name in SIZES:
-        default = getattr(Settings(), name)
-        made.add_argument(f"--{name}", type=int, default=default, help=f"see Settings (default: {default})")
+    add_options(made, "functions", Settings(), SIZES)
     made.add_argument("--killed", type=float, default=Settings().killed, help="share of mutants that tests must fail")
     return made
 
