@@ -60,24 +60,21 @@ def router(queue: JudgeQueue) -> APIRouter:
     async def run_code(body: RunCode, request: Request) -> Response:
         """Runs a program and says what it printed."""
         problem = _problem(body, queue)
-        patience = min(body.compile_timeout + body.run_timeout + MARGIN - EARLY, queue.settings.patience)
+        patience = patience_of(body.compile_timeout, body.run_timeout, queue.settings.patience)
+        work = queue.admitted(problem.prefix + body.code, problem, patience, printed=True)
         try:
-            result = await or_hang_up(_run(queue, problem, body.code, patience), request)
+            verdict = await or_hang_up(work, request)
         except Exception:
             # Law: a judge that failed says nothing of the program. Whatever it was, it is 504 here.
             return detail(504, "The judge cannot judge now.")
-        return Response(status_code=499) if result is None else Json(run_reply(result, problem.prefix))
+        return Response(status_code=499) if verdict is None else Json(run_reply(verdict.results[0], problem.prefix))
 
     return routes
 
 
-async def _run(queue: JudgeQueue, problem: Problem, code: str, patience: float) -> CaseResult:
-    async with asyncio.timeout(patience):
-        await queue.enter(1, patience)
-        try:
-            return (await queue.verdict(problem.prefix + code, problem, printed=True)).results[0]
-        finally:
-            queue.leave(1)
+def patience_of(compile_timeout: float, run_timeout: float, most: float) -> float:
+    """Seconds to answer in: the client gives up `MARGIN` seconds after both of its limits."""
+    return min(compile_timeout + run_timeout + MARGIN - EARLY, most)
 
 
 async def or_hang_up(work: Coroutine[Any, Any, T], request: Request) -> T | None:

@@ -177,6 +177,20 @@ class JudgeQueue:
         if ticket.future is not None:
             ticket.future.cancel()
 
+    async def admitted(self, program: str, problem: Problem, patience: float, *, printed: bool = False) -> Verdict:
+        """Lets one program in, and gives its verdict, within `patience` seconds in all.
+
+        Raises:
+            TimeoutError: it took longer.
+            SandboxError, InvalidProblem, Busy: as `verdict` and `enter` raise them.
+        """
+        async with asyncio.timeout(patience):
+            await self.enter(1, patience)
+            try:
+                return await self.verdict(program, problem, printed=printed)
+            finally:
+                self.leave(1)
+
     async def verdict(self, program: str, problem: Problem, *, printed: bool = False) -> Verdict:
         """The verdict on one program, which has been let in.
 

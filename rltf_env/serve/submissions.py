@@ -8,7 +8,6 @@ so 504, and nothing else, stands for a judge that cannot judge.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -22,7 +21,7 @@ from rltf_env.datasets.apps import PREFIX
 from rltf_env.errors import DataError, InvalidProblem
 from rltf_env.sandbox.store import ProblemStore
 from rltf_env.serve import provided
-from rltf_env.serve.fusion import EARLY, MARGIN, or_hang_up, run_reply
+from rltf_env.serve.fusion import or_hang_up, patience_of, run_reply
 from rltf_env.serve.queue import JudgeQueue
 from rltf_env.serve.replies import Json, detail
 
@@ -82,9 +81,9 @@ def router(queue: JudgeQueue, store: ProblemStore) -> APIRouter:
 
     async def submit(body: Submission, request: Request) -> Response:
         asked = _asked(body, store)
-        patience = _patience(body.config, queue.settings.patience)
+        work = queue.admitted(asked.text, asked.problem, _patience(body.config, queue.settings.patience))
         try:
-            verdict = await or_hang_up(_judged(queue, asked, patience), request)
+            verdict = await or_hang_up(work, request)
         except InvalidProblem as error:
             return detail(422, f"config.provided_data: {error}"[:500])
         except Exception:
@@ -103,20 +102,11 @@ def _add(routes: APIRouter, path: str, told: str, handler: Callable[..., Corouti
     )
 
 
-async def _judged(queue: JudgeQueue, asked: Asked, patience: float) -> Verdict:
-    async with asyncio.timeout(patience):
-        await queue.enter(1, patience)
-        try:
-            return await queue.verdict(asked.text, asked.problem)
-        finally:
-            queue.leave(1)
-
-
 def _patience(config: Config, most: float) -> float:
-    """Seconds to answer in. A client that names both limits gives up `MARGIN` seconds after them."""
+    """Seconds to answer in, which a client limits that names both of its own limits."""
     if config.compile_timeout is None or config.run_timeout is None:
         return most
-    return min(config.compile_timeout + config.run_timeout + MARGIN - EARLY, most)
+    return patience_of(config.compile_timeout, config.run_timeout, most)
 
 
 # --------------------------------------------------------------------------------------------------------- what is asked

@@ -209,9 +209,9 @@ def test_a_judge_that_cannot_judge_is_504_and_nothing_else(serve: Any, held: Any
 
 
 def test_a_client_s_own_clock_is_minded(serve: Any, held: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from rltf_env.serve import submissions
+    from rltf_env.serve import fusion
 
-    monkeypatch.setattr(submissions, "EARLY", submissions.MARGIN)
+    monkeypatch.setattr(fusion, "EARLY", fusion.MARGIN)
     body = asked(SUM, {"test": STREAMS})
     body["config"] |= {"compile_timeout": 0.1, "run_timeout": 0.1}
     assert serve(sandbox=held).post("/submit", body).status == 504
