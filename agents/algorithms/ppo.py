@@ -228,24 +228,13 @@ def loss(
     return (c.value_weight * error if head_alone else total), log
 
 
-def token_rewards(e: Episode, log_ratio: np.ndarray, kl: float, limit: float, c: Config) -> np.ndarray:
-    """float32 (T,): what each token earned, where it earned it or at the end, less the KL term.
-
-    Args:
-        log_ratio: (T,), log(policy / reference) of each token, in nats.
-        kl: weight of the KL term.
-        limit: tokens that a program may have.
-    """
-    return less_kl(earned(e, limit, c), log_ratio, kl)
-
-
 def less_kl(rewards: np.ndarray, log_ratio: np.ndarray, kl: float) -> np.ndarray:
-    """Rewards of tokens (T,), less `kl` times their log(policy / reference)."""
+    """Rewards of tokens (T,), less `kl` times their log(policy / reference), in nats."""
     return rewards - kl * log_ratio
 
 
 def earned(e: Episode, limit: float, c: Config) -> np.ndarray:
-    """float32 (T,): what each token earned, where it earned it or at the end."""
+    """float32 (T,): what each token earned, where it earned it or at the end. `limit`: tokens that a program may have."""
     rewards = e.feedback.rewards.copy()
     if c.credit == "program":
         rewards = np.zeros_like(rewards)

@@ -142,12 +142,12 @@ _VIEWS = {type({}.keys()): "K", type({}.items()): "I"}  # which compare what is 
 def _dump_kind(v: Any, kind: Any, base: Any, bases: Any, names: Any = type.__dict__["__dict__"].__get__) -> str:
     """The class of an instance of a plain type's subclass: its name, whether it has a text of its own, a factory of defaults."""
     factory = _NAMES.get(v.default_factory, "") if kind is collections.defaultdict else ""
-    own = [part for part in bases[: bases.index(base)] if kind not in _KINDS.values()]
+    own = [part for part in bases[: bases.index(base)] if kind not in _PYTHONS_OWN]
     texts = any(name in names(part) for part in own for name in ("__str__", "__repr__", "__format__"))
     return f"{quote(str(type_name(kind)))}, {int(texts)}, {quote(factory)}"
 
 
-_KINDS: dict[str, Any] = {kind.__name__: kind for kind in (collections.Counter, collections.defaultdict)}
+_PYTHONS_OWN = (collections.Counter, collections.defaultdict)  # which show themselves as Python says
 
 
 def decode(tree: Any, refs: Any = None) -> Any:

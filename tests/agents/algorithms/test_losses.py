@@ -224,12 +224,12 @@ def of_ppo(m: Any) -> Table:
 def of_ppo_credit(m: Any) -> Table:
     """Rewards, advantages and returns of tokens. The episode earned 0.5 and -1 on its tokens, and 2 as a whole."""
     far = np.array([1.0, -2.0, 4.0], np.float32)
-    yield from each("token credit", m.token_rewards(episode(), far, 0.0, 4.0, m.Config()), (0.5, -1.0, 2.0))
-    yield from each("KL", m.token_rewards(episode(), far, 0.25, 4.0, m.Config()), (0.25, -0.5, 1.0))
+    yield from each("token credit", m.earned(episode(), 4.0, m.Config()), (0.5, -1.0, 2.0))
+    yield from each("KL", m.less_kl(m.earned(episode(), 4.0, m.Config()), far, 0.25), (0.25, -0.5, 1.0))
     whole = m.Config(credit="program")
-    yield from each("program credit", m.token_rewards(episode(), far, 0.0, 4.0, whole), (0.0, 0.0, 1.5))
+    yield from each("program credit", m.earned(episode(), 4.0, whole), (0.0, 0.0, 1.5))
     long = m.Config(overlong="punish", overlong_cache=0.75, overlong_weight=3.0)  # 2 of the 3 tokens in which it grows
-    yield from each("overlong", m.token_rewards(episode(), far, 0.0, 4.0, long), (0.5, -1.0, 0.0))
+    yield from each("overlong", m.earned(episode(), 4.0, long), (0.5, -1.0, 0.0))
     rewards, values = [np.array([1.0, 0.0], np.float32)], [np.array([0.0, 0.5], np.float32)]
     (credited,) = m.advantages([sample(0.5, 0.25, learn=(True, True))], rewards, values, 1.0, 1.0)
     yield from each("advantages, whitened", credited.weights, (1.0, -1.0))  # of 1.0 and -0.5
@@ -392,7 +392,7 @@ TABLES: dict[str, tuple[ModuleType, Callable[[Any], Table], tuple[str, ...]]] = 
         ("program_returns", "program_advantages", "token_log_ratios", "token_weights"),
     ),
     "ppo": (ppo, of_ppo, ("loss",)),
-    "ppo_credit": (ppo, of_ppo_credit, ("token_rewards", "advantages")),
+    "ppo_credit": (ppo, of_ppo_credit, ("earned", "less_kl", "advantages")),
     "actor_critic": (actor_critic, of_actor_critic, ("loss",)),
     "rltf": (rltf, of_rltf, ("loss", "spread", "above_the_others")),
     "soft_q": (soft_q, of_soft_q, ("loss", "scaled")),

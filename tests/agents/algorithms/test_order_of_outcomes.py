@@ -97,9 +97,9 @@ def test_groups(
 
 @pytest.mark.parametrize("credit", get_args(policy_gradient.Credit))
 def test_ppo(problems: list[Problem], reward: Any, credit: Any) -> None:
-    group, nothing = episodes(reward, problems[0]), np.zeros(200, np.float32)
+    group = episodes(reward, problems[0])
     c = ppo.Config(credit=credit)
-    returns = [float(ppo.token_rewards(e, nothing, 0.0, 512.0, c).sum(dtype=np.float64)) for e in group]
+    returns = [float(ppo.earned(e, 512.0, c).sum(dtype=np.float64)) for e in group]
     assert_ordered(returns)
     assert max(map(abs, returns)) <= 2
 

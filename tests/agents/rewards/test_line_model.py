@@ -16,7 +16,7 @@ from small_runs import AGENTS, COMMON, place_judge
 
 from agents import functional
 from agents.algorithms import ppo
-from agents.algorithms.ppo import Config, token_rewards
+from agents.algorithms.ppo import Config, earned
 from agents.config import read
 from agents.core import Episode
 from agents.critics.line_model import LineModel, Wording
@@ -90,13 +90,13 @@ def test_with_the_terminal_reward_rewards_and_returns_are_those_of_the_table() -
     feedback = rewards.summed(rewards.load("coarse"), dense)(attempt)
     row = np.zeros(10, np.float32)
     episode = Episode("p", row, PROGRAM, row, row, WRONG, feedback, 0)  # type: ignore[arg-type]
-    earned = token_rewards(episode, row, 0.0, 10, Config())
-    np.testing.assert_allclose(earned, [0, 0, 0.225, 0, 0, 0.2, 0, 0, -0.05, -0.475], atol=1e-6)
+    by_token = earned(episode, 10, Config())
+    np.testing.assert_allclose(by_token, [0, 0, 0.225, 0, 0, 0.2, 0, 0, -0.05, -0.475], atol=1e-6)
     mask = torch.ones(1, 10, dtype=torch.bool)
-    _, returns = functional.gae(torch.tensor(earned)[None], torch.zeros(1, 10), mask, 1.0, 1.0)
+    _, returns = functional.gae(torch.tensor(by_token)[None], torch.zeros(1, 10), mask, 1.0, 1.0)
     expected = [-0.1, -0.1, -0.1, -0.325, -0.325, -0.325, -0.525, -0.525, -0.525, -0.475]
     np.testing.assert_allclose(returns[0], expected, atol=1e-6)
-    at_the_end = token_rewards(episode, row, 0.0, 10, Config(credit="program"))
+    at_the_end = earned(episode, 10, Config(credit="program"))
     np.testing.assert_allclose(at_the_end, [0] * 9 + [-0.1], atol=1e-6)
     assert feedback.parts == pytest.approx({"coarse": -0.3, "line_model": 0.2})
     assert feedback.program_reward == pytest.approx(-0.3), "no share of the program's"
