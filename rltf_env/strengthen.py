@@ -126,7 +126,8 @@ def _stronger(
         raise UsageError("it has no reference, or nothing to call")
     seeds = inputs_of(problem, problem.entry_point)
     wrong = [*(m.text for m in mutants(problem.solutions[0], settings.mutants, rng)), *programs]
-    verdicts = judge.map((text, problem) for text in wrong)
+    soon = coverage.hurried(judge, problem, problem.solutions)
+    verdicts = judge.map((text, soon) for text in wrong)
     passing = [text for text, verdict in zip(wrong, verdicts, strict=True) if verdict.outcome is Outcome.PASSED]
     result = Strengthened(problem, wrong=len(wrong), before=len(passing), after=len(passing))
     if not passing:
@@ -135,7 +136,8 @@ def _stronger(
     if not cases:
         return result
     references = len(problem.solutions)
-    failures = coverage.kills(judge, problem, cases, [*problem.solutions, *passing])
+    soon = coverage.hurried(judge, replace(problem, cases=tuple(cases), examples=(), held_out=()), problem.solutions)
+    failures = coverage.kills(judge, soon, cases, [*problem.solutions, *passing])
     sound = [i for i, killed in enumerate(failures) if not any(number < references for number in killed)]
     killed, sizes = [failures[i] for i in sound], [len(repr(cases[i].args)) for i in sound]
     chosen = coverage.cover(killed, sizes, settings.budget)

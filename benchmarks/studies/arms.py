@@ -18,9 +18,9 @@ import importlib.metadata
 import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from rich.console import Console
@@ -82,13 +82,26 @@ class Size:
 @dataclass(frozen=True)
 class Study:
     """Arms and the comparisons that count. `prepare` makes what the arms need in the study's folder; what stands there already
-    is left alone. `shared` are overrides of the warm start, of all arms and of what measures them."""
+    is left alone. `shared` are overrides of the warm start, of all arms and of what measures them; `warm` of the start alone."""
 
     prediction: str
     arms: Mapping[str, Arm]
     compared: tuple[tuple[str, str], ...]
     prepare: Callable[[Path], None] | None = None
     shared: tuple[str, ...] = ()
+    warm: tuple[str, ...] = ()
+
+    def only(self, ids: Sequence[str]) -> Self:
+        """The study with these arms alone, and the comparisons between them; without `ids`, the whole study.
+
+        Raises:
+            UnknownName: an arm that it does not have.
+        """
+        for id in ids:
+            if id not in self.arms:
+                raise UnknownName("arm", id, self.arms)
+        chosen = {id: arm for id, arm in self.arms.items() if id in (ids or self.arms)}
+        return replace(self, arms=chosen, compared=tuple(pair for pair in self.compared if set(pair) <= chosen.keys()))
 
 
 WHOLE = Size()
@@ -199,13 +212,16 @@ def command(module: str, words: str, studies: Mapping[str, Study], run: Run, giv
     parser = options(module, words, None)
     parser.add_argument("study", help=f"one of {', '.join(studies)}")
     parser.add_argument(
+        "--arms", default="", help="names of arms with commas between; the table grows by them (default: all)"
+    )
+    parser.add_argument(
         "overrides", nargs="*", default=[], metavar="table.key=value", help="for all arms, not for the warm start"
     )
     return _run(parser.parse_intermixed_args(given), module, studies, run)
 
 
 def _run(asked: argparse.Namespace, module: str, studies: Mapping[str, Study], run: Run) -> int:
-    study: Study = find(studies, asked.study)
+    study: Study = find(studies, asked.study).only(asked.arms.split(",") if asked.arms else [])
     asked.out = asked.out or Path("runs") / asked.study
 
     def run_seed(console: Console, out: Path, seed: int, size: Size) -> Runs:
@@ -213,7 +229,8 @@ def _run(asked: argparse.Namespace, module: str, studies: Mapping[str, Study], r
             study.prepare(out)
         return run(study, out, seed, console, size, asked.overrides)
 
-    words = command_of(module, asked.seeds, asked.updates, asked.overrides, asked.study)
+    more = [*([f"--arms {asked.arms}"] if asked.arms else []), *asked.overrides]
+    words = command_of(module, asked.seeds, asked.updates, more, asked.study)
     return seed_by_seed(asked, words, run_seed, lambda runs: table(study, runs), markdown)
 
 

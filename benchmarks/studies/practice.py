@@ -42,9 +42,8 @@ TRAINED, MEASURED = 400, 300  # problems of depth 3 with two conditionals or mor
 
 @dataclass(frozen=True)
 class Practice(Study):
-    """A study with changes to the warm start's recipe (`warm`) and others to that of every arm (`changed`)."""
+    """A study with changes to the recipe of every arm."""
 
-    warm: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
 
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Sequence, Set
 from dataclasses import replace
 
-from rltf_env.core import Case, FailureKind, Outcome, Problem, Sandbox, Verdict
+from rltf_env.core import Case, FailureKind, Limits, Outcome, Problem, Sandbox, Verdict
 
+PATIENCE, SHORTEST = (
+    4.0,
+    0.25,
+)  # times what a reference takes over a case, and seconds, that a wrong program has at the least
 Kills = Sequence[Set[Hashable]]  # for each test the programs that it fails
 
 
@@ -17,6 +21,14 @@ def failing(verdict: Verdict) -> frozenset[int]:
         for number, result in enumerate(verdict.results)
         if result.outcome is not Outcome.PASSED and not (result.failure and result.failure.kind == FailureKind.NOT_RUN)
     )
+
+
+def hurried(judge: Sandbox, problem: Problem, references: Sequence[str]) -> Problem:
+    """The problem with less time for a case: enough for its references, and little for mutants, many of which never end."""
+    verdicts = judge.map((reference, problem) for reference in references)
+    slowest = max((result.seconds for verdict in verdicts for result in verdict.results), default=0.0)
+    limits, seconds = problem.limits or Limits(), max(SHORTEST, PATIENCE * slowest)
+    return replace(problem, limits=replace(limits, seconds=min(seconds, limits.seconds or seconds)))
 
 
 def kills(judge: Sandbox, problem: Problem, cases: Sequence[Case], programs: Iterable[str]) -> list[set[int]]:

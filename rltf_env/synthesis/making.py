@@ -211,6 +211,7 @@ def _tried(
     if not wrong:
         raise UsageError("no wrong program can be made of it")
     asked = replace(problem, cases=tuple(cases), entry_point=name, examples=(), held_out=())
+    asked = coverage.hurried(judge, asked, [code])
     failures = coverage.kills(judge, asked, cases, [code, *wrong])
     sound = [i for i, programs in enumerate(failures) if 0 not in programs]
     if len(sound) < settings.least:

@@ -83,3 +83,12 @@ def test_tests_are_made_once(tmp_path: Path) -> None:
 def test_another_study_is_unknown_and_the_nearest_is_named() -> None:
     with pytest.raises(UnknownName, match="soft-q"):
         arms.find(STUDIES, "softq")
+
+
+def test_some_arms_alone_are_compared_among_themselves() -> None:
+    study = STUDIES["soft-q"].only(["rltf", "soft-q", "v-trace"])
+    assert list(study.arms) == ["rltf", "soft-q", "v-trace"]
+    assert study.compared == (("soft-q", "rltf"), ("soft-q", "v-trace"))
+    assert STUDIES["soft-q"].only([]) == STUDIES["soft-q"]
+    with pytest.raises(UnknownName, match=r"soft-q-alone"):
+        STUDIES["soft-q"].only(["soft-q-alon"])
