@@ -40,6 +40,7 @@ PROGRAMS = 64  # judged for an update, on average
 STOPPED = "Stopped. The same command goes on from here."
 
 T = TypeVar("T")
+S = TypeVar("S", bound="Study")
 Runs = dict[str, dict[str, Any]]  # evaluations by measure and arm
 Run = Callable[[Any, Path, int, Console, "Size", Sequence[str]], Runs]  # of a study, in a folder, of a seed
 
@@ -207,13 +208,23 @@ def options(module: str, words: str, out: Path | None, what: str = "of each arm"
     return parser
 
 
+def add_arms(parser: argparse.ArgumentParser) -> None:
+    """Lets a study's command take some of its arms alone; `chosen_arms` reads them."""
+    parser.add_argument(
+        "--arms", default="", help="names of arms with commas between; the table grows by them (default: all)"
+    )
+
+
+def chosen_arms(study: S, asked: argparse.Namespace) -> tuple[S, list[str]]:
+    """The study with the arms that were asked for, and the option that says so again. Raises UnknownName."""
+    return study.only(asked.arms.split(",") if asked.arms else []), [f"--arms {asked.arms}"] if asked.arms else []
+
+
 def command(module: str, words: str, studies: Mapping[str, Study], run: Run, given: Sequence[str] | None) -> int:
     """`python -m MODULE STUDY`: runs one of `studies` seed by seed and writes its tables after each. The exit status."""
     parser = options(module, words, None)
     parser.add_argument("study", help=f"one of {', '.join(studies)}")
-    parser.add_argument(
-        "--arms", default="", help="names of arms with commas between; the table grows by them (default: all)"
-    )
+    add_arms(parser)
     parser.add_argument(
         "overrides", nargs="*", default=[], metavar="table.key=value", help="for all arms, not for the warm start"
     )
@@ -221,7 +232,7 @@ def command(module: str, words: str, studies: Mapping[str, Study], run: Run, giv
 
 
 def _run(asked: argparse.Namespace, module: str, studies: Mapping[str, Study], run: Run) -> int:
-    study: Study = find(studies, asked.study).only(asked.arms.split(",") if asked.arms else [])
+    study, chosen = chosen_arms(find(studies, asked.study), asked)
     asked.out = asked.out or Path("runs") / asked.study
 
     def run_seed(console: Console, out: Path, seed: int, size: Size) -> Runs:
@@ -229,8 +240,7 @@ def _run(asked: argparse.Namespace, module: str, studies: Mapping[str, Study], r
             study.prepare(out)
         return run(study, out, seed, console, size, asked.overrides)
 
-    more = [*([f"--arms {asked.arms}"] if asked.arms else []), *asked.overrides]
-    words = command_of(module, asked.seeds, asked.updates, more, asked.study)
+    words = command_of(module, asked.seeds, asked.updates, [*chosen, *asked.overrides], asked.study)
     return seed_by_seed(asked, words, run_seed, lambda runs: table(study, runs), markdown)
 
 

@@ -57,6 +57,8 @@ from benchmarks.studies.arms import (
     Arm,
     Size,
     Study,
+    add_arms,
+    chosen_arms,
     command_of,
     markdown,
     options,
@@ -254,6 +256,7 @@ def run(
     overrides: Sequence[str] = (),
     labels: LabelSettings = LABELS,
     model: LineModelSettings = MODEL,
+    study: Study = STUDY,
 ) -> dict[str, Any]:
     """All arms of a seed: evaluations by measure and arm, and what is told beside them."""
     train(warm(out, seed), console)
@@ -261,7 +264,7 @@ def run(
     cost, reports = models(out, seed, console, model)
     evaluations: dict[str, dict[str, Any]] = {measure: {} for measure in MEASURES}
     spent: dict[str, Any] = {}
-    for id, arm in ARMS.items():
+    for id, arm in study.arms.items():
         console.rule(f"seed {seed}: {arm.name}")
         arm_recipe = recipe(id, out, seed, size, overrides)
         if id == "more":
@@ -309,10 +312,12 @@ def reference_lengths(out: Path, overrides: Sequence[str] = ()) -> dict[str, np.
     }
 
 
-def figures(results: Mapping[int, Mapping[str, Any]], lengths: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def figures(
+    results: Mapping[int, Mapping[str, Any]], lengths: Mapping[str, np.ndarray], study: Study = STUDY
+) -> dict[str, Any]:
     """All figures of these seeds, as plain data: by length only where there are problems of both lengths."""
     evaluations = {seed: each["evaluations"] for seed, each in results.items()}
-    tables = {"all": table(STUDY, evaluations)}
+    tables = {"all": table(study, evaluations)}
     whole = all(
         len(e["passed"]) == len(lengths[m])
         for s in evaluations.values()
@@ -322,7 +327,7 @@ def figures(results: Mapping[int, Mapping[str, Any]], lengths: Mapping[str, np.n
     if whole and all(0 < (row > LONG).sum() < len(row) for row in lengths.values()):
         for name, long in (("short", False), ("long", True)):
             parts = {seed: by_length(each, lengths, long=long) for seed, each in evaluations.items()}
-            tables[name] = table(STUDY, parts)
+            tables[name] = table(study, parts)
     return {"tables": tables, "beside": {str(seed): each["beside"] for seed, each in results.items()}}
 
 
@@ -349,6 +354,7 @@ def in_words(result: Mapping[str, Any]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
     parser = options(MODULE, __doc__ or "", Path("runs/process"))
+    add_arms(parser)
     parser.add_argument(
         "overrides", nargs="*", default=[], metavar="table.key=value", help="for all arms, not for the warm start"
     )
@@ -357,14 +363,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(asked: argparse.Namespace) -> int:
+    study, chosen = chosen_arms(STUDY, asked)
+
     def run_seed(console: Console, out: Path, seed: int, size: Size) -> dict[str, Any]:
-        return run(out, seed, console, size, asked.overrides)
+        return run(out, seed, console, size, asked.overrides, study=study)
 
     def found(results: Mapping[int, dict[str, Any]]) -> dict[str, Any]:
         settings = {"labels": asdict(LABELS), "model": asdict(MODEL)}
-        return {**settings, **figures(results, reference_lengths(asked.out.resolve(), asked.overrides))}
+        return {**settings, **figures(results, reference_lengths(asked.out.resolve(), asked.overrides), study)}
 
-    words = command_of(MODULE, asked.seeds, asked.updates, asked.overrides)
+    words = command_of(MODULE, asked.seeds, asked.updates, [*chosen, *asked.overrides])
     return seed_by_seed(asked, words, run_seed, found, in_words)
 
 
