@@ -17,6 +17,7 @@ import datetime
 import importlib.metadata
 import os
 import platform
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -137,10 +138,21 @@ def table(study: Study, runs: Mapping[int, Mapping[str, Mapping[str, Any]]]) -> 
         rates = {
             id: np.stack([demo.rates(runs[seed][measure][id]) for seed in sorted(runs)]) for id in study.arms
         }  # (S, N) each
-        arms = {id: {"name": study.arms[id].name, "by_seed": rates[id].mean(1).tolist()} for id in study.arms}
+        arms = {
+            id: {"name": study.arms[id].name, "by_seed": rates[id].mean(1).tolist(), **_outcomes(runs, measure, id)}
+            for id in study.arms
+        }
         problems = next(iter(rates.values())).shape[1]
         figures[measure] = {"problems": problems, "arms": arms, "comparisons": compared(study.compared, rates)}
     return figures
+
+
+def _outcomes(runs: Mapping[int, Mapping[str, Mapping[str, Any]]], measure: str, id: str) -> dict[str, dict[str, int]]:
+    """How many of an arm's programs came to what, over seeds, if its evaluations say so."""
+    counts = Counter[str]()
+    for run in runs.values():
+        counts.update(run[measure][id].get("outcomes", {}))
+    return {"outcomes": dict(counts)} if counts else {}
 
 
 def compared(pairs: Sequence[tuple[str, str]], rates: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:

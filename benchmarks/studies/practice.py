@@ -4,6 +4,7 @@
     curricula-weak  the same from a weaker one, which passes hardly anything
     masks           learning from code that ran alone (the same paper), on two cases a problem
     blame           credit for wrong answers by line, beside the same credit on shuffled lines
+    feedback        each part of RLTF's feedback, and executed and blame, where half of the first programs raise errors
 
 A study predicts before its first run; what it says stands in `STUDIES`, beside its arms. A curriculum eats references, so there
 are controls that have the same ones. Measured is pass@1 on whole problems, on all of their cases. How arms are run and compared
@@ -175,8 +176,19 @@ GROWN_WARM = (
     "env.max_program_tokens=320", "agent.references={ size = 2000, conditionals = [1, 6] }", "run.updates=1500",
     "agent.optimiser.length=1500", "run.eval_every=0", "eval.size=8", "eval.options={ conditionals = [2, 3] }",
 )  # fmt: skip
-_HARD, _MIDDLE = "conditionals = [4, 9]", "conditionals = [3, 6]"
+_HARD, _MIDDLE, _EASY = "conditionals = [4, 9]", "conditionals = [3, 6]", "conditionals = [1, 3]"
+_EASY_REFERENCES = f"agent.references={{ size = 1000, {_EASY} }}"
+_EASY_SIZE = ('env.dataset="grown"', "env.max_prompt_tokens=224", "env.max_program_tokens=160")
 
+
+def _weights(fine: float, adaptive: float) -> str:
+    return f'env.reward_options={{ alpha = "none", weights = {{ fine = {fine}, adaptive = {adaptive} }} }}'
+
+
+_SHUFFLED = (
+    f'env.reward="rltf+{_HERE}:shuffled_blame"',
+    f'env.reward_options={{ rltf = {{ alpha = "none" }}, "{_HERE}:shuffled_blame" = {{ alpha = "none" }} }}',
+)
 _BLAMED = 'env.reward_options={ rltf = { alpha = "none" }, blame = { alpha = "none" } }'
 
 STUDIES: Mapping[str, Practice] = {
@@ -239,16 +251,7 @@ STUDIES: Mapping[str, Practice] = {
                     'env.reward_options={ rltf = { alpha = "none" }, blame = { alpha = "none", share = "all" } }',
                 ),
             ),
-            "shuffled": Arm(
-                "+ blame on shuffled lines",
-                "rltf",
-                (
-                    f'env.reward="rltf+{_HERE}:shuffled_blame"',
-                    'env.reward_options={ rltf = { alpha = "none" }, "'
-                    + _HERE
-                    + ':shuffled_blame" = { alpha = "none" } }',
-                ),
-            ),
+            "shuffled": Arm("+ blame on shuffled lines", "rltf", _SHUFFLED),
         },
         (("blame", "rltf"), ("blame", "shuffled"), ("blame", "all")),
         warm=GROWN_WARM,
@@ -259,7 +262,35 @@ STUDIES: Mapping[str, Practice] = {
             "agent.supervised=0",
         ),
     ),
-}
+    "feedback": Practice(
+        "Coarse > supervised. Fine > coarse, for here half of the failures at first name a line; what adaptive, executed and blame "
+        "add to it is within 2 points; shuffled blame is below blame.",
+        {
+            "warm": Arm("warm start", "warm"),
+            "supervised": Arm("supervised only", "supervised"),
+            "coarse": Arm("+ coarse", "rltf", (_weights(0.0, 0.0),)),
+            "fine": Arm("+ coarse + fine", "rltf", (_weights(1.0, 0.0),)),
+            "rltf": Arm("+ coarse + fine + adaptive (RLTF)", "rltf"),
+            "executed": Arm(
+                "RLTF + executed", "rltf", ('env.reward="rltf+executed"', 'env.reward_options={ rltf = { alpha = "none" } }')
+            ),
+            "blame": Arm("RLTF + blame", "rltf", ('env.reward="rltf+blame"', _BLAMED)),
+            "shuffled": Arm("RLTF + blame on shuffled lines", "rltf", _SHUFFLED),
+        },
+        (
+            ("coarse", "supervised"), ("fine", "coarse"), ("rltf", "fine"), ("rltf", "coarse"), ("executed", "rltf"),
+            ("blame", "rltf"), ("blame", "shuffled"),
+        ),
+        warm=(
+            *_EASY_SIZE, f"env.dataset_options={{ {_EASY} }}", _EASY_REFERENCES, "run.eval_every=0", "eval.size=8",
+            f"eval.options={{ {_EASY} }}",
+        ),
+        changed=(
+            *_EASY_SIZE, f"env.dataset_options={{ {_EASY} }}", _EASY_REFERENCES,
+            f"eval.options={{ {_EASY}, size = {MEASURED} }}", f"eval.size={MEASURED}",
+        ),
+    ),
+}  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------------------------------ running
@@ -273,6 +304,8 @@ def warm(study: Practice, out: Path, seed: int, overrides: Sequence[str] = ()) -
 def recipe(study: Practice, id: str, out: Path, seed: int, size: Size = WHOLE, overrides: Sequence[str] = ()) -> Recipe:
     """The recipe of an arm, in a folder of its own below the seed's. Only its last policy is measured, by `measured`."""
     arm = study.arms[id]
+    if arm.base == "warm":
+        return warm(study, out, seed)
     changed = [size.fill(text, out) for text in (*study.changed, *arm.changed)]
     return demo.recipe(
         id, out / f"seed-{seed}", seed, [*changed, *size.changed, "run.eval_every=0", *overrides], arm.base
@@ -283,7 +316,8 @@ def measured(
     study: Practice, id: str, out: Path, seed: int, measure: str, size: Size = WHOLE, overrides: Sequence[str] = ()
 ) -> Recipe:
     """A recipe without updates, which measures an arm's policy on whole problems, as they come without its curriculum."""
-    made = recipe(study, id, out, seed, size, overrides)
+    like = id if study.arms[id].base != "warm" else next(a for a, arm in study.arms.items() if arm.base != "warm")
+    made = recipe(study, like, out, seed, size, overrides)
     folder = out / f"seed-{seed}"
     policy = {"kind": "causal", "path": str(folder / id / "policy")}
     env = {key: value for key, value in made.env.items() if not key.startswith("curriculum")}

@@ -19,7 +19,7 @@ from rltf_env.errors import UnknownName
 from rltf_env.rewards.executed import Executed
 from rltf_env.testing import check_curriculum, check_reward
 
-ARMS = [(study, id) for study, made in STUDIES.items() for id in made.arms]
+ARMS = [(study, id) for study, made in STUDIES.items() for id, arm in made.arms.items() if arm.base != "warm"]
 
 
 @pytest.fixture(scope="module")
