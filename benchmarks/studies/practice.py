@@ -316,8 +316,9 @@ def measured(
     study: Practice, id: str, out: Path, seed: int, measure: str, size: Size = WHOLE, overrides: Sequence[str] = ()
 ) -> Recipe:
     """A recipe without updates, which measures an arm's policy on whole problems, as they come without its curriculum."""
-    like = id if study.arms[id].base != "warm" else next(a for a, arm in study.arms.items() if arm.base != "warm")
-    made = recipe(study, like, out, seed, size, overrides)
+    if study.arms[id].base == "warm":  # measured as the arms are that go on from it
+        study = replace(study, arms={id: replace(study.arms[id], base="rltf")})
+    made = recipe(study, id, out, seed, size, overrides)
     folder = out / f"seed-{seed}"
     policy = {"kind": "causal", "path": str(folder / id / "policy")}
     env = {key: value for key, value in made.env.items() if not key.startswith("curriculum")}

@@ -117,3 +117,13 @@ def test_shuffled_blame_pays_other_lines_the_same_for_each_token() -> None:
 def test_another_study_is_unknown_and_the_nearest_is_named() -> None:
     with pytest.raises(UnknownName, match="Did you mean 'curricula'"):
         arms.find(STUDIES, "curriculum")
+
+
+def test_a_warm_start_is_measured_on_the_problems_of_the_arms_that_go_on_from_it(tmp_path: Path) -> None:
+    for study in (STUDIES["feedback"], STUDIES["feedback"].only(["warm"])):
+        looked = [practice.measured(STUDIES["feedback"], "rltf", tmp_path, 0, "seen")]
+        looked.append(practice.measured(study, "warm", tmp_path, 0, "seen"))
+        assert looked[0].eval == looked[1].eval
+        assert looked[0].env == looked[1].env
+        assert looked[1].policy["path"] == str(tmp_path / "seed-0" / "warm" / "policy")
+    assert practice.recipe(STUDIES["feedback"], "warm", tmp_path, 0) == practice.warm(STUDIES["feedback"], tmp_path, 0)
