@@ -1,10 +1,10 @@
-"""`python -m benchmarks.studies.token_credit [--seeds N]`: what TRL's own trainer makes of token credit.
+"""`python -m benchmarks.studies.token_credit [--seeds N]`: token credit in TRL's own trainer.
 
     warm start of a seed --GRPOTrainer, as it is or with token credit--> policies --> pass@1
 
     warm       the start
-    scalar     TRL's GRPOTrainer: every token has its program's advantage    A[i, t] = A[i]
-    token      `TokenCreditTrainer`, which charges the line that raised      A[i, t] = A[i] + c[i, t]
+    scalar     TRL's GRPOTrainer: every token has its program's advantage  A[i, t] = A[i]
+    token      `TokenCreditTrainer`, which charges the line that raised    A[i, t] = A[i] + c[i, t]
     shuffled   the same charge on a line of the program drawn at random: as much in all, and no
                information
 
@@ -13,8 +13,8 @@ A[i] = (r[i] - mean of the group) / (deviation of the group + 0.0001). In all ar
 is not Python. c[i, t] is -0.3 on the tokens of the line that raised or does not compile (RLTF's
 fine feedback, arXiv 2307.04349 eq. 9, with alpha = 1), and 0 on others. What fine feedback charges
 to a program as a whole, as for a time-out, is left out. So arms differ in c and in nothing else. An
-update has 8 programs for each of 8 problems. All arms see the same problems, in the order in which
-our own agents see them, and write the same first 64 programs.
+update has 8 programs for each of 8 problems, which are drawn as our own agents draw them. All arms
+of a seed see the same problems in the same order, and write the same first 64 programs.
 
 The optimiser is set to what our agents use (AdamW, weight decay 0.01, beta2 0.95, gradients clipped
 at 1, 20 updates of warm-up, then linear to 0), at 2e-4, where our GRPO did best in the table of
@@ -30,8 +30,9 @@ of which fine feedback names no line, and RLTF's own parts showed no gain over c
 the table. With `token`, fewer programs end in an error than with `scalar`. All three are above the
 warm start on seen compositions, by what our GRPO gains there, about 6 points after 160 updates.
 
-An arm that has learnt is not trained again. How arms are compared is said in
-`benchmarks.studies.arms`. An arm of 160 updates takes about five minutes on one core.
+An arm that has learnt and was measured is left as it is; `--arms scalar,token` leaves the others
+out. How arms are compared is said in `benchmarks.studies.arms`. An arm of 160 updates takes about
+three minutes on a free core, and what measures it 20 seconds more.
 """
 
 from __future__ import annotations
@@ -72,6 +73,8 @@ from benchmarks.studies.arms import (
     Runs,
     Size,
     Study,
+    add_arms,
+    chosen_arms,
     command_of,
     markdown,
     options,
@@ -88,6 +91,7 @@ from rltf_env.rewards.fine import Fine
 
 MODULE = "benchmarks.studies.token_credit"
 SAMPLES = 8  # programs for a problem
+LEARNED = ("seconds", "programs", "tokens", "reward_first", "reward_last", "alike", "credit")
 REPORTS = 8  # lines that an arm prints
 SETTINGS: Mapping[str, Any] = {
     "learning_rate": 2e-4, "lr_scheduler_type": "linear", "warmup_steps": 20, "weight_decay": 0.01, "adam_beta2": 0.95,
@@ -274,20 +278,27 @@ class Progress(TrainerCallback):
 # -------------------------------------------------------------------------------------------- running
 
 
-def run(out: Path, seed: int, console: Console, size: Size = WHOLE) -> dict[str, Any]:
+def run(out: Path, seed: int, console: Console, size: Size = WHOLE, study: Study = STUDY) -> dict[str, Any]:
     """All arms of a seed from one warm start: evaluations by measure and arm, and what learning came to."""
     evaluations: Runs = {measure: {} for measure in MEASURES}
     learned: dict[str, Any] = {}
-    for id, arm in STUDY.arms.items():
+    train(recipe("warm", out, seed), console)
+    for id, arm in study.arms.items():
         console.rule(f"seed {seed}: {arm.name}")
-        if id == "warm":
-            train(recipe(id, out, seed), console)
-        else:
+        if id != "warm":
             learned[id] = summary(learn(recipe(id, out, seed, size), console))
         for measure in MEASURES:
-            made = learners.measured(STUDY, id, out, seed, measure)
-            evaluations[measure][id] = demo.last(train(made, console))
+            evaluations[measure][id] = measured(id, out, seed, measure, console)
     return {"evaluations": evaluations, "learned": learned}
+
+
+def measured(id: str, out: Path, seed: int, measure: str, console: Console) -> dict[str, Any]:
+    """The evaluation of an arm's policy on the demo's problems, kept beside the policy."""
+    path = out / f"seed-{seed}" / id / f"{measure}.json"
+    if not path.is_file():
+        made = learners.measured(STUDY, id, out, seed, measure)
+        write_json(path, demo.last(train(made, console)))
+    return read_json(path)
 
 
 def summary(made: Mapping[str, Any]) -> dict[str, float]:
@@ -308,15 +319,15 @@ def summary(made: Mapping[str, Any]) -> dict[str, float]:
     }  # fmt: skip
 
 
-def figures(results: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
+def figures(results: Mapping[int, Mapping[str, Any]], study: Study = STUDY) -> dict[str, Any]:
     """All figures of these seeds, as plain data."""
     evaluations = {seed: each["evaluations"] for seed, each in results.items()}
     return {
-        **table(STUDY, evaluations),
+        **table(study, evaluations),
         "versions": {**provenance("")["versions"], "trl": version("trl")},
         "settings": dict(SETTINGS),
         "learned": {str(seed): each["learned"] for seed, each in results.items()},
-        "outcomes": {measure: {id: outcomes(evaluations, measure, id) for id in STUDY.arms} for measure in MEASURES},
+        "outcomes": {measure: {id: outcomes(evaluations, measure, id) for id in study.arms} for measure in MEASURES},
     }
 
 
@@ -337,26 +348,32 @@ def in_words(result: Mapping[str, Any]) -> str:
         for id, shares in result["outcomes"][measure].items():
             parts.append(f"| {STUDY.arms[id].name} | {' | '.join(f'{shares[name]:.1%}' for name in names)} |")
         parts.append("")
-    keys = list(next(iter(next(iter(result["learned"].values())).values())))
-    parts.append(f"### learning\n\n| seed | arm | {' | '.join(keys)} |\n| --- | --- |" + " --- |" * len(keys))
+    parts.append(f"### learning\n\n| seed | arm | {' | '.join(LEARNED)} |\n| --- | --- |" + " --- |" * len(LEARNED))
     for seed, arms in result["learned"].items():
         for id, known in arms.items():
-            cells = " | ".join(f"{known[key]:.4g}" for key in keys)
+            cells = " | ".join(f"{known[key]:.4g}" for key in LEARNED)
             parts.append(f"| {seed} | {STUDY.arms[id].name} | {cells} |")
     return "\n".join(parts) + "\n"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
-    asked = options(MODULE, __doc__ or "", Path("runs/token-credit")).parse_args(arguments)
+    parser = options(MODULE, __doc__ or "", Path("runs/token-credit"))
+    add_arms(parser)
+    asked = parser.parse_args(arguments)
     return guarded(lambda: _run(asked), STOPPED)
 
 
 def _run(asked: argparse.Namespace) -> int:
     if find_spec("trl") is None:
         raise UsageError("Expected TRL, got no such package. Run: pip install 'rltf[agents,thirdparty]'.")
-    words = command_of(MODULE, asked.seeds, asked.updates)
-    return seed_by_seed(asked, words, lambda console, out, seed, size: run(out, seed, console, size), figures, in_words)
+    study, chosen = chosen_arms(STUDY, asked)
+
+    def run_seed(console: Console, out: Path, seed: int, size: Size) -> dict[str, Any]:
+        return run(out, seed, console, size, study)
+
+    words = command_of(MODULE, asked.seeds, asked.updates, chosen)
+    return seed_by_seed(asked, words, run_seed, lambda results: figures(results, study), in_words)
 
 
 if __name__ == "__main__":

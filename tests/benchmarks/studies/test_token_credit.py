@@ -136,7 +136,7 @@ def test_arms_have_equal_programs_and_only_credit_moves_a_policy_whose_programs_
         judged[id], asked[id] = requests[:64], [problem.id for _, problem in requests]
         assert len(requests) == study.summary(report)["programs"] == 128
         assert max(map(len, out.getvalue().splitlines())) <= 80
-        after = causal.load(tmp_path / "seed-0" / id / "policy").model.state_dict()
+        after = causal.load(str(tmp_path / "seed-0" / id / "policy")).model.state_dict()
         moves[id] = max(float((after[name] - weight).abs().max()) for name, weight in start.items())
     assert judged["scalar"] == judged["token"], "the first programs are the same"
     assert asked["scalar"] == asked["token"]
@@ -156,6 +156,25 @@ def test_what_has_learnt_is_not_trained_again_and_other_settings_are_refused(
     assert study.learn(made, Console())["seconds"] == 1.0
     with pytest.raises(UsageError, match=r"Expected \{'updates': 8\}, as .* got \{'updates': 9\}"):
         study.learn(study.recipe("token", tmp_path, 0, Size(9)), Console())
+
+
+def test_a_seed_that_is_done_is_read_and_only_the_arms_that_were_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained: list[str] = []
+    done = {"seconds": 60.0, "log": [{"reward": 0.5}]}
+
+    def train(made: Recipe, console: Any) -> dict[str, Any]:
+        trained.append(Path(made.run.out).name)
+        return {"updates": 0, "evaluations": {"0": {"passed": [1]}}}
+
+    monkeypatch.setattr(study, "train", train)
+    monkeypatch.setattr(study, "learn", lambda made, console: trained.append(Path(made.run.out).name) or done)
+    some = study.STUDY.only(["token"])
+    for _ in range(2):
+        result = study.run(tmp_path, 4, Console(file=StringIO()), Size(8), some)
+        assert result["evaluations"] == {measure: {"token": {"passed": [1]}} for measure in study.MEASURES}
+    assert trained == ["warm", "token", "token-seen", "token-unseen", "warm", "token"]
 
 
 def test_arms_differ_in_the_reward_alone(tmp_path: Path) -> None:
