@@ -46,6 +46,7 @@ from rltf_env.errors import DataError, UnknownName, UsageError
 
 T = TypeVar("T")
 KEYS = tuple(each.name for each in fields(Problem))
+_LAYOUT = "For a file of another layout name its folder as hub:FOLDER, which takes columns by their names."
 _TEXTS = ("difficulty", "prefix", "starter")
 _BITS = 4000  # the lowest limit that an interpreter may set on the digits of a number lies above it
 # What data of another shape do to whoever takes them apart.
@@ -72,7 +73,7 @@ def encode_problem(problem: Problem) -> dict[str, Any]:
 def decode_problem(row: Mapping[str, Any], where: str) -> Problem:
     """The problem that a line describes; `where` it stands, for messages."""
     row = dict(row)
-    _check_keys(row, KEYS, where)
+    _check_keys(row, KEYS, where, hint=_LAYOUT)
     fields: dict[str, Any] = {name: field(row, name, str, where) for name in ("id", "statement")}
     fields |= {name: field(row, name, str, where) for name in _TEXTS if name in row}
     fields["entry_point"] = field(row, "entry_point", str, where) if row.get("entry_point") is not None else None
@@ -98,10 +99,10 @@ def _limits(value: Any, where: str) -> Limits:
         raise DataError(f"{where}: {error}") from error
 
 
-def _check_keys(row: Mapping[str, Any], keys: Sequence[str], where: str) -> None:
+def _check_keys(row: Mapping[str, Any], keys: Sequence[str], where: str, hint: str = "") -> None:
     for key in row:
         if key not in keys:
-            raise DataError(f"{where}: {UnknownName('key', key, keys)}")
+            raise DataError(f"{where}: {UnknownName('key', key, keys, hint=hint)}")
 
 
 def _cases(values: list[Any], entry_point: str | None, where: str) -> Iterator[Case]:

@@ -12,6 +12,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--data", default=os.environ.get("RLTF_DATA"), help="folder with real data (default: $RLTF_DATA)")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def logs_of_stable_baselines(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Where Stable-Baselines3 logs, which else makes a folder a run that nobody removes."""
+    os.environ.setdefault("SB3_LOGDIR", str(tmp_path_factory.mktemp("sb3")))
+
+
 @pytest.fixture(scope="session")
 def data(request: pytest.FixtureRequest) -> Path:
     """The folder of real data: `mbpp/`, `apps/`, `humaneval/`, `hostile/`."""

@@ -89,7 +89,11 @@ def parse(text: str | bytes, where: str) -> Any:
     """The JSON value of `text`. Integers of any length and NaN, Infinity, -Infinity are read as Python writes them."""
     try:
         return json.loads(text, parse_int=_parse_int)
-    except (ValueError, RecursionError) as error:  # JSONDecodeError and UnicodeDecodeError are ValueErrors
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{where}: expected UTF-8, got the byte {error.object[error.start]:#04x} at position {error.start}. Save the file as UTF-8."
+        ) from error
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{where}: expected JSON, got {error}. Mend the file or fetch it again.") from error
 
 

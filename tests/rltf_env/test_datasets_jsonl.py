@@ -103,6 +103,7 @@ def test_a_dump_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
         ("{", "expected JSON"),
         ("[]", "expected a JSON object"),
         (row(statment=""), r"Unknown key 'statment'\. Did you mean 'statement'\?"),
+        (row(task_id=1), r"Unknown key 'task_id'\..* hub:FOLDER"),
         ({"id": "a", "cases": []}, "expected a field 'statement'"),
         (row(id=3), "expected 'id' to be of type str, got int"),
         (row(id=True), "expected 'id' to be of type str, got bool true."),
@@ -130,6 +131,13 @@ def test_a_dump_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
 def test_each_mistake_names_the_line(bad: Any, message: str, tmp_path: Path) -> None:
     path = write(tmp_path, row(id="first"), "", bad)
     with pytest.raises(DataError, match=rf"(?s)^.*mine\.jsonl:3.*{message}"):
+        datasets.load(path)
+
+
+def test_another_encoding_is_named_with_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "latin.jsonl"
+    path.write_bytes('{"id": "a", "statement": "café"}\n'.encode("latin-1"))
+    with pytest.raises(DataError, match=r"latin\.jsonl:1: expected UTF-8, got the byte 0xe9 at position 29\."):
         datasets.load(path)
 
 
