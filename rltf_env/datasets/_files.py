@@ -90,8 +90,9 @@ def parse(text: str | bytes, where: str) -> Any:
     try:
         return json.loads(text, parse_int=_parse_int)
     except UnicodeDecodeError as error:
+        byte, place = error.object[error.start], error.start
         raise DataError(
-            f"{where}: expected UTF-8, got the byte {error.object[error.start]:#04x} at position {error.start}. Save the file as UTF-8."
+            f"{where}: expected UTF-8, got the byte {byte:#04x} at position {place}. Save the file as UTF-8."
         ) from error
     except (ValueError, RecursionError) as error:
         raise DataError(f"{where}: expected JSON, got {error}. Mend the file or fetch it again.") from error
