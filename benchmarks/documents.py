@@ -20,8 +20,10 @@ from typing import Any
 
 from benchmarks.metrics import over_runs
 from benchmarks.speed import judge
+from benchmarks.studies import continual, pretraining, process, repair, representations
 from benchmarks.studies import pages as studies
 from benchmarks.studies.ablation import ARMS
+from benchmarks.studies.arms import markdown
 from rltf_env.command import guarded, leave
 from rltf_env.errors import UnknownName
 
@@ -34,6 +36,15 @@ ENGINES = {
     "static": "`generate`, static cache, not compiled",
     "continuous": "`generate_batch`, continuous batching",
     "vllm": 'vLLM (`engine = "vllm"`)',
+}
+
+
+WORDS: dict[str, Callable[[Any], str]] = {  # of studies that measure other things than pass@1 of their arms
+    "continual": continual.markdown,
+    "pretraining": lambda figures: markdown(figures, pretraining.TITLES),
+    "process": process.in_words,
+    "repair": lambda figures: markdown(figures, repair.TITLES),
+    "representations": representations.in_words,
 }
 
 
@@ -390,7 +401,10 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "cluster/small": lambda: studies.played(record("cluster")),
     "cluster/sizes": lambda: studies.sizes(record("cluster")),
     **{f"from/{name}": lambda name=name: provenance(name) for name in records() if name != "printed"},
-    **{f"study/{name}": lambda name=name: studies.study(record(f"studies/{name}")) for name in records("studies")},
+    **{
+        f"study/{name}": lambda name=name: WORDS.get(name, studies.study)(record(f"studies/{name}"))
+        for name in records("studies")
+    },
     **{f"table/{name}": lambda name=name: studies.tiers(record(f"tables/{name}")) for name in records("tables")},
     **{f"printed/{name}": lambda name=name: printed(name) for name in record("printed")},
 }

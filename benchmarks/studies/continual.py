@@ -45,7 +45,7 @@ import numpy as np
 
 from benchmarks.metrics import holm, over_runs
 from rltf_env.command import check_writable, guarded, leave
-from rltf_env.errors import UsageError
+from rltf_env.errors import UnknownName, UsageError
 
 STOPPED = "Stopped. The same command goes on from here."
 MEASURES = ("average", "learned", "forgetting", "backward", "forward")
@@ -157,28 +157,43 @@ def run(asked: argparse.Namespace) -> int:
     from agents.building import quiet_libraries
     from benchmarks.continual import chain, figures, sequence
     from benchmarks.records import write_json
+    from benchmarks.studies.arms import provenance
 
     console = Console()
     quiet_libraries()
     if asked.seeds < 1 or not 1 <= asked.orders <= len(ORDERS):
         raise UsageError(f"Expected --seeds >= 1 and --orders 1 to {len(ORDERS)}, got {asked.seeds}, {asked.orders}.")
     out = asked.out.resolve()
+    arms = _arms(asked.arms)
     check_writable(out, folder=True)
     tasks = sequence.read("retold", asked.overrides)
-    runs: dict[str, dict[int, list[Measures]]] = {id: {} for id in ARMS}
+    runs: dict[str, dict[int, list[Measures]]] = {id: {} for id in arms}
     for seed in range(asked.seeds):
-        for id, arm in ARMS.items():
+        for id, arm in arms.items():
             found = []
             for order in orders_of(arm, asked.orders):
                 each = chain.Chain(tasks.ordered(order), arm.method, arm.agent, out, seed, tasks.names)
                 chain.run(each, console)
                 found.append(figures.of_seed(chain.collect(each)))
             runs[id][seed] = found
-        content = {**table(runs), "overrides": asked.overrides}
+        content = {**provenance(_command(asked)), **table(runs), "overrides": asked.overrides}
         write_json(out / "study.json", content)
         (out / "study.md").write_text(markdown(content), encoding="utf-8")
     console.print((out / "study.md").read_text(encoding="utf-8"), markup=False, highlight=False)
     return 0
+
+
+def _arms(names: str) -> Mapping[str, Arm]:
+    """The arms of these names with commas between, all without any. Raises UnknownName."""
+    for id in names.split(",") if names else ():
+        if id not in ARMS:
+            raise UnknownName("arm", id, ARMS)
+    return {id: arm for id, arm in ARMS.items() if not names or id in names.split(",")}
+
+
+def _command(asked: argparse.Namespace) -> str:
+    options = f"--seeds {asked.seeds} --orders {asked.orders}" + (f" --arms {asked.arms}" if asked.arms else "")
+    return " ".join(["python -m benchmarks.studies.continual", options, *asked.overrides])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -187,6 +202,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.studies.continual", description=words)
     parser.add_argument("--seeds", type=int, default=3, help="seeds 0 to N - 1 (default: 3)")
     parser.add_argument("--orders", type=int, default=3, help="orders of the tasks, 1 to 3 (default: 3)")
+    parser.add_argument(
+        "--arms", default="", help="names of arms with commas between; the table grows by them (default: all)"
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/continual/study"), help="folder of runs and tables")
     parser.add_argument("overrides", nargs="*", default=[], metavar="table.key=value", help="changes of the sequence")
     asked = parser.parse_intermixed_args(arguments)

@@ -11,6 +11,7 @@ from benchmarks.continual import sequence
 from benchmarks.continual.chain import Chain
 from benchmarks.studies import continual
 from benchmarks.studies.continual import ARMS, COMPARED, MEASURES, ORDERS
+from rltf_env.errors import UnknownName
 
 
 def test_arms_are_methods_of_the_sequence_in_folders_of_their_own(tmp_path: Path) -> None:
@@ -59,3 +60,10 @@ def test_the_prediction_is_written_down_and_impossible_sizes_are_refused(capsys:
     assert "Written down before the first run" in (continual.__doc__ or "")
     assert continual.main(["--orders", "4"]) == 2
     assert "--orders 1 to 3" in capsys.readouterr().err
+
+
+def test_some_arms_run_alone_and_the_command_says_so() -> None:
+    assert list(continual._arms("pool,finetune")) == ["finetune", "pool"]
+    assert continual._arms("") == continual.ARMS
+    with pytest.raises(UnknownName, match="Did you mean 'finetune'"):
+        continual._arms("finetun")
