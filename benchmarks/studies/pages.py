@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.studies.arms import MEASURES
+from rltf_env.core import Outcome
 
 DASH = "-"
 
@@ -35,6 +36,20 @@ def study(figures: Mapping[str, Any]) -> str:
     """A study whole: what it predicted, its arms, its comparisons."""
     parts = (f"Predicted before the first run: {figures['prediction']}", scores(figures), differences(figures))
     return "\n\n".join(parts)
+
+
+def outcomes(figures: Mapping[str, Any]) -> str:
+    """What became of each arm's programs, as shares, and how many of the failures are errors, of which a line is named."""
+    rows = []
+    for measure in MEASURES:
+        for arm in figures[measure]["arms"].values():
+            counts = {outcome.name: arm["outcomes"].get(outcome.name, 0) for outcome in Outcome}
+            total, errors = sum(counts.values()), counts["SYNTAX_ERROR"] + counts["RUNTIME_ERROR"]
+            shares = [count / total for count in counts.values()]
+            failures = max(1, errors + counts["WRONG_ANSWER"])
+            rows.append([measure, arm["name"], *(f"{share:.1%}" for share in (*shares, errors / failures))])
+    names = (outcome.name.lower().replace("_", " ") for outcome in Outcome)
+    return _table(["problems", "arm", *names, "errors among failures"], rows)
 
 
 def tiers(figures: Mapping[str, Any]) -> str:

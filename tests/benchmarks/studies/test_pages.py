@@ -55,3 +55,11 @@ def test_every_study_with_a_command_is_on_the_page_that_says_which_were_run() ->
     assert {name for name in commands if f"python -m benchmarks.studies.{name}" not in page} == set()
     for studies in (learners.STUDIES, practice.STUDIES):
         assert all(name in page for name in studies)
+
+
+def test_outcomes_are_shares_of_programs_and_errors_a_share_of_failures() -> None:
+    counts = {"SYNTAX_ERROR": 1, "RUNTIME_ERROR": 2, "WRONG_ANSWER": 3, "PASSED": 4}
+    measured = {"arms": {"a": {"name": "first", "outcomes": counts}}}
+    rows = pages.outcomes({"seen": measured, "unseen": measured}).splitlines()
+    assert rows[2] == "| seen | first | 10.0% | 20.0% | 30.0% | 40.0% | 50.0% |"
+    assert rows[3].startswith("| unseen | first | 10.0% |")
