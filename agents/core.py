@@ -37,6 +37,8 @@ class Completion:
         given: number of leading tokens that were not chosen.
         truncated: cut off at the length limit.
         kept: with a stop string: the characters of the text that stand before it, which are the program; None: all.
+        version: where a server wrote it that others push weights to as well: the updates that those weights had seen, at
+            least. None: the policy's own weights wrote it.
     """
 
     tokens: IntArray
@@ -45,6 +47,7 @@ class Completion:
     given: int
     truncated: bool
     kept: int | None = None
+    version: int | None = None
 
 
 @renamed_fields(behaviour="behaviour_logprobs")
@@ -121,7 +124,8 @@ class Policy(Protocol[State]):
     Further attributes that a policy may have: `own_loss(batch)`, a scalar, mean over rows, that every agent descends
     beside its loss; `meet(draw)`, called before learning with a function that draws prompts; `measured()`, a context in
     which it writes as it is measured, where that is not how it learns; `writes_itself`, true where no other engine can
-    write with its weights; `can_defer` with `before_head(batch)`, where logits can be made later of what the head reads, and
+    write with its weights; `updates`, how many updates its weights have seen, where a learner counts them;
+    `can_defer` with `before_head(batch)`, where logits can be made later of what the head reads, and
     `head_rows`, how many for each position (`agents.learning.logits`).
     """
 

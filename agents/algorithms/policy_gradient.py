@@ -34,6 +34,7 @@ from agents.learning.learner import Learner, OptimiserConfig
 from agents.learning.likelihood import LossTemperature, reference_of, temperature_of, with_old_logprobs
 from agents.learning.logits import Logits, logprobs_and_entropy
 from agents.learning.minibatches import Arrivals, RolloutBuffer
+from agents.learning.mismatch import mismatch
 from agents.learning.reference import Place
 from agents.options import chosen
 from agents.rollout import EPSILON, summary
@@ -155,7 +156,8 @@ class PolicyGradient(RoundAgent):
         samples = self.round.draw()
         staleness = self.learner.updates - np.mean([s.version for s in samples])
         metrics = self.learner.step(samples, self.config.reduction, partial(loss, c=self.config))
-        return {**self.sampled, "rl_loss": metrics.pop("loss"), **metrics, "staleness": float(staleness)}
+        metrics |= {"staleness": float(staleness), **mismatch(self.policy, samples, self.config)}
+        return {**self.sampled, "rl_loss": metrics.pop("loss"), **metrics}
 
     # ----------------------------------------------------------------------------------------------------------- round
 

@@ -40,6 +40,7 @@ from agents.learning.learner import Learner, OptimiserConfig
 from agents.learning.likelihood import LossTemperature, reference_of, temperature_of, with_old_logprobs
 from agents.learning.logits import Logits, logprobs_and_entropy, states
 from agents.learning.minibatches import Arrivals, RolloutBuffer
+from agents.learning.mismatch import mismatch
 from agents.learning.reference import Place, read_each
 from agents.options import build, chosen
 from rltf_env.env import UnitTestEnv
@@ -137,6 +138,7 @@ class PPO(RoundAgent):
             self.learner.updates += 1
             return {**self.sampled, "rl_loss": 0.0, **metrics}
         metrics |= {"staleness": self._age(samples)} if self.fill_from_actors else {}
+        metrics |= mismatch(self.policy, samples, self.config)
         metrics = self.learner.step(samples, "token_mean", self._loss, self.learner.read) | metrics
         return {**self.sampled, "rl_loss": metrics.pop("loss"), **metrics}
 

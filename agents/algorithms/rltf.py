@@ -38,6 +38,7 @@ from agents.learning.distinct import By, Distinct, key_of
 from agents.learning.learner import Learner, OptimiserConfig
 from agents.learning.likelihood import LossTemperature, temperature_of, with_old_logprobs
 from agents.learning.logits import Logits, logprobs_and_entropy
+from agents.learning.mismatch import mismatch
 from agents.learning.replay import ReplayBuffer
 from agents.options import build, chosen
 from agents.rollout import EPSILON
@@ -151,7 +152,8 @@ class RLTF(BufferedAgent):
         metrics = self.learner.step(samples, self.config.reduction, partial(loss, c=self.config))
         staleness = step - np.mean([s.version for s in samples])
         ages = {"staleness": float(staleness), "batch": float(len(samples))}
-        return {**self.sampled, "rl_loss": metrics.pop("loss"), **metrics, **ages}
+        apart = mismatch(self.policy, samples, self.config)
+        return {**self.sampled, "rl_loss": metrics.pop("loss"), **metrics, **ages, **apart}
 
     def pairs(self, count: int) -> list[TrainingSample]:
         """What a supervised update learns from."""

@@ -23,7 +23,7 @@ from rltf_env._renamed import renamed
 from rltf_env.core import IntArray
 from rltf_env.errors import UnknownName, UsageError
 
-ENGINES = ("own", "vllm")
+ENGINES = ("own", "vllm", "vllm_server")
 WHOLE = 1 << 52  # a probability of 1, where draws are in whole numbers
 
 
@@ -40,8 +40,9 @@ class Sampling:
             string; the string's tokens belong to the program as its end token would, and it is not truncated.
         rows: how many programs are written at once, at the most; samples of one problem are split up if need be.
         engine: what computes the next tokens: the policy itself ("own"), or vLLM with a copy of its weights, which has
-            no use for `rows`.
-        engine_options: of vLLM's `LLM`, such as `{max_model_len = 1024, gpu_memory_utilization = 0.3, max_num_seqs = 128}`.
+            no use for `rows`: in this process ("vllm"), or as servers that several writers share ("vllm_server").
+        engine_options: of vLLM's `LLM`, such as `{max_model_len = 1024, gpu_memory_utilization = 0.3, max_num_seqs = 128}`,
+            and `sleep`; for servers, `agents.engines.vllm_server.Options`.
     """
 
     temperature: float = 1.0
@@ -50,7 +51,7 @@ class Sampling:
     rows: int = 256
     min_p: float = 0.0
     stop: tuple[str, ...] = ()
-    engine: Literal["own", "vllm"] = "own"
+    engine: Literal["own", "vllm", "vllm_server"] = "own"
     engine_options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -67,7 +68,9 @@ class Sampling:
         if self.engine not in ENGINES:
             raise UnknownName("engine", self.engine, ENGINES)
         if self.engine_options and self.engine == "own":
-            raise UsageError(f"Expected engine_options with engine='vllm' alone, got {self.engine_options}.")
+            raise UsageError(
+                f"Expected engine_options with engine='vllm' or 'vllm_server' alone, got {self.engine_options}."
+            )
 
     def __call__(
         self,

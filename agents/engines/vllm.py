@@ -7,6 +7,9 @@ The two differ by temperature and cut-offs, and by what vLLM's kernels compute d
 
 A prompt's keys and values are computed once for all of its programs (vLLM's prefix cache). Each program draws from a generator
 of its own, seeded by the run's. Equal seeds give equal programs as far as vLLM's kernels do not depend on what else is in a batch.
+
+With `engine_options = { sleep = 1 }` it gives its memory back between two requests, to a learner on the same GPU (vLLM's
+sleep mode). At level 1 its weights wait on the host. At level 2 they are dropped and taken over again.
 """
 
 from __future__ import annotations
@@ -18,23 +21,21 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import count, islice
+from functools import partial
+from itertools import count
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 
-from agents.core import Completion, Policy, Request, TrainingSample
-from agents.decoding._stopping import Stops, ends_of
-from agents.decoding.sampling import Sampling, make_completion
-from agents.learning.reference import logprobs
+from agents.core import Completion, Policy, Request
+from agents.decoding._stopping import ends_of
+from agents.decoding.sampling import Sampling
+from agents.engines._drawn import Drawn, check_policy, completed
 from agents.policies import _lora
-from rltf_env.core import FloatArray, IntArray
+from rltf_env.core import IntArray
 from rltf_env.errors import UsageError
-
-READ = 16  # programs that the policy reads at a time, as they end
-Drawn = tuple[int, IntArray, FloatArray]  # which row; its tokens, and the log-probability that each was drawn with
 
 
 class Engine:
@@ -45,20 +46,16 @@ class Engine:
     """
 
     def __init__(self, policy: Policy[Any], options: Mapping[str, Any]) -> None:
-        if getattr(policy, "writes_itself", False):
-            raise UsageError(
-                f"Expected a policy that vLLM can write with, got {type(policy).__name__}. Set sampling.engine = 'own'."
-            )
+        check_policy(policy, "vllm")
         try:
             os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # weights are handed over in memory
             vllm = importlib.import_module("vllm")
         except ImportError as error:
             raise UsageError(f"Expected vllm to be installed for sampling.engine='vllm', got {error}.") from error
         model: Any = policy.model
-        if model.config.is_encoder_decoder:
-            raise UsageError("Expected a causal model for sampling.engine='vllm', got one with an encoder.")
         self._vllm, self._numbers, self.vocab_size = vllm, count(), int(model.config.get_text_config().vocab_size)
         self._taken: tuple[int, ...] = ()
+        self._asleep = False
         with tempfile.TemporaryDirectory(prefix="rltf-") as folder, _same_randomness():
             model.config.save_pretrained(folder)
             policy.tokenizer.save_pretrained(folder)
@@ -80,16 +77,31 @@ class Engine:
                 ) from error
 
     def take(self, policy: Policy[Any]) -> None:
-        """Takes over the policy's weights, if they have changed."""
+        """Takes over the policy's weights, if they have changed. An engine that sleeps wakes up."""
         version = tuple(p._version for p in policy.model.parameters())
-        if version == self._taken:
+        if self._asleep:
+            self._llm.wake_up(tags=["weights"])
+        if version != self._taken:
+            self._taken = ()  # loading that breaks off leaves some of each
+            with torch.no_grad():
+                named = _lora.merged(policy.model).named_parameters(remove_duplicate=False)
+                weights = ((name, p.detach()) for name, p in named)
+                self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": weights})
+        if self._asleep:  # room for keys and values once that for loading is free again
+            self._llm.wake_up(tags=["kv_cache"])
+            self._asleep = False
+        if version != self._taken:
+            self._llm.reset_prefix_cache()  # keys and values of the weights before
+            self._taken = version
+
+    def sleep(self, level: int) -> None:
+        """Gives the GPU's memory back. At level 2 weights are dropped, so the next `take` takes them over again."""
+        if self._asleep:  # it could not be woken
             return
-        with torch.no_grad():
-            named = _lora.merged(policy.model).named_parameters(remove_duplicate=False)
-            weights = ((name, p.detach()) for name, p in named)
-            self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": weights})
-        self._llm.reset_prefix_cache()  # keys and values of the weights before
-        self._taken = version
+        self._asleep = True
+        if level == 2:
+            self._taken = ()
+        self._llm.sleep(level=level)
 
     def write(
         self, rows: Sequence[IntArray], limits: Sequence[int], seeds: Sequence[int], **options: Any
@@ -116,7 +128,8 @@ class Engine:
                         (written,) = answer.outputs
                         tokens = written.token_ids
                         said = [each[token].logprob for each, token in zip(written.logprobs, tokens, strict=True)]
-                        yield names.pop(answer.request_id), np.array(tokens, np.int64), np.array(said, np.float32)
+                        row = names.pop(answer.request_id)
+                        yield Drawn(row, np.array(tokens, np.int64), np.array(said, np.float32))
         finally:
             if names:  # whoever asked has had enough
                 engine.abort_request(list(names))
@@ -126,56 +139,47 @@ _engines: WeakKeyDictionary[Policy[Any], dict[str, Engine]] = WeakKeyDictionary(
 
 
 def engine_of(policy: Policy[Any], options: Mapping[str, Any]) -> Engine:
-    """The policy's engine with these options, made when it is first asked for, with the policy's present weights."""
+    """The policy's engine with these options, made when it is first asked for."""
     engines = _engines.setdefault(policy, {})
     key = repr(sorted(options.items()))
     if key not in engines:
         engines[key] = Engine(policy, options)
-    engines[key].take(policy)
     return engines[key]
 
 
 def write(sampling: Sampling, policy: Policy[Any], request: Request) -> list[list[Completion]]:
     """What `sampling` would write with the policy, by vLLM. See `agents.core.Decoder`."""
-    prompts, prefixes, repeats = request.prompts, request.prefixes, request.repeats
-    engine = engine_of(policy, sampling.engine_options)
-    stops, ends = Stops.of(policy, sampling.stop), ends_of(policy)
-    asked = [i for i in range(len(prompts)) for _ in range(repeats)]
+    options = dict(sampling.engine_options)
+    level = _level(options.pop("sleep", 0))
+    engine = engine_of(policy, {**options, "enable_sleep_mode": True} if level else options)
     tokens = len(policy.tokenizer)
-    drawn = engine.write(
-        [np.concatenate([prompts[i], prefixes[i]]) for i in asked],
-        [request.max_tokens - len(prefixes[i]) for i in asked],
-        torch.randint(2**62, (len(asked),), generator=request.generator, device=request.generator.device).tolist(),
+    draw = partial(
+        engine.write,
         temperature=sampling.temperature,
         top_p=sampling.top_p,
         top_k=sampling.top_k,
         min_p=sampling.min_p,
         stop=list(sampling.stop),
         detokenize=bool(sampling.stop),
-        stop_token_ids=list(ends),
+        stop_token_ids=list(ends_of(policy)),
         allowed_token_ids=list(range(tokens)) if engine.vocab_size > tokens else None,
     )
-    written: list[list[Any]] = [[None] * repeats for _ in prompts]
-    while lot := list(islice(drawn, READ)):
-        starts = [prefixes[asked[row]] for row, _, _ in lot]
-        programs = [np.concatenate([start, new]) for start, (_, new, _) in zip(starts, lot, strict=True)]
-        own = _own(policy, [prompts[asked[row]] for row, _, _ in lot], programs)
-        for start, said, (row, new, chance) in zip(starts, own, lot, strict=True):
-            behaviour = chance if sampling.temperature else np.zeros_like(chance)
-            i, k = divmod(row, repeats)
-            written[i][k] = make_completion(start, ends, stops, new, said[len(start) :], behaviour, len(new))
-            if request.done:
-                request.done(i, k, written[i][k])
-    return written
+    try:
+        engine.take(policy)
+        return completed(sampling, policy, request, draw)
+    finally:
+        if level:
+            engine.sleep(level)
 
 
-def _own(policy: Policy[Any], prompts: Sequence[IntArray], programs: Sequence[IntArray]) -> list[FloatArray]:
-    """What the policy itself thinks of each token of each program: float32 (T,) each."""
-    nothing = [np.zeros(len(tokens), np.float32) for tokens in programs]
-    samples = [
-        TrainingSample(p, t, zeros > -1, zeros, zeros) for p, t, zeros in zip(prompts, programs, nothing, strict=True)
-    ]
-    return logprobs(policy, samples, READ)
+def _level(sleep: Any) -> int:
+    """How deeply the engine sleeps between two requests; 0: not at all."""
+    if sleep not in (0, 1, 2):  # `true` is 1
+        raise UsageError(
+            f"Expected sampling.engine_options.sleep to be true, 1 (weights wait on the host) or 2 (they are dropped), "
+            f"got {sleep!r}."
+        )
+    return int(sleep)
 
 
 @contextmanager

@@ -132,6 +132,18 @@ class Learner:
                 "Set optimiser.dropout = false, or policy.gradient_checkpointing = false, which silences dropout."
             )
 
+    @property
+    def updates(self) -> int:
+        """Updates so far. The policy says the same of itself (`updates`), if it is its model that learns."""
+        return self._updates
+
+    @updates.setter
+    def updates(self, count: int) -> None:
+        self._updates = count
+        policy: Any = self.policy
+        if any(part is policy.model for part in self.parts.values()):
+            policy.updates = count
+
     def _parameters(self) -> Iterator[nn.Parameter]:
         for part in self.parts.values():
             yield from part.parameters()

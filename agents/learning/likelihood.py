@@ -83,13 +83,13 @@ def with_old_logprobs(policy: Policy[Any], samples: Sequence[TrainingSample], c:
         c: how they were drawn, and what they are learnt at.
     """
     temperature = temperature_of(c)
-    if temperature == 1 and not _rounds(policy):
+    if temperature == 1 and not rounds(policy):
         return list(samples)
     rows = logprobs(policy, samples, c.optimiser.limit, temperature, c.optimiser.logit_rows)
     return [replace(sample, old_logprobs=row) for sample, row in zip(samples, rows, strict=True)]
 
 
-def _rounds(policy: Policy[Any]) -> bool:
+def rounds(policy: Policy[Any]) -> bool:
     """Whether a program read token by token has other probabilities than one that is read at once."""
     if policy.device.type == "cuda" and torch.backends.cuda.matmul.allow_tf32:
         return True

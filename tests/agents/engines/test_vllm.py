@@ -33,6 +33,7 @@ class StandIn(ModuleType):
     def __init__(self, policy: CausalPolicy) -> None:
         super().__init__("vllm")
         self.policy, self.requests, self.aborted, self.pushed = policy, {}, [], []
+        self.asleep, self.events = set[str](), list[str]()
         self.sampling_params = SimpleNamespace(RequestOutputKind=SimpleNamespace(FINAL_ONLY=2))
         self.llm_engine = self
         self.options: dict[str, Any] = {}
@@ -46,10 +47,22 @@ class StandIn(ModuleType):
 
     def collective_rpc(self, method: str, kwargs: dict[str, Any]) -> None:
         assert method == "reload_weights"
+        assert "weights" not in self.asleep, "there is no memory for weights"
+        self.events.append("load")
         self.pushed.append({name: float(tensor.sum()) for name, tensor in kwargs["weights_iterator"]})
 
     def reset_prefix_cache(self) -> None:
         pass
+
+    def sleep(self, level: int) -> None:
+        assert not self.asleep, "it sleeps already"
+        assert self.options["enable_sleep_mode"]
+        self.asleep = {"weights", "kv_cache"}
+        self.events.append(f"sleep {level}")
+
+    def wake_up(self, tags: list[str]) -> None:
+        self.asleep -= set(tags)
+        self.events += [f"wake {tag}" for tag in tags]
 
     def add_request(self, name: str, prompt: dict[str, list[int]], params: SimpleNamespace) -> None:
         self.requests[name] = (prompt["prompt_token_ids"], params)
@@ -58,6 +71,7 @@ class StandIn(ModuleType):
         self.aborted += names
 
     def step(self) -> list[SimpleNamespace]:
+        assert not self.asleep, "it writes while it sleeps"
         return [self.answer(*self.requests.popitem()) for _ in range(min(2, len(self.requests)))]
 
     def answer(self, name: str, asked: tuple[list[int], SimpleNamespace]) -> SimpleNamespace:
@@ -96,7 +110,7 @@ def engine(request: pytest.FixtureRequest, policy: CausalPolicy, monkeypatch: py
 
 def write(policy: CausalPolicy, sampling: Sampling, **more: Any) -> list[list[Completion]]:
     generator = torch.Generator().manual_seed(1)
-    return sampling(policy, PROMPTS, GIVEN, repeats=4, max_tokens=LENGTH, generator=generator, **more)
+    return sampling(policy, PROMPTS, GIVEN, generator=generator, **{"repeats": 4, "max_tokens": LENGTH, **more})
 
 
 def logits(policy: CausalPolicy, prompt: IntArray, tokens: IntArray) -> torch.Tensor:
@@ -189,13 +203,45 @@ def test_who_stops_asking_leaves_nothing_behind(policy: CausalPolicy, engine: di
     assert_said_rightly(policy, write(policy, sampling), sampling)
 
 
+WOKEN = ["wake weights", "wake kv_cache"]
+
+
+SHORT = {"repeats": 1, "max_tokens": 4}
+
+
+@pytest.mark.parametrize(("level", "again"), [(True, WOKEN), (2, ["wake weights", "load", "wake kv_cache"])])
+def test_it_sleeps_between_two_requests_and_takes_dropped_weights_over_again(
+    policy: CausalPolicy, monkeypatch: pytest.MonkeyPatch, level: int, again: list[str]
+) -> None:
+    stand_in = StandIn(policy)
+    monkeypatch.setitem(sys.modules, "vllm", stand_in)
+    monkeypatch.setattr(_vllm, "_engines", type(_vllm._engines)())
+    sampling = Sampling(engine="vllm", engine_options={"sleep": level})
+    first, second = write(policy, sampling, **SHORT), write(policy, sampling, **SHORT)
+    assert stand_in.events == ["load", f"sleep {level:d}", *again, f"sleep {level:d}"]
+    assert_said_rightly(policy, second, sampling)
+    assert [c.tokens.tolist() for c in first[0]] == [c.tokens.tolist() for c in second[0]]
+    with pytest.raises(KeyboardInterrupt):
+        write(policy, sampling, done=interrupt, **SHORT)
+    assert stand_in.asleep, "whoever is interrupted gives the memory back too"
+
+
+def interrupt(i: int, k: int, completion: Completion) -> None:
+    raise KeyboardInterrupt
+
+
 # ------------------------------------------------------------------------------------------------------------- errors
+
+
+def test_no_other_depth_of_sleep_is_taken(policy: CausalPolicy) -> None:
+    with pytest.raises(UsageError, match=r"sleep to be true, 1 .*, got 3\."):
+        write(policy, Sampling(engine="vllm", engine_options={"sleep": 3}))
 
 
 def test_options_are_for_vllm_and_engines_have_names() -> None:
     with pytest.raises(UnknownName, match="Did you mean 'vllm'"):
         Sampling(engine="vlm")  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="engine='vllm' alone"):
+    with pytest.raises(UsageError, match="engine='vllm' or 'vllm_server' alone"):
         Sampling(engine_options={"max_model_len": 3})
 
 

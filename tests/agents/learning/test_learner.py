@@ -46,6 +46,19 @@ def gradient(
     return metrics["loss"], torch.cat([p.grad.flatten() for p in policy.model.parameters() if p.grad is not None])
 
 
+def test_a_policy_says_how_many_updates_its_weights_have_seen(policy: CausalPolicy) -> None:
+    learner = Learner(policy, OptimiserConfig(lr=1e-3))
+    assert policy.updates == 0  # type: ignore[attr-defined]
+    learner.step(samples(), "seq_mean", loss("seq_mean"))
+    assert policy.updates == learner.updates == 1  # type: ignore[attr-defined]
+    state = learner.state_dict()
+    other = Learner(copy.copy(policy), OptimiserConfig(lr=1e-3))
+    other.load_state_dict({**state, "updates": 30})
+    assert other.policy.updates == 30  # type: ignore[attr-defined]
+    Learner(policy, OptimiserConfig(), {"head": torch.nn.Linear(2, 2)})
+    assert policy.updates == 1, "a head beside it learns on its own account"  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize("how", ["token_mean", "seq_mean", "seq_sum", "constant"])
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 7, 50])
 def test_micro_batches_give_the_loss_and_gradient_of_the_whole(
