@@ -182,6 +182,8 @@ class Recipe:
             content.pop("scale")
         for key in PLACED:
             content.get("scale", {}).pop(key, None)
+        if self.agent.get("sampling", {}).get("engine") == "vllm_server":
+            content["agent"]["sampling"].pop("engine_options", None)  # all of them say where servers are
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 

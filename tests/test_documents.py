@@ -41,7 +41,14 @@ FENCE = re.compile(
     r"(?:^<!-- (?P<mark>[a-z: ]+) -->\n)?^```(?P<language>\w*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL
 )
 LANGUAGES = ("python", "bash", "text", "toml")
-HARMLESS = ("git", "cd", "export", "source", "ray")  # words that begin a line of which nothing here can be checked
+HARMLESS = (
+    "git",
+    "cd",
+    "export",
+    "source",
+    "ray",
+    "vllm",
+)  # words that begin a line of which nothing here can be checked
 
 
 @dataclass(frozen=True)

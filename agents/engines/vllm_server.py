@@ -22,7 +22,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -45,7 +45,6 @@ from rltf_env.errors import UsageError
 __all__ = ["Engine", "Options", "ServerError", "load", "start_folder", "write"]
 FIRST, LONGEST = 0.05, 5.0  # seconds before a request is sent again: at first, and at the most
 NEVER = -100.0  # the bias of a token that the tokenizer does not know: the most that vLLM takes
-BITS = 63  # of a seed
 
 
 @dataclass(frozen=True)
@@ -97,6 +96,7 @@ class Engine:
         size, known = int(model.config.get_text_config().vocab_size), len(policy.tokenizer)
         self.bias = {str(token): NEVER for token in range(known, size)}
         self.size = size
+        self._half_awake: set[Peer] = set()  # they have memory for weights again, and none for keys and values
 
     @contextmanager
     def ready(self) -> Iterator[None]:
@@ -109,9 +109,13 @@ class Engine:
             self._patiently(self._wake)
             try:
                 yield
-            finally:
+            except BaseException:
                 if self.shared.alone(file):
-                    self._sleep()
+                    with suppress(Lost):  # what went wrong before says more
+                        self._sleep()
+                raise
+            if self.shared.alone(file):
+                self._sleep()
 
     def write(
         self, rows: Sequence[IntArray], limits: Sequence[int], seeds: Sequence[int], **options: Any
@@ -129,7 +133,7 @@ class Engine:
         try:
             for i, (row, limit, seed) in enumerate(zip(rows, limits, seeds, strict=True)):
                 home = i * len(self.peers) // len(rows)  # in a row: what shares a prompt shares a server
-                request = {"prompt": row.tolist(), "max_tokens": limit, "seed": seed % (1 << BITS), **options}
+                request = {"prompt": row.tolist(), "max_tokens": limit, "seed": seed, **options}
                 pending.add(pool.submit(self._row, i, home, request, stopped))
             while pending:
                 done, pending = wait(pending, return_when=FIRST_COMPLETED)
@@ -197,10 +201,13 @@ class Engine:
         with self.shared.pushing(self.options.patience):  # one writer wakes, and the others wait for it
             if asleep := [peer for peer in self.peers if peer.get("/is_sleeping").get("is_sleeping")]:
                 for peer in asleep:
-                    peer.post("/wake_up", tags="weights")
+                    if peer not in self._half_awake:  # its memory would be mapped twice
+                        peer.post("/wake_up", tags="weights")
+                        self._half_awake.add(peer)
                 self.servers.take(awake=False, locked=True)
                 for peer in asleep:
                     peer.post("/wake_up", tags="kv_cache")
+                    self._half_awake.discard(peer)
         self.servers.take()
 
     def _sleep(self) -> None:

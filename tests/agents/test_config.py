@@ -140,6 +140,13 @@ def test_digest_sees_all_else(recipe: Path, override: str) -> None:
     assert read(recipe, [override]).digest != read(recipe).digest
 
 
+def test_digest_does_not_see_where_servers_are(recipe: Path) -> None:
+    served = "agent.sampling={ engine = 'vllm_server', engine_options = { url = '%s', folder = 'f' } }"
+    one, other = (read(recipe, [served % url]) for url in ("http://one:8000", "http://other:8000"))
+    assert one.digest == other.digest != read(recipe).digest
+    assert one.agent["sampling"]["engine_options"]["url"] == "http://one:8000", "it is still in the recipe"
+
+
 def test_a_resolved_recipe_reads_back_equal(recipe: Path, tmp_path: Path) -> None:
     made = read(recipe, ["eval.options.difficulty=x", "run.seed=4"])
     again = tmp_path / "again.toml"

@@ -12,6 +12,10 @@ from transformers import AutoModelForCausalLM
 from agents import start_folder
 
 RECIPE = """
+[run]
+updates = 1
+out = "runs/never"
+
 [policy]
 kind = "tiny"
 width = 16

@@ -58,6 +58,7 @@ class FakeVLLM:
         self.asked: Counter[str] = Counter()
         self.seen: list[dict[str, Any]] = []  # requests for completions
         self.events: list[str] = []  # pauses, loads and sleeps, in their order
+        self.left = -1  # completions before it is started anew, between two requests
         self.off = 0.0  # nats by which it understates log-probabilities
         self.busy = self.cut = 0  # completions to come that are refused as too many, or cut off
         self.hold = threading.Event()  # completions wait for it
@@ -179,6 +180,10 @@ class FakeVLLM:
         if self.cut:
             self.cut -= 1
             raise ConnectionResetError
+        if self.left == 0:
+            self.load(self.start)
+            self.version = "default"
+        self.left -= 1
         self.seen.append(body)
         expect(body["model"] == "policy", "The model does not exist.")
         if len(body["prompt"]) + body["max_tokens"] > self.max_model_len:

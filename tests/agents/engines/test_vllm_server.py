@@ -104,6 +104,18 @@ def test_a_server_that_was_started_anew_between_two_requests_gets_the_weights(
     assert server.events == PUSH * 2
 
 
+def test_a_server_that_is_started_anew_without_anybody_noticing_writes_nothing_that_counts(
+    writer: CausalPolicy, serve: Serve, folder: Path
+) -> None:
+    server = serve()
+    asked = sampling(server, folder=folder, connections=1)
+    learn(writer, 2)
+    whole = write(writer, asked)
+    server.left = 3  # of six
+    assert texts(write(writer, asked)) == texts(whole)
+    assert server.events == PUSH * 2
+
+
 def test_a_busy_server_and_a_broken_connection_are_tried_again(
     writer: CausalPolicy, serve: Serve, folder: Path
 ) -> None:
