@@ -58,6 +58,7 @@ class FakeVLLM:
         self.asked: Counter[str] = Counter()
         self.seen: list[dict[str, Any]] = []  # requests for completions
         self.events: list[str] = []  # pauses, loads and sleeps, in their order
+        self.key = ""  # what it was started with: --api-key
         self.left = -1  # completions before it is started anew, between two requests
         self.off = 0.0  # nats by which it understates log-probabilities
         self.busy = self.cut = 0  # completions to come that are refused as too many, or cut off
@@ -272,6 +273,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def respond(self, body: dict[str, Any]) -> None:
         parts = urlsplit(self.path)
         try:
+            guarded = bool(self.fake.key) and parts.path.startswith("/v1")  # vLLM guards nothing else
+            if guarded and self.headers.get("Authorization") != f"Bearer {self.fake.key}":
+                raise Refusal(401, "Unauthorized")
             status, value = 200, self.fake.answer(parts.path, parse_qs(parts.query), body)
         except Refusal as refusal:
             status, value = refusal.status, {"error": {"message": refusal.message, "code": refusal.status}}

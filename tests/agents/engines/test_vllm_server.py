@@ -165,6 +165,21 @@ def test_a_server_that_is_not_there_is_named(writer: CausalPolicy, folder: Path)
         write(writer, sampling("http://127.0.0.1:9", folder=folder, patience=0.2))
 
 
+def test_a_key_is_shown_and_a_wrong_one_is_named(
+    writer: CausalPolicy, serve: Serve, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = serve()
+    server.key = "secret"
+    with pytest.raises(UsageError, match=rf"API key of {server.url}, got none\. Set VLLM_API_KEY\."):
+        write(writer, sampling(server, folder=folder))
+    monkeypatch.setenv("VLLM_API_KEY", "another")
+    with pytest.raises(UsageError, match="got another"):
+        write(writer, sampling(server, folder=folder, connections=3))
+    with_key = server.url.replace("http://", "http://x:secret@")
+    asked = sampling(with_key, folder=folder)
+    assert_right(writer, write(writer, asked), asked, writer)
+
+
 def test_a_server_that_hangs_is_named(writer: CausalPolicy, serve: Serve, folder: Path) -> None:
     server = serve()
     asked = sampling(server, folder=folder, patience=0.3)
