@@ -1,7 +1,7 @@
 """A vLLM server as its client sees it: one request at a time, and what may come of it.
 
-Routes and shapes are those of vLLM's OpenAI-compatible server, read in its sources between 0.25 and
-0.32: `vllm/entrypoints/openai/completion/protocol.py` and `vllm/entrypoints/serve/dev`. Errors are
+Routes and shapes are those of vLLM's OpenAI-compatible server from 0.27 on, read in its sources:
+`vllm/entrypoints/openai/completion/protocol.py` and `vllm/entrypoints/serve/dev`. Errors are
 `{"error": {"message": ...}}`, or FastAPI's `{"detail": ...}` for a route that is not there.
 """
 

@@ -11,8 +11,10 @@ weights are older:
     forget keys and values of the weights before   POST /reset_prefix_cache
     go on, and say the new label                   POST /resume, /update_weight_version
 
-So each program is written by one version from its first token to its last. A writer that dies in
-the middle leaves a server whose label does not hold, and the next one pushes again.
+So each program is written by one version from its first token to its last. (vLLM 0.27: its
+`docs/training`, pages "Async Reinforcement Learning" and "Layerwise (Re)loading". Each version has a
+folder of its own, because a path that was read before may be read from a cache.) A writer that dies
+in the middle leaves a server whose label does not hold, and the next one pushes again.
 
 The first request of a process wants exactly its own weights: a run that continues from a checkpoint
 is behind what servers had when it was killed.
