@@ -406,9 +406,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
         f"study/{name}": lambda name=name: WORDS.get(name, studies.study)(record(f"studies/{name}"))
         for name in records("studies")
     },
-    **{
-        f"outcomes/{name}": lambda name=name: studies.outcomes(record(f"studies/{name}")) for name in records("studies")
-    },
+    **{f"outcomes/{name}": lambda name=name: studies.outcomes(record(f"studies/{name}")) for name in OUTCOMES},
     **{f"table/{name}": lambda name=name: studies.tiers(record(f"tables/{name}")) for name in records("tables")},
     **{f"printed/{name}": lambda name=name: printed(name) for name in record("printed")},
 }
