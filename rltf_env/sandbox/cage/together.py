@@ -314,11 +314,12 @@ def _suite(test: ModuleType, own: dict[str, Any]) -> Any:
     if "load_tests" in own:
         return loader.loadTestsFromModule(test)
     suite = unittest.TestSuite()
-    for name in sorted(own):
+    functions = [name for name, thing in own.items() if name.startswith("test") and isinstance(thing, FunctionType)]
+    for name in own if functions else sorted(own):  # pytest goes by the text, unittest by names
         thing = own[name]
         if isinstance(thing, type) and issubclass(thing, unittest.TestCase) and thing.__module__ != "unittest.case":
             suite.addTest(loader.loadTestsFromTestCase(thing))
-        elif name.startswith("test") and isinstance(thing, FunctionType):
+        elif name in functions:
             suite.addTest(unittest.FunctionTestCase(thing, description=name))
     return suite
 

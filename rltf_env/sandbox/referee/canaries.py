@@ -14,7 +14,7 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from rltf_env.sandbox.referee.changes import (
     OPPOSITE,
@@ -29,7 +29,7 @@ from rltf_env.sandbox.referee.changes import (
 )
 from rltf_env.sandbox.referee.helpers import Helpers, alternatives, functions_of
 from rltf_env.sandbox.referee.origins import Origins, elements_of, is_of_program, note_values, path_of
-from rltf_env.sandbox.referee.suite import Function, Suite
+from rltf_env.sandbox.referee.suite import Function, Suite, classes_of
 
 Nodes = list[list[ast.AST]]  # of each tree, in the order of `ast.walk`
 
@@ -152,13 +152,16 @@ def _scopes(suite: Suite) -> list[tuple[str, Sequence[ast.AST]]]:
     if suite.runner == "plain":
         return [("", [node for tree in suite.trees for node in tree.body])]
     scopes: list[tuple[str, Sequence[ast.AST]]] = []
-    for node in [node for tree in suite.trees for node in tree.body]:
-        if isinstance(node, Function) and node.name.startswith("test"):
-            scopes.append((node.name, [node]))
-        elif isinstance(node, ast.ClassDef):
-            own = [part for part in node.body if isinstance(part, Function) and part.name.startswith("test")]
-            scopes += [(f"{node.name}.{part.name}", [part]) for part in own]
+    for tree in suite.trees:
+        scopes += [(node.name, [node]) for node in tree.body if _is_test(node)]
+        scopes += [
+            (f"{name}.{part.name}", [part]) for name, node in classes_of(tree) for part in node.body if _is_test(part)
+        ]
     return scopes
+
+
+def _is_test(node: ast.AST) -> TypeGuard[Function]:
+    return isinstance(node, Function) and node.name.startswith("test")
 
 
 def _helpers(suite: Suite) -> list[ast.AST]:
@@ -166,7 +169,7 @@ def _helpers(suite: Suite) -> list[ast.AST]:
     if suite.runner == "plain":
         return []
     places = [tree.body for tree in suite.trees]
-    places += [node.body for body in places for node in body if isinstance(node, ast.ClassDef)]
+    places += [node.body for tree in suite.trees for _, node in classes_of(tree)]
     return [node for body in places for node in body if isinstance(node, Function) and not node.name.startswith("test")]
 
 

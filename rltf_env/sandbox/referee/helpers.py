@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from rltf_env.sandbox.referee.origins import is_of_program, note_values
-from rltf_env.sandbox.referee.suite import Function, Suite
+from rltf_env.sandbox.referee.suite import Function, Suite, classes_of
 
 _COMPARING = frozenset("approx isclose allclose array_equal".split())  # beside what is called assert...
 
@@ -19,7 +19,7 @@ _COMPARING = frozenset("approx isclose allclose array_equal".split())  # beside 
 def functions_of(suite: Suite) -> list[Function]:
     """Functions, fixtures and methods of a test that no runner calls as tests."""
     places = [tree.body for tree in suite.trees]
-    places += [node.body for body in places for node in body if isinstance(node, ast.ClassDef)]
+    places += [node.body for tree in suite.trees for _, node in classes_of(tree)]
     functions = [node for body in places for node in body if isinstance(node, Function)]
     return [node for node in functions if not (suite.collected and node.name.startswith("test"))]
 

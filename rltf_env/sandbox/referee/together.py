@@ -36,6 +36,7 @@ PAIRS = (Where.VALUES, Where.VALUES, Where.ANY)  # of copies that are kept; each
 EXTRA = 2  # copies of each other kind, for tests that no pair guards; a round has one
 CONFIRMED = 3  # times, and tests, that a program which passed a copy is asked about again
 ROUNDS = 3  # a program that passes one is tried again: whoever guesses which run counts has to guess each time
+SEVERAL = 2  # cases that a cage is told of, so that none of the program runs in the process that it is asked in
 LONGEST = 4096  # tests of a suite whose results are read
 Run = Callable[[str, bytes, int, bool], tuple[Any, list[Any], Any]]  # see `judge.Runner`
 
@@ -234,24 +235,24 @@ class Together:
             self._secret.shuffle(order)
             outcomes: list[Outcome] = []
             ran: list[Copy | None] = []
-            # At first one after another: of a program that passes nothing, or is late, the rest need not be run, or not all.
-            todo = [order] if real or not self.suite.collected else [[copy] for copy in order]
+            # Of a program that passes nothing, or is late, the rest need not be run, or not all.
+            todo = list(order)
             while todo:
-                part = todo.pop(0)
+                copy = todo.pop(0)
                 late = {name for outcome in real for name in outcome.late()}
-                codes = [copy.codes if copy else self._real for copy in part]
-                syntax, results, executed = self._outcomes(run, source, codes, late)
+                syntax, (outcome,), executed = self._outcomes(run, source, [copy.codes if copy else self._real], late)
                 if syntax is not None:
                     return syntax, [], lines
-                lines.append(executed)
-                self._check_names(results)
-                outcomes += results
-                real += [outcome for outcome, copy in zip(results, part, strict=True) if copy is None]
+                lines += executed
+                self._check_names([outcome])
+                outcomes.append(outcome)
+                ran.append(copy)
+                if copy is None:
+                    real.append(outcome)
                 if real and not real[-1].passed():  # nothing is left that a copy could refute
                     return None, self._results(real), lines
-                if results[0].came_to_nothing():  # it will come to that in the test as it is, most likely
-                    todo.sort(key=lambda part: part[0] is not None)
-                ran += part
+                if outcome.came_to_nothing():  # it will come to that in the test as it is, most likely
+                    todo.sort(key=lambda copy: copy is not None)
             for outcome, copy in zip(outcomes, ran, strict=True):
                 fooled = copy.tests & outcome.passed() & real[-1].passed() if copy else set()
                 if copy and fooled and self._is_fooled(run, source, copy, fooled):
@@ -348,18 +349,27 @@ class Together:
 
     def _outcomes(
         self, run: Run, source: str, copies: list[bytes], skip: Iterable[str] = (), seconds: float | None = None
-    ) -> tuple[Any, list[Outcome], Any]:
+    ) -> tuple[Any, list[Outcome], list[Any]]:
         """Why a program has no code, what became of each run, and the lines (`trace.Traced`). Tests in `skip` are left out.
+
+        Each copy goes to the cage by itself. A process that had others in its memory could compare them: the test as it is
+        differs least from the rest.
 
         `seconds`: that a test may take at most, if that is less than the judge's limit.
         """
         limit = min(seconds or self.options["case_seconds"], self.options["case_seconds"])
         text = source if self.suite.reads_source else ""
-        jobs = [("", {**self._job(codes, skip), "seconds": limit, "source": text}) for codes in copies]
-        syntax, reports, lines = run(source, marshal.dumps(jobs), max(len(jobs), 2), True)
-        if syntax is not None:
-            return syntax, [_lost(failure("SyntaxError"))] * len(copies), None
-        outcomes = [self._outcome(report) for report in reports]
+        outcomes: list[Outcome] = []
+        lines: list[Any] = []
+        for codes in copies:
+            job = {**self._job(codes, skip), "seconds": limit, "source": text}
+            syntax, reports, executed = run(source, marshal.dumps([("", job)]), SEVERAL, True)
+            if syntax is not None:
+                return syntax, [_lost(failure("SyntaxError"))] * len(copies), []
+            outcomes += map(self._outcome, reports)
+            lines.append(executed)
+            if reports[0][0]["end"] in ("cpu", "wall"):
+                break
         rest = _lost(failure("Timeout", "over the limit of cpu time", None, "cpu"))
         return None, outcomes + [rest] * (len(copies) - len(outcomes)), lines
 
