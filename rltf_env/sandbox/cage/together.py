@@ -26,6 +26,8 @@ from rltf_env.sandbox.values import FILENAME
 TEST = "<test>"  # the file name of the test's code
 MODULE = "test_solution"  # the test's module, where it is not the program's own
 NAME = "solution"  # the program's module
+_SCRIPTS_OWN = 3  # frames between `run_case` and a script
+_RUNNERS_OWN = 60  # frames of a runner's, at most, between its caller and a test
 Result = dict[str, Any]  # id, status ("passed", "failed", "error", "skipped"), and for the middle two what was raised
 
 
@@ -86,7 +88,8 @@ def run_case(
     if lines is not None:
         lines.trace(code)
     sys.set_int_max_str_digits(0)
-    sys.setrecursionlimit((frames or program.DEPTH) + program.depth() + 60)  # a runner's frames are not the program's
+    own = _SCRIPTS_OWN if job["runner"] == "plain" else _RUNNERS_OWN
+    program.allow_frames(frames or program.DEPTH, program.depth() + own)
     module = _program_module(job["names"])
     sys.meta_path.insert(0, _Finder(code, {NAME, *job["names"]}))  # type: ignore[arg-type]
     show_source(job["source"])

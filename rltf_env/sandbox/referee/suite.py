@@ -33,6 +33,7 @@ class Suite(NamedTuple):
         guarded: it does something behind `if __name__ == "__main__"`, and there is nothing else to run.
         missing: packages that it imports and that are not to be had, with their lines.
         reads_source: it looks at the program's text, or may do so.
+        raised: names of the exceptions that it raises itself.
     """
 
     trees: list[ast.Module]
@@ -45,6 +46,7 @@ class Suite(NamedTuple):
     guarded: bool
     missing: list[tuple[str, int]]
     reads_source: bool
+    raised: set[str]
 
     @property
     def collected(self) -> bool:
@@ -95,6 +97,7 @@ def read(texts: list[str], entry_point: str, defined: set[str], packages: Iterab
         guarded,
         missing,
         any(word in text for text in texts for word in _SOURCE),
+        {name for node in nodes if isinstance(node, ast.Raise) and node.exc for name in _loads([*ast.walk(node.exc)])},
     )
 
 
