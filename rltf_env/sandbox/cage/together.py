@@ -93,9 +93,12 @@ def run_case(
     module = _program_module(job["names"])
     sys.meta_path.insert(0, _Finder(code, {NAME, *job["names"]}))  # type: ignore[arg-type]
     show_source(job["source"])
+    loading = Deadline(job["seconds"], job["wall"], job["seconds"])
     try:
-        with Deadline(job["seconds"], job["wall"], job["seconds"]):
+        with loading:
             exec(code, module.__dict__)
+        if loading.over:
+            raise TimeUp(loading.over)
     except BaseException as error:
         write(dumps({"late": _limit_of(error)} if isinstance(error, TimeUp) else program.failure_record(error)))
         program.flush()
@@ -177,6 +180,8 @@ def _run_test(module: ModuleType, job: dict[str, Any]) -> tuple[list[Result], li
     except BaseException as error:
         if not _leaves_in_good_order(error, job):
             return [_result("", error)], missing
+    if deadline.over:
+        return [_late("", deadline)], missing
     if job["runner"] == "plain":
         return [{"id": "", "status": "passed"}], missing
     run = _by_pytest if job["runner"] == "pytest" else _by_unittest
@@ -222,6 +227,11 @@ def _result(name: str, error: BaseException) -> Result:
     inner, line = _where(error.__traceback__)
     is_assertion = isinstance(error, AssertionError) or _is_pytest_failure(error)
     return {"id": name, "status": "failed" if is_assertion else "error", "in": inner, "at": line, "raised": record}
+
+
+def _late(name: str, deadline: Deadline) -> Result:
+    """What became of a test that went over its limit, whatever it made of that: it may have swallowed what was raised."""
+    return {"id": name, "status": "time", "limit": deadline.over}
 
 
 def _limit_of(error: TimeUp) -> str:
@@ -347,7 +357,10 @@ def _limit(case: Any, deadline: Deadline) -> None:
 
     def limited(result: Any = None) -> Any:
         with deadline:
-            return run(result)
+            end = run(result)
+        if deadline.over and result is not None:
+            result.rows[_name(case)] = _late(_name(case), deadline)
+        return end
 
     case.run = limited
 
@@ -396,6 +409,8 @@ def _by_pytest(test: ModuleType, own: dict[str, Any], deadline: Deadline, skip: 
             deadline.start()
             yield
             deadline.stop()
+            if deadline.over and item in self.rows:
+                self.rows[item] = _late(self.rows[item]["id"], deadline)
 
         @pytest.hookimpl(hookwrapper=True)
         def pytest_runtest_makereport(self, item: Any, call: Any) -> Any:

@@ -347,3 +347,33 @@ def test_no_copy_of_a_test_is_left_in_the_memory_of_another(judge: Sandbox, room
     for _ in range(2):
         verdict = _judged(judge, OTHER_COPIES, test, REFERENCE)
         assert verdict.failure is None
+
+
+SWALLOWING = """
+class Slow:
+    def __del__(self):
+        while True:
+            pass
+def f(n):
+    if n > 1:
+        Slow()
+    return n + 1
+"""
+
+
+@pytest.mark.parametrize("head", ["", "import pytest\n@pytest.fixture\ndef fixture(): return 1\n"])
+def test_a_program_that_swallows_the_end_of_its_time_is_late(judge: Sandbox, head: str) -> None:
+    test = (
+        head
+        + "from solution import f\ndef test_one():\n    assert f(1) == 2\ndef test_two(FIXTURE):\n    assert f(2) == 3\n"
+    )
+    verdict = _judged(judge, SWALLOWING, test.replace("FIXTURE", "fixture" if head else ""), REFERENCE)
+    assert _share(verdict) == (1, 2)
+    assert verdict.failure is not None
+    assert verdict.failure.kind == "Timeout"
+
+
+def test_a_script_whose_program_swallows_the_end_of_its_time_is_late(judge: Sandbox) -> None:
+    verdict = _judged(judge, SWALLOWING, "from solution import f\nassert f(1) == 2\nassert f(2) == 3\n", REFERENCE)
+    assert verdict.failure is not None
+    assert verdict.failure.kind == "Timeout"
