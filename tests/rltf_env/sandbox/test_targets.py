@@ -43,7 +43,7 @@ def _holds(script: str, program: str) -> bool:
     exec(program, namespace)
     try:
         exec(script, namespace)
-    except Exception:
+    except (Exception, SystemExit):
         return False
     return True
 
@@ -82,6 +82,11 @@ RIGHT = {
         "if f(1) == 3:\n    raise AssertionError\nif f(4) == 8:\n    pass\nelse:\n    assert False\n"
         "if f(1) not in (2, 5):\n    raise AssertionError\nif f(1) in (3, 4):\n    raise AssertionError",
         ["def f(x): return 2 * x", "def f(x): return x + x + 0.0"],
+    ),
+    "exits": (
+        "import sys\ndef main():\n    assert f(1) == 2\n    return 0\nif __name__ == '__main__':\n    sys.exit(main())\n"
+        "if f(1) != 2:\n    sys.exit(1)\nif f(1) == 2:\n    pass\nelse:\n    sys.exit('two')",
+        ["def f(x): return 2 * x"],
     ),
     "handlers": (
         "try:\n    f(1)\n    assert False\nexcept ValueError:\n    pass\nimport pytest\nwith pytest.raises(Exception):\n    f(1)",
