@@ -43,7 +43,9 @@ def _holds(script: str, program: str) -> bool:
     exec(program, namespace)
     try:
         exec(script, namespace)
-    except (Exception, SystemExit):
+    except SystemExit as end:
+        return not end.code
+    except Exception:
         return False
     return True
 
