@@ -134,11 +134,7 @@ def _program_module(names: list[str]) -> ModuleType:
             package = ModuleType(parent)
             package.__path__ = []
             sys.modules[parent] = package
-            setattr(
-                package,
-                last,
-                module if sys.modules.get(f"{parent}.{last}") is None else sys.modules[f"{parent}.{last}"],
-            )
+            setattr(package, last, sys.modules.get(f"{parent}.{last}") or module)
             parent, _, last = parent.rpartition(".")
         sys.modules[name] = module
     return module
