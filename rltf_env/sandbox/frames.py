@@ -87,24 +87,46 @@ def read_frame(fd: int) -> bytes:
 
 
 class Turns:
-    """Reads frames from a side that waits for an answer to each: into a buffer of its own, with one call if it is long enough."""
+    """Reads frames from a side that waits for an answer to each: into a buffer of its own, with one call if it is long enough.
+
+    Nothing of a frame is left in memory once the next one is there: whoever is forked meanwhile sees the present one alone.
+    """
 
     def __init__(self, fd: int, size: int = 1 << 16) -> None:
-        self.fd, self._buffer = fd, bytearray(size)
-        self._whole, self._buffers = memoryview(self._buffer), [self._buffer]
+        self.fd, self._used = fd, 0
+        self._make(size)
 
-    def read(self) -> memoryview | bytes:
+    def read(self) -> memoryview:
         """The next payload, good until the next call. Raises EOFError when the other side has gone."""
         start = _LENGTH.size
-        got = os.readv(self.fd, self._buffers)
-        if not got:
+        got = self._more(0, len(self._whole))
+        while got < start:
+            got += self._more(got, start)
+        size = int.from_bytes(self._whole[:start], "little") + start
+        if size > len(self._whole):
+            self._enlarge(size, got)
+        while got < size:
+            got += self._more(got, size)
+        if size < self._used:
+            self._whole[size : self._used] = bytes(self._used - size)
+        self._used = size
+        return self._whole[start:size]
+
+    def _make(self, size: int) -> None:
+        self._whole = memoryview(bytearray(size))
+
+    def _more(self, start: int, end: int) -> int:
+        """Reads what has come, into this part of the buffer."""
+        count = os.readv(self.fd, [self._whole[start:end]])
+        if not count:
             raise EOFError("the other side has gone")
-        if got < start:
-            return _read_exactly(self.fd, _LENGTH.unpack(self._buffer[:got] + _read_exactly(self.fd, start - got))[0])
-        missing = int.from_bytes(self._whole[:start], "little") + start - got
-        if missing:
-            return bytes(self._whole[start:got]) + _read_exactly(self.fd, missing)
-        return self._whole[start:got]
+        return count
+
+    def _enlarge(self, size: int, got: int) -> None:
+        before = self._whole
+        self._make(size)
+        self._whole[:got] = before[:got]
+        before[:] = bytes(len(before))
 
 
 def pack(head: Any, pieces: list[bytes]) -> bytes:

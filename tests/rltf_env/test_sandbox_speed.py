@@ -222,6 +222,18 @@ def test_frames_of_any_length_are_read_one_at_a_time(sizes: tuple[int, ...]) -> 
     os.close(reading)
 
 
+def test_nothing_of_a_frame_is_left_in_the_buffer_once_a_shorter_one_is_there() -> None:
+    reading, writing = os.pipe()
+    turns = Turns(reading, 64)
+    for payload in (b"x" * 200, b"y" * 20):
+        write_frame(writing, payload)
+        view = turns.read()
+        assert view == payload
+    assert not any(memoryview(view.obj)[8 + len(view) :])
+    os.close(writing)
+    os.close(reading)
+
+
 def test_files_are_emptied_of_what_was_done_to_them() -> None:
     made = files.Files()
     _, stdout, result = made.case

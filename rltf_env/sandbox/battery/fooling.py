@@ -73,6 +73,46 @@ def test_none():
         weigh(None)
 """
 
+_PROPERTY = """
+import random
+import pytest
+from solution import weigh
+
+def reference(text, twice=False):
+    total = 0
+    for character in text:
+        total += ord(character)
+    return 2 * total if twice else total
+
+def test_random():
+    rng = random.Random(7)
+    for _ in range(5):
+        text = "".join(rng.choice("abc") for _ in range(4))
+        expected = reference(text)
+        assert weigh(text) == expected
+
+def test_twice():
+    for text in ("a", "bc"):
+        assert weigh(text, twice=True) == reference(text, True)
+
+def test_near():
+    assert abs(weigh("a") / 3 - 32.333) < 0.01
+
+def test_relations():
+    assert weigh("ab") == weigh("ba")
+    assert weigh("a") != weigh("b")
+
+def test_failures():
+    failures = 0
+    for text, expected in [("b", 98), ("ac", 196)]:
+        if weigh(text) != expected:
+            failures += 1
+    assert failures == 0
+
+def test_none():
+    with pytest.raises(Exception):
+        weigh(None)
+"""
 _SKIPS = """
 import sys
 import unittest
@@ -100,9 +140,11 @@ def _problem(name: str, script: str, *solutions: str) -> Problem:
 
 _TEXTS = {"plain": _PLAIN, "unit": _UNIT, "pytest": _PYTEST}
 PROBLEMS = {name: _problem(name, text, REFERENCE) for name, text in _TEXTS.items()}
+PROBLEMS["property"] = _problem("property", _PROPERTY, REFERENCE)
 PROBLEMS |= {f"{name}_alone": _problem(f"{name}_alone", text) for name, text in {**_TEXTS, "skips": _SKIPS}.items()}
 HONEST = {"plain": Fraction(0), "unit": Fraction(1, 4), "pytest": Fraction(1, 6)}  # the test that `weigh(None)` passes
 HONEST |= {**{f"{name}_alone": share for name, share in HONEST.items()}, "skips_alone": Fraction(1, 3)}
+HONEST["property"] = Fraction(1, 6)
 _YES = """
 class Yes(int):
     def __eq__(self, other): return True

@@ -46,9 +46,13 @@ class Deadline:
         self.began = self.waited = 0.0
         self.limit = wall  # of the present stretch
         self.raised = 0  # times in it
+        self.over = (
+            ""  # the limit that the last stretch went over, "cpu" or "wall": what it was in may have swallowed TimeUp
+        )
 
     def start(self) -> None:
         """Begins a stretch."""
+        self.over = ""
         if self.setitimer is not None:
             signal.signal(signal.SIGPROF, self._up)
             signal.signal(signal.SIGALRM, self._look)
@@ -86,7 +90,7 @@ class Deadline:
             self._raise("wall", signal.SIGALRM)
 
     def _raise(self, limit: str, last: int) -> None:
-        self.raised += 1
+        self.raised, self.over = self.raised + 1, limit
         if self.raised > PATIENCE:
             signal.signal(last, signal.SIG_DFL)
             os.kill(os.getpid(), last)

@@ -112,6 +112,12 @@ def hide_own_frames() -> None:
     sys.getrecursionlimit, sys.setrecursionlimit = getrecursionlimit, setrecursionlimit
 
 
+def allow_frames(frames: int, below: int) -> None:
+    """Lets a program have so many frames, of which none below its own is one."""
+    _own_frames[0] = below
+    _set_limit(frames + below)
+
+
 def write_line(text: str, fd: int = RESULT, write: Any = os.write) -> None:
     """Writes a line to a descriptor, in as many pieces as it takes."""
     data = text.encode() + b"\n"
@@ -176,8 +182,8 @@ def _run(code: Any, traits: int, ops: Any, emit: Any, frames: int = 0, below: in
     module = ModuleType(name)
     module.__dict__.update(__builtins__=__builtins__, __file__="program.py")
     sys.modules[name] = module
-    _own_frames[0] = (below + 2 if below else depth()) + 3  # between the bottom and a function that a test calls
-    _set_limit((frames or DEPTH) + _own_frames[0])
+    # Python's own count begins at the module; a function that a test calls would have that below it, as another module's.
+    allow_frames(frames or DEPTH, below + (3 if ops is None else 4) if below else depth() + 2)
     status = 0
     try:
         exec(code, module.__dict__)

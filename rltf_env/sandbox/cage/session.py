@@ -20,7 +20,7 @@ class Session:
 
         v  the value, if it is plain data (`values.dump`); {"x": n} in it is a thing of the program's with the number n
         h  the number of a thing of the program's that is no plain data; `kind` its class, `b` that it can only be true
-        a  what a call left of its arguments
+        a  what a call left of its arguments: those by position, then those by name
         m  the program has no such name
         e  the exception that it raised
         x  the status with which it left
@@ -103,7 +103,7 @@ class Session:
 
     def _after(self, values: Any) -> str:
         try:
-            return dump(values[0], self._reference)
+            return dump([*values[0], *values[1].values()], self._reference)
         except (Unrepresentable, RecursionError):
             return "null"
 

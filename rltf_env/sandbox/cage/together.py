@@ -26,6 +26,8 @@ from rltf_env.sandbox.values import FILENAME
 TEST = "<test>"  # the file name of the test's code
 MODULE = "test_solution"  # the test's module, where it is not the program's own
 NAME = "solution"  # the program's module
+_SCRIPTS_OWN = 3  # frames between `run_case` and a script
+_RUNNERS_OWN = 60  # frames of a runner's, at most, between its caller and a test
 Result = dict[str, Any]  # id, status ("passed", "failed", "error", "skipped"), and for the middle two what was raised
 
 
@@ -86,13 +88,17 @@ def run_case(
     if lines is not None:
         lines.trace(code)
     sys.set_int_max_str_digits(0)
-    sys.setrecursionlimit((frames or program.DEPTH) + program.depth() + 60)  # a runner's frames are not the program's
+    own = _SCRIPTS_OWN if job["runner"] == "plain" else _RUNNERS_OWN
+    program.allow_frames(frames or program.DEPTH, program.depth() + own)
     module = _program_module(job["names"])
     sys.meta_path.insert(0, _Finder(code, {NAME, *job["names"]}))  # type: ignore[arg-type]
     show_source(job["source"])
+    loading = Deadline(job["seconds"], job["wall"], job["seconds"])
     try:
-        with Deadline(job["seconds"], job["wall"], job["seconds"]):
+        with loading:
             exec(code, module.__dict__)
+        if loading.over:
+            raise TimeUp(loading.over)
     except BaseException as error:
         write(dumps({"late": _limit_of(error)} if isinstance(error, TimeUp) else program.failure_record(error)))
         program.flush()
@@ -128,11 +134,7 @@ def _program_module(names: list[str]) -> ModuleType:
             package = ModuleType(parent)
             package.__path__ = []
             sys.modules[parent] = package
-            setattr(
-                package,
-                last,
-                module if sys.modules.get(f"{parent}.{last}") is None else sys.modules[f"{parent}.{last}"],
-            )
+            setattr(package, last, sys.modules.get(f"{parent}.{last}") or module)
             parent, _, last = parent.rpartition(".")
         sys.modules[name] = module
     return module
@@ -174,6 +176,8 @@ def _run_test(module: ModuleType, job: dict[str, Any]) -> tuple[list[Result], li
     except BaseException as error:
         if not _leaves_in_good_order(error, job):
             return [_result("", error)], missing
+    if deadline.over:
+        return [_late("", deadline)], missing
     if job["runner"] == "plain":
         return [{"id": "", "status": "passed"}], missing
     run = _by_pytest if job["runner"] == "pytest" else _by_unittest
@@ -219,6 +223,11 @@ def _result(name: str, error: BaseException) -> Result:
     inner, line = _where(error.__traceback__)
     is_assertion = isinstance(error, AssertionError) or _is_pytest_failure(error)
     return {"id": name, "status": "failed" if is_assertion else "error", "in": inner, "at": line, "raised": record}
+
+
+def _late(name: str, deadline: Deadline) -> Result:
+    """What became of a test that went over its limit, whatever it made of that: it may have swallowed what was raised."""
+    return {"id": name, "status": "time", "limit": deadline.over}
 
 
 def _limit_of(error: TimeUp) -> str:
@@ -314,11 +323,12 @@ def _suite(test: ModuleType, own: dict[str, Any]) -> Any:
     if "load_tests" in own:
         return loader.loadTestsFromModule(test)
     suite = unittest.TestSuite()
-    for name in sorted(own):
+    functions = [name for name, thing in own.items() if name.startswith("test") and isinstance(thing, FunctionType)]
+    for name in own if functions else sorted(own):  # pytest goes by the text, unittest by names
         thing = own[name]
         if isinstance(thing, type) and issubclass(thing, unittest.TestCase) and thing.__module__ != "unittest.case":
             suite.addTest(loader.loadTestsFromTestCase(thing))
-        elif name.startswith("test") and isinstance(thing, FunctionType):
+        elif name in functions:
             suite.addTest(unittest.FunctionTestCase(thing, description=name))
     return suite
 
@@ -343,7 +353,10 @@ def _limit(case: Any, deadline: Deadline) -> None:
 
     def limited(result: Any = None) -> Any:
         with deadline:
-            return run(result)
+            end = run(result)
+        if deadline.over and result is not None:
+            result.rows[_name(case)] = _late(_name(case), deadline)
+        return end
 
     case.run = limited
 
@@ -392,6 +405,8 @@ def _by_pytest(test: ModuleType, own: dict[str, Any], deadline: Deadline, skip: 
             deadline.start()
             yield
             deadline.stop()
+            if deadline.over and item in self.rows:
+                self.rows[item] = _late(self.rows[item]["id"], deadline)
 
         @pytest.hookimpl(hookwrapper=True)
         def pytest_runtest_makereport(self, item: Any, call: Any) -> Any:

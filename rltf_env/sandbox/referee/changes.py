@@ -6,9 +6,12 @@ A change is made to a node of the syntax tree, at random, so that nothing tells 
 from __future__ import annotations
 
 import ast
+import copy
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
+
+from rltf_env.sandbox.referee.computed import changed
 
 Change = Callable[[Any, random.Random], None]  # makes a node say something else
 _OPPOSITES = (
@@ -58,6 +61,27 @@ def _other_text(text: str, rng: random.Random) -> str:
     return text[:at] + rng.choice([c for c in pool if c.lower() != text[at].lower()]) + text[at + 1 :]
 
 
+def longer_text(node: ast.Constant, rng: random.Random) -> None:
+    """Another constant; a text becomes one that no other has in it by chance."""
+    if not isinstance(node.value, str):
+        other_constant(node, rng)
+        return
+    more = max(_SHORT - len(node.value), 2)
+    node.value += "".join(rng.choice(_LETTERS) for _ in range(more))
+
+
+_SHORT, _LETTERS = 6, "abcdefghkmnprstuvwxyz"
+
+
+def other_pattern(node: ast.Constant, rng: random.Random) -> None:
+    """A pattern that what it matched does not match, nor what another right program says: it wants more."""
+    if not isinstance(node.value, str):
+        other_constant(node, rng)
+        return
+    more = "".join(rng.choice(_LETTERS) for _ in range(3))
+    node.value = (f"(?:{node.value})" if "|" in node.value else node.value) + more
+
+
 def other_members(node: Any, rng: random.Random) -> None:
     """Each of several values that may be right becomes another, and none of them one of those."""
     known = {ast.dump(element) for element in node.elts}
@@ -102,6 +126,66 @@ def other_operator(node: ast.Compare, rng: random.Random) -> None:
     node.ops[number] = _OPERATORS[type(node.ops[number])]()
 
 
+def other_relation(node: ast.Compare, rng: random.Random) -> None:
+    """Of two values of the program's, `==` becomes `!=` and the reverse, or one of them is to equal what nothing equals.
+
+    An object that says yes to both is found out, and one that equals everything.
+    """
+    if rng.random() < 0.6:
+        node.comparators[0] = ast.copy_location(_strange(rng), node.comparators[0])
+    else:
+        other_equality(node, rng)
+
+
+def other_equality(node: ast.Compare, rng: random.Random) -> None:
+    """`==` becomes `!=`, and the reverse."""
+    node.ops[0] = ast.NotEq() if isinstance(node.ops[0], ast.Eq) else ast.Eq()
+
+
+def unequal_to_all(node: ast.Call, rng: random.Random) -> None:
+    """The second of two values of the program's that an assert method compares becomes what equals nothing."""
+    node.args[1] = ast.copy_location(_strange(rng), node.args[1])
+
+
+def _strange(rng: random.Random) -> ast.expr:
+    """A value that no answer is by chance."""
+    text = "".join(rng.choice(_LETTERS) for _ in range(9))
+    choices: tuple[Any, ...] = (text, rng.randrange(1 << 29, 1 << 30), rng.randrange(1 << 29) + 0.5)
+    if rng.random() < 0.25:
+        return ast.Call(ast.Name("object", ast.Load()), [], [])
+    return ast.Constant(rng.choice(choices))
+
+
+def other_value(kinds: Sequence[str]) -> Change:
+    """An expression becomes one that is never equal to it (`computed.py`)."""
+
+    def change(node: Any, rng: random.Random) -> None:
+        new = changed(copy.copy(node), rng.choice(kinds), rng)
+        node.__class__, node.__dict__ = new.__class__, {**vars(new), **_place(node)}
+
+    return change
+
+
+def other_returns(kinds: Sequence[str]) -> Change:
+    """What a function returns becomes what is never equal to it, wherever it returns."""
+
+    def change(node: Any, rng: random.Random) -> None:
+        kind, seed = rng.choice(kinds), rng.getrandbits(32)
+        for part in [part for part in ast.walk(node) if isinstance(part, ast.Return) and part.value is not None]:
+            assert part.value is not None
+            part.value = ast.copy_location(changed(part.value, kind, random.Random(seed)), part.value)
+
+    return change
+
+
+def _place(node: ast.AST) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in vars(node).items()
+        if name in ("lineno", "col_offset", "end_lineno", "end_col_offset")
+    }
+
+
 def other_method(node: ast.Call, rng: random.Random) -> None:
     """An assert method becomes its opposite."""
     name = ast.unparse(node.func).rpartition(".")[2]
@@ -111,7 +195,11 @@ def other_method(node: ast.Call, rng: random.Random) -> None:
         node.func = ast.copy_location(ast.Name(OPPOSITE[name], ast.Load()), node.func)
 
 
-_ODD = ("BufferError", "ConnectionAbortedError", "BlockingIOError", "ChildProcessError", "FloatingPointError")
+# Errors that nobody derives his own from, or raises for an answer.
+_ODD = tuple(
+    "BufferError ConnectionAbortedError BlockingIOError ChildProcessError FloatingPointError InterruptedError "
+    "NotADirectoryError ProcessLookupError ReferenceError UnicodeTranslateError".split()
+)
 _USUAL = (
     "ValueError",
     "TypeError",
@@ -128,7 +216,29 @@ def other_exception(node: ast.Call, rng: random.Random) -> None:
 
     Where a usual one was expected, another that is as usual: an odd one would give the copy away.
     """
-    text = ast.unparse(node.args[0])
+    node.args[0] = _other_error(node.args[0], rng)
+
+
+def other_handler(node: ast.ExceptHandler, rng: random.Random) -> None:
+    """The same for what a handler is for."""
+    assert node.type is not None
+    node.type = _other_error(node.type, rng)
+
+
+def _other_error(kind: ast.expr, rng: random.Random) -> ast.expr:
+    text = ast.unparse(kind)
     others = _USUAL if text in _USUAL else _ODD
-    name = ast.Name(rng.choice([name for name in others if name not in text]), ast.Load())
-    node.args[0] = ast.copy_location(name, node.args[0])
+    return ast.copy_location(ast.Name(rng.choice([name for name in others if name not in text]), ast.Load()), kind)
+
+
+def expect_nothing(node: Any, rng: random.Random) -> None:
+    """What was to raise an exception is not to: what is in `with raises(...)` stands there without it.
+
+    No list of exceptions gives that away, as it would another class.
+    """
+    if isinstance(node, ast.Call):  # assertRaises(Error, f, x)
+        node.func, node.args = node.args[1], node.args[2:]
+    else:
+        node.__class__ = ast.If
+        node.test, node.orelse = ast.Constant(True), []
+        del node.items

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from rltf_env.sandbox.referee.origins import is_of_program, note_values
-from rltf_env.sandbox.referee.suite import Function, Suite
+from rltf_env.sandbox.referee.suite import Function, Suite, classes_of
 
 _COMPARING = frozenset("approx isclose allclose array_equal".split())  # beside what is called assert...
 
@@ -19,7 +19,7 @@ _COMPARING = frozenset("approx isclose allclose array_equal".split())  # beside 
 def functions_of(suite: Suite) -> list[Function]:
     """Functions, fixtures and methods of a test that no runner calls as tests."""
     places = [tree.body for tree in suite.trees]
-    places += [node.body for body in places for node in body if isinstance(node, ast.ClassDef)]
+    places += [node.body for tree in suite.trees for _, node in classes_of(tree)]
     functions = [node for body in places for node in body if isinstance(node, Function)]
     return [node for node in functions if not (suite.collected and node.name.startswith("test"))]
 
@@ -97,14 +97,16 @@ def _names(node: ast.AST) -> set[str]:
     return {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
 
 
-def alternatives(scope: Sequence[ast.AST], program_names: set[str]) -> set[int]:
+def alternatives(scope: Sequence[ast.AST], program_names: set[str], wrong: set[int]) -> set[int]:
     """The ids of nodes of a test that hold for one right answer, and need not for another.
 
     One side of `or`, what `any` looks for, and what is asked where the program has taken one of several ways.
+
+    `wrong`: ids of conditions that must not be true, where it is `and` that leaves a choice.
     """
     inner: list[ast.AST] = []
     for node in [node for part in scope for node in ast.walk(part)]:
-        if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.Or):
+        if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.And if id(node) in wrong else ast.Or):
             inner += node.values
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "any":
             inner += node.args

@@ -26,6 +26,7 @@ from rltf_env.sandbox.referee.failures import (
     SYNTAX_ERROR,
     WRONG_ANSWER,
     BadProblem,
+    CannotCross,
     NoCode,
     NotApart,
     failure,
@@ -158,8 +159,8 @@ class Referee:
         ways = problem.once(problem.choose, self.options)
         try:
             reply = self._judge_apart(source, problem.apart) if problem.apart else None
-        except NotApart:
-            if not self._put_together(problem, ways):
+        except NotApart as error:
+            if not self._put_together(problem, ways, cannot_cross=isinstance(error, CannotCross)):
                 raise
             return self._judge(source, problem)
         if reply is not None and ways.unproven and reply["results"][0][0] != SYNTAX_ERROR:
@@ -185,14 +186,22 @@ class Referee:
             if index in ways.unproven and result[0] != PASSED and self._settle_one(problem, ways, index):
                 problem.split()
 
-    def _put_together(self, problem: Problem, ways: Ways) -> bool:
-        """Asks the references about each script that nothing is known of yet. True if some are judged together from now on."""
-        changes = [self._settle_one(problem, ways, index) for index in sorted(ways.unproven)]
+    def _put_together(self, problem: Problem, ways: Ways, *, cannot_cross: bool) -> bool:
+        """Asks the references about each script that nothing is known of yet. True if some are judged together from now on.
+
+        `cannot_cross`: one of them hands something over that cannot leave this side. Where no reference has shown otherwise, none
+        is judged apart then.
+        """
+        settle = partial(self._settle_one, cannot_cross=cannot_cross)
+        changes = [settle(problem, ways, index) for index in sorted(ways.unproven)]
         problem.split()
         return any(changes)
 
-    def _settle_one(self, problem: Problem, ways: Ways, index: int) -> bool:
-        return problem.once(ways.settle, index, lambda source: self._passes(source, problem, index), self.runner)
+    def _settle_one(self, problem: Problem, ways: Ways, index: int, *, cannot_cross: bool = False) -> bool:
+        def passes(source: str) -> bool:
+            return self._passes(source, problem, index)
+
+        return problem.once(ways.settle, index, passes, self.runner, cannot_cross)
 
     def _passes(self, source: str, problem: Problem, index: int) -> bool:
         """True if a reference passes a script apart."""

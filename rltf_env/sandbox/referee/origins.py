@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from rltf_env.sandbox.referee.suite import Function
 
@@ -14,9 +14,59 @@ class Origins:
 
     def __init__(self, trees: list[ast.Module], program_names: set[str]) -> None:
         self.program_names = program_names
+        self._note_parameters([node for tree in trees for node in ast.walk(tree)])
         self.values: dict[str, list[ast.expr]] = defaultdict(list)
         shared = [node for tree in trees for node in _own_statements(tree)]
-        note_values(shared, self.values, self.program_names, set())
+        self._literals = literals(trees, [part for node in shared for part in ast.walk(node)])
+        note_values(shared, self.values, self.program_names, set(), self._literals)
+
+    def _note_parameters(self, nodes: list[ast.AST]) -> None:
+        """`check(f)` hands the program to a function of the test's own."""
+        functions = {node.name: node for node in nodes if isinstance(node, Function)}
+        for call in [n for n in nodes if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]:
+            function = functions.get(path_of(call.func))
+            for parameter, value in zip(function.args.args if function else (), call.args, strict=False):
+                if path_of(value) in self.program_names:
+                    self.program_names.add(parameter.arg)
+
+    def literals_within(self, scope: Sequence[ast.AST]) -> dict[str, ast.expr]:
+        """Names that stand for one literal in a function: its own, and those of the module that it does not bind."""
+        nodes = [node for part in scope for node in ast.walk(part)]
+        bound = {node.id for node in nodes if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)}
+        bound |= {node.arg for node in nodes if isinstance(node, ast.arg)}
+        return {k: v for k, v in self._literals.items() if k not in bound} | literals(scope, nodes)
+
+
+_LITERALS = (ast.List, ast.Tuple, ast.Set, ast.Dict, ast.Constant, ast.UnaryOp)
+
+
+def literals(places: Sequence[ast.AST], assigning: Sequence[ast.AST]) -> dict[str, ast.expr]:
+    """Names that stand for one literal, and are never changed.
+
+    Args:
+        places: where such a name may be changed.
+        assigning: nodes, among which are the assignments.
+    """
+    given: dict[str, list[ast.expr]] = defaultdict(list)
+    for node in assigning:
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
+        for target in targets:
+            if path_of(target) and node.value is not None:  # type: ignore[attr-defined]
+                given[path_of(target)].append(node.value)  # type: ignore[attr-defined]
+    known = {name: values[0] for name, values in given.items() if len(values) == 1 and isinstance(values[0], _LITERALS)}
+    counts: dict[str, int] = defaultdict(int)
+    for node in [node for place in places for node in ast.walk(place)]:
+        if isinstance(node, (ast.Name, ast.Attribute)) and not isinstance(node.ctx, ast.Load):
+            counts[path_of(node)] += 1
+        elif isinstance(node, ast.arg):
+            counts[node.arg] += 1
+        elif isinstance(node, ast.Attribute) and node.attr not in ("items", "keys", "values", "get"):
+            counts[path_of(node.value)] += 2  # a method that may change it
+        elif isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Load):
+            counts[path_of(node.value)] += 2
+    return {name: value for name, value in known.items() if counts[name] == 1}
 
 
 def _own_statements(tree: ast.Module) -> Iterator[ast.AST]:
@@ -42,10 +92,17 @@ def _sets_attributes(node: ast.Assign) -> bool:
 
 
 def note_values(
-    nodes: Iterable[ast.AST], values: dict[str, list[ast.expr]], program_names: set[str], new: set[str]
+    nodes: Iterable[ast.AST],
+    values: dict[str, list[ast.expr]],
+    program_names: set[str],
+    new: set[str],
+    known: Mapping[str, ast.expr] = {},
 ) -> None:
-    """Notes what each name is given; a name that is given something of the program's is the program's, too."""
-    pairs = [pair for node in nodes for part in ast.walk(node) for pair in assignments(part)]
+    """Notes what each name is given; a name that is given something of the program's is the program's, too.
+
+    `known`: what names of lists stand for, which a loop may go through.
+    """
+    pairs = [pair for node in nodes for part in ast.walk(node) for pair in assignments(part, known)]
     for name, value in pairs:
         if value is not None:
             values[name].append(value)
@@ -56,7 +113,7 @@ def note_values(
                 new.add(name)
 
 
-def assignments(node: ast.AST) -> Iterator[tuple[str, ast.expr | None]]:
+def assignments(node: ast.AST, known: Mapping[str, ast.expr] = {}) -> Iterator[tuple[str, ast.expr | None]]:
     """Names and what they are given, by an assignment, a loop, a `with` or a decorator with parameters."""
     if isinstance(node, ast.Assign):
         for target in node.targets:
@@ -66,7 +123,7 @@ def assignments(node: ast.AST) -> Iterator[tuple[str, ast.expr | None]]:
     elif isinstance(node, ast.AugAssign):
         yield from _unpacked(node.target, _part(node.value))
     elif isinstance(node, (ast.For, ast.AsyncFor, ast.comprehension)):
-        for element in elements_of(node.iter) or [_part(node.iter)]:
+        for element in elements_of(node.iter, known) or [_part(node.iter)]:
             yield from _unpacked(node.target, element)
     elif isinstance(node, (ast.With, ast.AsyncWith)):
         for item in node.items:
@@ -74,7 +131,7 @@ def assignments(node: ast.AST) -> Iterator[tuple[str, ast.expr | None]]:
                 yield from _unpacked(item.optional_vars, item.context_expr)
     elif isinstance(node, Function):
         for decorator in node.decorator_list:
-            yield from _parameters(decorator)
+            yield from _parameters(decorator, known)
 
 
 def _unpacked(target: ast.AST, value: ast.expr | None) -> Iterator[tuple[str, ast.expr | None]]:
@@ -94,19 +151,23 @@ def _part(value: ast.expr | None) -> ast.expr | None:
     return value if value is None else ast.Starred(value, ast.Load())
 
 
-def elements_of(iterable: ast.expr) -> list[ast.expr]:
-    """What a loop over this goes through, as far as the text says; tuples for `zip`, `enumerate` and `items`."""
+def elements_of(iterable: ast.expr, known: Mapping[str, ast.expr] = {}) -> list[ast.expr]:
+    """What a loop over this goes through, as far as the text says; tuples for `zip`, `enumerate` and `items`.
+
+    `known`: what names of lists stand for.
+    """
+    iterable = known.get(path_of(iterable), iterable)
     if isinstance(iterable, (ast.List, ast.Tuple, ast.Set)):
         return iterable.elts
     if isinstance(iterable, ast.Call):
         name = ast.unparse(iterable.func)
         if name == "zip":
-            rows = zip(*(elements_of(a) for a in iterable.args), strict=False)
+            rows = zip(*(elements_of(a, known) for a in iterable.args), strict=False)
             return [ast.Tuple(list(row), ast.Load()) for row in rows]
         if name == "enumerate" and iterable.args:
-            return [ast.Tuple([ast.Constant(0), e], ast.Load()) for e in elements_of(iterable.args[0])]
+            return [ast.Tuple([ast.Constant(0), e], ast.Load()) for e in elements_of(iterable.args[0], known)]
         if name.endswith(".items") and isinstance(iterable.func, ast.Attribute):
-            inner = iterable.func.value
+            inner = known.get(path_of(iterable.func.value), iterable.func.value)
             if isinstance(inner, ast.Dict):
                 return [ast.Tuple([k, v], ast.Load()) for k, v in zip(inner.keys, inner.values, strict=True) if k]
         if name in ("pytest.param", "param"):
@@ -114,7 +175,7 @@ def elements_of(iterable: ast.expr) -> list[ast.expr]:
     return []
 
 
-def _parameters(decorator: ast.expr) -> Iterator[tuple[str, ast.expr | None]]:
+def _parameters(decorator: ast.expr, known: Mapping[str, ast.expr]) -> Iterator[tuple[str, ast.expr | None]]:
     """Names and values of `pytest.mark.parametrize`."""
     if not (
         isinstance(decorator, ast.Call)
@@ -127,7 +188,7 @@ def _parameters(decorator: ast.expr) -> Iterator[tuple[str, ast.expr | None]]:
     if isinstance(names, (ast.Tuple, ast.List)):
         entries = [str(n.value) for n in names.elts if isinstance(n, ast.Constant)]
     entries = [name.strip() for name in entries if name.strip()]
-    for row in elements_of(decorator.args[1]):
+    for row in elements_of(decorator.args[1], known):
         parts = (
             elements_of(row)
             if len(entries) > 1

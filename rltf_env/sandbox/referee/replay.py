@@ -222,7 +222,7 @@ class Replay:
         if type(reply) is not dict:
             self.stop(End.UNREPRESENTABLE, "malformed result")
         if reply.get("a") is not None:
-            self._update(args[1], reply["a"])
+            self._update([*args[1], *args[2].values()], reply["a"])
         if "v" in reply:
             try:
                 return decode(reply["v"], self._resolve)

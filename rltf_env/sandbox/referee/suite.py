@@ -33,6 +33,7 @@ class Suite(NamedTuple):
         guarded: it does something behind `if __name__ == "__main__"`, and there is nothing else to run.
         missing: packages that it imports and that are not to be had, with their lines.
         reads_source: it looks at the program's text, or may do so.
+        raised: names of the exceptions that it raises itself.
     """
 
     trees: list[ast.Module]
@@ -45,6 +46,7 @@ class Suite(NamedTuple):
     guarded: bool
     missing: list[tuple[str, int]]
     reads_source: bool
+    raised: set[str]
 
     @property
     def collected(self) -> bool:
@@ -72,11 +74,12 @@ def read(texts: list[str], entry_point: str, defined: set[str], packages: Iterab
     bare = {name for name in bare if not hasattr(builtins, name) or name in program_names}
     top = [statement for tree in trees for statement in tree.body]
     functions = _test_functions(top)
-    classes = _test_classes(top)
+    classes = _test_classes(trees)
     runner = "plain" if _calls_itself(top, functions) else _runner(top, functions, classes, nodes)
     visible = [f.name for f in functions if not _may_be_skipped(f)]
+    names = {id(node): name for tree in trees for name, node in classes_of(tree)}
     seen = [node for node, _ in classes if not _may_be_skipped(node)]
-    visible += [f"{node.name}.{m.name}" for node in seen for m in _methods(node) if not _may_be_skipped(m)]
+    visible += [f"{names[id(node)]}.{m.name}" for node in seen for m in _methods(node) if not _may_be_skipped(m)]
     lists = _lists(top)
     runs = sum(_times(f, lists) for f in functions)
     runs += sum(_times(node, lists) * _times(method, lists) for node, _ in classes for method in _methods(node))
@@ -94,6 +97,7 @@ def read(texts: list[str], entry_point: str, defined: set[str], packages: Iterab
         guarded,
         missing,
         any(word in text for text in texts for word in _SOURCE),
+        {name for node in nodes if isinstance(node, ast.Raise) and node.exc for name in _loads([*ast.walk(node.exc)])},
     )
 
 
@@ -192,19 +196,31 @@ def _test_functions(top: list[ast.stmt]) -> list[Function]:
     return [node for node in top if isinstance(node, Function) and node.name.startswith("test")]
 
 
-def _test_classes(top: list[ast.stmt]) -> list[tuple[ast.ClassDef, bool]]:
+def classes_of(node: ast.Module | ast.ClassDef, within: str = "") -> Iterator[tuple[str, ast.ClassDef]]:
+    """The classes of a test, those inside of others too, by their names: `TestOuter.TestInner`."""
+    for part in node.body:
+        if isinstance(part, ast.ClassDef):
+            yield within + part.name, part
+            yield from classes_of(part, f"{within}{part.name}.")
+
+
+def _test_classes(trees: list[ast.Module]) -> list[tuple[ast.ClassDef, bool]]:
     """Classes that a runner collects, and whether they are unittest's (or come from one that is)."""
     classes: list[tuple[ast.ClassDef, bool]] = []
-    imports = [alias for node in top if isinstance(node, ast.ImportFrom) for alias in node.names]
+    imports = [
+        alias for tree in trees for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names
+    ]
     cases = {alias.asname or alias.name for alias in imports if alias.name.endswith("TestCase")}
-    for node in top:
-        if not isinstance(node, ast.ClassDef):
-            continue
+    tested: set[str] = set()  # classes with tests, their own or inherited
+    for name, node in [pair for tree in trees for pair in classes_of(tree)]:
         bases = {ast.unparse(base).rpartition(".")[2] for base in node.bases}
+        if _methods(node) or bases & tested:
+            tested.add(node.name)
         if any(base.endswith("TestCase") for base in bases) or bases & cases:
-            cases.add(node.name)
-            classes.append((node, True))
-        elif node.name.startswith("Test") and _methods(node):
+            if "." not in name:
+                cases.add(node.name)
+                classes.append((node, True))
+        elif all(part.startswith("Test") for part in name.split(".")) and node.name in tested:
             classes.append((node, False))
     return classes
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from rltf_env.sandbox.referee.origins import Origins, is_of_program
-from rltf_env.sandbox.referee.suite import Function, Suite
+from rltf_env.sandbox.referee.suite import Function, Suite, classes_of
 
 Rows = dict[str, dict[str, Any]]  # results by the names of tests
 _LEFT_OUT = "skipped"
@@ -75,7 +75,7 @@ def runs_of(scope: str, rows: Iterable[str], suite: Suite) -> set[str]:
     owner, _, name = scope.rpartition(".")
     if not owner:
         return {scope}
-    classes = {node.name: node for tree in suite.trees for node in tree.body if isinstance(node, ast.ClassDef)}
+    classes = {name: node for tree in suite.trees for name, node in classes_of(tree)}
     heirs = {base(row) for row in rows if method(row) == name}
     return {scope} | {heir for heir in heirs if _owner(heir.rpartition(".")[0], name, classes) == owner}
 
@@ -93,12 +93,12 @@ def _owner(name: str, wanted: str, classes: dict[str, ast.ClassDef]) -> str:
 
 def _functions(suite: Suite) -> Iterator[tuple[str, Function, list[ast.expr]]]:
     """Test functions by name, with their own decorators and those of their class."""
-    for node in [node for tree in suite.trees for node in tree.body]:
-        if isinstance(node, Function):
+    for tree in suite.trees:
+        for node in [node for node in tree.body if isinstance(node, Function)]:
             yield node.name, node, node.decorator_list
-        elif isinstance(node, ast.ClassDef):
-            for part in [part for part in node.body if isinstance(part, Function)]:
-                yield f"{node.name}.{part.name}", part, [*node.decorator_list, *part.decorator_list]
+        for name, owner in classes_of(tree):
+            for part in [part for part in owner.body if isinstance(part, Function)]:
+                yield f"{name}.{part.name}", part, [*owner.decorator_list, *part.decorator_list]
 
 
 def _expected_to_fail(suite: Suite) -> Iterator[str]:

@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import ast
 import marshal
-import os
 import random
 import sys
 from collections.abc import Callable, Iterable
-from enum import StrEnum
 from typing import Any, NamedTuple
 
-from rltf_env.sandbox.cage.deadlines import ENDS
 from rltf_env.sandbox.referee.canaries import Canaries, Falsehood, Where
 from rltf_env.sandbox.referee.failures import (
     PASSED,
@@ -28,6 +25,7 @@ from rltf_env.sandbox.referee.failures import (
     raised,
     results_of,
 )
+from rltf_env.sandbox.referee.outcomes import Outcome, Status, lost, why_none
 from rltf_env.sandbox.referee.stand_ins import BOMB, NULL, STAND_IN_SECONDS
 from rltf_env.sandbox.referee.suite import Suite, names_defined
 from rltf_env.sandbox.referee.tally import Tally, base, runs_of
@@ -36,54 +34,10 @@ PAIRS = (Where.VALUES, Where.VALUES, Where.ANY)  # of copies that are kept; each
 EXTRA = 2  # copies of each other kind, for tests that no pair guards; a round has one
 CONFIRMED = 3  # times, and tests, that a program which passed a copy is asked about again
 ROUNDS = 3  # a program that passes one is tried again: whoever guesses which run counts has to guess each time
+TRIES = 4  # of something else to falsify, where a reference notices nothing
+SEVERAL = 2  # cases that a cage is told of, so that none of the program runs in the process that it is asked in
 LONGEST = 4096  # tests of a suite whose results are read
 Run = Callable[[str, bytes, int, bool], tuple[Any, list[Any], Any]]  # see `judge.Runner`
-
-
-class Status(StrEnum):
-    """What became of one test, as the process says."""
-
-    PASSED = "passed"
-    FAILED = "failed"  # an assertion did not hold
-    ERROR = "error"  # something else was raised
-    TIME = "time"  # it took longer than one test may
-    SKIPPED = "skipped"
-    COLLECT = "collect"  # the runner could not collect the tests
-
-
-class Outcome(NamedTuple):
-    """What became of one run of a test.
-
-    Args:
-        rows: what each test came to, by name; empty if the process left no results.
-        loaded: the program ran to its end before the test began.
-        error: why there are no results: a failure, or None.
-        missing: names that the test takes from the program, and that it does not have.
-        report: how the process ended, what it printed, what it returned.
-    """
-
-    rows: dict[str, dict[str, Any]]
-    loaded: bool
-    error: list[Any] | None
-    missing: list[str]
-    report: Any
-
-    def passed(self) -> set[str]:
-        """The tests that were passed; a function with parameters, too, if it was with all of them."""
-        good = {name for name, row in self.rows.items() if row.get("status") == Status.PASSED}
-        return good | ({base(name) for name in good} - {base(name) for name in self.rows if name not in good})
-
-    def late(self) -> set[str]:
-        """The tests that took longer than one may."""
-        return {name for name, row in self.rows.items() if row.get("status") == Status.TIME}
-
-    def came_to_nothing(self) -> bool:
-        """True if no test was passed, and time was up or the process ended early."""
-        return not self.passed() and (self.error is not None or bool(self.late()))
-
-    def passed_all(self) -> bool:
-        """True if there were tests and all of them passed."""
-        return bool(self.rows) and self.rows.keys() <= self.passed()
 
 
 class Copy(NamedTuple):
@@ -93,11 +47,13 @@ class Copy(NamedTuple):
         codes: the copy, compiled.
         tests: those that a reference fails in it.
         falsehoods: what is false in each test function.
+        noticed: of the functions of these tests those in which the comparison came to another end, and not the test to none.
     """
 
     codes: bytes
     tests: set[str]
     falsehoods: dict[str, Falsehood]
+    noticed: set[str] = frozenset()  # type: ignore[assignment]
 
 
 class Together:
@@ -151,7 +107,7 @@ class Together:
             tests = {base(name) for name in self.tally.names} | set(self.tally.loose)
             self.unguarded = tests - {name for pair in self.pairs for copy in pair for name in copy.tests}
             return
-        pairs = [self._failed(run, reference, canaries.split(self._secret, where)) for where in PAIRS]
+        pairs = [self._pair(run, reference, where) for where in PAIRS]
         self.pairs = [pair for pair in pairs if pair]
         self._note_unguarded()
         for where in (Where.DIRECTIONS, Where.HELPERS):
@@ -180,15 +136,38 @@ class Together:
         assert self.canaries is not None
         return _compiled(self.canaries.falsified(falsehoods.values()))
 
+    def _pair(self, run: Run, reference: str, where: Where) -> list[Copy]:
+        """Two copies. Where a reference does not notice what is false, something else is tried."""
+        assert self.canaries is not None
+        parts = self.canaries.split(self._secret, where)
+        copies: list[Copy] = []
+        for _ in range(TRIES):
+            copies = self._failed(run, reference, parts)
+            guarded = {name for copy in copies for name in copy.noticed}
+            failed = {base(name) for copy in copies for name in copy.tests}
+            dull = [{scope for scope in part if not self._heirs(scope) & guarded} for part in parts]
+            if not any(dull):
+                break
+            useless = {scope for part in dull for scope in part if not self._heirs(scope) & failed}
+            pairs = zip(parts, dull, strict=True)
+            parts = [self.canaries.again(self._secret, where, part, names, useless) for part, names in pairs]
+        return copies
+
+    def _heirs(self, scope: str) -> set[str]:
+        """The test functions that run what the text has under this name."""
+        return runs_of(scope, self.names or (), self.suite)
+
     def _failed(self, run: Run, reference: str, choices: list[dict[str, Falsehood]]) -> list[Copy]:
         """Of these copies those in which a reference fails some tests."""
-        names = set(self.names or ())
+        names, raised_here = set(self.names or ()), self.suite.raised
         codes = [self._falsified(falsehoods) for falsehoods in choices]
         copies = []
         for copy, falsehoods, outcome in zip(codes, choices, self._run(run, reference, codes), strict=True):
             tests = names - outcome.passed() if outcome.rows else set()
             if tests:
-                copies.append(Copy(copy, tests, falsehoods))
+                copies.append(
+                    Copy(copy, tests, falsehoods, {base(name) for name in tests - outcome.broken(raised_here)})
+                )
         return copies
 
     def _note_unguarded(self) -> None:
@@ -234,24 +213,24 @@ class Together:
             self._secret.shuffle(order)
             outcomes: list[Outcome] = []
             ran: list[Copy | None] = []
-            # At first one after another: of a program that passes nothing, or is late, the rest need not be run, or not all.
-            todo = [order] if real or not self.suite.collected else [[copy] for copy in order]
+            # Of a program that passes nothing, or is late, the rest need not be run, or not all.
+            todo = list(order)
             while todo:
-                part = todo.pop(0)
+                copy = todo.pop(0)
                 late = {name for outcome in real for name in outcome.late()}
-                codes = [copy.codes if copy else self._real for copy in part]
-                syntax, results, executed = self._outcomes(run, source, codes, late)
+                syntax, (outcome,), executed = self._outcomes(run, source, [copy.codes if copy else self._real], late)
                 if syntax is not None:
                     return syntax, [], lines
-                lines.append(executed)
-                self._check_names(results)
-                outcomes += results
-                real += [outcome for outcome, copy in zip(results, part, strict=True) if copy is None]
+                lines += executed
+                self._check_names([outcome])
+                outcomes.append(outcome)
+                ran.append(copy)
+                if copy is None:
+                    real.append(outcome)
                 if real and not real[-1].passed():  # nothing is left that a copy could refute
                     return None, self._results(real), lines
-                if results[0].came_to_nothing():  # it will come to that in the test as it is, most likely
-                    todo.sort(key=lambda part: part[0] is not None)
-                ran += part
+                if outcome.came_to_nothing():  # it will come to that in the test as it is, most likely
+                    todo.sort(key=lambda copy: copy is not None)
             for outcome, copy in zip(outcomes, ran, strict=True):
                 fooled = copy.tests & outcome.passed() & real[-1].passed() if copy else set()
                 if copy and fooled and self._is_fooled(run, source, copy, fooled):
@@ -348,19 +327,28 @@ class Together:
 
     def _outcomes(
         self, run: Run, source: str, copies: list[bytes], skip: Iterable[str] = (), seconds: float | None = None
-    ) -> tuple[Any, list[Outcome], Any]:
+    ) -> tuple[Any, list[Outcome], list[Any]]:
         """Why a program has no code, what became of each run, and the lines (`trace.Traced`). Tests in `skip` are left out.
+
+        Each copy goes to the cage by itself. A process that had others in its memory could compare them: the test as it is
+        differs least from the rest.
 
         `seconds`: that a test may take at most, if that is less than the judge's limit.
         """
         limit = min(seconds or self.options["case_seconds"], self.options["case_seconds"])
         text = source if self.suite.reads_source else ""
-        jobs = [("", {**self._job(codes, skip), "seconds": limit, "source": text}) for codes in copies]
-        syntax, reports, lines = run(source, marshal.dumps(jobs), max(len(jobs), 2), True)
-        if syntax is not None:
-            return syntax, [_lost(failure("SyntaxError"))] * len(copies), None
-        outcomes = [self._outcome(report) for report in reports]
-        rest = _lost(failure("Timeout", "over the limit of cpu time", None, "cpu"))
+        outcomes: list[Outcome] = []
+        lines: list[Any] = []
+        for codes in copies:
+            job = {**self._job(codes, skip), "seconds": limit, "source": text}
+            syntax, reports, executed = run(source, marshal.dumps([("", job)]), SEVERAL, True)
+            if syntax is not None:
+                return syntax, [lost(failure("SyntaxError"))] * len(copies), []
+            outcomes += map(self._outcome, reports)
+            lines.append(executed)
+            if reports[0][0]["end"] in ("cpu", "wall"):
+                break
+        rest = lost(failure("Timeout", "over the limit of cpu time", None, "cpu"))
         return None, outcomes + [rest] * (len(copies) - len(outcomes)), lines
 
     def _job(self, codes: bytes, skip: Iterable[str]) -> dict[str, Any]:
@@ -387,23 +375,7 @@ class Together:
             wanted = (*self.suite.bare, *self.suite.imported)  # a program may say anything
             missing = [name for name in wanted if name in as_list(lines[1].get("missing"))]
             return Outcome({str(row.get("id")): row for row in rows}, True, None, missing, report)
-        return Outcome({}, bool(lines) and "ok" in lines[0], _why(record, lines, self.options), [], report)
-
-
-def _why(record: dict[str, Any], lines: list[dict[str, Any]], options: dict[str, Any]) -> list[Any]:
-    """Why a process left no results."""
-    if lines and ("e" in lines[0] or "x" in lines[0]):
-        return raised(lines[0])
-    ended, late = ENDS.get(-os.waitstatus_to_exitcode(record["status"])), lines[0].get("late") if lines else ""
-    if end := next((each for each in (record["end"], ended, late) if each in ("cpu", "wall")), ""):
-        return failure("Timeout", f"over the limit of {end} time", None, end)
-    if record["end"] == "memory":
-        return failure("MemoryLimit", "its processes together held too much memory", bases=("MemoryError",))
-    return failure("Exited", "ended before the test did", None, str(record["status"]))
-
-
-def _lost(error: list[Any]) -> Outcome:
-    return Outcome({}, False, error, [], ({"status": 0, "seconds": 0.0, "wall": 0.0, "end": ""}, b"", b""))
+        return Outcome({}, bool(lines) and "ok" in lines[0], why_none(record, lines, self.options), [], report)
 
 
 def _compiled(trees: list[ast.Module]) -> bytes:

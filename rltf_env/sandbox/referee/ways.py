@@ -11,6 +11,7 @@ from typing import Any
 
 from rltf_env.sandbox.referee.failures import BadProblem
 from rltf_env.sandbox.referee.identity import tells_copies
+from rltf_env.sandbox.referee.origins import is_of_program
 from rltf_env.sandbox.referee.script import helpers_given
 from rltf_env.sandbox.referee.suite import Suite, names_defined, suite_of
 from rltf_env.sandbox.referee.together import Run, Together
@@ -80,20 +81,22 @@ class Ways:
             )
         self.together[index] = self._together(suite)
 
-    def settle(self, index: int, passes_apart: Any, run: Run) -> bool:
+    def settle(self, index: int, passes_apart: Any, run: Run, cannot_cross: bool = False) -> bool:
         """Decides about a script that a program has failed apart, once. True if it is judged together from now on.
 
         Raises BadProblem if the test fails whatever the program is.
 
         Args:
             passes_apart: says of a reference whether it passes apart.
+            cannot_cross: it hands something to programs that cannot leave this side; with no reference, that decides.
         """
         self.unproven.discard(index)
         if any(map(passes_apart, self.solutions)):
             return False
         together = self._together(self._suite(index))
         together.check_faults(run)
-        if self.options["require_apart"] or not together.passes(run):
+        passes = cannot_cross if not self.solutions else together.passes(run)
+        if self.options["require_apart"] or not passes:
             return False
         self.together[index] = together
         return True
@@ -124,10 +127,35 @@ def crosses(suite: Suite, entry_point: str, helpers: set[str]) -> bool:
         return False
     if any(name[:1].isupper() for name in program_names) or any(isinstance(node, _STRANGE) for node in nodes):
         return False
+    if any(_goes_its_own_way(node, program_names) for node in nodes):
+        return False
     ours = {id(arg) for node in nodes if isinstance(node, ast.Call) and _name(node.func) in _PURE for arg in node.args}
     if any(isinstance(node, ast.Lambda) and id(node) not in ours for node in nodes):  # handed to the program, or kept
         return False
     return all(_plain(node, own, program_names) for node in nodes)
+
+
+_SILENT = frozenset(
+    ("StopIteration", "StopAsyncIteration", "GeneratorExit")
+)  # another error, where it would end a loop
+
+
+def _goes_its_own_way(node: ast.AST, program_names: set[str]) -> bool:
+    """True for what a copy of a value would not do.
+
+    It leaves a loop over what may have no end, expects an exception that no loop may come across, or makes a NaN, which is
+    equal to itself only as the same object in a list.
+    """
+    if isinstance(node, ast.For):
+        leaves = any(isinstance(part, (ast.Break, ast.Return)) for part in ast.walk(node))
+        return leaves and is_of_program(node.iter, program_names)
+    if isinstance(node, ast.Call) and _name(node.func) == "zip":
+        return any(is_of_program(arg, program_names) for arg in node.args)
+    if isinstance(node, ast.Name):
+        return node.id in _SILENT
+    if isinstance(node, ast.Attribute):
+        return node.attr == "nan"
+    return isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.strip(" +-").lower() == "nan"
 
 
 def _looks_up(suite: Suite) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Iterator
 
 import pytest
 
 from rltf_env import sandbox
-from rltf_env.core import CaseResult, Failure, FailureKind, Outcome, Problem, ScriptCase, StdinCase, Verdict
+from rltf_env.core import CallCase, CaseResult, Failure, FailureKind, Outcome, Problem, ScriptCase, StdinCase, Verdict
 from rltf_env.sandbox.pool.pool import PoolSandbox
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="forks")
@@ -90,6 +91,21 @@ def test_a_program_finds_what_it_finds_in_plain_python(
     judge: PoolSandbox, source: str, stdin: str, printed: str
 ) -> None:
     assert outputs(judge, source, stdin) == [printed] * 6
+
+
+DEPTH = "def depth(n=1):\n    try:\n        return depth(n + 1)\n    except RecursionError:\n        return n\n"
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="Python counts other frames since")
+def test_a_program_may_call_itself_as_often_as_in_plain_python(judge: PoolSandbox) -> None:
+    run = subprocess.run([sys.executable, "-c", DEPTH + "print(depth())"], capture_output=True, text=True, check=True)
+    plain = int(run.stdout)
+    script = f"assert depth() == {plain}"
+    together = f"from solution import depth\nassert abs(depth() - {plain}) <= 2"
+    cases = [StdinCase("", run.stdout)], [CallCase((), plain)], [ScriptCase(script)], [ScriptCase(together)]
+    for case in cases:
+        verdict = judge.run(DEPTH + ("print(depth())" if case is cases[0] else ""), Problem("depth", "", case, "depth"))
+        assert verdict.failure is None
 
 
 # ----------------------------------------------------------------------------------------------------- sameness

@@ -308,3 +308,72 @@ def test_forged_results_neither_stop_the_judge_nor_blame_the_test(judge: Sandbox
     program = f"import os\nos.write(3, {lines!r}.encode())\nos._exit(0)\n"
     problem = Problem("forged", "s", [ScriptCase("def test_f():\n    assert f(1) == 2\n")], "f")
     assert judge.run(program, problem).failure is not None
+
+
+OTHER_COPIES = """
+import re
+import sys
+frame = sys._getframe()
+while "job" not in frame.f_locals:
+    frame = frame.f_back
+own = frame.f_locals["job"]["codes"][0]
+head, others = own[: own.index(b"expected") + 8], set()
+with open("/proc/self/maps") as maps, open("/proc/self/mem", "rb", 0) as memory:
+    for line in maps:
+        ends = re.match(r"([0-9a-f]+)-([0-9a-f]+) rw", line)
+        if ends and int(ends[2], 16) - int(ends[1], 16) < 1 << 26:
+            memory.seek(int(ends[1], 16))
+            data = memory.read(int(ends[2], 16) - int(ends[1], 16))
+            at = data.find(head)
+            while at >= 0:
+                copy = bytes(data[at : at + len(own)])
+                if copy.endswith(own[-20:]):
+                    others.add(copy)
+                at = data.find(head, at + 1)
+if others != {own}:
+    raise RuntimeError(f"{len(others)} copies")
+def f(n):
+    return n + 1
+"""
+
+
+@pytest.mark.parametrize("room", [0, 100_000])
+def test_no_copy_of_a_test_is_left_in_the_memory_of_another(judge: Sandbox, room: int) -> None:
+    test = (
+        f"expected = 3\nfrom solution import f\nPAD = {'x' * room!r}\n"
+        "def test_one():\n    assert f(1) == 2\ndef test_two():\n    assert f(2) == expected\n"
+        "def test_three():\n    assert f(3) == 4\n"
+    )
+    for _ in range(2):
+        verdict = _judged(judge, OTHER_COPIES, test, REFERENCE)
+        assert verdict.failure is None
+
+
+SWALLOWING = """
+class Slow:
+    def __del__(self):
+        while True:
+            pass
+def f(n):
+    if n > 1:
+        Slow()
+    return n + 1
+"""
+
+
+@pytest.mark.parametrize("head", ["", "import pytest\n@pytest.fixture\ndef fixture(): return 1\n"])
+def test_a_program_that_swallows_the_end_of_its_time_is_late(judge: Sandbox, head: str) -> None:
+    test = (
+        head
+        + "from solution import f\ndef test_one():\n    assert f(1) == 2\ndef test_two(FIXTURE):\n    assert f(2) == 3\n"
+    )
+    verdict = _judged(judge, SWALLOWING, test.replace("FIXTURE", "fixture" if head else ""), REFERENCE)
+    assert _share(verdict) == (1, 2)
+    assert verdict.failure is not None
+    assert verdict.failure.kind == "Timeout"
+
+
+def test_a_script_whose_program_swallows_the_end_of_its_time_is_late(judge: Sandbox) -> None:
+    verdict = _judged(judge, SWALLOWING, "from solution import f\nassert f(1) == 2\nassert f(2) == 3\n", REFERENCE)
+    assert verdict.failure is not None
+    assert verdict.failure.kind == "Timeout"

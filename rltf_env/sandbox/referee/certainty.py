@@ -1,0 +1,106 @@
+"""What of a test function is run in any case, and heard of: read from its syntax tree."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+
+from rltf_env.sandbox.referee.origins import elements_of
+from rltf_env.sandbox.referee.suite import Function
+
+# What is in these need not be run, or not be heard of.
+_DOUBTFUL = (
+    *(ast.While, ast.TryStar, ast.Match, ast.IfExp, ast.Lambda, ast.ClassDef, ast.BoolOp),
+    *(ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp),
+)
+_LEAVING = (ast.Return, ast.Break, ast.Continue, ast.Yield, ast.YieldFrom)
+_TRANSPARENT = frozenset(
+    "subTest open patch object dict multiple catch_warnings TemporaryDirectory NamedTemporaryFile "
+    "redirect_stdout redirect_stderr".split()
+)
+
+
+def doubtful(scope: ast.AST, literals: Mapping[str, ast.expr]) -> Iterator[ast.AST]:
+    """Nodes of a test function that need not be run, or in which an exception need not be heard of."""
+    leaves = isinstance(scope, Function) and any(isinstance(node, _LEAVING) for node in ast.walk(scope))
+    reversed_ = isinstance(scope, Function) and any(
+        word in ast.unparse(decorator) for decorator in scope.decorator_list for word in ("expectedFailure", "xfail")
+    )
+    if leaves or reversed_:
+        yield from ast.walk(scope)
+    for node in ast.walk(scope):
+        inner = isinstance(node, Function) and node is not scope
+        idle = isinstance(node, (ast.For, ast.AsyncFor)) and not _goes_round(node.iter, literals)
+        if isinstance(node, _DOUBTFUL) or inner or idle:
+            yield from ast.walk(node)
+            continue
+        for part in _branches(node):
+            yield from ast.walk(part)
+
+
+def _branches(node: ast.AST) -> list[ast.AST]:
+    """The statements inside of one that need not be run, or in which an exception need not be heard of."""
+    if isinstance(node, ast.If):
+        return [*node.body, *node.orelse]
+    if isinstance(node, ast.Try):
+        return [*node.body, *node.handlers, *node.orelse, *node.finalbody]
+    if isinstance(node, (ast.With, ast.AsyncWith)) and not all(map(_is_transparent, node.items)):
+        return [*node.body]
+    return []
+
+
+def _goes_round(iterable: ast.expr, literals: Mapping[str, ast.expr]) -> bool:
+    """True if a loop over this has a first round."""
+    if isinstance(iterable, ast.Call) and ast.unparse(iterable.func) == "range" and not iterable.keywords:
+        ends = [_number(argument, literals) for argument in iterable.args]
+        whole = [end for end in ends if end is not None]
+        return 0 < len(whole) == len(ends) <= 3 and 0 not in whole[2:] and bool(range(*whole))
+    return bool(elements_of(iterable, literals))
+
+
+def _number(node: ast.expr, literals: Mapping[str, ast.expr]) -> int | None:
+    value = literals.get(node.id, node) if isinstance(node, ast.Name) else node
+    sign = 1
+    if isinstance(value, ast.UnaryOp) and isinstance(value.op, ast.USub):
+        value, sign = value.operand, -1
+    return sign * value.value if isinstance(value, ast.Constant) and type(value.value) is int else None
+
+
+def _is_transparent(item: ast.withitem) -> bool:
+    """True for a context that lets exceptions through."""
+    call = item.context_expr
+    return isinstance(call, ast.Call) and ast.unparse(call.func).rpartition(".")[2] in _TRANSPARENT
+
+
+# ---------------------------------------------------------------------------------------------------------- complaints
+
+_FAILING = frozenset(("fail", "exit", "quit", "_exit"))
+
+
+def complains(body: list[ast.stmt], of_program: bool) -> bool:
+    """True if these statements say that a test has failed: it raises, or fails in another way.
+
+    `of_program`: it is done for something of the program's. Else an exception has to be one that only tests raise.
+    """
+    last = body[-1] if body else None
+    if isinstance(last, ast.Assert):
+        return isinstance(last.test, ast.Constant) and not last.test.value
+    if isinstance(last, ast.Raise) and last.exc is not None:
+        kind = ast.unparse(last.exc.func if isinstance(last.exc, ast.Call) else last.exc).rpartition(".")[2]
+        return "Skip" not in kind and (of_program or kind in ("AssertionError", "failureException"))
+    if isinstance(last, ast.Expr) and isinstance(last.value, ast.Call):
+        call = last.value
+        status = call.args[0] if call.args else None
+        bad = isinstance(status, (ast.JoinedStr, ast.UnaryOp)) or (isinstance(status, ast.Constant) and status.value)
+        name = ast.unparse(call.func).rpartition(".")[2]
+        return name in _FAILING and (name == "fail" or bool(bad))
+    return False
+
+
+def expects_error(node: ast.With | ast.AsyncWith) -> bool:
+    """True for `with raises(...):` alone, of which nothing is looked at later."""
+    call = node.items[0].context_expr
+    if len(node.items) != 1 or node.items[0].optional_vars is not None or not isinstance(call, ast.Call):
+        return False
+    name = ast.unparse(call.func).rpartition(".")[2]
+    return name == "raises" or name.startswith("assertRaises")

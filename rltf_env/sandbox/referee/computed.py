@@ -1,0 +1,145 @@
+"""Expectations that a test computes: what kind of value they are, as far as the text says, and how all of it is changed.
+
+`assert total(xs) == reference(xs)` shows no constant that could be falsified. The whole side is changed instead, so that it is
+never what it was: `reference(xs) + 3`. Where the change does not fit the value it raises, which no right program passes either.
+"""
+
+from __future__ import annotations
+
+import ast
+import random
+from collections.abc import Mapping, Sequence
+
+from rltf_env.sandbox.referee.suite import Function
+
+ANY = ("any", "any", "any", "any", "text", "list")  # what is tried where nobody knows
+_RESULTS = {
+    **dict.fromkeys("len ord hash index find rfind count bit_length randint randrange".split(), "int"),
+    **dict.fromkeys(
+        "str repr join upper lower title strip lstrip rstrip replace format chr hex bin capitalize".split(), "text"
+    ),
+    **dict.fromkeys("sorted list split splitlines copy sample choices tolist".split(), "list"),
+    **dict.fromkeys("tuple as_tuple".split(), "tuple"),
+    **dict.fromkeys("set union intersection difference".split(), "set"),
+    **dict.fromkeys("dict Counter".split(), "dict"),
+    **dict.fromkeys("bool any all isinstance startswith endswith isdigit isalpha issubset callable".split(), "bool"),
+    **dict.fromkeys("sum abs max min round pow float sqrt random uniform".split(), "number"),
+}
+_NODES = {
+    ast.JoinedStr: "text", ast.List: "list", ast.ListComp: "list", ast.Tuple: "tuple", ast.Set: "set", ast.SetComp: "set",
+    ast.Dict: "dict", ast.DictComp: "dict", ast.Compare: "bool",
+}  # fmt: skip
+_CONSTANTS = {bool: "bool", int: "int", str: "text", float: "number"}
+_WHOLE = (ast.Add, ast.Sub, ast.Mult, ast.FloorDiv, ast.Mod)
+_OTHERWISE = (ast.Yield, ast.YieldFrom, ast.Lambda, ast.AsyncFunctionDef)
+_DEEPEST = 6
+
+
+class Kinds:
+    """What the expressions of a test function come to.
+
+    Args:
+        values: what each name is given.
+        functions: of the test's own.
+    """
+
+    def __init__(self, values: Mapping[str, Sequence[ast.expr]], functions: Sequence[Function]) -> None:
+        self._values = values
+        self._functions = {function.name: function for function in functions}
+
+    def of(self, value: ast.AST) -> tuple[str, ...]:
+        """The kinds that a value may be of, each as often as it is to be tried."""
+        kind = self._kind(value, _DEEPEST)
+        return (kind,) if kind and kind != "number" else ("any",) if kind else ANY
+
+    def function(self, value: ast.AST) -> Function | None:
+        """The function of the test's own that computes a value, if it does nothing but return it."""
+        function = (
+            self._functions.get(value.func.id)
+            if isinstance(value, ast.Call) and isinstance(value.func, ast.Name)
+            else None
+        )
+        inner = [] if function is None else list(ast.walk(function))
+        plain = any(isinstance(n, ast.Return) for n in inner) and not any(isinstance(n, _OTHERWISE) for n in inner)
+        return function if plain else None
+
+    def is_called(self, function: Function) -> bool:
+        """True if a function of the test's own uses this one, itself perhaps."""
+        nodes = [node for each in self._functions.values() for node in ast.walk(each)]
+        return any(isinstance(node, ast.Name) and node.id == function.name for node in nodes)
+
+    def _kind(self, value: ast.AST, depth: int) -> str:
+        if depth < 0:
+            return ""
+        if isinstance(value, ast.Constant):
+            return _CONSTANTS.get(type(value.value), "")
+        if type(value) in _NODES:
+            return _NODES[type(value)]
+        if isinstance(value, ast.UnaryOp):
+            return "bool" if isinstance(value.op, ast.Not) else self._kind(value.operand, depth - 1)
+        if isinstance(value, ast.Subscript):
+            return self._kind(value.value, depth - 1) if isinstance(value.slice, ast.Slice) else ""
+        if isinstance(value, ast.BinOp):
+            return self._operation(value, depth)
+        if isinstance(value, ast.IfExp):
+            return self._same([value.body, value.orelse], depth)
+        if isinstance(value, ast.Name):
+            return self._same(self._values.get(value.id, ()), depth)
+        return self._result(value, depth) if isinstance(value, ast.Call) else ""
+
+    def _operation(self, value: ast.BinOp, depth: int) -> str:
+        kinds = {self._kind(value.left, depth - 1), self._kind(value.right, depth - 1)}
+        if kinds == {"int"}:
+            return "int" if isinstance(value.op, _WHOLE) else "number"
+        if "text" in kinds and isinstance(value.op, (ast.Add, ast.Mod, ast.Mult)):
+            return "text"
+        if kinds & {"list", "tuple"} and isinstance(value.op, (ast.Add, ast.Mult)):
+            return next(iter(kinds & {"list", "tuple"}))
+        return "number" if kinds <= {"int", "number", "bool"} else ""
+
+    def _result(self, call: ast.Call, depth: int) -> str:
+        name = ast.unparse(call.func).rpartition(".")[2]
+        function = self._functions.get(name)
+        if function is not None:
+            returns = [n.value for n in ast.walk(function) if isinstance(n, ast.Return) and n.value is not None]
+            return self._same(returns, depth) if returns else ""
+        return _RESULTS.get(name, "")
+
+    def _same(self, values: Sequence[ast.AST], depth: int) -> str:
+        kinds = {self._kind(value, depth - 1) for value in values}
+        return next(iter(kinds)) if len(kinds) == 1 else "number" if kinds and kinds <= {"int", "number"} else ""
+
+
+def can_change(side: ast.AST) -> bool:
+    """True unless the side is something that equals more than itself, as the calls that mocks remember."""
+    names = {ast.unparse(part.func).rpartition(".")[2] for part in ast.walk(side) if isinstance(part, ast.Call)}
+    names |= {part.id for part in ast.walk(side) if isinstance(part, ast.Name)}
+    return names.isdisjoint(("call", "ANY", "mock", "approx")) and not isinstance(side, ast.Starred)
+
+
+def changed(side: ast.expr, kind: str, rng: random.Random) -> ast.expr:
+    """An expression that is never equal to this one, of the same kind if that is one of those above.
+
+    "any" is right for whatever can be multiplied: `(x or 3) * -2` is neither x nor, for an infinite x, the same infinity. "near"
+    is farther away than rounding, and goes through arrays element by element.
+    """
+    number = rng.choice((2, 3, 4, 5, 6, 7))
+    if kind == "int":
+        return ast.BinOp(side, ast.Add(), ast.Constant(number))
+    if kind == "text":
+        return ast.BinOp(side, ast.Add(), ast.Constant(rng.choice("abcdefghkmnprstuvwxyz")))
+    if kind == "list":
+        return ast.BinOp(side, ast.Add(), ast.List([ast.Constant(number)], ast.Load()))
+    if kind == "tuple":
+        return ast.BinOp(side, ast.Add(), ast.Tuple([ast.Constant(number)], ast.Load()))
+    if kind == "set":
+        return ast.BinOp(side, ast.BitXor(), ast.Set([ast.Constant(number)]))
+    if kind == "dict":
+        name = "".join(rng.choice("abcdefghkmnprstuvwxyz") for _ in range(5))
+        return ast.BinOp(side, ast.BitOr(), ast.Dict([ast.Constant(name)], [ast.Constant(number)]))
+    if kind == "bool":
+        return ast.UnaryOp(ast.Not(), side)
+    factor = ast.UnaryOp(ast.USub(), ast.Constant(rng.choice((2, 3))))
+    if kind == "near":
+        return ast.BinOp(ast.BinOp(side, ast.Mult(), factor), ast.Sub(), ast.Constant(rng.choice((1.37, 2.71, 3.19))))
+    return ast.BinOp(ast.BoolOp(ast.Or(), [side, ast.Constant(number)]), ast.Mult(), factor)

@@ -1,0 +1,87 @@
+"""What became of one run of a test that runs together with a program, as the process says: all of it may be forged."""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from rltf_env.sandbox.cage.deadlines import ENDS
+from rltf_env.sandbox.referee.failures import failure, raised
+from rltf_env.sandbox.referee.tally import base
+
+
+class Status(StrEnum):
+    """What became of one test, as the process says."""
+
+    PASSED = "passed"
+    FAILED = "failed"  # an assertion did not hold
+    ERROR = "error"  # something else was raised
+    TIME = "time"  # it took longer than one test may
+    SKIPPED = "skipped"
+    COLLECT = "collect"  # the runner could not collect the tests
+
+
+class Outcome(NamedTuple):
+    """What became of one run of a test.
+
+    Args:
+        rows: what each test came to, by name; empty if the process left no results.
+        loaded: the program ran to its end before the test began.
+        error: why there are no results: a failure, or None.
+        missing: names that the test takes from the program, and that it does not have.
+        report: how the process ended, what it printed, what it returned.
+    """
+
+    rows: dict[str, dict[str, Any]]
+    loaded: bool
+    error: list[Any] | None
+    missing: list[str]
+    report: Any
+
+    def passed(self) -> set[str]:
+        """The tests that were passed; a function with parameters, too, if it was with all of them."""
+        good = {name for name, row in self.rows.items() if row.get("status") == Status.PASSED}
+        return good | ({base(name) for name in good} - {base(name) for name in self.rows if name not in good})
+
+    def broken(self, raised_by_test: set[str]) -> set[str]:
+        """The tests that ended with an error that a change made: what they compare was never compared."""
+        kinds = _MISUSES - raised_by_test
+        return {name for name, row in self.rows.items() if row.get("in") == "test" and _kind(row) in kinds}
+
+    def late(self) -> set[str]:
+        """The tests that took longer than one may."""
+        return {name for name, row in self.rows.items() if row.get("status") == Status.TIME}
+
+    def came_to_nothing(self) -> bool:
+        """True if no test was passed, and time was up or the process ended early."""
+        return not self.passed() and (self.error is not None or bool(self.late()))
+
+    def passed_all(self) -> bool:
+        """True if there were tests and all of them passed."""
+        return bool(self.rows) and self.rows.keys() <= self.passed()
+
+
+def why_none(record: dict[str, Any], lines: list[dict[str, Any]], options: dict[str, Any]) -> list[Any]:
+    """Why a process left no results."""
+    if lines and ("e" in lines[0] or "x" in lines[0]):
+        return raised(lines[0])
+    ended, late = ENDS.get(-os.waitstatus_to_exitcode(record["status"])), lines[0].get("late") if lines else ""
+    if end := next((each for each in (record["end"], ended, late) if each in ("cpu", "wall")), ""):
+        return failure("Timeout", f"over the limit of {end} time", None, end)
+    if record["end"] == "memory":
+        return failure("MemoryLimit", "its processes together held too much memory", bases=("MemoryError",))
+    return failure("Exited", "ended before the test did", None, str(record["status"]))
+
+
+def lost(error: list[Any]) -> Outcome:
+    """A run that there was none of."""
+    return Outcome({}, False, error, [], ({"status": 0, "seconds": 0.0, "wall": 0.0, "end": ""}, b"", b""))
+
+
+_MISUSES = frozenset(("TypeError", "ValueError", "AttributeError"))
+
+
+def _kind(row: dict[str, Any]) -> Any:
+    record = row.get("raised")
+    return record.get("kind") if isinstance(record, dict) else None

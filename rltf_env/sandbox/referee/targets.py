@@ -1,0 +1,389 @@
+"""What can be falsified in a test function: the side of a comparison that is not the program's, the class of an expected
+exception, the direction of an assertion. Read from the syntax tree; `canaries.py` chooses among it, `changes.py` changes it.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import Any, TypeGuard
+
+from rltf_env.sandbox.referee import certainty, computed, tolerance
+from rltf_env.sandbox.referee.changes import (
+    OPPOSITE,
+    Change,
+    expect_nothing,
+    longer_text,
+    negate,
+    one_more,
+    other_constant,
+    other_equality,
+    other_exception,
+    other_handler,
+    other_members,
+    other_method,
+    other_operator,
+    other_pattern,
+    other_relation,
+    other_returns,
+    other_value,
+    unequal_to_all,
+)
+from rltf_env.sandbox.referee.helpers import Helpers, alternatives
+from rltf_env.sandbox.referee.origins import Origins, is_of_program, note_values, path_of
+
+Site = tuple[ast.AST, Change, bool, bool]  # a node, what to do to it, sound?, value?
+_ANY_ERROR = frozenset(("Exception", "BaseException"))
+_ORDERS = (ast.Lt, ast.LtE, ast.Gt, ast.GtE)
+
+
+def _single(scope: Sequence[ast.AST]) -> set[str]:
+    """Names that a test function binds in one place and looks at in one: what they stand for is nothing but an expectation."""
+    nodes = [node for part in scope for node in ast.walk(part)]
+    bound = Counter(node.id for node in nodes if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load))
+    bound.update(node.arg for node in nodes if isinstance(node, ast.arg))
+    looks = Counter(node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load))
+    return {name for name, times in bound.items() if times == 1 == looks[name]}
+
+
+class Finder:
+    """Finds what can be falsified in one test function.
+
+    Args:
+        module: the names of the test's module.
+        helpers: functions of the test's own.
+        scope: the function, or the statements of a script that is itself the test.
+    """
+
+    def __init__(self, module: Origins, helpers: Helpers, scope: Sequence[ast.AST]) -> None:
+        self.scope, self.helpers = scope, helpers.within(scope)
+        self.program_names = {*module.program_names, *self.helpers.names}
+        self.values: dict[str, list[ast.expr]] = defaultdict(list)
+        self.literals = module.literals_within(scope)
+        note_values(scope, self.values, self.program_names, set(), self.literals)
+        self.own = set(self.values)
+        for name, values in module.values.items():
+            self.values.setdefault(name, values)
+        self.single = _single(scope)
+        nodes = [part for node in scope for part in ast.walk(node)]
+        ifs = [n for n in nodes if isinstance(n, ast.If) and certainty.complains(n.body, self._ours(n.test))]
+        self.complaints = set(map(id, ifs))
+        self.wrong = {id(part) for node in ifs for part in ast.walk(node.test)}  # where the truth would be wrong
+        self.alternatives = alternatives(scope, self.program_names, self.wrong)
+        self.doubtful = {id(n) for node in scope for n in certainty.doubtful(node, self.literals)}
+        self.nodes, self.kinds = nodes, computed.Kinds(self.values, helpers.all)
+
+    def _ours(self, node: ast.AST) -> bool:
+        return is_of_program(node, self.program_names)
+
+    def _uses(self, node: ast.AST) -> bool:
+        """True for a call of the program's, whose arguments are input and no expectation."""
+        return isinstance(node, ast.Call) and is_of_program(node.func, self.program_names)
+
+    def _arguments(self, call: ast.Call) -> list[ast.expr]:
+        """The arguments of a call that may be expectations: what goes to the program is input, and any answer may be right."""
+        expected = self.helpers.expected(call)
+        return expected if expected is not None else [] if self._uses(call) else call.args
+
+    def targets(self) -> list[Site]:
+        """All of it, each once."""
+        sites = [target for node in self.nodes for target in self._of(node)] + self._counted()
+        if not sites:  # an assertion in a helper, perhaps: what the test hands to it
+            calls = [n for n in self.nodes if isinstance(n, ast.Call)]
+            sites = [t for call in calls for arg in self._arguments(call) for t in self._values(arg, False)]
+        unique = {(id(site[0]), site[3], site[1] is expect_nothing): site for site in reversed(sites)}
+        return list(unique.values())
+
+    def _counted(self) -> list[Site]:
+        """Of comparisons whose outcome is kept or counted, and asserted later: `if f(x) != y: failures += 1`."""
+        sites: list[Site] = []
+        for node in self.nodes:
+            inner = getattr(node, "value", None) if isinstance(node, _KEEPING) else None
+            if isinstance(node, ast.If) and not any(isinstance(n, ast.Assert) or self._uses(n) for n in _below(node)):
+                inner = node.test
+            compared = (
+                [] if inner is None else [n for n in ast.walk(inner) if isinstance(n, ast.Compare) and self._ours(n)]
+            )
+            for each in compared:
+                sites += [s for s in self._comparison(each, False, isinstance(each.ops[0], ast.NotEq)) if s[3]]
+        return sites
+
+    def _of(self, node: ast.AST) -> list[Site]:
+        sound = id(node) not in self.doubtful
+        if id(node) in self.alternatives:
+            return []
+        if isinstance(node, ast.Assert):
+            return self._condition(node, node.test, sound)
+        if isinstance(node, ast.If) and (
+            id(node) in self.complaints or certainty.complains(node.orelse, self._ours(node.test))
+        ):
+            return self._condition(node, node.test, sound)
+        if isinstance(node, (ast.With, ast.AsyncWith)) and certainty.expects_error(node):
+            return [(node, expect_nothing, sound, False)]
+        if isinstance(node, ast.Try):
+            return self._handler(node, sound)
+        return self._called(node, sound) if isinstance(node, ast.Call) else []
+
+    def _called(self, node: ast.Call, sound: bool) -> list[Site]:
+        name = ast.unparse(node.func).rpartition(".")[2]
+        if (name in _RAISES or name.startswith("assertRaises")) and node.args:
+            whole = ast.unparse(node.args[0]) in _ANY_ERROR and len(node.args) > 1
+            return [(node, expect_nothing if whole else other_exception, sound, False)]
+        if name.startswith("assert") or name in tolerance.NAMES:
+            return self._call(node, name, sound)
+        return []
+
+    def _handler(self, node: ast.Try, sound: bool) -> list[Site]:
+        """Of `try: f() ... except Error: pass` the class, where it is an error that nothing is raised."""
+        if len(node.handlers) != 1 or node.handlers[0].type is None or not is_of_program(node, self.program_names):
+            return []
+        sure = certainty.complains(node.body, False) or certainty.complains(node.orelse, False)
+        return [(node.handlers[0], other_handler, sound and sure, False)]
+
+    def _condition(self, owner: ast.AST, test: ast.expr, sound: bool) -> list[Site]:
+        """Of what has to be true, or must not be where the test complains if it is."""
+        compared = [n for n in ast.walk(test) if isinstance(n, ast.Compare)]
+        inner = test.operand if isinstance(test, ast.UnaryOp) and id(test) in self.wrong else test
+        wrong = id(test) in self.wrong and inner is test
+        sites = [t for n in compared for t in self._comparison(n, sound and n is inner, wrong)]
+        known = {id(part) for n in compared for part in ast.walk(n)} | self.alternatives
+        for call in [n for n in ast.walk(test) if isinstance(n, ast.Call) and id(n) not in known]:
+            if not tolerance.of(call):
+                expected = [arg for arg in self._arguments(call) if not self._ours(arg)]
+                sites += [t for arg in expected for t in self._values(arg, False, _change_in(call, arg))]
+        return [*sites, (owner, negate("test"), sound, False)]
+
+    def _comparison(self, node: ast.Compare, sound: bool, wrong: bool = False) -> list[Site]:
+        """Of a comparison that has to hold; if `wrong`, one that must not."""
+        sides = [node.left, *node.comparators]
+        if id(node) in self.alternatives:
+            return []  # more than one answer may be right
+        equal, member = (ast.NotEq, ast.NotIn) if wrong else (ast.Eq, ast.In)
+        if any(isinstance(op, (ast.NotIn, ast.In)) for op in node.ops):
+            return self._membership(sides, sound) if len(sides) == 2 and isinstance(node.ops[0], member) else []
+        if any(isinstance(op, (ast.NotEq, ast.Eq)) and not isinstance(op, equal) for op in node.ops):
+            return [(node, other_equality, sound, True)] if len(node.ops) == 1 and self._ours(node) else []
+        if all(isinstance(op, (ast.Is, ast.IsNot, *_ORDERS)) for op in node.ops):
+            return [*self._orders(node, sound, wrong), (node, other_operator, sound and len(node.ops) == 1, False)]
+        if any(isinstance(op, _ORDERS) for op in node.ops):
+            return [(node, other_operator, False, False)]
+        sure = sound and all(isinstance(op, equal) for op in node.ops)
+        sites = [t for side in self._expected(sides) for t in self._side(node, side, sure)]
+        alone = len(sides) == 2 and all(map(self._ours, sides))
+        return [*sites, (node, other_relation, sure, True)] if alone else sites
+
+    def _orders(self, node: ast.Compare, sound: bool, wrong: bool) -> list[Site]:
+        near = (ast.GtE, ast.Gt) if wrong else (ast.LtE, ast.Lt)
+        if len(node.ops) != 1 or not isinstance(node.ops[0], near):
+            return []
+        return self._distance(node.left, node.comparators[0], sound)
+
+    def _distance(self, size: ast.expr, limit: ast.expr, sound: bool) -> list[Site]:
+        """Of `abs(f(x) - 0.5) < 1e-6` what the answer has to be near to."""
+        node, limits = tolerance.difference(size), tolerance.below(limit)
+        if node is None or self._ours(limit):
+            return []
+        others = [side for side in (node.left, node.right) if not self._ours(side)]
+        if len(others) != 1:
+            return []
+        return self._side(node, others[0], sound and isinstance(limit, ast.Constant), limits)
+
+    def _call(self, node: ast.Call, name: str, sound: bool) -> list[Site]:
+        arguments = node.args[:2] if name in _TWO or name in OPPOSITE else self._arguments(node)
+        if name in ("assertTrue", "assertFalse") and node.args:
+            compared = [n for n in ast.walk(node.args[0]) if isinstance(n, ast.Compare)]
+            sites = [t for n in compared for t in self._comparison(n, False, name == "assertFalse")]
+            whole = node.args[0]
+            if isinstance(whole, ast.Call) and tolerance.of(whole) and name == "assertTrue":
+                sites += self._call(whole, ast.unparse(whole.func).rpartition(".")[2], sound)
+            return [*sites, (node, other_method, sound, False)]
+        if name in ("assertLess", "assertLessEqual") and len(node.args) > 1:
+            return [*self._distance(node.args[0], node.args[1], sound), (node, other_method, sound, False)]
+        if name == "assertIn" and len(arguments) == 2:
+            return [*self._membership(arguments, sound), (node, other_method, sound, False)]
+        sure = sound and (name in _EQUAL or name in _ARRAYS or tolerance.of(node) is not None)
+        sites: list[Site] = []
+        if name not in _ORDER:
+            expected = self._expected(arguments)
+            sites = [t for a in expected for t in self._side(node, a, sure, self._limits(node, name))]
+        if name in _EQUAL and len(node.args) > 1 and all(map(self._ours, node.args[:2])):
+            sites.append((node, unequal_to_all, sound, True))
+        if name in OPPOSITE:
+            sites.append((node, other_method, sound, False))
+        return sites
+
+    def _expected(self, sides: list[ast.expr]) -> list[ast.expr]:
+        """Of values that are compared those that do not come from the program; if all do, the second, as in `x == Point(1, 2)`.
+
+        What one function returns for two inputs may be the same whatever the inputs: then none of them is an expectation.
+        """
+        others = [side for side in sides if not self._ours(side)]
+        calls = {ast.unparse(side.func) for side in sides if isinstance(side, ast.Call)}
+        return others or ([] if len(calls) == 1 and all(isinstance(side, ast.Call) for side in sides) else sides[1:])
+
+    def _membership(self, sides: list[ast.expr], sound: bool) -> list[Site]:
+        """Of `member in container`: each of the values that may be right; or the one that the program's container holds."""
+        member, container = sides
+        origins = self.values.get(path_of(container), [])
+        literal = origins[0] if len(origins) == 1 else container
+        elements = literal.elts if isinstance(literal, (ast.List, ast.Tuple, ast.Set)) else []
+        if not elements or self._ours(container):  # what is printed, for one
+            sure = sound and isinstance(member, ast.Constant) and isinstance(member.value, str)
+            return self._values(member, sure, longer_text) if not self._ours(member) else []
+        if not all(any(isinstance(part, ast.Constant) for part in ast.walk(element)) for element in elements):
+            return []
+        return [(literal, other_members, sound and literal is container, True)]
+
+    # --------------------------------------------------------------------------------------------------- values
+
+    def _limits(self, call: ast.Call, name: str) -> tolerance.Tolerance | None:
+        """How far off the arguments of an assert method may be; None where they have to be equal as they are."""
+        return None if name in _EQUAL else tolerance.of(call) or tolerance.USUAL
+
+    def _side(
+        self, owner: ast.AST, side: ast.expr, sound: bool, limits: tolerance.Tolerance | None = None
+    ) -> list[Site]:
+        """Of a side that is expected: the constants that it shows, or, if it is computed, all of it.
+
+        Args:
+            owner: the comparison, or the call of an assert method.
+            sound: the test fails in any case where the sides are farther from each other than they may be.
+            limits: how far that is; None if they have to be equal.
+        """
+        change = tolerance.far(limits) if limits else other_constant
+        if change is None:
+            return []
+        if self._shows(side) or self._ours(side):
+            return self._values(side, sound, change)
+        sites = self._values(side, False, change) if self._is_pure(side) else []
+        if limits is None or limits.small:
+            sites += self._whole(side, sound and self._ours(owner), near=limits is not None)
+        return sites
+
+    def _whole(self, value: ast.expr, sound: bool, *, near: bool, depth: int = 0) -> list[Site]:
+        """All of a value, where it is computed: what is read from the test's names is then as false as what is compared.
+
+        Where a function of the test's own computes it, that function may be what is changed, so that whoever calls it is
+        none the wiser.
+        """
+        name = value.id if isinstance(value, ast.Name) else ""
+        origins = self.values.get(name, []) if name in self.single and depth < 3 else []
+        if origins and not any(isinstance(origin, ast.Starred) or self._ours(origin) for origin in origins):
+            return [s for o in origins for s in self._whole(o, sound, near=near, depth=depth + 1)]
+        if not computed.can_change(value):
+            return []
+        kinds = ("near",) if near else self.kinds.of(value)
+        sites: list[Site] = [(value, other_value(kinds), sound, True)]
+        function = self.kinds.function(value)
+        if function is not None and not any(map(self._uses, ast.walk(function))):
+            once = sum(isinstance(n, ast.Name) and n.id == function.name for n in self.nodes) == 1
+            sure = sound and once and not self.kinds.is_called(function)
+            site: Site = (function, other_returns(kinds), sure, True)
+            sites = [site] if sure else [*sites, site]
+        return sites
+
+    def _shows(self, value: ast.expr, depth: int = 0) -> bool:
+        """True if a value is made of constants that are there to see, and stand for nothing else."""
+        if isinstance(value, ast.Constant):
+            return value.value is not ...
+        if isinstance(value, (ast.List, ast.Tuple, ast.Set)):
+            return all(self._shows(part, depth) for part in value.elts)
+        if isinstance(value, ast.Dict):
+            return all(part is not None and self._shows(part, depth) for part in [*value.keys, *value.values])
+        if isinstance(value, ast.UnaryOp):
+            return self._shows(value.operand, depth)
+        if tolerance.is_approx(value):
+            return True  # `_values` looks into it
+        if _is_array(value):
+            return self._shows(value.args[0], depth)
+        name = path_of(value) if isinstance(value, (ast.Name, ast.Attribute)) else ""
+        return bool(name) and self._stands_for_itself(name) and depth < 3 and name not in self.program_names and \
+            bool(self.values.get(name)) and all(self._shows(origin, depth + 1) for origin in self.values[name])  # fmt: skip
+
+    def _stands_for_itself(self, name: str) -> bool:
+        """True if the function looks at a name once, and nobody else may."""
+        return name in self.single or (name not in self.own and name.startswith("self."))
+
+    def _is_pure(self, value: ast.expr) -> bool:
+        """True if a value is computed from constants alone: no input has a part in it."""
+        called = {id(part) for call in ast.walk(value) if isinstance(call, ast.Call) for part in ast.walk(call.func)}
+        names = [part for part in ast.walk(value) if isinstance(part, ast.Name) and id(part) not in called]
+        return all(self._shows(name) for name in names)
+
+    def _values(self, value: ast.expr, sound: bool, change: Change = other_constant, depth: int = 0) -> list[Site]:
+        """Constants and empty containers that this value is made of, also by way of names.
+
+        `sound`: a change of one that the value shows as it is makes another value.
+        """
+        if isinstance(value, ast.Constant):
+            return [(value, change, sound, True)] if value.value is not ... else []
+        if (isinstance(value, (ast.List, ast.Tuple)) and not value.elts) or (
+            isinstance(value, ast.Dict) and not value.keys
+        ):
+            return [(value, one_more, sound, True)]
+        if tolerance.is_approx(value):
+            return self._approximate(value, sound)
+        if isinstance(value, (ast.Name, ast.Attribute)) and path_of(value):
+            name = path_of(value)
+            if depth >= 3 or name in self.program_names:
+                return []
+            alone = sound and name in self.single
+            origins = self.values.get(name, ())
+            return [s for o in origins for s in self._values(o, alone and not self._ours(o), change, depth + 1)]
+        shown = (
+            isinstance(value, _SHOWING)
+            or _is_array(value)
+            or (isinstance(value, ast.UnaryOp) and isinstance(value.op, ast.USub))
+        )
+        parts = [part for part in ast.iter_child_nodes(value) if part is not getattr(value, "func", None)]
+        parts = [part.value if isinstance(part, ast.keyword) else part for part in parts]
+        exprs = [part for part in parts if isinstance(part, (ast.expr, ast.comprehension))]
+        exprs = [part.iter if isinstance(part, ast.comprehension) else part for part in exprs]
+        if isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute):
+            exprs.append(value.func.value)
+        return [s for e in exprs for s in self._values(e, sound and shown, _change_in(value, e, change), depth)]
+
+    def _approximate(self, call: Any, sound: bool) -> list[Site]:
+        """Of `approx(...)`: farther away than it allows for."""
+        limits = tolerance.of(call)
+        change = tolerance.far(limits) if limits else None
+        if change is None or not call.args:
+            return []
+        if self._shows(call.args[0]):
+            return self._values(call.args[0], sound, change)
+        return self._whole(call.args[0], sound, near=True) if limits is not None and limits.small else []
+
+
+def _below(node: ast.If) -> list[ast.AST]:
+    return [part for statement in (*node.body, *node.orelse) for part in ast.walk(statement)]
+
+
+def _is_array(value: ast.AST) -> TypeGuard[ast.Call]:
+    """True for an array that is made of what is there to see."""
+    return isinstance(value, ast.Call) and len(value.args) == 1 and ast.unparse(value.func) in _MAKING
+
+
+_MAKING = frozenset("np.array numpy.array np.asarray numpy.asarray".split())
+_KEEPING = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Return, ast.Expr)
+_SHOWING = (ast.List, ast.Tuple, ast.Set, ast.Dict)
+_PATTERNS = frozenset("search match fullmatch findall finditer split sub subn".split())
+
+
+def _change_in(call: ast.AST, argument: ast.AST, change: Change = other_constant) -> Change:
+    """How constants of an argument are changed: a pattern so that it matches nothing that it did."""
+    if isinstance(call, ast.Call) and call.args and argument is call.args[0]:
+        owner, _, name = ast.unparse(call.func).rpartition(".")
+        if owner in ("re", "regex") and name in _PATTERNS:
+            return other_pattern
+    return change
+
+
+_RAISES = frozenset("raises assertRaises assertRaisesRegex assertRaisesRegexp assertWarns assertWarnsRegex".split())
+_ORDER = frozenset("assertGreater assertLessEqual assertLess assertGreaterEqual assertIsNone assertIsNotNone "
+                   "assertIsInstance assertNotIsInstance assertNotEqual assertNotIn assertIs assertIsNot assertRegex "
+                   "assertNotRegex".split())  # fmt: skip
+_EQUAL = frozenset("assertEqual assertEquals assertListEqual assertDictEqual assertTupleEqual assertSetEqual assertCountEqual "
+                   "assertMultiLineEqual assertSequenceEqual".split())  # fmt: skip
+_ARRAYS = frozenset("assert_array_equal assert_equal array_equal".split())
+_TWO = frozenset((*_EQUAL, "assertAlmostEqual", "assertAlmostEquals"))

@@ -1,0 +1,124 @@
+"""How far off an answer may be in a test that compares approximately, and what is farther."""
+
+from __future__ import annotations
+
+import ast
+import math
+import random
+from typing import Any, NamedTuple
+
+from rltf_env.sandbox.referee.changes import Change, other_constant
+
+NAMES = frozenset("allclose array_equal isclose".split())  # of functions that compare, beside what is called assert...
+_LARGEST = 0.9  # of a share that may be off; beyond that nothing is false
+
+
+class Tolerance(NamedTuple):
+    """An answer may be off by a share of its size, or by so much."""
+
+    share: float
+    most: float
+
+    @property
+    def small(self) -> bool:
+        """True if any change that can be seen is too large."""
+        return self.share <= 0.001 and self.most <= 0.1
+
+
+_UNKNOWN = Tolerance(1.0, 0.0)
+USUAL = Tolerance(1e-5, 1e-6)
+_SHARE = {
+    "approx": (1, "rel"),
+    "isclose": (2, "rel_tol", "rtol"),
+    "allclose": (2, "rtol"),
+    "assert_allclose": (2, "rtol"),
+}
+_MOST = {"approx": (2, "abs"), "isclose": (3, "abs_tol", "atol"), "allclose": (3, "atol"), "assert_allclose": (3, "atol"),
+         "assertAlmostEqual": (4, "delta"), "assertAlmostEquals": (4, "delta")}  # fmt: skip
+_PLACES = {"assertAlmostEqual": (2, "places"), "assertAlmostEquals": (2, "places"), "assert_almost_equal": (2, "decimal"),
+           "assert_array_almost_equal": (2, "decimal")}  # fmt: skip
+
+
+def is_approx(node: ast.AST) -> bool:
+    """True for `pytest.approx(...)`."""
+    return isinstance(node, ast.Call) and ast.unparse(node.func) in ("pytest.approx", "approx")
+
+
+def of(node: ast.AST) -> Tolerance | None:
+    """How far off the sides of a call may be. None for what is exact, and for what is no such call."""
+    if not isinstance(node, ast.Call):
+        return None
+    name = ast.unparse(node.func).rpartition(".")[2]
+    if name not in _SHARE and name not in _MOST and name not in _PLACES:
+        return None
+    share, most, places = (_value(node, table.get(name)) for table in (_SHARE, _MOST, _PLACES))
+    if any(value is not None and value != value for value in (share, most, places)):
+        return _UNKNOWN
+    if places is not None:
+        most = max(most or 0.0, 10.0 ** -min(places, 300))
+    return Tolerance(max(USUAL.share, abs(share or 0.0)), max(USUAL.most, abs(most or 0.0)))
+
+
+def _value(call: ast.Call, where: Any) -> float | None:
+    """An argument by its place or name: None if it is not there, NaN if the text does not say what it is."""
+    if where is None:
+        return None
+    place, *names = where
+    found = [k.value for k in call.keywords if k.arg in names or k.arg is None]
+    found += call.args[place : place + 1] if not any(isinstance(a, ast.Starred) for a in call.args) else call.args[:1]
+    if not found:
+        return None
+    node = found[0]
+    known = isinstance(node, ast.Constant) and (node.value is None or type(node.value) in (int, float))
+    if not known:
+        try:
+            value = ast.literal_eval(ast.unparse(node))
+        except (ValueError, SyntaxError):
+            return math.nan
+        return float(value) if type(value) in (int, float) else math.nan
+    return None if node.value is None else float(node.value)  # type: ignore[attr-defined]
+
+
+def difference(node: ast.AST) -> ast.BinOp | None:
+    """The difference of which a value is the size: `x - y` of `abs(x - y)`."""
+    if (
+        not isinstance(node, ast.Call)
+        or not node.args
+        or ast.unparse(node.func).rpartition(".")[2] not in ("abs", "fabs")
+    ):
+        return None
+    inner = node.args[0]
+    return inner if isinstance(inner, ast.BinOp) and isinstance(inner.op, ast.Sub) else None
+
+
+def below(limit: ast.expr) -> Tolerance:
+    """How far off an answer may be whose difference has to be below a limit."""
+    try:
+        value = ast.literal_eval(limit)
+    except (ValueError, SyntaxError):
+        return _GUESS
+    return Tolerance(0.0, abs(float(value))) if type(value) in (int, float) else _GUESS
+
+
+_GUESS = Tolerance(0.5, 10.0)  # where the text does not say
+
+
+def far(limits: Tolerance) -> Change | None:
+    """A change of a constant that is farther than the limits allow. None where there is none."""
+    if limits.share > _LARGEST:
+        return None
+    if limits.small:
+        return other_constant
+
+    def change(node: ast.Constant, rng: random.Random) -> None:
+        value: Any = node.value
+        if type(value) not in (int, float) or value != value or abs(value) > 1e100:
+            other_constant(node, rng)
+            return
+        size = (2 * abs(value) + 2 * limits.most + rng.choice((1, 2, 3, 4, 5))) / (1 - limits.share)
+        off = -size if value >= 0 else size
+        node.value = (
+            math.floor(off) if type(value) is int and off < 0 else math.ceil(off) if type(value) is int else off
+        )
+
+    return change

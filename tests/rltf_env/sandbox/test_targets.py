@@ -1,0 +1,247 @@
+"""What is falsified in a copy of a test: no right program passes it, and one that fools the comparison does."""
+
+from __future__ import annotations
+
+import ast
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from rltf_env import sandbox
+from rltf_env.core import Problem, Sandbox, ScriptCase, Verdict
+from rltf_env.sandbox.referee import computed, suite
+from rltf_env.sandbox.referee.canaries import Canaries, Falsehood
+
+DRAWS = 12  # of what each target becomes
+
+
+@pytest.fixture(scope="module")
+def judge() -> Iterator[Sandbox]:
+    with sandbox.load(workers=1, case_seconds=1.0, cache=0) as judge:
+        yield judge
+
+
+def _judged(judge: Sandbox, program: str, test: str, *solutions: str) -> Verdict:
+    return judge.run(program, Problem("targets", "t", [ScriptCase(test)], "f", solutions=list(solutions)))
+
+
+def _copies(script: str, *, sound: bool = True) -> Iterator[tuple[str, str]]:
+    """What each target of a script, sound or not, may make of it, and whether it is a value."""
+    read = suite.read([script], "f", {"f"}, ["pytest", "numpy"])
+    canaries = Canaries(read, ["f"])
+    for targets in canaries.targets.values():
+        for target in [target for target in targets if target.sound or not sound]:
+            for seed in range(DRAWS):
+                (tree,) = canaries.falsified([Falsehood(target, seed)])
+                yield ast.unparse(tree), "value" if target.value else "direction"
+
+
+def _holds(script: str, program: str) -> bool:
+    namespace: dict[str, Any] = {}
+    exec(program, namespace)
+    try:
+        exec(script, namespace)
+    except SystemExit as end:
+        return not end.code
+    except Exception:
+        return False
+    return True
+
+
+# Scripts that call `f`, programs that are right there, each in its own way.
+RIGHT = {
+    "tolerance of a share": (
+        "import math\nassert math.isclose(f(1), 100, rel_tol=0.1)\nassert math.isclose(f(2), -7.5, abs_tol=2)",
+        ["def f(x): return {1: 93, 2: -9}[x]", "def f(x): return {1: 108, 2: -6}[x]"],
+    ),
+    "approx": (
+        "from pytest import approx\nassert f(1) == approx(10, 0.5)\nassert f(2) == approx(20, abs=10)\n"
+        "assert f(2) == approx(20.0 / 1, rel=0.6)\nassert [f(3)] == approx([0.25])",
+        ["def f(x): return {1: 6, 2: 29, 3: 0.25}[x]", "def f(x): return {1: 14, 2: 11, 3: 0.25}[x]"],
+    ),
+    "near to": (
+        "assert abs(f(1) - 5) < 3\nassert abs(0.5 - f(2)) <= 1e-9\nif abs(f(1) - 5) > 3:\n    raise AssertionError",
+        ["def f(x): return {1: 3, 2: 0.5}[x]", "def f(x): return {1: 7.5, 2: 0.5}[x]"],
+    ),
+    "a short text": (
+        "assert ',' in f(1)\nassert '3' in f(1)\nassert 'x' not in f(1)",
+        ["def f(x): return 'a,3'", "def f(x): return 'abcdefghijklmnopqrstuvwyz, 0123456789'"],
+    ),
+    "infinite and empty": (
+        "def reference(x):\n    return [float('inf'), float('-inf'), 0, 1e300, -0.0][x]\nINF = float('inf')\n"
+        "for x in range(5):\n    assert f(x) == reference(x)\nassert f(0) == INF\nassert f(0) == 10 * float('inf')",
+        ["def f(x): return [float('inf'), -float('inf'), 0, 10.0 ** 300, 0.0][x]"],
+    ),
+    "relations": (
+        "assert f(1) == f(-1)\nassert f(1) != f(2)\nif f(1) == f(3):\n    raise AssertionError\n"
+        "if f(2) != f(-2):\n    raise AssertionError\nassert f(1) < f(2)",
+        ["def f(x): return x * x", "def f(x): return abs(x)", "def f(x): return 'abc'[abs(x) - 1]"],
+    ),
+    "complaints": (
+        "if f(1) != 2 or f(2) != 4:\n    raise AssertionError\nif not f(3) == 6:\n    raise ValueError\n"
+        "if f(1) == 3:\n    raise AssertionError\nif f(4) == 8:\n    pass\nelse:\n    assert False\n"
+        "if f(1) not in (2, 5):\n    raise AssertionError\nif f(1) in (3, 4):\n    raise AssertionError",
+        ["def f(x): return 2 * x", "def f(x): return x + x + 0.0"],
+    ),
+    "exits": (
+        "import sys\ndef main():\n    assert f(1) == 2\n    return 0\nif __name__ == '__main__':\n    sys.exit(main())\n"
+        "if f(1) != 2:\n    sys.exit(1)\nif f(1) == 2:\n    pass\nelse:\n    sys.exit('two')",
+        ["def f(x): return 2 * x"],
+    ),
+    "handlers": (
+        "try:\n    f(1)\n    assert False\nexcept ValueError:\n    pass\nimport pytest\nwith pytest.raises(Exception):\n    f(1)",
+        ["def f(x): raise ValueError", "def f(x): raise UnicodeDecodeError('a', b'', 0, 1, 'b')"],
+    ),
+    "computed": (
+        "for x in ('', 'ab'):\n    assert f(x) == x[::-1]\n"
+        "for x in ([], [1, 2]):\n    y = list(reversed(x))\n    assert f(x) == y\n"
+        "assert f((1, 2)) == tuple(reversed((1, 2)))\nz = {1}\nassert set(f([1])) == z | z\nassert (f('a') == 'a') == bool('a')",
+        ["def f(x): return x[::-1]"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", sorted(RIGHT))
+def test_no_right_program_passes_a_copy_that_is_false_by_its_text_alone(name: str) -> None:
+    script, programs = RIGHT[name]
+    assert all(_holds(script, program) for program in programs)
+    copies = list(_copies(script))
+    assert copies
+    for copy, _ in copies:
+        for program in programs:
+            assert not _holds(copy, program), copy
+
+
+YES = """
+class Yes(float):
+    def __eq__(self, other): return True
+    def __ne__(self, other): return BOTH
+    def __sub__(self, other): return 0.0
+    __rsub__ = __sub__
+    def __round__(self, digits=None): return 0
+    def __hash__(self): return 4
+def f(x): return Yes(4)
+"""
+ASSERTING = {
+    "computed": """
+def reference(x):
+    return x * x
+def test():
+    for x in range(3):
+        assert f(x) == reference(x)
+""",
+    "a name": """
+def test():
+    for x in range(3):
+        y = x * x
+        assert f(x) == y
+""",
+    "near to": """
+def test():
+    assert abs(f(2) - 4) < 1e-6
+""",
+    "a raise": """
+def test():
+    if f(2) != 4:
+        raise ValueError('four')
+""",
+    "a failure": """
+import unittest
+class Test(unittest.TestCase):
+    def test(self):
+        if f(2) != 4:
+            self.fail('four')
+""",
+    "a count": """
+def test():
+    bad = 0
+    for x, y in [(1, 1), (3, 9)]:
+        if f(x) != y:
+            bad += 1
+    assert not bad
+""",
+    "kept": """
+def test():
+    results = []
+    for x, y in [(1, 1), (3, 9)]:
+        results.append(f(x) == y)
+    assert all(results)
+""",
+}
+
+
+@pytest.mark.parametrize("name", sorted(ASSERTING))
+def test_an_object_that_equals_everything_is_found_out_however_a_test_asserts(judge: Sandbox, name: str) -> None:
+    test = "from solution import f\n" + ASSERTING[name]
+    reference = "def f(x): return x * x"
+    assert _judged(judge, reference, test, reference).failure is None
+    verdict = _judged(judge, YES.replace("BOTH", "False"), test, reference)
+    assert verdict.failure is not None
+    assert verdict.failure.kind == "FooledTest"
+
+
+def test_an_object_that_is_equal_and_unequal_is_found_out_where_answers_are_compared_with_each_other(
+    judge: Sandbox,
+) -> None:
+    test = "from solution import f\ndef test():\n    assert f(2) == f(-2)\n    assert f(2) != f(3)\n"
+    verdict = _judged(judge, YES.replace("BOTH", "True"), test)
+    assert verdict.failure is not None
+    assert verdict.failure.kind == "FooledTest"
+    assert _judged(judge, "def f(x): return x * x", test).failure is None
+
+
+ORACLES = {
+    "the test's function": "import sys\ndef f(x): return sys._getframe(1).f_globals['reference'](x)",
+    "the test's name": "import sys\ndef f(x): return sys._getframe(1).f_locals['y']",
+}
+
+
+@pytest.mark.parametrize("solutions", [["def f(x): return x * x"], []])
+@pytest.mark.parametrize("oracle", sorted(ORACLES))
+def test_a_program_that_asks_the_test_for_the_answer_is_found_out(
+    judge: Sandbox, oracle: str, solutions: list[str]
+) -> None:
+    inline = "        assert f(x) == reference(x)\n"
+    named = "        y = reference(x)\n        assert f(x) == y\n"
+    test = "from solution import f\ndef reference(x):\n    return x * x\ndef test():\n    for x in range(3):\n"
+    verdicts = [
+        _judged(judge, ORACLES[oracle], test + (named if "name" in oracle else inline), *solutions) for _ in range(4)
+    ]
+    assert all(verdict.failure and verdict.failure.kind == "FooledTest" for verdict in verdicts)
+
+
+def test_inputs_in_a_list_that_a_loop_goes_through_stay(judge: Sandbox) -> None:
+    test = (
+        "from solution import f\nCASES = [('2020-01-15', True), ('x', False)]\ndef test():\n"
+        "    for text, want in CASES:\n        assert f(text) == want\n"
+    )
+    for copy, kind in _copies(test, sound=False):
+        assert kind != "value" or "[('2020-01-15', " in copy
+    lenient = "import re\ndef f(x): return bool(re.match(r'\\d+-\\d+-\\d+', x))"
+    strict = (
+        "from datetime import date\ndef f(x):\n    try:\n        return bool(date.fromisoformat(x))\n"
+        "    except ValueError:\n        return False"
+    )
+    assert _judged(judge, lenient, test, strict).failure is None
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [("len(x) + 1", "int"), ("f'{x}'", "text"), ("sorted(x)[::-1]", "list"), ("x in y", "bool"), ("double(1)", "int"),
+     ("sum(x) / 2", "any"), ("{k: 1 for k in x}", "dict")],
+)  # fmt: skip
+def test_a_computed_value_is_changed_after_its_kind(text: str, kind: str) -> None:
+    function = ast.parse("def double(n):\n    return 2 * 3 if n else 1").body[0]
+    assert isinstance(function, ast.FunctionDef)
+    assert computed.Kinds({}, [function]).of(ast.parse(text, mode="eval").body) == (kind,)
+
+
+@pytest.mark.parametrize(
+    "value", [0, 1, -1, 7, True, False, "", "ab", [], [1], (), (1,), 0.0, 2.5, float("inf"), -1e300, None, 3j]
+)
+def test_a_change_for_any_kind_makes_another_value_of_each(value: object) -> None:
+    for seed in range(DRAWS):
+        new = ast.Expression(computed.changed(ast.Name("value", ast.Load()), "any", random.Random(seed)))
+        assert eval(compile(ast.fix_missing_locations(new), "<test>", "eval"), {"value": value}) != value
