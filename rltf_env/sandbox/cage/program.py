@@ -115,7 +115,12 @@ def hide_own_frames() -> None:
 def allow_frames(frames: int, below: int) -> None:
     """Lets a program have so many frames, of which none below its own is one."""
     _own_frames[0] = below
-    _set_limit(frames + below)
+    _set_limit(min(frames + below, _MOST_FRAMES))
+
+
+def count_frames(more: int) -> None:
+    """Has the program's frames counted from `more` above the caller's on: those of what runs a test are not the program's."""
+    allow_frames(_limit() - _own_frames[0], depth() + more)
 
 
 def write_line(text: str, fd: int = RESULT, write: Any = os.write) -> None:

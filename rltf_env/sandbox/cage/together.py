@@ -28,6 +28,7 @@ MODULE = "test_solution"  # the test's module, where it is not the program's own
 NAME = "solution"  # the program's module
 _SCRIPTS_OWN = 3  # frames between `run_case` and a script
 _RUNNERS_OWN = 60  # frames of a runner's, at most, between its caller and a test
+_PYTESTS_OWN = 16  # of them, those between a test's own protocol and the test
 Result = dict[str, Any]  # id, status ("passed", "failed", "error", "skipped"), and for the middle two what was raised
 
 
@@ -352,6 +353,7 @@ def _limit(case: Any, deadline: Deadline) -> None:
     run = case.run
 
     def limited(result: Any = None) -> Any:
+        program.count_frames(2)  # unittest's own
         with deadline:
             end = run(result)
         if deadline.over and result is not None:
@@ -402,6 +404,7 @@ def _by_pytest(test: ModuleType, own: dict[str, Any], deadline: Deadline, skip: 
 
         @pytest.hookimpl(hookwrapper=True)
         def pytest_runtest_protocol(self, item: Any) -> Any:
+            program.count_frames(_PYTESTS_OWN)
             deadline.start()
             yield
             deadline.stop()
