@@ -231,9 +231,17 @@ def test_not_a_number_and_infinity_are_read():
     assert inf == -math.inf
 
 
-@pytest.mark.parametrize("text", ["{", "", "[1,]", b"\xff\xfe\xfd", "[" * 100_000])
+@pytest.mark.parametrize("text", ["{", "", "[1,]", b"[\xc3\xa9]", "[" * 100_000])
 def test_malformed_json_names_its_place(text: str | bytes):
     with pytest.raises(DataError, match="here:7: expected JSON, got"):
+        _files.parse(text, "here:7")
+
+
+@pytest.mark.parametrize(
+    ("text", "place"), [(b"\xff\xfe\xfd", "0xfd at position"), (b'"\xe9"', "0xe9 at position 1")]
+)
+def test_another_encoding_names_its_place(text: bytes, place: str):
+    with pytest.raises(DataError, match=f"here:7: expected UTF-8, got the byte {place}"):
         _files.parse(text, "here:7")
 
 
