@@ -237,9 +237,7 @@ def test_malformed_json_names_its_place(text: str | bytes):
         _files.parse(text, "here:7")
 
 
-@pytest.mark.parametrize(
-    ("text", "place"), [(b"\xff\xfe\xfd", "0xfd at position"), (b'"\xe9"', "0xe9 at position 1")]
-)
+@pytest.mark.parametrize(("text", "place"), [(b"\xff\xfe\xfd", "0xfd at position"), (b'"\xe9"', "0xe9 at position 1")])
 def test_another_encoding_names_its_place(text: bytes, place: str):
     with pytest.raises(DataError, match=f"here:7: expected UTF-8, got the byte {place}"):
         _files.parse(text, "here:7")

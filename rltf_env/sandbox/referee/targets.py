@@ -73,6 +73,8 @@ class Finder:
         self.alternatives = alternatives(scope, self.program_names, self.wrong)
         self.doubtful = {id(n) for node in scope for n in certainty.doubtful(node, self.literals)}
         self.nodes, self.kinds = nodes, computed.Kinds(self.values, helpers.all)
+        calls = [n for n in nodes if isinstance(n, ast.Call) and self._uses(n)]
+        self.inputs = {path_of(_whole_of(arg)) for n in calls for arg in (*n.args, *(k.value for k in n.keywords))}
 
     def _ours(self, node: ast.AST) -> bool:
         return is_of_program(node, self.program_names)
@@ -326,8 +328,8 @@ class Finder:
             return self._approximate(value, sound)
         if isinstance(value, (ast.Name, ast.Attribute)) and path_of(value):
             name = path_of(value)
-            if depth >= 3 or name in self.program_names:
-                return []
+            if depth >= 3 or name in self.program_names or name in self.inputs:
+                return []  # to another input the same answer may be as wrong, or as right
             alone = sound and name in self.single
             origins = self.values.get(name, ())
             return [s for o in origins for s in self._values(o, alone and not self._ours(o), change, depth + 1)]
@@ -353,6 +355,15 @@ class Finder:
         if self._shows(call.args[0]):
             return self._values(call.args[0], sound, change)
         return self._whole(call.args[0], sound, near=True) if limits is not None and limits.small else []
+
+
+def _whole_of(argument: ast.expr) -> ast.expr:
+    """What an argument hands over all of, or a piece of, as `*data[:2]` does; `row["input"]` is one thing of many."""
+    while isinstance(argument, ast.Starred) or (
+        isinstance(argument, ast.Subscript) and isinstance(argument.slice, ast.Slice)
+    ):
+        argument = argument.value
+    return argument
 
 
 def _below(node: ast.If) -> list[ast.AST]:

@@ -409,3 +409,32 @@ def test_a_program_reaches_the_recursion_limit_that_it_reads_whoever_runs_its_te
 ) -> None:
     verdict = _judged(judge, limit + DEEP, f"import sys\nfrom solution import deep\n{test}", limit + DEEP)
     assert verdict.failure is None, verdict.failure
+
+
+NOTHING = """
+import unittest
+from solution import odd
+
+class Odd(unittest.TestCase):
+    def test_even(self):
+        n = 4
+        self.refute(n, odd(n))
+
+    def test_more(self):
+        some = [4, 6]
+        found = odd(*some[:1])
+        self.refute(some, found)
+
+    def test_odd(self):
+        self.assertEqual(odd(3), 3)
+
+    def refute(self, asked, found):
+        self.assertIsNone(found, f"nothing odd in {asked}")
+"""
+
+
+def test_a_program_that_answers_another_input_alike_has_fooled_nobody(judge: Sandbox) -> None:
+    reference, stub = "def odd(n):\n    return n if n % 2 else None\n", "def odd(n):\n    pass\n"
+    shares = {_share(_judged(judge, f"{stub}# {k}\n", NOTHING, reference)) for k in range(6)}
+    assert shares == {(2, 3)}
+    assert _share(_judged(judge, reference, NOTHING, reference)) == (3, 3)
