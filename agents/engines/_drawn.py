@@ -56,6 +56,14 @@ def check_policy(policy: Policy[Any], engine: str) -> None:
         raise UsageError(f"Expected a causal model for sampling.engine={engine!r}, got one with an encoder.")
 
 
+def drawing(sampling: Sampling, policy: Policy[Any]) -> dict[str, Any]:
+    """How tokens are drawn and where programs end, by the names that vLLM has for it in memory and over HTTP."""
+    return {
+        "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": sampling.top_k, "min_p": sampling.min_p,
+        "stop": list(sampling.stop), "stop_token_ids": list(ends_of(policy)),
+    }  # fmt: skip
+
+
 def completed(sampling: Sampling, policy: Policy[Any], request: Request, draw: Draw) -> list[list[Completion]]:
     """The request's completions, as `draw` writes them; `request.done` is called for each as it ends."""
     prompts, prefixes, repeats = request.prompts, request.prefixes, request.repeats

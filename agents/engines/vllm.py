@@ -30,9 +30,8 @@ import numpy as np
 import torch
 
 from agents.core import Completion, Policy, Request
-from agents.decoding._stopping import ends_of
 from agents.decoding.sampling import Sampling
-from agents.engines._drawn import Drawn, check_policy, completed
+from agents.engines._drawn import Drawn, check_policy, completed, drawing
 from agents.policies import _lora
 from rltf_env.core import IntArray
 from rltf_env.errors import UsageError
@@ -155,13 +154,8 @@ def write(sampling: Sampling, policy: Policy[Any], request: Request) -> list[lis
     tokens = len(policy.tokenizer)
     draw = partial(
         engine.write,
-        temperature=sampling.temperature,
-        top_p=sampling.top_p,
-        top_k=sampling.top_k,
-        min_p=sampling.min_p,
-        stop=list(sampling.stop),
+        **drawing(sampling, policy),
         detokenize=bool(sampling.stop),
-        stop_token_ids=list(ends_of(policy)),
         allowed_token_ids=list(range(tokens)) if engine.vocab_size > tokens else None,
     )
     try:

@@ -32,9 +32,8 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from agents.core import Completion, Policy, Request
-from agents.decoding._stopping import ends_of
 from agents.decoding.sampling import Sampling
-from agents.engines._drawn import Drawn, check_policy, completed
+from agents.engines._drawn import Drawn, check_policy, completed, drawing
 from agents.engines._folder import Shared
 from agents.engines._peer import Lost, Peer, ServerError
 from agents.engines._servers import START, Servers, completion_request, read_choice
@@ -247,17 +246,8 @@ def write(sampling: Sampling, policy: Policy[Any], request: Request) -> list[lis
     if not request.prompts:
         return []
     engine = engine_of(policy, sampling.engine_options)
-    draw = partial(
-        engine.write,
-        temperature=sampling.temperature,
-        top_p=sampling.top_p,
-        top_k=sampling.top_k,
-        min_p=sampling.min_p,
-        stop=list(sampling.stop),
-        stop_token_ids=list(ends_of(policy)),
-    )
     with engine.ready():
-        return completed(sampling, policy, request, draw)
+        return completed(sampling, policy, request, partial(engine.write, **drawing(sampling, policy)))
 
 
 def load() -> Callable[..., list[list[Completion]]]:

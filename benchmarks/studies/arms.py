@@ -99,11 +99,16 @@ class Study:
         Raises:
             UnknownName: an arm that it does not have.
         """
-        for id in ids:
-            if id not in self.arms:
-                raise UnknownName("arm", id, self.arms)
-        chosen = {id: arm for id, arm in self.arms.items() if id in (ids or self.arms)}
+        chosen = named(self.arms, ids)
         return replace(self, arms=chosen, compared=tuple(pair for pair in self.compared if set(pair) <= chosen.keys()))
+
+
+def named(arms: Mapping[str, T], ids: Sequence[str]) -> dict[str, T]:
+    """The arms of these names, in the order of `arms`; without `ids`, all. Raises UnknownName."""
+    for id in ids:
+        if id not in arms:
+            raise UnknownName("arm", id, arms)
+    return {id: arm for id, arm in arms.items() if id in (ids or arms)}
 
 
 WHOLE = Size()

@@ -45,7 +45,7 @@ import numpy as np
 
 from benchmarks.metrics import holm, over_runs
 from rltf_env.command import check_writable, guarded, leave
-from rltf_env.errors import UnknownName, UsageError
+from rltf_env.errors import UsageError
 
 STOPPED = "Stopped. The same command goes on from here."
 MEASURES = ("average", "learned", "forgetting", "backward", "forward")
@@ -185,10 +185,9 @@ def run(asked: argparse.Namespace) -> int:
 
 def _arms(names: str) -> Mapping[str, Arm]:
     """The arms of these names with commas between, all without any. Raises UnknownName."""
-    for id in names.split(",") if names else ():
-        if id not in ARMS:
-            raise UnknownName("arm", id, ARMS)
-    return {id: arm for id, arm in ARMS.items() if not names or id in names.split(",")}
+    from benchmarks.studies.arms import named
+
+    return named(ARMS, names.split(",") if names else [])
 
 
 def _command(asked: argparse.Namespace) -> str:
