@@ -168,7 +168,8 @@ def with_stops(recipe: Recipe, env: UnitTestEnv) -> Recipe:
     """The recipe with the customary stop texts, if it `continues_code`.
 
     Such a model often goes on after its program: with tests, other functions, the next question. One that a run of ours has
-    trained stops as it did there, and one that answers in a chat by its own end. `agent.sampling.stop = []` is none.
+    trained stops as it did there, and one that answers in a chat by its own end. `agent.sampling.stop = []` is none. Of an agent
+    that learns from references alone they end the programs of its evaluations.
     """
     if not continues_code(recipe):
         return recipe
@@ -179,8 +180,20 @@ def with_stops(recipe: Recipe, env: UnitTestEnv) -> Recipe:
     else:
         known = getattr(env.source, "problems", ())
         stop = prompts.stops(known or [env.source.draw(np.random.default_rng(0))])
+    if not stop:
+        return recipe
+    if not _takes_sampling(recipe.agent["kind"]):
+        looked = dataclasses.replace(recipe.eval.sampling, stop=recipe.eval.sampling.stop or stop)
+        return dataclasses.replace(recipe, eval=dataclasses.replace(recipe.eval, sampling=looked))
     sampling = {**recipe.agent.get("sampling", {}), "stop": list(stop)}
-    return dataclasses.replace(recipe, agent={**recipe.agent, "sampling": sampling}) if stop else recipe
+    return dataclasses.replace(recipe, agent={**recipe.agent, "sampling": sampling})
+
+
+def _takes_sampling(kind: str) -> bool:
+    """Whether an agent has a setting for how its programs are sampled: in its module's `Config`, or as an argument."""
+    load = plugins.find("algorithms", kind, package="agents")
+    config = getattr(sys.modules[load.__module__], "Config", load)
+    return "sampling" in inspect.signature(config).parameters
 
 
 def check_room(policy: Policy[Any], env: UnitTestEnv, problems: Sequence[Problem]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from agents.building import check_room, with_stops
 from agents.config import Eval, Recipe, Run, trained_with
+from agents.decoding.sampling import Sampling
 from agents.policies import shape
 from rltf_env import prompts
 from rltf_env.core import CallCase, Problem, StdinCase
@@ -55,6 +57,15 @@ def test_stops_of_ones_own_a_chat_and_a_policy_that_starts_from_nothing_stay_as_
         recipe(base, {"prompt_style": "chat"}),
     ):
         assert with_stops(asked, env_of(FUNCTION)) is asked
+
+
+def test_an_agent_that_writes_nothing_while_it_learns_is_evaluated_with_the_customary_stops() -> None:
+    asked = replace(recipe({"kind": "causal", "path": "some/model"}), agent={"kind": "supervised", "batch_size": 2})
+    made = with_stops(asked, env_of(FUNCTION))
+    assert made.agent == asked.agent  # which has no setting for sampling
+    assert made.eval.sampling.stop == prompts.FUNCTION_STOPS
+    own = replace(asked, eval=Eval(sampling=Sampling(stop=("X",))))
+    assert with_stops(own, env_of(FUNCTION)).eval.sampling.stop == ("X",)
 
 
 @pytest.mark.parametrize("stop", [None, ["\nX"]])
