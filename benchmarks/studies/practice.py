@@ -324,7 +324,7 @@ def measured(
         study = replace(study, arms={id: replace(study.arms[id], base="rltf")})
     made = recipe(study, id, out, seed, size, overrides)
     folder = out / f"seed-{seed}"
-    policy = {"kind": "causal", "path": str(folder / id / "policy")}
+    policy = {**made.policy, "path": str(folder / id / "policy")}
     env = {key: value for key, value in made.env.items() if not key.startswith("curriculum")}
     run = replace(made.run, out=str(folder / f"{id}-{measure}"), updates=0)
     return replace(made, run=run, env=env, policy=policy, eval=replace(made.eval, split=SPLITS[measure]))
