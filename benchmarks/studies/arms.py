@@ -144,7 +144,12 @@ def table(study: Study, runs: Mapping[int, Mapping[str, Mapping[str, Any]]]) -> 
             id: np.stack([demo.rates(runs[seed][measure][id]) for seed in sorted(runs)]) for id in study.arms
         }  # (S, N) each
         arms = {
-            id: {"name": study.arms[id].name, "by_seed": rates[id].mean(1).tolist(), **_outcomes(runs, measure, id)}
+            id: {
+                "name": study.arms[id].name,
+                "by_seed": rates[id].mean(1).tolist(),
+                **_outcomes(runs, measure, id),
+                **_shares(runs, measure, id),
+            }
             for id in study.arms
         }
         problems = next(iter(rates.values())).shape[1]
@@ -158,6 +163,12 @@ def _outcomes(runs: Mapping[int, Mapping[str, Mapping[str, Any]]], measure: str,
     for run in runs.values():
         counts.update(run[measure][id].get("outcomes", {}))
     return {"outcomes": dict(counts)} if counts else {}
+
+
+def _shares(runs: Mapping[int, Mapping[str, Mapping[str, Any]]], measure: str, id: str) -> dict[str, dict[str, Any]]:
+    """What else was counted of an arm's programs, by its name and seed, if its evaluations have `shares`."""
+    found = [run[measure][id].get("shares", {}) for _, run in sorted(runs.items())]
+    return {"shares": {name: [each[name] for each in found] for name in found[0]}} if found[0] else {}
 
 
 def compared(pairs: Sequence[tuple[str, str]], rates: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
@@ -189,8 +200,19 @@ def markdown(figures: Mapping[str, Any], titles: Mapping[str, str] = TITLES) -> 
             "| --- | --- | --- | --- | --- |",
             *(_difference(row, found["arms"]) for row in found["comparisons"]),
             "",
+            *_shared(found["arms"]),
         ]
     return "\n".join(parts)
+
+
+def _shared(arms: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A table of what else was counted, one for all arms, if anything was."""
+    names = next(iter(arms.values())).get("shares", {})
+    if not names:
+        return []
+    rows = [[arm["name"], *(f"{np.mean(arm['shares'][name]):.1%}" for name in names)] for arm in arms.values()]
+    lines = (["arm", *names], ["---"] * (1 + len(names)), *rows)
+    return [*(f"| {' | '.join(cells)} |" for cells in lines), ""]
 
 
 def _arm(arm: Mapping[str, Any]) -> str:

@@ -12,11 +12,21 @@ DASH = "-"
 
 
 def scores(figures: Mapping[str, Any]) -> str:
-    """pass@1 of a study's arms: the mean over seeds and each seed, on both kinds of problems."""
-    head = ["arm", *(f"{measure}, by seed" for measure in MEASURES)]
+    """pass@1 of a study's arms: the mean over seeds and each seed, on both kinds of problems; beside it, what else was counted."""
+    arms = figures[MEASURES[0]]["arms"]
+    counted = [(name, measure) for name in next(iter(arms.values())).get("shares", {}) for measure in MEASURES]
+    head = [
+        "arm",
+        *(f"{measure}, by seed" for measure in MEASURES),
+        *(f"{name}, {measure}" for name, measure in counted),
+    ]
     rows = [
-        [arm["name"], *(_by_seed(figures[measure]["arms"][id]["by_seed"]) for measure in MEASURES)]
-        for id, arm in figures[MEASURES[0]]["arms"].items()
+        [
+            arm["name"],
+            *(_by_seed(figures[measure]["arms"][id]["by_seed"]) for measure in MEASURES),
+            *(_mean(figures[measure]["arms"][id]["shares"][name]) for name, measure in counted),
+        ]
+        for id, arm in arms.items()
     ]
     return _table(head, rows)
 
@@ -95,6 +105,10 @@ def _interval(found: Mapping[str, float]) -> str:
 
 def _by_seed(values: Sequence[float]) -> str:
     return f"**{sum(values) / len(values):.1%}** ({', '.join(f'{100 * value:.1f}' for value in values)})"
+
+
+def _mean(values: Sequence[float]) -> str:
+    return f"{sum(values) / len(values):.1%}"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -172,7 +172,7 @@ GROWN = (
     'env.dataset="grown"', "env.max_prompt_tokens=384", "env.max_program_tokens=320", "agent.references={}",
     f"eval.size={MEASURED}",
 )  # fmt: skip
-_PPO = (
+PPO = (  # 128 programs a round, four updates on each round
     'agent={ kind = "ppo", problems = 16, samples_per_problem = 8, batch_size = 128, epochs = 4, kl = 0.02, kl_target = 0.0, '
     'optimiser = { lr = 2e-4, warmup = 20, weight_decay = 0.01, beta2 = 0.95, decay = "linear", length = {updates} } }'
 )
@@ -234,7 +234,7 @@ STUDIES: Mapping[str, Practice] = {
             *GROWN[:3],
             "env.max_prompt_tokens=512",  # nine conditionals are described in up to 437
             f"eval.size={MEASURED}",
-            _PPO,
+            PPO,
             'env.reward="coarse"',
             "env.reward_options={}",
             f"env.dataset_options={{ {_HARD}, cases = 2 }}",

@@ -25,6 +25,15 @@ def test_a_study_shows_prediction_arms_and_comparisons() -> None:
     assert f"| (first) - (second) | {cells} | {cells} |" in text
 
 
+def test_what_else_was_counted_stands_beside_the_scores() -> None:
+    made = figures()
+    for id, shares in (("a", [0.25, 0.5]), ("b", [0.0, 0.5])):
+        made["seen"]["arms"][id]["shares"] = {"short": shares}
+    text = pages.scores(made)
+    assert text.startswith("| arm | seen, by seed | unseen, by seed | short, seen | short, unseen |")
+    assert text.splitlines()[2].endswith("| 37.5% | 37.5% |")
+
+
 def test_one_seed_has_a_difference_without_an_interval() -> None:
     assert "| (first) - (second) | -25.0% | one seed | -25.0% | one seed |" in pages.differences(figures(None))
 
