@@ -152,7 +152,7 @@ VALUES = torch.tensor([[1.0, 2.0, 3.0], [2.0, 4.0, 50.0]])
 
 def test_centred_and_standardised() -> None:
     close(f.centred(torch.tensor([[1.0, 3.0], [5.0, 5.0]])), [[-1.0, 1.0], [0.0, 0.0]])
-    close(f.standardised(torch.tensor([[1.0, 3.0], [5.0, 5.0]]), 0.25), [[-0.8, 0.8], [0.0, 0.0]])  # std 1, and 0
+    close(f.standardised(torch.tensor([[1.0, 5.0], [5.0, 5.0]]), 0.5), [[-0.8, 0.8], [0.0, 0.0]])  # std 2, and 0
     close(
         f.standardised(torch.tensor([[0.0, 0.0, 6.0]]), 0.0), [[-(0.5**0.5), -(0.5**0.5), 2**0.5]]
     )  # mean 2, std sqrt(8)

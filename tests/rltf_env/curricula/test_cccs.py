@@ -110,6 +110,31 @@ def test_rho_is_that_of_the_algorithm() -> None:
     assert found == [(0.5, 1), (0.0, 0), (0.0, 0), (0.5, 0), (0.75, 0)]
 
 
+def test_the_newest_attempt_has_the_share_alpha_and_a_stage_is_left_above_the_threshold_alone() -> None:
+    """1/4; 3/4 * 1/4; 1/4 + 3/4 * 3/16 = 25/64."""
+    source = curricula.load("cccs", Cycle([problem()]), alpha=0.25, threshold=0.25)
+    assert isinstance(source, cccs.CCCS)
+    found = []
+    for passed in (True, False, True):
+        source.observe(attempt(draw_next(source), passed))
+        found.append(source.standings["p"])
+    assert found == [(0, 0.25, 0), (0, 0.1875, 1), (1, 0.0, 0)]
+
+
+def test_the_source_observes_every_attempt() -> None:
+    observed: list[Attempt] = []
+
+    class Recording(Cycle):
+        def observe(self, attempt: Attempt) -> None:
+            observed.append(attempt)
+
+    source = curricula.load("cccs", Recording([problem()]), **SMALL)
+    attempts = [attempt(draw_next(source), True), attempt(replace(problem(), id="another"), False)]
+    for each in attempts:
+        source.observe(each)
+    assert observed == attempts
+
+
 def draw_next(source: Source) -> Problem:
     return copy.deepcopy(source).draw(np.random.default_rng(0))
 
@@ -140,6 +165,8 @@ def test_after_failures_in_a_row_there_is_a_way_back() -> None:
     for passed in (1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0):
         source.observe(attempt(draw_next(source), bool(passed)))
         stages.append(source.stage(problem(conditionals(9))))
+        if len(stages) == 8:
+            assert source.standings["p"] == (0, 0.0, 0), "the way back begins anew"
     assert stages == [2, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2], "from the easiest, no further back"
 
 
@@ -152,6 +179,14 @@ def test_a_later_stage_has_the_reference_that_was_cut_alone() -> None:
     assert drawn.solutions == (LADDER,)
     assert LADDER.startswith(drawn.prefix)
     assert drawn.prefix
+
+
+def test_a_reference_that_does_not_begin_with_the_problems_prefix_is_not_cut() -> None:
+    other = LADDER.replace("def f(x)", "def f(y)")
+    given = replace(problem(prefix="def f(x):\n"), solutions=(other, LADDER))
+    drawn = draw(curricula.load("cccs", Cycle([given])))
+    assert drawn.solutions == (LADDER,)
+    assert drawn.prefix.startswith("def f(x):\n    if x")
 
 
 @pytest.mark.parametrize("reference", ["def f(x):\n    return x\n", "if x:\n    pass\n"])
@@ -200,6 +235,29 @@ def test_a_key_of_ones_own_may_be_named() -> None:
     source = curricula.load("cccs", Cycle([problem()]), by=f"{__name__}:by_length")
     source.observe(attempt(draw_next(source), True))
     assert list(source.standings) == ["long"]  # type: ignore[attr-defined]
+
+
+def one_key(at: Problem) -> str:
+    return "all"
+
+
+def test_a_problem_of_fewer_stages_than_its_key_has_advanced_comes_whole() -> None:
+    long, short = problem(conditionals(16), id="long"), problem(id="short")
+    source = curricula.load("cccs", Cycle([long, short]), by=f"{__name__}:one_key", **SMALL)
+    assert isinstance(source, cccs.CCCS)
+    source.standings["all"] = (3, 0.0, 0)
+    rng = np.random.default_rng(0)
+    assert [source.draw(rng) for _ in range(2)] == [long, short]
+    assert (source.stage(long), source.stage(short)) == (0, 0)
+
+
+def test_stages_that_are_forgotten_are_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cccs, "KEPT", 2)
+    problems, rng = [problem(conditionals(n), id=f"p{n}") for n in (4, 9, 16)], np.random.default_rng(0)
+    source = curricula.load("cccs", Cycle(problems))
+    assert isinstance(source, cccs.CCCS)
+    assert [source.draw(rng).prefix for _ in range(6)] == [cccs.stages(p.solutions[0])[-1] for p in problems] * 2
+    assert list(source._plans) == ["p9", "p16"]
 
 
 @pytest.mark.parametrize("options", [{}, OURS, {"by": "stages", "mix": 0.3}])
@@ -311,85 +369,3 @@ def test_a_moment_of_an_episode_is_found_again_with_its_stage() -> None:
     other.set_state(saved)
     assert other.problem.prefix == env.problem.prefix != ""
     assert other.tokens.tolist() == env.tokens.tolist()
-
-
-# ------------------------------------------------------------------------------------------------ the contract can fail
-
-
-class Wrapped:
-    """A curriculum that does nothing, to be broken."""
-
-    def __init__(self, source: Any) -> None:
-        self.source = source
-
-    @property
-    def problems(self) -> Any:
-        return self.source.problems
-
-    def draw(self, rng: np.random.Generator) -> Problem:
-        return self.source.draw(rng)
-
-    def find(self, id: str) -> Problem:
-        return self.source.find(id)
-
-    def observe(self, attempt: Attempt) -> None:
-        self.source.observe(attempt)
-
-    def get_state(self) -> Any:
-        return self.source.get_state()
-
-    def set_state(self, saved: Any) -> None:
-        self.source.set_state(saved)
-
-
-class Forgetful(Wrapped):
-    def get_state(self) -> Any:
-        return {}
-
-    def set_state(self, saved: Any) -> None:
-        pass
-
-
-class Renaming(Wrapped):
-    def draw(self, rng: np.random.Generator) -> Problem:
-        drawn = self.source.draw(rng)
-        return replace(drawn, id=drawn.id.replace("/3/", "/2/") + "0")
-
-    def find(self, id: str) -> Problem:
-        if "procedural" not in id:
-            return self.source.find(id)
-        return replace(self.source.problems[0], id=id)
-
-
-class Foreign(Wrapped):
-    def draw(self, rng: np.random.Generator) -> Problem:
-        return replace(self.source.draw(rng), prefix="def g(x):\n")
-
-
-class Counting(Wrapped):
-    seen = 0
-
-    def observe(self, attempt: Attempt) -> None:
-        self.seen += 1
-
-    def get_state(self) -> Any:
-        return [self.seen, self.source.get_state()]
-
-    def set_state(self, saved: Any) -> None:
-        self.seen = saved[0]
-        self.source.set_state(saved[1])
-
-
-@pytest.mark.parametrize(
-    ("kind", "message"),
-    [
-        (Forgetful, "a restored curriculum to draw"),
-        (Renaming, "the id of one of the source's problems"),
-        (Foreign, "to begin with 'def g"),
-        (Counting, "after an attempt at a foreign problem"),
-    ],
-)
-def test_check_curriculum_tells_a_bad_one(kind: type, message: str) -> None:
-    check_curriculum(Wrapped)
-    with pytest.raises(AssertionError, match=message):
-        check_curriculum(kind)

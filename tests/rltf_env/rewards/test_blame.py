@@ -73,6 +73,15 @@ def test_tarantula_gives_its_own_example() -> None:
     assert [blame.tarantula(f, p, 1, 5) for f, p in counts] == pytest.approx(expected, abs=5e-5)
 
 
+def test_an_error_is_a_failing_case_and_without_a_passing_one_lines_differ_by_failures() -> None:
+    """Lines 1 2 3 of an error and 1 2 4 of a wrong answer: F = 2, P = 0; Ochiai 2 / sqrt(2 * 2), 1 / sqrt(2 * 1)."""
+    error = CaseResult(Outcome.RUNTIME_ERROR, Failure("KeyError"), executed=frozenset({1, 2, 3}))
+    both = Verdict((error, *verdict([({1, 2, 4}, False)]).results))
+    assert blame.suspicion(both) == pytest.approx({1: 1.0, 2: 1.0, 3: 0.7071, 4: 0.7071}, abs=5e-5)
+    assert blame.suspicion(both, "tarantula") == {1: 1.0, 2: 1.0, 3: 1.0, 4: 1.0}
+    assert blame.suspicion(verdict([({1, 2}, True)])) == {}
+
+
 def test_doubling_cases_changes_neither_ochiai_nor_tarantula() -> None:
     rng = np.random.default_rng(1)
     for _ in range(200):
@@ -95,6 +104,9 @@ def test_tokens_of_the_most_suspicious_line_pay_in_the_ratio_of_eq_9() -> None:
     bare = Blame(alpha="none")(attempt(BRANCH))
     assert bare.token_rewards.sum() == pytest.approx(-0.3 * len(line), abs=1e-5)
     assert bare.total == pytest.approx(feedback.total) == pytest.approx(-0.3)
+    clipped = rewards.load("blame", alpha="clipped", clip=2.0)(attempt(BRANCH))
+    assert clipped.token_rewards[at] == pytest.approx(-0.6)
+    assert clipped.total == pytest.approx(-0.3)
 
 
 def test_all_lines_share_by_their_suspicion() -> None:
@@ -107,15 +119,25 @@ def test_all_lines_share_by_their_suspicion() -> None:
     assert [infinite[start] for start in starts[:6]] == pytest.approx([0, 0, 0, 0, -0.3, 0])
 
 
+def test_a_token_on_two_lines_pays_for_the_more_suspicious() -> None:
+    """Ochiai of lines a, b, c: 1, .7071, .7071; the first token spells `a` and `b`, the second `c`."""
+    text = "a\nb\nc\n"
+    spelled = Program(np.arange(3), text, np.array([0, 4, 6]))
+    cases = verdict([({1, 2, 3}, False), ({2, 3}, True)])
+    feedback = Blame(share="all")(Attempt(attempt(BRANCH).problem, spelled, cases))
+    assert feedback.token_rewards.tolist() == pytest.approx([-0.3, -0.2121, 0], abs=5e-5)
+
+
 @pytest.mark.parametrize(
     "cases",
     [
         [({1, 2, 3}, False), ({1, 2, 3}, False)],
+        [({1, 2, 3}, False), ({1, 2, 5}, False)],
         [({1, 2, 3}, True), ({1, 2, 3}, False)],
         [({1, 2, 3}, True), ({1, 2, 4}, True)],
         [(set(), False), ({1, 2}, True)],
     ],
-    ids=["none passes", "one path", "passed", "failing case not traced"],
+    ids=["none passes", "none passes on two paths", "one path", "passed", "failing case not traced"],
 )
 def test_nothing_is_paid_where_there_is_nothing_to_tell(cases: list[tuple[set[int], bool]]) -> None:
     assert not Blame()(attempt(cases)).rewards.any()

@@ -61,6 +61,17 @@ def test_a_token_on_two_lines_is_kept_for_either() -> None:
     assert Executed().kept(spelled, ran(3, code={1, 2, 3})).tolist() == [False, False, True, True]
 
 
+def test_tokens_that_share_a_character_stand_on_its_line() -> None:
+    text = "é\nb\n"
+    spelled = Program(np.arange(5), text, np.array([0, 0, 1, 2, 3]))  # two bytes of one character
+    assert Executed().kept(spelled, ran(2, code={1, 2})).tolist() == [False, False, False, True, True]
+
+
+def test_a_line_that_ran_is_kept_also_where_it_is_not_among_the_code() -> None:
+    keep = Executed("drop").kept(program("a\nb\nc\n"), ran(1, 2, code={1}))
+    assert keep.tolist() == [True] * 4 + [False] * 2 + [True]
+
+
 def test_lines_after_the_last_code_do_as_it_does() -> None:
     text = "if a:\n    b\n    c\n# end\n"
     keep = Executed().kept(program(text), ran(1, code={1, 2, 3}))

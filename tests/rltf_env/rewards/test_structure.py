@@ -43,6 +43,18 @@ def test_shares_are_those_counted_by_hand(text: str, outcome: Outcome, ast: floa
     assert feedback.program_reward == pytest.approx(ast + flow)
 
 
+def test_each_share_has_a_weight_of_its_own() -> None:
+    reward = rewards.load("structure", ast=0.5, flow=2.0)
+    feedback = reward(attempt(SUM.replace("n = n + v", "n = v"), Outcome.WRONG_ANSWER))
+    assert dict(feedback.parts) == pytest.approx({"ast": 3 / 16, "flow": 3 / 2})
+
+
+def test_what_parses_and_does_not_compile_earns_nothing() -> None:
+    stray = "return 1\n"
+    assert facts.of(stray) is not None
+    assert Structure()(attempt(stray, Outcome.SYNTAX_ERROR, (stray,))).total == 0.0
+
+
 def test_weights_of_one_put_a_wrong_copy_above_a_right_program_and_a_quarter_does_not() -> None:
     def both(weight: float) -> tuple[float, float]:
         reward = rewards.load("coarse+structure", structure={"ast": weight, "flow": weight})
