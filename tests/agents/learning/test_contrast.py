@@ -110,7 +110,9 @@ def test_a_copy_keeps_its_share_of_itself_and_learns_nothing_by_itself() -> None
     """Momentum .995 from 2 towards 1: 1.995."""
     policy = tiny_seq2seq.load(width=16, layers=1, heads=2, vocab_size=280, dataset_options={"size": 4})
     heads = pair_heads.on(policy, 8)
+    policy.model.train()
     momentum = Momentum(policy, heads, 0.995)
+    assert not any(module.training for module in momentum.policy.model.modules()), "keys are without dropout"
     reader = contrast.part_that_reads(policy.model)
     with torch.no_grad():
         for mine in (*momentum.policy.model.parameters(), *momentum.projection.parameters()):
@@ -149,6 +151,7 @@ def test_a_queue_keeps_the_newest() -> None:
         queue.push(rows, -rows, torch.stack([rows[:, 0].long()] * 2, 1))
     assert queue.text[:, 0].tolist() == [2.0, 3.0, 0.0]
     assert queue.code[:, 0].tolist() == [-2.0, -3.0, -0.0]
+    assert queue.digests.tolist() == [[2, 2], [3, 3], [0, 0]], "of the same pairs"
     again = Queue(3, 1, torch.device("cpu"))
     again.load_state_dict(queue.state_dict())
     assert torch.equal(again.digests, queue.digests)

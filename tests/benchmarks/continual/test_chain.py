@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -212,13 +214,33 @@ def test_texts_are_scored_by_bleu_without_a_judge(
     monkeypatch.setattr(chain, "evaluate", lambda *a, **k: pytest.fail("judged"))
     tasks = sequence.read(file, ["score=bleu"])
     recipe = sequence.measure_recipe(tasks, tasks.tasks[0], "", dict(tasks.policy), 0)
-    policy = chain.make_policy(recipe)
+    policy: Any = chain.make_policy(recipe)
+    looks: list[str] = []
+
+    @contextmanager
+    def measured() -> Iterator[None]:
+        looks.append("begun")
+        yield
+        looks.append("ended")
+
+    policy.measured = measured  # as a pool has it, which then chooses among all of its pairs
     with chain.make_env(recipe, policy) as env:
         problems = chain.Measure(recipe, policy, env).problems
         told: list[int] = []
         result = chain.scores(recipe, policy, env, problems, "bleu", told.append)
+    assert looks == ["begun", "ended"]
     assert len(result["rates"]) == sum(told) == 3
     assert all(0 <= rate <= 1 for rate in result["rates"])
+
+
+def test_a_problems_score_is_the_share_of_its_programs_that_pass(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = SimpleNamespace(passed=np.array([0, 3, 4]), samples=4, lost=1)
+    monkeypatch.setattr(chain, "evaluate", lambda *a, **k: counted)
+    tasks = sequence.read(file, [])
+    recipe = sequence.measure_recipe(tasks, tasks.tasks[0], "", dict(tasks.policy), 0)
+    nobody: Any = None  # the programs are counted already
+    result = chain.scores(recipe, nobody, nobody, [], "pass", lambda done: None)
+    assert (result["rates"], result["lost"]) == ([0.0, 0.75, 1.0], 1)
 
 
 # -------------------------------------------------------------------------------------------------------------- figures
@@ -235,6 +257,9 @@ def test_figures_are_of_each_seed_and_their_mean() -> None:
     assert found["forgetting"]["low"] < 0 < found["forgetting"]["high"]
     assert found["average"]["by_seed"] == pytest.approx([0.45, 0.55])
     assert found["forward"]["by_seed"] == pytest.approx([0.04, 0.04])
+    rows = figures.mean_matrix({0: RESULT, 1: other})
+    np.testing.assert_allclose(rows, [[0.04, 0.06], [0.5, 0.1], [0.4, 0.6]])
+    np.testing.assert_allclose(figures.mean_matrix({0: ALONE}), [[0.04, 0.06], [0.3, 0.6]])
     assert figures.over_seeds({0: RESULT})["average"]["low"] is None
     assert figures.over_seeds({0: ALONE})["forgetting"] == {"by_seed": [None], "mean": None, "low": None, "high": None}
 
