@@ -147,7 +147,20 @@ def test_bootstrap_of_two_values_has_the_binomial_quantiles() -> None:
     # Of four draws from {0, 1}, the number of ones is Binomial(4, 1/2): P(0) = P(4) = 1/16, P(<=1) = P(>=3) = 5/16.
     values = [0.0, 0.0, 1.0, 1.0]
     assert bootstrap_interval(values, 0, level=0.95) == (0.5, 0.0, 1.0)  # tails of 2.5 % lie within the end points
+    assert bootstrap_interval(values, 0, level=0.90) == (0.5, 0.0, 1.0)  # so do tails of 5 %
     assert bootstrap_interval(values, 0, level=0.80) == (0.5, 0.25, 0.75)  # tails of 10 % lie beyond them
+
+
+def test_problems_that_ask_the_same_are_drawn_together_and_have_one_sign() -> None:
+    """Clusters 1 1 1 and 0: means of two draws are 0, 3/4, 1, in 1/4, 1/2, 1/4 of all cases. Both signs of 3 reach 3."""
+    values, clusters = [1.0, 1.0, 1.0, 0.0], [7, 7, 7, 2]
+    assert bootstrap_interval(values, 0, level=0.60, clusters=clusters) == (0.75, 0.0, 1.0)
+    assert bootstrap_interval(values, 0, level=0.40, clusters=clusters) == (0.75, 0.75, 0.75)
+    result = paired_permutation(values, [0.0] * 4, 0, level=0.60, clusters=clusters)
+    assert result == (0.75, 0.0, 1.0, 1.0)
+    assert paired_permutation(values, [0.0] * 4, 0).p_value == 2 / 8
+    with pytest.raises(UsageError, match="a cluster for each of 4 values, got 3"):
+        bootstrap_interval(values, 0, clusters=clusters[:3])
 
 
 def test_bootstrap_interval_covers_the_truth_about_as_often_as_it_says() -> None:
@@ -204,6 +217,7 @@ def test_difference_is_a_minus_b_and_its_interval_is_paired() -> None:
 def test_random_patterns_agree_with_all_patterns() -> None:
     a, b = np.random.default_rng(5).random((2, 12))
     exact = paired_permutation(a, b, 0, samples=4096).p_value
+    assert (exact * 4096).is_integer(), "all 4,096 of them"
     assert paired_permutation(a, b, 0, samples=4095).p_value == pytest.approx(exact, abs=0.03)
 
 
@@ -247,6 +261,7 @@ def test_interval_over_runs_has_students_quantile(runs: int, quantile: float) ->
 def test_p_value_over_runs_by_hand() -> None:
     """Two runs: t = 1 with one degree of freedom, Cauchy's distribution: P(|T| > 1) = 1/2."""
     assert over_runs([0.0, 1.0]).p_value == pytest.approx(0.5, abs=1e-6)
+    assert over_runs([-1.0, 0.0]).p_value == pytest.approx(0.5, abs=1e-6)
     assert over_runs([1.0, -1.0]).p_value == pytest.approx(1.0, abs=1e-6)
     assert over_runs([0.1, 0.12, 0.11, 0.1, 0.13]).p_value < 0.001
     assert over_runs([0.2, 0.2]) == (0.2, 0.2, 0.2, 0.0)
@@ -276,6 +291,7 @@ def test_mcnemar_is_the_sum_worked_by_hand(down: int, up: int, p: float) -> None
 def test_gathered_is_the_tail_worked_by_hand() -> None:
     assert metrics.gathered(4, 2, 2, 2) == pytest.approx(1 / 6)
     assert metrics.gathered(8, 4, 4, 3) == pytest.approx(17 / 70)  # Fisher's tea: 16 + 1 of 70
+    assert metrics.gathered(6, 2, 3, 2) == pytest.approx(1 / 5)  # 1 * 4 of 20
     assert metrics.gathered(5, 2, 3, 0) == 1.0
     with pytest.raises(UsageError, match="counts that fit together"):
         metrics.gathered(4, 2, 2, 3)

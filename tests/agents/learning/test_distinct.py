@@ -139,11 +139,12 @@ def test_weights_are_those_of_the_whole_group(policy: CausalPolicy, make_env: Ma
     assert all(s.weights.tolist() == weights[s.tokens.tobytes()] for s in once.buffer._samples)
 
 
-def test_by_tree_the_judge_is_asked_for_facts(policy: CausalPolicy, problems: list[Problem]) -> None:
+@pytest.mark.parametrize("by", ["tree", "random"])
+def test_by_tree_the_judge_is_asked_for_facts(policy: CausalPolicy, problems: list[Problem], by: str) -> None:
     options: dict[str, Any] = {"tokenizer": HuggingFace(policy.tokenizer), "max_program_tokens": 24}
     env = UnitTestEnv(problems, sandbox_options={"workers": 1}, **options)
     before = env.judge(problems[0], FIRST).verdict
-    rltf.load(policy, env, seed=0, distinct="tree", **SMALL)
+    rltf.load(policy, env, seed=0, distinct=by, **SMALL)
     after = env.judge(problems[0], FIRST).verdict
     env.close()
     assert (before.facts, after.facts) == (None, facts.of(FIRST))

@@ -77,6 +77,14 @@ def test_a_refresh_begins_a_new_round() -> None:
     assert sorted(drawn(made, 10, rng)) == list(range(1, 11))
 
 
+def test_what_an_older_policy_wrote_is_dropped_and_what_remains_begins_a_new_round() -> None:
+    made, rng = buffer(9, *range(6)), np.random.default_rng(0)
+    drawn(made, 5, rng)
+    made.forget(2)
+    assert made.versions().tolist() == [2, 3, 4, 5]
+    assert sorted(drawn(made, 4, rng)) == [2, 3, 4, 5]
+
+
 def test_fewer_than_asked_for_gives_what_there_is() -> None:
     assert sorted(drawn(buffer(10, 1, 2), 5, np.random.default_rng(0))) == [1, 2]
 
