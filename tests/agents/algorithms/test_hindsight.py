@@ -78,14 +78,41 @@ def test_the_control_asks_what_another_program_answers(env: UnitTestEnv) -> None
         "def f(x):\n    return 2 * x\n",  # right
         "def f(x):\n    return 1\n",  # all the same
         "def f(x):\n    return 1 if x < 3 else 2 / (x - 5)\n",  # raises on an example
+        "def f(x):\n    return x + 6 // (x - 2)\n",  # raises on the hidden case
         "def f(x):\n    return 1 if x < 3 else object()\n",
         "def f(x):\n    return 1 if x < 3 else 'x' * 300 * x\n",
         "def f(x:\n",
     ],
-    ids=["right", "constant", "raises", "no data", "long", "no Python"],
+    ids=["right", "constant", "raises", "raises elsewhere", "no data", "long", "no Python"],
 )
 def test_what_asks_no_question_is_no_pair(env: UnitTestEnv, text: str) -> None:
     assert questions(env, text) == []
+
+
+def test_one_example_is_a_question_and_arguments_by_name_are_asked_with(env: UnitTestEnv) -> None:
+    named = replace(TWICE, examples=[CallCase((3,), 6, {"k": 2})])
+    text = "def f(x, k=0):\n    return x + k\n"
+    (pair,) = look_back(env, [named], [[episode(env, text)]])
+    assert env.tokenizer.program(pair.prompt).text == "f(3, k=2) == 5\n"
+
+
+def test_a_method_is_not_asked(env: UnitTestEnv) -> None:
+    wrong = episode(env, "def f(x):\n    return x + 1\nclass A:\n    f = f\n")
+    assert list(look_back(env, [replace(TWICE, entry_point="A.f")], [[wrong]])) == []
+
+
+def test_tokens_that_were_given_are_not_learnt_from(env: UnitTestEnv) -> None:
+    made = episode(env, "def f(x):\n    return x + 1\n")
+    given = env.tokenizer.program(made.program.tokens, prefix_length=3)
+    (pair,) = look_back(env, [TWICE], [[replace(made, program=given)]])
+    assert pair.loss_mask.tolist() == [False] * 3 + [True] * (len(given) - 3)
+
+
+def test_the_control_takes_no_answers_to_another_number_of_questions(env: UnitTestEnv) -> None:
+    single = replace(TWICE, id="single", examples=TWICE.examples[:1])
+    groups = [[episode(env, "def f(x):\n    return x + 1\n")] for _ in range(2)]
+    assert len(list(look_back(env, [TWICE, single], groups))) == 2
+    assert list(look_back(env, [TWICE, single], groups, "others")) == []
 
 
 def test_a_program_that_was_cut_off_is_no_reference(env: UnitTestEnv) -> None:
@@ -95,7 +122,10 @@ def test_a_program_that_was_cut_off_is_no_reference(env: UnitTestEnv) -> None:
 
 def test_a_prompt_that_does_not_fit_makes_no_pair(env: UnitTestEnv) -> None:
     made = [episode(env, "def f(x):\n    return x + 1\n")]
-    env.max_prompt_tokens = 3
+    (pair,) = look_back(env, [TWICE], [made])
+    env.max_prompt_tokens = len(pair.prompt)
+    assert len(list(look_back(env, [TWICE], [made]))) == 1
+    env.max_prompt_tokens -= 1
     assert list(look_back(env, [TWICE], [made])) == []
 
 
