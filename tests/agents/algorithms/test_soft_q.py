@@ -22,7 +22,7 @@ from agents.core import Batch
 from agents.policies.causal import CausalPolicy
 from agents.testing import check_agent
 from rltf_env import datasets
-from rltf_env.core import Outcome, Problem
+from rltf_env.core import Feedback, Outcome, Problem, Program
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import DataError, MissingData, UnknownName, UsageError
 
@@ -140,6 +140,22 @@ def test_the_papers_map_of_rewards_is_a_scale() -> None:
     assert soft_q.scaled(earned, mask, 10.0, 0.0)[:, 0].tolist() == pytest.approx([10, -3, -6, -10])
 
 
+def test_given_tokens_cost_nothing_and_the_first_chosen_one_says_the_value() -> None:
+    """Q 1, 2 and 1; V' after the first token 1.6931; at the ends 1.5 and -1: errors .4805, .25 and 4, of which the first is given.
+
+    V 2.1269 before the second token of the first program, 1.3133 before the second program's.
+    """
+    logits = torch.tensor([[[1.0, 0.0], [0.0, 2.0]], [[0.0, 1.0], [0.0, 0.0]]])
+    target = torch.tensor([[[0.5, 0.5], [1.0, 1.0]], [[0.0, 0.0], [0.0, 0.0]]])
+    mask, chosen = torch.tensor([[True, True], [True, False]]), torch.tensor([[False, True], [True, False]])
+    rewards, prompt = torch.tensor([[0.0, 1.5], [-1.0, 0.0]]), torch.ones(2, 1, dtype=torch.long)
+    data = Batch(prompt, prompt > 0, torch.tensor([[0, 1], [1, 0]]), mask, chosen, rewards, torch.zeros(2, 2))
+    c = soft_q.Config(loss="vanilla", coefficient=0.0, scale=1.0)
+    value, log = soft_q.loss(data, (logits, target), c)
+    assert float(value) == pytest.approx((0.25 + 4) / 2, abs=1e-4)
+    assert float(log["value"]) == pytest.approx((2.1269 + 1.3133) / 2, abs=1e-4)
+
+
 # ------------------------------------------------------------------------------------------------------- the agent
 
 
@@ -225,6 +241,51 @@ def test_what_a_program_earned_may_stand_on_its_tokens(policy: CausalPolicy, mak
     _, groups, samples = agent.write(4)
     for e, sample in zip((e for group in groups for e in group), samples, strict=True):
         np.testing.assert_array_equal(sample.weights, e.feedback.rewards)
+
+
+def test_a_program_earns_its_whole_return_at_its_end(policy: CausalPolicy, make_env: MakeEnv) -> None:
+    agent = soft_q.load(policy, make_env(), seed=0, **SMALL)
+    tokens = np.arange(3)
+    feedback = Feedback.build(Program(tokens, "abc", tokens), "table", program_reward=2.0, tokens=[0.5, -1.0, 0.0])
+    assert agent._earned(feedback).tolist() == [0.0, 0.0, 1.5]
+
+
+def test_what_is_read_is_the_policys_with_a_gradient_and_the_targets_without(
+    policy: CausalPolicy, make_env: MakeEnv
+) -> None:
+    agent = soft_q.load(policy, make_env(), seed=0, **SMALL)
+    _, _, samples = agent.write(4)
+    with torch.no_grad():
+        for p in policy.model.parameters():
+            p.mul_(1.5)
+    data = batch(samples, policy.pad_id)
+    ours, theirs = agent._read(data)
+    torch.testing.assert_close(ours, policy.logits(data))
+    torch.testing.assert_close(theirs, agent.target.policy.logits(data))
+    assert not torch.allclose(ours, theirs, atol=1e-2)
+    assert (ours.requires_grad, theirs.requires_grad) == (True, False)
+
+
+def test_a_sample_says_which_policy_wrote_it_and_what_is_too_old_is_passed_over(
+    policy: CausalPolicy, make_env: MakeEnv
+) -> None:
+    options: dict[str, Any] = {**SMALL, "refresh": 0, "refresh_every": 1, "offline": 0.0, "max_staleness": 2}
+    agent = soft_q.load(policy, make_env(), seed=0, **options)
+    assert [agent.update()["staleness"] for _ in range(3)] == [0, 1, 2]
+    assert len(agent.buffer) == 8, "nothing is written after the first"
+    with pytest.raises(UsageError, match="max_staleness=2"):
+        agent.update()
+    assert {sample.version for sample in agent.write(4)[2]} == {3}
+
+
+def test_of_a_reference_the_tokens_that_are_not_learnt_are_given(policy: CausalPolicy, make_env: MakeEnv) -> None:
+    env = make_env()
+    agent = soft_q.load(policy, env, seed=0, offline=1.0, **SMALL)
+    given = env.source.find("given")
+    pairs = [(problem, sample) for problem, sample in soft_q.draw_references(env, agent.references, agent.collector.rng, 40)
+             if problem.id == given.id]  # fmt: skip
+    assert pairs
+    assert {agent._program(sample).prefix_length for _, sample in pairs} == {len(env.encode_prefix(given))}
 
 
 def test_calibration_leaves_a_program_of_no_reward_as_likely_to_end(policy: CausalPolicy, make_env: MakeEnv) -> None:
