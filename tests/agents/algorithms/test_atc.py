@@ -16,7 +16,7 @@ from agents.policies import causal, tiny, tiny_seq2seq
 from agents.policies.pair_heads import plain_sample
 from agents.testing import check_agent
 from rltf_env import sandbox
-from rltf_env.core import CallCase, Problem
+from rltf_env.core import CallCase, Problem, Program
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import UsageError
 from rltf_env.tokenizers import HuggingFace
@@ -71,6 +71,28 @@ def test_lines_end_at_the_tokens_that_end_them_and_the_end_token_ends_none() -> 
         ends = ends_of_lines(program).tolist()
         assert [tokenizer.program(program.tokens[: end + 1]).text for end in ends] == ["ab\n", text]
     assert not len(ends_of_lines(tokenizer.program([tokenizer.eos_id])))
+
+
+def test_lines_that_end_in_one_token_are_one() -> None:
+    program = Program(np.arange(3), "a\n\nb", np.array([0, 1, 3]))
+    assert ends_of_lines(program).tolist() == [1, 2]
+
+
+def test_keys_stand_k_lines_ahead_in_the_agent_too() -> None:
+    agent = small(k=2, augmentation=0.0)
+    drawn = agent._draw()
+    plan = agent._plan(drawn)
+    places = [ends[2:] for _, ends in drawn]
+    assert len(plan.keys) == sum(map(len, places)) > 0
+    torch.testing.assert_close(plan.keys, agent.target.keys([sample for sample, _ in drawn], places))
+
+
+def test_keys_of_equal_content_are_known_however_they_were_augmented() -> None:
+    agent = small(augmentation=0.5)
+    (one, *_) = agent._draw()
+    first, second = agent._plan([one, one]).digests.split(len(one[1]) - 1)
+    assert torch.equal(first, second)
+    assert len(set(first.tolist())) == len(first)
 
 
 def test_tokens_are_replaced_as_often_as_asked_and_never_the_end_nor_by_it() -> None:

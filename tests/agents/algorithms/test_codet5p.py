@@ -196,6 +196,19 @@ def test_the_control_pairs_texts_with_the_programs_of_others_but_writes_its_own(
     assert [s.prompt.tolist() for s in plan.language["c2t"]] == [tokens[:-1] for tokens in own]
 
 
+def test_a_program_that_is_written_as_a_whole_follows_the_mark_that_asks_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(codet5p.corruption, "pivot", lambda length, rng: 0)
+    for tokens, mark in (("paper", "[CLM]"), ("own", "")):
+        policy = tiny_seq2seq.load(**SMALL, tokens=tokens)
+        agent = codet5p.load(policy, world(policy), seed=0, **(QUICK | {"weights": {"causal": 1.0}}))
+        ((_, drawn),) = codet5p.draw_references(agent.env, agent.references, agent.rng, 1)
+        asked = policy.tokenizer.convert_tokens_to_ids(mark) if mark else policy.eos_id
+        sample = agent._sample("causal", drawn)
+        assert (sample.prompt.tolist(), sample.tokens.tolist()) == ([asked], drawn.tokens.tolist())
+
+
 def test_a_program_of_a_pair_that_is_learnt_is_told_from_others() -> None:
     """After 80 updates: the own program is the nearest, and the match says yes to it and no to the next one."""
     agent = small(

@@ -101,6 +101,14 @@ def test_in_the_warm_up_the_policy_stays_and_the_values_learn(policy: CausalPoli
     assert agent.learner.updates == 3
 
 
+def test_values_of_its_own_are_read_without_a_gradient_and_learnt_with_one(policy: CausalPolicy) -> None:
+    own, data = OwnValues(policy, ValueConfig("own"), QUICK), batch([sample(40, 41)], policy.pad_id)
+    torch.nn.init.ones_(own.head.weight)
+    assert not own.read(data, torch.zeros(0)).requires_grad
+    own.values(data).sum().backward()
+    assert any(p.grad is not None and p.grad.any() for p in own.policy.model.parameters())
+
+
 def test_values_are_learnt_from_what_each_program_earned(policy: CausalPolicy) -> None:
     own = OwnValues(policy, ValueConfig("own", lr=3e-2), QUICK)
     good, bad = sample(40, 41, 42), sample(50, 51)

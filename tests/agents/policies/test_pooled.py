@@ -201,6 +201,44 @@ def test_an_evaluation_measures_without_the_task(base: str, monkeypatch: pytest.
     assert looks == [True]
 
 
+def test_a_look_within_a_look_does_not_end_it(base: str) -> None:
+    policy = small(base, assign="forced", task=3, tasks=4)
+    policy.pool.set_key(0, policy.query(SAMPLES[0].prompt))
+    with policy.measured():
+        with policy.measured():
+            pass
+        assert policy.choose([SAMPLES[0].prompt])[0, 0] == 0
+
+
+def test_the_chosen_prompts_take_room_before_a_text(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two of three vectors each."""
+    policy = small(base)
+    asked: list[tuple[int, int]] = []
+    for name in ("has_room", "check_room", "no_room"):
+        monkeypatch.setattr(policy.inner, name, lambda prompt, program: asked.append((prompt, program)))
+    policy.has_room(10, 5)
+    policy.check_room(20, 5)
+    assert "6 of them are the pool's" in policy.no_room(30, 5)
+    assert asked == [(16, 5), (26, 5), (36, 5)]
+
+
+def test_the_newest_queries_are_remembered(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pooled, "REMEMBERED", 2)
+    policy, read = small(base), []
+    monkeypatch.setattr(policy, "_read_query", lambda prompt: read.append(int(prompt[0])) or torch.ones(16))
+    for token in (40, 50, 40, 60, 50, 40):
+        policy.query(np.array([token]))
+    assert read == [40, 50, 60, 40], "the first goes when a third comes"
+
+
+def test_a_pool_is_drawn_by_its_seed(base: str) -> None:
+    first, again, other = (small(base, seed=seed).pool for seed in (3, 3, 4))
+    assert torch.equal(first.stacked(), again.stacked())
+    assert torch.equal(first.prompts[0], again.prompts[0])
+    assert not torch.allclose(first.stacked(), other.stacked())
+    assert not torch.allclose(torch.stack([*first.prompts]), torch.stack([*other.prompts]))
+
+
 def test_with_as_many_prompts_as_pairs_free_and_forced_are_the_same(base: str) -> None:
     free, forced = small(base, pool=2), small(base, pool=2, assign="forced", task=0, tasks=1)
     assert learn(free) == learn(forced)
