@@ -194,8 +194,7 @@ class Grounding:
         target = reference(self.env, problem, int(self.rng.integers(len(problem.solutions))))
         if target is None:
             return None
-        text = self.env.tokenizer.program(target.tokens, prefix_length=int((~target.loss_mask).sum())).text
-        return self.discriminator.sample(problem, text)
+        return self.discriminator.sample(problem, self.env.tokenizer.program(target.tokens).text)
 
     def _is_unseen(self, problem: Problem) -> bool:
         return zlib.crc32(problem.id.encode()) % PARTS < self.config.unseen * PARTS

@@ -84,6 +84,14 @@ def test_pairs_made_in_two_parts_are_the_pairs_made_in_one(
     assert all(len(pair.success) % 3 == 0 for pair in found)
 
 
+def test_each_chunk_has_draws_of_its_own(policy: CausalPolicy, make_env: MakeEnv) -> None:
+    env, settings = make_env(by_length, problems=[problem("a")]), RepairSettings(problems=2, samples=4, chunk=1)
+    write, _ = repairing.of_policy(policy, env, settings, Sampling(), HeldOut(()), UpdateLog())
+    first, second = ([p.text for _, group in write(number)[0] for p in group] for number in (0, 1))
+    assert len(first) == len(second) == 4
+    assert first != second
+
+
 def test_held_out_problems_are_not_even_written_for(policy: CausalPolicy, make_env: MakeEnv, tmp_path: Path) -> None:
     env = make_env(by_length)
     held = [replace(env.source.find(f"p{i}"), id=f"test/{i}") for i in range(5)]  # the same, under other ids
@@ -106,6 +114,9 @@ def test_the_target_is_the_next_success_or_the_last_one_before_or_a_reference(ma
     assert pairs(env, [(bare, programs("xy"))])[0] == [], "nothing puts them right"
     assert [p.success for p in pairs(env, [(problem("a"), programs("x"))])[0]] == [""]
     assert len(pairs(env, [(problem("a"), programs("uvwxyz"))], most=2)[0]) == 2
+    assert [p.success for p in pairs(env, [(problem("a"), programs("xAxB"))])[0]] == ["A\n"], (
+        "a text counts where it is first"
+    )
 
 
 def test_a_success_without_its_end_is_no_target(make_env: MakeEnv) -> None:
@@ -123,6 +134,7 @@ def test_a_report_says_what_examples_say_and_nothing_of_hidden_cases(make_env: M
     assert hidden == "f() == 2\n-> passed\nFails tests that are not shown.\n"
     assert bare == "Fails tests that are not shown.\n"
     assert all("7" not in p.report for p in found)
+    assert [p.report for p in pairs(env, groups[::-1])[0]] == [bare, failing, hidden]
 
 
 def test_a_program_whose_verdict_on_the_examples_is_lost_gives_no_pair(make_env: MakeEnv) -> None:

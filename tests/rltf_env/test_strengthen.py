@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +49,16 @@ def test_new_tests_are_held_out_or_cases_of_another_problem(judge: Sandbox) -> N
     kept, changed = result.stronger(), result.stronger("cases")
     assert (kept.id, kept.cases, kept.held_out) == ("weak", WEAK.cases, result.added)
     assert (changed.id, changed.cases) == ("weak+", (*WEAK.cases, *result.added))
+    known = replace(result, problem=replace(WEAK, held_out=WEAK.cases))
+    assert known.stronger().held_out == (*WEAK.cases, *result.added)
 
 
 def test_asserts_are_read_for_their_inputs(judge: Sandbox) -> None:
     script = ScriptCase("assert f([5, 1], 3) == [5] and f(x=[1], k=0) == [1]\nassert f(list('a'), 3)")
     problem = Problem("mbpp", "s", [script], "f", solutions=[ABOVE])
     assert seeds.inputs_of(problem, "f") == [([5, 1], 3)]
+    named = [CallCase(([5, 1],), [5], {"k": 3}), CallCase(([2], 0), [2])]
+    assert seeds.inputs_of(replace(problem, cases=named), "f") == [([2], 0)], "none by name"
     weak = Problem("mbpp", "s", [ScriptCase("assert f([5, 1], 3) == [5]")], "f", solutions=[ABOVE])
     result = stronger(judge, weak, AT_LEAST)
     assert result.after == 0
@@ -83,6 +88,16 @@ def test_an_input_on_which_references_differ_is_no_test(judge: Sandbox, other: s
         assert not any(case.args[1] in case.args[0] for case in result.added)
         for solution in problem.solutions:
             assert judge.run(solution, result.stronger("cases")).outcome is Outcome.PASSED
+
+
+def test_a_test_that_any_reference_fails_is_not_added(judge: Sandbox) -> None:
+    """The second one answers alike when it is asked, and otherwise in a test, where it has another name."""
+    moody = "def f(x, k):\n    return [v for v in x if v > k or __name__ != '__main__' and v == k]\n"
+    problem = Problem("moody", "s", [CallCase(([5, 1], 3), [5])], "f", solutions=[ABOVE, moody])
+    result = stronger(judge, problem, "def f(x, k):\n    return [5]\n")
+    assert result.added
+    for solution in problem.solutions:
+        assert judge.run(solution, result.stronger("cases")).outcome is Outcome.PASSED
 
 
 def test_the_budget_holds_and_the_same_seed_adds_the_same(judge: Sandbox) -> None:

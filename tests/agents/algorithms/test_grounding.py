@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -154,6 +155,37 @@ def test_it_learns_every_so_many_rounds_and_remembers_the_newest(policy: CausalP
     assert texts == [SCORED + f"# {number}\n" for number in (3, 4) for _ in range(4)]
 
 
+def test_half_of_a_batch_are_references(
+    policy: CausalPolicy, env: UnitTestEnv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, sizes = grounding(policy, env, batch_size=4), []
+    monkeypatch.setattr(
+        made.discriminator, "learn", lambda real, written: sizes.append((len(real), len(written))) or {"discriminator_loss": 1.0}
+    )  # fmt: skip
+    made(round_of(env, seen_and_unseen(made)[0][:6], [SCORED]))
+    assert sizes == [(2, 2)]
+
+
+def test_every_reference_of_a_problem_comes_to_be_read(policy: CausalPolicy, env: UnitTestEnv) -> None:
+    made, problem = grounding(policy, env), env.source.find("p0")
+    both = replace(problem, solutions=(*problem.solutions, "f = lambda: 0\n"))
+    texts = {env.tokenizer.program(made._reference(both).tokens).text for _ in range(20)}  # type: ignore[union-attr]
+    assert texts == set(both.solutions)
+
+
+def test_a_program_that_was_cut_off_is_read_without_an_end(policy: CausalPolicy, env: UnitTestEnv) -> None:
+    made, whole = grounding(policy, env), episode(env, env.source.find("p0"), SCORED)
+    program = env.tokenizer.program(whole.program.tokens[:-1], truncated=True)
+    group = [whole, replace(whole, program=program)]
+    ends = [sample.tokens[-1] == policy.eos_id for _, _, sample in made._read([(env.source.find("p0"), group)])]
+    assert ends == [True, False]
+
+
+def test_so_large_a_share_of_problems_is_set_aside(policy: CausalPolicy, env: UnitTestEnv) -> None:
+    made, problem = grounding(policy, env, unseen=0.2), env.source.find("p0")
+    assert np.mean([made._is_unseen(replace(problem, id=f"p{i}")) for i in range(2000)]) == pytest.approx(0.2, abs=0.03)
+
+
 def test_the_policy_is_left_as_it_is(policy: CausalPolicy, env: UnitTestEnv) -> None:
     before = {name: tensor.clone() for name, tensor in policy.model.state_dict().items()}
     made = grounding(policy, env)
@@ -187,6 +219,8 @@ def test_one_that_is_right_no_more_than_by_chance_says_that_it_is_noise(policy: 
     assert "50%" in words
     made.right.extend([1] * 2 * LOOKED_AT)
     assert made.warnings == []
+    made.right.extend([0] * (LOOKED_AT - 4))  # 53 %: more than half, but not surely
+    assert "53%" in made.warnings[0]
 
 
 def test_problems_without_references_are_refused(policy: CausalPolicy) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,23 @@ def test_a_program_with_a_finding_is_paid_only_where_all_are() -> None:
     attempt = Attempt(PROBLEM, PROGRAM, FAILED)
     assert DiscriminatorReward(Says(0.9))(attempt).total == 0
     assert DiscriminatorReward(Says(0.9), where="all")(attempt).total == pytest.approx(0.8)
+
+
+def test_a_program_is_read_by_itself_and_with_its_end_if_it_has_one() -> None:
+    asked: list[Any] = []
+
+    class Asked(Says):
+        def sample(self, problem: Problem, text: str, *, ended: bool = True) -> Any:
+            asked.append((text, ended))
+            return text
+
+        def scores(self, samples: Any, *, alone: bool = False) -> np.ndarray:
+            asked.append(alone)
+            return super().scores(samples)
+
+    for truncated in (False, True):
+        DiscriminatorReward(Asked(0.5))(Attempt(PROBLEM, replace(PROGRAM, truncated=truncated), PASSED))
+    assert asked == [("f=1", True), True, ("f=1", False), True]
 
 
 def test_it_keeps_the_contract_of_rewards(folder: str) -> None:

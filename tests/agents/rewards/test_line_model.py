@@ -196,6 +196,8 @@ def test_tokens_of_another_vocabulary_are_paid_at_the_same_places(folder: str) -
 
 
 def test_impossible_options_say_so(folder: str, tmp_path: Path) -> None:
+    made = rewards.load(NAME, path=folder, form="potential", weight=-0.5)
+    assert (made.form, made.weight) == ("potential", -0.5)
     with pytest.raises(UnknownName, match="Did you mean 'potential'"):
         rewards.load(NAME, path=folder, form="potentials")
     with pytest.raises(UsageError, match="weight to be a finite number"):

@@ -106,10 +106,12 @@ def test_tests_that_fail_too_few_mutants_are_no_tests(judge: Sandbox) -> None:
     ids=["calls", "asserts"],
 )
 def test_the_arguments_of_cases_say_types_where_annotations_do_not(judge: Sandbox, cases: Any) -> None:
-    old = Problem("old", "Give the length.", cases, "f", solutions=["def f(x, y):\n    return len(x) * 2 + len(y)\n"])
+    code = "def f(x, y):\n    return len(x) * 2 + len(y)\n"
+    old = Problem("old", "Give the length.", cases, "f", solutions=[code], held_out=cases)
     (problem,) = synthesize([old], judge, np.random.default_rng(0), SMALL)
     assert all(isinstance(case.args[0], list) and isinstance(case.args[1], str) for case in problem.cases)  # type: ignore[union-attr]
     assert judge.run(old.solutions[0], problem).outcome is Outcome.PASSED
+    assert problem.held_out == (), "of other tests"
 
 
 def test_of_several_functions_the_entry_point_is_meant() -> None:
@@ -119,6 +121,23 @@ def test_of_several_functions_the_entry_point_is_meant() -> None:
         making.definition(code, None)
     with pytest.raises(UsageError, match=r"no function 'A\.f'"):
         making.definition(code, "A.f")
+
+
+def test_of_annotations_that_leave_an_argument_out_nothing_is_taken() -> None:
+    node = making.definition("def f(x: int, y):\n    return x\n", None)
+    called = Problem("p", "s", [CallCase(("a", 2.5), 0)], "f")
+    assert list(map(str, making.types_of(node, called))) == ["str", "float"]
+    node = making.definition("def f(x: int, y=1):\n    return x\n", None)
+    assert list(map(str, making.types_of(node, called))) == ["int"]
+
+
+def test_an_output_of_just_half_of_the_tests_is_allowed_and_rare_ones_come_first() -> None:
+    cases = [CallCase((i,), output) for i, output in enumerate((1, 1, 2, 3, 1))]
+    assert making._different(cases, [0], 2) == [2, 3]
+    settings = Settings(inputs=4, tests=4, least=4)
+    assert sorted(making._chosen(cases[:4], [set()] * 4, settings)) == [0, 1, 2, 3]
+    with pytest.raises(UsageError, match="outputs are the same"):
+        making._chosen([*cases[:2], cases[4], cases[3]], [set()] * 4, settings)
 
 
 def test_rows_name_their_columns() -> None:

@@ -66,6 +66,13 @@ def test_what_gives_no_answer_says_why(judge: Sandbox, code: str, why: str) -> N
     assert (answer.value, answer.why) == (None, why)
 
 
+def test_an_answer_of_as_many_characters_as_are_allowed_is_one(judge: Sandbox) -> None:
+    """Ten letters and two quotes."""
+    code = "def f(x):\n    return 'x' * 10\n"
+    assert answers(judge, code, 1, largest=12)[0].value == "x" * 10
+    assert answers(judge, code, 1, largest=11)[0].why == "an answer of more than 11 characters"
+
+
 def test_a_program_may_have_names_of_its_own(judge: Sandbox) -> None:
     code = "list = dict = len = json = type = sorted = print = None\ndef f(x):\n    return {'a': [x]}\n"
     assert answers(judge, code, 1)[0].value == {"a": [1]}
