@@ -92,8 +92,7 @@ class LineRank:
     def _read(self, prompt: IntArray, c: Completion) -> tuple[TrainingSample, IntArray]:
         """A completion as the model reads it, and where its lines end: -1 for those that were given."""
         text, starts, _ = self.model.tokenizer.offsets(c.tokens)
-        if c.kept is not None:  # what stands before the stop string
-            text, starts = text[: c.kept], np.minimum(starts, c.kept)
+        text = text[: c.kept]  # what stands before the stop string
         sample, ends = self.model.fitted(prompt, c.tokens, last_tokens(starts, line_ends(text)))
         return sample, np.where(ends >= c.given, ends, -1)
 

@@ -12,12 +12,13 @@ import torch
 
 from agents import functional
 from agents.algorithms import actor_critic, dapo, dr_grpo, grpo, ppo, reinforce, rloo
-from agents.algorithms.policy_gradient import PolicyGradient
+from agents.algorithms.policy_gradient import PolicyGradient, bare_sample
+from agents.batching import batch
 from agents.core import Episode, TrainingSample
 from agents.learning.minibatches import RolloutBuffer
 from agents.policies.causal import CausalPolicy
 from agents.testing import check_agent
-from rltf_env.core import Attempt, Feedback, Outcome, Problem
+from rltf_env.core import Attempt, CaseResult, Feedback, Outcome, Problem, Program, Verdict
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import UnknownName, UsageError
 
@@ -77,6 +78,13 @@ def options_without_length(name: str) -> dict[str, Any]:
     return {"overlong": "judge"} if name == "dapo" else {}
 
 
+def test_a_program_is_measured_against_its_own_group_alone(policy: CausalPolicy, make_env: MakeEnv) -> None:
+    """One of two passes, and none of two."""
+    env = make_env(answers(True, False, False, False), reward=paid, max_program_tokens=8)
+    samples = written(rloo.load(policy, env, seed=0, **{**SMALL, "problems": 2, "kl_reward": 0.0}))
+    assert sorted(float(s.weights[0]) for s in samples) == pytest.approx([-2, 0, 0, 2])
+
+
 def test_token_level_credit_stands_on_its_token_beside_the_groups_advantage(
     policy: CausalPolicy, make_env: MakeEnv
 ) -> None:
@@ -123,7 +131,7 @@ def test_without_any_telling_group_the_last_are_taken_and_teach_nothing(
 ) -> None:
     agent = dapo.load(policy, make_env(answers(True), reward=paid), seed=0, **{**SMALL, "overlong": "judge"})
     assert not any(s.weights.any() for s in written(agent))
-    assert agent.sampled["groups_drawn"] == 4
+    assert (agent.sampled["groups"], agent.sampled["groups_drawn"]) == (1, 4)
 
 
 def test_a_group_whose_tokens_earned_something_tells_something_with_token_credit(
@@ -265,9 +273,17 @@ def test_the_kl_coefficient_steers_and_the_reference_stays(policy: CausalPolicy,
     assert all(torch.equal(t, first[name]) for name, t in agent.reference.state_dict().items())
 
 
+def test_the_kl_is_that_of_whole_programs_in_the_mean(policy: CausalPolicy, make_env: MakeEnv) -> None:
+    """3 and 1 nats: 2, twice the target; the coefficient may rise by a fifth of a tenth."""
+    agent = ppo.load(policy, make_env(), seed=0, **{**SMALL, "kl": 0.5, "kl_target": 1.0})
+    assert agent._adapt_kl([np.array([1.0, 2.0]), np.array([1.0])]) == {"kl_reference": 2.0, "kl_coefficient": 0.5}
+    assert agent.kl == pytest.approx(0.51)
+
+
 def test_straying_is_charged_token_by_token(policy: CausalPolicy, make_env: MakeEnv) -> None:
-    options = {**SMALL, "kl": 1.0, "kl_target": 0.0, "lam": 0.95}
+    options = {**SMALL, "kl": 0.5, "kl_target": 0.0, "lam": 0.95}
     agent = ppo.load(policy, make_env(answers(True), reward=paid), seed=0, **options)
+    agent.kl = 1.0  # as the coefficient has become
     with torch.no_grad():
         for p in policy.model.parameters():
             p.mul_(1.5)
@@ -333,6 +349,18 @@ def test_old_programs_count_by_what_they_were_sampled_from(policy: CausalPolicy,
     )
 
 
+def test_actor_critics_value_loss_ends_at_the_head(policy: CausalPolicy, make_env: MakeEnv) -> None:
+    agent = actor_critic.load(policy, make_env(), seed=0, fill=8, samples_per_problem=2, batch_size=4)
+    sample = agent._sample(earning(1.0))
+    assert sample.old_logprobs.tolist() == [-0.5] * 3, "what it was drawn with"
+    logits, states = torch.zeros(1, 3, 5, requires_grad=True), torch.ones(1, 3, 16, requires_grad=True)
+    torch.nn.init.ones_(agent.values.head.weight)
+    agent._loss(batch([sample], policy.pad_id), (logits, states))[0].backward()
+    assert states.grad is None
+    assert bool(agent.values.head.weight.grad.any())  # type: ignore[union-attr]
+    assert logits.grad is not None
+
+
 def test_episodes_of_a_group_share_their_problem(policy: CausalPolicy, make_env: MakeEnv) -> None:
     agent = grpo.load(policy, make_env(), seed=0, **{**SMALL, "problems": 3})
     groups, drawn = agent._groups(agent.config.problems)
@@ -340,6 +368,30 @@ def test_episodes_of_a_group_share_their_problem(policy: CausalPolicy, make_env:
     for problem, group in groups:
         assert [e.problem for e in group] == [problem.id] * 2
         assert isinstance(group[0], Episode)
+
+
+def earning(whole: float, tokens: tuple[float, float, float] = (0.0, 0.0, 0.0), given: int = 0) -> Episode:
+    """Three tokens; the policy thinks -1 of each, and they were drawn with -0.5."""
+    places, own = np.arange(3), np.full(3, -1, np.float32)
+    program = Program(places, "abc", places, given)
+    feedback = Feedback.build(program, "table", program_reward=whole, tokens=tokens)
+    return Episode("p", np.array([1]), program, own, own / 2, Verdict((CaseResult(Outcome.PASSED),)), feedback, 3)
+
+
+def test_a_group_tells_something_by_small_differences_and_by_tokens_that_were_chosen(
+    policy: CausalPolicy, make_env: MakeEnv
+) -> None:
+    by_program, by_token = (dapo.load(policy, make_env(), seed=0, **SMALL, credit=c) for c in ("program", "token"))
+    assert by_program._has_signal([earning(0.2), earning(0.4)])
+    assert not by_program._has_signal([earning(0.4), earning(0.2, (0.2, 0.0, 0.0))]), "of equal sum"
+    assert by_token._has_signal([earning(0.2), earning(0.2, (0.0, 0.1, 0.0), given=1)])
+    assert not by_token._has_signal([earning(0.2), earning(0.2, (0.1, 0.0, 0.0), given=1)])
+
+
+def test_a_sample_has_the_policys_probabilities_and_beside_them_those_of_the_draw() -> None:
+    made = bare_sample(earning(1.0))
+    assert (made.old_logprobs.tolist(), made.extra["behaviour"].tolist()) == ([-1.0] * 3, [-0.5] * 3)
+    assert made.version == 3
 
 
 def test_what_rounding_leaves_of_a_token_s_reward_tells_nothing(policy: CausalPolicy, make_env: MakeEnv) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import loss_batch
 import numpy as np
 import pytest
 import torch
@@ -87,6 +89,18 @@ def test_the_policys_gradient_is_that_of_its_own_loss_alone(policy: CausalPolicy
         agent.update()
         ends.append(weights(agent))
     assert not moved(*ends)
+
+
+@pytest.mark.parametrize(("clip", "expected"), [(0.0, 0.375), (0.2, 0.393333)])
+def test_own_values_are_clipped_as_shared_ones_are(
+    clip: float, expected: float, policy: CausalPolicy, make_env: MakeEnv
+) -> None:
+    """Squares .25, 1, 1, or held at .4, 1 and 1.2 .36, 1, 1: half their mean."""
+    agent = ppo.load(policy, make_env(), seed=0, value=OWN, value_clip=clip, **PPO)
+    data = loss_batch.batch(values=loss_batch.rows(0.2, 1.1, 1.0), returns=loss_batch.rows(1.0, 0.0, 1.0))
+    read = loss_batch.rows(0.5, 1.0, 2.0)
+    own: Any = SimpleNamespace(step=lambda samples, how, error: {"loss": float(error(data, read)[0])})
+    assert agent._learn_values([], own)["loss"] == pytest.approx(expected, abs=1e-5)
 
 
 def test_in_the_warm_up_the_policy_stays_and_the_values_learn(policy: CausalPolicy, make_env: MakeEnv) -> None:
