@@ -231,6 +231,20 @@ def test_the_newest_queries_are_remembered(base: str, monkeypatch: pytest.Monkey
     assert read == [40, 50, 60, 40], "the first goes when a third comes"
 
 
+def test_a_query_is_read_without_dropout_and_without_a_gradient(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    policy, modes = small(base), []
+    states = type(policy.inner).prompt_states
+    monkeypatch.setattr(
+        type(policy.inner),
+        "prompt_states",
+        lambda self, prompt: (modes.append((self.model.training, torch.is_grad_enabled())), states(self, prompt))[1],
+    )
+    policy.model.train()
+    policy.query(SAMPLES[0].prompt)
+    assert modes == [(False, False)]
+    assert policy.model.training
+
+
 def test_a_pool_is_drawn_by_its_seed(base: str) -> None:
     first, again, other = (small(base, seed=seed).pool for seed in (3, 3, 4))
     assert torch.equal(first.stacked(), again.stacked())
