@@ -74,7 +74,7 @@ class Matched:
 def _without_end(policy: Policy[Any], completion: Completion) -> IntArray:
     ends = getattr(policy, "ends", (policy.eos_id,))
     tokens = completion.tokens
-    return tokens[:-1] if len(tokens) and int(tokens[-1]) in ends and not completion.truncated else tokens
+    return tokens[:-1] if len(tokens) and int(tokens[-1]) in ends else tokens
 
 
 def load(path: str = "", n: int = 8, match: bool = True, device: str = "auto", **options: Any) -> Matched:

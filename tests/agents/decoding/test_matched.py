@@ -55,6 +55,18 @@ def test_the_best_match_of_each_lot_is_handed_in() -> None:
     assert told == [(0, 0), (0, 1), (1, 0), (1, 1)]
 
 
+def test_a_program_is_matched_with_one_end_token_whatever_ended_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    matcher, read = taught(), []
+    end = matcher.policy.eos_id
+    monkeypatch.setattr(
+        matcher, "odds", lambda samples: read.extend(s.tokens.tolist() for s in samples) or np.zeros(len(samples))
+    )
+    row = np.zeros(2, np.float32)
+    group = [Completion(np.array(tokens), row, row, 0, cut) for tokens, cut in (([60, end], False), ([60, 70], True))]
+    Matched(matcher).scores(matcher.policy, PROMPTS[0], group)
+    assert read == [[60, end], [60, 70, end]]
+
+
 def test_without_a_match_the_likeliest_is_handed_in() -> None:
     policy = tiny_seq2seq.load(**SMALL)
     chosen = written(matched.load(n=4, match=False), policy, repeats=1)
