@@ -95,6 +95,13 @@ def test_keys_of_equal_content_are_known_however_they_were_augmented() -> None:
     assert len(set(first.tolist())) == len(first)
 
 
+def test_what_a_key_has_read_ends_with_its_own_token() -> None:
+    one, other = (plain_sample(np.array([40]), np.array([50, 60, last])) for last in (70, 80))
+    before, after = (atc._digests([one, other], [np.array([at])] * 2).tolist() for at in (1, 2))
+    assert before[0] == before[1]
+    assert after[0] != after[1]
+
+
 def test_tokens_are_replaced_as_often_as_asked_and_never_the_end_nor_by_it() -> None:
     rng, ordinary = np.random.default_rng(0), np.arange(10, 50)
     tokens = np.tile([20, 3], 4000)  # 3 is no ordinary token
