@@ -226,6 +226,13 @@ def test_a_state_without_its_copy_goes_on_otherwise() -> None:
     assert losses[0] == first.update()["contrast_loss"]
 
 
+def test_a_state_has_the_generator_that_a_policys_own_programs_are_drawn_with() -> None:
+    first, fresh = small(), small()
+    torch.rand(3, generator=first.generator)
+    fresh.load_state_dict(first.state_dict())
+    assert torch.rand(1, generator=fresh.generator) == torch.rand(1, generator=first.generator)
+
+
 def worded() -> list[Problem]:
     """Six whose texts and programs have letters of their own."""
     return [
