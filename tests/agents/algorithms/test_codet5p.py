@@ -174,6 +174,29 @@ def test_keys_are_the_slow_copys_and_carry_no_gradient() -> None:
     assert not any(key.requires_grad for key in plan.keys)
 
 
+def test_the_slow_copy_follows_by_what_it_does_not_keep() -> None:
+    agent = small({"contrast": 1.0, "t2c": 0.0, "c2t": 0.0, "match": 0.0}, momentum=0.75)
+    assert agent.momentum
+    copied = [*agent.momentum.policy.model.parameters(), *agent.momentum.projection.parameters()]
+    before = [p.clone() for p in copied]
+    agent.update()
+    reader = contrast.part_that_reads(agent.policy.model)
+    for old, new, its in zip(before, copied, [*reader.parameters(), *agent.heads.projection.parameters()], strict=True):
+        torch.testing.assert_close(new, old + 0.25 * (its - old))
+
+
+def test_hard_negatives_are_drawn_by_likeness_over_the_temperature(monkeypatch: pytest.MonkeyPatch) -> None:
+    agent, seen = small(temperature=0.25), []
+    monkeypatch.setattr(
+        contrast, "hard_negatives", lambda likeness, same, rng: seen.append(likeness) or np.full(len(likeness), -1)
+    )
+    plan = agent._plan(codet5p.draw_references(agent.env, agent.references, agent.rng, 3))
+    assert plan.keys
+    similarity = (plan.keys[0][:3] @ plan.keys[1][:3].T).numpy()
+    np.testing.assert_allclose(seen[0], similarity / 0.25, rtol=1e-4)
+    np.testing.assert_allclose(seen[1], similarity.T / 0.25, rtol=1e-4)
+
+
 def test_a_negative_has_neither_the_pairs_text_nor_its_program() -> None:
     agent = small(some=entangled())
     for _ in range(5):

@@ -117,6 +117,17 @@ def test_a_program_that_strays_from_the_reference_earns_less(policy: CausalPolic
 # --------------------------------------------------------------------------------------------------------------- groups
 
 
+def test_a_program_that_is_alone_has_no_group_but_may_have_a_running_mean(
+    policy: CausalPolicy, make_env: MakeEnv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module, least in ((grpo, 2), (reinforce, 1)):
+        agent, asked = module.load(policy, make_env(), seed=0, **SMALL), []
+        groups = agent.collector.groups
+        monkeypatch.setattr(agent.collector, "groups", lambda *a, g=groups, to=asked: to.append(a[-1]) or g(*a))
+        agent._groups(1)
+        assert asked == [least]
+
+
 def test_groups_that_all_earned_the_same_are_replaced(policy: CausalPolicy, make_env: MakeEnv) -> None:
     env = make_env(answers(True, True, True, False), reward=paid)
     agent = dapo.load(policy, env, seed=0, **{**SMALL, "overlong": "judge"})
