@@ -170,6 +170,10 @@ def test_keys_are_the_slow_copys_and_carry_no_gradient() -> None:
     assert plan.keys
     texts = agent.momentum.features(plan.text, 0)
     torch.testing.assert_close(plan.keys[0][:5], texts)
+    torch.testing.assert_close(plan.keys[1][:5], agent.momentum.features([code[:-1] for code in plan.code], 0))
+    assert torch.equal(plan.keys[0][5:], agent.queue.text)
+    assert torch.equal(plan.keys[1][5:], agent.queue.code)
+    assert not torch.equal(agent.queue.text, agent.queue.code)
     assert not np.allclose(Matcher(agent.policy, agent.heads).features(plan.text), texts.numpy(), atol=1e-3)
     assert not any(key.requires_grad for key in plan.keys)
 
