@@ -94,7 +94,7 @@ def plainly(attempt: scripts.Attempt, folder: Path) -> tuple[int, int]:
     place = folder / "package" if package else folder
     place.mkdir(exist_ok=True)
     (place / "solution.py").write_text(attempt.source)
-    takes = re.search(r"^\s*(from \.?solution import|import solution)", case.script, re.MULTILINE)
+    takes = re.search(r"^\s*(from \.?solution import|import solution)|[\"']solution\b", case.script, re.MULTILINE)
     if attempt.runner == "python" and not takes:  # one file after the other
         (folder / "both.py").write_text(f"{attempt.source}\n{case.script}")
         return _ends_well(folder, "both.py"), 1

@@ -14,18 +14,16 @@ import os
 import sys
 import warnings
 from importlib import import_module
-from importlib.machinery import ModuleSpec
 from types import FunctionType, ModuleType, TracebackType
 from typing import Any, NoReturn
 
-from rltf_env.sandbox.cage import program
+from rltf_env.sandbox.cage import modules, program
 from rltf_env.sandbox.cage.deadlines import Deadline, TimeUp
 from rltf_env.sandbox.cage.trace import Lines
 from rltf_env.sandbox.values import FILENAME
 
 TEST = "<test>"  # the file name of the test's code
 MODULE = "test_solution"  # the test's module, where it is not the program's own
-NAME = "solution"  # the program's module
 _SCRIPTS_OWN = 3  # frames between `run_case` and a script
 _RUNNERS_OWN = 60  # frames of a runner's, at most, between its caller and a test
 _PYTESTS_OWN = 16  # of them, those between a test's own protocol and the test
@@ -80,7 +78,7 @@ def run_case(
             program, outermost first; "wanted", names that the test takes from it; "shared", whether both have one
             namespace; "main", whether the test runs as a script; "seconds" and "wall", CPU time that each test may take, and
             with idle time; "most", CPU time of all; "skip", tests that are left out; "source", the program's text if the test
-            looks at it.
+            looks at it; "loads", whether it runs before the test, which else runs it by itself.
         lines: where those of the program that run are marked.
         frames: that the program may have; 0 for as many as at Python's start.
         below: as in `program.run_case`; here frames are always counted.
@@ -91,13 +89,13 @@ def run_case(
     sys.set_int_max_str_digits(0)
     own = _SCRIPTS_OWN if job["runner"] == "plain" else _RUNNERS_OWN
     program.allow_frames(frames or program.DEPTH, program.depth() + own)
-    module = _program_module(job["names"])
-    sys.meta_path.insert(0, _Finder(code, {NAME, *job["names"]}))  # type: ignore[arg-type]
-    show_source(job["source"])
+    module = modules.program_module(job["names"], is_there=job["loads"])
+    sys.meta_path.insert(0, modules.Finder(code, {modules.NAME, *job["names"]}))  # type: ignore[arg-type]
+    modules.show_source(job["source"])
     loading = Deadline(job["seconds"], job["wall"], job["seconds"])
     try:
         with loading:
-            exec(code, module.__dict__)
+            exec(code if job["loads"] else "", module.__dict__)
         if loading.over:
             raise TimeUp(loading.over)
     except BaseException as error:
@@ -109,58 +107,6 @@ def run_case(
     program.flush()
     write(dumps({"missing": missing, "results": results}))
     exit(0)
-
-
-def show_source(source: str) -> None:
-    """Lets a test that asks for the program's text find it, as if it had been read from a file."""
-    if not source:
-        return
-    import linecache
-
-    lines = source.splitlines(keepends=True)
-    for name in (FILENAME, f"{NAME}.py"):
-        linecache.cache[name] = (len(source), None, lines, name)
-    with open(f"{NAME}.py", "w", encoding="utf-8", errors="surrogateescape") as file:
-        file.write(source)
-
-
-def _program_module(names: list[str]) -> ModuleType:
-    """An empty module for the program, found by every name that the test has for it."""
-    module = ModuleType(NAME)
-    module.__dict__.update(__builtins__=__builtins__, __file__="solution.py", __spec__=_spec(NAME, None))
-    sys.modules[NAME] = module
-    for name in names:
-        parent, _, last = name.rpartition(".")
-        while parent and parent not in sys.modules:
-            package = ModuleType(parent)
-            package.__path__ = []
-            sys.modules[parent] = package
-            setattr(package, last, sys.modules.get(f"{parent}.{last}") or module)
-            parent, _, last = parent.rpartition(".")
-        sys.modules[name] = module
-    return module
-
-
-def _spec(name: str, loader: Any) -> ModuleSpec:
-    spec = ModuleSpec(name, loader, origin="solution.py")
-    spec.has_location = True
-    return spec
-
-
-class _Finder:
-    """Finds and runs the program once more, for tests that import it anew."""
-
-    def __init__(self, code: Any, names: set[str]) -> None:
-        self._code, self._names = code, names
-
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        return _spec(name, self) if name in self._names else None
-
-    def create_module(self, spec: ModuleSpec) -> None:
-        """An ordinary module."""
-
-    def exec_module(self, module: ModuleType) -> None:
-        exec(self._code, module.__dict__)
 
 
 def _run_test(module: ModuleType, job: dict[str, Any]) -> tuple[list[Result], list[str]]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import copy
 import random
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from enum import Enum
 from typing import NamedTuple, TypeGuard
@@ -31,6 +32,7 @@ class Target(NamedTuple):
         tree, node: where it is: the number of the tree, and the node's number in the order of `ast.walk`.
         sound: no right program passes the copy, which is plain from the text: no reference has to show it.
         value: it is a value that is compared; else the class of an exception, or an assertion's direction.
+        own: both values that are compared are the program's, and so is what `==` makes of them.
     """
 
     tree: int
@@ -38,6 +40,7 @@ class Target(NamedTuple):
     change: Change
     sound: bool
     value: bool
+    own: bool = False
 
 
 class Falsehood(NamedTuple):
@@ -68,6 +71,7 @@ class Canaries:
         self.trees = suite.trees
         self.targets: dict[str, list[Target]] = {}  # by test function
         self._singles: set[str] = set()  # test functions that were alone in a copy
+        self._uses: Counter[Target] = Counter()  # how often each was chosen
         self.helpers: list[list[Target]] = []  # of each function that tests call to have something asserted
         index = {id(n): (i, k) for i, tree in enumerate(suite.trees) for k, n in enumerate(ast.walk(tree))}
         module = Origins(
@@ -77,8 +81,9 @@ class Canaries:
         helpers = Helpers(functions_of(suite), module.program_names)
 
         def targets(scope: Sequence[ast.AST]) -> list[Target]:
-            sites = Finder(module, helpers, scope).targets()
-            return [Target(*index[id(n)], change, sound, value) for n, change, sound, value in sites if id(n) in index]
+            finder = Finder(module, helpers, scope)
+            sites = [site for site in finder.targets() if id(site[0]) in index]
+            return [Target(*index[id(n)], *how, id(n) in finder.own_equality) for n, *how in sites]
 
         self.targets |= {name: targets(scope) for name, scope in _scopes(suite)}
         self.helpers += [sites for node in _helpers(suite) if (sites := targets([node]))]
@@ -96,8 +101,9 @@ class Canaries:
         for name, targets in groups:
             good = [t for t in targets if (t.sound or not sound) and not (t.value and where is Where.DIRECTIONS)]
             values = [t for t in good if t.value] if where is Where.VALUES else []
-            target = _choice(values or good, rng)
+            target = self._choice(values or good, rng)
             if target is not None:
+                self._uses[target] += 1
                 falsehoods[f"helper {name}" if where is Where.HELPERS else str(name)] = Falsehood(
                     target, rng.getrandbits(64)
                 )
@@ -115,6 +121,17 @@ class Canaries:
         single = rng.choice(sorted(one.keys() - self._singles) or sorted(one))
         self._singles.add(single)
         return [{single: one.pop(single)}, {name: other[name] for name in one}]
+
+    def _choice(self, targets: list[Target], rng: random.Random) -> Target | None:
+        """One of them: mostly a value, for what lies about a value need not lie about a direction.
+
+        Of those the one that was chosen least: what lies about one value need not lie about the next.
+        """
+        values = [target for target in targets if target.value]
+        others = [target for target in targets if not target.value]
+        chosen = values if values and (not others or rng.random() < 0.8) else others
+        least = min((self._uses[target] for target in chosen), default=0)
+        return rng.choice([target for target in chosen if self._uses[target] == least]) if chosen else None
 
     def again(
         self, rng: random.Random, where: Where, part: dict[str, Falsehood], dull: set[str], useless: set[str]
@@ -144,15 +161,6 @@ class Canaries:
     def falsifiable(self, *, sound: bool = False) -> set[str]:
         """The test functions that have something to falsify."""
         return {name for name, targets in self.targets.items() if any(t.sound or not sound for t in targets)}
-
-
-def _choice(targets: list[Target], rng: random.Random) -> Target | None:
-    """One of them: mostly a value, for what lies about a value need not lie about a direction."""
-    values = [target for target in targets if target.value]
-    others = [target for target in targets if not target.value]
-    if values and others:
-        return rng.choice(values if rng.random() < 0.8 else others)
-    return rng.choice(targets) if targets else None
 
 
 def _scopes(suite: Suite) -> list[tuple[str, Sequence[ast.AST]]]:

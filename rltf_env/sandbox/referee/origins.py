@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -212,5 +213,17 @@ def path_of(node: ast.AST) -> str:
 def is_of_program(value: ast.AST, program_names: set[str]) -> bool:
     """True if something of the program's has a part in this value."""
     return any(
-        path_of(part) in program_names for part in ast.walk(value) if isinstance(part, (ast.Name, ast.Attribute))
+        path_of(part) in program_names if isinstance(part, (ast.Name, ast.Attribute)) else _fetches_program(part)
+        for part in ast.walk(value)
     )
+
+
+_FETCHING = frozenset("__import__ import_module run_path run_module spec_from_file_location".split())
+
+
+def _fetches_program(node: ast.AST) -> bool:
+    """True for a call that imports or runs a module, and none of the standard library's."""
+    if not isinstance(node, ast.Call) or not node.args or ast.unparse(node.func).rpartition(".")[2] not in _FETCHING:
+        return False
+    name = node.args[0].value if isinstance(node.args[0], ast.Constant) else None
+    return not (isinstance(name, str) and name.partition(".")[0] in sys.stdlib_module_names)

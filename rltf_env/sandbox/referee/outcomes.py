@@ -85,3 +85,37 @@ _MISUSES = frozenset(("TypeError", "ValueError", "AttributeError"))
 def _kind(row: dict[str, Any]) -> Any:
     record = row.get("raised")
     return record.get("kind") if isinstance(record, dict) else None
+
+
+# ------------------------------------------------------------------------------------------------- faults of a test's
+
+_OWN_FAULTS = frozenset("NameError ImportError ModuleNotFoundError ZeroDivisionError UnboundLocalError".split())
+
+
+def is_fault(row: dict[str, Any]) -> bool:
+    """True if a test failed though the program was anything that it could have wished for."""
+    if row.get("status") == Status.COLLECT:
+        return True
+    record = row.get("raised")
+    return isinstance(record, dict) and row.get("in") == "test" and record.get("kind") in _OWN_FAULTS
+
+
+def is_impossible(row: dict[str, Any]) -> bool:
+    """True if a test wants what it cannot have, whatever the program is.
+
+    Fixtures and coroutines that pytest has no plugin for, or another process, which the cage lets nobody start.
+    """
+    record = row.get("raised")
+    if not isinstance(record, dict):
+        return False
+    kind, message = record.get("kind"), str(record.get("message"))
+    if kind == "PermissionError":
+        return row.get("in") == "test" and "[Errno 1]" in message
+    return kind == "FixtureLookupError" or (kind == "Failed" and message.startswith("async def functions are not"))
+
+
+def fault_of(row: dict[str, Any]) -> str:
+    """What is wrong with a test, and on which of its lines."""
+    record = row.get("raised") or {}
+    where = f", line {row['at']}" if row.get("at") else ""
+    return f"{record.get('kind', 'no tests')}: {record.get('message') or row.get('message')}{where}"

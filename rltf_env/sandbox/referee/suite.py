@@ -33,6 +33,7 @@ class Suite(NamedTuple):
         guarded: it does something behind `if __name__ == "__main__"`, and there is nothing else to run.
         missing: packages that it imports and that are not to be had, with their lines.
         reads_source: it looks at the program's text, or may do so.
+        brings: it runs the program's file itself, and takes nothing from it otherwise.
         raised: names of the exceptions that it raises itself.
     """
 
@@ -46,6 +47,7 @@ class Suite(NamedTuple):
     guarded: bool
     missing: list[tuple[str, int]]
     reads_source: bool
+    brings: bool
     raised: set[str]
 
     @property
@@ -97,6 +99,7 @@ def read(texts: list[str], entry_point: str, defined: set[str], packages: Iterab
         guarded,
         missing,
         any(word in text for text in texts for word in _SOURCE),
+        not modules and not bare and any(word in text for text in texts for word in _BRINGING),
         {name for node in nodes if isinstance(node, ast.Raise) and node.exc for name in _loads([*ast.walk(node.exc)])},
     )
 
@@ -120,8 +123,9 @@ def _program_imports(
     nodes: list[ast.AST], importable: set[str], defined: set[str]
 ) -> tuple[list[str], list[str], list[tuple[str, int]]]:
     """The modules that stand for the program, what is imported from them, and the packages that nobody has."""
+    optional = _optional(nodes)
     foreign = [
-        (name, names, getattr(node, "lineno", 0))
+        (name, names, getattr(node, "lineno", 0) * (id(node) not in optional))
         for node in nodes
         for name, names in _imports(node)
         if _top(name) not in importable
@@ -131,12 +135,30 @@ def _program_imports(
              and node.attr in defined}  # fmt: skip
     aliases = [a for node in nodes if isinstance(node, ast.Import) for a in node.names]
     sure |= {a.name for a in aliases if _top(a.name) not in importable and (a.asname or _top(a.name)) in bases}
-    if not sure and foreign and len({name for name, _, _ in foreign}) == 1 and not defined & _loads(nodes):
-        sure = {foreign[0][0]}  # the one module that nobody has, of a test that takes the program from nowhere else
+    wanted = [name for name, _, line in foreign if line] or [name for name, _, _ in foreign if not _unknown(nodes)]
+    if not sure and len(set(wanted)) == 1 and not defined & _loads(nodes):
+        sure = {wanted[0]}  # the one module that nobody has, of a test that takes the program from nowhere else
     modules = list(dict.fromkeys(name or "solution" for name, _, _ in foreign if name in sure))
     imported = list(dict.fromkeys(n for name, names, _ in foreign if name in sure for n in names if n != "*"))
-    missing = [(name, line) for name, _, line in foreign if name not in sure]
+    missing = [(name, line) for name, _, line in foreign if name not in sure and line]
     return modules, [name for name in imported if name not in modules], missing
+
+
+def _optional(nodes: list[ast.AST]) -> set[int]:
+    """The ids of what stands in a `try` that goes on where a module is not there."""
+    bodies = [n.body for n in nodes if isinstance(n, ast.Try) and any(map(_goes_on, n.handlers))]
+    return {id(part) for body in bodies for statement in body for part in ast.walk(statement)}
+
+
+def _goes_on(handler: ast.ExceptHandler) -> bool:
+    return handler.type is None or any(
+        name in ast.unparse(handler.type) for name in ("Import", "NotFound", "Exception")
+    )
+
+
+def _unknown(nodes: list[ast.AST]) -> set[str]:
+    """Names that only the program can have bound."""
+    return {name for name in _loads(nodes) if not hasattr(builtins, name) and name not in ("__file__", "__name__")}
 
 
 _USUAL = frozenset(
@@ -156,6 +178,13 @@ def _imports(node: ast.AST) -> Iterator[tuple[str, list[str]]]:
                 yield alias.name, []
         else:
             yield node.module or "", [alias.name for alias in node.names]
+    elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+        name = str(node.args[0].value)
+        if _plain(name) in _USUAL and ast.unparse(node.func) in _IMPORTERS:
+            yield name, []
+
+
+_IMPORTERS = frozenset(("import_module", "importlib.import_module", "__import__"))
 
 
 def _top(name: str) -> str:
@@ -229,6 +258,7 @@ def _methods(node: ast.ClassDef) -> list[Function]:
     return [part for part in node.body if isinstance(part, Function) and part.name.startswith("test")]
 
 
+_BRINGING = ("solution.py", "run_module")
 _SOURCE = ("getsource", "linecache", "traceback", "__file__", "solution.py", "findsource", "getblock")
 
 

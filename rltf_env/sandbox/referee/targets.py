@@ -71,7 +71,8 @@ class Finder:
         self.complaints = set(map(id, ifs))
         self.wrong = {id(part) for node in ifs for part in ast.walk(node.test)}  # where the truth would be wrong
         self.alternatives = alternatives(scope, self.program_names, self.wrong)
-        self.doubtful = {id(n) for node in scope for n in certainty.doubtful(node, self.literals)}
+        self.doubtful = {id(n) for node in scope for n in certainty.doubtful(node, self.literals, helpers.all)}
+        self.own_equality: set[int] = set()  # what is expected of an answer, and made by the program's own classes
         self.nodes, self.kinds = nodes, computed.Kinds(self.values, helpers.all)
         calls = [n for n in nodes if isinstance(n, ast.Call) and self._uses(n)]
         self.inputs = {path_of(_whole_of(arg)) for n in calls for arg in (*n.args, *(k.value for k in n.keywords))}
@@ -172,8 +173,14 @@ class Finder:
             return [(node, other_operator, False, False)]
         sure = sound and all(isinstance(op, equal) for op in node.ops)
         sites = [t for side in self._expected(sides) for t in self._side(node, side, sure)]
-        alone = len(sides) == 2 and all(map(self._ours, sides))
-        return [*sites, (node, other_relation, sure, True)] if alone else sites
+        if len(sides) != 2 or not all(map(self._ours, sides)):
+            return sites
+        return self._own([*sites, (node, other_relation, sure, True)])
+
+    def _own(self, sites: list[Site]) -> list[Site]:
+        """Of a comparison in which only the program has a part: it says what is equal."""
+        self.own_equality |= {id(site[0]) for site in sites}
+        return sites
 
     def _orders(self, node: ast.Compare, sound: bool, wrong: bool) -> list[Site]:
         near = (ast.GtE, ast.Gt) if wrong else (ast.LtE, ast.Lt)
@@ -210,7 +217,7 @@ class Finder:
             expected = self._expected(arguments)
             sites = [t for a in expected for t in self._side(node, a, sure, self._limits(node, name))]
         if name in _EQUAL and len(node.args) > 1 and all(map(self._ours, node.args[:2])):
-            sites.append((node, unequal_to_all, sound, True))
+            sites = self._own([*sites, (node, unequal_to_all, sound, True)])
         if name in OPPOSITE:
             sites.append((node, other_method, sound, False))
         return sites
@@ -219,8 +226,11 @@ class Finder:
         """Of values that are compared those that do not come from the program; if all do, the second, as in `x == Point(1, 2)`.
 
         What one function returns for two inputs may be the same whatever the inputs: then none of them is an expectation.
+        Where nobody knows which side is the program's, it is none that shows what it is, and rather one that calls something.
         """
         others = [side for side in sides if not self._ours(side)]
+        if len(others) == len(sides):
+            others = [s for s in sides if self._shows(s)] or [s for s in sides if not _calls(s)] or sides
         calls = {ast.unparse(side.func) for side in sides if isinstance(side, ast.Call)}
         return others or ([] if len(calls) == 1 and all(isinstance(side, ast.Call) for side in sides) else sides[1:])
 
@@ -364,6 +374,10 @@ def _whole_of(argument: ast.expr) -> ast.expr:
     ):
         argument = argument.value
     return argument
+
+
+def _calls(node: ast.AST) -> bool:
+    return any(isinstance(part, ast.Call) for part in ast.walk(node))
 
 
 def _below(node: ast.If) -> list[ast.AST]:

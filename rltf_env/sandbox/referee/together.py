@@ -25,7 +25,7 @@ from rltf_env.sandbox.referee.failures import (
     raised,
     results_of,
 )
-from rltf_env.sandbox.referee.outcomes import Outcome, Status, lost, why_none
+from rltf_env.sandbox.referee.outcomes import Outcome, Status, fault_of, is_fault, is_impossible, lost, why_none
 from rltf_env.sandbox.referee.stand_ins import BOMB, NULL, STAND_IN_SECONDS
 from rltf_env.sandbox.referee.suite import Suite, names_defined
 from rltf_env.sandbox.referee.tally import Tally, base, runs_of
@@ -54,6 +54,14 @@ class Copy(NamedTuple):
     tests: set[str]
     falsehoods: dict[str, Falsehood]
     noticed: set[str] = frozenset()  # type: ignore[assignment]
+
+    def compares_own(self, name: str) -> bool:
+        """True if what is false in a test is one of two values of the program's, of which its own classes say what is equal.
+
+        An honest class may find too much equal. It costs a program the tests that rely on that, and no other.
+        """
+        falsehood = self.falsehoods.get(base(name))
+        return falsehood is not None and falsehood.target.own
 
 
 class Together:
@@ -193,9 +201,18 @@ class Together:
             assignments += "".join(f"\nimport {name}" for name in library)
         (outcome,) = self._run(run, NULL + assignments, [self._real], STAND_IN_SECONDS)
         rows = list(outcome.rows.values())
-        faults = [row for row in rows if _is_fault(row)]
+        impossible = {name: row for name, row in outcome.rows.items() if is_impossible(row)}
+        passed = {
+            name for s in self._solutions if impossible for o in self._run(run, s, [self._real]) for name in o.passed()
+        }
+        if refused := [row for name, row in impossible.items() if name not in passed]:
+            raise BadProblem(
+                "no program passes its tests here, where no plugin of pytest is loaded and nobody may start a process: "
+                f"{refused[0].get('id')!r} ends with {fault_of(refused[0])}"
+            )
+        faults = [row for row in rows if is_fault(row)]
         if faults and len(faults) == len(rows) and not any(self._passes_some(run, s) for s in self._solutions):
-            raise BadProblem(f"its test fails whatever the program is: {_fault(faults[0])}")
+            raise BadProblem(f"its test fails whatever the program is: {fault_of(faults[0])}")
         program_names = {self.entry_point, *self.suite.bare, *self.suite.imported, *self.suite.modules}
         self.tally = Tally.of(outcome.rows, self.suite, program_names - {""})
         (outcome,) = self._run(run, BOMB + assignments, [self._real], STAND_IN_SECONDS)
@@ -208,6 +225,7 @@ class Together:
         """Why a program has no code, or the results of its tests; the lines of each run."""
         real: list[Outcome] = []
         lines: list[Any] = []
+        lenient: set[str] = set()
         for copies in self._rounds():
             order: list[Copy | None] = [None, *copies]
             self._secret.shuffle(order)
@@ -232,12 +250,17 @@ class Together:
                 if outcome.came_to_nothing():  # it will come to that in the test as it is, most likely
                     todo.sort(key=lambda copy: copy is not None)
             for outcome, copy in zip(outcomes, ran, strict=True):
-                fooled = copy.tests & outcome.passed() & real[-1].passed() if copy else set()
-                if copy and fooled and self._is_fooled(run, source, copy, fooled):
+                fooled = copy.tests & outcome.passed() & real[-1].passed() - lenient if copy else set()
+                own = {name for name in fooled if copy and copy.compares_own(name)}
+                if copy and self._is_fooled(run, source, copy, fooled - own):
                     return None, self._fooled(real[-1], fooled), lines
+                for name in sorted(own)[:CONFIRMED]:
+                    if 0 < self._passes_again(run, source, copy, name) < CONFIRMED:  # it does so now and then
+                        return None, self._fooled(real[-1], fooled), lines
+                lenient |= own
             if not copies:
                 break
-        return None, self._results(real), lines
+        return None, self._results(real, lenient), lines
 
     def _is_fooled(self, run: Run, source: str, copy: Copy, names: set[str]) -> bool:
         """True if a program that passed tests of a copy passes one where nothing else is false.
@@ -248,12 +271,14 @@ class Together:
         """
         for name in sorted(names)[:CONFIRMED]:
             falsehood = copy.falsehoods.get(base(name))
-            if falsehood is None or len(copy.falsehoods) == 1:
-                return True
-            again = [self._falsified({name: falsehood})] * CONFIRMED
-            if any(name in outcome.passed() for outcome in self._run(run, source, again)):
+            if falsehood is None or len(copy.falsehoods) == 1 or self._passes_again(run, source, copy, name):
                 return True
         return False
+
+    def _passes_again(self, run: Run, source: str, copy: Any, name: str) -> int:
+        """How often of `CONFIRMED` times a program passes a test where nothing else is false."""
+        again = [self._falsified({name: copy.falsehoods[base(name)]})] * CONFIRMED
+        return sum(name in outcome.passed() for outcome in self._run(run, source, again))
 
     @property
     def width(self) -> int:
@@ -273,24 +298,21 @@ class Together:
             raise BadProblem(f"its test uses {unasked[0]!r}, which neither the test nor the program defines")
 
     def _fooled(self, outcome: Outcome, names: Iterable[str]) -> list[list[Any]]:
-        name = min(names)
-        text = (
-            f"passed a copy of the test {name!r} in which an expectation is false"
-            if name
-            else "passed a falsified test"
-        )
-        bad = failure("FooledTest", text)
+        bad = _fooled_by(min(names))
         return [self._row(RUNTIME_ERROR, bad, outcome) for _ in self._names(outcome)]
 
     def _names(self, outcome: Outcome) -> list[str]:
         return self.tally.counted(outcome.rows) if self.names is None else self.names
 
-    def _results(self, real: list[Outcome]) -> list[list[Any]]:
-        """A result for each test: of the first run in which it did not pass."""
+    def _results(self, real: list[Outcome], lenient: Iterable[str] = ()) -> list[list[Any]]:
+        """A result for each test: of the first run in which it did not pass.
+
+        `lenient`: tests that a program passes since objects of its own are equal to more than they should be.
+        """
         results = []
         for name in dict.fromkeys(name for outcome in real for name in self._names(outcome)):
             worst = next((outcome for outcome in real if name not in outcome.passed()), real[0])
-            result = self._result(worst, name)
+            result = (RUNTIME_ERROR, _fooled_by(name)) if name in lenient else self._result(worst, name)
             results.append(self._row(*result, real[0]))
         return results
 
@@ -358,7 +380,8 @@ class Together:
             "runner": suite.runner,
             "names": suite.modules,
             "wanted": [*suite.bare, *suite.imported],
-            "shared": not suite.modules,
+            "shared": not suite.modules and not suite.brings,
+            "loads": not suite.brings,
             "seeded": bool(suite.bare),
             "main": suite.guarded,
             "tests": max(suite.runs, len(self.names or ()), self.tally.width),
@@ -391,21 +414,9 @@ def _compiled(trees: list[ast.Module]) -> bytes:
     return marshal.dumps([marshal.dumps(compile(tree, "<test>", "exec", dont_inherit=True)) for tree in trees])
 
 
-_OWN_FAULTS = frozenset("NameError ImportError ModuleNotFoundError ZeroDivisionError UnboundLocalError".split())
-
-
-def _is_fault(row: dict[str, Any]) -> bool:
-    """True if a test failed though the program was anything that it could have wished for."""
-    if row.get("status") == Status.COLLECT:
-        return True
-    record = row.get("raised")
-    return isinstance(record, dict) and row.get("in") == "test" and record.get("kind") in _OWN_FAULTS
-
-
-def _fault(row: dict[str, Any]) -> str:
-    record = row.get("raised") or {}
-    where = f", line {row['at']}" if row.get("at") else ""
-    return f"{record.get('kind', 'no tests')}: {record.get('message') or row.get('message')}{where}"
+def _fooled_by(name: str) -> list[Any]:
+    text = f"passed a copy of the test {name!r} in which an expectation is false" if name else "passed a falsified test"
+    return failure("FooledTest", text)
 
 
 def _names_it(record: dict[str, Any]) -> bool:

@@ -1,0 +1,71 @@
+"""The program as a module that a test imports, reloads, or looks at the text of. Standard library only."""
+
+from __future__ import annotations
+
+import sys
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+from rltf_env.sandbox.values import FILENAME
+
+NAME = "solution"  # the program's module
+
+
+def show_source(source: str) -> None:
+    """Lets a test that asks for the program's text find it, as if it had been read from a file."""
+    if not source:
+        return
+    import linecache
+
+    lines = source.splitlines(keepends=True)
+    for name in (FILENAME, f"{NAME}.py"):
+        linecache.cache[name] = (len(source), None, lines, name)
+    with open(f"{NAME}.py", "w", encoding="utf-8", errors="surrogateescape") as file:
+        file.write(source)
+
+
+def program_module(names: list[str], *, is_there: bool) -> ModuleType:
+    """An empty module for the program, found by every name that the test has for it; by none if not `is_there`."""
+    module = ModuleType(NAME)
+    module.__dict__.update(__builtins__=__builtins__, __file__="solution.py", __spec__=_spec(NAME, None))
+    if is_there:
+        sys.modules[NAME] = module
+    for name in names:
+        parent, _, last = name.rpartition(".")
+        while parent and parent not in sys.modules:
+            package = ModuleType(parent)
+            package.__path__ = []
+            sys.modules[parent] = package
+            setattr(package, last, sys.modules.get(f"{parent}.{last}") or module)
+            parent, _, last = parent.rpartition(".")
+        sys.modules[name] = module
+    return module
+
+
+def _spec(name: str, loader: Any) -> ModuleSpec:
+    spec = ModuleSpec(name, loader, origin="solution.py")
+    spec.has_location = True
+    return spec
+
+
+class Finder:
+    """Finds and runs the program once more, for tests that import it anew."""
+
+    def __init__(self, code: Any, names: set[str]) -> None:
+        self._code, self._names = code, names
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        """Where a module comes from, if it is the program."""
+        return _spec(name, self) if name in self._names else None
+
+    def get_code(self, name: str) -> Any:
+        """What `runpy` asks for."""
+        return self._code
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        """An ordinary module."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Runs the program in a module."""
+        exec(self._code, module.__dict__)

@@ -1,0 +1,119 @@
+"""Tests that run together with a program: classes that find too much equal, and tests that nobody can pass."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import pytest
+
+from rltf_env import sandbox
+from rltf_env.core import Problem, Sandbox, ScriptCase, Verdict
+from rltf_env.errors import InvalidProblem
+from rltf_env.sandbox.referee import suite
+from rltf_env.sandbox.referee.canaries import Canaries, Where
+
+REFERENCE = "def f(n):\n    return n + 1\n"
+TESTS = "from solution import f\n" + "".join(f"def test_{n}():\n    assert f({n}) == {n + 1}\n" for n in range(2))
+
+
+@pytest.fixture(scope="module")
+def judge() -> Iterator[Sandbox]:
+    with sandbox.load(workers=1, case_seconds=1.0) as judge:
+        yield judge
+
+
+def _judged(judge: Sandbox, program: str, test: str, *solutions: str) -> Verdict:
+    return judge.run(program, Problem("together", "s", [ScriptCase(test)], solutions=list(solutions)))
+
+
+def _share(verdict: Verdict) -> tuple[int, int]:
+    return sum(result.failure is None for result in verdict.results), len(verdict.results)
+
+
+# ------------------------------------------------------------------------------------- classes that find too much equal
+
+_VECTOR = """
+class Vector:
+    def __init__(self, x, y): self.x, self.y = x, y
+    def __add__(self, other): return Vector(self.x + other.x, self.y + other.y)
+    def __repr__(self): return f"Vector({self.x}, {self.y})"
+    def __eq__(self, other): return EQUAL
+"""
+_VECTORS = """
+from solution import Vector
+def test_add():
+    assert Vector(1, 2) + Vector(3, 4) == Vector(4, 6)
+def test_repr():
+    assert repr(Vector(1, 2)) == "Vector(1, 2)"
+def test_parts():
+    vector = Vector(1, 2)
+    assert vector.x == 1
+    assert vector.y == 2
+def test_same():
+    assert Vector(2, 1) == Vector(2, 1)
+"""
+_SAME = "(self.x, self.y) == (other.x, other.y)"
+
+
+@pytest.mark.parametrize("references", [1, 0])
+def test_a_class_that_finds_all_of_its_own_equal_loses_the_tests_that_compare_it_and_no_other(
+    judge: Sandbox, references: int
+) -> None:
+    solutions = [_VECTOR.replace("EQUAL", _SAME)] * references
+    right = _judged(judge, _VECTOR.replace("EQUAL", _SAME), _VECTORS, *solutions)
+    assert right.pass_ratio == 1
+    for lenient in ("isinstance(other, Vector)", "True"):
+        verdict = _judged(judge, _VECTOR.replace("EQUAL", lenient), _VECTORS, *solutions)
+        kinds = [None if result.failure is None else result.failure.kind for result in verdict.results]
+        assert kinds[1:3] == [None, None]
+        if references or lenient == "True":
+            assert "FooledTest" in kinds
+
+
+def test_a_class_that_finds_all_equal_now_and_then_loses_every_test(judge: Sandbox) -> None:
+    coin = "__import__('os').urandom(1)[0] < 128"
+    program = _VECTOR.replace("EQUAL", f"{_SAME} or {coin}")
+    reference = _VECTOR.replace("EQUAL", _SAME)
+    shares = []
+    for number in range(6):
+        problem = Problem(f"coin/{number}", "s", [ScriptCase(_VECTORS)], solutions=[reference])
+        shares.append(_share(judge.run(program, problem)))
+    assert shares.count((0, 4)) > 1
+    assert shares.count((4, 4)) < 3
+
+
+def test_each_of_several_values_of_a_test_is_falsified_in_turn() -> None:
+    script = (
+        "from solution import f\ndef test_f():\n    assert f(1) == 11\n    assert f(2) == 22\n    assert f(3) == 33\n"
+    )
+    canaries = Canaries(suite.read([script], "f", {"f"}, ["pytest"]), ["f"])
+    rng = random.Random(1)
+    chosen = [canaries.choose(rng, Where.VALUES)["test_f"].target for _ in range(3)]
+    assert len(set(chosen)) == 3
+
+
+# --------------------------------------------------------------------------------- tests that nobody can pass here
+
+
+@pytest.mark.parametrize("solutions", [[REFERENCE], []])
+@pytest.mark.parametrize(
+    ("test", "complaint"),
+    [
+        ("def test_mock(mocker):\n    assert f(1) == 2\n", "'mocker'"),
+        ("async def test_wait():\n    assert f(1) == 2\n", "async def functions"),
+        ("def test_run():\n    import subprocess, sys\n    assert subprocess.run([sys.executable, '-V']).returncode == 0\n"
+         "    assert f(1) == 2\n", "Operation not permitted"),
+    ],
+)  # fmt: skip
+def test_a_test_that_wants_what_the_judge_does_not_have_blames_no_program(
+    judge: Sandbox, solutions: list[str], test: str, complaint: str
+) -> None:
+    with pytest.raises(InvalidProblem, match=complaint):
+        _judged(judge, REFERENCE, f"{TESTS}{test}", *solutions)
+
+
+def test_a_fixture_that_a_program_brings_is_no_fault_of_its_test(judge: Sandbox) -> None:
+    program = f"import pytest\n@pytest.fixture\ndef three():\n    return 3\n{REFERENCE}"
+    test = "from solution import *\ndef test_three(three):\n    assert f(three) == 4\n"
+    assert _judged(judge, program, test, program).pass_ratio == 1
