@@ -83,7 +83,8 @@ class Canaries:
         def targets(scope: Sequence[ast.AST]) -> list[Target]:
             finder = Finder(module, helpers, scope)
             sites = [site for site in finder.targets() if id(site[0]) in index]
-            return [Target(*index[id(n)], *how, id(n) in finder.own_equality) for n, *how in sites]
+            own = finder.own_equality
+            return [Target(*index[id(n)], change, sound, value, id(n) in own) for n, change, sound, value in sites]
 
         self.targets |= {name: targets(scope) for name, scope in _scopes(suite)}
         self.helpers += [sites for node in _helpers(suite) if (sites := targets([node]))]
