@@ -37,9 +37,12 @@ def program_module(names: list[str], *, is_there: bool) -> ModuleType:
             package = ModuleType(parent)
             package.__path__ = []
             sys.modules[parent] = package
-            setattr(package, last, sys.modules.get(f"{parent}.{last}") or module)
+            inner = sys.modules.get(f"{parent}.{last}") or (module if is_there else None)
+            if inner is not None:
+                setattr(package, last, inner)
             parent, _, last = parent.rpartition(".")
-        sys.modules[name] = module
+        if is_there:
+            sys.modules[name] = module
     return module
 
 
@@ -50,10 +53,18 @@ def _spec(name: str, loader: Any) -> ModuleSpec:
 
 
 class Finder:
-    """Finds and runs the program once more, for tests that import it anew."""
+    """Finds and runs the program, for tests that import it anew, or that it has not been run before.
 
-    def __init__(self, code: Any, names: set[str]) -> None:
-        self._code, self._names = code, names
+    Args:
+        code: of the program.
+        names: by which it is found.
+        wanted: names that the test takes from it.
+    """
+
+    def __init__(self, code: Any, names: set[str], wanted: list[str]) -> None:
+        self._code, self._names, self._wanted = code, names, wanted
+        self.missing: list[str] = []  # of these names
+        self.left = False  # it ended itself
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         """Where a module comes from, if it is the program."""
@@ -68,4 +79,17 @@ class Finder:
 
     def exec_module(self, module: ModuleType) -> None:
         """Runs the program in a module."""
-        exec(self._code, module.__dict__)
+        try:
+            exec(self._code, module.__dict__)
+        except SystemExit:
+            self.left = True
+            raise
+        sys.modules.setdefault(NAME, module)
+        self.missing = [name for name in self._wanted if not has(module, name)]
+
+
+def has(module: ModuleType, name: str) -> bool:
+    """True if the program has it; a method of a class Solution stands in for a missing function, as LeetCode has it."""
+    if name not in module.__dict__ and hasattr(module.__dict__.get("Solution"), name):
+        module.__dict__[name] = getattr(module.__dict__["Solution"](), name)
+    return name in module.__dict__ or hasattr(module, name)

@@ -78,7 +78,7 @@ def run_case(
             program, outermost first; "wanted", names that the test takes from it; "shared", whether both have one
             namespace; "main", whether the test runs as a script; "seconds" and "wall", CPU time that each test may take, and
             with idle time; "most", CPU time of all; "skip", tests that are left out; "source", the program's text if the test
-            looks at it; "loads", whether it runs before the test, which else runs it by itself.
+            looks at it; "loads", whether it runs before the test, which else imports it in its own time.
         lines: where those of the program that run are marked.
         frames: that the program may have; 0 for as many as at Python's start.
         below: as in `program.run_case`; here frames are always counted.
@@ -90,7 +90,8 @@ def run_case(
     own = _SCRIPTS_OWN if job["runner"] == "plain" else _RUNNERS_OWN
     program.allow_frames(frames or program.DEPTH, program.depth() + own)
     module = modules.program_module(job["names"], is_there=job["loads"])
-    sys.meta_path.insert(0, modules.Finder(code, {modules.NAME, *job["names"]}))  # type: ignore[arg-type]
+    finder = modules.Finder(code, {modules.NAME, *job["names"]}, job["wanted"])
+    sys.meta_path.insert(0, finder)  # type: ignore[arg-type]
     modules.show_source(job["source"])
     loading = Deadline(job["seconds"], job["wall"], job["seconds"])
     try:
@@ -103,16 +104,16 @@ def run_case(
         program.flush()
         exit(0)
     write('{"ok": 1}')
-    results, missing = _run_test(module, job)
+    missing = [name for name in job["wanted"] if job["loads"] and not modules.has(module, name)]
+    results = _run_test(module, job, finder)
     program.flush()
-    write(dumps({"missing": missing, "results": results}))
+    write(dumps({"missing": missing or finder.missing, "results": results}))
     exit(0)
 
 
-def _run_test(module: ModuleType, job: dict[str, Any]) -> tuple[list[Result], list[str]]:
-    """The results of all tests, and which of the names that the test takes the program does not have."""
+def _run_test(module: ModuleType, job: dict[str, Any], finder: modules.Finder) -> list[Result]:
+    """The results of all tests."""
     deadline, skip = Deadline(job["seconds"], job["wall"], job["most"]), frozenset(job["skip"])
-    missing = [name for name in job["wanted"] if not _has(module, name)]
     test = _test_module(module, job)
     before = dict(test.__dict__)
     program.seed()
@@ -121,22 +122,22 @@ def _run_test(module: ModuleType, job: dict[str, Any]) -> tuple[list[Result], li
             for code in map(marshal.loads, job["codes"]):
                 exec(code, test.__dict__)
     except BaseException as error:
-        if not _leaves_in_good_order(error, job):
-            return [_result("", error)], missing
+        if finder.left or not _leaves_in_good_order(error, job):
+            return [_result("", error)]
     if deadline.over:
-        return [_late("", deadline)], missing
+        return [_late("", deadline)]
     if job["runner"] == "plain":
-        return [{"id": "", "status": "passed"}], missing
+        return [{"id": "", "status": "passed"}]
     run = _by_pytest if job["runner"] == "pytest" else _by_unittest
     own = {name: value for name, value in test.__dict__.items() if before.get(name) is not value}
-    return run(test, own, deadline, skip), missing
+    return run(test, own, deadline, skip)
 
 
 def _leaves_in_good_order(error: BaseException, job: dict[str, Any]) -> bool:
-    """True for a script that ends itself with a status of success. Unless it is all a script, the program may not do so."""
+    """True for a script that ends itself with a status of success. The program may not do so."""
     if job["runner"] != "plain" or not isinstance(error, SystemExit) or error.code:
         return False
-    return job["main"] or _where(error.__traceback__)[0] == "test"
+    return _where(error.__traceback__)[0] == "test"
 
 
 def _test_module(module: ModuleType, job: dict[str, Any]) -> ModuleType:
@@ -149,13 +150,6 @@ def _test_module(module: ModuleType, job: dict[str, Any]) -> ModuleType:
     test.__dict__["__name__"] = name
     sys.modules[name] = test
     return test
-
-
-def _has(module: ModuleType, name: str) -> bool:
-    """True if the program has it; a method of a class Solution stands in for a missing function, as LeetCode has it."""
-    if name not in module.__dict__ and hasattr(module.__dict__.get("Solution"), name):
-        module.__dict__[name] = getattr(module.__dict__["Solution"](), name)
-    return name in module.__dict__ or hasattr(module, name)
 
 
 # ------------------------------------------------------------------------------------------------------------ results

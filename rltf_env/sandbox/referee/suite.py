@@ -33,7 +33,7 @@ class Suite(NamedTuple):
         guarded: it does something behind `if __name__ == "__main__"`, and there is nothing else to run.
         missing: packages that it imports and that are not to be had, with their lines.
         reads_source: it looks at the program's text, or may do so.
-        brings: it runs the program's file itself, and takes nothing from it otherwise.
+        brings: what it does before it imports the program, or runs its file, may matter: nobody is to run it before.
         raised: names of the exceptions that it raises itself.
     """
 
@@ -99,7 +99,7 @@ def read(texts: list[str], entry_point: str, defined: set[str], packages: Iterab
         guarded,
         missing,
         any(word in text for text in texts for word in _SOURCE),
-        not modules and not bare and any(word in text for text in texts for word in _BRINGING),
+        not bare and _brings(texts, top, modules),
         {name for node in nodes if isinstance(node, ast.Raise) and node.exc for name in _loads([*ast.walk(node.exc)])},
     )
 
@@ -249,13 +249,40 @@ def _test_classes(trees: list[ast.Module]) -> list[tuple[ast.ClassDef, bool]]:
             if "." not in name:
                 cases.add(node.name)
                 classes.append((node, True))
-        elif all(part.startswith("Test") for part in name.split(".")) and node.name in tested:
+        elif all(part.startswith("Test") for part in name.split(".")) and node.name in tested and not _is_made(node):
             classes.append((node, False))
     return classes
 
 
+def _is_made(node: ast.ClassDef) -> bool:
+    """True for a class whose objects its own code makes: pytest leaves it alone."""
+    return any(isinstance(part, ast.FunctionDef) and part.name in ("__init__", "__new__") for part in node.body)
+
+
 def _methods(node: ast.ClassDef) -> list[Function]:
     return [part for part in node.body if isinstance(part, Function) and part.name.startswith("test")]
+
+
+def _brings(texts: list[str], top: list[ast.stmt], modules: list[str]) -> bool:
+    """True if a test may prepare something before it runs the program: what it finds imported, set, typed in or printed."""
+    if not modules:
+        return any(word in text for text in texts for word in _BRINGING)
+    if len(modules) > 1:  # they are the same program: it is run once
+        return False
+    for statement in top:
+        nodes = [] if isinstance(statement, _DEFINITIONS) or _is_guard(statement) else list(ast.walk(statement))
+        if any(name == modules[0] for node in nodes for name, _ in _imports(node)):
+            return isinstance(statement, (ast.With, ast.For, ast.While))
+        if any(map(_prepares, nodes)):
+            return True
+    return True
+
+
+def _prepares(node: ast.AST) -> bool:
+    if isinstance(node, (ast.Subscript, ast.Attribute)):
+        return not isinstance(node.ctx, ast.Load)
+    name = ast.unparse(node.value.func) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) else ""
+    return bool(name) and not name.startswith(("sys.path.", "warnings.", "logging.", "pytest.importorskip"))
 
 
 _BRINGING = ("solution.py", "run_module")

@@ -117,3 +117,29 @@ def test_a_fixture_that_a_program_brings_is_no_fault_of_its_test(judge: Sandbox)
     program = f"import pytest\n@pytest.fixture\ndef three():\n    return 3\n{REFERENCE}"
     test = "from solution import *\ndef test_three(three):\n    assert f(three) == 4\n"
     assert _judged(judge, program, test, program).pass_ratio == 1
+
+
+# ------------------------------------------------------------------------------ when the program runs, and how it ends
+
+
+@pytest.mark.parametrize("solutions", [[REFERENCE], []])
+@pytest.mark.parametrize("head", ["", "import os\nos.environ['LEVEL'] = '1'\n"])
+@pytest.mark.parametrize(
+    "program", ["def f(n): raise SystemExit(0)\n", "import sys\nsys.exit(0)\n", "def f(n): quit()\n", "1 / 0\n"]
+)
+def test_a_program_that_ends_a_guarded_script_is_not_paid(
+    judge: Sandbox, solutions: list[str], head: str, program: str
+) -> None:
+    test = f"{head}from solution import f\nif __name__ == '__main__':\n    assert f(1) == 2\n    raise SystemExit(0)\n"
+    assert _share(_judged(judge, REFERENCE, test, *solutions)) == (1, 1)
+    assert _share(_judged(judge, program, test, *solutions)) == (0, 1)
+
+
+def test_a_program_that_fails_when_its_test_imports_it_is_told_so_with_its_line(judge: Sandbox) -> None:
+    test = "import os\nos.environ['LEVEL'] = '1'\nfrom solution import f\ndef test_f():\n    assert f(1) == 2\n"
+    verdict = _judged(judge, f"{REFERENCE}1 / 0\n", test, REFERENCE)
+    assert verdict.failure is not None
+    assert (verdict.failure.kind, verdict.failure.line) == ("ZeroDivisionError", 3)
+    lacking = _judged(judge, "def g(n): return n\n", test, REFERENCE)
+    assert lacking.failure is not None
+    assert lacking.failure.kind == "MissingEntryPoint"
