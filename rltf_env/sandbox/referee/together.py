@@ -252,12 +252,11 @@ class Together:
             for outcome, copy in zip(outcomes, ran, strict=True):
                 fooled = copy.tests & outcome.passed() & real[-1].passed() - lenient if copy else set()
                 own = {name for name in fooled if copy and copy.compares_own(name)}
-                if copy and self._is_fooled(run, source, copy, fooled - own):
+                times = {name: self._passes_again(run, source, copy, name) for name in sorted(own)[:CONFIRMED]}
+                now_and_then = any(0 < each < CONFIRMED for each in times.values())
+                if copy and (now_and_then or self._is_fooled(run, source, copy, fooled - own)):
                     return None, self._fooled(real[-1], fooled), lines
-                for name in sorted(own)[:CONFIRMED]:
-                    if 0 < self._passes_again(run, source, copy, name) < CONFIRMED:  # it does so now and then
-                        return None, self._fooled(real[-1], fooled), lines
-                lenient |= own
+                lenient |= own if all(times.values()) else {name for name, each in times.items() if each}
             if not copies:
                 break
         return None, self._results(real, lenient), lines
