@@ -205,7 +205,8 @@ def over_runs(differences: npt.ArrayLike, *, level: float = 0.95) -> Comparison:
     """The mean of `differences` (R,), one for each pair of runs that share a seed, with Student's interval and p-value (1908).
 
     What other seeds would give: runs, not problems, are the evidence. With few runs the interval is wide, as it should be. It
-    supposes differences of about normal distribution; equal ones give no width.
+    supposes differences of about normal distribution. Equal ones, which rates of few problems can be by chance, do not say how
+    much runs differ: the interval then has no width, and the p-value is that of equal signs alone, 2^(1 - R).
 
     Raises:
         UsageError: fewer than two runs.
@@ -215,8 +216,8 @@ def over_runs(differences: npt.ArrayLike, *, level: float = 0.95) -> Comparison:
     if freedom < 1:
         raise UsageError("Expected at least two runs to know how much runs differ, got one. Train with more seeds.")
     mean, error = float(array.mean()), float(array.std(ddof=1) / math.sqrt(len(array)))
-    if error == 0:
-        return Comparison(mean, mean, mean, 1.0 if mean == 0 else 0.0)
+    if error <= 1e-9 * abs(mean):  # equal, but for rounding
+        return Comparison(mean, mean, mean, 1.0 if mean == 0 else 2.0**-freedom)
     half = _student_quantile((1 + _level(level)) / 2, freedom) * error
     return Comparison(mean, mean - half, mean + half, 2 * _student_tail(abs(mean) / error, freedom))
 

@@ -100,6 +100,8 @@ def _over(row: Mapping[str, Any]) -> list[str]:
 
 
 def _interval(found: Mapping[str, float]) -> str:
+    if found["high"] - found["low"] < 1e-9:  # which says nothing of other seeds
+        return f"{found['difference']:+.1%} (in each seed)"
     return f"{found['difference']:+.1%} ({found['low']:+.1%} to {found['high']:+.1%})"
 
 

@@ -264,7 +264,14 @@ def test_p_value_over_runs_by_hand() -> None:
     assert over_runs([-1.0, 0.0]).p_value == pytest.approx(0.5, abs=1e-6)
     assert over_runs([1.0, -1.0]).p_value == pytest.approx(1.0, abs=1e-6)
     assert over_runs([0.1, 0.12, 0.11, 0.1, 0.13]).p_value < 0.001
-    assert over_runs([0.2, 0.2]) == (0.2, 0.2, 0.2, 0.0)
+
+
+def test_equal_runs_do_not_say_how_much_runs_differ() -> None:
+    """A fair sign is the same in R runs with probability 2^(1 - R)."""
+    assert over_runs([0.2, 0.2]) == (0.2, 0.2, 0.2, 0.5)
+    seeds = [0.14333 - 0.12, 0.07667 - 0.05334, 0.12167 - 0.09834]  # equal, but for rounding
+    assert over_runs(seeds).p_value == 0.25
+    assert over_runs([0.0, 0.0, 0.0]) == (0.0, 0.0, 0.0, 1.0)
 
 
 def test_one_run_does_not_say_how_runs_differ() -> None:
