@@ -49,11 +49,13 @@ class PendingRollouts:
 
         A group lacks the programs whose verdicts were lost.
         """
+        total, work = sum(map(len, self.groups)), "waiting for the judge"
         with self.journal.timed("judge"):
             groups: list[list[Episode | None]] = []
             for i, group in enumerate(self.groups):
-                self.journal.advance("waiting for the judge", sum(map(len, groups)), sum(map(len, self.groups)))
+                self.journal.advance(work, sum(map(len, groups)), total)
                 groups.append([self._episode(i, *group[k]) for k in sorted(group)])
+        self.journal.advance(work, total, total)  # what comes now is no waiting
         return [[e for e in group if e is not None] for group in groups]
 
     def _episode(self, i: int, completion: Completion, program: Program, pending: Future[Judgement]) -> Episode | None:

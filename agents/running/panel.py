@@ -145,8 +145,8 @@ class Screen:
             self.pulse.doing(f"update {self.step + 1} of {self.total}")
 
     def working(self, what: str, done: int, total: int) -> None:
-        """How far a long update is: `done` of `total` in what it does, such as "writing programs"."""
-        self._work = f"{what}, {done} of {total}"
+        """How far a long update is: `done` of `total` in what it does, such as "writing programs"; all of it ends that."""
+        self._work = f"{what}, {done} of {total}" if done < total else ""
         self.pulse.doing(f"update {self.step + 1} of {self.total}", self._work)
 
     @contextmanager

@@ -13,6 +13,7 @@ from agents.core import TrainingSample, rngs
 from agents.decoding.sampling import Sampling
 from agents.policies.causal import CausalPolicy
 from agents.rollout import collect
+from agents.running.journal import UpdateLog
 from rltf_env.core import Attempt, Problem
 from rltf_env.env import UnitTestEnv
 
@@ -119,3 +120,14 @@ def test_whoever_observes_is_told_of_every_attempt(
     groups = collect(policy, make_env(), problems[:2], Sampling(), repeats=3, generator=generator, observe=seen.append)
     told = [(attempt.problem.id, attempt.verdict, attempt.program.text) for attempt in seen]
     assert told == [(e.problem, e.verdict, e.program.text) for group in groups for e in group]
+
+
+def test_progress_of_writing_and_of_judging_ends_at_all_of_it(
+    policy: CausalPolicy, make_env: MakeEnv, problems: list[Problem]
+) -> None:
+    told: list[tuple[str, int, int]] = []
+    journal = UpdateLog(progress=lambda *part: told.append(part))
+    generator = rngs(0, policy.device)[1]
+    collect(policy, make_env(), problems[:2], Sampling(), repeats=3, generator=generator, journal=journal)
+    last = {what: (done, total) for what, done, total in told}
+    assert last == {"writing programs": (6, 6), "waiting for the judge": (6, 6)}

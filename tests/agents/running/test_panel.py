@@ -102,6 +102,14 @@ def test_with_generators_the_panel_says_what_the_learner_waited_and_not_what_the
     assert not re.search(r"writing +-?\d", text)
 
 
+def test_a_part_of_an_update_that_is_done_is_no_longer_at_work() -> None:
+    made, _ = screen(terminal=False)
+    made.working("waiting for the judge", 120, 128)
+    assert "waiting for the judge, 120 of 128" in made.pulse.line()
+    made.working("waiting for the judge", 128, 128)
+    assert "judge" not in made.pulse.line()
+
+
 def test_numbers_that_are_not_finite_end_no_panel() -> None:
     made, file = screen(terminal=True)
     with made:
