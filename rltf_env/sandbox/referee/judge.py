@@ -20,6 +20,7 @@ from rltf_env.sandbox.cage.limits import Limits
 from rltf_env.sandbox.referee.apart import NOT_RUN, Apart
 from rltf_env.sandbox.referee.coverage import Coverage
 from rltf_env.sandbox.referee.deadline import Deadline, Stuck
+from rltf_env.sandbox.referee.execution import place_in_checker
 from rltf_env.sandbox.referee.failures import (
     PASSED,
     RUNTIME_ERROR,
@@ -125,8 +126,15 @@ def _checker(source: str | None) -> Any:
         return None
     namespace: dict[str, Any] = {"__name__": "checker"}
     try:
+        if (line := place_in_checker(source)) is not None:
+            raise BadProblem(
+                f"its checker may run what a program answered (line {line}), and a checker is not caged. Read answers with int, "
+                "float, json.loads or ast.literal_eval"
+            )
         exec(compile(source, "<checker>", "exec"), namespace)
         return namespace["check"]
+    except BadProblem:
+        raise
     except Exception as error:
         raise BadProblem(f"its checker does not define check(given, expected, got): {error!r}") from error
 

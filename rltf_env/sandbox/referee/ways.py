@@ -9,6 +9,7 @@ import builtins
 from enum import StrEnum
 from typing import Any
 
+from rltf_env.sandbox.referee.execution import running
 from rltf_env.sandbox.referee.failures import BadProblem
 from rltf_env.sandbox.referee.identity import tells_copies
 from rltf_env.sandbox.referee.origins import is_of_program
@@ -63,6 +64,8 @@ class Ways:
             self._put_together(index, suite)
         elif not suite.bare:
             raise BadProblem(f"the test of case {index} uses nothing of the program")
+        elif running([*suite.trees, *_parsed(self.data["prefix"])], {self.entry_point, *suite.bare} - {""}):
+            self._put_together(index, suite)  # what a program answers runs in the cage, or not at all
         elif not (self.solutions and self.options["require_apart"]) and tells_copies(
             suite, {self.entry_point, *suite.bare} - {""}
         ):
@@ -113,6 +116,14 @@ _STRANGE = (
     *(ast.ClassDef, ast.With, ast.AsyncWith, ast.AsyncFor, ast.AsyncFunctionDef, ast.Await, ast.Yield, ast.YieldFrom),
     *(ast.Delete, ast.Global, ast.Nonlocal, ast.Match),
 )
+
+
+def _parsed(prefix: str) -> list[ast.Module]:
+    """The code that a problem gives, whose helpers are the test's; nothing if it is only a beginning."""
+    try:
+        return [ast.parse(prefix)]
+    except (SyntaxError, ValueError, RecursionError):
+        return []
 
 
 def crosses(suite: Suite, entry_point: str, helpers: set[str]) -> bool:
