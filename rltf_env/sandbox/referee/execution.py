@@ -41,12 +41,14 @@ def running(trees: Iterable[ast.AST], foreign: Collection[str]) -> ast.AST | Non
         return stars[0] if stars else None
     _add_made(nodes, powers)
     answers = _answers(nodes, set(foreign) | {*_TEXTS}, modules)
-    called = {id(node.func) for node in nodes if isinstance(node, ast.Call)}
+    calls = [node for node in nodes if isinstance(node, ast.Call)]
+    named = {id(call.func) for call in calls}
+    named |= {id(each) for call in calls if _root(call.func) in foreign for each in call.args}  # which cannot cross
     plain = powers & (_RUNNING | _NAMING)
     for node in nodes:
         if isinstance(node, ast.Call) and _runs(node, powers, answers, modules):
             return node
-        if isinstance(node, ast.Name) and node.id in plain and id(node) not in called:
+        if isinstance(node, ast.Name) and node.id in plain and id(node) not in named:
             return node  # it goes under another name, or is handed over
     return None
 

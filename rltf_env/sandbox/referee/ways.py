@@ -42,6 +42,8 @@ class Ways:
         self.defined = names_defined([*self.solutions, data["prefix"], data.get("starter", "")])
         self.together: dict[int, Together] = {}
         self.unproven: set[int] = set()  # judged apart, until a program fails: then the reference has to pass
+        self.proven: set[int] = set()  # it has
+        self.calculations: dict[int, frozenset[Any]] = {}  # of the references, where a program made any
         for index, case in enumerate(data["cases"]):
             if case[0] == "script":
                 self._choose(index)
@@ -95,6 +97,7 @@ class Ways:
         """
         self.unproven.discard(index)
         if any(map(passes_apart, self.solutions)):
+            self.proven.add(index)
             return False
         together = self._together(self._suite(index))
         together.check_faults(run)

@@ -53,6 +53,7 @@ HARMLESS = [
     "import sys\nprint(f(1), file=sys.stderr)\nassert f(1) == 2",
     "door = Door()\ndoor.open(Key())\nassert getattr(door, 'is_open') and getattr(f(1), 'x', None) is None",
     "assert compile(f(1)) == 2",
+    "f(open)\nassert f(1) == 2",
     "open('seen.txt', 'w').write('x')\nassert f('seen.txt') == 'x'",
 ]
 
