@@ -205,10 +205,9 @@ class Referee:
 
     def _trust(self, problem: Problem, ways: Ways) -> bool:
         """Notes which scripts a reference passes apart. True if that is new of one: what goes wrong there is the program's."""
-        scripts = [
-            problem.apart.script(k) for k, index in enumerate(self._apart(problem, ways)) if index in ways.proven
-        ]
-        new = [script for script in scripts if not script.proven]
+        apart = problem.apart or problem
+        places = [k for k, index in enumerate(self._apart(problem, ways)) if index in ways.proven]
+        new = [script for script in map(apart.script, places) if not script.proven]
         for script in new:
             script.proven = True
         return bool(new)

@@ -62,7 +62,7 @@ class Ways:
             suite = self._suite(index)
         except (SyntaxError, ValueError, RecursionError) as error:
             raise BadProblem(f"the test of case {index} is not Python: {error}") from error
-        if suite.collected or suite.modules or suite.guarded or (not suite.bare and _looks_up(suite)):
+        if suite.collected or suite.modules or suite.guarded or (not suite.bare and suite.looks_up):
             self._put_together(index, suite)
         elif not suite.bare:
             raise BadProblem(f"the test of case {index} uses nothing of the program")
@@ -170,12 +170,6 @@ def _goes_its_own_way(node: ast.AST, program_names: set[str]) -> bool:
     if isinstance(node, ast.Attribute):
         return node.attr == "nan"
     return isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.strip(" +-").lower() == "nan"
-
-
-def _looks_up(suite: Suite) -> bool:
-    """True if a script takes names from texts, so that its own text does not say which."""
-    nodes = [node for tree in suite.trees for node in ast.walk(tree)]
-    return any(isinstance(node, ast.Name) and node.id in ("eval", "exec", "globals", "vars") for node in nodes)
 
 
 def _name(node: ast.expr) -> str:
