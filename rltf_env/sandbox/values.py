@@ -239,9 +239,10 @@ def _instance(body: Any, refs: Any) -> Any:
     if name == "defaultdict" and type(value) is dict:
         return collections.defaultdict(_CLASSES.get(factory), value)
     instance = _subclass(name, type(value), bool(texts), bool(number))(value)
-    if number:
-        instance._rltf_thing = refs(number[0])
-    return instance
+    if not number:
+        return instance
+    instance._rltf_thing, whole = refs((number[0],))
+    return instance._rltf_thing if whole else instance
 
 
 @functools.lru_cache(256)

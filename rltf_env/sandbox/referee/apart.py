@@ -169,7 +169,7 @@ class Apart:
 
     def _finding(self, script: Script, conclusion: Conclusion, report: Report, planned: int) -> Finding:
         """The result that a conclusion is. Raises BadProblem where the script cannot be judged apart."""
-        end, detail, steps, used, script.calculations = conclusion
+        end, detail, steps, used, script.paths, script.calculations = conclusion
         if end is End.PASSED:
             if not used:
                 raise NothingUsed("its test comes to an end and has used nothing of the program")

@@ -193,12 +193,18 @@ class Referee:
         script = problem.apart.scripts.get(place) if problem.apart else None
         if script is None or result[0] != PASSED or not script.calculations:
             return True
-        if index not in ways.calculations:
-            alone = [Problem({**problem.data, "cases": [problem.cases[index]]}) for _ in ways.solutions]
-            passed = [self._passes(source, each) for source, each in zip(ways.solutions, alone, strict=True)]
-            found = [each.script(0).calculations for each, right in zip(alone, passed, strict=True) if right]
-            ways.calculations[index] = frozenset().union(*found)
-        return script.calculations <= ways.calculations[index]
+        if index not in ways.paths:
+            alone = [self._alone(problem, index) for _ in ways.solutions]
+            for source, each in zip(ways.solutions, alone, strict=True):
+                self._passes(source, each)
+            ways.paths[index] = frozenset().union(*(each.script(0).paths for each in alone))
+        return script.calculations <= ways.paths[index]
+
+    def _alone(self, problem: Problem, index: int) -> Problem:
+        """A problem of one script, for the references."""
+        alone = Problem({**problem.data, "cases": [problem.cases[index]]})
+        alone.script(0).is_proof = True
+        return alone
 
     def _apart(self, problem: Problem, ways: Ways) -> list[int]:
         return [index for index in range(len(problem.cases)) if index not in ways.together]
@@ -225,7 +231,7 @@ class Referee:
 
     def _settle_one(self, problem: Problem, ways: Ways, index: int, *, cannot_cross: bool = False) -> bool:
         def passes(source: str) -> bool:
-            return self._passes(source, Problem({**problem.data, "cases": [problem.cases[index]]}))
+            return self._passes(source, self._alone(problem, index))
 
         return problem.once(ways.settle, index, passes, self.runner, cannot_cross)
 

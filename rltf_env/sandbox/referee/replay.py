@@ -24,7 +24,7 @@ from rltf_env.sandbox.cage.program import seed
 from rltf_env.sandbox.cage.session import AFTERWARDS, OBJECTS
 from rltf_env.sandbox.referee.deadline import Stuck
 from rltf_env.sandbox.referee.failures import raised
-from rltf_env.sandbox.referee.objects import Objects
+from rltf_env.sandbox.referee.objects import Objects, is_object, path_to
 from rltf_env.sandbox.referee.operations import Operation, is_plain, is_simple, operation, overwrite
 from rltf_env.sandbox.referee.proxies import DEEPEST, Remote, Wildcard, contradiction, remote_error
 from rltf_env.sandbox.values import MESSAGE, Unrepresentable, decode, dump
@@ -56,14 +56,15 @@ class Conclusion(NamedTuple):
         detail: a message; with RAISED the failure, with MISSED the operation.
         steps: operations made.
         used: something of the program's was put to use.
-        calculations: operators and lines of the script, where an object of the program's class was handed plain data.
+        paths, calculations: to objects of the program's, and to those that were handed plain data (`objects.py`).
     """
 
     end: End
     detail: Any
     steps: int
     used: bool = True
-    calculations: frozenset[tuple[str, int]] = frozenset()
+    paths: frozenset[str] = frozenset()
+    calculations: frozenset[str] = frozenset()
 
 
 class Interrupted(BaseException):
@@ -78,6 +79,7 @@ class Assertions(Protocol):
         helpers: code that stands before them.
         names: what it takes from the program, and `entry_point`, which has to be there.
         has_classes: it takes more than functions, so what a thing says of itself may change.
+        is_proof: it is run with a reference, to show that it may be judged apart.
         keeps_things: it may hold on to something of the program's, and look at it again.
     """
 
@@ -86,6 +88,7 @@ class Assertions(Protocol):
     names: list[str]
     entry_point: str
     has_classes: bool
+    is_proof: bool
     keeps_things: bool
 
 
@@ -100,6 +103,7 @@ class Replay(Objects):
         self.epoch = 0  # things done so far that may have changed something
         self.outcome: tuple[End, Any] | None = None  # what stopped the replay, if anything did
         self.remotes: dict[int, Remote] = {}
+        self._path = ""  # to what is in the present result
         self.objects = OBJECTS if script.has_classes else 0
 
     def perform(self, verb: str, *args: Any) -> Any:
@@ -113,7 +117,7 @@ class Replay(Objects):
         self.used = True
         self.epoch += 1
         if verb == "call" and target._rltf_owner is not None and not self.script.has_classes:
-            self.note(verb, *args[0], *args[1].values())  # a method
+            self.note(target._rltf_owner, *args[0], *args[1].values())
         for thing in (target, target._rltf_owner):
             if thing is not None:
                 thing._rltf_answers.clear()
@@ -212,6 +216,9 @@ class Replay(Objects):
         if reply.get("a") is not None:
             self._update([*args[1], *args[2].values()], reply["a"])
         if "v" in reply:
+            self._path = path_to(verb, args) + "[]"
+            if is_object(reply["v"]):
+                self.paths.add(self._path[:-2])
             try:
                 return decode(reply["v"], self._resolve)
             except Unrepresentable as error:
@@ -219,7 +226,8 @@ class Replay(Objects):
         if "h" in reply:
             plain = reply.get("p")
             plain = plain if type(plain) is int else 0
-            return self._remote(index, str(reply.get("kind"))[:MESSAGE], bool(reply.get("b")), plain)
+            kind, true = str(reply.get("kind"))[:MESSAGE], bool(reply.get("b"))
+            return self._remote(index, kind, path_to(verb, args), true, plain)
         if "m" in reply and verb == "name":
             return _MISSING
         if "e" in reply or "x" in reply:
@@ -227,16 +235,20 @@ class Replay(Objects):
         return self.stop(End.UNREPRESENTABLE, reply.get("u", "malformed result"))
 
     def _resolve(self, reference: Any) -> Any:
+        """The thing that a value refers to, and whether it is to be taken for the whole of what is plain data besides."""
+        if type(reference) is tuple:
+            return self._remote(int(reference[0]), "", self._path, False, 2), self.script.is_proof
         index, plain = reference if type(reference) is list else (reference, 0)
-        return self._remote(int(index), "", False, int(plain))
+        return self._remote(int(index), "", self._path, False, int(plain))
 
-    def _remote(self, index: int, kind: str, true: bool = False, plain: int = 0) -> Remote:
+    def _remote(self, index: int, kind: str, path: str, true: bool = False, plain: int = 0) -> Remote:
         """The proxy of a thing: the same for the same thing, so that the script can tell which is which.
 
         Only a script that takes classes from the program has use for what such a thing is as plain data.
         """
         if index not in self.remotes:
-            self.remotes[index] = Remote(self, index, kind, true, plain if self.objects else 0)
+            self.remotes[index] = Remote(self, index, kind, path, true, plain if self.objects else 0)
+            self.paths.add(path)
         return self.remotes[index]
 
     def _update(self, args: list[Any], tree: Any) -> None:
@@ -263,7 +275,8 @@ class Replay(Objects):
             self._conclude(error)
         end, detail = self.outcome or (End.PASSED, None)
         detail = detail[:MESSAGE] if isinstance(detail, str) else detail
-        return Conclusion(end, detail, self.steps, self.used, frozenset(self.calculations))
+        paths = frozenset(self.paths), frozenset(self.calculations)
+        return Conclusion(end, detail, self.steps, self.used, *paths)
 
     def _conclude(self, error: BaseException) -> None:
         """Takes down which exception ended the script, unless it was stopped before."""

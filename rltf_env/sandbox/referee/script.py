@@ -47,7 +47,8 @@ class Script:
         self.plan: list[Operation] | None = None  # which programs are given first
         self.live = False  # there is no such plan: programs are asked one thing after another
         self.proven = False  # a reference passes it apart
-        self.calculations: frozenset[Any] = frozenset()  # of the last program that passed (`Conclusion.calculations`)
+        self.is_proof = False
+        self.paths = self.calculations = frozenset[str]()  # of the last program (`Conclusion`)
         self._misses = 0  # programs that the plan was not for, more than those that it was for
         self._conclusions: dict[bytes, Conclusion] = {}  # by what a program's results, as text, hash to
 

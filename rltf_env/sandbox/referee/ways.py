@@ -43,7 +43,7 @@ class Ways:
         self.together: dict[int, Together] = {}
         self.unproven: set[int] = set()  # judged apart, until a program fails: then the reference has to pass
         self.proven: set[int] = set()  # it has
-        self.calculations: dict[int, frozenset[Any]] = {}  # of the references, where a program made any
+        self.paths: dict[int, frozenset[str]] = {}  # to objects of the references, where a program's calculated
         for index, case in enumerate(data["cases"]):
             if case[0] == "script":
                 self._choose(index)
