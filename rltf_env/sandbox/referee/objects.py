@@ -2,8 +2,8 @@
 
 An operator hands the other operand to the object's class. That may be what is expected: in `abs(mean(xs) - 1.5) < 1e-9` an
 object that takes everything from everything and leaves nought would be near to every number. So it is noted which of the
-program's objects calculate with plain data, by the path on which the script came to them (`Solution().mean()`). A program is
-only paid for that where the reference has objects on that path, too.
+program's objects calculate with plain data, by the paths on which the script came to them (`Solution().mean()`). A program is
+only paid for that where the reference has objects on all of these, too.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Objects:
     def note(self, remote: Remote, *operands: Any) -> None:
         """Takes down that an object of the program's is to calculate with plain data, which may be what is expected of it."""
         if operands and all(type(operand) is not Remote for operand in operands):
-            self.calculations.add(remote._rltf_path)
+            self.calculations |= remote._rltf_paths
 
     def compare(self, act: Any, remote: Remote, other: Any) -> bool:
         """The result of comparing a thing of the program's, where it may be told: of what is plain data besides, by that.

@@ -107,13 +107,14 @@ class Remote:
         "_rltf_kind",
         "_rltf_owner",
         "_rltf_path",
+        "_rltf_paths",
         "_rltf_plain",
         "_rltf_replay",
         "_rltf_true",
     )
 
     def __init__(self, replay: Any, index: int, kind: str, path: str, true: bool = False, plain: int = 0) -> None:
-        values = ({}, 0, index, kind, None, path, plain, replay, true or kind == "function")
+        values = ({}, 0, index, kind, None, path, {path}, plain, replay, true or kind == "function")
         for name, value in zip(Remote.__slots__, values, strict=True):
             object.__setattr__(self, name, value)
 

@@ -248,7 +248,8 @@ class Replay(Objects):
         """
         if index not in self.remotes:
             self.remotes[index] = Remote(self, index, kind, path, true, plain if self.objects else 0)
-            self.paths.add(path)
+        self.paths.add(path)
+        self.remotes[index]._rltf_paths.add(path)
         return self.remotes[index]
 
     def _update(self, args: list[Any], tree: Any) -> None:

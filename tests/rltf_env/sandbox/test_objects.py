@@ -56,6 +56,17 @@ def test_an_object_does_not_calculate_its_distance_from_the_right_answer(judge: 
     assert passes(judge, REFERENCE, script, REFERENCE)
 
 
+def test_an_object_is_not_another_on_a_second_path(judge: Sandbox) -> None:
+    liar = """
+class Answer:
+    def __call__(self, *args): return self
+    def __sub__(self, other): return 0
+class Solution:
+    mean = Answer()
+"""
+    assert not passes(judge, liar, TESTS[0], REFERENCE)
+
+
 def test_objects_calculate_where_the_reference_has_objects(judge: Sandbox) -> None:
     script = "v = Vector(1, 2) * 3\nassert v.x == 3\nassert (5 - Vector(1, 1)).y == 4\nassert 2 in Vector(1, 2)"
     vector = """
