@@ -81,7 +81,7 @@ class Session:
         self.objects = bool(watch & OBJECTS) and verb != "plain"
         after = f', "a": {self._after(values)}' if watch & AFTERWARDS and verb == "call" else ""
         try:
-            if self.objects and (more := self._more(value)):
+            if self.objects and type(value) not in _PLAINLY and (more := self._more(value)):
                 return self._handle(value, verb, after, more)
             return f'{{"v": {dump(value, self._reference)}{after}}}'
         except Unrepresentable:
@@ -113,7 +113,7 @@ class Session:
         return self.results[number] if number >= 0 else self.inner[~number]
 
     def _reference(self, value: Any) -> Any:
-        if self.objects and (more := more_than_plain(value))[0] != COPY:
+        if self.objects and type(value) is not _MethodType and (more := more_than_plain(value))[0] != COPY:
             number = self._inner(value)
             return [number, self._more(value)] if more[1] else (number,)
         return self.numbers.get(id(value)) if self.numbers else None
@@ -161,7 +161,8 @@ class _Missing(Exception):
     """The program defines no such name."""
 
 
-_FunctionType = type(lambda: 0)
+_FunctionType, _MethodType = type(lambda: 0), type(Session({}).perform)
+_PLAINLY = frozenset({type(None), bool, int, str, float, list, tuple, dict, set, _MethodType})  # nothing besides
 _CONTAINERS = frozenset({list, tuple, dict, set, frozenset})
 _COPYING = frozenset(
     {"call", "list", "next"}

@@ -103,7 +103,7 @@ class Replay(Objects):
         self.epoch = 0  # things done so far that may have changed something
         self.outcome: tuple[End, Any] | None = None  # what stopped the replay, if anything did
         self.remotes: dict[int, Remote] = {}
-        self._path = ""  # to what is in the present result
+        self._origin: tuple[str, tuple[Any, ...]] = ("name", ("",))  # of the present result
         self.objects = OBJECTS if script.has_classes else 0
 
     def perform(self, verb: str, *args: Any) -> Any:
@@ -216,9 +216,9 @@ class Replay(Objects):
         if reply.get("a") is not None:
             self._update([*args[1], *args[2].values()], reply["a"])
         if "v" in reply:
-            self._path = path_to(verb, args) + "[]"
+            self._origin = verb, args
             if is_object(reply["v"]):
-                self.paths.add(self._path[:-2])
+                self.paths.add(path_to(verb, args))
             try:
                 return decode(reply["v"], self._resolve)
             except Unrepresentable as error:
@@ -236,10 +236,11 @@ class Replay(Objects):
 
     def _resolve(self, reference: Any) -> Any:
         """The thing that a value refers to, and whether it is to be taken for the whole of what is plain data besides."""
+        path = path_to(*self._origin) + "[]"
         if type(reference) is tuple:
-            return self._remote(int(reference[0]), "", self._path, False, 2), self.script.is_proof
+            return self._remote(int(reference[0]), "", path, False, 2), self.script.is_proof
         index, plain = reference if type(reference) is list else (reference, 0)
-        return self._remote(int(index), "", self._path, False, int(plain))
+        return self._remote(int(index), "", path, False, int(plain))
 
     def _remote(self, index: int, kind: str, path: str, true: bool = False, plain: int = 0) -> Remote:
         """The proxy of a thing: the same for the same thing, so that the script can tell which is which.
