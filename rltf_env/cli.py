@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, NoReturn
 
-from rltf_env import __version__
+from rltf_env import __version__, _starting
 from rltf_env.command import called, guarded, importing, leave
 
 
@@ -147,6 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def entry() -> NoReturn:
     """What the installed command `rltf` calls."""
+    _starting.end()
     leave(main())
 
 

@@ -26,7 +26,7 @@ UNPICKLERS = {
 }
 REGISTER = {  # what may run at import: ids for Gymnasium, and old import paths
     "gymnasium.register", "gymnasium.envs.registration.register", "rltf_env.registration.register",
-    "rltf_env._moved.redirect",
+    "rltf_env._moved.redirect", "rltf_env._starting.begin",  # the last for the command alone
 }  # fmt: skip
 
 

@@ -31,8 +31,9 @@ def dump(v: Any, refs: Any = None, depth: int = 0, type: Any = type, len: Any = 
     """JSON text of a plain value: exact types, none of the value's own code is run. `decode(json.loads(text))` gives it back.
 
     An instance of a subclass of a plain type leaves as its plain base value; numpy's scalars and arrays as Python's. `refs`
-    may turn anything else into a reference (a number); without it, it is Unrepresentable. With `refs`, which are those of a
-    script, what these are leaves besides: a script may ask for a value's type.
+    may turn anything else into a reference (a number, or a list that begins with one); without it, it is Unrepresentable. With
+    `refs`, which are those of a script, what these are leaves besides: a script may ask for a value's type, and for what
+    its class has more, if `refs` gives it a number in a tuple.
     """
     kind = type(v)
     if kind is int:
@@ -77,9 +78,10 @@ def _dump_pairs(tag: str, pairs: Any, refs: Any, depth: int) -> str:
 
 
 def _dump_other(v: Any, kind: Any, refs: Any, depth: int) -> str:
+    number = None
     if refs is not None:
         number = refs(v)
-        if number is not None:
+        if number is not None and type(number) is not tuple:
             return f'{{"x": {number}}}'
     if kind is bytes or kind is bytearray:
         return f'{{"{"b" if kind is bytes else "B"}": "{v.hex()}"}}'
@@ -95,7 +97,7 @@ def _dump_other(v: Any, kind: Any, refs: Any, depth: int) -> str:
         return f'{{"n": "{_NAMES[v]}"}}'
     if v is NotImplemented or v is Ellipsis:
         return f'{{"n": "{v!r}"}}'
-    return _dump_base(v, kind, refs, depth)
+    return _dump_base(v, kind, refs, depth, number)
 
 
 _BASES: tuple[tuple[Any, Any], ...] = (
@@ -113,7 +115,10 @@ _BASES: tuple[tuple[Any, Any], ...] = (
 )
 
 
-def _dump_base(v: Any, kind: Any, refs: Any, depth: int, mro: Any = type.__dict__["__mro__"].__get__) -> str:
+_mro_of, _names_of = (type.__dict__[name].__get__ for name in ("__mro__", "__dict__"))
+
+
+def _dump_base(v: Any, kind: Any, refs: Any, depth: int, number: Any, mro: Any = _mro_of) -> str:
     bases = mro(kind)
     numpy = sys.modules.get("numpy")
     if numpy and (numpy.generic in bases or numpy.ndarray in bases) and v.dtype.kind in "biufcUS":
@@ -123,7 +128,8 @@ def _dump_base(v: Any, kind: Any, refs: Any, depth: int, mro: Any = type.__dict_
         if base in bases:
             text = dump(plain(v), refs, depth)
             plainly = refs is None or "_rltf_stand_in" in type.__dict__["__dict__"].__get__(kind)
-            return text if plainly else f'{{"S": [{_dump_kind(v, kind, base, bases)}, {text}]}}'
+            rest = "" if number is None else f", {number[0]}"
+            return text if plainly else f'{{"S": [{_dump_kind(v, kind, base, bases)}, {text}{rest}]}}'
     if refs is not None and kind in _VIEWS:
         return f'{{"{_VIEWS[kind]}": {dump(list(v), refs, depth)}}}'
     fraction, decimal = sys.modules.get("fractions"), sys.modules.get("decimal")
@@ -148,6 +154,40 @@ def _dump_kind(v: Any, kind: Any, base: Any, bases: Any, names: Any = type.__dic
 
 
 _PYTHONS_OWN = (collections.Counter, collections.defaultdict)  # which show themselves as Python says
+COPY, OPERATORS, READING = range(3)  # what an instance of a plain type's subclass has more than its plain value
+_MUTABLE = frozenset({list, dict, set, bytearray})
+_HEAP_TYPE = 1 << 9  # a flag of classes that are made at run time
+_ATTRIBUTES = frozenset(  # special names that change nothing of what a value does, or that copies do without
+    [f"__{name}__" for name in (
+        "module doc dict weakref slots qualname new init repr str format eq ne lt le gt ge hash getnewargs match_args "
+        "annotations annotate annotate_func orig_bases parameters static_attributes firstlineno init_subclass class_getitem "
+        "reduce reduce_ex copy deepcopy replace getstate setstate sizeof dir del post_init"
+    ).split()]
+)  # fmt: skip
+_LOOKING = frozenset(("__getattr__", "__getattribute__", "__setattr__", "__delattr__"))
+
+
+def plain_base(v: Any) -> Any:
+    """A copy of what an instance of a plain type's subclass is besides; anything else as it is."""
+    bases = _mro_of(type(v))
+    return next((plain(v) for base, plain in _BASES if base in bases and type(v) is not base), v)
+
+
+def more_than_plain(v: Any) -> tuple[int, bool]:
+    """What an instance of a plain type's subclass has more than its plain value, and whether a copy would miss changes of it.
+
+    COPY: nothing; READING: attributes; OPERATORS: attributes, maybe, and operators of its own.
+    """
+    bases = _mro_of(type(v))
+    numpy = sys.modules.get("numpy")
+    base = next((base for base, _ in _BASES if base in bases), None)
+    if base is None or type(v) is base or (numpy and (numpy.generic in bases or numpy.ndarray in bases)):
+        return COPY, False
+    own = [part for part in bases[: bases.index(base)] if part.__flags__ & _HEAP_TYPE and part not in _PYTHONS_OWN]
+    names = {name for part in own for name in _names_of(part)} - _ATTRIBUTES
+    if any(name[:2] == "__" == name[-2:] and name not in _LOOKING for name in names):
+        return OPERATORS, True
+    return (READING if names or getattr(v, "__dict__", None) else COPY), base in _MUTABLE
 
 
 def decode(tree: Any, refs: Any = None) -> Any:
@@ -190,7 +230,7 @@ class Unprintable:
 
 def _instance(body: Any, refs: Any) -> Any:
     """An instance of a plain type's subclass, for a script; else the plain value."""
-    name, texts, factory, tree = body
+    name, texts, factory, tree, *number = body
     value = decode(tree, refs)
     if refs is None:
         return value
@@ -198,13 +238,27 @@ def _instance(body: Any, refs: Any) -> Any:
         return collections.Counter(value)
     if name == "defaultdict" and type(value) is dict:
         return collections.defaultdict(_CLASSES.get(factory), value)
-    return _subclass(name, type(value), bool(texts))(value)
+    instance = _subclass(name, type(value), bool(texts), bool(number))(value)
+    if not number:
+        return instance
+    instance._rltf_thing, whole = refs((number[0],))
+    return instance._rltf_thing if whole else instance
 
 
 @functools.lru_cache(256)
-def _subclass(name: str, base: type, texts: bool) -> type:
-    """A class in the place of one of the program's. To the program itself, its instances go as plain values."""
-    return type(name, (Unprintable, base) if texts else (base,), {"_rltf_stand_in": True})
+def _subclass(name: str, base: type, texts: bool, linked: bool) -> type:
+    """A class in the place of one of the program's. To the program itself, its instances go as plain values.
+
+    `linked`: or as the thing that they stand for, which has the attributes that they have not.
+    """
+    names = {"_rltf_stand_in": True, **({"__getattr__": _of_thing} if linked else {})}
+    return type(name, (Unprintable, base) if texts else (base,), names)
+
+
+def _of_thing(self: Any, name: str) -> Any:
+    if name[:2] == "__" or name == "_rltf_thing":
+        raise AttributeError(name)
+    return getattr(self._rltf_thing, name)
 
 
 def _array(body: Any, refs: Any) -> Any:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -117,3 +119,38 @@ def test_every_command_has_help_and_is_known_where_one_is_misspelt(capsys: pytes
 def test_completion_for_another_shell_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["completion", "fish"]) == 2
     assert "expected bash or zsh, got fish" in capsys.readouterr().err
+
+
+INTERRUPTED = """
+import os, signal, sys
+
+class Impatient:
+    def find_spec(self, name, path=None, target=None):
+        if name == {name!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.argv = [{command!r}, "--version"]
+sys.meta_path.insert(0, Impatient())
+from rltf_env.cli import entry
+entry()
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.parametrize("name", ["gymnasium", "rltf_env.command"])
+def test_ctrl_c_while_the_package_is_imported_ends_the_command_without_a_traceback(name: str) -> None:
+    code = INTERRUPTED.format(name=name, command="/usr/bin/rltf")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
+def test_ctrl_c_is_left_alone_in_other_programs_and_after_the_start() -> None:
+    code = "import signal, sys\nsys.argv = [{!r}]\nimport rltf_env\nprint(signal.getsignal(signal.SIGINT).__name__)\n"
+    other = subprocess.run([sys.executable, "-c", code.format("train.py")], capture_output=True, text=True, check=True)
+    assert other.stdout == "default_int_handler\n"
+    code = (
+        "import signal\nfrom rltf_env import _starting\nsignal.signal(signal.SIGINT, signal.SIG_DFL)\n_starting.end()\n"
+    )
+    code += "print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
+    after = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert after.stdout == "True\n"

@@ -105,7 +105,7 @@ WALLS = {  # the longest name that fits a module rules it
 }
 MAY_RUN = {
     "rltf_env.sandbox.cage.program",  # the only place where what a program wrote is compiled and run
-    "rltf_env.sandbox.referee.judge",  # the problem's own checker, and
+    "rltf_env.sandbox.referee.checker",  # the problem's own checker, and
     "rltf_env.sandbox.cage.together",  # the program and its test, in one process
     "rltf_env.sandbox.cage.modules",  # the program, where its test imports it anew
     "rltf_env.sandbox.referee.together",  # compiles tests that run beside a program

@@ -10,7 +10,21 @@ import json
 import operator
 from typing import Any
 
-from rltf_env.sandbox.values import FILENAME, MESSAGE, Unrepresentable, decode, dump, quote, type_name
+from rltf_env.sandbox.values import (
+    COPY,
+    FILENAME,
+    MESSAGE,
+    OPERATORS,
+    Unrepresentable,
+    decode,
+    dump,
+    more_than_plain,
+    plain_base,
+    quote,
+    type_name,
+)
+
+AFTERWARDS, OBJECTS = 1, 2  # what a test wants to hear besides: bits of `watch`
 
 
 class Session:
@@ -19,7 +33,8 @@ class Session:
     A result is one line of JSON, an object with some of these keys:
 
         v  the value, if it is plain data (`values.dump`); {"x": n} in it is a thing of the program's with the number n
-        h  the number of a thing of the program's that is no plain data; `kind` its class, `b` that it can only be true
+        h  the number of a thing of the program's that is no plain data; `kind` its class, `b` that it can only be true, `p`
+           that it is plain data besides: more than 1 if that is all that operators make use of
         a  what a call left of its arguments: those by position, then those by name
         m  the program has no such name
         e  the exception that it raised
@@ -32,6 +47,7 @@ class Session:
     def __init__(self, namespace: dict[str, Any]) -> None:
         self.namespace = namespace
         self.results: list[Any] = []  # what each operation came to
+        self.objects = False  # the test may want more of a value than what is plain in it
         self.inner: list[Any] = []  # things inside of what they came to
         self.numbers: dict[
             int, int
@@ -41,9 +57,10 @@ class Session:
         """Does one operation and says what came of it, as JSON.
 
         Operations are `("name", text)` and `(verb, number of the thing it is done to, plain, values, watch)`. Values are
-        themselves if `plain`, else trees that may refer to things. `watch`: say what a call did to its arguments.
+        themselves if `plain`, else trees that may refer to things. `watch`: AFTERWARDS to say what a call did to its
+        arguments, OBJECTS to keep what has attributes of its own, though it is plain data besides.
         """
-        verb, values, watch = op[0], (), False
+        verb, values, watch = op[0], (), 0
         try:
             if verb == "name":
                 value = self._name(op[1])
@@ -51,7 +68,7 @@ class Session:
                 _, target, plain, values, watch = op
                 if not plain:
                     values = [decode(tree, self._thing) for tree in values]
-                value = _VERBS[verb](self._thing(target), *values)
+                value = VERBS[verb](self._thing(target), *values)
         except _Missing:
             self.results.append(None)
             return '{"m": 1}'
@@ -61,15 +78,23 @@ class Session:
         self.results.append(value)
         if type(value) is _FunctionType and verb == "name":  # nearly always: not by way of an exception
             return f'{{"h": {self._number(value)}, "kind": "function"}}'
-        after = f', "a": {self._after(values)}' if watch and verb == "call" else ""
+        self.objects = bool(watch & OBJECTS) and verb != "plain"
+        after = f', "a": {self._after(values)}' if watch & AFTERWARDS and verb == "call" else ""
         try:
+            if self.objects and type(value) not in _PLAINLY and (more := self._more(value)):
+                return self._handle(value, verb, after, more)
             return f'{{"v": {dump(value, self._reference)}{after}}}'
         except Unrepresentable:
             return self._handle(value, verb, after)
         except RecursionError:
             return '{"u": "nested too deeply"}'
 
-    def _handle(self, value: Any, verb: str, after: str) -> str:
+    def _more(self, value: Any) -> int:
+        """What operators of a test can do with a value that is to be kept, and is plain data besides: 1 or 2; else 0."""
+        more, changes = more_than_plain(value)
+        return 0 if more == COPY or not changes else 1 if more == OPERATORS else 2
+
+    def _handle(self, value: Any, verb: str, after: str, plain: int = 0) -> str:
         """What is said of a value that is no plain data. A container is copied, unless it may be changed where it is."""
         if type(value) in _CONTAINERS and verb in _COPYING:
             try:
@@ -78,7 +103,8 @@ class Session:
                 pass
         kind = quote(str(type_name(type(value))))
         true = "" if _may_be_false(type(value)) else ', "b": 1'
-        return f'{{"h": {self._number(value)}, "kind": {kind}{true}{after}}}'
+        besides = f', "p": {plain}' if plain else ""
+        return f'{{"h": {self._number(value)}, "kind": {kind}{true}{besides}{after}}}'
 
     def _number(self, value: Any) -> int:
         return self.numbers.setdefault(id(value), len(self.results) - 1)
@@ -86,20 +112,29 @@ class Session:
     def _thing(self, number: int) -> Any:
         return self.results[number] if number >= 0 else self.inner[~number]
 
-    def _reference(self, value: Any) -> int | None:
+    def _reference(self, value: Any) -> Any:
+        if self.objects and type(value) is not _MethodType and (more := more_than_plain(value))[0] != COPY:
+            number = self._inner(value)
+            return [number, self._more(value)] if more[1] else (number,)
         return self.numbers.get(id(value)) if self.numbers else None
 
-    def _hold(self, value: Any) -> int | None:
+    def _hold(self, value: Any) -> Any:
         """The number of a thing inside a result; None if it is plain data itself."""
-        if id(value) in self.numbers:
-            return self.numbers[id(value)]
+        number = self._reference(value)
+        if number is not None:
+            return number
         try:
             dump(value)
             return None
         except (Unrepresentable, RecursionError):
+            return self._inner(value)
+
+    def _inner(self, value: Any) -> int:
+        """The number of a thing, which it has from now on."""
+        if id(value) not in self.numbers:
             self.inner.append(value)
             self.numbers[id(value)] = -len(self.inner)
-            return -len(self.inner)
+        return self.numbers[id(value)]
 
     def _after(self, values: Any) -> str:
         try:
@@ -126,7 +161,8 @@ class _Missing(Exception):
     """The program defines no such name."""
 
 
-_FunctionType = type(lambda: 0)
+_FunctionType, _MethodType = type(lambda: 0), type(Session({}).perform)
+_PLAINLY = frozenset({type(None), bool, int, str, float, list, tuple, dict, set, _MethodType})  # nothing besides
 _CONTAINERS = frozenset({list, tuple, dict, set, frozenset})
 _COPYING = frozenset(
     {"call", "list", "next"}
@@ -160,7 +196,7 @@ def _left(value: Any) -> Any:
 
 
 _OPERATORS = "add sub mul truediv floordiv mod pow matmul and_ or_ xor lshift rshift neg pos abs invert delitem".split()
-_VERBS: dict[str, Any] = {
+VERBS: dict[str, Any] = {
     "call": lambda f, args, kwargs: f(*args, **kwargs),
     "get": getattr,
     "set": setattr,
@@ -181,6 +217,7 @@ _VERBS: dict[str, Any] = {
     "divmod": divmod,
     "in": lambda value, item: item in value,
     "isinstance": lambda kind, value: isinstance(value, kind),
+    "plain": plain_base,
     "enter": lambda value: type(value).__enter__(value),
     "exit": _left,
     **{name: getattr(operator, name) for name in _OPERATORS},
@@ -233,8 +270,8 @@ def failure_record(error: BaseException) -> dict[str, Any]:
 
 
 def _exit_status(error: SystemExit) -> int:
-    code = error.code
-    return 0 if code is None else code if type(code) is int else 1
+    code: Any = error.code
+    return 0 if code is None else int.__int__(code) if issubclass(type(code), int) else 1
 
 
 def _limit_of(error: BaseException) -> str:

@@ -169,7 +169,7 @@ class Apart:
 
     def _finding(self, script: Script, conclusion: Conclusion, report: Report, planned: int) -> Finding:
         """The result that a conclusion is. Raises BadProblem where the script cannot be judged apart."""
-        end, detail, steps, used = conclusion
+        end, detail, steps, used, script.paths, script.calculations = conclusion
         if end is End.PASSED:
             if not used:
                 raise NothingUsed("its test comes to an end and has used nothing of the program")
@@ -196,6 +196,10 @@ class Apart:
 
     def _not_crossed(self, script: Script, why: str) -> Finding:
         """Something cannot be handed to the program: of the program's own making, or of the script's."""
+        if script.proven:
+            return WRONG_ANSWER, failure(
+                "Unrepresentable", f"its answers led the test to hand over what cannot cross: {why}"
+            )
         with self.referee.deadline:
             crosses = script.crosses()
         if crosses:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from rltf_env.matching import text_matches, value_matches
 from rltf_env.sandbox.board import Note
 from rltf_env.sandbox.cage.limits import Limits
+from rltf_env.sandbox.referee import checker
 from rltf_env.sandbox.referee.apart import NOT_RUN, Apart
 from rltf_env.sandbox.referee.coverage import Coverage
 from rltf_env.sandbox.referee.deadline import Deadline, Stuck
@@ -58,7 +59,7 @@ class Problem:
         self.kinds = [case[0] for case in data["cases"]]
         self.cases = data["cases"]
         self.any_order = data["any_order"]
-        self.checker = _checker(data["checker"])
+        self.checker = checker.load(data["checker"])
         self.expected: dict[int, Any] = {}
         self.scripts: dict[int, Script] = {}
         self.request: bytes | None = None  # what a program is asked to do, once that is known
@@ -120,17 +121,6 @@ class Problem:
         return self.expected[index]
 
 
-def _checker(source: str | None) -> Any:
-    if source is None:
-        return None
-    namespace: dict[str, Any] = {"__name__": "checker"}
-    try:
-        exec(compile(source, "<checker>", "exec"), namespace)
-        return namespace["check"]
-    except Exception as error:
-        raise BadProblem(f"its checker does not define check(given, expected, got): {error!r}") from error
-
-
 class Referee:
     """Judges programs.
 
@@ -160,11 +150,13 @@ class Referee:
         try:
             reply = self._judge_apart(source, problem.apart) if problem.apart else None
         except NotApart as error:
-            if not self._put_together(problem, ways, cannot_cross=isinstance(error, CannotCross)):
+            crossing = isinstance(error, CannotCross)
+            changed = self._put_together(problem, ways, cannot_cross=crossing)
+            if not changed and not (crossing and self._trust(problem, ways)):
                 raise
             return self._judge(source, problem)
-        if reply is not None and ways.unproven and reply["results"][0][0] != SYNTAX_ERROR:
-            self._settle(problem, ways, reply["results"])
+        if reply is not None and reply["results"][0][0] != SYNTAX_ERROR and "script" in problem.kinds:
+            reply["results"] = self._settled(problem, ways, reply["results"])
         if ways.together:
             return self._with_together(source, problem, ways, reply)
         return {**(reply or {}), "way": Way.APART if "script" in problem.kinds else ""}
@@ -179,12 +171,52 @@ class Referee:
         self.apart.options = self.options
         self.runner.use(limits)  # type: ignore[attr-defined]
 
-    def _settle(self, problem: Problem, ways: Ways, results: list[Result]) -> None:
-        """Asks the references about each script that has just been failed for the first time."""
-        apart = [index for index in range(len(problem.cases)) if index not in ways.together]
-        for index, result in zip(apart, results, strict=True):
-            if index in ways.unproven and result[0] != PASSED and self._settle_one(problem, ways, index):
-                problem.split()
+    def _settled(self, problem: Problem, ways: Ways, results: list[Result]) -> list[Result]:
+        """Asks the references about each script that has just been failed for the first time, or passed by objects.
+
+        Returns the results of those that are still judged apart.
+        """
+        apart = self._apart(problem, ways)
+        for place, index in enumerate(apart):
+            if not self._is_plain(problem, ways, place, index, results[place]):
+                why = "an object of its own calculates, where a right answer is plain data"
+                results[place] = [WRONG_ANSWER, failure("Unrepresentable", why), *results[place][2:]]
+            if index in ways.unproven and results[place][0] != PASSED:
+                self._settle_one(problem, ways, index)
+        left = [result for index, result in zip(apart, results, strict=True) if index not in ways.together]
+        if len(left) < len(apart):
+            problem.split()
+        return left
+
+    def _is_plain(self, problem: Problem, ways: Ways, place: int, index: int, result: Result) -> bool:
+        """False if a program passed by objects that were handed plain data by operators, where no reference's objects are."""
+        script = problem.apart.scripts.get(place) if problem.apart else None
+        if script is None or result[0] != PASSED or not script.calculations:
+            return True
+        if index not in ways.paths:
+            alone = [self._alone(problem, index) for _ in ways.solutions]
+            for source, each in zip(ways.solutions, alone, strict=True):
+                self._passes(source, each)
+            ways.paths[index] = frozenset().union(*(each.script(0).paths for each in alone))
+        return script.calculations <= ways.paths[index]
+
+    def _alone(self, problem: Problem, index: int) -> Problem:
+        """A problem of one script, for the references."""
+        alone = Problem({**problem.data, "cases": [problem.cases[index]]})
+        alone.script(0).is_proof = True
+        return alone
+
+    def _apart(self, problem: Problem, ways: Ways) -> list[int]:
+        return [index for index in range(len(problem.cases)) if index not in ways.together]
+
+    def _trust(self, problem: Problem, ways: Ways) -> bool:
+        """Notes which scripts a reference passes apart. True if that is new of one: what goes wrong there is the program's."""
+        apart = problem.apart or problem
+        places = [k for k, index in enumerate(self._apart(problem, ways)) if index in ways.proven]
+        new = [script for script in map(apart.script, places) if not script.proven]
+        for script in new:
+            script.proven = True
+        return bool(new)
 
     def _put_together(self, problem: Problem, ways: Ways, *, cannot_cross: bool) -> bool:
         """Asks the references about each script that nothing is known of yet. True if some are judged together from now on.
@@ -199,15 +231,14 @@ class Referee:
 
     def _settle_one(self, problem: Problem, ways: Ways, index: int, *, cannot_cross: bool = False) -> bool:
         def passes(source: str) -> bool:
-            return self._passes(source, problem, index)
+            return self._passes(source, self._alone(problem, index))
 
         return problem.once(ways.settle, index, passes, self.runner, cannot_cross)
 
-    def _passes(self, source: str, problem: Problem, index: int) -> bool:
-        """True if a reference passes a script apart."""
-        alone = Problem({**problem.data, "cases": [problem.cases[index]]})
+    def _passes(self, source: str, problem: Problem) -> bool:
+        """True if a reference passes a problem of one script apart."""
         try:
-            return self._judge_apart(source, alone)["results"][0][0] == PASSED
+            return self._judge_apart(source, problem)["results"][0][0] == PASSED
         except BadProblem:
             return False
 
@@ -335,9 +366,9 @@ class Referee:
         _, stdin, expected = problem.cases[index]
         output = stdout.decode("utf-8", "surrogateescape")  # a byte that is no text is met by nothing that is
         if problem.checker:
-            return _ask_checker(problem.checker, stdin, expected, output)
+            return checker.ask(problem.checker, stdin, expected, output)
         right = text_matches(expected, output, any_order=problem.any_order)
-        return (PASSED, None) if right else (WRONG_ANSWER, failure("WrongAnswer", _contrast(expected, output)))
+        return (PASSED, None) if right else (WRONG_ANSWER, failure("WrongAnswer", checker.contrast(expected, output)))
 
     def _call(self, problem: Problem, index: int, report: Any) -> tuple[int, Any]:
         record, stdout, data = report
@@ -362,9 +393,9 @@ class Referee:
         expected = problem.answer(index)
         if problem.checker:
             args = tuple(decode(json.loads(text)) for text in problem.cases[index][1:3])
-            return _ask_checker(problem.checker, args, expected, value)
+            return checker.ask(problem.checker, args, expected, value)
         right = value_matches(expected, value, any_order=problem.any_order)
-        return (PASSED, None) if right else (WRONG_ANSWER, failure("WrongAnswer", _contrast(expected, value)))
+        return (PASSED, None) if right else (WRONG_ANSWER, failure("WrongAnswer", checker.contrast(expected, value)))
 
     # ------------------------------------------------------------------------------------------------- deaths
 
@@ -394,28 +425,3 @@ class Referee:
         if number == signal.SIGXCPU:
             return failure("Timeout", "over the limit of cpu time", line, "cpu")
         return failure("Killed", f"ended by signal {number}", line, str(number))
-
-
-def _contrast(expected: Any, answer: Any) -> str:
-    return f"expected {_short(expected)}, got {_short(answer)}"
-
-
-def _short(value: Any) -> str:
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError):
-        return f"a {type(value).__name__}"
-    return text if len(text) <= 200 else text[:200] + "..."
-
-
-def _ask_checker(checker: Any, args: Any, expected: Any, answer: Any) -> tuple[int, Any]:
-    """The checker's verdict. Where it raises, it did not expect such an answer: that is not a right one."""
-    why = _contrast(expected, answer)
-    try:
-        if checker(args, expected, answer) is True:
-            return PASSED, None
-    except MemoryError:
-        raise
-    except Exception as error:
-        why += f"; the checker raised {type(error).__name__}"
-    return WRONG_ANSWER, failure("WrongAnswer", why)

@@ -8,6 +8,7 @@ Otherwise an object could be a different one at each look, which no value is.
 from __future__ import annotations
 
 import builtins
+import operator
 from typing import Any
 
 from rltf_env.sandbox.referee.failures import as_list
@@ -80,10 +81,16 @@ class Wildcard:
 
 def _operator(verb: str) -> Any:
     def act(self: Remote, *operands: Any) -> Any:
-        self._rltf_replay.only_for_classes(self)
-        return self._do(verb, *operands)
+        return self._rltf_replay.calculate(verb, self, *operands)
 
     return act
+
+
+def _comparison(act: Any) -> Any:
+    def compare(self: Remote, other: Any) -> bool:
+        return self._rltf_replay.compare(act, self, other)
+
+    return compare
 
 
 class Remote:
@@ -99,12 +106,15 @@ class Remote:
         "_rltf_index",
         "_rltf_kind",
         "_rltf_owner",
+        "_rltf_path",
+        "_rltf_paths",
+        "_rltf_plain",
         "_rltf_replay",
         "_rltf_true",
     )
 
-    def __init__(self, replay: Any, index: int, kind: str, true: bool = False, owner: Remote | None = None) -> None:
-        values = ({}, 0, index, kind, owner, replay, true or kind == "function")
+    def __init__(self, replay: Any, index: int, kind: str, path: str, true: bool = False, plain: int = 0) -> None:
+        values = ({}, 0, index, kind, None, path, {path}, plain, replay, true or kind == "function")
         for name, value in zip(Remote.__slots__, values, strict=True):
             object.__setattr__(self, name, value)
 
@@ -184,15 +194,13 @@ class Remote:
             )
         return self._do("exit")
 
-    def _compare(self, other: Any) -> bool:
-        return self._rltf_replay.uncomparable(self, other)
-
     def __ne__(self, other: Any) -> bool:
         if self._rltf_kind in _ITERATORS:  # equal to nothing but themselves
             return self is not other
-        return not self._compare(other)
+        return not self == other
 
-    __eq__ = __lt__ = __le__ = __gt__ = __ge__ = _compare  # type: ignore[assignment]
+    __eq__, __lt__, __le__ = map(_comparison, (operator.eq, operator.lt, operator.le))  # type: ignore[assignment]
+    __gt__, __ge__ = map(_comparison, (operator.gt, operator.ge))
     __hash__ = object.__hash__
     __neg__, __pos__, __abs__, __invert__ = map(_operator, ("neg", "pos", "abs", "invert"))
     __divmod__ = _operator("divmod")

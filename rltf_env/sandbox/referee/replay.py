@@ -21,10 +21,12 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from rltf_env.sandbox.cage.program import seed
+from rltf_env.sandbox.cage.session import AFTERWARDS, OBJECTS
 from rltf_env.sandbox.referee.deadline import Stuck
 from rltf_env.sandbox.referee.failures import raised
+from rltf_env.sandbox.referee.objects import Objects, is_object, path_to
 from rltf_env.sandbox.referee.operations import Operation, is_plain, is_simple, operation, overwrite
-from rltf_env.sandbox.referee.proxies import DEEPEST, ITERABLES, Remote, Wildcard, contradiction, remote_error
+from rltf_env.sandbox.referee.proxies import DEEPEST, Remote, Wildcard, contradiction, remote_error
 from rltf_env.sandbox.values import MESSAGE, Unrepresentable, decode, dump
 
 if TYPE_CHECKING:
@@ -54,12 +56,15 @@ class Conclusion(NamedTuple):
         detail: a message; with RAISED the failure, with MISSED the operation.
         steps: operations made.
         used: something of the program's was put to use.
+        paths, calculations: to objects of the program's, and to those that were handed plain data (`objects.py`).
     """
 
     end: End
     detail: Any
     steps: int
     used: bool = True
+    paths: frozenset[str] = frozenset()
+    calculations: frozenset[str] = frozenset()
 
 
 class Interrupted(BaseException):
@@ -74,6 +79,7 @@ class Assertions(Protocol):
         helpers: code that stands before them.
         names: what it takes from the program, and `entry_point`, which has to be there.
         has_classes: it takes more than functions, so what a thing says of itself may change.
+        is_proof: it is run with a reference, to show that it may be judged apart.
         keeps_things: it may hold on to something of the program's, and look at it again.
     """
 
@@ -82,19 +88,23 @@ class Assertions(Protocol):
     names: list[str]
     entry_point: str
     has_classes: bool
+    is_proof: bool
     keeps_things: bool
 
 
-class Replay:
+class Replay(Objects):
     """One run of a script against what a run of the program came to. Subclasses say where results come from."""
 
     def __init__(self, script: Assertions, codes: list[types.CodeType] | None = None) -> None:
         self.script, self.codes = script, script.codes if codes is None else codes
+        super().__init__()
         self.steps = 0  # operations made so far
         self.used = False
         self.epoch = 0  # things done so far that may have changed something
         self.outcome: tuple[End, Any] | None = None  # what stopped the replay, if anything did
         self.remotes: dict[int, Remote] = {}
+        self._origin: tuple[str, tuple[Any, ...]] = ("name", ("",))  # of the present result
+        self.objects = OBJECTS if script.has_classes else 0
 
     def perform(self, verb: str, *args: Any) -> Any:
         """The result of an operation, a value or a proxy."""
@@ -106,6 +116,8 @@ class Replay:
         """Does something to a thing of the program's. What is known of it, or where it has classes of anything, is forgotten."""
         self.used = True
         self.epoch += 1
+        if verb == "call" and target._rltf_owner is not None and not self.script.has_classes:
+            self.note(target._rltf_owner, *args[0], *args[1].values())
         for thing in (target, target._rltf_owner):
             if thing is not None:
                 thing._rltf_answers.clear()
@@ -147,30 +159,6 @@ class Replay:
             self.stop(End.UNREPRESENTABLE, "malformed result")
         return contents
 
-    def contains(self, remote: Remote, item: Any) -> bool:
-        """True if an item is in a thing of the program's: which it may say itself only where it is of a class of its own."""
-        if remote._rltf_kind not in ITERABLES:
-            self.only_for_classes(remote)
-            return self.look("in", remote, item)
-        used_up, items = self._contents(remote)
-        there = item in items
-        if used_up:
-            remote._rltf_answers["list"] = (True, items[items.index(item) + 1 :] if there else [])
-        return there
-
-    def only_for_classes(self, remote: Remote) -> None:
-        """Stops the replay unless right answers may be objects of a class of the program's."""
-        if not self.script.has_classes:
-            self.stop(End.UNREPRESENTABLE, remote._rltf_kind)
-
-    def uncomparable(self, remote: Remote, other: Any) -> bool:
-        """The result of comparing a thing of the program's, where it may be told."""
-        if remote is other:
-            return True
-        if other is None:
-            return False
-        return self.stop(End.UNREPRESENTABLE, remote._rltf_kind)
-
     def refuse(self, why: str) -> Any:
         """Stops a script that cannot be run on this side."""
         return self.stop(End.CANNOT_CROSS, why)
@@ -189,21 +177,24 @@ class Replay:
             return json.dumps([verb, *args])
         if is_simple(verb, args):
             return (
-                f'["call", {args[0]._rltf_index}, [[{", ".join([dump(value) for value in args[1]])}], {{"d": []}}], 0]'
+                f'["call", {args[0]._rltf_index}, [[{", ".join([dump(value) for value in args[1]])}], {{"d": []}}], '
+                f"{self.objects}]"
             )
-        watch = int(verb == "call" and self.script.keeps_things)
-        return f'["{verb}", {args[0]._rltf_index}, [{self._text(args[1:])}], {watch}]'
+        return f'["{verb}", {args[0]._rltf_index}, [{self._text(args[1:])}], {self._watch(verb)}]'
 
     def _packed(self, verb: str, args: tuple[Any, ...], text: str = "") -> tuple[Any, ...]:
         """An operation as a program's process takes it."""
         if verb == "name":
             return verb, *args
         if is_simple(verb, args):
-            return "call", args[0]._rltf_index, True, args[1:], False
+            return "call", args[0]._rltf_index, True, args[1:], self.objects
         values = args[1:]
         if all(map(is_plain, values)):
-            return verb, args[0]._rltf_index, True, values, verb == "call" and self.script.keeps_things
+            return verb, args[0]._rltf_index, True, values, self._watch(verb)
         return operation(text or self._describe(verb, args))
+
+    def _watch(self, verb: str) -> int:
+        return self.objects | (AFTERWARDS if verb == "call" and self.script.keeps_things else 0)
 
     def _text(self, values: tuple[Any, ...]) -> str:
         try:
@@ -213,10 +204,11 @@ class Replay:
 
     def _ref(self, value: Any) -> Any:
         """The number of a thing of the program's, which may be changed by what it is handed to."""
-        if type(value) is not Remote:
+        thing = vars(value).get("_rltf_thing") if hasattr(type(value), "_rltf_stand_in") else value
+        if type(thing) is not Remote:
             return None
-        value._rltf_answers.clear()
-        return value._rltf_index
+        thing._rltf_answers.clear()
+        return thing._rltf_index
 
     def _result(self, verb: str, reply: Any, args: tuple[Any, ...], index: int) -> Any:
         if type(reply) is not dict:
@@ -224,25 +216,41 @@ class Replay:
         if reply.get("a") is not None:
             self._update([*args[1], *args[2].values()], reply["a"])
         if "v" in reply:
+            self._origin = verb, args
+            if is_object(reply["v"]):
+                self.paths.add(path_to(verb, args))
             try:
                 return decode(reply["v"], self._resolve)
             except Unrepresentable as error:
                 self.stop(End.UNREPRESENTABLE, str(error))
         if "h" in reply:
-            return self._remote(index, str(reply.get("kind"))[:MESSAGE], bool(reply.get("b")))
+            plain = reply.get("p")
+            plain = plain if type(plain) is int else 0
+            kind, true = str(reply.get("kind"))[:MESSAGE], bool(reply.get("b"))
+            return self._remote(index, kind, path_to(verb, args), true, plain)
         if "m" in reply and verb == "name":
             return _MISSING
         if "e" in reply or "x" in reply:
             raise remote_error(verb, reply)
         return self.stop(End.UNREPRESENTABLE, reply.get("u", "malformed result"))
 
-    def _resolve(self, index: Any) -> Any:
-        return self._remote(int(index), "")
+    def _resolve(self, reference: Any) -> Any:
+        """The thing that a value refers to, and whether it is to be taken for the whole of what is plain data besides."""
+        path = path_to(*self._origin) + "[]"
+        if type(reference) is tuple:
+            return self._remote(int(reference[0]), "", path, False, 2), self.script.is_proof
+        index, plain = reference if type(reference) is list else (reference, 0)
+        return self._remote(int(index), "", path, False, int(plain))
 
-    def _remote(self, index: int, kind: str, true: bool = False) -> Remote:
-        """The proxy of a thing: the same for the same thing, so that the script can tell which is which."""
+    def _remote(self, index: int, kind: str, path: str, true: bool = False, plain: int = 0) -> Remote:
+        """The proxy of a thing: the same for the same thing, so that the script can tell which is which.
+
+        Only a script that takes classes from the program has use for what such a thing is as plain data.
+        """
         if index not in self.remotes:
-            self.remotes[index] = Remote(self, index, kind, true)
+            self.remotes[index] = Remote(self, index, kind, path, true, plain if self.objects else 0)
+        self.paths.add(path)
+        self.remotes[index]._rltf_paths.add(path)
         return self.remotes[index]
 
     def _update(self, args: list[Any], tree: Any) -> None:
@@ -268,7 +276,9 @@ class Replay:
         except BaseException as error:
             self._conclude(error)
         end, detail = self.outcome or (End.PASSED, None)
-        return Conclusion(end, detail[:MESSAGE] if isinstance(detail, str) else detail, self.steps, self.used)
+        detail = detail[:MESSAGE] if isinstance(detail, str) else detail
+        paths = frozenset(self.paths), frozenset(self.calculations)
+        return Conclusion(end, detail, self.steps, self.used, *paths)
 
     def _conclude(self, error: BaseException) -> None:
         """Takes down which exception ended the script, unless it was stopped before."""

@@ -11,6 +11,7 @@ import types
 from collections.abc import Iterable
 from typing import Any
 
+from rltf_env.sandbox.referee.objects import TEST
 from rltf_env.sandbox.referee.operations import Operation
 from rltf_env.sandbox.referee.replay import HELD_BACK, Conclusion, End, Guess
 
@@ -45,6 +46,9 @@ class Script:
         self.has_classes = any(map(_CLASS.search, solutions)) if solutions else capital
         self.plan: list[Operation] | None = None  # which programs are given first
         self.live = False  # there is no such plan: programs are asked one thing after another
+        self.proven = False  # a reference passes it apart
+        self.is_proof = False
+        self.paths = self.calculations = frozenset[str]()  # of the last program (`Conclusion`)
         self._misses = 0  # programs that the plan was not for, more than those that it was for
         self._conclusions: dict[bytes, Conclusion] = {}  # by what a program's results, as text, hash to
 
@@ -104,8 +108,8 @@ def _compiled(text: str, tree: ast.Module) -> types.CodeType:
                 name = ast.Name(HELD_BACK, ast.Load())
                 node.handlers.insert(0, ast.ExceptHandler(name, None, [ast.Raise()]))
         if greedy:
-            return compile(ast.fix_missing_locations(tree), "<test>", "exec", dont_inherit=True)
-    return compile(text or tree, "<test>", "exec", dont_inherit=True)
+            return compile(ast.fix_missing_locations(tree), TEST, "exec", dont_inherit=True)
+    return compile(text or tree, TEST, "exec", dont_inherit=True)
 
 
 def _is_greedy(handler: ast.ExceptHandler) -> bool:

@@ -35,6 +35,7 @@ class Suite(NamedTuple):
         reads_source: it looks at the program's text, or may do so.
         brings: what it does before it imports the program, or runs its file, may matter: nobody is to run it before.
         raised: names of the exceptions that it raises itself.
+        looks_up: it takes names from texts, so that its own text does not say which.
     """
 
     trees: list[ast.Module]
@@ -49,6 +50,7 @@ class Suite(NamedTuple):
     reads_source: bool
     brings: bool
     raised: set[str]
+    looks_up: bool
 
     @property
     def collected(self) -> bool:
@@ -101,6 +103,7 @@ def read(texts: list[str], entry_point: str, defined: set[str], packages: Iterab
         any(word in text for text in texts for word in _SOURCE),
         not bare and _brings(texts, top, modules),
         {name for node in nodes if isinstance(node, ast.Raise) and node.exc for name in _loads([*ast.walk(node.exc)])},
+        not used.isdisjoint(("eval", "exec", "globals", "vars")),
     )
 
 

@@ -9,6 +9,7 @@ import builtins
 from enum import StrEnum
 from typing import Any
 
+from rltf_env.sandbox.referee.execution import running
 from rltf_env.sandbox.referee.failures import BadProblem
 from rltf_env.sandbox.referee.identity import tells_copies
 from rltf_env.sandbox.referee.origins import is_of_program
@@ -41,6 +42,8 @@ class Ways:
         self.defined = names_defined([*self.solutions, data["prefix"], data.get("starter", "")])
         self.together: dict[int, Together] = {}
         self.unproven: set[int] = set()  # judged apart, until a program fails: then the reference has to pass
+        self.proven: set[int] = set()  # it has
+        self.paths: dict[int, frozenset[str]] = {}  # to objects of the references, where a program's calculated
         for index, case in enumerate(data["cases"]):
             if case[0] == "script":
                 self._choose(index)
@@ -59,10 +62,12 @@ class Ways:
             suite = self._suite(index)
         except (SyntaxError, ValueError, RecursionError) as error:
             raise BadProblem(f"the test of case {index} is not Python: {error}") from error
-        if suite.collected or suite.modules or suite.guarded or (not suite.bare and _looks_up(suite)):
+        if suite.collected or suite.modules or suite.guarded or (not suite.bare and suite.looks_up):
             self._put_together(index, suite)
         elif not suite.bare:
             raise BadProblem(f"the test of case {index} uses nothing of the program")
+        elif running([*suite.trees, *_parsed(self.data["prefix"])], {self.entry_point, *suite.bare} - {""}):
+            self._put_together(index, suite)  # what a program answers runs in the cage, or not at all
         elif not (self.solutions and self.options["require_apart"]) and tells_copies(
             suite, {self.entry_point, *suite.bare} - {""}
         ):
@@ -92,6 +97,7 @@ class Ways:
         """
         self.unproven.discard(index)
         if any(map(passes_apart, self.solutions)):
+            self.proven.add(index)
             return False
         together = self._together(self._suite(index))
         together.check_faults(run)
@@ -113,6 +119,14 @@ _STRANGE = (
     *(ast.ClassDef, ast.With, ast.AsyncWith, ast.AsyncFor, ast.AsyncFunctionDef, ast.Await, ast.Yield, ast.YieldFrom),
     *(ast.Delete, ast.Global, ast.Nonlocal, ast.Match),
 )
+
+
+def _parsed(prefix: str) -> list[ast.Module]:
+    """The code that a problem gives, whose helpers are the test's; nothing if it is only a beginning."""
+    try:
+        return [ast.parse(prefix)]
+    except (SyntaxError, ValueError, RecursionError):
+        return []
 
 
 def crosses(suite: Suite, entry_point: str, helpers: set[str]) -> bool:
@@ -156,12 +170,6 @@ def _goes_its_own_way(node: ast.AST, program_names: set[str]) -> bool:
     if isinstance(node, ast.Attribute):
         return node.attr == "nan"
     return isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.strip(" +-").lower() == "nan"
-
-
-def _looks_up(suite: Suite) -> bool:
-    """True if a script takes names from texts, so that its own text does not say which."""
-    nodes = [node for tree in suite.trees for node in ast.walk(tree)]
-    return any(isinstance(node, ast.Name) and node.id in ("eval", "exec", "globals", "vars") for node in nodes)
 
 
 def _name(node: ast.expr) -> str:
