@@ -39,7 +39,7 @@ ENGINES = {
 }
 
 
-OUTCOMES = ("feedback", "token-credit")  # studies whose pages say what became of the programs
+OUTCOMES = ("feedback", "pretrained", "token-credit")  # studies whose pages say what became of the programs
 WORDS: dict[str, Callable[[Any], str]] = {  # of studies that measure other things than pass@1 of their arms
     "continual": continual.markdown,
     "pretraining": lambda figures: markdown(figures, pretraining.TITLES),

@@ -237,11 +237,13 @@ def find(studies: Mapping[str, Study], name: str) -> Any:
     return studies[name]
 
 
-def options(module: str, words: str, out: Path | None, what: str = "of each arm") -> argparse.ArgumentParser:
+def options(
+    module: str, words: str, out: Path | None, what: str = "of each arm", *, seeds: int = 5, updates: int = UPDATES
+) -> argparse.ArgumentParser:
     """The parser of a study's command with what all of them take; without `out`, the study's name makes the folder."""
     parser = argparse.ArgumentParser(prog=f"python -m {module}", description=words.split("\n\n")[0])
-    parser.add_argument("--seeds", type=int, default=5, help="seeds 0 to N - 1 (default: 5)")
-    parser.add_argument("--updates", type=int, default=UPDATES, help=f"{what} (default: {UPDATES})")
+    parser.add_argument("--seeds", type=int, default=seeds, help=f"seeds 0 to N - 1 (default: {seeds})")
+    parser.add_argument("--updates", type=int, default=updates, help=f"{what} (default: {updates})")
     where = f"(default: {out or 'runs/STUDY'})"
     parser.add_argument("--out", type=Path, default=out, help=f"folder for runs and tables {where}")
     return parser

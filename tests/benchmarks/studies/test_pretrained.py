@@ -32,7 +32,12 @@ def config(made: Recipe) -> Any:
 @pytest.mark.parametrize("id", LEARNING)
 def test_arms_have_one_start_one_rate_and_as_many_updates(id: str) -> None:
     made = recipe(id)
-    assert made.policy == {"kind": "causal", "path": str(OUT / "seed-3" / "warm" / "policy"), "dtype": "bfloat16"}
+    assert made.policy == {
+        "kind": "causal",
+        "path": str(OUT / "seed-3" / "warm" / "policy"),
+        "dtype": "bfloat16",
+        "device": "auto",
+    }
     assert made.run.updates == 96
     optimiser = config(made).optimiser
     assert (optimiser.lr, optimiser.decay, optimiser.length) == (5e-5, "linear", 96)
@@ -66,6 +71,26 @@ def test_a_model_of_ones_own_takes_the_place_of_the_package() -> None:
     assert "package" not in own
 
 
+def test_a_longer_start_and_overrides_reach_the_recipes_and_the_command(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ran: list[Any] = []
+
+    def run(study: practice.Practice, out: Path, seed: int, console: Any, size: Size, overrides: list[str]) -> Any:
+        ran.append((practice.warm(study, out, seed), practice.recipe(study, "grpo", out, seed, size, overrides)))
+        return {measure: {id: {"passed": [1, 0], "samples": 1} for id in study.arms} for measure in ("seen", "unseen")}
+
+    monkeypatch.setattr(study.practice, "run", run)
+    asked = ["--seeds", "1", "--start", "136", "--arms", "warm,grpo", "--out", str(tmp_path), "agent.optimiser.lr=1e-5"]
+    assert study.main(asked) == 0
+    warm, grpo = ran[0]
+    assert (warm.run.updates, warm.agent["optimiser"]["length"]) == (136, 136)
+    assert grpo.agent["optimiser"]["lr"] == 1e-5
+    words = json.loads((tmp_path / "figures.json").read_text())["command"]
+    assert words.endswith("--seeds 1 --updates 96 --arms warm,grpo --start 136 agent.optimiser.lr=1e-5")
+    assert study.main(["--start", "4"]) == 2
+
+
 def test_no_two_arms_are_one_and_each_comparison_has_both_arms() -> None:
     assert len({json.dumps({**recipe(id).to_dict(), "run": None}, sort_keys=True) for id in LEARNING}) == len(LEARNING)
     assert {id for pair in study.STUDY.compared for id in pair} <= set(study.STUDY.arms)
@@ -73,5 +98,6 @@ def test_no_two_arms_are_one_and_each_comparison_has_both_arms() -> None:
 
 def test_policies_are_measured_in_the_precision_in_which_they_learnt() -> None:
     looked = practice.measured(study.study(), "grpo", OUT, 3, "unseen", Size(study.UPDATES))
-    assert looked.policy == {"kind": "causal", "path": str(OUT / "seed-3" / "grpo" / "policy"), "dtype": "bfloat16"}
+    assert looked.policy["path"] == str(OUT / "seed-3" / "grpo" / "policy")
+    assert looked.policy["dtype"] == "bfloat16"
     assert (looked.eval.split, looked.eval.size, looked.eval.options) == ("test", 300, {"size": 300, "depths": [2]})
