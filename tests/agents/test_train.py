@@ -112,8 +112,7 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes]) ->
     "kind",
     [
         "rltf",
-        "ppo",
-        *(pytest.param(k, marks=pytest.mark.slow) for k in ("curriculum", "actor_critic", "soft_q", "grpo")),
+        *(pytest.param(k, marks=pytest.mark.slow) for k in ("ppo", "curriculum", "actor_critic", "soft_q", "grpo")),
     ],
 )
 def test_a_killed_run_continues_to_the_same_end(recipe: MakeRecipe, tmp_path: Path, kind: str) -> None:

@@ -28,7 +28,9 @@ def test_the_battery_of_fooling_programs_is_large_and_says_why() -> None:
 
 
 @LONG
-@pytest.mark.parametrize("target", ["plain", "unit", "pytest", "property", "alone"])
+@pytest.mark.parametrize(
+    "target", ["plain", "unit", "pytest", "alone", pytest.param("property", marks=pytest.mark.slow)]
+)
 def test_no_fooling_program_is_paid_by_forkserver(target: str) -> None:
     targets = tuple(name for name in fooling.PROBLEMS if target == name or name.endswith(f"_{target}"))
     assert complaints("forkserver", targets) == []
