@@ -90,7 +90,7 @@ NO_PYTHON = [
 ]
 
 
-@pytest.mark.parametrize("trace", [False, True])
+@pytest.mark.parametrize("trace", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_what_is_no_python_is_called_the_same_wherever_it_is_compiled(trace: bool) -> None:
     two = Problem("add", "", [CallCase((1, 2), 3), CallCase((2, 2), 4)], "add")
     for problem in (ADD, two):
