@@ -60,11 +60,13 @@ def test_a_complaint_says_whether_a_program_was_paid_or_refused() -> None:
 
 
 @LONG
-def test_forkserver_agrees_with_plain_python_on_two_programs_of_every_script() -> None:
+def test_forkserver_agrees_with_plain_python_on_a_wrong_program_of_every_script_and_a_right_one_of_every_other() -> (
+    None
+):
     right = {a.script: a for a in reversed(attempts()) if a.right}  # the first
     wrong = {a.script: a for a in attempts() if not a.right}  # the last
     assert right.keys() == wrong.keys()
-    assert complaints("forkserver", [*right.values(), *wrong.values()]) == []
+    assert complaints("forkserver", [*wrong.values(), *list(right.values())[::2]]) == []
 
 
 @LONG

@@ -196,10 +196,10 @@ def test_a_node_with_nothing_to_do_gets_what_waits_at_another() -> None:
     fake = FakeCluster("a")
     with opened(fake) as box:
         futures = [box.submit(*job) for job in jobs(16, "wait")]
-        until(lambda: len(Judge.held) == 16)
+        until(lambda: len(Judge.held) >= 16)
         first = list(Judge.held)
         fake.alive.append(fake_cluster.node("b"))
-        until(lambda: len(Judge.held) > 16)
+        until(lambda: len(Judge.held) > len(first))
         until(lambda: Judge.go() or all(future.done() for future in futures))
         assert right([future.result() for future in futures], 16)
         assert any(future.cancelled() for _, future in first)
