@@ -194,10 +194,12 @@ class Referee:
         if script is None or result[0] != PASSED or not script.calculations:
             return True
         if index not in ways.paths:
-            alone = [self._alone(problem, index) for _ in ways.solutions]
-            for source, each in zip(ways.solutions, alone, strict=True):
-                self._passes(source, each)
-            ways.paths[index] = frozenset().union(*(each.script(0).paths for each in alone))
+            paths: set[str] = set()
+            for source in ways.solutions:
+                alone = self._alone(problem, index)
+                self._passes(source, alone)
+                paths |= alone.script(0).paths
+            ways.paths[index] = frozenset(paths)
         return script.calculations <= ways.paths[index]
 
     def _alone(self, problem: Problem, index: int) -> Problem:
