@@ -40,12 +40,17 @@ def check(recipe: Recipe) -> None:
     policy, agent = dict(recipe.policy), dict(recipe.agent)
     load = plugins.find("policies", _kind(policy, "policy"), package="agents")
     _check_options(load, "policy", policy)
-    load = plugins.find("algorithms", _kind(agent, "agent"), package="agents")
-    config = getattr(sys.modules.get(load.__module__), "Config", None)
+    config = _config_of(_kind(agent, "agent"))
     if dataclasses.is_dataclass(config):
         build(cast(type, config), agent, "agent")
     _check_env(dict(recipe.env))
     check_runs(recipe.env.get("sandbox", "auto") if not recipe.eval.sandbox else recipe.eval.sandbox, MEASURING)
+
+
+def _config_of(kind: str) -> Any:
+    """Where an agent says what it takes: its module's `Config`, or without one its `load`."""
+    load = plugins.find("algorithms", kind, package="agents")
+    return getattr(sys.modules.get(load.__module__), "Config", load)
 
 
 def _check_env(options: dict[str, Any]) -> None:
@@ -182,18 +187,13 @@ def with_stops(recipe: Recipe, env: UnitTestEnv) -> Recipe:
         stop = prompts.stops(known or [env.source.draw(np.random.default_rng(0))])
     if not stop:
         return recipe
-    if not _takes_sampling(recipe.agent["kind"]):
+    if (
+        "sampling" not in inspect.signature(_config_of(recipe.agent["kind"])).parameters
+    ):  # it writes nothing while it learns
         looked = dataclasses.replace(recipe.eval.sampling, stop=recipe.eval.sampling.stop or stop)
         return dataclasses.replace(recipe, eval=dataclasses.replace(recipe.eval, sampling=looked))
     sampling = {**recipe.agent.get("sampling", {}), "stop": list(stop)}
     return dataclasses.replace(recipe, agent={**recipe.agent, "sampling": sampling})
-
-
-def _takes_sampling(kind: str) -> bool:
-    """Whether an agent has a setting for how its programs are sampled: in its module's `Config`, or as an argument."""
-    load = plugins.find("algorithms", kind, package="agents")
-    config = getattr(sys.modules[load.__module__], "Config", load)
-    return "sampling" in inspect.signature(config).parameters
 
 
 def check_room(policy: Policy[Any], env: UnitTestEnv, problems: Sequence[Problem]) -> None:
