@@ -41,10 +41,8 @@ from agents.algorithms.grounding import Grounding
 from agents.algorithms.rlcf import RLCF, Config
 from agents.building import make_env, make_policy
 from agents.config import Recipe
-from agents.core import Policy, rngs
+from agents.core import Policy
 from agents.options import build
-from agents.rollout import collect
-from agents.training import Measure
 from benchmarks import demo
 from benchmarks.studies import learners
 from benchmarks.studies.arms import MEASURES, STOPPED, WHOLE, Arm, Runs, Size, Study, command, run_arms
@@ -132,13 +130,7 @@ def copied(made: Recipe, known: frozenset[str]) -> float:
     """
     kept = {key: value for key, value in made.env.items() if not key.startswith(("reward", "sandbox"))}
     reading = replace(made, env={**kept, "sandbox": "static", "sandbox_options": {"facts": True}, "reward": "coarse"})
-    policy = make_policy(reading)
-    with make_env(reading, policy) as env:
-        problems = Measure(reading, policy, env).problems
-        _, generator = rngs(made.eval.seed, policy.device)
-        how: dict[str, Any] = {"repeats": made.eval.samples, "generator": generator}
-        groups = collect(policy, env, problems, made.eval.sampling, **how)
-    trees = [e.verdict.facts.key if e.verdict.facts else "" for group in groups for e in group]
+    trees = [e.verdict.facts.key if e.verdict.facts else "" for _, group in learners.written(reading) for e in group]
     return float(np.mean([tree in known for tree in trees]))
 
 

@@ -20,12 +20,16 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from agents.building import make_env, make_policy
 from agents.config import Recipe
+from agents.core import Episode, rngs
+from agents.rollout import collect
+from agents.training import Measure
 from benchmarks import demo
 from benchmarks.studies.arms import STOPPED, WHOLE, Arm, Runs, Size, Study, command, run_arms
 from rltf_env import datasets, sandbox
 from rltf_env.command import guarded, leave
-from rltf_env.core import Attempt, Feedback, Outcome, Reward
+from rltf_env.core import Attempt, Feedback, Outcome, Problem, Reward
 from rltf_env.synthesis import Settings, judge_options, synthesize
 
 
@@ -149,9 +153,16 @@ STUDIES: Mapping[str, Study] = {
 # ------------------------------------------------------------------------------------------------------------- running
 
 
+def start(study: Study, out: Path, seed: int) -> Recipe:
+    """The recipe of the warm start that all arms of a seed begin with."""
+    return demo.recipe("warm", out / f"seed-{seed}", seed, [*study.shared, *study.warm])
+
+
 def recipe(study: Study, id: str, out: Path, seed: int, size: Size = WHOLE, overrides: Sequence[str] = ()) -> Recipe:
     """The recipe of an arm, in a folder of its own below the seed's. Only its last policy is measured, by `measured`."""
     arm = study.arms[id]
+    if arm.base == "warm":
+        return start(study, out, seed)
     changed = [size.fill(text, out) for text in arm.changed]
     last = ["run.eval_every=0", "eval.size=8", *size.changed]
     return demo.recipe(id, out / f"seed-{seed}", seed, [*last, *study.shared, *changed, *overrides], arm.base)
@@ -168,12 +179,21 @@ def measured(study: Study, id: str, out: Path, seed: int, measure: str) -> Recip
 
 def run(study: Study, out: Path, seed: int, console: Console, size: Size, overrides: Sequence[str] = ()) -> Runs:
     """All arms from one warm start; the evaluations by measure and arm."""
-    start = demo.recipe("warm", out / f"seed-{seed}", seed, [*study.shared, *study.warm])
     return run_arms(
-        study, seed, console, start,
+        study, seed, console, start(study, out, seed),
         lambda id: recipe(study, id, out, seed, size, overrides),
         lambda id, measure: measured(study, id, out, seed, measure),
     )  # fmt: skip
+
+
+def written(made: Recipe) -> list[tuple[Problem, list[Episode]]]:
+    """The programs that measure a policy, by problem, written and judged once more, with the environment that `made` has."""
+    policy = make_policy(made)
+    with make_env(made, policy) as env:
+        problems = Measure(made, policy, env).problems
+        _, generator = rngs(made.eval.seed, policy.device)
+        groups = collect(policy, env, problems, made.eval.sampling, repeats=made.eval.samples, generator=generator)
+    return list(zip(problems, groups, strict=True))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -33,14 +33,9 @@ from typing import Any, ClassVar
 
 from rich.console import Console
 
-from agents.building import make_env, make_policy
 from agents.config import Recipe
-from agents.core import rngs
-from agents.rollout import collect
-from agents.training import Measure
-from benchmarks import demo
 from benchmarks.studies import learners, practice
-from benchmarks.studies.arms import MEASURES, STOPPED, Arm, Runs, Size, Study, command, run_arms
+from benchmarks.studies.arms import MEASURES, STOPPED, Arm, Runs, Size, Study, command
 from rltf_env import datasets, facts, rewards
 from rltf_env.command import guarded, leave
 from rltf_env.core import Attempt, Feedback, Outcome, Reward
@@ -102,13 +97,6 @@ STUDIES = {"structure": STUDY}
 # ------------------------------------------------------------------------------------------------------------- running
 
 
-def recipe(study: Study, id: str, out: Path, seed: int, size: Size, overrides: Sequence[str] = ()) -> Recipe:
-    """The recipe of an arm, in a folder of its own below the seed's."""
-    if study.arms[id].base == "warm":
-        return demo.recipe("warm", out / f"seed-{seed}", seed)
-    return learners.recipe(study, id, out, seed, size, overrides)
-
-
 def own_shapes(made: Recipe) -> float:
     """The share of an arm's right programs whose syntax tree is none of their problem's references'; 0 without any.
 
@@ -117,14 +105,8 @@ def own_shapes(made: Recipe) -> float:
     """
     judged = {**made.env.get("sandbox_options", {}), "facts": True}
     seeing = replace(made, env={**made.env, "reward": "coarse", "reward_options": {}, "sandbox_options": judged})
-    policy = make_policy(seeing)
-    with make_env(seeing, policy) as env:
-        problems = Measure(seeing, policy, env).problems
-        _, generator = rngs(made.eval.seed, policy.device)
-        how: dict[str, Any] = {"repeats": made.eval.samples, "generator": generator}
-        groups = collect(policy, env, problems, made.eval.sampling, **how)
     right, own = 0, 0
-    for problem, group in zip(problems, groups, strict=True):
+    for problem, group in learners.written(seeing):
         known = {reference.key for reference in map(facts.of, problem.solutions) if reference is not None}
         trees = [e.verdict.facts.key for e in group if e.verdict.outcome is Outcome.PASSED and e.verdict.facts]
         right, own = right + len(trees), own + sum(tree not in known for tree in trees)
@@ -133,11 +115,7 @@ def own_shapes(made: Recipe) -> float:
 
 def run(study: Study, out: Path, seed: int, console: Console, size: Size, overrides: Sequence[str] = ()) -> Runs:
     """All arms from one warm start; the evaluations by measure and arm, each with its share of shapes of its own."""
-    runs = run_arms(
-        study, seed, console, recipe(study, "warm", out, seed, size),
-        lambda id: recipe(study, id, out, seed, size, overrides),
-        lambda id, measure: learners.measured(study, id, out, seed, measure),
-    )  # fmt: skip
+    runs = learners.run(study, out, seed, console, size, overrides)
     for measure in MEASURES:
         for id, evaluation in runs[measure].items():
             share = own_shapes(learners.measured(study, id, out, seed, measure))

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from agents.options import build
+from benchmarks.studies import learners
 from benchmarks.studies import structure as study
 from benchmarks.studies.arms import Size, table
 from rltf_env import facts
@@ -28,7 +29,7 @@ OUT = Path("study")
 def test_every_arm_is_a_recipe_that_its_agent_and_its_rewards_take(id: str) -> None:
     from rltf_env import rewards
 
-    made = study.recipe(study.STUDY, id, OUT, 3, Size(64))
+    made = learners.recipe(study.STUDY, id, OUT, 3, Size(64))
     options = dict(made.agent)
     config: Any = importlib.import_module(f"agents.algorithms.{options.pop('kind')}").Config
     assert build(config, options, "agent").optimiser.length == made.run.updates == 64
@@ -36,7 +37,7 @@ def test_every_arm_is_a_recipe_that_its_agent_and_its_rewards_take(id: str) -> N
 
 
 def test_arms_of_ppo_differ_in_the_reward_alone() -> None:
-    made = [study.recipe(study.STUDY, id, OUT, 0, Size(64)) for id in ("coarse", "quarter", "whole", "other")]
+    made = [learners.recipe(study.STUDY, id, OUT, 0, Size(64)) for id in ("coarse", "quarter", "whole", "other")]
     assert len({json.dumps(each.agent, sort_keys=True) for each in made}) == 1
     assert len({json.dumps(each.env, sort_keys=True) for each in made}) == 4
 
@@ -75,11 +76,11 @@ def test_a_shape_of_its_own_is_right_and_no_tree_of_a_reference(monkeypatch: pyt
     right, wrong = Outcome.PASSED, Outcome.WRONG_ANSWER
     renamed = same.replace("x", "value")
     group = [episode(same, right), episode(renamed, right), episode(other, right), episode(other, wrong)]
-    monkeypatch.setattr(study, "make_policy", lambda recipe: SimpleNamespace(device="cpu"))
-    monkeypatch.setattr(study, "make_env", lambda recipe, policy: _nothing())
-    monkeypatch.setattr(study, "Measure", lambda *parts: SimpleNamespace(problems=(problem,)))
-    monkeypatch.setattr(study, "collect", lambda *parts, **how: [group])
-    made = study.learners.measured(study.STUDY, "coarse", OUT, 0, "seen")
+    monkeypatch.setattr(learners, "make_policy", lambda recipe: SimpleNamespace(device="cpu"))
+    monkeypatch.setattr(learners, "make_env", lambda recipe, policy: _nothing())
+    monkeypatch.setattr(learners, "Measure", lambda *parts: SimpleNamespace(problems=(problem,)))
+    monkeypatch.setattr(learners, "collect", lambda *parts, **how: [group])
+    made = learners.measured(study.STUDY, "coarse", OUT, 0, "seen")
     assert study.own_shapes(made) == pytest.approx(1 / 3)  # names do not make another shape
 
 
