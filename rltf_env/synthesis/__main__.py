@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import count, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from rltf_env.datasets._files import read_rows
 from rltf_env.errors import MissingData, RLTFError, UsageError
 from rltf_env.synthesis import Settings, function, judge_options, synthesize
 from rltf_env.synthesis._options import add_options
+from rltf_env.synthesis.making import Choice
 from rltf_env.view import ansi
 
 SIZES = ("inputs", "tests", "least", "examples", "largest", "mutants")
@@ -43,7 +44,7 @@ def _main(arguments: Sequence[str] | None) -> int:
         out = Path(asked.out)
         if out.exists():
             raise UsageError(f"Expected a new file with --out, got {out}, which is there. Remove it, or name another.")
-        settings = Settings(**{name: getattr(asked, name) for name in SIZES}, killed=asked.killed)
+        settings = Settings(**{name: getattr(asked, name) for name in SIZES}, killed=asked.killed, choice=asked.choice)
         functions = list(islice(_functions(asked), asked.limit))
         sandbox.check_runs(asked.sandbox, "made tests")
         with sandbox.load(asked.sandbox, **judge_options(settings.largest, asked.seconds)) as judge:
@@ -64,6 +65,10 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--columns", metavar="code=NAME,...", help="rows of functions: code, statement, id, entry_point")
     add_options(made, "functions", Settings(), SIZES)
     made.add_argument("--killed", type=float, default=Settings().killed, help="share of mutants that tests must fail")
+    made.add_argument(
+        "--choice", choices=get_args(Choice), default=Settings().choice,
+        help="the tests that fail most mutants, or the first ones that were drawn",
+    )  # fmt: skip
     return made
 
 

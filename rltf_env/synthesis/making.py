@@ -6,7 +6,7 @@ import ast
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from rltf_env.synthesis.inputs import Arguments, Type, draw_all, of_values, pars
 from rltf_env.synthesis.results import LARGEST, Answer, Call, ask, steady
 from rltf_env.synthesis.seeds import inputs_of
 
+Choice = Literal["mutants", "drawn"]
 RUNS = (1, 2)  # seeds of the two runs
 COLUMNS = ("code", "statement", "id", "entry_point")
 _UNTESTED = ScriptCase("raise NotImplementedError('no tests yet')")
@@ -36,6 +37,8 @@ class Settings:
         largest: characters of an output, as JSON.
         mutants: wrong programs that tests are tried on.
         killed: share of them that the tests must fail.
+        choice: "mutants", the tests that fail most of them; or "drawn", the first ones that were drawn, whatever they
+            fail: what choosing is measured against.
     """
 
     inputs: int = 40
@@ -45,6 +48,7 @@ class Settings:
     largest: int = LARGEST
     mutants: int = 10
     killed: float = 0.5
+    choice: Choice = "mutants"
 
     def __post_init__(self) -> None:
         sizes = (self.least, self.largest, self.mutants)
@@ -54,6 +58,8 @@ class Settings:
             )
         if not 0 <= self.killed <= 1:
             raise UsageError(f"Expected killed, a share, in [0, 1], got {self.killed}.")
+        if self.choice not in get_args(Choice):
+            raise UnknownName("choice of tests", self.choice, get_args(Choice))
 
 
 def synthesize(
@@ -220,11 +226,15 @@ def _tried(
 
 
 def _chosen(cases: Sequence[CallCase], killed: Sequence[set[int]], settings: Settings) -> list[int]:
-    """The numbers of the tests: first those that fail mutants, then others by output; none is the output of more than half."""
+    """The numbers of the tests: first those that fail mutants, then others by output, or the first drawn; no output is that of
+    more than half."""
     sizes = [len(repr(case.args)) for case in cases]
     outputs = [repr(case.expected) for case in cases]
-    chosen = coverage.cover(killed, sizes, settings.tests)
-    chosen += _different(cases, chosen, settings.tests - len(chosen))
+    if settings.choice == "drawn":
+        chosen = list(range(len(cases)))[: settings.tests]
+    else:
+        chosen = coverage.cover(killed, sizes, settings.tests)
+        chosen += _different(cases, chosen, settings.tests - len(chosen))
     while chosen and (most := Counter(outputs[i] for i in chosen).most_common(1)[0])[1] * 2 > len(chosen):
         chosen.remove([i for i in chosen if outputs[i] == most[0]][-1])
     if len(chosen) < settings.least:

@@ -10,9 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from agents.algorithms.supervised import reference_source
+from agents.building import make_env
 from agents.options import build
+from agents.policies import tiny
 from benchmarks.studies import arms, learners
 from benchmarks.studies.learners import STUDIES
+from rltf_env import datasets
 from rltf_env.core import Attempt, CallCase, CaseResult, Failure, Outcome, Problem, Program, Verdict
 from rltf_env.errors import UnknownName
 
@@ -60,8 +64,8 @@ def evaluation(*counts: int) -> dict[str, Any]:
 
 def test_differences_are_of_the_same_problems_by_the_same_seed() -> None:
     study = STUDIES["made-tests"]
-    first = {"original": evaluation(1, 0), "made": evaluation(2, 1), "any": evaluation(0, 0)}
-    second = {"original": evaluation(1, 1), "made": evaluation(2, 1), "any": evaluation(0, 2)}
+    first = {"original": evaluation(1, 0), "made": evaluation(2, 1), "drawn": evaluation(0, 0)}
+    second = {"original": evaluation(1, 1), "made": evaluation(2, 1), "drawn": evaluation(0, 2)}
     runs = {seed: dict.fromkeys(arms.MEASURES, passed) for seed, passed in enumerate((first, second))}
     figures = arms.table(study, runs)
     rows = figures["seen"]["comparisons"]
@@ -74,7 +78,7 @@ def test_differences_are_of_the_same_problems_by_the_same_seed() -> None:
 
 
 def test_tests_are_made_once(tmp_path: Path) -> None:
-    for name in ("made", "any", "original"):
+    for name in ("made", "drawn", "original"):
         (tmp_path / f"{name}.jsonl").write_text("kept")
     learners.make_tests(tmp_path)
     assert (tmp_path / "made.jsonl").read_text() == "kept"
@@ -92,3 +96,26 @@ def test_some_arms_alone_are_compared_among_themselves() -> None:
     assert STUDIES["soft-q"].only([]) == STUDIES["soft-q"]
     with pytest.raises(UnknownName, match=r"soft-q-alone"):
         STUDIES["soft-q"].only(["soft-q-alon"])
+
+
+@pytest.mark.parametrize("id", STUDIES["made-tests"].arms)
+def test_problems_of_a_file_are_learnt_from_with_its_tests_alone(id: str, tmp_path: Path) -> None:
+    (problem,) = datasets.load("procedural", "train", size=1)
+    datasets.dump([problem], tmp_path / f"{id}.jsonl")
+    recipe = learners.recipe(STUDIES["made-tests"], id, tmp_path, 0)
+    assert recipe.agent["supervised"] == 0
+    with make_env(recipe, tiny.load(width=8, layers=1, heads=1)) as env:
+        drawn = reference_source(env, recipe.agent["references"]).draw(np.random.default_rng(0))
+    assert drawn.cases == problem.cases
+
+
+@pytest.mark.slow
+def test_the_tests_of_the_control_are_other_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = list(datasets.load("procedural", "train", size=4, seed=7, depths=[2]))
+    with monkeypatch.context() as patched:
+        patched.setattr(datasets, "load", lambda *args, **options: few)
+        learners.make_tests(tmp_path)
+    made, drawn, own = (list(datasets.load(str(tmp_path / f"{name}.jsonl"))) for name in ("made", "drawn", "original"))
+    assert [p.id for p in made] == [p.id for p in drawn] == [p.id for p in own]
+    for first, second in ((made, drawn), (made, own), (drawn, own)):
+        assert any(a.cases != b.cases for a, b in zip(first, second, strict=True))

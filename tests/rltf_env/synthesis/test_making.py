@@ -140,6 +140,15 @@ def test_an_output_of_just_half_of_the_tests_is_allowed_and_rare_ones_come_first
         making._chosen([*cases[:2], cases[4], cases[3]], [set()] * 4, settings)
 
 
+def test_tests_are_those_that_fail_most_mutants_or_the_first_that_were_drawn() -> None:
+    cases = [CallCase((i,), i) for i in range(6)]
+    killed = [set[int](), {1}, set(), {1, 2}, set(), {3}]
+    of = {choice: making._chosen(cases, killed, Settings(tests=4, choice=choice)) for choice in ("mutants", "drawn")}
+    assert of == {"mutants": [3, 5, 0, 1], "drawn": [0, 1, 2, 3]}
+    with pytest.raises(UnknownName, match="choice of tests"):
+        Settings(choice="best")  # type: ignore[arg-type]
+
+
 def test_rows_name_their_columns() -> None:
     row = {"func": GROW, "doc": "Grow.", "code": 3}
     assert function(row, "w", {"code": "func", "statement": "doc"}).statement == "Grow."
