@@ -27,8 +27,8 @@ Probes come first, for they are cheap: 4,096 programs of one warm start for 512 
 of them (`benchmarks/studies/_probes.py`). `passed`, `outcome` and `ratio` are of all programs for the unseen problems; `within` is
 the AUC of passing among the programs of one problem, which knowing how hard a problem is does not help. Measured after RLTF is
 pass@1 on two kinds of problems. Differences are of the same problems by the same seed, with Student's interval over seeds, and
-Holm over the comparisons of a measure. Stopped, it goes on where it was. Not run yet. By the demo's times a seed takes about two
-hours on two free cores; `--probes` ends after the probes, half an hour.
+Holm over the comparisons of a measure. Stopped, it goes on where it was. By the demo's times a seed takes about two hours on two
+free cores; `--probes` ends after the probes, half an hour.
 """
 
 from __future__ import annotations
