@@ -13,7 +13,7 @@ Ways, each with 8 programs for one: `plain` (the mean of the 8), `likeliest`, `b
 `repair` (4 drafts, and 4 second programs; where the one cannot act, 4 more drafts, as `best` has), `both`, `lines` (the best lines
 by a line model) and `matched` (by CodeT5+'s match). So `refine` or `repair` less `best` is what that half does. Measured is how
 many problems are solved, on two kinds of problems that all have public examples. A second try can help where the 4 drafts fail.
-How arms are compared is said in `benchmarks.studies.arms`; stopped, the study goes on where it was. Not run yet: expect an
+How arms are compared is said in `benchmarks.studies.arms`; stopped, the study goes on where it was. At full length expect an
 hour and a half a seed on two free cores.
 
 Predicted before the first run: without pairs `repair` is below `best` by 1 to 4 points, since a policy that has never seen such a
