@@ -83,25 +83,50 @@ def measure_line(name: str, figure: Mapping[str, Any]) -> str:
 
 def draw(figures: Mapping[str, Any], path: Path) -> None:
     """The mean matrix as a heat map: a row after each task, a column for each task, the task just learnt framed."""
+    title = f"{figures['method']}, {figures['agent']}: {figures['score']}, %"
+    draw_beside({title: figures["mean_matrix"]}, figures["tasks"], path, [figures["chained"]])
+
+
+def draw_beside(
+    matrices: Mapping[str, Sequence[Sequence[float]]], tasks: Sequence[str], path: Path, chained: Sequence[bool]
+) -> None:
+    """Mean matrices beside each other, in one scale of colours.
+
+    Args:
+        matrices: a title, and (rows, T) as `mean_matrix` has them, for each.
+        tasks: the names of the columns.
+        path: of the picture.
+        chained: of each, whether a task was learnt after another.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+
+    highest = max(len(matrix) for matrix in matrices.values())
+    brightest = max(1.0, 100 * max(float(np.max(matrix)) for matrix in matrices.values()))
+    size = (2.2 + 1.1 * len(tasks) * len(matrices), 1.6 + 0.6 * highest)
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, len(matrices), squeeze=False)[0]
+    images = []
+    for axes, (title, matrix), in_turn in zip(panels, matrices.items(), chained, strict=True):
+        images.append(_panel(axes, 100 * np.array(matrix), tasks, in_turn, brightest))
+        axes.set_title(title)
+    figure.colorbar(images[0], ax=panels.tolist())
+    figure.savefig(path, dpi=150 if len(matrices) == 1 else 80)
+
+
+def _panel(axes: Any, matrix: np.ndarray, tasks: Sequence[str], chained: bool, brightest: float) -> Any:
     from matplotlib.patches import Rectangle
 
-    tasks, matrix = figures["tasks"], 100 * np.array(figures["mean_matrix"])
-    figure = Figure(figsize=(2.2 + 1.1 * len(tasks), 1.6 + 0.6 * len(matrix)), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    brightest = max(1.0, float(matrix.max()))
     image = axes.imshow(matrix, cmap="viridis", vmin=0, vmax=brightest, aspect="auto")
     for (row, column), value in np.ndenumerate(matrix):
         colour = "black" if value > 0.6 * brightest else "white"
         axes.text(column, row, f"{value:.0f}", ha="center", va="center", color=colour)
-    if figures["chained"]:
+    if chained:
         for i in range(len(tasks)):
             axes.add_patch(Rectangle((i - 0.5, i + 0.5), 1, 1, fill=False, edgecolor="white", linewidth=2))
-    names = row_names(tasks, len(matrix)) if figures["chained"] else ["before", "at the end"]
-    axes.set_xticks(range(len(tasks)), [f"on {task}" for task in tasks])
+    names = row_names(tasks, len(matrix)) if chained else ["before", "at the end"]
+    axes.set_xticks(range(len(tasks)), tasks)
+    axes.set_xlabel("measured on")
     axes.set_yticks(range(len(matrix)), names)
-    axes.set_title(f"{figures['method']}, {figures['agent']}: {figures['score']}, %")
-    figure.colorbar(image, ax=axes)
-    figure.savefig(path, dpi=150)
+    return image

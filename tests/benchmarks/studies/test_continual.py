@@ -56,6 +56,15 @@ def test_differences_are_of_one_seed_and_its_mean_over_orders() -> None:
     assert "| forgetting | (fine-tuning) - (prompt pooling) | +30.0 |" in text
 
 
+def test_arms_that_learn_in_turn_are_drawn_beside_each_other(tmp_path: Path) -> None:
+    chained, joint = [[0.1, 0.2], [0.5, 0.1], [0.3, 0.6]], [[0.1, 0.2], [0.5, 0.6]]
+    found = {"tasks": ["generate", "refine"], "matrices": {"finetune": chained, "pool": chained, "joint": joint}}
+    continual.draw(found, tmp_path / "beside.png")
+    assert (tmp_path / "beside.png").read_bytes().startswith(b"\x89PNG")
+    continual.draw({**found, "matrices": {"joint": joint}}, tmp_path / "none.png")
+    assert not (tmp_path / "none.png").exists()
+
+
 def test_the_prediction_is_written_down_and_impossible_sizes_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Written down before the first run" in (continual.__doc__ or "")
     assert continual.main(["--orders", "4"]) == 2
