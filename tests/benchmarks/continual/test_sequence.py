@@ -57,7 +57,7 @@ def test_a_pool_is_told_the_task_with_teacher_forcing_alone() -> None:
     free, forced = recipe("pool", 2).policy, recipe("pool-forced", 2).policy
     assert free == {"kind": "pooled", "path": "before", "pool": 8, "top": 2, "length": 16}
     assert forced == {**free, "assign": "forced", "task": 2, "tasks": 4}
-    assert recipe("pool", 2).agent["optimiser"]["lr"] == 3e-2
+    assert recipe("pool", 2).agent["optimiser"]["lr"] == 1e-2
     assert recipe("pool", 2).env == recipe("finetune", 2).env
 
 
