@@ -85,8 +85,12 @@ def rltf_data(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 
 
 def check_split(name: str, split: str, judge: Sandbox, limit: int | None) -> None:
+    load = importlib.import_module(f"rltf_env.datasets.{name}").load
+    fewer = (
+        {"size": limit} if limit and "size" in inspect.signature(load).parameters else {}
+    )  # where each is made first
     try:
-        problems = datasets.load(name, split)
+        problems = datasets.load(name, split, **fewer)
     except MissingData as error:
         pytest.skip(str(error))
     testing.check_dataset(problems, judge, limit=limit)
