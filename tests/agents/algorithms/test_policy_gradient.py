@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pairs import chessboard
 
 from agents import functional
 from agents.algorithms import actor_critic, dapo, dr_grpo, grpo, ppo, reinforce, rloo
@@ -210,16 +211,7 @@ def test_a_round_in_the_middle_comes_back_from_its_state() -> None:
 TERMS: list[dict[str, Any]] = [{"credit": "token", "kl": 0.1}, {"kl_reward": 0.1, "entropy": 0.01}]
 
 
-def each_with_some_terms() -> list[Any]:
-    """Every agent with one list of terms or the other, in turn; the rest of the pairs are slow tests."""
-    return [
-        pytest.param(name, terms, marks=[pytest.mark.slow] * ((agent + number) % 2))
-        for agent, name in enumerate(FAMILY)
-        for number, terms in enumerate(TERMS)
-    ]
-
-
-@pytest.mark.parametrize(("name", "options"), each_with_some_terms())
+@pytest.mark.parametrize(("name", "options"), chessboard(list(FAMILY), TERMS))
 def test_contract_of_the_family_with_every_term(name: str, options: dict[str, Any]) -> None:
     check_agent(lambda p, e, s: FAMILY[name].load(p, e, seed=s, **SMALL, **options))
 
