@@ -70,9 +70,10 @@ def test_a_program_that_cheats_now_and_then_is_seldom_paid(coin: str) -> None:
     assert paid / RUNS <= RARE.get(coin, SELDOM)
 
 
-def test_the_reference_of_the_attacked_tests_is_not_taken_for_one_that_fools_them() -> None:
+@pytest.mark.parametrize("times", [3, pytest.param(12, marks=pytest.mark.slow)])
+def test_the_reference_of_the_attacked_tests_is_not_taken_for_one_that_fools_them(times: int) -> None:
     with sandbox.load("forkserver", **LIMITS) as judge:
-        verdicts = [judge.submit(fooling.REFERENCE, p) for p in fooling.PROBLEMS.values() for _ in range(5)]
+        verdicts = [judge.submit(fooling.REFERENCE, p) for p in fooling.PROBLEMS.values() for _ in range(times)]
         assert all(verdict.result().failure is None for verdict in verdicts)
 
 
