@@ -6,11 +6,13 @@ came. All are quick on a small model and need neither data nor a judge of progra
 
 from __future__ import annotations
 
+import copy
 import io
 import tempfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -169,7 +171,7 @@ def check_agent(make: Make, *, updates: int = 4, extreme: float = 1e6) -> None:
 
 
 def _agent(make: Make, seed: int, scale: float = 1.0) -> Agent:
-    policy = tiny.load(width=16, layers=1, heads=2, vocab_size=300, dataset_options={"size": 16}, max_positions=64)
+    policy = copy.deepcopy(_policy(vocab_size=300, examples=16, seed=0))
     env = UnitTestEnv(
         [
             Problem(f"p{i}", f"Give {i}.", [CallCase((), i)] * 2, "f", solutions=[f"def f():\n    return {i}\n"])
@@ -182,6 +184,13 @@ def _agent(make: Make, seed: int, scale: float = 1.0) -> Agent:
         max_program_tokens=24,
     )
     return make(policy, env, seed)
+
+
+@cache
+def _policy(vocab_size: int, examples: int, seed: int) -> CausalPolicy:
+    """A random one, loaded once in a process: every agent that is checked learns with a copy."""
+    sizes: dict[str, Any] = {"width": 16, "layers": 1, "heads": 2, "vocab_size": vocab_size, "max_positions": 64}
+    return tiny.load(**sizes, dataset_options={"size": examples}, seed=seed)
 
 
 def by_checksum(source: str, problem: Problem) -> list[Outcome]:
@@ -243,9 +252,7 @@ def check_learning(make: Make, *, updates: int = 40, seeds: Sequence[int] = (0, 
 
 
 def _toy(seed: int) -> tuple[CausalPolicy, UnitTestEnv]:
-    policy = tiny.load(
-        width=16, layers=1, heads=2, vocab_size=280, dataset_options={"size": 4}, max_positions=64, seed=seed
-    )
+    policy = copy.deepcopy(_policy(vocab_size=280, examples=4, seed=seed))
     problems = [Problem(f"p{i}", f"Say {i}.", [CallCase((), i)], "f", solutions=["D"]) for i in range(2)]
     judge = sandbox.load("scripted", rules=lambda source, problem: _masters(source))
     env = UnitTestEnv(

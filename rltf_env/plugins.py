@@ -19,12 +19,19 @@ NOUNS = {"policies": "policy", "algorithms": "agent", "decoding": "decoder", "sa
 
 def names(folder: str, *, package: str = "rltf_env") -> tuple[str, ...]:
     """Names of the components in `package.folder` (`folder=""`: the package itself): its modules that define `load`."""
-    where = importlib.import_module(f"{package}.{folder}" if folder else package)
-    modules = (module.name for module in pkgutil.iter_modules(where.__path__) if not module.name.startswith("_"))
-    return tuple(sorted(name for name in modules if _defines_load(where, name)))
+    where = _folder(package, folder)
+    modules = (module.name for module in pkgutil.iter_modules(where.__path__))
+    return tuple(sorted(name for name in modules if _is_component(where, name)))
 
 
-def _defines_load(where: ModuleType, name: str) -> bool:
+def _folder(package: str, folder: str) -> ModuleType:
+    return importlib.import_module(f"{package}.{folder}" if folder else package)
+
+
+def _is_component(where: ModuleType, name: str) -> bool:
+    """Whether a folder has a public module of this name that defines `load`."""
+    if name.startswith("_") or not name.isidentifier():
+        return False
     spec = importlib.util.find_spec(f"{where.__name__}.{name}")
     if spec is None or spec.origin is None:
         return False
@@ -40,9 +47,8 @@ def find(folder: str, name: str, *, package: str = "rltf_env") -> Any:
     """
     if ":" in name:
         return _third_party(folder, name)
-    choices = names(folder, package=package)
-    kind = NOUNS.get(folder, (folder or package).removesuffix("s"))
-    if name not in choices:
+    if not _is_component(_folder(package, folder), name):  # the others are looked at for the message alone
+        kind, choices = NOUNS.get(folder, (folder or package).removesuffix("s")), names(folder, package=package)
         raise UnknownName(kind, name, choices, hint='A component of your own is named "module:attr".')
     return importlib.import_module(".".join(filter(None, (package, folder, name)))).load
 

@@ -164,6 +164,7 @@ def complaints(module: str, source: str, **options: bool) -> list[tuple[int, str
     return sorted(check(module, source, **options).found)
 
 
+@cache  # two tests ask what each file does
 def check_file(path: Path) -> Checker:
     relative = path.relative_to(ROOT)
     package = path.name == "__init__.py"

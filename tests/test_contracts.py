@@ -85,8 +85,12 @@ def rltf_data(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 
 
 def check_split(name: str, split: str, judge: Sandbox, limit: int | None) -> None:
+    load = importlib.import_module(f"rltf_env.datasets.{name}").load
+    fewer = (
+        {"size": limit} if limit and "size" in inspect.signature(load).parameters else {}
+    )  # where each is made first
     try:
-        problems = datasets.load(name, split)
+        problems = datasets.load(name, split, **fewer)
     except MissingData as error:
         pytest.skip(str(error))
     testing.check_dataset(problems, judge, limit=limit)
@@ -202,12 +206,13 @@ def test_agent_keeps_its_contract(name: str, one_thread: None) -> None:
     check_agent(lambda policy, env, seed: module.load(policy, env, seed=seed, **options))
 
 
+@pytest.mark.parametrize("seeds", [(0, 1), pytest.param((2, 3, 4), marks=pytest.mark.slow)], ids=["two", "more"])
 @pytest.mark.parametrize("name", sorted({*plugins.names("algorithms", package="agents")} - TRUNKS))
-def test_agent_learns_a_toy_task_from_several_seeds(name: str, one_thread: None) -> None:
+def test_agent_learns_a_toy_task_from_several_seeds(name: str, seeds: tuple[int, ...], one_thread: None) -> None:
     module = importlib.import_module(f"agents.algorithms.{name}")
     known = {field.name for field in dataclasses.fields(module.Config)}
     options: dict[str, Any] = {key: value for key, value in QUICK_AGENT.items() if key in known}
-    check_learning(lambda policy, env, seed: module.load(policy, env, seed=seed, **options))
+    check_learning(lambda policy, env, seed: module.load(policy, env, seed=seed, **options), seeds=seeds)
 
 
 def test_an_agent_that_learns_nothing_is_found_out(one_thread: None) -> None:

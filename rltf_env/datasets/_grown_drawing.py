@@ -39,7 +39,7 @@ from rltf_env.datasets._grown_grammar import (
     mutable,
     pairs,
 )
-from rltf_env.datasets._grown_running import Runner, truth, value
+from rltf_env.datasets._grown_running import Runner, reader
 from rltf_env.datasets._stream import Stream, share
 
 SPLITS = ("train", "validation", "test", "seen")  # the first three from the least to the most held out
@@ -150,8 +150,9 @@ class Draw:
 
     def let(self, name: str, names: list[Names]) -> Let:
         made = Let(name, Call(self.chosen("let", OF_LISTS), Name("x")))
+        read = reader(made.value)
         for each in names:
-            each[name] = value(made.value, each)
+            each[name] = read(each)
         return made
 
     def ladder(self, count: int, ints: Sequence[str], names: list[Names]) -> If:
@@ -258,7 +259,7 @@ class Draw:
             made = self.tried(ints, names) if names else None
             if made is None:
                 continue
-            holds = [truth(made, each) for each in names]
+            holds = list(map(reader(made), names))
             if least <= sum(holds) <= len(names) - least_left:
                 yes = [each for each, held in zip(names, holds, strict=True) if held]
                 return made, yes, [each for each, held in zip(names, holds, strict=True) if not held]
@@ -270,7 +271,7 @@ class Draw:
         left, right = (self.comparison("and", ints, names) for _ in range(2))
         if left is None or right is None:
             return None
-        seen = {(truth(left, each), truth(right, each)) for each in names}
+        seen = set(zip(map(reader(left), names), map(reader(right), names), strict=True))
         return And(left, right) if {(True, False), (False, True)} <= seen else None  # neither side says it all
 
     def comparison(self, parent: str, ints: Sequence[str], names: list[Names]) -> Condition | None:
@@ -284,7 +285,7 @@ class Draw:
         others = [name for name in ints if Name(name) != left]
         if others and self.stream.below(5) == 0:
             return Compare(op, left, Name(self.stream.pick(others)))
-        constant = value(left, self.stream.pick(names)) + self.stream.between(-1, 1)
+        constant = reader(left)(self.stream.pick(names)) + self.stream.between(-1, 1)
         return Compare(op, left, Number(constant)) if self.split.may_use(op, constant) else None
 
     def chosen(self, parent: str, ops: Iterable[str]) -> str:
@@ -317,7 +318,7 @@ def choose(program: Program, inputs: Sequence[Inputs]) -> tuple[list[tuple[Input
     for mutant in mutable(program):
         wanted.add(mutant)
         for (given, trace), shown in zip(usable, shows, strict=True):
-            if run(given, mutant).value != trace.value:
+            if mutant in trace.reached and run(given, mutant).value != trace.value:  # else it cannot differ
                 shown.add(mutant)
     order = _covering(shows, wanted)
     rest = [i for i in range(len(usable)) if i not in order]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from small_policies import copy_of
 
 from agents.building import quiet_libraries
 from agents.policies import tiny
@@ -29,7 +30,9 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def policy() -> CausalPolicy:
-    return tiny.load(width=16, layers=1, heads=2, vocab_size=280, dataset_options={"size": 4}, max_positions=128)
+    return copy_of(
+        tiny.load, width=16, layers=1, heads=2, vocab_size=280, dataset_options={"size": 4}, max_positions=128
+    )
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from small_policies import copy_of
 
 from agents import embed
 from agents.policies import pair_heads, tiny, tiny_seq2seq
@@ -19,7 +20,7 @@ TEXTS = ["def f(x):\n    return x\n", "Give x.", "def f(x):\n    return x\n"]
 
 @pytest.mark.parametrize("kind", [tiny, tiny_seq2seq])
 def test_equal_texts_are_one_point_of_the_sphere(kind: Any) -> None:
-    policy = kind.load(**SMALL)
+    policy = copy_of(kind.load, **SMALL)
     pair_heads.attach(policy, pair_heads.on(policy, 8))
     points = embed.embed(policy, TEXTS, rows=2)
     assert points.shape == (3, 8)
@@ -29,7 +30,7 @@ def test_equal_texts_are_one_point_of_the_sphere(kind: Any) -> None:
 
 
 def test_of_a_long_text_the_beginning_is_read() -> None:
-    policy = tiny_seq2seq.load(**SMALL)
+    policy = copy_of(tiny_seq2seq.load, **SMALL)
     pair_heads.attach(policy, pair_heads.on(policy, 8))
     text = "x = 1; " * 50
     first = policy.tokenizer.decode(policy.tokenizer.encode(text)[:6])
@@ -43,7 +44,7 @@ def test_nearest_by_hand() -> None:
 
 
 def test_command_writes_a_line_for_each_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    policy = tiny_seq2seq.load(**SMALL)
+    policy = copy_of(tiny_seq2seq.load, **SMALL)
     pair_heads.attach(policy, pair_heads.on(policy, 8))
     policy.save(tmp_path / "policy")
     (tmp_path / "a.py").write_text(TEXTS[0])
@@ -63,4 +64,4 @@ def test_command_writes_a_line_for_each_text(tmp_path: Path, capsys: pytest.Capt
 
 def test_a_policy_without_heads_is_refused() -> None:
     with pytest.raises(UsageError, match="heads"):
-        embed.embed(tiny.load(**SMALL), TEXTS)
+        embed.embed(copy_of(tiny.load, **SMALL), TEXTS)

@@ -107,19 +107,24 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes]) ->
         time.sleep(0.002)
 
 
+KILLED = ("rltf", "ppo", "curriculum", "actor_critic", "soft_q", "grpo")
+
+
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize(
-    "kind",
+    ("kind", "kills"),
     [
-        "rltf",
-        *(pytest.param(k, marks=pytest.mark.slow) for k in ("ppo", "curriculum", "actor_critic", "soft_q", "grpo")),
+        ("rltf", (9,)),
+        *(pytest.param(kind, (5, 15), marks=pytest.mark.slow) for kind in KILLED),
     ],
 )
-def test_a_killed_run_continues_to_the_same_end(recipe: MakeRecipe, tmp_path: Path, kind: str) -> None:
-    """Killed between checkpoints, then continued by the same command and killed nearer to the end, then let go."""
+def test_a_killed_run_continues_to_the_same_end(
+    recipe: MakeRecipe, tmp_path: Path, kind: str, kills: tuple[int, ...]
+) -> None:
+    """Killed between checkpoints, continued by the same command, killed again nearer to the end where so asked, then let go."""
     train.train(recipe(kind, "whole", "run.updates=24"))
     out, killed = tmp_path / "killed", recipe(kind, "killed", "run.updates=24")
-    for count in (5, 15):
+    for count in kills:
         process = start(killed, tmp_path)
         metrics = out / "metrics.jsonl"
         wait_for(lambda path=metrics, n=count: path.exists() and len(path.read_bytes().splitlines()) >= n, process)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from small_policies import copy_of
 
 from agents.algorithms import atc
 from agents.algorithms.atc import ATC, augmented, ends_of_lines, own_keys
@@ -50,7 +51,7 @@ def world(policy: Any, some: list[Problem] | None = None) -> UnitTestEnv:
 
 
 def small(kind: Any = tiny, some: list[Problem] | None = None, seed: int = 0, **options: Any) -> ATC:
-    policy = kind.load(**SMALL, seed=seed)
+    policy = copy_of(kind.load, **SMALL, seed=seed)
     return atc.load(policy, world(policy, some), seed=seed, **(QUICK | options))
 
 
@@ -65,7 +66,7 @@ def test_a_key_is_k_lines_ahead_in_the_same_program_and_the_last_lines_have_none
 
 
 def test_lines_end_at_the_tokens_that_end_them_and_the_end_token_ends_none() -> None:
-    tokenizer = HuggingFace(tiny.load(**SMALL).tokenizer)
+    tokenizer = HuggingFace(copy_of(tiny.load, **SMALL).tokenizer)
     for text in ("ab\nc\n", "ab\nc"):
         program = tokenizer.program([*tokenizer.encode(text), tokenizer.eos_id])
         ends = ends_of_lines(program).tolist()
@@ -205,7 +206,7 @@ def test_contract_holds_with_an_encoder_too() -> None:
     """Without one, `test_contracts.py` asks."""
 
     def make(policy: Any, env: UnitTestEnv, seed: int) -> ATC:
-        own = tiny_seq2seq.load(**SMALL, seed=seed)
+        own = copy_of(tiny_seq2seq.load, **SMALL, seed=seed)
         env.tokenizer = HuggingFace(own.tokenizer)
         return atc.load(own, env, seed=seed, **QUICK)
 
@@ -259,7 +260,7 @@ def test_lines_come_to_tell_what_follows_and_shuffled_ones_do_not() -> None:
 
 
 def test_a_policy_may_learn_from_what_it_writes_itself_and_nothing_is_judged() -> None:
-    policy = tiny.load(**SMALL)
+    policy = copy_of(tiny.load, **SMALL)
     newline = policy.tokenizer.encode("\n")[-1]
     with torch.no_grad():  # a policy that ends lines often
         embedding: Any = policy.model.get_output_embeddings()  # type: ignore[operator]

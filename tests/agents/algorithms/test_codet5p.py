@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from small_policies import copy_of
 
 from agents.algorithms import codet5p
 from agents.algorithms.codet5p import CodeT5p
@@ -66,7 +67,7 @@ def one_thread() -> Iterator[None]:
 
 
 def small(weights: dict[str, float] | None = None, some: list[Problem] | None = None, **options: Any) -> CodeT5p:
-    policy = tiny_seq2seq.load(**SMALL, tokens="paper")
+    policy = copy_of(tiny_seq2seq.load, **SMALL, tokens="paper")
     return codet5p.load(policy, world(policy, some), seed=0, **(QUICK | {"weights": weights or ALL} | options))
 
 
@@ -74,7 +75,7 @@ def test_contract_holds_with_an_encoder_and_all_losses() -> None:
     """Queue, slow copy and heads are in the state: a run that goes on is the run that was not stopped."""
 
     def make(policy: Any, env: UnitTestEnv, seed: int) -> CodeT5p:
-        own = tiny_seq2seq.load(**SMALL, tokens="paper", seed=seed)
+        own = copy_of(tiny_seq2seq.load, **SMALL, tokens="paper", seed=seed)
         env.tokenizer = HuggingFace(own.tokenizer)
         return codet5p.load(own, env, seed=seed, **(QUICK | {"weights": ALL, "queue": 6}))
 
@@ -228,7 +229,7 @@ def test_a_program_that_is_written_as_a_whole_follows_the_mark_that_asks_for_it(
 ) -> None:
     monkeypatch.setattr(codet5p.corruption, "pivot", lambda length, rng: 0)
     for tokens, mark in (("paper", "[CLM]"), ("own", "")):
-        policy = tiny_seq2seq.load(**SMALL, tokens=tokens)
+        policy = copy_of(tiny_seq2seq.load, **SMALL, tokens=tokens)
         agent = codet5p.load(policy, world(policy), seed=0, **(QUICK | {"weights": {"causal": 1.0}}))
         ((_, drawn),) = codet5p.draw_references(agent.env, agent.references, agent.rng, 1)
         asked = policy.tokenizer.convert_tokens_to_ids(mark) if mark else policy.eos_id
@@ -261,7 +262,7 @@ def test_a_program_of_a_pair_that_is_learnt_is_told_from_others() -> None:
 
 
 def test_a_decoder_alone_learns_all_but_the_match() -> None:
-    policy = tiny.load(**SMALL)
+    policy = copy_of(tiny.load, **SMALL)
     agent = codet5p.load(policy, world(policy), seed=0, **QUICK)
     assert agent.weights["match"] == 0
     assert {name for name in agent.update() if name.startswith("loss/")} == {"loss/t2c", "loss/c2t", "loss/contrast"}
@@ -281,20 +282,20 @@ def test_a_decoder_alone_learns_all_but_the_match() -> None:
     ],
 )
 def test_what_cannot_be_is_refused(options: dict[str, Any], word: str) -> None:
-    policy = tiny_seq2seq.load(**SMALL)
+    policy = copy_of(tiny_seq2seq.load, **SMALL)
     with pytest.raises(UsageError, match=word):
         codet5p.load(policy, world(policy), seed=0, **(QUICK | options))
 
 
 def test_a_text_of_no_tokens_is_refused() -> None:
-    policy = tiny_seq2seq.load(**SMALL)
+    policy = copy_of(tiny_seq2seq.load, **SMALL)
     env = world(policy, prompt_style=lambda problem: "")
     with pytest.raises(UsageError, match="at least one token"):
         codet5p.load(policy, env, seed=0, **QUICK).update()
 
 
 def test_denoising_without_sentinels_is_refused() -> None:
-    policy = tiny_seq2seq.load(**SMALL)
+    policy = copy_of(tiny_seq2seq.load, **SMALL)
     with pytest.raises(UsageError, match="extra_id_0"):
         codet5p.load(policy, world(policy), seed=0, **(QUICK | {"weights": ALL}))
 
@@ -319,14 +320,14 @@ def test_heads_lie_beside_the_policy_and_begin_another_run(tmp_path: Path) -> No
 
 
 def _plain(folder: Path) -> Path:
-    tiny_seq2seq.load(**SMALL).save(folder)
+    copy_of(tiny_seq2seq.load, **SMALL).save(folder)
     return folder
 
 
 def test_heads_of_another_width_are_refused(tmp_path: Path) -> None:
     torch.save(pair_heads.PairHeads(4, 4, 3).state_dict(), tmp_path / pair_heads.FILE)
     with pytest.raises(UsageError, match="as wide"):
-        pair_heads.read(tmp_path, tiny_seq2seq.load(**SMALL))
+        pair_heads.read(tmp_path, copy_of(tiny_seq2seq.load, **SMALL))
 
 
 def test_queue_is_filled_by_pairs_and_never_beyond_its_size() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pairs import chessboard
 
 from agents import functional
 from agents.algorithms import actor_critic, dapo, dr_grpo, grpo, ppo, reinforce, rloo
@@ -207,8 +208,10 @@ def test_a_round_in_the_middle_comes_back_from_its_state() -> None:
     assert not again
 
 
-@pytest.mark.parametrize("name", FAMILY)
-@pytest.mark.parametrize("options", [{"credit": "token", "kl": 0.1}, {"kl_reward": 0.1, "entropy": 0.01}])
+TERMS: list[dict[str, Any]] = [{"credit": "token", "kl": 0.1}, {"kl_reward": 0.1, "entropy": 0.01}]
+
+
+@pytest.mark.parametrize(("name", "options"), chessboard(list(FAMILY), TERMS))
 def test_contract_of_the_family_with_every_term(name: str, options: dict[str, Any]) -> None:
     check_agent(lambda p, e, s: FAMILY[name].load(p, e, seed=s, **SMALL, **options))
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pairs import chessboard
 
 from agents.algorithms import rltf
 from agents.core import Episode
@@ -303,8 +304,7 @@ def test_rl_updates_move_towards_what_passed(policy: CausalPolicy, make_env: Mak
 # --------------------------------------------------------------------------------------------------------------- state
 
 
-@pytest.mark.parametrize("baseline", ["best_so_far", "greedy", "group_mean", "none"])
-@pytest.mark.parametrize("clip", [0.0, 0.2])
+@pytest.mark.parametrize(("baseline", "clip"), chessboard(["best_so_far", "greedy", "group_mean", "none"], [0.0, 0.2]))
 def test_contract(baseline: str, clip: float) -> None:
     check_agent(lambda p, e, s: rltf.load(p, e, seed=s, baseline=baseline, clip=clip, **SMALL))
 

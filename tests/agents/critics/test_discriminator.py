@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from small_policies import copy_of
 
 from agents import functional
 from agents.critics.discriminator import Discriminator
@@ -25,7 +26,9 @@ OTHER = replace(PROBLEM, id="q", statement="Give two.")
 
 @pytest.fixture
 def discriminator() -> Discriminator:
-    policy = tiny.load(width=16, layers=1, heads=2, vocab_size=300, dataset_options={"size": 16}, max_positions=96)
+    policy = copy_of(
+        tiny.load, width=16, layers=1, heads=2, vocab_size=300, dataset_options={"size": 16}, max_positions=96
+    )
     optimiser = OptimiserConfig(lr=1e-2, warmup=0, weight_decay=0.0)
     return Discriminator(policy, max_prompt_tokens=40, max_program_tokens=24, optimiser=optimiser)
 

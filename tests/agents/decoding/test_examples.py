@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from small_policies import copy_of
 
 from agents.core import Completion, PublicExamples, TrainingSample
 from agents.critics.outcome import Critic
@@ -56,7 +57,9 @@ def generator() -> torch.Generator:
 @pytest.fixture
 def policy() -> CausalPolicy:
     """With room for a repair's prompt."""
-    return tiny.load(width=16, layers=1, heads=2, vocab_size=280, dataset_options={"size": 4}, max_positions=512)
+    return copy_of(
+        tiny.load, width=16, layers=1, heads=2, vocab_size=280, dataset_options={"size": 4}, max_positions=512
+    )
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from small_policies import copy_of
 
 from agents.core import Completion, Decoder
 from agents.critics.matcher import Matcher
@@ -24,7 +25,7 @@ NONE = [np.array([], np.int64)] * 2
 
 
 def taught() -> Matcher:
-    policy = tiny_seq2seq.load(**SMALL)
+    policy = copy_of(tiny_seq2seq.load, **SMALL)
     heads = pair_heads.on(policy, 8)
     with torch.no_grad():
         heads.match.weight.copy_(torch.arange(32.0).reshape(2, 16).sin())
@@ -68,7 +69,7 @@ def test_a_program_is_matched_with_one_end_token_whatever_ended_it(monkeypatch: 
 
 
 def test_without_a_match_the_likeliest_is_handed_in() -> None:
-    policy = tiny_seq2seq.load(**SMALL)
+    policy = copy_of(tiny_seq2seq.load, **SMALL)
     chosen = written(matched.load(n=4, match=False), policy, repeats=1)
     drawn = written(Sampling(), policy, repeats=4)
     for [completion], lot in zip(chosen, drawn, strict=True):
@@ -89,9 +90,9 @@ def test_what_cannot_match_is_refused() -> None:
         matched.load()
     with pytest.raises(UsageError, match="n >= 1"):
         matched.load(n=0, match=False)
-    other = tiny_seq2seq.load(**{**SMALL, "vocab_size": 300})
+    other = copy_of(tiny_seq2seq.load, **{**SMALL, "vocab_size": 300})
     with pytest.raises(UsageError, match="tokenizer"):
         written(Matched(taught(), n=2), other)
-    alone = tiny.load(**SMALL)
+    alone = copy_of(tiny.load, **SMALL)
     with pytest.raises(UsageError, match="encoder"):
         Matcher(alone, pair_heads.on(alone, 8)).odds([plain_sample(PROMPTS[0], PROMPTS[1])])

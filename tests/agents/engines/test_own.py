@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from small_policies import copy_of
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from agents.decoding.sampling import Sampling
@@ -44,7 +45,7 @@ def test_the_host_reads_nothing_between_looks_at_who_has_ended(
 ) -> None:
     monkeypatch.setattr(causal, "fits", lambda model: False)  # as on a GPU: rectangles
     sizes: dict[str, Any] = {"width": 16, "layers": 1, "heads": 2, "vocab_size": 280, "dataset_options": {"size": 4}}
-    used: Any = policy if kind == "causal" else tiny_seq2seq.load(**sizes)
+    used: Any = policy if kind == "causal" else copy_of(tiny_seq2seq.load, **sizes)
     monkeypatch.setattr(own, "ends_of", lambda policy: (-1,))  # no program ends before its limit
     used.prepares_masks  # noqa: B018 - asked once, before it is measured
     eight, forty = (reads(used, tokens, *lengths) for tokens in (8, 40))

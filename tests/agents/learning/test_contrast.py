@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from small_policies import copy_of
 
 from agents.batching import batch
 from agents.learning import contrast
@@ -108,7 +109,7 @@ def test_matching_by_hand() -> None:
 
 def test_a_copy_keeps_its_share_of_itself_and_learns_nothing_by_itself() -> None:
     """Momentum .995 from 2 towards 1: 1.995."""
-    policy = tiny_seq2seq.load(width=16, layers=1, heads=2, vocab_size=280, dataset_options={"size": 4})
+    policy = copy_of(tiny_seq2seq.load, width=16, layers=1, heads=2, vocab_size=280, dataset_options={"size": 4})
     heads = pair_heads.on(policy, 8)
     policy.model.train()
     momentum = Momentum(policy, heads, 0.995)
@@ -131,7 +132,7 @@ def test_a_copy_keeps_its_share_of_itself_and_learns_nothing_by_itself() -> None
 
 @pytest.mark.parametrize("kind", [tiny, tiny_seq2seq])
 def test_keys_are_made_by_the_copy_and_not_by_the_learner(kind: object) -> None:
-    policy = kind.load(width=16, layers=1, heads=2, vocab_size=280, dataset_options={"size": 4})  # type: ignore[attr-defined]
+    policy = copy_of(kind.load, width=16, layers=1, heads=2, vocab_size=280, dataset_options={"size": 4})  # type: ignore[attr-defined]
     heads = pair_heads.on(policy, 8)
     momentum = Momentum(policy, heads, 0.9)
     texts = [np.array([40, 50, 60]), np.array([70])]
@@ -163,7 +164,7 @@ def test_a_queue_keeps_the_newest() -> None:
 
 def test_the_match_is_read_when_the_whole_program_has_been_read() -> None:
     """Of programs of unlike length in one batch, as of each alone; another last token or text is another state."""
-    policy = tiny_seq2seq.load(width=16, layers=1, heads=2, vocab_size=280, dataset_options={"size": 4})
+    policy = copy_of(tiny_seq2seq.load, width=16, layers=1, heads=2, vocab_size=280, dataset_options={"size": 4})
     heads = pair_heads.on(policy, 8)
     with torch.no_grad():
         heads.match.weight.copy_(torch.arange(32.0).reshape(2, 16).sin())
@@ -187,12 +188,12 @@ def test_a_temperature_stays_within_its_bounds_and_begins_where_it_is_told() -> 
 
 
 def test_a_text_of_no_tokens_is_refused() -> None:
-    policy = tiny_seq2seq.load(width=16, layers=1, heads=2, vocab_size=280, dataset_options={"size": 4})
+    policy = copy_of(tiny_seq2seq.load, width=16, layers=1, heads=2, vocab_size=280, dataset_options={"size": 4})
     with pytest.raises(UsageError, match="text 1"):
         sentence_states(policy, [np.array([4]), np.array([], np.int64)])
 
 
 def test_heads_that_are_not_there_are_asked_for_by_name(tmp_path: object) -> None:
-    policy = tiny.load(width=16, layers=1, heads=2, vocab_size=280, dataset_options={"size": 4})
+    policy = copy_of(tiny.load, width=16, layers=1, heads=2, vocab_size=280, dataset_options={"size": 4})
     with pytest.raises(MissingData, match="codet5p"):
         pair_heads.read(str(tmp_path), policy)

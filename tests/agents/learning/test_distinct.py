@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pairs import chessboard
 
 from agents.algorithms import actor_critic, rltf
 from agents.core import Episode, TrainingSample
@@ -93,8 +94,7 @@ def test_a_key_comes_through_a_checkpoint_and_none_takes_no_room() -> None:
     assert "key" not in pack(sample(""))
 
 
-@pytest.mark.parametrize("by", ["text", "tree", "random"])
-@pytest.mark.parametrize("agent", [rltf, actor_critic], ids=["rltf", "actor_critic"])
+@pytest.mark.parametrize(("agent", "by"), chessboard([rltf, actor_critic], ["text", "tree", "random"]))
 def test_contract(agent: Any, by: str) -> None:
     check_agent(lambda p, e, s: agent.load(p, e, seed=s, distinct=by, **SMALL))
 

@@ -87,8 +87,8 @@ COOL = {"temperature": 0.6}
 AGENTS: dict[str, tuple[Any, dict[str, Any]]] = {
     "grpo": (grpo, {"problems": 2, "kl": 0.1}),
     "ppo": (ppo, {"problems": 2, "kl": 0.1}),
-    "rltf": (rltf, {"fill": 8, "baseline": "group_mean", "supervised": 0, "clip": 0.2}),
-    "actor_critic": (actor_critic, {"fill": 8}),
+    "rltf": (rltf, {"fill": 8, "refresh": 8, "baseline": "group_mean", "supervised": 0, "clip": 0.2}),
+    "actor_critic": (actor_critic, {"fill": 8, "refresh": 8}),
 }
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from small_policies import copy_of
 
 from agents.algorithms import ppo
 from agents.algorithms.supervised import supervised_loss
@@ -28,7 +29,7 @@ MakeEnv = Callable[..., UnitTestEnv]
 
 
 def policy_of(dtype: str, **options: Any) -> Any:
-    return shape.load(config=SHAPE, dtype=dtype, vocab_size=280, dataset_options={"size": 4}, **options)
+    return copy_of(shape.load, config=SHAPE, dtype=dtype, vocab_size=280, dataset_options={"size": 4}, **options)
 
 
 def pairs() -> list[TrainingSample]:

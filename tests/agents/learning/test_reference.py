@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from small_policies import copy_of
 
 from agents.core import TrainingSample
 from agents.critics.values import OwnValues, ValueConfig
@@ -31,18 +32,18 @@ def samples() -> list[TrainingSample]:
 def with_adapters() -> CausalPolicy:
     lora = {"r": 2, "alpha": 4, "targets": ["q_proj", "v_proj"]}
     sizes: dict[str, Any] = {"width": 16, "layers": 1, "heads": 2, "vocab_size": 280, "max_positions": 128}
-    return tiny.load(**sizes, dataset_options={"size": 4}, lora=lora)
+    return copy_of(tiny.load, **sizes, dataset_options={"size": 4}, lora=lora)
 
 
 def eager() -> CausalPolicy:
     sizes: dict[str, Any] = {"width": 16, "layers": 1, "heads": 2, "vocab_size": 280, "max_positions": 128}
-    policy = tiny.load(**sizes, dataset_options={"size": 4})
+    policy = copy_of(tiny.load, **sizes, dataset_options={"size": 4})
     policy.model.set_attn_implementation("eager")
     return policy
 
 
 def seq2seq() -> Any:
-    return tiny_seq2seq.load(width=16, layers=1, heads=2, vocab_size=280, dataset_options={"size": 4})
+    return copy_of(tiny_seq2seq.load, width=16, layers=1, heads=2, vocab_size=280, dataset_options={"size": 4})
 
 
 @torch.no_grad()

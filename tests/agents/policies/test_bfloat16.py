@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from small_policies import copy_of
 
 from agents.algorithms import rltf
 from agents.batching import batch
@@ -27,7 +28,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
 
 
 def policy_of(family: str, dtype: str) -> Any:
-    return shape.load(config=FAMILIES[family], dtype=dtype, vocab_size=280, dataset_options={"size": 4})
+    return copy_of(shape.load, config=FAMILIES[family], dtype=dtype, vocab_size=280, dataset_options={"size": 4})
 
 
 @pytest.mark.parametrize("family", FAMILIES)

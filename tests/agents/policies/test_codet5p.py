@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from small_policies import copy_of
 from tokenizers.processors import TemplateProcessing
 from transformers import EncoderDecoderConfig, EncoderDecoderModel, GPT2Config, T5Config
 
@@ -27,7 +28,7 @@ SMALL: dict[str, Any] = {
 
 
 def small(**options: Any) -> Seq2SeqPolicy:
-    return tiny_seq2seq.load(**SMALL, **options)
+    return copy_of(tiny_seq2seq.load, **SMALL, **options)
 
 
 def ids(*tokens: int) -> np.ndarray:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from small_policies import copy_of
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from agents.algorithms.supervised import supervised_loss
@@ -46,7 +47,7 @@ UNKNOWN: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def tokenizer() -> Any:
-    return tiny.load(**SMALL).tokenizer
+    return copy_of(tiny.load, **SMALL).tokenizer
 
 
 def policy_of(kind: str, options: dict[str, Any], tokenizer: Any) -> CausalPolicy:
@@ -112,10 +113,10 @@ def test_a_model_that_is_not_plain_attention_reads_as_it_does_by_itself(kind: st
 
 @pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # by torch's compiler, when it is imported
 def test_a_layout_is_not_for_everybody() -> None:
-    policy = tiny.load(**SMALL)
+    policy = copy_of(tiny.load, **SMALL)
     assert fits(policy.model)
-    assert fits(tiny.load(**SMALL, lora={"targets": ["q_proj"]}).model)
-    assert not fits(tiny.load(**SMALL, gradient_checkpointing=True).model)
+    assert fits(copy_of(tiny.load, **SMALL, lora={"targets": ["q_proj"]}).model)
+    assert not fits(copy_of(tiny.load, **SMALL, gradient_checkpointing=True).model)
     assert not fits(tiny.load(**SMALL, compile=True).model)
     policy.model.train()
     assert not fits(policy.model)
@@ -124,7 +125,7 @@ def test_a_layout_is_not_for_everybody() -> None:
 
 
 def test_to_others_the_model_is_what_it_was() -> None:
-    policy = tiny.load(**SMALL)
+    policy = copy_of(tiny.load, **SMALL)
     data = batch(samples(), policy.pad_id)
     before = policy.model(data.tokens).logits
     policy.logits(data)
@@ -133,7 +134,7 @@ def test_to_others_the_model_is_what_it_was() -> None:
 
 
 def test_no_layer_reads_padding_or_a_prompt_twice() -> None:
-    policy = tiny.load(**SMALL)
+    policy = copy_of(tiny.load, **SMALL)
     seen: list[int] = []
     policy.model.model.layers[0].mlp.register_forward_hook(
         lambda m, inputs, out: seen.append(inputs[0].shape[:2].numel())
@@ -150,7 +151,7 @@ def test_no_layer_reads_padding_or_a_prompt_twice() -> None:
 
 
 def test_programs_are_written_on_when_others_of_their_group_and_whole_groups_have_left() -> None:
-    policy = tiny.load(**SMALL)
+    policy = copy_of(tiny.load, **SMALL)
     prompts = [np.arange(3, 3 + n) for n in (5, 2, 9)]
     none = [np.array([], np.int64)] * 3
 
@@ -218,7 +219,7 @@ def test_of_a_batch_in_a_line_each_token_knows_its_place() -> None:
 
 def test_reordered_matrices_multiply_as_they_did(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_linear, "LEAST", 16 * 16)
-    policy = tiny.load(**SMALL)
+    policy = copy_of(tiny.load, **SMALL)
     ids = torch.arange(12).view(2, 6)
     with torch.no_grad():
         plain = policy.model(ids).logits
@@ -235,10 +236,10 @@ def test_reordered_matrices_multiply_as_they_did(monkeypatch: pytest.MonkeyPatch
 
 def policy_with_head(monkeypatch: pytest.MonkeyPatch) -> CausalPolicy:
     """One whose matrices are reordered each time it begins."""
-    policy, made = tiny.load(**SMALL), Reordered.of
+    policy, made = copy_of(tiny.load, **SMALL), Reordered.of
     monkeypatch.setattr(Reordered, "of", classmethod(lambda cls, model, rows: made(model, rows)))
     return policy
 
 
 def test_small_matrices_stay_where_they_are() -> None:
-    assert Reordered.of(tiny.load(**SMALL).model, 8) is None
+    assert Reordered.of(copy_of(tiny.load, **SMALL).model, 8) is None

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from small_policies import copy_of
 from tokenizers.processors import TemplateProcessing
 from transformers import AutoModelForSeq2SeqLM, BartConfig, BartForConditionalGeneration
 
@@ -25,7 +26,7 @@ NONE = np.array([], np.int64)
 
 @pytest.fixture
 def t5() -> Seq2SeqPolicy:
-    return tiny_seq2seq.load(width=16, layers=2, heads=2, vocab_size=280, dataset_options={"size": 4})
+    return copy_of(tiny_seq2seq.load, width=16, layers=2, heads=2, vocab_size=280, dataset_options={"size": 4})
 
 
 def ids(*tokens: int) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from same_runs import assert_same_run, lines
+from small_policies import copy_of
 from small_runs import AGENTS, COMMON, place_judge
 
 from agents import functional
@@ -60,7 +61,9 @@ PROGRAM = written("abc\nde\nfg\nh", [0, 1, 2, 4, 5, 6, 7, 8, 9, 10])
 @pytest.fixture
 def folder(tmp_path: Path) -> str:
     """A saved line model with an opinion of its own."""
-    policy = tiny.load(width=16, layers=1, heads=2, vocab_size=280, dataset_options={"size": 4}, max_positions=512)
+    policy = copy_of(
+        tiny.load, width=16, layers=1, heads=2, vocab_size=280, dataset_options={"size": 4}, max_positions=512
+    )
     model = LineModel(policy, Wording(style="statement"))
     with torch.no_grad():
         model.head.weight.normal_(0, 0.05, generator=torch.Generator().manual_seed(0))

@@ -302,7 +302,7 @@ def test_the_level_that_is_required_is_that_of_the_service() -> None:
 
 def test_a_closed_sandbox_lets_nobody_wait() -> None:
     with Fake(silence) as fake:
-        box = opened(fake, batch=1, ahead=1)
+        box = opened(fake, batch=1, ahead=1, patience=0.5)
         held, waiting = box.submit("1", ADD), box.submit("2", ADD)
         while not held.running():
             time.sleep(0)
