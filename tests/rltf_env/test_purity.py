@@ -47,6 +47,7 @@ HONEST = {
     "names of modules as variables": "time = 3\nqueue = [time]\nos = queue\nprint(os)",
     "the clock": "import time\nstart = time.time()\nprint(time.perf_counter() > 0)",
     "closures over modules": "def f():\n    import math\n    def g(): return math.sqrt(4)\n    return g()",
+    "templates": "print('{} {:.2f} {0!r:>{1}}'.format(1, 2.5), '{a}'.format_map({'a': 1}), f'{1:.1f}')",
     "a data class": "import dataclasses\n@dataclasses.dataclass(order=True)\nclass P:\n    x: int\n    y: int = 0\nprint(P(1) < P(2))",
 }  # fmt: skip
 
@@ -71,6 +72,11 @@ LEAVING = (
     "open('x')", "exec('')", "().__class__", "getattr(1, 'x')", "f = getattr", "setattr(A, 'x', 1)", "__builtins__", "id(3)",
     "(lambda: 0).__globals__", "def f():\n    def g(): return [open for _ in ()]", "vars()", "(x for x in ()).gi_frame",
     "try: 1/0\nexcept Exception as e: e.__traceback__", "try: f\nexcept Exception as e: e.x.tb_frame.f_back", "__import__('os')",
+    # attributes by templates
+    "'{0.__globals__}'.format(len)", "'{:{0.x}}'.format(1)", "'{0[x]}'.format({})", "print(input().format(1))", "f = ''.join(x).format_map",
+    "str.format('{}', 1)", "a = ''\na.format(1)", "class A(str):\n    def f(self): return super().format(1)",
+    # the library's enumerations
+    "import re\nre.A._member_map_['x'] = 1", "import re\ndef f(x): return x._value2member_map_\nf(re.I)",
     # a module as a value, or what is not in its list
     "import sys\nsys.modules", "import sys\nsys.path.append(1)", "import sys\nx = sys", "import sys\ngetattr(sys, 'mod' + 'ules')",
     "import sys\nsys.warnoptions.append(1)", "import copy\ncopy._deepcopy_dispatch['n'] = 1", "import math\n[math][0].x = 1",

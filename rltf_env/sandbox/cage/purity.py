@@ -7,6 +7,7 @@ program is one of these, and says no wherever it cannot tell:
 - it names nothing that leads to other objects than its own: of built-ins, of modules (a list of names for each), of special
   methods and attributes (all names with two underscores but the plain ones);
 - a module is never a value: each use of it is one of a name in its list, none of which is a container;
+- the templates that it fills in (`"{}".format(x)`) are there to be read, and name no attributes or items;
 - if it sets attributes, in whatever way, then nothing of the library that has attributes to be set is ever a value: a
   function in Python, or a class that is not built in, may only be called;
 - where the library keeps what it was given (patterns, generic types), the program has no say in what equals what.
@@ -36,6 +37,8 @@ _ATTRIBUTES = frozenset(  # that lead to what an object is made of, or change wh
     "mro obj register raw detach fileno reconfigure seek tell truncate f_back f_globals f_locals f_builtins f_code f_trace "
     "tb_frame tb_next gi_frame gi_code gi_yieldfrom cr_frame cr_code cr_await cr_origin ag_frame ag_code ag_await".split()
 )
+_FORMATTING = frozenset(("format", "format_map"))
+_LEADING = re.compile(r"\{[^{}:!]*[.\[]")  # a field of a template that names an attribute or an item
 _WITH_SETTING = frozenset("fget fset fdel func".split())  # attributes that a program may not ask for if it sets any
 _PLAIN = frozenset(  # special names that a program may define, and call
     [f"__{name}__" for name in (
@@ -149,7 +152,10 @@ def _all(code: Any) -> Iterator[Any]:
 
 
 def _special(name: str) -> bool:
-    return name[:2] == "__" == name[-2:] and name not in _PLAIN and name not in _LABELS and name != _NOTES
+    """True for special names that a program may not have; and for those of the library's enumerations (`_member_map_`)."""
+    if name[:1] != "_" or name[-1:] != "_" or name == "_":
+        return False
+    return not name[:2] == "__" == name[-2:] or (name not in _PLAIN and name not in _LABELS and name != _NOTES)
 
 
 # ------------------------------------------------------------------------------------------------------- instructions
@@ -255,7 +261,7 @@ def _uses(code: Any, facts: _Facts) -> bool:
     noted = _notes(code, steps) if facts.notes and NOTE in facts.bound.values() else set()
     for at, (name, number) in enumerate(steps):
         if name.endswith("_ATTR") or name == "LOAD_METHOD":
-            if not _attribute(code, name, number, facts.sets):
+            if not _attribute(code, name, number, facts.sets) or not _formats_plainly(code, steps, at):
                 return False
         elif "LOAD_" in name and (variable := _variable(code, name, number)):
             if variable == _MANY:
@@ -278,6 +284,13 @@ def _attribute(code: Any, name: str, number: int, sets: bool) -> bool:
     if attribute == _NOTES:
         return False
     return name.startswith("LOAD") and (not sets or is_call or attribute in ("__name__", "__doc__"))
+
+
+def _formats_plainly(code: Any, steps: list[Step], at: int) -> bool:
+    """False for what may fill in a template that names attributes: they lead from a function to all that there is."""
+    name, number = steps[at - 1]
+    plain = name == "LOAD_CONST" and not _LEADING.search(str(code.co_consts[number]))
+    return plain or _attribute_of(code, *steps[at])[0] not in _FORMATTING
 
 
 def _attribute_of(code: Any, name: str, number: int) -> tuple[str, bool]:
@@ -359,7 +372,7 @@ _ARGUMENTS = frozenset(
 )
 
 
-_DOUBTFUL = _BUILTINS | _ATTRIBUTES | _WITH_SETTING | {_NOTES, "type"}
+_DOUBTFUL = _BUILTINS | _ATTRIBUTES | _FORMATTING | _WITH_SETTING | {_NOTES, "type"}
 
 
 def _one_argument(steps: list[Step], at: int) -> bool:
