@@ -74,6 +74,8 @@ LEAVING = (
     "try: 1/0\nexcept Exception as e: e.__traceback__", "try: f\nexcept Exception as e: e.x.tb_frame.f_back", "__import__('os')",
     # attributes by templates
     "'{0.__globals__}'.format(len)", "'{:{0.x}}'.format(1)", "'{0[x]}'.format({})", "print(input().format(1))", "f = ''.join(x).format_map",
+    "(t if c else '{}').format(f)", "(t or '{}').format(f)", "(t and '{}').format(f)", "['{}', t][1].format(f)",
+    "('{}' if c else t).format(f)", "'{}'[:].format(f)", "('{}' + t).format(f)", "t.join('{}').format(f)",
     "str.format('{}', 1)", "a = ''\na.format(1)", "class A(str):\n    def f(self): return super().format(1)",
     # the library's enumerations
     "import re\nre.A._member_map_['x'] = 1", "import re\ndef f(x): return x._value2member_map_\nf(re.I)",

@@ -27,6 +27,7 @@ from opcode import opname as _opname
 from typing import Any, NamedTuple
 
 from rltf_env.sandbox.cage.harmless import KEEPING, MODULES, NOTE, ONCE, SETTERS, public, table
+from rltf_env.sandbox.cage.templates import FORMATTING, formats_plainly
 
 _STREAMS = ("stdin", "stdout", "stderr")  # made anew for each case
 _BUILTINS = frozenset(  # that lead to anything, or tell how much memory other cases have left
@@ -37,8 +38,6 @@ _ATTRIBUTES = frozenset(  # that lead to what an object is made of, or change wh
     "mro obj register raw detach fileno reconfigure seek tell truncate f_back f_globals f_locals f_builtins f_code f_trace "
     "tb_frame tb_next gi_frame gi_code gi_yieldfrom cr_frame cr_code cr_await cr_origin ag_frame ag_code ag_await".split()
 )
-_FORMATTING = frozenset(("format", "format_map"))
-_LEADING = re.compile(r"\{[^{}:!]*[.\[]")  # a field of a template that names an attribute or an item
 _WITH_SETTING = frozenset("fget fset fdel func".split())  # attributes that a program may not ask for if it sets any
 _PLAIN = frozenset(  # special names that a program may define, and call
     [f"__{name}__" for name in (
@@ -97,6 +96,8 @@ def pure(code: Any) -> bool:
     codes = list(_all(code))
     names = {name for each in codes for name in each.co_names}
     if not _READABLE or any(map(_special, names)):
+        return False
+    if not names.isdisjoint(FORMATTING) and not all(map(formats_plainly, codes)):
         return False
     bound: dict[str, Any] = {"exit": True, "quit": True}  # what names stand for: a module's table, or a use
     imported: set[str] = set()
@@ -261,7 +262,7 @@ def _uses(code: Any, facts: _Facts) -> bool:
     noted = _notes(code, steps) if facts.notes and NOTE in facts.bound.values() else set()
     for at, (name, number) in enumerate(steps):
         if name.endswith("_ATTR") or name == "LOAD_METHOD":
-            if not _attribute(code, name, number, facts.sets) or not _formats_plainly(code, steps, at):
+            if not _attribute(code, name, number, facts.sets):
                 return False
         elif "LOAD_" in name and (variable := _variable(code, name, number)):
             if variable == _MANY:
@@ -284,13 +285,6 @@ def _attribute(code: Any, name: str, number: int, sets: bool) -> bool:
     if attribute == _NOTES:
         return False
     return name.startswith("LOAD") and (not sets or is_call or attribute in ("__name__", "__doc__"))
-
-
-def _formats_plainly(code: Any, steps: list[Step], at: int) -> bool:
-    """False for what may fill in a template that names attributes: they lead from a function to all that there is."""
-    name, number = steps[at - 1]
-    plain = name == "LOAD_CONST" and not _LEADING.search(str(code.co_consts[number]))
-    return plain or _attribute_of(code, *steps[at])[0] not in _FORMATTING
 
 
 def _attribute_of(code: Any, name: str, number: int) -> tuple[str, bool]:
@@ -372,7 +366,7 @@ _ARGUMENTS = frozenset(
 )
 
 
-_DOUBTFUL = _BUILTINS | _ATTRIBUTES | _FORMATTING | _WITH_SETTING | {_NOTES, "type"}
+_DOUBTFUL = _BUILTINS | _ATTRIBUTES | _WITH_SETTING | {_NOTES, "type"}
 
 
 def _one_argument(steps: list[Step], at: int) -> bool:
