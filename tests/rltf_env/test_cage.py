@@ -8,6 +8,7 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import pytest
 
@@ -80,6 +81,27 @@ def test_landlock_is_told_of_all_but_the_packages(tmp_path: Path) -> None:
         str(tmp_path / n) for n in ("json", "os.py", "plain")
     )
     assert isolation._without_packages([str(tmp_path / "plain")]) == [str(tmp_path / "plain")]
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no shared memory")
+def test_without_a_root_of_its_own_a_program_reads_neither_shared_memory_nor_terminals() -> None:
+    source = """
+        import os
+        open("/dev/null", "w").write(open("/dev/null").read())
+        assert len(os.urandom(2) + open("/dev/urandom", "rb").read(2)) == 4
+        read = []
+        for path in ("/dev", "/dev/pts", "/dev/shm", FILE):
+            try:
+                read.append(os.listdir(path) if os.path.isdir(path) else open(path).read())
+            except OSError:
+                pass
+        print(read or 1)
+        """
+    with NamedTemporaryFile("w", dir="/dev/shm") as file, sandbox.load(workers=1, without=("root",)) as judge:
+        os.chmod(file.name, 0o644)
+        if "landlock" in judge.level():
+            verdict = judge.run(textwrap.dedent(source).replace("FILE", repr(file.name)), LINE)
+            assert verdict.outcome is Outcome.PASSED, verdict.results[0]
 
 
 @BACKENDS

@@ -227,11 +227,14 @@ def _hide_packages(libc: Libc, visible: list[str], packages: list[str], root: st
                     _show(libc, path, root + path)
 
 
+_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")  # not others' memory, nor terminals
+
+
 def _devices(libc: Libc, root: str, quota: int) -> None:
     os.mkdir(root + "/dev")
-    for name in ("null", "zero", "full", "random", "urandom"):
-        open(f"{root}/dev/{name}", "a").close()
-        libc.mount(f"/dev/{name}", f"{root}/dev/{name}", flags=MS_BIND)
+    for device in _DEVICES:
+        open(root + device, "a").close()
+        libc.mount(device, root + device, flags=MS_BIND)
     for name, target in (("fd", ""), ("stdin", "/0"), ("stdout", "/1"), ("stderr", "/2")):
         os.symlink(f"/proc/self/fd{target}", f"{root}/dev/{name}")
     os.mkdir(root + "/tmp")
@@ -360,7 +363,7 @@ def confine(options: dict[str, Any], layers: list[str], packages: list[str], use
         user: a number that no one else's files or processes have.
     """
     layers, visible = list(layers), readable()
-    below = [*_without_packages(visible), *packages, "/proc", "/dev", "/etc/localtime"]
+    below = [*_without_packages(visible), *packages, *_DEVICES, "/proc", "/etc/localtime"]
     steps: list[tuple[str, Callable[[], str | None]]] = [
         ("root", lambda: private_root(packages, 4 * options["file_bytes"], "pid" in layers)),
         ("rlimits", lambda: _common_limits(options)),

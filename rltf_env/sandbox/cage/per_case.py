@@ -154,7 +154,7 @@ class Spawner:
         (folder / "lines").write_bytes(bytes(self._marks(source, len(cases))))
         (folder / "work").mkdir()
         with contextlib.ExitStack() as opened:
-            yield {name: opened.enter_context(open(folder / name, mode, buffering=0)) for name, mode in FILES}
+            yield {name: opened.enter_context(_file(folder, name, mode)) for name, mode in FILES}
 
     def _start(self, folder: Path, files: dict[str, Any], pipes: tuple[int, ...] = ()) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-s", "-S", "-P", "-B", "-X", "utf8", __file__, str(folder)]
@@ -296,6 +296,12 @@ def _free_user() -> int:
     from rltf_env.sandbox.cage import isolation
 
     return isolation.free_user()
+
+
+def _file(folder: Path, name: str, mode: str) -> Any:
+    """A file of a case, unbuffered. On Linux its output is in memory, so that a program can open /dev/stdout."""
+    in_memory = LINUX and name == "stdout"
+    return open(os.memfd_create(name, 0) if in_memory else folder / name, mode, buffering=0)
 
 
 def _read(file: Any, most: int) -> bytes:
