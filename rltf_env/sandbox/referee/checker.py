@@ -1,30 +1,107 @@
-"""Checkers: a problem's own `check(given, expected, got)`, which runs here, on plain values or on text."""
+"""Checkers: a problem's own `check(given, expected, got)`, which runs here, on plain values or on text.
+
+What is wrong with a checker itself is the problem's fault, and never a program's. The function is made anew for each program, so
+that none meets what another has left in it.
+"""
 
 from __future__ import annotations
 
+import ast
+import inspect
 from typing import Any
 
+from rltf_env.sandbox.cage.seeds import seed
+from rltf_env.sandbox.referee.deadline import Deadline, Leave, Stuck
 from rltf_env.sandbox.referee.execution import place_in_checker
 from rltf_env.sandbox.referee.failures import PASSED, WRONG_ANSWER, BadProblem, failure
 
+_LACKING = "its checker does not define check(given, expected, got)"
 
-def load(source: str | None) -> Any:
-    """The function `check` of a checker. Raises BadProblem where there is none, or where it could run what it is to check."""
-    if source is None:
-        return None
-    namespace: dict[str, Any] = {"__name__": "checker"}
-    try:
-        if (line := place_in_checker(source)) is not None:
+
+class Checker:
+    """A checker, compiled. Raises BadProblem if it is no Python, never says True, or could run what it is to check."""
+
+    def __init__(self, source: str) -> None:
+        try:
+            line, tree = place_in_checker(source), ast.parse(source)
+            self._code = compile(source, "<checker>", "exec")
+        except Exception as error:
+            raise BadProblem(f"{_LACKING}: {error!r}") from error
+        if line is not None:
             raise BadProblem(
                 f"its checker may run what a program answered (line {line}), and a checker is not caged. Read answers with int, "
                 "float, json.loads or ast.literal_eval"
             )
-        exec(compile(source, "<checker>", "exec"), namespace)
-        return namespace["check"]
-    except BadProblem:
-        raise
-    except Exception as error:
-        raise BadProblem(f"its checker does not define check(given, expected, got): {error!r}") from error
+        if any(
+            isinstance(node, ast.FunctionDef) and node.name == "check" and _says_nothing(node) for node in tree.body
+        ):
+            raise BadProblem(
+                "its checker returns nothing, where True says that an answer is right. End it with return True"
+            )
+        self._check: Any = None
+
+    def renew(self, seconds: float) -> None:
+        """Makes the function for a program, in so many seconds of CPU time. Raises BadProblem where there is none."""
+        namespace: dict[str, Any] = {"__name__": "checker"}
+        seed()
+        try:
+            with Deadline(seconds):
+                exec(self._code, namespace)
+            if self._check is None:
+                _check_arguments(namespace["check"])
+        except Leave:
+            raise
+        except Stuck:
+            raise BadProblem("its checker takes too long before it defines check(given, expected, got)") from None
+        except BaseException as error:
+            raise BadProblem(f"{_LACKING}: {error!r}") from error
+        self._check = namespace["check"]
+
+    def ask(self, args: Any, expected: Any, answer: Any) -> tuple[int, Any]:
+        """The checker's verdict. Where it raises, it did not expect such an answer: that is not a right one.
+
+        Raises BadProblem where it lacks a name or a module, leaves the process, or says neither yes nor no.
+        """
+        why = contrast(expected, answer)
+        try:
+            said = self._check(args, expected, answer)
+            if said is True:
+                return PASSED, None
+            if said:
+                raise BadProblem(
+                    f"its checker returned {type(said).__name__}, where True says that an answer is right. Return bool(...)"
+                )
+        except (MemoryError, BadProblem, Stuck, Leave):
+            raise
+        except Exception as error:
+            if isinstance(error, ImportError) or type(error) is NameError:
+                raise BadProblem(f"its checker lacks what it uses: {error}") from error
+            why += f"; the checker raised {type(error).__name__}"
+        except BaseException as error:
+            raise BadProblem(f"its checker ends the process: {type(error).__name__}. Return True or False") from error
+        return WRONG_ANSWER, failure("WrongAnswer", why)
+
+
+def load(source: str | None) -> Checker | None:
+    """The checker of a problem that has one. Raises BadProblem."""
+    return None if source is None else Checker(source)
+
+
+def _says_nothing(function: ast.FunctionDef) -> bool:
+    """True for a function that returns no value anywhere, nor is a generator, which shows when it is asked."""
+    said = (ast.Return, ast.Yield, ast.YieldFrom)
+    return not any(isinstance(node, said) and node.value is not None for node in ast.walk(function))
+
+
+def _check_arguments(check: Any) -> None:
+    """Raises TypeError for what cannot be called with three arguments, or does not answer when it is."""
+    if not callable(check) or inspect.iscoroutinefunction(check):
+        raise TypeError(f"expected check to be a plain function, got {check!r}")
+    try:
+        signature = inspect.signature(check)
+    except ValueError:  # a function in C that does not say
+        return
+    signature.bind(None, None, None)
 
 
 def contrast(expected: Any, answer: Any) -> str:
@@ -38,16 +115,3 @@ def _short(value: Any) -> str:
     except (ValueError, RecursionError):
         return f"a {type(value).__name__}"
     return text if len(text) <= 200 else text[:200] + "..."
-
-
-def ask(checker: Any, args: Any, expected: Any, answer: Any) -> tuple[int, Any]:
-    """The checker's verdict. Where it raises, it did not expect such an answer: that is not a right one."""
-    why = contrast(expected, answer)
-    try:
-        if checker(args, expected, answer) is True:
-            return PASSED, None
-    except MemoryError:
-        raise
-    except Exception as error:
-        why += f"; the checker raised {type(error).__name__}"
-    return WRONG_ANSWER, failure("WrongAnswer", why)

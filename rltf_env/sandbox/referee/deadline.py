@@ -18,6 +18,10 @@ class Stuck(BaseException):
     """What the trusted side does with a program's values took longer than it may."""
 
 
+class Leave(SystemExit):
+    """The caller has no more use for this process: whatever a test makes of exits is not asked."""
+
+
 class Deadline:
     """Limits what the trusted side does with values that a program made, in CPU time: what else the machine does is not counted.
 

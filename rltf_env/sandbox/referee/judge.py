@@ -305,6 +305,8 @@ class Referee:
     def _results(self, source: str, problem: Problem, reports: list[Report], coverage: Coverage) -> dict[str, Any]:
         count = len(problem.cases)
         results: list[Result] = []
+        if problem.checker:
+            problem.once(problem.checker.renew, self.options["check_seconds"])
         for index, report in enumerate(reports):
             result, more = self._case(source, problem, index, report)
             for lines in more:
@@ -368,7 +370,7 @@ class Referee:
         _, stdin, expected = problem.cases[index]
         output = stdout.decode("utf-8", "surrogateescape")  # a byte that is no text is met by nothing that is
         if problem.checker:
-            return checker.ask(problem.checker, stdin, expected, output)
+            return problem.checker.ask(stdin, expected, output)
         right = text_matches(expected, output, any_order=problem.any_order)
         return (PASSED, None) if right else (WRONG_ANSWER, failure("WrongAnswer", checker.contrast(expected, output)))
 
@@ -395,7 +397,7 @@ class Referee:
         expected = problem.answer(index)
         if problem.checker:
             args = tuple(decode(json.loads(text)) for text in problem.cases[index][1:3])
-            return checker.ask(problem.checker, args, expected, value)
+            return problem.checker.ask(args, expected, value)
         right = value_matches(expected, value, any_order=problem.any_order)
         return (PASSED, None) if right else (WRONG_ANSWER, failure("WrongAnswer", checker.contrast(expected, value)))
 

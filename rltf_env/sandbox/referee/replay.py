@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from rltf_env.sandbox.cage.program import seed
 from rltf_env.sandbox.cage.session import AFTERWARDS, OBJECTS
-from rltf_env.sandbox.referee.deadline import Stuck
+from rltf_env.sandbox.referee.deadline import Leave, Stuck
 from rltf_env.sandbox.referee.failures import raised
 from rltf_env.sandbox.referee.objects import Objects, is_object, path_to
 from rltf_env.sandbox.referee.operations import Operation, is_plain, is_simple, operation, overwrite
@@ -267,7 +267,11 @@ class Replay(Objects):
         """Runs the script."""
         seed()
         try:
-            namespace: dict[str, Any] = {"__name__": "test", "__builtins__": builtins, HELD_BACK: (Interrupted, Stuck)}
+            namespace: dict[str, Any] = {
+                "__name__": "test",
+                "__builtins__": builtins,
+                HELD_BACK: (Interrupted, Stuck, Leave),
+            }
             self._bind(namespace)
             for code in self.codes:
                 exec(code, namespace)
@@ -282,7 +286,7 @@ class Replay(Objects):
 
     def _conclude(self, error: BaseException) -> None:
         """Takes down which exception ended the script, unless it was stopped before."""
-        if isinstance(error, Stuck):
+        if isinstance(error, (Stuck, Leave)):
             raise error
         record = getattr(error, "_rltf_record", None)
         if self.outcome is not None or (isinstance(error, SystemExit) and not record and error.code in (None, 0)):
