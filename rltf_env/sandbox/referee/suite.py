@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
+from rltf_env.sandbox.referee import stars
 from rltf_env.sandbox.referee.failures import BadProblem
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -73,8 +74,8 @@ def read(texts: list[str], entry_point: str, defined: set[str], packages: Iterab
     modules, imported, missing = _program_imports(nodes, importable, {entry_point, *defined} - {""})
     bound = _bound(nodes)
     used = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
-    bare = used - bound - {"__name__", "__file__", "__doc__"}
     program_names = {entry_point, *defined}
+    bare = used - bound - {"__name__", "__file__", "__doc__"} - (stars.brought(nodes) - program_names)
     bare = {name for name in bare if not hasattr(builtins, name) or name in program_names}
     top = [statement for tree in trees for statement in tree.body]
     functions = _test_functions(top)

@@ -14,6 +14,7 @@ from rltf_env.sandbox.referee.failures import BadProblem
 from rltf_env.sandbox.referee.identity import tells_copies
 from rltf_env.sandbox.referee.origins import is_of_program
 from rltf_env.sandbox.referee.script import helpers_given
+from rltf_env.sandbox.referee.settings import sets_for_all
 from rltf_env.sandbox.referee.suite import Suite, names_defined, suite_of
 from rltf_env.sandbox.referee.together import Run, Together
 
@@ -68,9 +69,7 @@ class Ways:
             raise BadProblem(f"the test of case {index} uses nothing of the program")
         elif running([*suite.trees, *_parsed(self.data["prefix"])], {self.entry_point, *suite.bare} - {""}):
             self._put_together(index, suite)  # what a program answers runs in the cage, or not at all
-        elif not (self.solutions and self.options["require_apart"]) and tells_copies(
-            suite, {self.entry_point, *suite.bare} - {""}
-        ):
+        elif not (self.solutions and self.options["require_apart"]) and self._notices(suite):
             self._put_together(index, suite)
         elif self.solutions or crosses(
             suite, self.entry_point, helpers_given(self.data["prefix"], self.entry_point)[0]
@@ -78,6 +77,11 @@ class Ways:
             self.unproven.add(index)
         else:
             self._put_together(index, suite)
+
+    def _notices(self, suite: Suite) -> bool:
+        """True if apart from the program a script might come to another end than beside it, whatever a reference does."""
+        names = {self.entry_point, *suite.bare} - {""}
+        return tells_copies(suite, names) or sets_for_all(node for tree in suite.trees for node in ast.walk(tree))
 
     def _put_together(self, index: int, suite: Suite) -> None:
         if self.options["require_apart"]:

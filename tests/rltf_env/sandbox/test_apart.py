@@ -210,6 +210,23 @@ def test_a_checker_may_use_up_what_is_expected(judge: PoolSandbox) -> None:
     assert [outcome is Outcome.PASSED for outcome in seen] == [False, False, True, False, True]
 
 
+def test_no_checker_remembers_another_program(fork: PoolSandbox) -> None:
+    head = "import random, sys\nseen = []\ndef check(given, expected, got):\n    "
+    checker = head + "seen.append(got)\n    return len(seen) <= 2 and random.random() < 0.9\n"
+    problem = Problem("seen", "", [CallCase((1,), 1), CallCase((2,), 2)], "f", meta={"checker": checker})
+    programs = [f"def f(x): return x + {n}" for n in range(4)]
+    assert {fork.run(program, problem).outcome for program in programs} == {Outcome.PASSED}
+    leaves = Problem("leaves", "", problem.cases, "f", meta={"checker": head + "sys.exit(0)\n    return True\n"})
+    with pytest.raises(InvalidProblem, match="ends the process"):
+        fork.run(programs[0], leaves)
+
+
+def test_a_program_has_what_its_test_sets_for_both_though_the_reference_does_without(judge: PoolSandbox) -> None:
+    problem = script("import sys\nsys.setrecursionlimit(10 ** 5)\nassert f(1500) == 1500", "f", "f = int")
+    verdict = judge.run("def f(n): return n and 1 + f(n - 1)", problem)
+    assert (verdict.outcome, verdict.way) == (Outcome.PASSED, "together")
+
+
 def test_what_is_remembered_of_a_program_is_short(fork: PoolSandbox) -> None:
     made = Script("", "assert f(1) == 2", "f", "", [])
     forged = {"e": {"kind": "x" * 10**6, "own": True, "bases": ["y" * 10**6] * 1000, "message": "z" * 10**6}}

@@ -1,0 +1,77 @@
+"""Scripts that set what a process has only once, for the program to find: limits, contexts, parts of modules, files.
+
+In plain Python the program shares the process. So a test that raises the limit of recursion, patches a function of the library
+or writes a file may change what a program does, though a reference that has no use for it passes apart as well. What such a
+script sets would also stay for the scripts of other problems. All of it is read from the syntax tree.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+
+_SETTERS = frozenset(  # random numbers are none: they are the same in every run, and a reference shows what depends on them
+    "sys.setrecursionlimit sys.set_int_max_str_digits threading.stack_size decimal.getcontext decimal.setcontext "
+    "decimal.localcontext os.chdir os.umask os.putenv os.unsetenv os.mkdir os.makedirs os.environ.update os.environ.pop "
+    "os.environ.setdefault os.environ.clear locale.setlocale time.tzset importlib.reload".split()
+)
+_FAMILIES = ("unittest.mock.patch", "tempfile.", "shutil.")  # all whose names begin so
+_WRITING = frozenset(("write_text", "write_bytes"))  # methods of paths
+
+
+def sets_for_all(nodes: Iterable[ast.AST]) -> bool:
+    """True if a script sets something that a program in the same process could find."""
+    nodes = list(nodes)
+    names = _imported(nodes)
+    return any(_stores(node, names) or _calls(node, names) for node in nodes)
+
+
+def _imported(nodes: list[ast.AST]) -> dict[str, str]:
+    """What the script's names of modules, and of what they hold, stand for: `np` for `numpy`, `patch` for `unittest.mock.patch`."""
+    names = {name: f"builtins.{name}" for name in ("open", "setattr", "delattr")}
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                name = alias.asname or alias.name.partition(".")[0]
+                names[name] = alias.name if alias.asname else name
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            for alias in node.names:
+                names[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+            if node.names[0].name == "*":
+                names |= {each.rpartition(".")[2]: each for each in _SETTERS if each.startswith(f"{node.module}.")}
+    return names
+
+
+def _path(node: ast.AST, names: dict[str, str]) -> str:
+    """The full name of what an expression stands for, `sys.argv`; empty if it does not come from an import."""
+    if isinstance(node, ast.Name):
+        return names.get(node.id, "")
+    if isinstance(node, ast.Attribute):
+        path = _path(node.value, names)
+        return f"{path}.{node.attr}" if path else ""
+    return _path(node.value, names) if isinstance(node, ast.Subscript) else ""
+
+
+def _stores(node: ast.AST, names: dict[str, str]) -> bool:
+    """True for an assignment to a part of a module, or a deletion."""
+    if not isinstance(node, (ast.Attribute, ast.Subscript)) or isinstance(node.ctx, ast.Load):
+        return False
+    return _path(node.value, names) != ""
+
+
+def _calls(node: ast.AST, names: dict[str, str]) -> bool:
+    if not isinstance(node, ast.Call):
+        return False
+    path = _path(node.func, names)
+    if path == "builtins.open":
+        return _writes(node)
+    if path in ("builtins.setattr", "builtins.delattr"):
+        return bool(node.args) and _path(node.args[0], names) != ""
+    by_method = isinstance(node.func, ast.Attribute) and node.func.attr in _WRITING
+    return by_method or path in _SETTERS or path.startswith(_FAMILIES)
+
+
+def _writes(call: ast.Call) -> bool:
+    """True if a file is opened for more than reading, as far as the mode is there to be read."""
+    modes = [*call.args[1:2], *(keyword.value for keyword in call.keywords if keyword.arg == "mode")]
+    return any(not (isinstance(mode, ast.Constant) and set(str(mode.value)) <= set("rbtU")) for mode in modes)
