@@ -18,7 +18,7 @@ has no other keys. All else, sets against lists, text against numbers, `[x]` aga
 
 A problem with several right answers says so: `meta["order"] = "any"` compares the lines of a text, or the items of an
 outermost list, in any order; `meta["checker"]` is the source of `def check(given, expected, got) -> bool`, which replaces
-the rule (`given` is the standard input, or `(args, kwargs)`), and sees nothing of an earlier program. In any order, each expected item needs a
+the rule (`given` is the standard input, or `(args, kwargs)`). In any order, each expected item needs a
 partner of its own that matches it: `_pairing.py` finds out whether there are such partners.
 
 Differences from the rules of others, by example (expected, got):

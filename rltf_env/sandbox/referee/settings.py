@@ -1,8 +1,9 @@
-"""Scripts that set what a process has only once, for the program to find: limits, contexts, parts of modules, files.
+"""Scripts that set what a process has only once, for the program to find: limits, contexts, parts of modules.
 
-In plain Python the program shares the process. So a test that raises the limit of recursion, patches a function of the library
-or writes a file may change what a program does, though a reference that has no use for it passes apart as well. What such a
-script sets would also stay for the scripts of other problems. All of it is read from the syntax tree.
+In plain Python the program shares the process. So a test that raises the limit of recursion or patches a function of the library
+may change what a program does, though a reference that has no use for it passes apart as well. What such a script sets would
+also stay for the scripts of other problems. All of it is read from the syntax tree. (Files are no settings: a test that writes
+one does so for every program, and a reference shows it.)
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable
 
-_SETTERS = frozenset(  # random numbers are none: they are the same in every run, and a reference shows what depends on them
+# Random numbers are none: they are the same in every run, and a reference shows what depends on them.
+_SETTERS = frozenset(
     "sys.setrecursionlimit sys.set_int_max_str_digits threading.stack_size decimal.getcontext decimal.setcontext "
-    "decimal.localcontext os.chdir os.umask os.putenv os.unsetenv os.mkdir os.makedirs os.environ.update os.environ.pop "
-    "os.environ.setdefault os.environ.clear locale.setlocale time.tzset importlib.reload".split()
+    "decimal.localcontext os.chdir os.umask os.putenv os.unsetenv os.environ.update os.environ.pop os.environ.setdefault "
+    "os.environ.clear locale.setlocale time.tzset importlib.reload".split()
 )
-_FAMILIES = ("unittest.mock.patch", "tempfile.", "shutil.")  # all whose names begin so
-_WRITING = frozenset(("write_text", "write_bytes"))  # methods of paths
+_PATCH = "unittest.mock.patch"  # and all that begins so
 
 
 def sets_for_all(nodes: Iterable[ast.AST]) -> bool:
@@ -28,7 +29,7 @@ def sets_for_all(nodes: Iterable[ast.AST]) -> bool:
 
 def _imported(nodes: list[ast.AST]) -> dict[str, str]:
     """What the script's names of modules, and of what they hold, stand for: `np` for `numpy`, `patch` for `unittest.mock.patch`."""
-    names = {name: f"builtins.{name}" for name in ("open", "setattr", "delattr")}
+    names = {name: f"builtins.{name}" for name in ("setattr", "delattr")}
     for node in nodes:
         if isinstance(node, ast.Import):
             for alias in node.names:
@@ -63,15 +64,6 @@ def _calls(node: ast.AST, names: dict[str, str]) -> bool:
     if not isinstance(node, ast.Call):
         return False
     path = _path(node.func, names)
-    if path == "builtins.open":
-        return _writes(node)
     if path in ("builtins.setattr", "builtins.delattr"):
         return bool(node.args) and _path(node.args[0], names) != ""
-    by_method = isinstance(node.func, ast.Attribute) and node.func.attr in _WRITING
-    return by_method or path in _SETTERS or path.startswith(_FAMILIES)
-
-
-def _writes(call: ast.Call) -> bool:
-    """True if a file is opened for more than reading, as far as the mode is there to be read."""
-    modes = [*call.args[1:2], *(keyword.value for keyword in call.keywords if keyword.arg == "mode")]
-    return any(not (isinstance(mode, ast.Constant) and set(str(mode.value)) <= set("rbtU")) for mode in modes)
+    return path in _SETTERS or path.startswith(_PATCH)

@@ -21,12 +21,8 @@ SETTING = (
     "import os\ndel os.environ['A']",
     "import sys\nsys.argv[1:] = ['x']",
     "import os.path\nos.path.exists = f",
-    "open('x', 'w')",
     "from unittest.mock import patch\nwith patch('time.time'): f()",
     "from unittest import mock\nmock.patch.object(a, 'b')",
-    "import tempfile\ntempfile.mkdtemp()",
-    "import pathlib\npathlib.Path('x').write_text('y')",
-    "open('x', mode=m)",
 )
 
 
@@ -39,7 +35,8 @@ READING = (
     "class A: pass\nA.x = 1",
     "open('x').read()",
     "from types import SimpleNamespace\nx = SimpleNamespace()\nx.a = 1",
-    "open('x', 'rb')",
+    "open('x', 'w')",
+    "import tempfile\ntempfile.mkdtemp()",
     "fs.mkdir('/a')",
     "import os\nos.getcwd()",
 )
