@@ -13,6 +13,9 @@ read follows APPS's own harness (hendrycks/apps, eval/testing_util.py), made to 
 
 In place of the two lists there may be one of records, `{"input": ..., "output": ..., "testtype": "stdin"}`, as
 LiveCodeBench and those who follow it have them; `"functional"` (or `"function_call"`) ones call a function.
+
+What calls a class with the names of operations and their arguments (`["LRUCache", "put"]`, `[[2], [1, 1]]`) is left out: no
+call of that class returns what is expected.
 """
 
 from __future__ import annotations
@@ -100,7 +103,12 @@ def of_value(value: Any, url: str, where: str, name: str | None = None) -> Decod
         return Decoded((), function, f"{len(inputs)} inputs but {len(outputs)} outputs")
     if not inputs:
         return Decoded((), function, "no tests: inputs is an empty list")
-    return Decoded(tuple(_cases(inputs, outputs, function, url, where)), function)
+    if not _is_name(function):
+        return Decoded((), function, f"fn_name {function!r} is no name of a function")
+    cases = tuple(_cases(inputs, outputs, function, url, where))
+    if any(isinstance(case, CallCase) and _operates(function, case.args) for case in cases):
+        return Decoded((), function, f"operations on the class {function}, not calls of a function")
+    return Decoded(cases, function)
 
 
 def entry_point_of(function: str | None, starter: str, solutions: Sequence[str]) -> str | None:
@@ -115,12 +123,16 @@ def entry_point_of(function: str | None, starter: str, solutions: Sequence[str])
 # ------------------------------------------------------------------------------------------------------ JSON to cases
 
 _CALLS = ("functional", "function_call")
+_PRINTS = ("", "stdin", "stdin_stdout", "stdio")
 
 
 def _lists(records: list[Any], name: str | None, where: str) -> dict[str, Any]:
     """The two lists and the name that records of one test each amount to."""
     rows = [as_object(record, where) for record in records]
-    kinds = {row.get("testtype", row.get("type", "")) in _CALLS for row in rows}
+    stated = {row.get("testtype", row.get("type")) or "" for row in rows}
+    if unknown := [kind for kind in stated if kind not in (*_CALLS, *_PRINTS)]:
+        raise DataError(f"{where}: expected a testtype such as stdin or functional, got {unknown[0]!r}.")
+    kinds = {kind in _CALLS for kind in stated}
     if len(kinds) > 1:
         raise DataError(f"{where}: expected tests of one kind, got calls and standard input together.")
     entry_points = {str(own) for row in rows if (own := row.get("fn_name"))} or ({name} if name else set())
@@ -156,6 +168,19 @@ def _spelled_calls(inputs: list[str], outputs: list[str], where: str) -> Iterato
         lines = [line for line in stdin.split("\n") if line.strip()]
         args = tuple(parse(line, f"{where}, arguments of a call") for line in lines)
         yield CallCase(args, parse(right, f"{where}, result of a call"))
+
+
+def _is_name(function: str | None) -> bool:
+    """False for what no program can define."""
+    return function is None or all(part.isidentifier() for part in function.split("."))
+
+
+def _operates(function: str | None, args: tuple[Any, ...]) -> bool:
+    """True for names of operations, the first of them the class itself, and as many lists of their arguments."""
+    names, arguments = args if len(args) == 2 else (None, None)
+    if not (isinstance(names, list) and isinstance(arguments, list) and names[:1] == [function]):
+        return False
+    return len(names) == len(arguments) and all(isinstance(each, list) for each in arguments)
 
 
 def _lines(value: Any, where: str) -> str:
@@ -223,6 +248,8 @@ def _lazy(text: bytes | mmap.mmap, place: Place) -> Decoded:
         return Decoded((), reason="no tests: inputs is an empty list")
     name = _value_of(text, b"fn_name", rb'"(?:[^"\\]|\\.)*"')
     function = (parse(name, place.where) if name else None) or None
+    if not _is_name(function):
+        return Decoded((), function, f"fn_name {function!r} is no name of a function")
     return Decoded(LazyCases(place, function), function)
 
 

@@ -4,8 +4,8 @@
     stated({"time_limit": {"seconds": 1, "nanos": 500000000}}, "row 3")               Limits(1.5)
 
 Contests state what a compiled program needs, so the seconds are multiplied by a data set's
-`python_factor`. What is empty, null or zero is not stated. Anything else that cannot be read is a
-DataError: the row is left out.
+`python_factor`. What is empty, null or zero is not stated, nor is less memory than a megabyte, which no
+contest allows ("512 bytes"). Anything else that cannot be read is a DataError: the row is left out.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ def stated(row: Mapping[str, Any], where: str, *, python_factor: float = 1.0) ->
     memory = _number(row.get("memory_limit"), _MEGABYTES, f"{where}, memory_limit")
     if memory is None:
         memory = _number(row.get("memory_limit_bytes"), {"": 2.0**-20}, f"{where}, memory_limit_bytes")
+    memory = None if memory is not None and memory < 1 else memory
     if seconds is None and memory is None:
         return None
     try:

@@ -58,6 +58,11 @@ def test_what_is_not_stated_is_no_limit(value: Any) -> None:
     assert stated({}, "here") is None
 
 
+def test_less_memory_than_any_program_takes_is_not_believed() -> None:
+    assert stated({"memory_limit": "512 bytes", "time_limit": 2}, "here") == Limits(seconds=2)
+    assert stated({"memory_limit": "1 MB"}, "here") == Limits(memory_mb=1)
+
+
 @pytest.mark.parametrize("value", [-1, True, "soon", "2 parsecs", "1e3 s", [2], {"minutes": 1}, {"seconds": "2"}])
 def test_what_cannot_be_read_is_an_error_that_says_where(value: Any) -> None:
     with pytest.raises(DataError, match=r"here, time_limit: expected"):

@@ -88,6 +88,18 @@ def test_a_damaged_file_is_an_error_that_names_file_and_line(broken: dict | str,
         (row(1, call(["1"], ["a b"])), "train.jsonl:2, arguments of a call: expected JSON"),
         (row(1, [{"input": "1"}]), "expected each test to have input and output, got input"),
         (row(1, [{"input": "1", "output": "1", "testtype": "functional"}]), "expected one name to call, got none"),
+        (
+            row(1, [{"input": "1", "output": "1", "testtype": "file"}]),
+            "expected a testtype such as stdin or functional, got 'file'",
+        ),
+        (
+            row(1, {"fn_name": "two sum", "inputs": [[1]], "outputs": [1]}),
+            "fn_name 'two sum' is no name of a function",
+        ),
+        (
+            row(1, {"fn_name": "LRU", "inputs": [[["LRU", "put"], [[2], [1, 1]]]], "outputs": [[None, None]]}),
+            "operations on the class LRU",
+        ),
         (row(1, solutions=7), "expected a list of strings, got int"),
         (row("1"), "expected 'problem_id' to be of type int, got str"),  # type: ignore[arg-type]
         (row(1, question=None), "expected 'question' to be of type str, got NoneType"),
