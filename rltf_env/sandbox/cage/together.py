@@ -352,6 +352,7 @@ def _by_pytest(
 
         def __init__(self) -> None:
             self.rows: dict[Any, Result] = {}
+            self.failed: set[Any] = set()  # of these tests
             self.lost = ""
 
         def pytest_pycollect_makemodule(self, module_path: Any, parent: Any) -> Any:
@@ -383,9 +384,12 @@ def _by_pytest(
         def pytest_runtest_makereport(self, item: Any, call: Any) -> Any:
             outcome = yield
             report, row = outcome.get_result(), self.rows[item]
+            if item in self.failed:  # in a part of it, a subtest: the rest does not make up for that
+                return
             if report.skipped:
                 row["status"] = "skipped"
             elif report.failed:
+                self.failed.add(item)
                 self.rows[item] = _result(row["id"], call.excinfo.value if call.excinfo else AssertionError("XPASS"))
             elif call.when == "call":
                 row["status"] = "passed"

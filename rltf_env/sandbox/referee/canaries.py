@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from enum import Enum
 from typing import NamedTuple, TypeGuard
 
+from rltf_env.sandbox.referee import wording
 from rltf_env.sandbox.referee.changes import Change
 from rltf_env.sandbox.referee.helpers import Helpers, functions_of
 from rltf_env.sandbox.referee.origins import Origins
@@ -151,11 +152,15 @@ class Canaries:
         """A copy of the test with these falsehoods."""
         trees = [copy.deepcopy(tree) for tree in self.trees]
         nodes: Nodes = [list(ast.walk(tree)) for tree in trees]
+        told = [wording.scopes(tree) for tree in trees]
         places: set[tuple[int, int]] = set()
         for target, seed in falsehoods:
             if (target.tree, target.node) not in places:
                 places.add((target.tree, target.node))
-                target.change(nodes[target.tree][target.node], random.Random(seed))
+                node = nodes[target.tree][target.node]
+                before = wording.values(node)
+                target.change(node, random.Random(seed))
+                wording.reword(told[target.tree].get(id(node), []), before, wording.values(node))
         for tree in trees:
             ast.fix_missing_locations(tree)
         return trees
