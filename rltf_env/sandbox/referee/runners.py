@@ -18,6 +18,7 @@ def runner_of(
         return "plain"
     names = {node.name for node in top if isinstance(node, Function)}
     plain = all(isinstance(f, ast.FunctionDef) and not f.decorator_list and not _parameters(f) for f in functions)
+    plain = plain and not any(isinstance(node, (ast.Yield, ast.YieldFrom)) for f in functions for node in ast.walk(f))
     own = all(unittest for _, unittest in classes)
     fixtures = any("pytest" in ast.unparse(d) for n in nodes if isinstance(n, DEFINITIONS) for d in n.decorator_list)
     own = own and not any(map(_is_for_pytest, nodes)) and not (functions and names & _MODULE)
@@ -58,11 +59,13 @@ def _is_case_class(node: ast.AST) -> bool:
 
 
 def _is_for_pytest(node: ast.AST) -> bool:
-    """True for what only pytest understands within a test: outcomes that are no failures, marks of a whole module."""
+    """True for what only pytest understands: outcomes that are no failures, marks of a module, what is not to be collected."""
     if isinstance(node, ast.Name):
-        return node.id == "pytestmark"
+        return node.id in ("pytestmark", "__test__")
     if isinstance(node, ast.ImportFrom):
         return node.module == "pytest" and any(alias.name in _OUTCOMES for alias in node.names)
+    if isinstance(node, ast.Attribute) and node.attr == "__test__":
+        return True
     return isinstance(node, ast.Attribute) and node.attr in _OUTCOMES and ast.unparse(node.value) == "pytest"
 
 

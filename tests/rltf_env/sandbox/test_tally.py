@@ -139,6 +139,21 @@ def test_a_class_of_tests_may_be_made_in_any_way(head: str) -> None:
     assert suite_of(f"import unittest\nfrom solution import f\n{head}\n").runner == "unittest"
 
 
+def test_what_pytest_alone_collects_or_refuses_is_left_to_pytest() -> None:
+    for test in (
+        "def test_a():\n    for n in range(3): yield check, n\n",
+        "def test_a(): assert f(3) == 9\ntest_a.__test__ = False\n",
+    ):
+        assert suite_of(f"from solution import f\n{test}").runner == "pytest"
+
+
+def test_a_test_with_a_failed_subtest_of_pytests_has_failed(judge: Sandbox) -> None:
+    rows = "for n in (2, 3):\n        with subtests.test(n=n):\n            assert f(n) == n * n\n"
+    test = f"from solution import f\ndef test_a(subtests):\n    {rows}def test_b():\n    assert f(2) == 4\n"
+    assert share(judged(judge, RIGHT, test)) == (2, 2)
+    assert share(judged(judge, HALF, test)) == (1, 2)
+
+
 def test_a_test_case_that_only_lends_its_methods_makes_no_suite() -> None:
     for head in ("case = unittest.TestCase()", "Case = unittest.TestCase\ncase = Case()"):
         assert suite_of(f"import unittest\n{head}\ncase.assertEqual(f(3), 9)\n").runner == "plain"
