@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import random
 
 import pytest
 
-from rltf_env.sandbox.referee import wording
+from rltf_env.sandbox.referee import suite, wording
+from rltf_env.sandbox.referee.canaries import Canaries
 
 TOLD = [
     ("assert f(2) == 4, '2 makes 4, not 14'", "assert f(2) == 7, '2 makes 7, not 14'"),
@@ -49,3 +51,11 @@ def test_a_change_that_leaves_another_number_of_values_changes_no_words() -> Non
     tree = ast.parse("assert f(2) == [], 'not 4'")
     wording.reword(wording.scopes(tree)[id(tree.body[0])], [4], [4, 5])
     assert "not 4" in ast.unparse(tree)
+
+
+def test_a_copy_of_a_test_has_no_value_left_that_it_falsifies() -> None:
+    text = "from solution import f\ndef test_a():\n    'It is 294.'\n    assert f(2) == 294, '294 it should be'\n"
+    canaries = Canaries(suite.read([text], "f", {"f"}, []), {"f"})
+    copies = [ast.unparse(canaries.falsified(canaries.choose(random.Random(n)).values())[0]) for n in range(20)]
+    assert sum("== 294" not in copy for copy in copies) > 10
+    assert all("294" not in copy for copy in copies if "== 294" not in copy)
