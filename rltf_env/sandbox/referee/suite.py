@@ -138,8 +138,11 @@ def _program_imports(
     aliases = [a for node in nodes if isinstance(node, ast.Import) for a in node.names]
     sure |= {a.name for a in aliases if _top(a.name) not in importable and (a.asname or _top(a.name)) in bases}
     wanted = [name for name, _, line in foreign if line] or [name for name, _, _ in foreign if not _unknown(nodes)]
-    if not sure and len({*map(_top, wanted)}) == 1 and not defined & _loads(nodes):
-        sure = {*wanted}  # the one package that nobody has, of a test that takes the program from nowhere else
+    one = len({*wanted}) == 1 or (len({*map(_top, wanted)}) == 1 and not _unknown(nodes))
+    if not sure and one and not defined & _loads(nodes):
+        sure = {
+            *wanted
+        }  # the one module or package that nobody has, of a test that takes the program from nowhere else
     modules = list(dict.fromkeys(name or "solution" for name, _, _ in foreign if name in sure))
     imported = list(dict.fromkeys(n for name, names, _ in foreign if name in sure for n in names if n != "*"))
     missing = [(name, line) for name, _, line in foreign if name not in sure and line]

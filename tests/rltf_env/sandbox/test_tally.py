@@ -154,6 +154,12 @@ def test_a_test_with_a_failed_subtest_of_pytests_has_failed(judge: Sandbox) -> N
     assert share(judged(judge, HALF, test)) == (1, 2)
 
 
+def test_several_modules_of_one_package_that_nobody_has_are_the_program_where_nothing_else_is() -> None:
+    test = "from shop.models import Item\nfrom shop.till import total\ndef test_a(): assert total([Item(3)]) == 3\n"
+    assert read([test], "", set(), ["pytest"]).modules == ["shop.models", "shop.till"]
+    assert read([test.replace("3\n", "price\n")], "", set(), ["pytest"]).modules == []
+
+
 def test_a_test_case_that_only_lends_its_methods_makes_no_suite() -> None:
     for head in ("case = unittest.TestCase()", "Case = unittest.TestCase\ncase = Case()"):
         assert suite_of(f"import unittest\n{head}\ncase.assertEqual(f(3), 9)\n").runner == "plain"
