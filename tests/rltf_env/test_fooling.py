@@ -40,7 +40,7 @@ def one_of_plain_and_unit() -> tuple[fooling.Attack, ...]:
 
 
 @LONG
-@pytest.mark.parametrize("target", ["plain", "unit", "pytest", "alone"])
+@pytest.mark.parametrize("target", ["plain", "unit", "pytest", "alone", "told"])
 def test_no_fooling_program_is_paid(target: str) -> None:
     attacks = [attack for attack in one_of_plain_and_unit() if attack.name.endswith(target)]
     assert complaints("forkserver", attacks) == []

@@ -19,6 +19,7 @@ from rltf_env.sandbox.battery import scripts
 
 LONG = pytest.mark.timeout(1800)  # hundreds of programs, each of them run several times
 LIMITS = {"workers": 2, "case_seconds": 4.0, "wall_seconds": 20.0}
+QUICK = 181  # scripts; those behind them are run by the slow tests alone
 
 
 def attempts() -> list[scripts.Attempt]:
@@ -37,7 +38,7 @@ def complaints(backend: str, chosen: list[scripts.Attempt]) -> list[str]:
 
 def test_the_battery_of_scripts_is_large_and_has_right_and_wrong_programs_of_every_kind() -> None:
     found = scripts.attempts()
-    assert len(found) >= 150
+    assert len(found) >= 500
     assert len({attempt.name for attempt in found}) == len(found)
     assert all((attempt.share == 1) == attempt.right for attempt in found)
     by_script = Counter((attempt.script, attempt.right) for attempt in found)
@@ -60,13 +61,13 @@ def test_a_complaint_says_whether_a_program_was_paid_or_refused() -> None:
 
 
 @LONG
-def test_forkserver_agrees_with_plain_python_on_a_wrong_program_of_every_script_and_a_right_one_of_every_other() -> (
+def test_forkserver_agrees_with_plain_python_on_a_wrong_program_of_most_scripts_and_a_right_one_of_every_other() -> (
     None
 ):
     right = {a.script: a for a in reversed(attempts()) if a.right}  # the first
     wrong = {a.script: a for a in attempts() if not a.right}  # the last
     assert right.keys() == wrong.keys()
-    assert complaints("forkserver", [*wrong.values(), *list(right.values())[::2]]) == []
+    assert complaints("forkserver", [*list(wrong.values())[:QUICK], *list(right.values())[:QUICK:2]]) == []
 
 
 @LONG

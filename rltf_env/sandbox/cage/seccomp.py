@@ -43,7 +43,8 @@ _CALLS: dict[str, tuple[int | None, int]] = {
     "removexattr": (197, 14), "lremovexattr": (198, 15), "fremovexattr": (199, 16), "removexattrat": (466, 466),
     "file_setattr": (469, 469), "chmod": (90, None), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452),
     "chown": (92, None), "fchown": (93, 55), "lchown": (94, None), "fchownat": (260, 54), "utime": (132, None),
-    "utimes": (235, None), "futimesat": (261, None), "utimensat": (280, 88),
+    "utimes": (235, None), "futimesat": (261, None), "utimensat": (280, 88), "preadv2": (327, 286), "mincore": (27, 232),
+    "cachestat": (451, 451),
 }  # type: ignore[dict-item]  # fmt: skip
 
 
@@ -58,7 +59,7 @@ REFUSED = (
     "execve execveat socket bind connect listen sendmsg sendmmsg vmsplice io_setup inotify_init inotify_init1 "
     "shmget shmat shmctl semget msgget mq_open memfd_create memfd_secret sched_setaffinity "
     "sched_setscheduler sched_setparam sched_setattr setpriority ioprio_set mbind set_mempolicy migrate_pages move_pages "
-    "pidfd_open pidfd_send_signal"
+    "pidfd_open pidfd_send_signal mincore cachestat"
 ).split()  # answered with "not permitted": an honest program may ask and live without
 FATAL = (
     "ptrace process_vm_readv process_vm_writev kcmp process_madvise pidfd_getfd mount umount2 pivot_root chroot open_tree "
@@ -71,6 +72,8 @@ FATAL = (
 UNSUPPORTED = (
     "setxattr lsetxattr fsetxattr setxattrat removexattr lremovexattr fremovexattr removexattrat file_setattr"
 ).split()  # answered as by a file system that has no such thing: what they set, emptying a file or a folder does not undo
+# As in a kernel before them; the C library then does without: `preadv2` would say which pages of a file are in memory.
+MISSING = ("clone3", "preadv2")
 MARKS = "chmod fchmod fchmodat fchmodat2 chown fchown lchown fchownat utime utimes futimesat utimensat".split()
 _ALLOW, _TRAP, _ERRNO = 0x7FFF0000, 0x00030000, 0x00050000
 # Orders to descriptors that programs need: DUPFD, GETFD ... SETLKW, DUPFD_CLOEXEC, GETPIPE_SZ, GET_SEALS; TCGETS, TIOCGWINSZ,
@@ -97,7 +100,7 @@ def _program(own_pid: int | None, marks: bool) -> list[Line]:
     lines = [(load, 0, 0, 4), (equal, 1, 0, _ARCH), fatal, (load, 0, 0, 0)]
     if _COLUMN == 0:
         lines += [(0x35, 0, 1, 0x40000000), fatal]  # the x32 numbers
-    kinds = [(FATAL, fatal), (REFUSED, refuse), (UNSUPPORTED, unsupported), (("clone3",), missing)]
+    kinds = [(FATAL, fatal), (REFUSED, refuse), (UNSUPPORTED, unsupported), (MISSING, missing)]
     for names, answer in kinds if marks else [*kinds, (MARKS, done)]:
         for name in names:
             if name in NUMBERS:

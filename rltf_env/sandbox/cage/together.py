@@ -105,13 +105,30 @@ def run_case(
         exit(0)
     write('{"ok": 1}')
     missing = [name for name in job["wanted"] if job["loads"] and not modules.has(module, name)]
-    results = _run_test(module, job, finder)
+    results = _run_test(module, job, finder, Progress(write, dumps))
     program.flush()
     write(dumps({"missing": missing or finder.missing, "results": results}))
     exit(0)
 
 
-def _run_test(module: ModuleType, job: dict[str, Any], finder: modules.Finder) -> list[Result]:
+class Progress:
+    """Writes down that a test begins, and what became of the one before it: what is left of a process that has to be killed.
+
+    Args:
+        write: writes a line.
+        dumps: makes one.
+    """
+
+    def __init__(self, write: Any, dumps: Any) -> None:
+        self._write, self._dumps, self._last = write, dumps, None
+
+    def begin(self, test: Any, name: str, rows: dict[Any, Result]) -> None:
+        """A test begins, which is `test` in `rows`."""
+        self._write(self._dumps({"began": name, "before": rows.get(self._last)}))
+        self._last = test
+
+
+def _run_test(module: ModuleType, job: dict[str, Any], finder: modules.Finder, progress: Progress) -> list[Result]:
     """The results of all tests."""
     deadline, skip = Deadline(job["seconds"], job["wall"], job["most"]), frozenset(job["skip"])
     test = _test_module(module, job)
@@ -130,7 +147,7 @@ def _run_test(module: ModuleType, job: dict[str, Any], finder: modules.Finder) -
         return [{"id": "", "status": "passed"}]
     run = _by_pytest if job["runner"] == "pytest" else _by_unittest
     own = {name: value for name, value in test.__dict__.items() if before.get(name) is not value}
-    return run(test, own, deadline, skip)
+    return run(test, own, deadline, skip, progress)
 
 
 def _leaves_in_good_order(error: BaseException, job: dict[str, Any]) -> bool:
@@ -148,7 +165,7 @@ def _test_module(module: ModuleType, job: dict[str, Any]) -> ModuleType:
         test.__dict__.update(public, __builtins__=__builtins__, __file__=f"{MODULE}.py")
     name = "__main__" if job["main"] else MODULE
     test.__dict__["__name__"] = name
-    sys.modules[name] = test
+    sys.modules[name] = sys.modules["__main__"] = test  # which a test may patch names of
     return test
 
 
@@ -196,7 +213,9 @@ def _where(trace: TracebackType | None) -> tuple[str, int | None]:
 # ----------------------------------------------------------------------------------------------------------- unittest
 
 
-def _by_unittest(test: ModuleType, own: dict[str, Any], deadline: Deadline, skip: frozenset[str]) -> list[Result]:
+def _by_unittest(
+    test: ModuleType, own: dict[str, Any], deadline: Deadline, skip: frozenset[str], progress: Progress
+) -> list[Result]:
     import unittest
 
     class Recorder(unittest.TestResult):
@@ -243,7 +262,7 @@ def _by_unittest(test: ModuleType, own: dict[str, Any], deadline: Deadline, skip
     suite = _suite(test, own)
     cases = [case for case in _cases(suite) if _name(case) not in skip or _skip(case)]
     for case in cases:
-        _limit(case, deadline)
+        _limit(case, deadline, progress)
     names = [_name(case) for case in cases]
     recorder, stderr = Recorder(), sys.stderr
     sys.stderr = io.StringIO()  # where unittest complains of coroutines and their kin
@@ -264,7 +283,7 @@ def _suite(test: ModuleType, own: dict[str, Any]) -> Any:
     if "load_tests" in own:
         return loader.loadTestsFromModule(test)
     suite = unittest.TestSuite()
-    functions = [name for name, thing in own.items() if name.startswith("test") and isinstance(thing, FunctionType)]
+    functions = [name for name, thing in own.items() if name.startswith("test") and _is_test(thing)]
     for name in own if functions else sorted(own):  # pytest goes by the text, unittest by names
         thing = own[name]
         if isinstance(thing, type) and issubclass(thing, unittest.TestCase) and thing.__module__ != "unittest.case":
@@ -272,6 +291,11 @@ def _suite(test: ModuleType, own: dict[str, Any]) -> Any:
         elif name in functions:
             suite.addTest(unittest.FunctionTestCase(thing, description=name))
     return suite
+
+
+def _is_test(thing: Any) -> bool:
+    """True for a function that can be called as it is; a method that is to join a class wants its `self`."""
+    return isinstance(thing, FunctionType) and thing.__code__.co_argcount <= len(thing.__defaults__ or ())
 
 
 def _cases(suite: Any) -> list[Any]:
@@ -289,10 +313,11 @@ def _skip(case: Any) -> None:
     case.run = lambda result=None: result
 
 
-def _limit(case: Any, deadline: Deadline) -> None:
+def _limit(case: Any, deadline: Deadline, progress: Progress) -> None:
     run = case.run
 
     def limited(result: Any = None) -> Any:
+        progress.begin(_name(case), _name(case), getattr(result, "rows", {}))
         program.count_frames(2)  # unittest's own
         with deadline:
             end = run(result)
@@ -311,7 +336,9 @@ _OPTIONS = (
 ).split()
 
 
-def _by_pytest(test: ModuleType, own: dict[str, Any], deadline: Deadline, skip: frozenset[str]) -> list[Result]:
+def _by_pytest(
+    test: ModuleType, own: dict[str, Any], deadline: Deadline, skip: frozenset[str], progress: Progress
+) -> list[Result]:
     import pytest
 
     class Loaded(pytest.Module):
@@ -325,6 +352,7 @@ def _by_pytest(test: ModuleType, own: dict[str, Any], deadline: Deadline, skip: 
 
         def __init__(self) -> None:
             self.rows: dict[Any, Result] = {}
+            self.failed: set[Any] = set()  # of these tests
             self.lost = ""
 
         def pytest_pycollect_makemodule(self, module_path: Any, parent: Any) -> Any:
@@ -344,6 +372,7 @@ def _by_pytest(test: ModuleType, own: dict[str, Any], deadline: Deadline, skip: 
 
         @pytest.hookimpl(hookwrapper=True)
         def pytest_runtest_protocol(self, item: Any) -> Any:
+            progress.begin(item, self.rows[item]["id"], self.rows)
             program.count_frames(_PYTESTS_OWN)
             deadline.start()
             yield
@@ -355,9 +384,12 @@ def _by_pytest(test: ModuleType, own: dict[str, Any], deadline: Deadline, skip: 
         def pytest_runtest_makereport(self, item: Any, call: Any) -> Any:
             outcome = yield
             report, row = outcome.get_result(), self.rows[item]
+            if item in self.failed:  # in a part of it, a subtest: the rest does not make up for that
+                return
             if report.skipped:
                 row["status"] = "skipped"
             elif report.failed:
+                self.failed.add(item)
                 self.rows[item] = _result(row["id"], call.excinfo.value if call.excinfo else AssertionError("XPASS"))
             elif call.when == "call":
                 row["status"] = "passed"

@@ -16,9 +16,11 @@ from collections.abc import Iterable, Sequence
 from enum import Enum
 from typing import NamedTuple, TypeGuard
 
+from rltf_env.sandbox.referee import wording
 from rltf_env.sandbox.referee.changes import Change
 from rltf_env.sandbox.referee.helpers import Helpers, functions_of
 from rltf_env.sandbox.referee.origins import Origins
+from rltf_env.sandbox.referee.runners import DEFINITIONS
 from rltf_env.sandbox.referee.suite import Function, Suite, classes_of
 from rltf_env.sandbox.referee.targets import Finder
 
@@ -150,11 +152,15 @@ class Canaries:
         """A copy of the test with these falsehoods."""
         trees = [copy.deepcopy(tree) for tree in self.trees]
         nodes: Nodes = [list(ast.walk(tree)) for tree in trees]
+        told = [wording.scopes(tree) for tree in trees]
         places: set[tuple[int, int]] = set()
         for target, seed in falsehoods:
             if (target.tree, target.node) not in places:
                 places.add((target.tree, target.node))
-                target.change(nodes[target.tree][target.node], random.Random(seed))
+                node = nodes[target.tree][target.node]
+                before = wording.values(node)
+                target.change(node, random.Random(seed))
+                wording.reword(told[target.tree].get(id(node), []), before, wording.values(node))
         for tree in trees:
             ast.fix_missing_locations(tree)
         return trees
@@ -182,9 +188,11 @@ def _is_test(node: ast.AST) -> TypeGuard[Function]:
 
 
 def _helpers(suite: Suite) -> list[ast.AST]:
-    """Functions and methods of a test that are no tests themselves."""
+    """Functions and methods of a test that are no tests themselves; and statements that make functions: some may be tests."""
     if suite.runner == "plain":
         return []
-    places = [tree.body for tree in suite.trees]
-    places += [node.body for tree in suite.trees for _, node in classes_of(tree)]
-    return [node for body in places for node in body if isinstance(node, Function) and not node.name.startswith("test")]
+    own = [statement for tree in suite.trees for statement in tree.body]
+    places = [own, *(node.body for tree in suite.trees for _, node in classes_of(tree))]
+    functions = [n for body in places for n in body if isinstance(n, Function) and not n.name.startswith("test")]
+    others = [statement for statement in own if not isinstance(statement, DEFINITIONS)]
+    return [*functions, *(s for s in others if any(isinstance(n, (*DEFINITIONS, ast.Lambda)) for n in ast.walk(s)))]

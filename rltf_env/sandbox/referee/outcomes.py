@@ -31,6 +31,7 @@ class Outcome(NamedTuple):
         error: why there are no results: a failure, or None.
         missing: names that the test takes from the program, and that it does not have.
         report: how the process ended, what it printed, what it returned.
+        begun: the same as `rows`, of a process that left no results since one of its tests did not come to an end in time.
     """
 
     rows: dict[str, dict[str, Any]]
@@ -38,6 +39,11 @@ class Outcome(NamedTuple):
     error: list[Any] | None
     missing: list[str]
     report: Any
+    begun: dict[str, dict[str, Any]]
+
+    def as_far_as_it_came(self) -> Outcome:
+        """The same, with the results of the tests that began."""
+        return self if self.rows else self._replace(rows=self.begun)
 
     def passed(self) -> set[str]:
         """The tests that were passed; a function with parameters, too, if it was with all of them."""
@@ -54,8 +60,8 @@ class Outcome(NamedTuple):
         return {name for name, row in self.rows.items() if row.get("status") == Status.TIME}
 
     def came_to_nothing(self) -> bool:
-        """True if no test was passed, and time was up or the process ended early."""
-        return not self.passed() and (self.error is not None or bool(self.late()))
+        """True if the process ended early, or no test was passed and time was up."""
+        return self.error is not None or (bool(self.late()) and not self.passed())
 
     def passed_all(self) -> bool:
         """True if there were tests and all of them passed."""
@@ -74,9 +80,23 @@ def why_none(record: dict[str, Any], lines: list[dict[str, Any]], options: dict[
     return failure("Exited", "ended before the test did", None, str(record["status"]))
 
 
+def begun(lines: list[dict[str, Any]], error: list[Any]) -> dict[str, dict[str, Any]]:
+    """What became of tests, by name, as a process said before `error` ended it: the last was in the way, if it took too long.
+
+    Of a process that ended in another way nothing is believed: plain Python leaves no results then, either.
+    """
+    names = [line["began"] for line in lines if isinstance(line.get("began"), str)]
+    kind, _, _, limit, _ = error
+    if not names or kind != "Timeout":
+        return {}
+    rows = [row for line in lines if isinstance(row := line.get("before"), dict)]
+    last = {"id": names[-1], "status": Status.TIME, "limit": limit}
+    return {str(row.get("id")): row for row in [*rows, last]}
+
+
 def lost(error: list[Any]) -> Outcome:
     """A run that there was none of."""
-    return Outcome({}, False, error, [], ({"status": 0, "seconds": 0.0, "wall": 0.0, "end": ""}, b"", b""))
+    return Outcome({}, False, error, [], ({"status": 0, "seconds": 0.0, "wall": 0.0, "end": ""}, b"", b""), {})
 
 
 _MISUSES = frozenset(("TypeError", "ValueError", "AttributeError"))

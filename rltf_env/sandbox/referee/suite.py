@@ -13,11 +13,10 @@ from typing import Any, NamedTuple
 
 from rltf_env.sandbox.referee import stars
 from rltf_env.sandbox.referee.failures import BadProblem
+from rltf_env.sandbox.referee.runners import DEFINITIONS as _DEFINITIONS
+from rltf_env.sandbox.referee.runners import Function, runner_of
 
-Function = ast.FunctionDef | ast.AsyncFunctionDef
 _RUNNERS = frozenset(("unittest.main", "pytest.main", "main", "doctest.testmod"))
-_MODULE = frozenset(("setUpModule", "tearDownModule"))  # which pytest calls for functions, too
-_XUNIT = frozenset("setup_module teardown_module setup_function teardown_function pytest_generate_tests".split())
 
 
 class Suite(NamedTuple):
@@ -80,7 +79,7 @@ def read(texts: list[str], entry_point: str, defined: set[str], packages: Iterab
     top = [statement for tree in trees for statement in tree.body]
     functions = _test_functions(top)
     classes = _test_classes(trees)
-    runner = "plain" if _calls_itself(top, functions) else _runner(top, functions, classes, nodes)
+    runner = "plain" if _calls_itself(top, functions) else runner_of(top, functions, classes, nodes)
     visible = [f.name for f in functions if not _may_be_skipped(f)]
     names = {id(node): name for tree in trees for name, node in classes_of(tree)}
     seen = [node for node, _ in classes if not _may_be_skipped(node)]
@@ -140,8 +139,11 @@ def _program_imports(
     aliases = [a for node in nodes if isinstance(node, ast.Import) for a in node.names]
     sure |= {a.name for a in aliases if _top(a.name) not in importable and (a.asname or _top(a.name)) in bases}
     wanted = [name for name, _, line in foreign if line] or [name for name, _, _ in foreign if not _unknown(nodes)]
-    if not sure and len(set(wanted)) == 1 and not defined & _loads(nodes):
-        sure = {wanted[0]}  # the one module that nobody has, of a test that takes the program from nowhere else
+    one = len({*wanted}) == 1 or (len({*map(_top, wanted)}) == 1 and not _unknown(nodes))
+    if not sure and one and not defined & _loads(nodes):
+        sure = {
+            *wanted
+        }  # the one module or package that nobody has, of a test that takes the program from nowhere else
     modules = list(dict.fromkeys(name or "solution" for name, _, _ in foreign if name in sure))
     imported = list(dict.fromkeys(n for name, names, _ in foreign if name in sure for n in names if n != "*"))
     missing = [(name, line) for name, _, line in foreign if name not in sure and line]
@@ -321,50 +323,6 @@ def _times(node: Function | ast.ClassDef, lists: dict[str, ast.expr]) -> int:
             rows = lists.get(rows.id, rows) if isinstance(rows, ast.Name) else rows
             times *= len(rows.elts) if isinstance(rows, (ast.List, ast.Tuple, ast.Set)) else _UNKNOWN
     return times
-
-
-def _runner(
-    top: list[ast.stmt], functions: list[Function], classes: list[tuple[ast.ClassDef, bool]], nodes: list[ast.AST]
-) -> str:
-    """Who has to run the tests: unittest where it gives what pytest would, since it is many times quicker."""
-    if not functions and not classes:
-        return "unittest" if any(map(_makes_test, nodes)) else "plain"
-    names = {node.name for node in top if isinstance(node, Function)}
-    plain = all(isinstance(f, ast.FunctionDef) and not f.decorator_list and not _parameters(f) for f in functions)
-    own = all(unittest for _, unittest in classes)
-    fixtures = any(
-        "pytest" in ast.unparse(d) for n in nodes if isinstance(n, (*_DEFINITIONS,)) for d in n.decorator_list
-    )
-    own = own and not any(map(_is_for_pytest, nodes)) and not (functions and names & _MODULE)
-    return "unittest" if plain and own and not fixtures and not names & _XUNIT else "pytest"
-
-
-def _makes_test(node: ast.AST) -> bool:
-    """True for `globals()["test..."]`, where a script puts tests that it makes."""
-    if not isinstance(node, ast.Subscript) or ast.unparse(node.value) not in ("globals()", "vars()"):
-        return False
-    first = node.slice.values[0] if isinstance(node.slice, ast.JoinedStr) and node.slice.values else node.slice
-    return isinstance(node.ctx, ast.Store) and isinstance(first, ast.Constant) and str(first.value).startswith("test")
-
-
-def _is_for_pytest(node: ast.AST) -> bool:
-    """True for what only pytest understands within a test: outcomes that are no failures, marks of a whole module."""
-    if isinstance(node, ast.Name):
-        return node.id == "pytestmark"
-    if isinstance(node, ast.ImportFrom):
-        return node.module == "pytest" and any(alias.name in _OUTCOMES for alias in node.names)
-    return isinstance(node, ast.Attribute) and node.attr in _OUTCOMES and ast.unparse(node.value) == "pytest"
-
-
-_OUTCOMES = frozenset(("skip", "xfail", "importorskip", "exit"))
-
-
-_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-
-
-def _parameters(node: Function) -> bool:
-    a = node.args
-    return bool(a.args or a.posonlyargs or a.kwonlyargs or a.vararg or a.kwarg)
 
 
 def _calls_itself(top: list[ast.stmt], functions: list[Function]) -> bool:

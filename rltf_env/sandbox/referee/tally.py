@@ -56,8 +56,14 @@ class Tally(NamedTuple):
         for function in self.loose:
             own = [name for name, row in rows.items() if base(name) == function and row.get("status") != _LEFT_OUT]
             names.update(dict.fromkeys(own or [function]))
-        failed = [name for name, row in rows.items() if name and row.get("status") not in (_PASSED, _LEFT_OUT)]
-        return [*names, *(name for name in failed if name not in names)]
+        return with_failures(names, rows)
+
+
+def with_failures(names: Iterable[str], rows: Rows) -> list[str]:
+    """These tests, and those that a program fails beside them: one that its reference skips, or is to fail and passes."""
+    names = dict.fromkeys(names)
+    failed = [name for name, row in rows.items() if name and row.get("status") not in (_PASSED, _LEFT_OUT)]
+    return [*names, *(name for name in failed if name not in names)]
 
 
 def base(name: str) -> str:

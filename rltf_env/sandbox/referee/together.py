@@ -25,10 +25,10 @@ from rltf_env.sandbox.referee.failures import (
     raised,
     results_of,
 )
-from rltf_env.sandbox.referee.outcomes import Outcome, Status, fault_of, is_fault, is_impossible, lost, why_none
+from rltf_env.sandbox.referee.outcomes import Outcome, Status, begun, fault_of, is_fault, is_impossible, lost, why_none
 from rltf_env.sandbox.referee.stand_ins import BOMB, NULL, STAND_IN_SECONDS
 from rltf_env.sandbox.referee.suite import Suite, names_defined
-from rltf_env.sandbox.referee.tally import Tally, base, runs_of
+from rltf_env.sandbox.referee.tally import Tally, base, runs_of, with_failures
 
 PAIRS = (Where.VALUES, Where.VALUES, Where.ANY)  # of copies that are kept; each is in a round, beside the test as it is
 EXTRA = 2  # copies of each other kind, for tests that no pair guards; a round has one
@@ -246,6 +246,7 @@ class Together:
                     return syntax, [], lines
                 lines += executed
                 self._check_names([outcome])
+                outcome = outcome.as_far_as_it_came()
                 outcomes.append(outcome)
                 ran.append(copy)
                 if copy is None:
@@ -282,7 +283,7 @@ class Together:
     def _passes_again(self, run: Run, source: str, copy: Any, name: str) -> int:
         """How often of `CONFIRMED` times a program passes a test where nothing else is false."""
         again = [self._falsified({name: copy.falsehoods[base(name)]})] * CONFIRMED
-        return sum(name in outcome.passed() for outcome in self._run(run, source, again))
+        return sum(name in outcome.as_far_as_it_came().passed() for outcome in self._run(run, source, again))
 
     @property
     def width(self) -> int:
@@ -306,7 +307,7 @@ class Together:
         return [self._row(RUNTIME_ERROR, bad, outcome) for _ in self._names(outcome)]
 
     def _names(self, outcome: Outcome) -> list[str]:
-        return self.tally.counted(outcome.rows) if self.names is None else self.names
+        return self.tally.counted(outcome.rows) if self.names is None else with_failures(self.names, outcome.rows)
 
     def _results(self, real: list[Outcome], lenient: Iterable[str] = ()) -> list[list[Any]]:
         """A result for each test: of the first run in which it did not pass.
@@ -396,13 +397,15 @@ class Together:
 
     def _outcome(self, report: Any) -> Outcome:
         record, _, data = report
-        lines = results_of(data, 2)
+        first, _, rest = data.partition(b"\n")
+        lines = results_of(first + b"\n" + rest.rstrip(b"\n").rpartition(b"\n")[2], 2)
         if len(lines) == 2 and isinstance(lines[1].get("results"), list):
             rows = [row for row in lines[1]["results"][:LONGEST] if isinstance(row, dict)]
             wanted = (*self.suite.bare, *self.suite.imported)  # a program may say anything
             missing = [name for name in wanted if name in as_list(lines[1].get("missing"))]
-            return Outcome({str(row.get("id")): row for row in rows}, True, None, missing, report)
-        return Outcome({}, bool(lines) and "ok" in lines[0], why_none(record, lines, self.options), [], report)
+            return Outcome({str(row.get("id")): row for row in rows}, True, None, missing, report, {})
+        error = why_none(record, lines, self.options)
+        return Outcome({}, bool(lines) and "ok" in lines[0], error, [], report, begun(results_of(rest, LONGEST), error))
 
 
 def _compiled(trees: list[ast.Module]) -> bytes:

@@ -64,6 +64,27 @@ def test_a_call_that_does_not_come_back_does_not_use_up_the_time_of_all_tests(ba
     assert seconds < 0.2 * 20
 
 
+def ending(at: int, answer: str = "n") -> str:
+    """A program that is ended in one test as by the signal for a call that does not come back."""
+    end = f"if n == {at}: os.kill(os.getpid(), signal.SIGVTALRM)"
+    lies = "class Yes:\n    def __eq__(self, other): return True\n"
+    return f"import os, signal\n{lies}def f(n):\n    {end}\n    return {answer}\n"
+
+
+@pytest.mark.parametrize(
+    "head", ["", "import pytest\n@pytest.fixture\ndef one(): return 1\n"], ids=["unittest", "pytest"]
+)
+def test_a_call_that_does_not_come_back_costs_its_own_test_and_those_after_it(head: str) -> None:
+    test = suite(4).cases[0].script + head + "def test_z(one): pass\n" * bool(head)  # type: ignore[union-attr]
+    problem = Problem("suite", "s", [ScriptCase(test)], "f", solutions=[REFERENCE])
+    with sandbox.load(workers=1, cache=0) as judge:
+        late, first, lies = (judge.run(program, problem) for program in (ending(4), ending(2), ending(4, "Yes()")))
+    assert [result.failure is None for result in late.results][:4] == [True, True, False, False]
+    assert {result.failure.kind for result in late.results if result.failure} == {"Timeout"}
+    assert not any(result.failure is None for result in first.results)
+    assert {result.failure and result.failure.kind for result in lies.results} == {"FooledTest"}
+
+
 def burn() -> None:
     while True:
         pass

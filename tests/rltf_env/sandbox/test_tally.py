@@ -113,6 +113,70 @@ def test_tests_that_the_text_does_not_show_are_counted_and_called_unguarded(judg
     assert share(judged(judge, HALF, test)) == (1, 3)
 
 
+def test_a_loop_that_makes_tests_is_falsified_where_a_reference_shows_what_that_means(judge: Sandbox) -> None:
+    test = (
+        "import unittest\nfrom solution import f\nclass T(unittest.TestCase): pass\nfor n in range(3):\n"
+        "    def test(self, n=n): self.assertEqual(f(n), n * n)\n    setattr(T, f'test_{n}', test)\n"
+    )
+    fools = "class A:\n    def __eq__(self, other): return True\ndef f(n): return A()\n"
+    problem = Problem("suite", "s", [ScriptCase(test)], solutions=[RIGHT])
+    right, wrong, fooled = (judge.run(program, problem) for program in (RIGHT, HALF, fools))
+    assert (share(right), right.unguarded) == ((3, 3), 0)
+    assert share(wrong) == (1, 3)
+    assert share(fooled) == (0, 3)
+
+
+CASE = "class CASE(unittest.TestCase):\n        def test(self): self.assertEqual(f(3), 9)\n"
+MADE = {
+    "function": f"def make(n):\n    {CASE}    return CASE\nTestA = make(3)",
+    "type": "TestA = type('TestA', (unittest.TestCase,), {'test': lambda self: self.assertEqual(f(3), 9)})",
+    "attribute": f"class Machine:\n    {CASE.replace('CASE', 'TestCase', 1)}TestA = Machine.TestCase",
+}
+
+
+@pytest.mark.parametrize("head", MADE.values(), ids=MADE)
+def test_a_class_of_tests_may_be_made_in_any_way(head: str) -> None:
+    assert suite_of(f"import unittest\nfrom solution import f\n{head}\n").runner == "unittest"
+
+
+def test_what_pytest_alone_collects_or_refuses_is_left_to_pytest() -> None:
+    for test in (
+        "def test_a():\n    for n in range(3): yield check, n\n",
+        "def test_a(): assert f(3) == 9\ntest_a.__test__ = False\n",
+    ):
+        assert suite_of(f"from solution import f\n{test}").runner == "pytest"
+
+
+def test_a_test_with_a_failed_subtest_of_pytests_has_failed(judge: Sandbox) -> None:
+    rows = "for n in (2, 3):\n        with subtests.test(n=n):\n            assert f(n) == n * n\n"
+    test = f"from solution import f\ndef test_a(subtests):\n    {rows}def test_b():\n    assert f(2) == 4\n"
+    assert share(judged(judge, RIGHT, test)) == (2, 2)
+    assert share(judged(judge, HALF, test)) == (1, 2)
+
+
+def test_several_modules_of_one_package_that_nobody_has_are_the_program_where_nothing_else_is() -> None:
+    test = "from shop.models import Item\nfrom shop.till import total\ndef test_a(): assert total([Item(3)]) == 3\n"
+    assert read([test], "", set(), ["pytest"]).modules == ["shop.models", "shop.till"]
+    assert read([test.replace("3\n", "price\n")], "", set(), ["pytest"]).modules == []
+
+
+def test_a_test_case_that_only_lends_its_methods_makes_no_suite() -> None:
+    for head in ("case = unittest.TestCase()", "Case = unittest.TestCase\ncase = Case()"):
+        assert suite_of(f"import unittest\n{head}\ncase.assertEqual(f(3), 9)\n").runner == "plain"
+    own = "class TestCase(NamedTuple):\n    n: int\ncases = list(map(TestCase, [3]))\nassert f(cases[0].n) == 9\n"
+    assert suite_of(f"from typing import NamedTuple\n{own}").runner == "plain"
+
+
+def test_a_test_that_a_program_passes_against_expectation_counts_as_failed(judge: Sandbox) -> None:
+    test = (
+        "import pytest\nfrom solution import f\n@pytest.mark.xfail(strict=True)\ndef test_a():\n    assert f(3) == 4\n"
+        "def test_b():\n    assert f(2) == 4\n"
+    )
+    problem = Problem("suite", "s", [ScriptCase(test)], solutions=[RIGHT])
+    assert share(judge.run(RIGHT, problem)) == (1, 1)
+    assert share(judge.run(HALF, problem)) == (1, 2)
+
+
 def test_a_stand_in_that_cannot_be_collected_says_nothing_against_a_test_that_a_reference_passes(
     judge: Sandbox,
 ) -> None:

@@ -1,0 +1,77 @@
+"""Who has to run a script's tests: read from its syntax tree."""
+
+from __future__ import annotations
+
+import ast
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_MODULE = frozenset(("setUpModule", "tearDownModule"))  # which pytest calls for functions, too
+_XUNIT = frozenset("setup_module teardown_module setup_function teardown_function pytest_generate_tests".split())
+
+
+def runner_of(
+    top: list[ast.stmt], functions: list[Function], classes: list[tuple[ast.ClassDef, bool]], nodes: list[ast.AST]
+) -> str:
+    """Who has to run the tests: unittest where it gives what pytest would, since it is many times quicker."""
+    if not functions and not classes and not any(map(_makes_test, nodes)) and not _makes_cases(top):
+        return "plain"
+    names = {node.name for node in top if isinstance(node, Function)}
+    plain = all(isinstance(f, ast.FunctionDef) and not f.decorator_list and not _parameters(f) for f in functions)
+    plain = plain and not any(isinstance(node, (ast.Yield, ast.YieldFrom)) for f in functions for node in ast.walk(f))
+    own = all(unittest for _, unittest in classes)
+    fixtures = any("pytest" in ast.unparse(d) for n in nodes if isinstance(n, DEFINITIONS) for d in n.decorator_list)
+    own = own and not any(map(_is_for_pytest, nodes)) and not (functions and names & _MODULE)
+    return "unittest" if plain and own and not fixtures and not names & _XUNIT else "pytest"
+
+
+def _makes_test(node: ast.AST) -> bool:
+    """True for `globals()["test..."]`, where a script puts tests that it makes."""
+    if not isinstance(node, ast.Subscript) or ast.unparse(node.value) not in ("globals()", "vars()"):
+        return False
+    first = node.slice.values[0] if isinstance(node.slice, ast.JoinedStr) and node.slice.values else node.slice
+    is_test = isinstance(first, ast.Constant) and str(first.value).startswith(("test", "Test"))
+    return isinstance(node.ctx, ast.Store) and is_test
+
+
+def _makes_cases(top: list[ast.stmt]) -> bool:
+    """True if a script makes a class of unittest's by other means than `class` at its top level.
+
+    `TestA = make(A)` where `make` has such a class inside, `type("TestA", (TestCase,), {...})`, or `Machine.TestCase`, where
+    hypothesis keeps one.
+    """
+    makers = {node.name for node in top if isinstance(node, Function) and any(map(_is_case_class, ast.walk(node)))}
+    own = {node.name for node in top if isinstance(node, ast.ClassDef)}  # a table of cases has its `TestCase`, too
+    values = [node.value for node in top if isinstance(node, ast.Assign)]
+    called = {id(n.func) for value in values for n in ast.walk(value) if isinstance(n, ast.Call)}
+    for value in values:
+        parts = [part for part in ast.walk(value) if isinstance(part, (ast.Name, ast.Attribute))]
+        names = {ast.unparse(part) for part in parts if id(part) not in called}
+        calls = {ast.unparse(part) for part in parts if id(part) in called}
+        alias = ast.unparse(value) == "unittest.TestCase"
+        if calls & makers or (not alias and any(name.endswith("TestCase") and name not in own for name in names)):
+            return True
+    return False
+
+
+def _is_case_class(node: ast.AST) -> bool:
+    return isinstance(node, ast.ClassDef) and any(ast.unparse(base).endswith("TestCase") for base in node.bases)
+
+
+def _is_for_pytest(node: ast.AST) -> bool:
+    """True for what only pytest understands: outcomes that are no failures, marks of a module, what is not to be collected."""
+    if isinstance(node, ast.Name):
+        return node.id in ("pytestmark", "__test__")
+    if isinstance(node, ast.ImportFrom):
+        return node.module == "pytest" and any(alias.name in _OUTCOMES for alias in node.names)
+    if isinstance(node, ast.Attribute) and node.attr == "__test__":
+        return True
+    return isinstance(node, ast.Attribute) and node.attr in _OUTCOMES and ast.unparse(node.value) == "pytest"
+
+
+_OUTCOMES = frozenset(("skip", "xfail", "importorskip", "exit"))
+
+
+def _parameters(node: Function) -> bool:
+    a = node.args
+    return bool(a.args or a.posonlyargs or a.kwonlyargs or a.vararg or a.kwarg)

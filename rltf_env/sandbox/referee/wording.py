@@ -1,0 +1,81 @@
+"""What a test says of its expectations besides: messages of assertions, docstrings, names of sets of parameters.
+
+`assert add(2, 3) == 5, "2 + 3 should be 5"`: a copy in which only the number was falsified would still have the right one in
+its message, for a program that reads there. So the words are changed with the value. Nothing but people reads them, and no
+right program passes a copy for what they say.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from rltf_env.sandbox.referee.changes import OPPOSITE
+
+_ONE = frozenset(
+    "assertTrue assertFalse assertIsNone assertIsNotNone".split()
+)  # what they ask about is their first argument
+_NAMING = frozenset(("parametrize", "param"))
+_TELLING = frozenset(("fail", "AssertionError", "subTest", "print"))
+
+
+def values(node: ast.AST) -> list[Any]:
+    """What a piece of a test shows, in order: constants, and names as texts."""
+    parts = [part for part in ast.walk(node) if isinstance(part, (ast.Constant, ast.Name))]
+    return [part.value if isinstance(part, ast.Constant) else part.id for part in parts]
+
+
+def scopes(tree: ast.Module) -> dict[int, list[ast.AST]]:
+    """Where a node's value may be told of, by its id: in its own function or statement, and in docstrings of what is around."""
+    places: dict[int, list[ast.AST]] = {}
+    bodies: list[tuple[list[ast.stmt], list[ast.AST]]] = [(tree.body, [])]
+    for body, around in bodies:
+        around = [*around, *(s for s in body[:1] if isinstance(s, ast.Expr))]
+        for statement in body:
+            if isinstance(statement, ast.ClassDef):
+                bodies.append((statement.body, around))
+            places |= {id(node): [statement, *around] for node in ast.walk(statement)}
+    return places
+
+
+def reword(places: list[ast.AST], before: list[Any], after: list[Any]) -> None:
+    """Has what tells of `before` tell of `after`: lists of the same length, of which some entries differ."""
+    pairs = {str(old): new for old, new in zip(before, after, strict=False) if old != new and str(old)}
+    if not pairs or len(before) != len(after):
+        return
+    longest = sorted(pairs, key=len, reverse=True)
+    pattern = re.compile("|".join(rf"(?<!\w){re.escape(old)}(?!\w)" for old in longest))
+    for node in [node for place in places for node in _told(place)]:
+        if isinstance(node.value, str):
+            node.value = pattern.sub(lambda match: str(pairs[match[0]]), node.value)
+        elif type(pairs.get(str(node.value))) is type(node.value):
+            node.value = pairs[str(node.value)]
+
+
+def _told(scope: ast.AST) -> Iterator[ast.Constant]:
+    """The constants in a piece of a test that are there to be read."""
+    for node in ast.walk(scope):
+        if isinstance(node, ast.Assert) and node.msg is not None:
+            yield from _constants(node.msg)
+        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            yield from _constants(node.value)
+        elif isinstance(node, ast.Call):
+            for argument in _words(node):
+                yield from _constants(argument)
+
+
+def _words(call: ast.Call) -> list[ast.expr]:
+    """The arguments of a call that only say something."""
+    name = ast.unparse(call.func).rpartition(".")[2]
+    if name in _TELLING:
+        return [*call.args, *(keyword.value for keyword in call.keywords)]
+    named = ("msg",) if name.startswith("assert") else ("id", "ids") if name in _NAMING else ()
+    more = call.args[1 if name in _ONE else 2 :] if name in OPPOSITE else []
+    texts = [arg for arg in more if not isinstance(arg, ast.Constant) or isinstance(arg.value, str)]  # no `places`
+    return [*texts, *(keyword.value for keyword in call.keywords if keyword.arg in named)]
+
+
+def _constants(node: ast.AST) -> Iterator[ast.Constant]:
+    return (part for part in ast.walk(node) if isinstance(part, ast.Constant))
