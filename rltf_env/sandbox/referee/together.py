@@ -12,9 +12,10 @@ import marshal
 import random
 import sys
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 from rltf_env.sandbox.referee.canaries import Canaries, Falsehood, Where
+from rltf_env.sandbox.referee.copies import Copy
 from rltf_env.sandbox.referee.failures import (
     PASSED,
     RUNTIME_ERROR,
@@ -38,30 +39,6 @@ TRIES = 4  # of something else to falsify, where a reference notices nothing
 SEVERAL = 2  # cases that a cage is told of, so that none of the program runs in the process that it is asked in
 LONGEST = 4096  # tests of a suite whose results are read
 Run = Callable[[str, bytes, int, bool], tuple[Any, list[Any], Any]]  # see `judge.Runner`
-
-
-class Copy(NamedTuple):
-    """A falsified copy of a test.
-
-    Args:
-        codes: the copy, compiled.
-        tests: those that a reference fails in it.
-        falsehoods: what is false in each test function.
-        noticed: of the functions of these tests those in which the comparison came to another end, and not the test to none.
-    """
-
-    codes: bytes
-    tests: set[str]
-    falsehoods: dict[str, Falsehood]
-    noticed: set[str] = frozenset()  # type: ignore[assignment]
-
-    def compares_own(self, name: str) -> bool:
-        """True if what is false in a test is one of two values of the program's, of which its own classes say what is equal.
-
-        An honest class may find too much equal. It costs a program the tests that rely on that, and no other.
-        """
-        falsehood = self.falsehoods.get(base(name))
-        return falsehood is not None and falsehood.target.own
 
 
 class Together:
@@ -120,8 +97,7 @@ class Together:
         self._note_unguarded()
         for where in (Where.DIRECTIONS, Where.HELPERS):
             if self.unguarded:
-                more = self._failed(run, reference, [canaries.choose(self._secret, where) for _ in range(EXTRA)])
-                self.extra += [copy for copy in more if {base(name) for name in copy.tests} & self.unguarded]
+                self.extra += self._more(run, reference, where)
                 self._note_unguarded()
 
     def _rounds(self) -> list[list[Copy]]:
@@ -131,9 +107,12 @@ class Together:
         too, and is found out where a value is false.
         """
         pairs = self._secret.sample(self.pairs, len(self.pairs))
-        pairs.sort(key=lambda pair: not any(f.target.value for copy in pair for f in copy.falsehoods.values()))
-        rounds = [pairs[number % len(pairs)] if pairs else [] for number in range(ROUNDS)]
-        return [[*pair, *([self._secret.choice(self.extra)] if self.extra else [])] for pair in rounds]
+        pairs.sort(key=lambda pair: not any(copy.falsifies_value for copy in pair))
+        extra = [[copy] for copy in self._secret.sample(self.extra, len(self.extra))]
+        extra.sort(key=lambda copies: not copies[0].falsifies_value)
+        return [
+            [copy for some in (pairs, extra) if some for copy in some[number % len(some)]] for number in range(ROUNDS)
+        ]
 
     def _sound(self, falsehoods: dict[str, Falsehood]) -> Copy:
         """A copy that no right program passes by its text alone."""
@@ -160,6 +139,27 @@ class Together:
             pairs = zip(parts, dull, strict=True)
             parts = [self.canaries.again(self._secret, where, part, names, useless) for part, names in pairs]
         return copies
+
+    def _more(self, run: Run, reference: str, where: Where) -> list[Copy]:
+        """Two copies, or fewer, for tests that no pair guards: if a reference notices a value that is false, one has such a value.
+
+        What is false may be of another type than what is compared, and the test ends before it compares anything. Such a copy
+        tells a right program from one that is equal to everything no better than the test does: it is the last resort.
+        """
+        assert self.canaries is not None
+        copies: list[Copy] = []
+        noticed: list[Copy] = []
+        has_values = where is Where.HELPERS and any(site.value for sites in self.canaries.helpers for site in sites)
+        for _ in range(2 * TRIES):
+            choices = [self.canaries.choose(self._secret, where) for _ in range(EXTRA)]
+            found = self._failed(run, reference, [choice for choice in choices if choice])
+            copies += [copy for copy in found if {base(name) for name in copy.tests} & self.unguarded]
+            noticed = [copy for copy in copies if copy.noticed & self.unguarded]
+            has_value = any(copy.falsifies_value for copy in noticed)
+            if not any(choices) or (len(noticed) >= EXTRA and (has_value or not has_values)):
+                break
+        best = sorted(noticed or copies, key=lambda copy: not copy.falsifies_value)
+        return [best[0], best[-1]] if len(best) >= EXTRA else best
 
     def _heirs(self, scope: str) -> set[str]:
         """The test functions that run what the text has under this name."""

@@ -120,10 +120,12 @@ def test_a_loop_that_makes_tests_is_falsified_where_a_reference_shows_what_that_
     )
     fools = "class A:\n    def __eq__(self, other): return True\ndef f(n): return A()\n"
     problem = Problem("suite", "s", [ScriptCase(test)], solutions=[RIGHT])
-    right, wrong, fooled = (judge.run(program, problem) for program in (RIGHT, HALF, fools))
+    right, wrong = (judge.run(program, problem) for program in (RIGHT, HALF))
     assert (share(right), right.unguarded) == ((3, 3), 0)
     assert share(wrong) == (1, 3)
-    assert share(fooled) == (0, 3)
+    for number in range(5):  # what is falsified is drawn anew for each problem, and has to be a value each time
+        again = Problem(f"suite-{number}", "s", [ScriptCase(test)], solutions=[RIGHT])
+        assert share(judge.run(fools, again)) == (0, 3)
 
 
 CASE = "class CASE(unittest.TestCase):\n        def test(self): self.assertEqual(f(3), 9)\n"
