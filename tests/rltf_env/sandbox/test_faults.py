@@ -258,6 +258,7 @@ def test_a_thousand_deaths_leave_nothing(backend: str) -> None:
     with sandbox.load(backend, workers=2, cache=0) as opened:
         for _ in opened.map((f"x = {i}", WAIT) for i in range(40)):  # both have imported all that they will
             pass
+        assert all(worker.ready.wait(30) for worker in opened.workers)  # one may have judged all of them
         own = [p for w in opened.workers if w.process for p in (w.process.pid, *descendants(w.process.pid))]
         descriptors = {pid: len(os.listdir(f"/proc/{pid}/fd")) for pid in own if alive(pid)}
         files = {path for folder in spare for path in folder.glob(f"rltf-{os.getpid()}-*")}
