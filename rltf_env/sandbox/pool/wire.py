@@ -11,6 +11,7 @@ from rltf_env.errors import InvalidProblem, UsageError
 from rltf_env.sandbox.messages import Judged
 from rltf_env.sandbox.values import Unrepresentable, dump
 
+MARK = "\ufeff"  # that some editors put in front of a file; Python passes over it
 REFERENCES = 3  # that show how a script is to be judged; more cost time, and the first mostly does
 
 
@@ -41,7 +42,7 @@ def _encoded_case(problem: Problem, index: int, case: Case) -> list[Any]:
     if isinstance(case, StdinCase):
         return ["stdin", case.stdin, case.stdout]
     if isinstance(case, ScriptCase):
-        return ["script", case.script, case.setup]
+        return ["script", *(text.removeprefix(MARK) for text in (case.script, case.setup))]
     if not isinstance(case, CallCase):
         raise InvalidProblem(f"{problem.id!r}: expected case {index} to be a Case, got {type(case).__name__}.")
     if not problem.entry_point:

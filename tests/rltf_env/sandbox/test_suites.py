@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from rltf_env import sandbox
-from rltf_env.core import Problem, Sandbox, ScriptCase, Verdict
+from rltf_env.core import Outcome, Problem, Sandbox, ScriptCase, Verdict
 from rltf_env.errors import InvalidProblem
 
 REFERENCE = "def f(n):\n    return n + 1\n"
@@ -26,6 +26,12 @@ def _judged(judge: Sandbox, program: str, test: str, *solutions: str) -> Verdict
 
 def _share(verdict: Verdict) -> tuple[int, int]:
     return sum(result.failure is None for result in verdict.results), len(verdict.results)
+
+
+@pytest.mark.parametrize("test", [TESTS, "assert f(2) == 3\n"])
+def test_an_editor_s_mark_in_front_of_a_test_is_no_part_of_it(judge: Sandbox, test: str) -> None:
+    assert _judged(judge, REFERENCE, "\ufeff" + test).outcome is Outcome.PASSED
+    assert _judged(judge, "def f(n):\n    return n\n", "\ufeff" + test).outcome is Outcome.WRONG_ANSWER
 
 
 @pytest.mark.parametrize(
