@@ -23,8 +23,8 @@ of "seen":
     seen, unseen   pass@1 after RLTF from there
 
 A rule is "likelihood" (mean log-probability of a program's tokens), "embedding" or "match". Differences are of the same problems by
-the same seed, with Student's interval over seeds, and Holm over the comparisons of a measure. Stopped, it goes on where it was. Not
-run yet. Per arm of a seed expect on two free cores 1 to 7 minutes of pre-training, 6 of RLTF and 2 of measuring: 75 minutes a seed.
+the same seed, with Student's interval over seeds, and Holm over the comparisons of a measure. Stopped, it goes on where it was.
+Per arm of a seed expect on two free cores 1 to 7 minutes of pre-training, 6 of RLTF and 2 of measuring: 75 minutes a seed.
 """
 
 from __future__ import annotations
@@ -53,10 +53,12 @@ from benchmarks.studies.arms import (
     STOPPED,
     Arm,
     Size,
+    add_arms,
     check_problems,
     command_of,
     compared,
     markdown,
+    named,
     options,
     seed_by_seed,
 )
@@ -65,6 +67,7 @@ from rltf_env.command import guarded, leave
 from rltf_env.core import Outcome, Problem
 from rltf_env.datasets._mutants import mutants
 from rltf_env.env import UnitTestEnv
+from rltf_env.errors import UsageError
 
 PROBLEMS, CANDIDATES, SAMPLES, ROWS = 200, 64, 8, 64
 MODULE = "benchmarks.studies.pretraining"
@@ -272,10 +275,17 @@ def _measured(
 # ------------------------------------------------------------------------------------------------------------ running
 
 
-def run(out: Path, seed: int, console: Console, length: Size, problems: int = PROBLEMS) -> Rates:
-    """All arms of a seed: pre-training, its measures, RLTF, and what that came to; rates by measure and row."""
+def run(
+    out: Path,
+    seed: int,
+    console: Console,
+    length: Size,
+    problems: int = PROBLEMS,
+    arms: Mapping[str, Start] = ARMS,
+) -> Rates:
+    """The arms of a seed: pre-training, its measures, RLTF, and what that came to; rates by measure and row."""
     rates: Rates = {name: {} for name in COMPARED}
-    for id, arm in ARMS.items():
+    for id, arm in arms.items():
         console.rule(f"seed {seed}: {arm.name}")
         train(start(id, out, seed), console)
         for name, rows in measure(id, out, seed, problems).items():
@@ -296,7 +306,8 @@ def table(runs: Mapping[int, Rates]) -> dict[str, Any]:
         rates = {row: np.array([runs[seed][name][row] for seed in sorted(runs)]) for row in rows}  # (S, N) each
         arms = {row: {"name": _name(row), "by_seed": rates[row].mean(1).tolist()} for row in rows}
         problems = next(iter(rates.values())).shape[1]
-        figures[name] = {"problems": problems, "arms": arms, "comparisons": compared(pairs, rates)}
+        both = [pair for pair in pairs if set(pair) <= rows.keys()]
+        figures[name] = {"problems": problems, "arms": arms, "comparisons": compared(both, rates)}
     return figures
 
 
@@ -308,6 +319,7 @@ def _name(row: str) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
     parser = options(MODULE, __doc__ or "", Path("runs/pretraining"), "of RLTF in each arm")
+    add_arms(parser)
     parser.add_argument("--problems", type=int, default=PROBLEMS, help=f"that are measured on (default: {PROBLEMS})")
     asked = parser.parse_args(arguments)
     return guarded(lambda: _run(asked), STOPPED)
@@ -315,10 +327,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(asked: argparse.Namespace) -> int:
     check_problems(asked, 2)
-    words = command_of(MODULE, asked.seeds, asked.updates, [f"--problems {asked.problems}"])
+    arms = named(ARMS, asked.arms.split(",") if asked.arms else [])
+    if "t2c" not in arms:
+        raise UsageError(
+            f"Expected t2c among --arms, whose wrong programs every arm is asked about, got {asked.arms}. Add it."
+        )
+    some = [f"--arms {asked.arms}"] if asked.arms else []
+    words = command_of(MODULE, asked.seeds, asked.updates, [f"--problems {asked.problems}", *some])
     return seed_by_seed(
         asked, words,
-        lambda console, out, seed, size: run(out, seed, console, size, asked.problems),
+        lambda console, out, seed, size: run(out, seed, console, size, asked.problems, arms),
         table,
         lambda found: markdown(found, TITLES),
     )  # fmt: skip

@@ -97,3 +97,16 @@ def test_a_small_arm_is_trained_and_measured_with_the_pool_of_the_first(tmp_path
         assert set(rates["recall"]) == {f"{id}/{rule}" for rule in ("likelihood", *ARMS[id].rules)}
         assert {len(values) for rows in rates.values() for values in rows.values()} == {6}
         assert pretraining.measure(id, tmp_path, 0, 6) == rates
+
+
+def test_some_arms_run_alone_with_those_comparisons_that_are_left(capsys: pytest.CaptureFixture[str]) -> None:
+    rates = {"t2c/likelihood": [0.5, 0.0], "all/match": [1.0, 0.5], "all/embedding": [0.0, 0.0]}
+    runs = {
+        0: {name: rates if name in ("recall", "auc", "rerank") else {"t2c": [0.0], "all": [1.0]} for name in COMPARED}
+    }
+    figures = pretraining.table(runs)
+    pairs = [(row["a"], row["b"]) for row in figures["recall"]["comparisons"]]
+    assert pairs == [("all/embedding", "t2c/likelihood"), ("all/match", "t2c/likelihood")]
+    assert [(row["a"], row["b"]) for row in figures["seen"]["comparisons"]] == [("all", "t2c")]
+    assert pretraining.main(["--arms", "all"]) == 2
+    assert "Expected t2c among --arms" in capsys.readouterr().err
