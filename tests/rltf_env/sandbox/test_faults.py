@@ -45,7 +45,7 @@ def test_a_cage_that_is_killed_loses_no_verdict(judge: PoolSandbox) -> None:
     futures[20].result(60)
     for worker in judge.workers:
         process = worker.process
-        for pid in descendants(process.pid) if process else ():
+        for pid in sorted(descendants(process.pid)) if process else ():  # the cage before its programs
             with contextlib.suppress(ProcessLookupError):  # it has ended by itself since we looked
                 os.kill(pid, signal.SIGKILL)
     assert all(future.result(60).outcome is Outcome.PASSED for future in futures)
