@@ -187,9 +187,8 @@ def with_stops(recipe: Recipe, env: UnitTestEnv) -> Recipe:
         stop = prompts.stops(known or [env.source.draw(np.random.default_rng(0))])
     if not stop:
         return recipe
-    if (
-        "sampling" not in inspect.signature(_config_of(recipe.agent["kind"])).parameters
-    ):  # it writes nothing while it learns
+    settings = inspect.signature(_config_of(recipe.agent["kind"])).parameters
+    if "sampling" not in settings:  # it writes nothing while it learns
         looked = dataclasses.replace(recipe.eval.sampling, stop=recipe.eval.sampling.stop or stop)
         return dataclasses.replace(recipe, eval=dataclasses.replace(recipe.eval, sampling=looked))
     sampling = {**recipe.agent.get("sampling", {}), "stop": list(stop)}

@@ -84,11 +84,11 @@ def measure_line(name: str, figure: Mapping[str, Any]) -> str:
 def draw(figures: Mapping[str, Any], path: Path) -> None:
     """The mean matrix as a heat map: a row after each task, a column for each task, the task just learnt framed."""
     title = f"{figures['method']}, {figures['agent']}: {figures['score']}, %"
-    draw_beside({title: figures["mean_matrix"]}, figures["tasks"], path, [figures["chained"]])
+    draw_beside({title: figures["mean_matrix"]}, figures["tasks"], path, figures["chained"])
 
 
 def draw_beside(
-    matrices: Mapping[str, Sequence[Sequence[float]]], tasks: Sequence[str], path: Path, chained: Sequence[bool]
+    matrices: Mapping[str, Sequence[Sequence[float]]], tasks: Sequence[str], path: Path, chained: bool
 ) -> None:
     """Mean matrices beside each other, in one scale of colours.
 
@@ -96,7 +96,7 @@ def draw_beside(
         matrices: a title, and (rows, T) as `mean_matrix` has them, for each.
         tasks: the names of the columns.
         path: of the picture.
-        chained: of each, whether a task was learnt after another.
+        chained: whether in each of them a task was learnt after another.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -108,8 +108,8 @@ def draw_beside(
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, len(matrices), squeeze=False)[0]
     images = []
-    for axes, (title, matrix), in_turn in zip(panels, matrices.items(), chained, strict=True):
-        images.append(_panel(axes, 100 * np.array(matrix), tasks, in_turn, brightest))
+    for axes, (title, matrix) in zip(panels, matrices.items(), strict=True):
+        images.append(_panel(axes, 100 * np.array(matrix), tasks, chained, brightest))
         axes.set_title(title)
     figure.colorbar(images[0], ax=panels.tolist())
     figure.savefig(path, dpi=150 if len(matrices) == 1 else 80)

@@ -140,7 +140,7 @@ def draw(figures: Mapping[str, Any], path: Path) -> None:
 
     matrices = {ARMS[id].name: matrix for id, matrix in figures["matrices"].items() if len(matrix) > 2}
     if matrices:
-        draw_beside(matrices, figures["tasks"], path, [True] * len(matrices))
+        draw_beside(matrices, figures["tasks"], path, chained=True)
 
 
 def _cell(values: Sequence[float | None]) -> str:

@@ -231,7 +231,7 @@ def _chosen(cases: Sequence[CallCase], killed: Sequence[set[int]], settings: Set
     sizes = [len(repr(case.args)) for case in cases]
     outputs = [repr(case.expected) for case in cases]
     if settings.choice == "drawn":
-        chosen = list(range(len(cases)))[: settings.tests]
+        chosen = list(range(len(cases))[: settings.tests])
     else:
         chosen = coverage.cover(killed, sizes, settings.tests)
         chosen += _different(cases, chosen, settings.tests - len(chosen))

@@ -24,7 +24,7 @@ class Checker:
     def __init__(self, source: str) -> None:
         try:
             line, tree = place_in_checker(source), ast.parse(source)
-            self._code = compile(source, "<checker>", "exec")
+            self._code = compile(tree, "<checker>", "exec")
         except Exception as error:
             raise BadProblem(f"{_LACKING}: {error!r}") from error
         if line is not None:

@@ -13,8 +13,7 @@ from typing import Any, NamedTuple
 
 from rltf_env.sandbox.referee import stars
 from rltf_env.sandbox.referee.failures import BadProblem
-from rltf_env.sandbox.referee.runners import DEFINITIONS as _DEFINITIONS
-from rltf_env.sandbox.referee.runners import Function, runner_of
+from rltf_env.sandbox.referee.runners import DEFINITIONS, Function, runner_of
 
 _RUNNERS = frozenset(("unittest.main", "pytest.main", "main", "doctest.testmod"))
 
@@ -141,9 +140,8 @@ def _program_imports(
     wanted = [name for name, _, line in foreign if line] or [name for name, _, _ in foreign if not _unknown(nodes)]
     one = len({*wanted}) == 1 or (len({*map(_top, wanted)}) == 1 and not _unknown(nodes))
     if not sure and one and not defined & _loads(nodes):
-        sure = {
-            *wanted
-        }  # the one module or package that nobody has, of a test that takes the program from nowhere else
+        # The one module or package that nobody has, of a test that takes the program from nowhere else.
+        sure = set(wanted)
     modules = list(dict.fromkeys(name or "solution" for name, _, _ in foreign if name in sure))
     imported = list(dict.fromkeys(n for name, names, _ in foreign if name in sure for n in names if n != "*"))
     missing = [(name, line) for name, _, line in foreign if name not in sure and line]
@@ -276,7 +274,7 @@ def _brings(texts: list[str], top: list[ast.stmt], modules: list[str]) -> bool:
     if len(modules) > 1:  # they are the same program: it is run once
         return False
     for statement in top:
-        nodes = [] if isinstance(statement, _DEFINITIONS) or _is_guard(statement) else list(ast.walk(statement))
+        nodes = [] if isinstance(statement, DEFINITIONS) or _is_guard(statement) else list(ast.walk(statement))
         if any(name == modules[0] for node in nodes for name, _ in _imports(node)):
             return isinstance(statement, (ast.With, ast.For, ast.While))
         if any(map(_prepares, nodes)):
@@ -329,7 +327,7 @@ def _calls_itself(top: list[ast.stmt], functions: list[Function]) -> bool:
     """True if the script calls a test function of its own: it is no suite to be collected, but runs as it stands."""
     names = {function.name for function in functions}
     calls = [
-        node for part in top if not isinstance(part, _DEFINITIONS) and not _is_guard(part) for node in ast.walk(part)
+        node for part in top if not isinstance(part, DEFINITIONS) and not _is_guard(part) for node in ast.walk(part)
     ]
     return any(isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id in names for n in calls)
 
@@ -377,7 +375,7 @@ def names_defined(sources: Iterable[str]) -> set[str]:
         except (SyntaxError, ValueError, RecursionError):  # a reference that is no Python defines nothing
             continue
         for node in body:
-            if isinstance(node, _DEFINITIONS):
+            if isinstance(node, DEFINITIONS):
                 names.add(node.name)
             elif isinstance(node, (ast.Import, ast.ImportFrom)):  # a test may live on the program's imports
                 names |= _bound([node]) - {"*"}

@@ -14,9 +14,8 @@ from typing import Any
 
 from rltf_env.sandbox.referee.changes import OPPOSITE
 
-_ONE = frozenset(
-    "assertTrue assertFalse assertIsNone assertIsNotNone".split()
-)  # what they ask about is their first argument
+# What these ask about is their first argument
+_ONE = frozenset("assertTrue assertFalse assertIsNone assertIsNotNone".split())
 _NAMING = frozenset(("parametrize", "param"))
 _TELLING = frozenset(("fail", "AssertionError", "subTest", "print"))
 
@@ -41,9 +40,11 @@ def scopes(tree: ast.Module) -> dict[int, list[ast.AST]]:
 
 
 def reword(places: list[ast.AST], before: list[Any], after: list[Any]) -> None:
-    """Has what tells of `before` tell of `after`: lists of the same length, of which some entries differ."""
-    pairs = {str(old): new for old, new in zip(before, after, strict=False) if old != new and str(old)}
-    if not pairs or len(before) != len(after):
+    """Has what tells of `before` tell of `after`, where they differ. Lists of different lengths say not which became which."""
+    if len(before) != len(after):
+        return
+    pairs = {str(old): new for old, new in zip(before, after, strict=True) if old != new and str(old)}
+    if not pairs:
         return
     longest = sorted(pairs, key=len, reverse=True)
     pattern = re.compile("|".join(rf"(?<!\w){re.escape(old)}(?!\w)" for old in longest))
