@@ -9,7 +9,8 @@ start from one warm start and have 64 judged programs an update. Each arm's lear
 
 Differences to supervised learning and to the demo's RLTF are paired by seed and problem, with Student's interval over seeds; Holm's
 adjustment is over all arms of a set. There are tiers and no ranks: an arm is in the tier of the best arm above it from which its
-difference could be 0. Resumable by arm: the same command goes on, and with other `--arms` the table grows.
+difference could be 0. Resumable by arm: the same command goes on, and with other `--arms` the table grows. Started twice, two
+processes share the arms.
 
 Nothing is predicted of the order. That RLTF, with references in every second update, is above those without, is.
 """
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,6 +37,7 @@ from benchmarks.metrics import holm, over_runs
 from benchmarks.records.record import write_json
 from benchmarks.studies import practice
 from benchmarks.studies.arms import MEASURES, STOPPED, UPDATES, WHOLE, Arm, Size, command_of, provenance
+from benchmarks.studies.sharing import held
 from rltf_env.command import guarded, leave
 from rltf_env.errors import UnknownName, UsageError
 
@@ -43,6 +46,7 @@ RATE_SEED, RATE_SHARE = 100, 4  # rates are chosen on a seed of their own, after
 SHORTEST = 96  # updates: a quarter of them is longer than the warm-up of a learning rate
 CONTROLS = ("supervised", "rltf")  # what every arm is compared with
 POINTS = 4  # of a learning curve
+PATIENCE = 5.0  # seconds between looks at arms that other processes have
 WIDE = 100  # problems on which different right programs are counted, of 8 samples at temperature 1
 SPLITS = {"seen": "seen", "unseen": "test", "validation": "validation"}
 
@@ -163,6 +167,15 @@ class Place:
     size: Size = WHOLE
 
 
+@dataclass(frozen=True)
+class Work:
+    """A set by its `name`, and the folder that all of its seeds share."""
+
+    name: str
+    place: Place
+    console: Console
+
+
 def warm(place: Place) -> Recipe:
     """The warm start of a seed, shared by its arms."""
     return demo.recipe("warm", place.folder, place.seed, [*place.problems.warm, *_UNMEASURED])
@@ -204,7 +217,8 @@ def chosen_rate(place: Place, id: str, console: Console) -> tuple[float, dict[st
     """The rate that does best on validation problems, and what each one came to."""
     folder = place.folder / "rates"
     short = Place(place.problems, folder, RATE_SEED, Size(max(8, place.size.updates // RATE_SHARE)))
-    train(warm(short), console)
+    with held(folder / "warm.lock", wait=True):
+        train(warm(short), console)
     policy = {"kind": "causal", "path": str(folder / "warm" / "policy")}
     found: dict[str, float] = {}
     for rate in RATES:
@@ -316,41 +330,69 @@ def _main(asked: argparse.Namespace) -> int:
     arms = [id for id in ROWS if id in {*asked.arms, *CONTROLS}]
     for name in asked.sets:
         place = Place(SETS[name], (asked.out / name).resolve(), 0, size)
-        _run_set(place, name, arms, asked, console)
+        _run_set(Work(name, place, console), arms, asked.seeds)
     console.print(f"Figures: {asked.out}/SET.json; `python -m benchmarks.documents` makes the page.", highlight=False)
     return 0
 
 
-def _run_set(place: Place, name: str, arms: Sequence[str], asked: argparse.Namespace, console: Console) -> None:
-    """All arms of a set, seed by seed; what is done is not done again, and the figures are written after each arm."""
-    path = place.folder.with_suffix(".runs.json")
+def _run_set(work: Work, arms: Sequence[str], seeds: int) -> None:
+    """All arms of a set, seed by seed; what is done is not done again, and what another process is at is waited for."""
+    left = [(seed, id) for seed in range(seeds) for id in arms]
+    while left:
+        job = next((job for job in left if _done_or_run(work, *job)), None)
+        if job is None:
+            time.sleep(PATIENCE)
+        else:
+            left.remove(job)
+
+
+def _done_or_run(work: Work, seed: int, id: str) -> bool:
+    """Whether an arm of a seed has been run, here or before; not if another process is at that arm."""
+    place, console = replace(work.place, folder=work.place.folder / f"seed-{seed}", seed=seed), work.console
+    with held(work.place.folder / f"{id}.lock") as mine:
+        done = _read(work)
+        if str(seed) in done["runs"].get(id, {}) or not mine:
+            return mine
+        console.rule(f"{work.name}, seed {seed}: {ROWS[id].name}")
+        with held(place.folder / "warm.lock", wait=True):
+            train(warm(place), console)
+        known = done["rates"].get(id)
+        if known is None and id != "warm":
+            known = chosen_rate(work.place, id, console)
+        _add(work, seed, id, known, run_arm(place, id, known[0] if known else RATES[0], console))
+    return True
+
+
+def _read(work: Work) -> dict[str, Any]:
+    """What has been run of a set: `rates` by arm, `runs` by arm and seed."""
+    path = work.place.folder.with_suffix(".runs.json")
     done: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"rates": {}, "runs": {}}
-    if done.setdefault("updates", place.size.updates) != place.size.updates:
-        raise UsageError(f"Expected --updates {done['updates']}, as {path} has it, got {place.size.updates}.")
-    for seed in range(asked.seeds):
-        at = replace(place, folder=place.folder / f"seed-{seed}", seed=seed)
-        train(warm(at), console)
-        for id in arms:
-            if str(seed) in done["runs"].get(id, {}):
-                continue
-            console.rule(f"{name}, seed {seed}: {ROWS[id].name}")
-            if id != "warm" and id not in done["rates"]:
-                done["rates"][id] = chosen_rate(place, id, console)
-            rate = done["rates"][id][0] if id != "warm" else RATES[0]
-            done["runs"].setdefault(id, {})[str(seed)] = run_arm(at, id, rate, console)
-            write_json(path, done)
-            _write(place, name, done, asked)
+    if done.setdefault("updates", work.place.size.updates) != work.place.size.updates:
+        raise UsageError(f"Expected --updates {done['updates']}, as {path} has it, got {work.place.size.updates}.")
+    return done
 
 
-def _write(place: Place, name: str, done: Mapping[str, Any], asked: argparse.Namespace) -> None:
+def _add(work: Work, seed: int, id: str, rates: Sequence[Any] | None, run: Mapping[str, Any]) -> None:
+    """Adds a run to those of all processes, and makes the figures anew."""
+    with held(work.place.folder.with_suffix(".lock"), wait=True):
+        done = _read(work)
+        if rates is not None:
+            done["rates"][id] = rates
+        done["runs"].setdefault(id, {})[str(seed)] = run
+        write_json(work.place.folder.with_suffix(".runs.json"), done)
+        _write(work, done)
+
+
+def _write(work: Work, done: Mapping[str, Any]) -> None:
     """The figures of the arms that all seeds so far have, once both controls are among them."""
     seeds = set.union(*(set(by_seed) for by_seed in done["runs"].values()))
     whole = {id: {int(s): run for s, run in each.items()} for id, each in done["runs"].items() if set(each) == seeds}
     if not set(CONTROLS) <= set(whole):
         return
-    more = [f"--sets {name}", f"--arms {' '.join(whole)}"]
-    command = command_of("benchmarks.studies.table", len(seeds), asked.updates, more)
-    table = {"set": name, "name": place.problems.name, "rates": done["rates"], **figures(whole)}
+    place = work.place
+    more = [f"--sets {work.name}", f"--arms {' '.join(whole)}"]
+    command = command_of("benchmarks.studies.table", len(seeds), place.size.updates, more)
+    table = {"set": work.name, "name": place.problems.name, "rates": done["rates"], **figures(whole)}
     write_json(place.folder.with_suffix(".json"), {**provenance(command), **table})
 
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import importlib
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from agents.decoding.sampling import Sampling
 from agents.options import build
 from benchmarks.studies import table
 from benchmarks.studies.arms import MEASURES, Size
+from benchmarks.studies.sharing import held
 from benchmarks.studies.table import ROWS, SETS, Place
+from rltf_env.errors import UsageError
 
 TRAINED = [id for id in ROWS if id != "warm"]
 
@@ -130,3 +134,61 @@ def test_the_table_pairs_seeds_and_problems_and_adjusts_over_all_arms() -> None:
 def test_what_is_asked_wrongly_is_said(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert table.main(arguments) == 2
     assert words in capsys.readouterr().err
+
+
+def work(out: Path, updates: int = 480) -> table.Work:
+    return table.Work("P2", Place(SETS["P2"], out / "P2", 0, Size(updates)), Console(quiet=True))
+
+
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, str, float]]:
+    """Arms that were run, as (seed, arm, rate); nothing is trained."""
+    made: list[tuple[int, str, float]] = []
+
+    def run_arm(place: Place, id: str, rate: float, console: Console) -> dict[str, Any]:
+        made.append((place.seed, id, rate))
+        return run(0.5, 1.0, curve=(0.5,))
+
+    monkeypatch.setattr(table, "run_arm", run_arm)
+    monkeypatch.setattr(table, "chosen_rate", lambda place, id, console: (2e-3, {"0.002": 1.0}))
+    monkeypatch.setattr(table, "train", lambda recipe, console: {})
+    return made
+
+
+def test_an_arm_is_run_once_a_seed_and_the_table_grows(tmp_path: Path, ran: list[tuple[int, str, float]]) -> None:
+    table._run_set(work(tmp_path), ["warm", "supervised"], 1)
+    table._run_set(work(tmp_path), ["warm", "supervised", "rltf"], 2)
+    first = [(0, "warm", 2e-4), (0, "supervised", 2e-3)]
+    assert ran == [*first, (0, "rltf", 2e-3), (1, "warm", 2e-4), (1, "supervised", 2e-3), (1, "rltf", 2e-3)]
+    made = json.loads((tmp_path / "P2.json").read_text())
+    assert (list(made["arms"]), made["seeds"]) == (["warm", "supervised", "rltf"], [0, 1])
+
+
+def test_an_arm_that_another_process_has_is_left_to_it(
+    tmp_path: Path, ran: list[tuple[int, str, float]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = held(tmp_path / "P2" / "supervised.lock")
+    other.__enter__()
+    monkeypatch.setattr(time, "sleep", lambda seconds: other.__exit__(None, None, None))
+    table._run_set(work(tmp_path), ["warm", "supervised", "rltf"], 1)
+    assert [id for _, id, _ in ran] == ["warm", "rltf", "supervised"]
+
+
+def test_what_another_process_added_meanwhile_is_kept(
+    tmp_path: Path, ran: list[tuple[int, str, float]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run_arm(place: Place, id: str, rate: float, console: Console) -> dict[str, Any]:
+        if id == "rltf":
+            table._add(work(tmp_path), 0, "grpo", (6e-4, {}), run(0.5))
+        return run(0.5)
+
+    monkeypatch.setattr(table, "run_arm", run_arm)
+    table._run_set(work(tmp_path), ["rltf"], 1)
+    done = json.loads((tmp_path / "P2.runs.json").read_text())
+    assert (set(done["runs"]), set(done["rates"])) == ({"grpo", "rltf"}, {"grpo", "rltf"})
+
+
+def test_a_table_of_other_updates_is_refused(tmp_path: Path, ran: list[tuple[int, str, float]]) -> None:
+    table._run_set(work(tmp_path), ["warm"], 1)
+    with pytest.raises(UsageError, match="Expected --updates 480"):
+        table._run_set(work(tmp_path, 160), ["warm"], 1)
