@@ -101,3 +101,19 @@ def test_policies_are_measured_in_the_precision_in_which_they_learnt() -> None:
     assert looked.policy["path"] == str(OUT / "seed-3" / "grpo" / "policy")
     assert looked.policy["dtype"] == "bfloat16"
     assert (looked.eval.split, looked.eval.size, looked.eval.options) == ("test", 300, {"size": 300, "depths": [2]})
+
+
+@pytest.mark.parametrize("id", ["warm", *LEARNING])
+def test_few_references_are_those_of_the_start_and_of_every_arm_that_reads_some(id: str) -> None:
+    few, plain = study.study(references=40), study.study()
+    made = practice.warm(few, OUT, 3) if id == "warm" else practice.recipe(few, id, OUT, 3, Size(study.UPDATES))
+    same = practice.warm(plain, OUT, 3) if id == "warm" else recipe(id)
+    if "references" in same.agent:
+        assert made.agent["references"] == {"size": 40, "depths": [1, 2]}
+    assert {**made.agent, "references": None} == {**same.agent, "references": None}
+    assert (made.env, made.policy, made.run, made.eval) == (same.env, same.policy, same.run, same.eval)
+
+
+def test_no_references_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert study.main(["--references", "0"]) == 2
+    assert "Expected --references >= 1, got 0." in capsys.readouterr().err
