@@ -124,6 +124,7 @@ def guarded(work: Callable[[], int], stopped: str = "Stopped.") -> int:
         The status of `work`; 2 for an error of the user's or the machine's making; 130 after Ctrl-C; 141 where nobody
         reads the output any more (`| head`).
     """
+    _escape_what_cannot_be_written()
     try:
         return work()
     except KeyboardInterrupt as error:
@@ -145,6 +146,15 @@ def guarded(work: Callable[[], int], stopped: str = "Stopped.") -> int:
             raise
         _tell(type(refused).__name__, explain(refused))
         return USAGE
+
+
+def _escape_what_cannot_be_written() -> None:
+    """From now on a character that the encoding of standard output lacks is written as an escape (`\\xfc`), as on standard error.
+
+    A statement may hold any character, and a terminal or pipe with LANG=C takes ASCII alone.
+    """
+    if getattr(sys.stdout, "errors", "") == "strict" and hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 @contextlib.contextmanager
