@@ -383,13 +383,6 @@ def rendering(mode: str | None, modes: Sequence[str]) -> str | None:
     return mode
 
 
-def reset_options(options: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The options of `reset` as a dict of its own; UsageError unless they are a mapping, or None."""
-    if options is not None and not isinstance(options, Mapping):
-        raise UsageError(f'Expected the options of reset() as a dict, such as {{"problem": ID}}, got {options!r}.')
-    return dict(options or {})
-
-
 def _parameters(kind: type) -> list[Parameter]:
     """All parameters of an environment of this kind: the dataset first, then its own, then what it hands on."""
     inits = [

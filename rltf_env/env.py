@@ -19,7 +19,7 @@ from gymnasium.error import InvalidAction, ResetNeeded
 from gymnasium.spaces import Box, Dict, Discrete
 
 from rltf_env import _gym, state
-from rltf_env.base import MissingDataWarning, Options, UnitTestEnvBase, rendering, reset_options
+from rltf_env.base import MissingDataWarning, Options, UnitTestEnvBase, rendering
 from rltf_env.core import Attempt, IntArray, Judgement, Problem
 from rltf_env.view import ansi, screen
 from rltf_env.view.pixels import Pixels
@@ -113,7 +113,7 @@ class UnitTestEnv(UnitTestEnvBase, gymnasium.Env[Any, Any]):  # pyright: ignore[
             UsageError: a prefix that leaves no room for a token, or a prompt that is too long.
         """
         super().reset(seed=seed)
-        problem = self.choose(reset_options(options), self.np_random)
+        problem = self.choose(_gym.reset_options(options), self.np_random)
         text, prompt, prefix = self.initial_state(problem)
         steps = _gym.time_limit(self)
         self._limit = min(self.max_program_tokens, len(prefix) + (steps or self.max_program_tokens))

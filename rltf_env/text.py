@@ -16,7 +16,7 @@ import numpy as np
 from gymnasium.error import InvalidAction, ResetNeeded
 
 from rltf_env import _gym, prompts, state
-from rltf_env.base import Options, UnitTestEnvBase, positive, rendering, reset_options
+from rltf_env.base import Options, UnitTestEnvBase, positive, rendering
 from rltf_env.core import Attempt, Judgement, Outcome, Problem, Program, Verdict
 from rltf_env.spaces import Unicode, encodable
 from rltf_env.tokenizers import Bytes
@@ -78,7 +78,7 @@ class TextEnv(UnitTestEnvBase, gymnasium.Env[str, str]):  # pyright: ignore[repo
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
         """Begins the next episode; arguments and errors are those of `UnitTestEnv.reset`."""
         super().reset(seed=seed)
-        problem = self.choose(reset_options(options), self.np_random)
+        problem = self.choose(_gym.reset_options(options), self.np_random)
         prompt, _, prefix_tokens = self.initial_state(problem)
         self._begin(problem, prompt, prefix_tokens, _gym.time_limit(self))
         self._draw()
