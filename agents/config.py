@@ -65,9 +65,9 @@ class Run:
     deterministic: bool = False  # on a GPU: the same bits in every run, at some cost; see there
 
     def __post_init__(self) -> None:
-        rhythms = (self.eval_every, self.checkpoint_every, self.log_every, self.samples_every)
-        if min(self.updates, *rhythms, self.threads) < 0:
-            raise UsageError(f"Expected [run] updates and rhythms >= 0, got {chosen(self)}.")
+        for name in ("updates", "eval_every", "checkpoint_every", "log_every", "samples_every", "threads"):
+            if (value := getattr(self, name)) < 0:
+                raise UsageError(f"Expected run.{name} >= 0, got {value}.")
         trackers.check(self.trackers)
 
 
@@ -250,5 +250,5 @@ def override_value(content: dict[str, Any], text: str) -> None:
             raise UsageError(f"Override {text!r}: {table!r} is a value, not a table.")
     try:
         content[last] = tomllib.loads(f"v = {value}")["v"]
-    except tomllib.TOMLDecodeError:
-        content[last] = value
+    except tomllib.TOMLDecodeError:  # a table may be written as JSON too; anything else is a bare word
+        content[last] = plugins.option(text)[1] if value.lstrip().startswith("{") else value

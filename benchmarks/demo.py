@@ -21,7 +21,7 @@ from rich.table import Table
 
 from benchmarks.metrics import Comparison, Interval, paired_permutation
 from benchmarks.records import write_json
-from rltf_env.command import guarded, importing, leave, parser
+from rltf_env.command import at_least, guarded, importing, leave, parser
 from rltf_env.core import Outcome
 from rltf_env.intervals import rate_interval
 
@@ -178,7 +178,7 @@ def draw(summaries: dict[str, Any], path: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
     made = parser("benchmarks.demo", __doc__)
-    made.add_argument("--seed", type=int, default=0)
+    made.add_argument("--seed", type=at_least(0), default=0, help="of all three runs (default: 0)")
     made.add_argument("--out", type=Path, help="folder for runs and picture (default: runs/demo/seed-N)")
     made.add_argument("overrides", nargs="*", default=[], metavar="table.key=value", help="for all three recipes")
     options = made.parse_args(arguments)

@@ -14,7 +14,6 @@ import dataclasses
 import hashlib
 import json
 import re
-import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -32,8 +31,8 @@ from benchmarks.core import Solver, UsesSandbox
 from benchmarks.records.verify import suite_of, verify
 from benchmarks.solvers.completions import Completions
 from benchmarks.suites import Suite
-from rltf_env import sandbox
-from rltf_env.command import check_writable, guarded, leave
+from rltf_env import datasets, plugins, sandbox
+from rltf_env.command import at_least, check_writable, guarded, leave
 from rltf_env.command import parser as command_parser
 from rltf_env.core import Outcome, Problem
 from rltf_env.errors import UsageError
@@ -123,53 +122,51 @@ def parser() -> argparse.ArgumentParser:
     made = command_parser("benchmarks.evaluate", __doc__)
     known = ", ".join(suites.SUITES)
     made.add_argument("suite", nargs="?", help=f"one of {known}; or problems of your own: FILE.jsonl, hub:OWNER/NAME")
-    made.add_argument("--agent", help="who writes: see the head of benchmarks/solvers")
+    made.add_argument(
+        "--agent",
+        help="who writes: a run's folder, a hub id, a folder of weights, package:NAME, the URL of a server, "
+        "a file of programs, log:FILE of another harness, or module:function",
+    )
     made.add_argument("--name", default="", help="what the leaderboard calls it")
     made.add_argument("--model", help="short for --option model=NAME (of a server)")
-    made.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="of the solver; TOML values")
+    made.add_argument(
+        "--option", action="append", default=[], metavar="KEY=VALUE", help="of the solver; values as JSON or TOML"
+    )
     made.add_argument("--decoder", help="a file of agents.decoding, or module:attr")
     made.add_argument("--decoder-option", action="append", default=[], metavar="KEY=VALUE", help="of the decoder")
     made.add_argument(
         "--out", type=Path, help="the record's folder (default: runs/evaluations/SUITE/NAME, marked if custom)"
     )
-    made.add_argument("--workers", type=int, default=0, help="judges side by side (default: one for each processor)")
+    made.add_argument(
+        "--workers", type=at_least(0), default=0, help="judges side by side (default: one for each processor)"
+    )
     made.add_argument("--require", default="none", help="the weakest isolation that will do; 'full' is the strongest")
     made.add_argument("--root", help="the data folder (default: $RLTF_DATA)")
     made.add_argument("--unfrozen", action="store_true", help="take data of another digest; the record says so")
     made.add_argument("--verify", type=Path, metavar="FOLDER", help="judge a record again")
     made.add_argument("--list", action="store_true", help="show the suites")
     custom = made.add_argument_group("other than the suite has it (its record is then 'custom', and not ranked)")
-    custom.add_argument("--limit", type=int, help="only the first problems")
+    custom.add_argument("--limit", type=at_least(1), help="only the first problems")
     custom.add_argument("--answered", action="store_true", help="only problems that the file has programs for")
     for name, kind, told in (
-        ("samples", int, "programs for each problem"),
+        ("samples", at_least(1), "programs for each problem"),
         ("temperature", float, "0 takes the most likely token"),
         ("top-p", float, "the share of likely tokens that are drawn from"),
-        ("top-k", int, "how many likely tokens are drawn from; 0: all"),
-        ("max-tokens", int, "of a program"),
+        ("top-k", at_least(0), "how many likely tokens are drawn from; 0: all"),
+        ("max-tokens", at_least(1), "of a program"),
     ):
         custom.add_argument(f"--{name}", type=kind, help=told)
-    custom.add_argument("--seed", type=int, help="of the sampling")
+    custom.add_argument("--seed", type=at_least(0), help="of the sampling")
     own = made.add_argument_group("of problems of your own")
     own.add_argument("--split", default="", help="which split (default: the dataset's own; a file is taken whole)")
     own.add_argument(
-        "--data-option", action="append", default=[], metavar="KEY=VALUE", help="of datasets.load; TOML values"
+        "--data-option",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="of datasets.load; values as JSON or TOML",
     )
     return made
-
-
-def options(pairs: Sequence[str]) -> dict[str, Any]:
-    """`key=value` pairs; values are TOML, bare words strings."""
-    found: dict[str, Any] = {}
-    for pair in pairs:
-        key, equals, text = pair.partition("=")
-        if not equals or not key:
-            raise UsageError(f"Expected KEY=VALUE, got {pair!r}.")
-        try:
-            found[key] = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            found[key] = text
-    return found
 
 
 def choose(
@@ -186,8 +183,6 @@ def choose(
             chosen = answered
     elif asked.answered:
         raise UsageError("Expected --answered with a file of completions, got another agent.")
-    if asked.limit is not None and asked.limit < 1:
-        raise UsageError(f"Expected --limit of at least 1, got {asked.limit}.")
     chosen = chosen[: asked.limit]
     departures = []
     if isinstance(solver, Completions):
@@ -208,7 +203,7 @@ def _suite(asked: argparse.Namespace) -> Suite:
                 f"Expected --split and --data-option with problems of your own, got suite {asked.suite!r}."
             )
         return suites.get(asked.suite)
-    suite = suites.own(asked.suite, asked.split, options(asked.data_option))
+    suite = suites.own(asked.suite, asked.split, datasets.checked(plugins.options(asked.data_option)))
     if (asked.samples or 1) > 1:
         return dataclasses.replace(suite, samples=asked.samples, ks=(1, asked.samples), temperature=0.8, top_p=0.95)
     return suite
@@ -223,9 +218,9 @@ def start(asked: argparse.Namespace, console: Console) -> records.Record:
     with _pulse(console) as pulse:
         pulse.begin(f"{suite.name}: loading the problems")
         found, digest, status = suites.problems(suite, asked.root, unfrozen=asked.unfrozen)
-    given = options(asked.option) | ({"model": asked.model} if asked.model else {})
+    given = plugins.options(asked.option) | ({"model": asked.model} if asked.model else {})
     given |= {"decoder": asked.decoder} if asked.decoder else {}
-    given |= {"decoder_options": options(asked.decoder_option)} if asked.decoder_option else {}
+    given |= {"decoder_options": plugins.options(asked.decoder_option)} if asked.decoder_option else {}
     with _pulse(console) as pulse:
         pulse.begin(f"{suite.name}: {len(found)} problems; loading {asked.agent}")
         solver = solvers.find(asked.agent, suite, given)

@@ -128,7 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(asked: argparse.Namespace, console: Console) -> int:
-    suite = chosen(asked.suite, asked.like, dict(map(plugins.option, asked.option)), asked.about)
+    suite = chosen(asked.suite, asked.like, plugins.options(asked.option), asked.about)
     if asked.inspect:
         console.print(as_inspect(suite), markup=False, highlight=False)
         return 0

@@ -128,11 +128,11 @@ def _line(texts: Sequence[str]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
     made = parser("benchmarks.leaderboard", __doc__)
-    made.add_argument("folder", type=Path)
+    made.add_argument("folder", type=Path, help="the records, at any depth, such as runs/evaluations")
     made.add_argument("--out", type=Path, help="where the files go (default: the folder itself)")
     made.add_argument("--root", help="the data folder, for the problems' statements (default: $RLTF_DATA)")
-    made.add_argument("--megabytes", type=float, default=8.0, help="how large the page may become")
-    made.add_argument("--title", default="Unit test leaderboard")
+    made.add_argument("--megabytes", type=float, default=8.0, help="most MB of the page (default: 8)")
+    made.add_argument("--title", default="Unit test leaderboard", help="of the page (default: %(default)s)")
     asked = made.parse_args(arguments)
     return guarded(lambda: _run(asked))
 

@@ -22,7 +22,7 @@ from typing import Any
 from rltf_env import datasets, prompts
 from rltf_env.core import Problems
 from rltf_env.datasets._files import Root
-from rltf_env.datasets._jsonl import is_path
+from rltf_env.datasets._jsonl import is_path, nearby
 from rltf_env.errors import DataError, UnknownName, UsageError
 
 STOP = prompts.BODY_STOPS  # where a function that was to be completed has ended
@@ -255,14 +255,14 @@ def with_frozen(suites: Sequence[Suite], folder: Path) -> dict[str, Suite]:
     return named
 
 
+OWN = "Problems of your own are a file FILE.jsonl, a folder ./FOLDER, hub:OWNER/NAME or module:attr."
 SUITES: Mapping[str, Suite] = MappingProxyType(with_frozen(_ALL, FROZEN))
 
 
 def get(name: str) -> Suite:
     """The suite of that name. Raises UnknownName."""
     if name not in SUITES:
-        hint = "Problems of your own are a file FILE.jsonl, a folder ./FOLDER, hub:OWNER/NAME or module:attr."
-        raise UnknownName("suite", name, SUITES, hint=hint)
+        raise UnknownName("suite", name, SUITES, hint=nearby(name, None) or OWN)
     return SUITES[name]
 
 

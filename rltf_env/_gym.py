@@ -1,20 +1,23 @@
-"""Two things that Gymnasium does to an environment, and what it takes to live with them.
+"""Three things that Gymnasium does to an environment, and what it takes to live with them.
 
 `TimeLimit` (`gymnasium.make(..., max_episode_steps=N)`) ends an episode from outside, without a word: the program would never be
 judged. `time_limit` finds the wrapper while it calls `reset`, so that the environment can end the episode itself, at the same
 step. And every wrapper's `spec` is a deep copy, arguments included, which a running sandbox does not survive: `shared` makes
-copies of a spec share what is no plain data.
+copies of a spec share what is no plain data. Lastly it hands any `options` on to `reset` unread: `reset_options` reads them.
 """
 
 from __future__ import annotations
 
 import copy
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.wrappers import TimeLimit
+
+from rltf_env.errors import UsageError
 
 
 def time_limit(env: gymnasium.Env[Any, Any]) -> int | None:
@@ -51,3 +54,10 @@ def _plain(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return all(map(_plain, value))
     return value is None or isinstance(value, str | int | float)
+
+
+def reset_options(options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The options of `reset` as a dict of its own; UsageError unless they are a mapping, or None."""
+    if options is not None and not isinstance(options, Mapping):
+        raise UsageError(f'Expected the options of reset() as a dict, such as {{"problem": ID}}, got {options!r}.')
+    return dict(options or {})

@@ -33,6 +33,7 @@ def find_source(
         if options:
             raise UsageError(f"Expected dataset_options with a dataset, got them with source={source!r}.")
         return datasets.source(source), "custom", {}
+    options = datasets.checked(options)
     draw = partial(_named_source, source, source_options) if isinstance(source, str) else datasets.source
     if not isinstance(dataset, str):
         return draw(dataset, split, root, **options), "custom", options

@@ -1,6 +1,7 @@
 """What all commands do alike: what a user or a machine gets wrong is one sentence and an exit status, never a traceback.
 
 parser(module, text)     what a command takes, under the name by which it was called
+at_least(number)         the type of an argument that is a whole number
 guarded(work)            runs a command's work: errors of ours, Ctrl-C and refused files end it in words
 importing(stopped)       while libraries are imported at the start of a command: Ctrl-C ends it whatever they do with it
 leave(status)            ends the process with it
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import difflib
 import errno
 import gc
 import os
@@ -25,7 +27,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from rltf_env.errors import RLTFError, UsageError
+from rltf_env.view.terminals import colours
 
+OVERRIDE = "table.key=value"  # what commands call an argument that changes a recipe
 USAGE, STOPPED, NO_READER = 2, 130, 141  # exit statuses; the last two are 128 + the number of a signal
 ASIDE = (".tmp", ".new")  # what is written beside a file, to take its place
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -70,7 +74,43 @@ def parser(module: str, text: str | None, **options: Any) -> argparse.ArgumentPa
     name = name if known == module else plain
     words = {key: value.replace(plain, name) for key, value in options.items() if key in ("description", "epilog")}
     description = (text or "").split("\n\n")[0].replace(plain, name)
-    return argparse.ArgumentParser(prog=name, **{"description": description, **options, **words})
+    return Parser(prog=name, **{"description": description, **options, **words})
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that names the option which a misspelt one may have meant."""
+
+    def error(self, message: str) -> NoReturn:
+        """Ends the process with status 2."""
+        start, unknown = "unrecognized arguments: ", ""
+        if message.startswith(start):
+            unknown = message.removeprefix(start).split()[0].partition("=")[0]
+        near = difflib.get_close_matches(unknown, self._options(), n=1) if unknown.startswith("-") else []
+        if near:
+            message += f". Did you mean {near[0]}?"
+        elif unknown and any(action.metavar == OVERRIDE for action in self._actions):
+            message += f". A value of a recipe is changed by {OVERRIDE}, without dashes, such as run.updates=3"
+        super().error(message)
+
+    def _options(self) -> set[str]:
+        """The names of all options, those of subcommands too."""
+        found = set(self._option_string_actions)
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                found.update(*(each._option_string_actions for each in action.choices.values()))
+        return found
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """What `add_argument` takes as a type: a whole number, no less than `least`."""
+
+    def read(text: str) -> int:
+        with contextlib.suppress(ValueError):
+            if (number := int(text)) >= least:
+                return number
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least {least}, got {text!r}")
+
+    return read
 
 
 def guarded(work: Callable[[], int], stopped: str = "Stopped.") -> int:
@@ -84,6 +124,7 @@ def guarded(work: Callable[[], int], stopped: str = "Stopped.") -> int:
         The status of `work`; 2 for an error of the user's or the machine's making; 130 after Ctrl-C; 141 where nobody
         reads the output any more (`| head`).
     """
+    _escape_what_cannot_be_written()
     try:
         return work()
     except KeyboardInterrupt as error:
@@ -105,6 +146,15 @@ def guarded(work: Callable[[], int], stopped: str = "Stopped.") -> int:
             raise
         _tell(type(refused).__name__, explain(refused))
         return USAGE
+
+
+def _escape_what_cannot_be_written() -> None:
+    """From now on a character that the encoding of standard output lacks is written as an escape (`\\xfc`), as on standard error.
+
+    A statement may hold any character, and a terminal or pipe with LANG=C takes ASCII alone.
+    """
+    if getattr(sys.stdout, "errors", "") == "strict" and hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 @contextlib.contextmanager
@@ -141,7 +191,7 @@ def leave(status: int) -> NoReturn:
 
 def _tell(kind: str, text: str) -> None:
     out = sys.stderr
-    red, plain = ("\x1b[31m", "\x1b[0m") if out.isatty() else ("", "")
+    red, plain = ("\x1b[31m", "\x1b[0m") if colours(out) else ("", "")
     out.write(f"{red}{kind}:{plain} {text}\n" if kind else f"{text}\n")
     out.flush()
 

@@ -142,7 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(args: argparse.Namespace) -> int:
     sys.stderr.write("Starting the judge, trying hostile programs on it and measuring it: some ten seconds.\n")
     sys.stderr.flush()
-    health = examine(args.sandbox, **dict(plugins.option(text) for text in args.set))
+    health = examine(args.sandbox, **plugins.options(args.set))
     print(report(health, args.require))
     return 0 if health.sound(args.require) else 1
 

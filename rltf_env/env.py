@@ -113,7 +113,7 @@ class UnitTestEnv(UnitTestEnvBase, gymnasium.Env[Any, Any]):  # pyright: ignore[
             UsageError: a prefix that leaves no room for a token, or a prompt that is too long.
         """
         super().reset(seed=seed)
-        problem = self.choose(options or {}, self.np_random)
+        problem = self.choose(_gym.reset_options(options), self.np_random)
         text, prompt, prefix = self.initial_state(problem)
         steps = _gym.time_limit(self)
         self._limit = min(self.max_program_tokens, len(prefix) + (steps or self.max_program_tokens))

@@ -27,14 +27,17 @@ class UsageError(RLTFError, ValueError):
 
 
 class UnknownName(UsageError):
-    """No such name; the message lists the known ones (the first 20 of many) and the nearest."""
+    """No such name; the message lists the known ones (the first 20 of many) and the nearest.
 
-    def __init__(self, kind: str, name: str, known: Iterable[str], *, hint: str = "") -> None:
-        self.kind, self.name, self.known = kind, name, tuple(sorted(known))
-        super().__init__(kind, name, self.known, hint)
-        self.hint = hint
+    One that is rebuilt from its message alone keeps the message, and has no names: Gymnasium's `make` and `AsyncVectorEnv` do
+    that to errors.
+    """
 
-    def __str__(self) -> str:
+    def __init__(self, kind: str, name: str = "", known: Iterable[str] | None = None, *, hint: str = "") -> None:
+        self.kind, self.name, self.known, self.hint = kind, name, tuple(sorted(known or ())), hint
+        super().__init__(str(kind) if known is None else self._message())
+
+    def _message(self) -> str:
         near = difflib.get_close_matches(self.name, self.known, n=1)
         guess = f" Did you mean {near[0]!r}?" if near else ""
         more = f", and {len(self.known) - 20} more" if len(self.known) > 20 else ""

@@ -46,7 +46,7 @@ from rltf_env.errors import DataError, UnknownName, UsageError
 
 T = TypeVar("T")
 KEYS = tuple(each.name for each in fields(Problem))
-_LAYOUT = "For a file of another layout name its folder as hub:FOLDER, which takes columns by their names."
+_LAYOUT = "For a file of another layout name it as hub:FILE, and its columns with the option columns."
 _TEXTS = ("difficulty", "prefix", "starter")
 _BITS = 4000  # the lowest limit that an interpreter may set on the digits of a number lies above it
 # What data of another shape do to whoever takes them apart.

@@ -30,12 +30,13 @@ from typing import Any, TextIO
 import gymnasium
 
 from rltf_env import plugins
-from rltf_env.command import check_writable, guarded, leave, parser
+from rltf_env.command import at_least, check_writable, guarded, leave, parser
 from rltf_env.core import Attempt, Feedback
 from rltf_env.env import Observation, UnitTestEnv
 from rltf_env.errors import UnknownName, UsageError
 from rltf_env.tokenizers import fitting_prefix
 from rltf_env.view import ansi, html, screen
+from rltf_env.view.terminals import colours
 
 Policy = Callable[[UnitTestEnv, Observation], Iterable[int]]
 COMMANDS = ("step", "end", "prompt", "reference", "next", "help", "quit")
@@ -107,8 +108,8 @@ class Session:
         return itertools.chain(tokens, (self.env.tokenizer.eos_id,))
 
     def say(self, text: str) -> None:
-        """A line for the person; without colours where there is no terminal."""
-        self.write.write(f"{text if self.write.isatty() else screen.plain(text)}\n")
+        """A line for the person; without colours where there is no terminal, or one that wants none."""
+        self.write.write(f"{text if colours(self.write) else screen.plain(text)}\n")
         self.write.flush()
 
     # ---- a person
@@ -229,7 +230,7 @@ def _run(args: argparse.Namespace, read: TextIO, write: TextIO) -> int:
 
 
 def _policy(args: argparse.Namespace) -> Policy | None:
-    options = dict(map(plugins.option, args.options))
+    options = plugins.options(args.options)
     if args.policy is None:
         return None
     if ":" not in args.policy:
@@ -238,7 +239,7 @@ def _policy(args: argparse.Namespace) -> Policy | None:
 
 
 def _environment(args: argparse.Namespace, policy: Policy | None) -> UnitTestEnv:
-    options = dict(map(plugins.option, args.env))
+    options = plugins.options(args.env)
     if hasattr(policy, "tokenizer"):
         options.setdefault("tokenizer", policy.tokenizer)  # type: ignore[union-attr]
     try:
@@ -272,14 +273,14 @@ def _parser() -> argparse.ArgumentParser:
     rest = (__doc__ or "").partition("\n\n")[2]
     made = parser("rltf_env.play", __doc__, epilog=rest, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("id", nargs="?", default="RLTF-Procedural-v0", help="environment id (default: %(default)s)")
-    made.add_argument("--seed", type=int, help="of the stream of problems")
+    made.add_argument("--seed", type=at_least(0), help="of the stream of problems")
     made.add_argument("--problem", help="id of the problem, in place of drawing one")
     made.add_argument("--env", action="append", default=[], metavar="KEY=VALUE", help="an argument of gymnasium.make")
     made.add_argument("--policy", metavar="MODULE:ATTR", help="watch this one")
     made.add_argument(
         "--with", action="append", default=[], metavar="KEY=VALUE", dest="options", help="an option of the policy"
     )
-    made.add_argument("--episodes", type=int, default=1, help="how many to watch (default: %(default)s)")
+    made.add_argument("--episodes", type=at_least(1), default=1, help="how many to watch (default: %(default)s)")
     made.add_argument("--html", metavar="FILE", help="write the judged programs as a page")
     return made
 

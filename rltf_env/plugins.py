@@ -5,15 +5,20 @@ File name = id. Nothing is registered anywhere: adding a component is adding a f
 
 from __future__ import annotations
 
+import contextlib
+import datetime
 import importlib
 import importlib.util
 import json
 import pkgutil
+import tomllib
+from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
 
 from rltf_env.errors import UnknownName, UsageError
 
+OWN = 'A component of your own is named "module:attr".'
 NOUNS = {"policies": "policy", "algorithms": "agent", "decoding": "decoder", "sandbox": "sandbox"}  # of folders
 
 
@@ -49,7 +54,7 @@ def find(folder: str, name: str, *, package: str = "rltf_env") -> Any:
         return _third_party(folder, name)
     if not _is_component(_folder(package, folder), name):  # the others are looked at for the message alone
         kind, choices = NOUNS.get(folder, (folder or package).removesuffix("s")), names(folder, package=package)
-        raise UnknownName(kind, name, choices, hint='A component of your own is named "module:attr".')
+        raise UnknownName(kind, name, choices, hint=OWN)
     return importlib.import_module(".".join(filter(None, (package, folder, name)))).load
 
 
@@ -69,16 +74,29 @@ def _third_party(folder: str, name: str) -> Any:
         raise UnknownName(f"attribute of {module_name}", attribute, [n for n in vars(module) if n[0] != "_"]) from None
 
 
+def options(texts: Iterable[str]) -> dict[str, Any]:
+    """Several of `option`, the last of a name. Raises UsageError."""
+    return dict(map(option, texts))
+
+
 def option(text: str) -> tuple[str, Any]:
-    """`KEY=VALUE`, as a command takes options for a component: the value as JSON if it is that, else as text.
+    """`KEY=VALUE`, as a command takes options for a component: the value as JSON or TOML if it is one, else as text.
+
+    A date stays text, as components take it.
 
     Raises:
-        UsageError: there is no "=".
+        UsageError: there is no "=", or nothing before it.
     """
     key, equals, value = text.partition("=")
-    if not equals:
+    if not equals or not key:
         raise UsageError(f"Expected an option as KEY=VALUE, got {text!r}.")
-    try:
-        return key, json.loads(value)
-    except ValueError:
-        return key, value
+    return key, _value(value)
+
+
+def _value(text: str) -> Any:
+    with contextlib.suppress(ValueError):
+        return json.loads(text)
+    with contextlib.suppress(tomllib.TOMLDecodeError):
+        value = tomllib.loads(f"value = {text}")["value"]
+        return text if isinstance(value, datetime.date | datetime.time) else value
+    return text

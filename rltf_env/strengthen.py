@@ -66,6 +66,14 @@ class Settings:
             raise UsageError(f"Expected sizes of at least 1, got {self}.")
 
 
+SIZES = {  # of the settings, what a command may set
+    "inputs": "new inputs to try for each problem",
+    "steps": "most changes between a new input and one of the problem's own",
+    "budget": "most tests to add to a problem",
+    "mutants": "wrong programs to make of each problem's first reference",
+}
+
+
 @dataclass(frozen=True)
 class Strengthened:
     """What became of a problem.
@@ -192,7 +200,7 @@ def _main(arguments: Sequence[str] | None) -> int:
         if out.exists():
             raise UsageError(f"Expected a new file with --out, got {out}, which is there. Remove it, or name another.")
         settings = Settings(asked.inputs, asked.steps, asked.budget, asked.mutants)
-        problems = datasets.load(asked.name, asked.split, asked.root, **dict(map(plugins.option, asked.option)))
+        problems = datasets.load(asked.name, asked.split, asked.root, **datasets.checked(plugins.options(asked.option)))
         sandbox.check_runs(asked.sandbox, "stronger tests")
         with sandbox.load(asked.sandbox, **judge_options(settings.largest, asked.seconds)) as judge:
             results = list(strengthen(problems[: asked.limit], judge, np.random.default_rng(asked.seed), settings))
@@ -224,7 +232,7 @@ def report(results: Sequence[Strengthened]) -> str:
 def _parser() -> argparse.ArgumentParser:
     made = parser("rltf_env.strengthen", __doc__)
     made.add_argument("--into", choices=("held_out", "cases"), default="held_out", help="where new tests go")
-    add_options(made, "problems", Settings(), ("inputs", "steps", "budget", "mutants"))
+    add_options(made, "problems", Settings(), SIZES)
     return made
 
 

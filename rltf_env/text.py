@@ -78,7 +78,7 @@ class TextEnv(UnitTestEnvBase, gymnasium.Env[str, str]):  # pyright: ignore[repo
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
         """Begins the next episode; arguments and errors are those of `UnitTestEnv.reset`."""
         super().reset(seed=seed)
-        problem = self.choose(options or {}, self.np_random)
+        problem = self.choose(_gym.reset_options(options), self.np_random)
         prompt, _, prefix_tokens = self.initial_state(problem)
         self._begin(problem, prompt, prefix_tokens, _gym.time_limit(self))
         self._draw()

@@ -21,6 +21,7 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from rltf_env import _gym
 from rltf_env.base import Options, UnitTestEnvBase, positive, rendering
 from rltf_env.core import Attempt, BoolArray, IntArray, Judgement, Problem, Program
 from rltf_env.env import Observation
@@ -149,7 +150,7 @@ class UnitTestVectorEnv(UnitTestEnvBase, VectorEnv[Any, Any, Any]):  # pyright: 
             seed: that of the first row, the others' follow; or one for each row (None: its stream goes on).
             options: as for `UnitTestEnv.reset`, for every row that is reset.
         """
-        options = dict(options or {})
+        options = _gym.reset_options(options)
         rows = self._rows_of(options.pop("reset_mask", None))
         seeds = self._seeds(seed)
         infos: dict[str, Any] = {}

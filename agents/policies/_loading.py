@@ -121,6 +121,8 @@ def prepare(
         freeze: "trunk": only the head and the last `thaw` layers learn, see `_freezing`.
         thaw: with `freeze`; 0: the head alone.
     """
+    if lora is not None and not isinstance(lora, Mapping):
+        raise UsageError(f"Expected policy.lora as a table such as {{ r = 8 }}, got {lora!r}.")
     _freezing.check(freeze, thaw, lora)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -15,6 +15,7 @@ from agents.policies._door import entered
 from agents.policies._loading import prepare
 from agents.policies.causal import CausalPolicy
 from rltf_env import datasets, prompts
+from rltf_env.errors import UsageError
 
 END = "<|end|>"
 
@@ -38,6 +39,9 @@ def load(
     """
     from transformers import LlamaConfig, LlamaForCausalLM
 
+    check_sizes(width=width, layers=layers, heads=heads, max_positions=max_positions)
+    if width % (2 * heads):
+        raise UsageError(f"Expected policy.width to be a multiple of 2 * heads = {2 * heads}, got {width}.")
     tokenizer = dataset_tokenizer(vocab_size, dataset, dataset_options)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
@@ -53,6 +57,13 @@ def load(
     )
     model = drawn(LlamaForCausalLM, config, seed)
     return entered(CausalPolicy(prepare(model, device, seed=seed, **how), tokenizer))
+
+
+def check_sizes(**sizes: int) -> None:
+    """Raises UsageError unless each size is an integer of at least 1."""
+    for name, size in sizes.items():
+        if type(size) is not int or size < 1:
+            raise UsageError(f"Expected policy.{name} to be an integer of at least 1, got {size!r}.")
 
 
 def drawn(make: Callable[[Any], Any], config: Any, seed: int) -> Any:

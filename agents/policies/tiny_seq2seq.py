@@ -10,7 +10,8 @@ from agents.policies._codet5p import Mode, Tokens, in_mode, with_task_tokens
 from agents.policies._door import entered
 from agents.policies._loading import prepare
 from agents.policies.seq2seq import Seq2SeqPolicy
-from agents.policies.tiny import dataset_tokenizer, drawn
+from agents.policies.tiny import check_sizes, dataset_tokenizer, drawn
+from rltf_env.errors import UsageError
 
 
 def load(
@@ -34,6 +35,9 @@ def load(
     """
     from transformers import T5Config, T5ForConditionalGeneration
 
+    check_sizes(width=width, layers=layers, heads=heads)
+    if width % heads:
+        raise UsageError(f"Expected policy.width to be a multiple of heads = {heads}, got {width}.")
     tokenizer = dataset_tokenizer(vocab_size, dataset, dataset_options)
     config = T5Config(
         vocab_size=len(tokenizer),

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rltf_env.command import check_writable, guarded, importing, leave, parser
+from rltf_env.command import at_least, check_writable, guarded, importing, leave, parser
 from rltf_env.errors import UsageError
 
 STOPPED = "Stopped. The same command goes on from here."
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     made.add_argument("--method", default="finetune", help=f"one of {METHODS} (default: finetune)")
     made.add_argument("--agent", default="", help="which of the file's agents learns (default: its first)")
     made.add_argument("--order", default="", help="the tasks in another order: NAME,NAME,...")
-    made.add_argument("--seeds", type=int, default=1, help="seeds 0 to N - 1 (default: 1)")
+    made.add_argument("--seeds", type=at_least(1), default=1, help="seeds 0 to N - 1 (default: 1)")
     made.add_argument("--out", type=Path, help="folder of all runs (default: runs/continual/SEQUENCE)")
     made.add_argument("--results", action="store_true", help="only collect what has run")
     made.add_argument("overrides", nargs="*", default=[], metavar="table.key=value", help="changes of the file")

@@ -30,13 +30,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from benchmarks import records
+from benchmarks import records, suites
 from benchmarks.speed.grading import TAME, Settings, grade, humaneval_jobs, installed, pays, with_answers
 from rltf_env import datasets, sandbox
-from rltf_env.command import check_writable, guarded, leave, parser
+from rltf_env.command import at_least, check_writable, guarded, leave, parser
 from rltf_env.core import CallCase, Outcome, Problem, ScriptCase, Verdict
 from rltf_env.datasets._mutants import Mutant, mutants
-from rltf_env.errors import MissingData, RLTFError, UnknownName
+from rltf_env.errors import MissingData, RLTFError, UnknownName, UsageError
 from rltf_env.sandbox.battery import trials as battery
 
 DATASETS: dict[str, dict[str, Any]] = {
@@ -245,7 +245,9 @@ def _humaneval_calls() -> dict[str, str]:
 
 def audited(settings: Settings, name: str, limit: int | None, count: int, seed: int) -> tuple[list[Finding], Static]:
     """All graders' findings on a dataset, and those of the judge that runs nothing on what passes. Raises MissingData."""
-    works = work(datasets.load(name, **DATASETS[name])[:limit], count, seed)
+    works = work(datasets.load(name, **DATASETS.get(name, {}))[:limit], count, seed)
+    if not works:
+        raise UsageError(f"Expected problems with reference solutions in {name}, got none: mutants are made of those.")
     first, verdicts = ours(works, settings.workers)
     ended = (Outcome.PASSED, Outcome.WRONG_ANSWER)
     tame = {key for key, verdict in verdicts.items() if verdict.outcome in ended}
@@ -309,12 +311,19 @@ def static_table(name: str, found: Static) -> Table:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
     made = parser("benchmarks.studies.audit", __doc__)
-    made.add_argument("dataset", nargs="*", help=f"which of: {', '.join(DATASETS)} (default: all that are there)")
-    made.add_argument("--limit", type=int, help="only the first problems of each")
-    made.add_argument("--mutants", type=int, default=5, help="for each problem")
-    made.add_argument("--seed", type=int, default=0)
+    made.add_argument(
+        "dataset",
+        nargs="*",
+        help=f"which of: {', '.join(DATASETS)} (default: all that are there); "
+        "or problems of your own: FILE.jsonl, ./FOLDER, hub:OWNER/NAME",
+    )
+    made.add_argument("--limit", type=at_least(1), help="only the first problems of each")
+    made.add_argument("--mutants", type=at_least(0), default=5, help="of each problem's reference (default: 5)")
+    made.add_argument("--seed", type=at_least(0), default=0, help="of the mutants (default: 0)")
     made.add_argument("--peers", default=sys.executable, help="the interpreter that has other graders installed")
-    made.add_argument("--workers", type=int, default=2)
+    made.add_argument(
+        "--workers", type=at_least(0), default=2, help="judges side by side; 0: one for each processor (default: 2)"
+    )
     made.add_argument("--no-exploits", action="store_true", help="leave the hostile programs out")
     made.add_argument("--json", type=Path, help="write everything found there")
     asked = made.parse_args(arguments)
@@ -328,8 +337,8 @@ def _run(asked: argparse.Namespace, words: Sequence[str]) -> int:
     console = Console()
     out = records.origin("benchmarks.studies.audit", words) | {"seed": asked.seed, "mutants": asked.mutants}
     for name in asked.dataset:
-        if name not in DATASETS:
-            raise UnknownName("dataset", name, DATASETS)
+        if name not in DATASETS and not suites.is_own(name):
+            raise UnknownName("dataset", name, DATASETS, hint=suites.OWN)
     settings = Settings(asked.peers, asked.workers, installed=installed(asked.peers))
     if not asked.no_exploits:
         out["exploits"] = exploits(settings)

@@ -8,7 +8,7 @@ from typing import Any
 
 from rltf_env import answers
 from rltf_env.adapters.completion import Choose, read
-from rltf_env.adapters.judge import USE
+from rltf_env.adapters.judge import within
 from rltf_env.core import Feedback, Judgement, Problem
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import SandboxError, UsageError
@@ -28,8 +28,7 @@ class UnitTests:
     __name__ = "unit_tests"  # how TRL calls it in its logs
 
     def __init__(self, env: UnitTestEnv, choose: Choose | None = answers.choose) -> None:
-        env.check_runs(USE)
-        self.env, self.choose = env, choose
+        self.env, self.choose = within(env), choose
         self.feedback: list[Feedback | None] = []  # of the last batch, on all ids of each completion
 
     def __call__(self, completion_ids: Sequence[Sequence[int]], **columns: Any) -> list[float | None]:

@@ -118,7 +118,7 @@ def _opening(
     Options of a dataset name a list of problems, also where it could go on for ever.
     """
     if dataset_options:
-        return UnitTestEnv(datasets.load(dataset, split, root, **dataset_options), **options)
+        return UnitTestEnv(datasets.load(dataset, split, root, **datasets.checked(dataset_options)), **options)
     return UnitTestEnv(source=datasets.source(dataset, split, root), **options)
 
 
@@ -188,6 +188,19 @@ def whole(problem: Problem, answer: str) -> str:
     """The whole program that an answer in words amounts to: taken out of it, behind what the problem gives for free."""
     text = answers.extract(answer, problem.entry_point).program
     return answers.joined(problem.prefix, text, problem.entry_point)
+
+
+def within(env: Any) -> UnitTestEnv:
+    """The environment in the wrappers that `gymnasium.make` puts around it, or `env` itself.
+
+    Raises:
+        UsageError: something else, or one whose judge runs no programs.
+    """
+    inner = getattr(env, "unwrapped", env)
+    if not isinstance(inner, UnitTestEnv):
+        raise UsageError(f'Expected an environment that judges, such as UnitTestEnv("mbpp"), got {inner!r}.')
+    inner.check_runs(USE)
+    return inner
 
 
 def ask(env: UnitTestEnv, problem: Problem, answer: str | Program) -> tuple[Program, Future[Judgement]]:

@@ -21,7 +21,7 @@ from typing import Any
 
 from rltf_env import answers, prompts
 from rltf_env.adapters._trl_rewards import PROBLEM, UnitTests, problems_of, result_of
-from rltf_env.adapters.judge import USE, number
+from rltf_env.adapters.judge import number, within
 from rltf_env.core import Judgement, Problem, Program
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import UsageError
@@ -79,7 +79,7 @@ def reward_function(env: UnitTestEnv, extract: Extract | None = answers.extract)
         extract: takes the program out of a completion, called with the text and the problem's entry point if it is
             `answers.extract`, else with the text alone; None: all of it is the program.
     """
-    env.check_runs(USE)
+    env = within(env)
 
     def unit_tests(completions: Sequence[Any], **columns: Any) -> list[float | None]:
         problems = problems_of(env, columns)
@@ -133,8 +133,7 @@ class ProgramEnvironment:
     """
 
     def __init__(self, env: UnitTestEnv) -> None:
-        env.check_runs(USE)
-        self._env = env
+        self._env = within(env)
         self._problem: Problem | None = None
         self._program = ""
 

@@ -94,6 +94,17 @@ def source(name: Dataset | Source, split: str | None = None, root: Root = None, 
     return Uniform(load(name, split, root, **options))
 
 
+def checked(options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A dataset's options as a dict; UsageError if they hold an argument of `load` itself, which stands beside them."""
+    for key in ("name", "split", "root"):
+        if key in (options or {}):
+            raise UsageError(
+                f"Expected {key!r} beside the options of a dataset, got it among them: {(options or {})[key]!r}. "
+                + ("Pass dataset=." if key == "name" else f"Pass {key}=, or --{key} to a command.")
+            )
+    return dict(options or {})
+
+
 def _find(name: Dataset, root: Root) -> tuple[Any, Root]:
     """A function that loads the dataset, or the problems; and the `root` that is left to say."""
     if isinstance(name, str) and name.startswith(HUB):
@@ -101,8 +112,8 @@ def _find(name: Dataset, root: Root) -> tuple[Any, Root]:
     if isinstance(name, str | os.PathLike) and _jsonl.is_path(name):
         place = _jsonl.find(name, root)
         return (_jsonl.read(place) if isinstance(place, Path) else place), None
-    if isinstance(name, str) and name not in names() and (Path(root or "") / name).is_dir():
-        raise UnknownName("dataset", name, names(), hint=f"There is a folder of that name: it is './{name}'.")
+    if isinstance(name, str) and ":" not in name and name not in names():
+        raise UnknownName("dataset", name, names(), hint=_jsonl.nearby(name, root) or plugins.OWN)
     return (plugins.find("datasets", name) if isinstance(name, str) else name), root
 
 

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rltf_env import datasets, plugins, sandbox
-from rltf_env.command import check_writable, guarded, leave, parser
+from rltf_env.command import at_least, check_writable, guarded, leave, parser
 from rltf_env.core import Problems
 from rltf_env.datasets import _quarantine, audit
 from rltf_env.view import ansi
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     check_writable(_list(args))
-    options = dict(map(plugins.option, args.option))
+    options = datasets.checked(plugins.options(args.option))
     problems = datasets.load(args.name, args.split, args.root, **options)
     problems = Problems(problems[: args.limit], problems.skipped)
     sandbox.check_runs(args.sandbox, "a check of references")
@@ -50,11 +50,15 @@ def _list(args: argparse.Namespace) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     made = parser("rltf_env.datasets", __doc__)
-    check = made.add_subparsers(dest="command", required=True).add_parser("check", help="run the reference solutions")
+    check = made.add_subparsers(dest="command", required=True).add_parser(
+        "check",
+        help="run the reference solutions",
+        description="Runs every reference solution of a dataset, and lists the problems that none of theirs solves.",
+    )
     check.add_argument("name", help="what datasets.load takes: mbpp, FILE.jsonl, hub:owner/name, module:attr, ...")
     check.add_argument("--split", help="without it, the dataset's own default")
     check.add_argument("--root", help="folder of the data; without it, $RLTF_DATA")
-    check.add_argument("--limit", type=int, help="check the first so many problems only")
+    check.add_argument("--limit", type=at_least(1), help="check the first so many problems only")
     check.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="an option of the dataset")
     check.add_argument(
         "--quarantine",

@@ -2,6 +2,7 @@
 
     load("owner/name", "train", columns={"id": "task_id", "tests": "test_list", "solutions": "code", ...})
     load("/folder/of/parquet/files", "test")          needs no network
+    load("mine.csv", columns={...})                   one file, whose split is train
 
 A row becomes a problem by its columns. A field of ours takes the column that `columns` names, else the column of its own
 name, else nothing. A name with dots goes into records (`public_tests.input`), also into those that are kept as JSON text
@@ -52,6 +53,7 @@ _TEXTS = ("prefix", "starter", "difficulty")
 _NEEDED = ("id", "statement", "tests", "stdin", "stdout", "input_output", "cases")
 CHECK = "check"  # what HumanEval's tests define
 _LISTABLE = ("stdin", "stdout")
+FORMS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet", ".arrow": "arrow"}
 _log = logging.getLogger(__name__)
 
 Row = Mapping[str, Any]
@@ -74,7 +76,7 @@ def load(
     """The problems of a split.
 
     Args:
-        path: `owner/name` on the hub, or a local folder.
+        path: `owner/name` on the hub, or a local folder or file.
         columns: our field -> their column, see the module's head.
         convert: a function of a row, or its `"module:attr"`, in place of columns.
         config, revision, data_files, cache: `name`, `revision`, `data_files` and `cache_dir` of `datasets.load_dataset`. Give a
@@ -89,6 +91,8 @@ def load(
         MissingData: no such dataset, or no network and nothing in the library's cache.
         DataError: no row is a problem; the message says why the first is none.
     """
+    if columns is not None and not isinstance(columns, Mapping):
+        raise UsageError(f'Expected columns as a table such as {{"statement": "question"}}, got {columns!r}.')
     if convert is not None and columns is not None:
         raise UsageError("Expected columns or convert, got both: a function of the row names its own columns.")
     for name in columns or {}:
@@ -126,20 +130,44 @@ def _rows(path: str, split: str, **options: Any) -> Any:
             f"The dataset 'hub:{path}' needs the datasets library: pip install 'rltf[hub]'. Without it there are JSON-lines "
             "files, dataset='FILE.jsonl'."
         ) from error
-    local = Path(path).expanduser().is_dir()
+    local = _is_local(path)
     why = "" if local else hub.unreachable()
-    options = {name: value for name, value in options.items() if value is not None}
+    options = (_local(path) if local else {"path": path}) | {
+        name: value for name, value in options.items() if value is not None
+    }
     try:
         with _offline(library, bool(why)):
-            splits = library.load_dataset(str(Path(path).expanduser()) if local else path, **options)
+            splits = library.load_dataset(**options)
     except (OSError, ValueError, RuntimeError) as error:  # ConnectionError, DatasetNotFoundError, no data files, ...
         if local:
             raise DataError(f"{path}: expected files that the datasets library reads, got {error}") from error
         reason = f"{why}, and it is not in the library's cache" if why else str(error)
-        raise MissingData(f"Expected the dataset {path!r} on the hub, but {reason}. Or name a local folder.") from error
+        raise MissingData(
+            f"Expected the dataset {path!r} on the hub, but {reason}. Or name a local folder or file."
+        ) from error
     if split not in splits:
         raise UnknownName(f"split of hub:{path}:", split, map(str, splits))
     return splits[split]
+
+
+def _is_local(path: str) -> bool:
+    """Whether `path` is a folder or a file here; MissingData for one that is neither, and no name of the hub's either."""
+    if Path(path).expanduser().exists():
+        return True
+    if path.startswith((".", "/", "~")) or Path(path).suffix in FORMS:
+        raise MissingData(f"Expected a folder or a file of rows at {path}. There is nothing. Name another path.")
+    return False
+
+
+def _local(path: str) -> dict[str, Any]:
+    """What `load_dataset` wants to know of a folder, or of a single file, whose only split is train."""
+    place = Path(path).expanduser()
+    if place.is_dir():
+        return {"path": str(place)}
+    form = place.with_suffix("").suffix if place.suffix == ".gz" else place.suffix
+    if form not in FORMS:
+        raise UnknownName(f"form of the file {path}:", form, FORMS, hint="The ending of its name says which it is.")
+    return {"path": FORMS[form], "data_files": str(place)} | ({"sep": "\t"} if form == ".tsv" else {})
 
 
 @contextmanager
@@ -164,7 +192,7 @@ def _columns(mapping: Mapping[str, str], there: Iterable[str], path: str) -> dic
         raise UsageError(
             f"Expected columns for 'statement' and for the cases ('tests', 'stdin' and 'stdout', 'input_output' or 'cases') of "
             f"hub:{path}, got {columns or 'none'} of its columns {', '.join(there)}. "
-            'Name them: dataset_options={"columns": {"statement": "question", ...}}.'
+            'Name them with the option columns, a table such as {"statement": "question", "tests": "asserts"}.'
         )
     return columns
 

@@ -30,6 +30,7 @@ from rltf_env.errors import DataError, MissingData, UnknownName, UsageError
 from rltf_env.plain import decode_problem, encode_problem
 
 SUFFIXES = (".jsonl", ".jsonl.gz")
+ROWS = (".csv", ".tsv", ".parquet", ".arrow")  # what is surely no JSON: `_hub.py` reads it
 
 # -------------------------------------------------------------------------------------------------------------- files
 
@@ -92,6 +93,8 @@ def find(name: str | os.PathLike[str], root: Root) -> Path | Callable[..., Probl
     """
     path = Path(root or "").expanduser() / Path(name).expanduser()
     if path.is_file():
+        if path.suffix in ROWS:
+            raise UsageError(f"Expected a JSON-lines file of problems, got {path}, {_read_as(path)}")
         return path
     if not path.is_dir():
         raise MissingData(
@@ -103,6 +106,21 @@ def find(name: str | os.PathLike[str], root: Root) -> Path | Callable[..., Probl
         return read(_split_file(path, split))
 
     return load
+
+
+def nearby(name: str, root: Root) -> str:
+    """A sentence on the file or folder that a name which is no dataset's may mean; "" if there is none."""
+    path = Path(root or "").expanduser() / name
+    if path.is_dir():
+        return f"There is a folder of that name: it is './{name}'."
+    if path.is_file():
+        return f"There is a file of that name, {_read_as(path)}"
+    lines = next((each for suffix in SUFFIXES if (each := path.with_name(path.name + suffix)).is_file()), None)
+    return f"There is a file {str(lines)!r}." if lines else ""
+
+
+def _read_as(path: Path) -> str:
+    return f"whose rows are read as 'hub:{path}', with the option columns."
 
 
 def _split_file(folder: Path, split: str) -> Path:

@@ -67,7 +67,12 @@ def _checked(parts: Sequence[Part]) -> Sequence[Part]:
 
 
 def _where(part: Part, split: str | None, root: Root) -> tuple[Any, str | None, Root, dict[str, Any]]:
-    return part["dataset"], part.get("split", split), part.get("root", root), dict(part.get("dataset_options", {}))
+    return (
+        part["dataset"],
+        part.get("split", split),
+        part.get("root", root),
+        datasets.checked(part.get("dataset_options")),
+    )
 
 
 def _load(part: Part, split: str | None, root: Root) -> Problems:

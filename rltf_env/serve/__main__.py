@@ -1,8 +1,8 @@
 """`rltf serve [--host HOST] [--port PORT] [--dataset NAME[:SPLIT]] ...`: the judge and the problems over HTTP.
 
-A client needs a token, from the variable RLTF_JUDGE_TOKEN or a file, unless the service listens on loopback
-alone, which it does if it is told nothing else. The first line says where it listens. SIGTERM or Ctrl-C ends
-it when what was asked is answered.
+Without options the service listens on loopback alone, and needs no token. Where other machines can reach it, a client
+needs the token, from the variable RLTF_JUDGE_TOKEN or a file. The first line of the output says where the service
+listens. After SIGTERM or Ctrl-C it answers what was asked, and ends.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from rltf_env import datasets, plugins
-from rltf_env.command import guarded, leave
+from rltf_env.command import Parser, at_least, guarded, leave
 from rltf_env.core import Problem
 from rltf_env.errors import RLTFError, UsageError
 from rltf_env.sandbox.cage.isolation import LEVELS
@@ -28,23 +28,32 @@ TOKEN = "RLTF_JUDGE_TOKEN"
 
 def parser() -> argparse.ArgumentParser:
     """What the command takes."""
-    made = argparse.ArgumentParser(prog="rltf serve", description=(__doc__ or "").split("\n\n", 1)[1])
+    made = Parser(prog="rltf serve", description=(__doc__ or "").split("\n\n", 1)[1])
     usual = Settings()
     made.add_argument("--host", default=usual.host, help="address to listen on (default: %(default)s)")
-    made.add_argument("--port", type=int, default=usual.port, help="0 takes a free one (default: %(default)s)")
+    made.add_argument("--port", type=at_least(0), default=usual.port, help="0 takes a free one (default: %(default)s)")
     made.add_argument("--token-file", type=Path, help=f"file that holds the token; else ${TOKEN}")
     made.add_argument("--dataset", action="append", default=[], metavar="NAME[:SPLIT]",
                       help="problems that may be named by id; may be repeated")  # fmt: skip
     made.add_argument("--reward", default=usual.reward, help="of /get_reward and /reward (default: %(default)s)")
     made.add_argument("--sandbox", default=usual.sandbox, help="which judge (default: %(default)s)")
-    made.add_argument("--workers", type=int, default=0, help="judges side by side; 0: one for each processor")
+    made.add_argument("--workers", type=at_least(0), default=0, help="judges side by side; 0: one for each processor")
     made.add_argument("--require", default="filtered", choices=LEVELS, help="weakest isolation that will do")
     made.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
                       help="an option of the judge, such as case_seconds=2; may be repeated")  # fmt: skip
-    made.add_argument("--queue", type=int, default=usual.queue, help="programs that may be inside (%(default)s)")
-    made.add_argument("--body-mb", type=int, default=usual.body >> 20, help="MiB of a request (%(default)s)")
-    made.add_argument("--patience", type=float, default=usual.patience, help="seconds for a program (%(default)s)")
-    made.add_argument("--drain", type=float, default=usual.drain, help="seconds to end in (%(default)s)")
+    made.add_argument(
+        "--queue",
+        type=at_least(1),
+        default=usual.queue,
+        help="programs that may wait or be judged (default: %(default)s)",
+    )
+    made.add_argument(
+        "--body-mb", type=at_least(1), default=usual.body >> 20, help="most MiB of a request (default: %(default)s)"
+    )
+    made.add_argument(
+        "--patience", type=float, default=usual.patience, help="most seconds for a program (default: %(default)s)"
+    )
+    made.add_argument("--drain", type=float, default=usual.drain, help="most seconds to end in (default: %(default)s)")
     return made
 
 
@@ -55,7 +64,7 @@ def settings(asked: argparse.Namespace) -> Settings:
         UsageError, DataError: something of it cannot be.
     """
     options: dict[str, Any] = {"workers": asked.workers, "require": asked.require}
-    options |= dict(plugins.option(text) for text in asked.set)
+    options |= plugins.options(asked.set)
     if asked.sandbox in ("auto", "forkserver", "subprocess"):
         Options.check(asked.sandbox, options)
     return Settings(

@@ -30,7 +30,14 @@ from rltf_env.synthesis._options import add_options
 from rltf_env.synthesis.making import Choice
 from rltf_env.view import ansi
 
-SIZES = ("inputs", "tests", "least", "examples", "largest", "mutants")
+SIZES = {  # of the settings, what a command may set
+    "inputs": "inputs to try for each function",
+    "tests": "most tests of a problem",
+    "least": "fewest tests of a problem; a function that gets fewer is left out",
+    "examples": "public examples besides the tests, as far as inputs are left",
+    "largest": "most characters of an output, as JSON",
+    "mutants": "wrong programs to try the tests on",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -64,7 +71,12 @@ def _parser() -> argparse.ArgumentParser:
     made = parser("rltf_env.synthesis", __doc__)
     made.add_argument("--columns", metavar="code=NAME,...", help="rows of functions: code, statement, id, entry_point")
     add_options(made, "functions", Settings(), SIZES)
-    made.add_argument("--killed", type=float, default=Settings().killed, help="share of mutants that tests must fail")
+    made.add_argument(
+        "--killed",
+        type=float,
+        default=Settings().killed,
+        help="share of mutants that tests must fail (default: %(default)s)",
+    )
     made.add_argument(
         "--choice", choices=get_args(Choice), default=Settings().choice,
         help="the tests that fail most mutants, or the first ones that were drawn",
@@ -73,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _functions(asked: argparse.Namespace) -> Iterable[Problem]:
-    options: dict[str, Any] = dict(map(plugins.option, asked.option))
+    options = datasets.checked(plugins.options(asked.option))
     if asked.columns is None:
         return datasets.load(asked.name, asked.split, asked.root, **options)
     columns = dict(map(_pair, asked.columns.split(",")))

@@ -8,6 +8,7 @@ from typing import TextIO
 
 from rltf_env.view import pixels
 from rltf_env.view.pixels import Pixels
+from rltf_env.view.terminals import colours, moves
 
 CLEAR = "\x1b[H\x1b[J"  # to the upper left corner, and all below it gone
 
@@ -23,16 +24,16 @@ def present(mode: str, frame: str, *, last: bool) -> str | Pixels | None:
 
 
 def draw(frame: str, *, last: bool, stream: TextIO | None = None) -> None:
-    """Draws a frame in place of the one before. Where there is no terminal only an episode's last frame is written, without
-    colours: a log does not move.
+    """Draws a frame in place of the one before, in colours unless NO_COLOR is set. Where there is no terminal, or one that
+    cannot move (TERM=dumb), only an episode's last frame is written, without colours.
 
     Args:
         last: the episode has ended with this frame.
         stream: where to; standard output if None.
     """
     out = sys.stdout if stream is None else stream
-    if out.isatty():
-        out.write(f"{CLEAR}{frame}\n")
+    if moves(out):
+        out.write(f"{CLEAR}{frame if colours(out) else plain(frame)}\n")
     elif last:
         out.write(f"{plain(frame)}\n")
     out.flush()

@@ -65,6 +65,10 @@ def test_overrides_are_toml_and_bare_words_are_strings(recipe: Path) -> None:
     assert made.eval.sampling.temperature == 1.0
 
 
+def test_an_override_may_hold_a_table_as_json(recipe: Path) -> None:
+    assert read(recipe, ['env.dataset_options={"depths": [1]}']).env["dataset_options"] == {"depths": [1]}
+
+
 def test_defaults(recipe: Path) -> None:
     made = read(recipe)
     assert made.eval.sampling.temperature == 0.0
@@ -82,9 +86,9 @@ def test_defaults(recipe: Path) -> None:
         ("run.updates=1.5", UsageError, "expected int, got 1.5"),
         ("run.name=3", UsageError, "run.name: expected str, got 3"),
         ("run.trackers=['wandbb']", UnknownName, "Did you mean 'wandb'"),
-        ("run.samples_every=-1", UsageError, "updates and rhythms >= 0"),
-        ("run.updates=-1", UsageError, "updates and rhythms >= 0, got Run(name='mine', updates=-1)."),
-        ("run.eval_every=-1", UsageError, "updates and rhythms >= 0"),
+        ("run.samples_every=-1", UsageError, "Expected run.samples_every >= 0, got -1."),
+        ("run.updates=-1", UsageError, "Expected run.updates >= 0, got -1."),
+        ("run.eval_every=-1", UsageError, "Expected run.eval_every >= 0, got -1."),
         ("eval.size=-5", UsageError, "size >= 0"),
         ("eval.samples=0", UsageError, "samples >= 1"),
         ("eval.sampling.top_p=2", UsageError, "top_p"),

@@ -169,7 +169,8 @@ def test_a_decoder_is_part_of_a_folder_s_name() -> None:
     [
         (["smal", "--agent", "test_evaluate:good"], "Did you mean 'small'"),
         (["small", "--agent", "test_evaluate:goood"], "Did you mean 'good'"),
-        (["small", "--agent", "test_evaluate:good", "--limit", "0"], "at least 1"),
+        (["small", "--agent", "test_evaluate:good", "--data-option", "tag=x"], "with problems of your own"),
+        (["mine.jsonl", "--agent", "test_evaluate:good", "--data-option", "split=test"], "Pass split=, or --split"),
         (["small", "--agent", "test_evaluate:good", "--answered"], "file of completions"),
         (["small", "--agent", "test_evaluate:good", "--option", "x"], "KEY=VALUE"),
         (["small", "--agent", "test_evaluate:good", "--decoder", "sampling"], "Unknown option"),
@@ -178,11 +179,6 @@ def test_a_decoder_is_part_of_a_folder_s_name() -> None:
 def test_mistakes_are_one_message(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert evaluate.main(arguments) == 2
     assert message in " ".join(capsys.readouterr().err.split())
-
-
-def test_options_are_toml_and_bare_words_are_text() -> None:
-    given = evaluate.options(["a=1", "b=[1, 2]", "c=word", 'd="1"', "e=", "f=x=y"])
-    assert given == {"a": 1, "b": [1, 2], "c": "word", "d": "1", "e": "", "f": "x=y"}
 
 
 def test_ctrl_c_stops_with_a_word_and_keeps_what_there_is(

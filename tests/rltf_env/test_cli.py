@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import os
 import shutil
@@ -50,6 +51,58 @@ def test_what_is_missing_is_named_and_nothing_else(name: str, missing: str, caps
     with pytest.raises(SystemExit):
         cli.main([name])
     assert f"rltf {name}: error: the following arguments are required: {missing}\n" in capsys.readouterr().err
+
+
+def options(name: str, monkeypatch: pytest.MonkeyPatch) -> list[argparse.Action]:
+    """What the parser of a command takes, its subcommands' too, but for --help."""
+    made: list[argparse.ArgumentParser] = []
+
+    def parse(self: argparse.ArgumentParser, *_: object) -> None:
+        made.append(self)
+        raise SystemExit
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_known_args", parse)
+    with pytest.raises(SystemExit):
+        cli.main([name])
+    actions = [*made[0]._actions]
+    for action in made[0]._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            actions += [each for parser in action.choices.values() for each in parser._actions]
+    return [each for each in actions if not isinstance(each, argparse._HelpAction | argparse._SubParsersAction)]
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_option_has_words_and_every_count_a_lower_bound(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for action in options(name, monkeypatch):
+        assert action.help, action.dest
+        assert action.type is not int, f"{action.dest}: use at_least, so that -1 is refused"
+
+
+@pytest.mark.parametrize("text", ["-1", "0", "1.5", "many"])
+def test_a_count_below_its_bound_is_refused(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["check", "mine.jsonl", "--limit", text])
+    assert f"argument --limit: expected a whole number of at least 1, got '{text}'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "near"),
+    [
+        (["evaluate", "humaneval", "--agent", "x", "--decodr", "y"], "--decoder"),
+        (["check", "mbpp", "--quarantin3=x"], "--quarantine"),
+        (["serve", "--hots", "::"], "--host"),
+    ],
+)
+def test_a_misspelt_option_names_the_nearest(words: list[str], near: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(words)
+    assert capsys.readouterr().err.endswith(f". Did you mean {near}?\n")
+
+
+def test_an_option_in_place_of_an_override_says_how_one_is_written(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["train", "mine.toml", "--updates", "3"])
+    assert "changed by table.key=value, without dashes, such as run.updates=3" in capsys.readouterr().err
 
 
 def test_help_imports_no_command() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import signal
 import subprocess
@@ -183,3 +184,16 @@ def test_after_the_imports_ctrl_c_means_what_it_meant() -> None:
     with importing():
         assert (signal.getsignal(signal.SIGINT) is before) == (before is not signal.default_int_handler)
     assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text", "written"), [("ascii", "\xfc", b"\\xfc\n"), ("utf-8", "\xfc\ud800", b"\xc3\xbc\\ud800\n")]
+)
+def test_a_character_that_cannot_be_written_is_escaped(
+    encoding: str, text: str, written: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr(sys, "stdout", out)
+    assert guarded(lambda: 0 * out.write(f"{text}\n")) == 0
+    out.flush()
+    assert out.buffer.getvalue() == written  # type: ignore[attr-defined]

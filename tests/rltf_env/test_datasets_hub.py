@@ -16,7 +16,7 @@ import pytest
 import rltf_env  # noqa: F401 (registers the ids)
 from rltf_env import datasets, sandbox
 from rltf_env.core import CallCase, Limits, Outcome, Problem, ScriptCase, StdinCase
-from rltf_env.errors import DataError, UnknownName, UsageError
+from rltf_env.errors import DataError, MissingData, UnknownName, UsageError
 
 pytest.importorskip("datasets", reason="needs the hub extra: pip install 'rltf[hub]'")
 
@@ -297,6 +297,7 @@ def test_a_function_of_a_row_does_what_columns_cannot(tmp_path: Path, monkeypatc
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
+        ({"columns": "statement=text"}, UsageError, "Expected columns as a table such as"),
         ({"columns": {"statment": "text"}}, UnknownName, "field of a problem 'statment'. Did you mean 'statement'"),
         ({"columns": MBPP | {"tests": "test_lst"}}, UnknownName, "'test_lst'. Did you mean 'test_list'"),
         ({"columns": {"id": "task_id"}}, UsageError, "Expected columns for 'statement' and for the cases"),
@@ -310,6 +311,27 @@ def test_a_function_of_a_row_does_what_columns_cannot(tmp_path: Path, monkeypatc
 def test_mistakes_are_named(options: dict[str, Any], error: type[Exception], message: str, tmp_path: Path) -> None:
     with pytest.raises(error, match=re.escape(message)):
         load(tmp_path, *ROWS, **options)
+
+
+@pytest.mark.parametrize("name", ["mine.csv", "mine.tsv", "mine.jsonl"])
+def test_a_single_file_is_read_by_its_ending(name: str, tmp_path: Path) -> None:
+    rows = {
+        "mine.csv": "question,asserts\nAdd.,assert f(1)\n",
+        "mine.jsonl": '{"question": "Add.", "asserts": "assert f(1)"}',
+    }
+    (tmp_path / name).write_text(rows.get(name, rows["mine.csv"].replace(",", "\t")))
+    columns = {"statement": "question", "tests": "asserts"}
+    (problem,) = datasets.load(f"hub:{tmp_path / name}", columns=columns, cache=tmp_path / "cache")
+    assert (problem.statement, problem.cases) == ("Add.", (ScriptCase("assert f(1)"),))
+
+
+def test_a_file_of_another_form_or_of_none_is_named(tmp_path: Path) -> None:
+    (tmp_path / "mine.xls").write_text("")
+    with pytest.raises(UnknownName, match=r"'\.xls'\. Known: \.arrow, \.csv"):
+        datasets.load(f"hub:{tmp_path / 'mine.xls'}")
+    for name in ("gone.csv", "./gone"):
+        with pytest.raises(MissingData, match="There is nothing"):
+            datasets.load(f"hub:{name}")
 
 
 def test_files_that_the_library_cannot_read_are_named(tmp_path: Path) -> None:

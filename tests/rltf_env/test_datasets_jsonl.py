@@ -103,7 +103,7 @@ def test_a_dump_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
         ("{", "expected JSON"),
         ("[]", "expected a JSON object"),
         (row(statment=""), r"Unknown key 'statment'\. Did you mean 'statement'\?"),
-        (row(task_id=1), r"Unknown key 'task_id'\..* hub:FOLDER"),
+        (row(task_id=1), r"Unknown key 'task_id'\..* hub:FILE"),
         ({"id": "a", "cases": []}, "expected a field 'statement'"),
         (row(id=3), "expected 'id' to be of type str, got int"),
         (row(id=True), "expected 'id' to be of type str, got bool true."),
@@ -208,3 +208,27 @@ def test_a_folder_that_is_named_without_a_slash_is_recognised(tmp_path: Path, mo
     with pytest.raises(UnknownName, match=rf"There is a folder of that name: it is '\./{tmp_path.name}'"):
         datasets.load(tmp_path.name, "mine")
     assert len(datasets.load(f"./{tmp_path.name}", "mine")) == 1
+
+
+def test_a_file_that_is_named_without_its_ending_is_recognised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, row(id="first"))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UnknownName, match=r"There is a file 'mine\.jsonl'"):
+        datasets.load("mine")
+
+
+@pytest.mark.parametrize("name", ["mine.csv", "./mine.csv"])
+def test_a_table_is_told_from_json_lines(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.csv").write_text("id,statement\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=r"read as 'hub:mine\.csv', with the option columns"):
+        datasets.load(name)
+
+
+@pytest.mark.parametrize("key", ["name", "split", "root"])
+def test_what_stands_beside_the_options_of_a_dataset_is_refused_among_them(key: str, tmp_path: Path) -> None:
+    path = write(tmp_path, row(id="first"))
+    with pytest.raises(UsageError, match=f"Expected '{key}' beside the options of a dataset"):
+        gymnasium.make("RLTF-MBPP-v0", dataset=str(path), dataset_options={key: "test"})
+    with pytest.raises(UsageError, match=f"Expected '{key}' beside"):
+        datasets.load("mixture", parts=[{"dataset": str(path), "dataset_options": {key: "test"}}])

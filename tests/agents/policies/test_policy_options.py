@@ -134,6 +134,15 @@ def test_adapters_stand_beside_weights_that_are_loaded(tmp_path: Path) -> None:
     check_policy(policy)
 
 
+@pytest.mark.parametrize(
+    "sizes", [{"width": 33, "heads": 2}, {"width": 0}, {"heads": 0}, {"layers": -1}, {"width": 32.5}]
+)
+def test_impossible_sizes_are_refused_in_a_sentence(sizes: dict[str, Any]) -> None:
+    for load in (tiny.load, tiny_seq2seq.load):
+        with pytest.raises(UsageError, match=r"Expected policy\.\w+ to be (an integer|a multiple)"):
+            load(**sizes)
+
+
 def test_wrong_adapters_say_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match=r"policy\.lora\.targets"):
         tiny.load(**SMALL, lora={"targets": ["no_such_layer"]})
@@ -141,6 +150,8 @@ def test_wrong_adapters_say_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
         tiny.load(**SMALL, lora={"target": ["q_proj"]})
     with pytest.raises(UsageError, match="r >= 1"):
         tiny.load(**SMALL, lora={"r": 0})
+    with pytest.raises(UsageError, match=r"policy\.lora as a table such as .*, got 8"):
+        tiny.load(**SMALL, lora=8)  # type: ignore[arg-type]
     monkeypatch.setitem(sys.modules, "peft", None)
     with pytest.raises(UsageError, match=r"pip install 'rltf\[lora\]'"):
         tiny.load(**SMALL, lora={})

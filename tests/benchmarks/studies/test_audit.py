@@ -14,6 +14,7 @@ import pytest
 
 from benchmarks.speed import grading
 from benchmarks.studies import audit
+from rltf_env import datasets
 from rltf_env.core import CallCase, Problem, ScriptCase, StdinCase
 from rltf_env.datasets._mutants import mutants
 from rltf_env.errors import DataError
@@ -112,6 +113,17 @@ def test_the_command_prints_the_rate_of_findings(
     assert "0 of 1 (0.0%)" in output
     written = json.loads((tmp_path / "out.json").read_text())
     assert written["static"]["procedural"]["programs"]["references"] == 1
+
+
+def test_problems_of_ones_own_are_audited(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    datasets.dump([WEAK], tmp_path / "mine.jsonl")
+    assert audit.main([str(tmp_path / "mine.jsonl"), "--no-exploits", "--mutants", "1", "--workers", "1"]) == 0
+    assert "references and mutants" in capsys.readouterr().out
+    datasets.dump([Problem("none", "", [CallCase((0,), 0)], "f")], tmp_path / "none.jsonl")
+    assert audit.main([str(tmp_path / "none.jsonl"), "--no-exploits"]) == 2
+    assert "Expected problems with reference solutions" in capsys.readouterr().err
+    assert audit.main(["mine", "--no-exploits"]) == 2
+    assert "Problems of your own are a file FILE.jsonl" in capsys.readouterr().err
 
 
 def test_problem_is_told_to_each_grader_in_its_own_words() -> None:

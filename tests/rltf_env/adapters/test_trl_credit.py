@@ -6,6 +6,7 @@ import inspect
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 
@@ -89,6 +90,16 @@ def test_the_whole_share_is_the_number_and_the_rest_stays_with_the_ids_that_spel
     guilty = policy.tokenizer.decode(np.array(ids[0])[credit < 0])
     assert guilty.strip() == "return x[0]"
     assert metrics == {"unit_tests/token_credit": pytest.approx(float(credit.sum()))}
+
+
+def test_a_wrapped_environment_judges_too_and_anything_else_is_refused() -> None:
+    with gymnasium.make("RLTF-Procedural-v0", reward="coarse") as env:
+        env.reset(seed=0)
+        problem = env.unwrapped.problem  # type: ignore[attr-defined]
+        assert adapter.reward_function(env)(completions=["def f(x: return"], problem=[problem.id]) == [-1.0]  # type: ignore[arg-type]
+    for make in (adapter.reward_function, adapter.ProgramEnvironment, adapter.UnitTests):
+        with pytest.raises(UsageError, match=r"Expected an environment that judges, such as .* got 'mbpp'"):
+            make("mbpp")
 
 
 def test_a_missing_column_is_said(policy: Any) -> None:

@@ -209,6 +209,21 @@ def test_human_mode_writes_the_last_frame_alone_where_there_is_no_terminal(capsy
     assert "passed, 6 of 6" in out
 
 
+def test_a_terminal_that_wants_no_colours_gets_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", terminal := Terminal())
+    monkeypatch.setenv("NO_COLOR", "1")
+    screen.draw(f"{ansi.BOLD}code{ansi.RESET}", last=False)
+    assert terminal.getvalue() == f"{screen.CLEAR}code\n"
+
+
+def test_a_terminal_that_cannot_move_gets_the_last_frame_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", terminal := Terminal())
+    monkeypatch.setenv("TERM", "dumb")
+    screen.draw("first", last=False)
+    screen.draw(f"{ansi.BOLD}last{ansi.RESET}", last=True)
+    assert terminal.getvalue() == "last\n"
+
+
 def test_without_a_mode_nothing_is_drawn(capsys: pytest.CaptureFixture[str]) -> None:
     run(make(None))
     assert capsys.readouterr().out == ""
