@@ -16,6 +16,7 @@ import contextlib
 import difflib
 import errno
 import gc
+import io
 import os
 import signal
 import stat
@@ -153,7 +154,7 @@ def _escape_what_cannot_be_written() -> None:
 
     A statement may hold any character, and a terminal or pipe with LANG=C takes ASCII alone.
     """
-    if getattr(sys.stdout, "errors", "") == "strict" and hasattr(sys.stdout, "reconfigure"):
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
