@@ -324,8 +324,14 @@ def _times(node: Function | ast.ClassDef, lists: dict[str, ast.expr]) -> int:
 
 
 def _calls_itself(top: list[ast.stmt], functions: list[Function]) -> bool:
-    """True if the script calls a test function of its own: it is no suite to be collected, but runs as it stands."""
+    """True if the script calls a test function of its own: it is no suite to be collected, but runs as it stands.
+
+    A decorator called `test` is such a function, too.
+    """
     names = {function.name for function in functions}
+    definitions = [part for part in top if isinstance(part, DEFINITIONS)]
+    if any(names & {ast.unparse(decorator) for decorator in part.decorator_list} for part in definitions):
+        return True
     calls = [
         node for part in top if not isinstance(part, DEFINITIONS) and not _is_guard(part) for node in ast.walk(part)
     ]
