@@ -29,7 +29,7 @@ def in_script(top: list[ast.stmt], nodes: list[ast.AST]) -> bool:
     if any(_is_test(name) for name in names):
         return True
     # Where the text does not show the name: it is likely one of a test in a script that asserts nothing else by itself.
-    unknown = any(_is_test(name) is None for name in names) and not _asserts(top)
+    unknown = any(_is_test(name) is None for name in names) and not _acts(top)
     return unknown and any(_TEST.fullmatch(text) for text in _texts(nodes))
 
 
@@ -107,6 +107,22 @@ def _executes(node: ast.AST) -> bool:
     return len(node.args) == 1 or (len(node.args) == 2 and ast.unparse(node.args[1]) == "globals()")
 
 
-def _asserts(top: list[ast.stmt]) -> bool:
+def _acts(top: list[ast.stmt]) -> bool:
+    """True if a script asserts something, or calls a function of its own, by itself."""
     own = [statement for statement in top if not isinstance(statement, DEFINITIONS)]
-    return any(isinstance(node, ast.Assert) for statement in own for node in ast.walk(statement))
+    names = {statement.name for statement in top if isinstance(statement, Function)}
+    called = [node.value for node in own if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)]
+    asserts = any(isinstance(node, ast.Assert) for statement in own for node in ast.walk(statement))
+    return asserts or any(ast.unparse(call.func) in names for call in called)
+
+
+def in_blocks(body: Iterable[ast.stmt]) -> list[ast.stmt]:
+    """The functions and classes that a script defines in a condition, a loop, a `try` or a `with`."""
+    found: list[ast.stmt] = []
+    for statement in body:
+        if isinstance(statement, DEFINITIONS):
+            continue
+        inner = [part for part in ast.iter_child_nodes(statement) if isinstance(part, (ast.stmt, ast.ExceptHandler))]
+        parts = [each for part in inner for each in (part.body if isinstance(part, ast.ExceptHandler) else [part])]
+        found += [part for part in parts if isinstance(part, DEFINITIONS)] + in_blocks(parts)
+    return found

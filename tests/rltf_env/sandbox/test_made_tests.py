@@ -24,6 +24,15 @@ MADE = {
     "partial": "import functools\ndef check(n):\n    assert f(n) == n * n\ntest_two = functools.partial(check, 2)",
     "a table": MAKE + "for name, n in {'test_two': 2, 'test_three': 3}.items():\n    globals()[name] = make(n)",
     "executed": "TEXT = '''\ndef test_{n}():\n    assert f({n}) == {n} ** 2\n'''\nfor n in (2, 3):\n    exec(TEXT.format(n=n))",
+    "a condition": "import sys\nif sys.version_info > (3, 8):\n    def test_two():\n        assert f(2) == 4\n"
+    "else:\n    def test_two():\n        assert False",
+    "a try": "try:\n    import json\n    def test_two():\n        assert f(2) == 4\nexcept ImportError:\n    pass",
+    "a fixture": "import pytest\nif pytest:\n    @pytest.fixture\n    def two(): return 2\n"
+    "    def test_two(two):\n        assert f(two) == 4\n    def test_three():\n        assert f(3) == 9",
+    "another name for TestCase": "import unittest\nCase = unittest.TestCase\nclass Two(Case):\n    def test_two(self):\n"
+    "        self.assertEqual(f(2), 4)",
+    "a class in a condition": "import unittest, sys\nif sys.platform:\n    class Two(unittest.TestCase):\n"
+    "        def test_two(self):\n            self.assertEqual(f(2), 4)",
     "classes": BASE + "for n in (2, 3):\n    name = f'Test{n}'\n"
     "    globals()[name] = type(name, (Base, unittest.TestCase), {'n': n})",
 }
@@ -36,6 +45,8 @@ PLAIN = {
     "a function as data": MAKE + "test_check = make(2)\ntest_check()",
     "a lambda as data": "test_f = lambda x: x\nassert f(test_f)",
     "names": "for name in ('a', 'b'):\n    globals()[name] = f(name)\nassert a == 1, 'Test failed'",
+    "a call": "import solution\nfor name in ('f', 'g'):\n    globals()[name] = getattr(solution, name)\n"
+    "def check():\n    assert f(1) == 1\n    print('test_ok')\ncheck()",
     "a text": "exec('x = 1')\nassert f(1) == x, 'a test'",
     "a text of its own": "space = {}\nexec('def test_f(): assert True', space)\nassert f(1) == 1",
     "a decorator": "TESTS = []\ndef test(function):\n    TESTS.append(function)\n    return function\n"
@@ -63,7 +74,7 @@ def _share(verdict: Verdict) -> tuple[int, int]:
 
 @pytest.mark.parametrize("name", MADE)
 def test_a_script_that_makes_tests_is_a_suite(name: str) -> None:
-    assert _runner(MADE[name]) == "unittest"
+    assert _runner(MADE[name]) == ("pytest" if "pytest" in MADE[name] else "unittest")
 
 
 def test_classes_that_a_script_makes_without_unittest_are_pytest_s() -> None:
@@ -75,9 +86,9 @@ def test_a_script_that_only_names_something_test_runs_as_it_stands(name: str) ->
     assert _runner(PLAIN[name]) == "plain"
 
 
-@pytest.mark.parametrize("script", [*(MADE[name] for name in ("globals", "executed", "classes")), PYTESTS])
+@pytest.mark.parametrize("script", [*(MADE[name] for name in ("globals", "executed", "classes", "a fixture")), PYTESTS])
 def test_each_test_that_a_script_makes_counts(judge: Sandbox, script: str) -> None:
-    verdict = _judged(judge, "def f(n): return n * n if n in (0, 2) else 0", f"from solution import f\n{script}\n")
+    verdict = _judged(judge, "def f(n): return n * n if n in (0, 2) else -1", f"from solution import f\n{script}\n")
     assert _share(verdict) == (1, 2)
 
 
