@@ -369,9 +369,14 @@ def _absolute(statement: Any) -> Any:
 
 
 def _runs_tests(statement: ast.stmt) -> bool:
-    """True for `unittest.main()` and its kin, also within `sys.exit(...)`."""
-    calls = [node for node in ast.walk(statement) if isinstance(node, ast.Call)]
-    return isinstance(statement, ast.Expr) and any(ast.unparse(call.func) in _RUNNERS for call in calls)
+    """True for `unittest.main()` and its kin, and for `sys.exit(...)` after a run of the script's own: a runner collects it."""
+    if not isinstance(statement, (ast.Expr, ast.Raise)):
+        return False
+    names = [ast.unparse(node.func) for node in ast.walk(statement) if isinstance(node, ast.Call)]
+    return any(name in _RUNNERS for name in names) or names[:1] in _EXITS
+
+
+_EXITS = [[name] for name in ("sys.exit", "exit", "quit", "SystemExit", "os._exit")]
 
 
 def names_defined(sources: Iterable[str]) -> set[str]:
