@@ -93,6 +93,23 @@ def test_a_test_may_live_on_what_the_program_imports(judge: Sandbox) -> None:
         assert _share(_judged(judge, program, test, *solutions)) == (1, 1)
 
 
+CLOSING = {
+    "tearDownClass": "    @classmethod\n    def tearDownClass(cls):\n        assert not solution.left\n",
+    "addClassCleanup": "    @classmethod\n    def setUpClass(cls):\n        cls.addClassCleanup(cls.check)\n"
+    "    @staticmethod\n    def check():\n        assert not solution.left\n",
+    "tearDownModule": "def tearDownModule():\n    assert not solution.left\n",
+}
+
+
+@pytest.mark.parametrize("place", CLOSING)
+def test_what_a_class_or_a_module_asserts_at_its_end_costs_its_last_test(judge: Sandbox, place: str) -> None:
+    tests = "".join(f"    def test_{n}(self):\n        self.assertEqual(solution.f({n}), {n + 1})\n" for n in range(2))
+    test = f"import unittest, solution\nclass T(unittest.TestCase):\n{tests}{CLOSING[place]}"
+    leaves = "left = []\ndef f(n):\n    {}\n    return n + 1\n"
+    assert _share(_judged(judge, leaves.format("left"), test)) == (2, 2)
+    assert _share(_judged(judge, leaves.format("left.append(n)"), test)) == (1, 2)
+
+
 LONG = (
     "import unittest\nfrom solution import f\nWANT = [f'line {n} of many' for n in range(3000)]\n"
     "class T(unittest.TestCase):\n    def test_list(self):\n        self.assertEqual(f(3000), WANT)\n"
