@@ -77,7 +77,8 @@ def read(texts: list[str], entry_point: str, defined: set[str], packages: Iterab
     bare = used - bound - {"__name__", "__file__", "__doc__"} - (stars.brought(nodes) - program_names)
     bare = {name for name in bare if not hasattr(builtins, name) or name in program_names}
     top = [statement for tree in trees for statement in tree.body]
-    branches = ast.Module(made_tests.in_blocks([part for part in top if not _is_guard(part)]), [])
+    inner = made_tests.in_blocks([part for part in top if not _is_guard(part)])
+    branches = ast.Module([part for part in inner if not (isinstance(part, Function) and part.name in used)], [])
     functions, classes = _test_functions([*top, *branches.body]), _test_classes([*trees, branches])
     runner = "plain" if _calls_itself(top, functions) else runner_of(top, functions, classes, nodes)
     visible = [f.name for f in functions if not _may_be_skipped(f) and f not in branches.body]

@@ -32,6 +32,7 @@ from rltf_env.sandbox.referee.changes import (
 )
 from rltf_env.sandbox.referee.helpers import Helpers, alternatives
 from rltf_env.sandbox.referee.origins import Origins, is_of_program, note_values, path_of
+from rltf_env.sandbox.referee.suite import Function
 
 Site = tuple[ast.AST, Change, bool, bool]  # a node, what to do to it, sound?, value?
 _ANY_ERROR = frozenset(("Exception", "BaseException"))
@@ -75,6 +76,9 @@ class Finder:
         self.wrong = {id(part) for node in ifs for part in ast.walk(node.test)}  # where the truth would be wrong
         self.alternatives = alternatives(scope, self.program_names, self.wrong)
         self.doubtful = {id(n) for node in scope for n in certainty.doubtful(node, self.literals, helpers.all)}
+        looked_at = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+        idle = [n for n in scope if len(scope) > 1 and isinstance(n, Function) and n.name not in looked_at]
+        self.doubtful |= {id(part) for node in idle for part in ast.walk(node)}  # of a script: nobody calls them
         self.held = {id(leaf): wrong for node in nodes for leaf, wrong in self._held(node)}
         self.own_equality: set[int] = set()  # what is expected of an answer, and made by the program's own classes
         self.nodes, self.kinds = nodes, computed.Kinds(self.values, helpers.all)

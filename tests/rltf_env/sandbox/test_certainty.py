@@ -59,7 +59,7 @@ CONDITIONS = {
     "assertTrue of all": _in_unittest(f"self.assertTrue(all(f(x) == y for x, y in {CASES}))"),
     "assertTrue of and": _in_unittest("self.assertTrue(f(1) == 1 and f(3) == 9)"),
     "a complaint": "if f(1) != 1 or not f(2) == 4:\n    raise AssertionError",
-    "an end": "def check():\n    assert f(1) == 1\n    return True\ncheck()",
+    "an end": "def test_f():\n    assert f(1) == 1\n    return True\ntest_f()",
     "at last": "try:\n    assert f(1) == 1\nfinally:\n    print(end='')",
 }
 
@@ -87,6 +87,7 @@ DOUBTFUL = {
     "assertFalse of and": _in_unittest("self.assertFalse(f(1) == 1 and f(2) == 5)"),
     "all that are chosen": "assert all(f(x) == 1 for x in (1, 2) if x == 1)",
     "all of the program's": "def g(): return []\nassert all(f(x) == 7 for x in g())",
+    "a function that nobody calls": "def check():\n    assert f(9) == 3\nassert f(1) == 1",
     "any": "assert any(f(x) == 4 for x in (1, 2))",
     "or": "assert f(1) == 1 or f(2) == 5",
     "one list by two names": "x = y = 3\nassert f(x) == 3 * y",

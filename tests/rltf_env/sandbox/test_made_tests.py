@@ -29,6 +29,8 @@ MADE = {
     "a try": "try:\n    import json\n    def test_two():\n        assert f(2) == 4\nexcept ImportError:\n    pass",
     "a fixture": "import pytest\nif pytest:\n    @pytest.fixture\n    def two(): return 2\n"
     "    def test_two(two):\n        assert f(two) == 4\n    def test_three():\n        assert f(3) == 9",
+    "methods": "import unittest\nclass T(unittest.TestCase): pass\nfor n in range(2):\n    def test(self, n=n):\n"
+    "        self.assertEqual(f(n), n * n)\n    setattr(T, f'test_{n}', test)",
     "another name for TestCase": "import unittest\nCase = unittest.TestCase\nclass Two(Case):\n    def test_two(self):\n"
     "        self.assertEqual(f(2), 4)",
     "a class in a condition": "import unittest, sys\nif sys.platform:\n    class Two(unittest.TestCase):\n"
@@ -86,7 +88,7 @@ def test_a_script_that_only_names_something_test_runs_as_it_stands(name: str) ->
     assert _runner(PLAIN[name]) == "plain"
 
 
-@pytest.mark.parametrize("script", [*(MADE[name] for name in ("globals", "executed", "classes", "a fixture")), PYTESTS])
+@pytest.mark.parametrize("script", [*(MADE[name] for name in ("executed", "classes", "a fixture")), PYTESTS])
 def test_each_test_that_a_script_makes_counts(judge: Sandbox, script: str) -> None:
     verdict = _judged(judge, "def f(n): return n * n if n in (0, 2) else -1", f"from solution import f\n{script}\n")
     assert _share(verdict) == (1, 2)
