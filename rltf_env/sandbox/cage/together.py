@@ -14,7 +14,7 @@ import os
 import sys
 import warnings
 from importlib import import_module
-from types import FunctionType, ModuleType, TracebackType
+from types import FunctionType, ModuleType, SimpleNamespace, TracebackType
 from typing import Any, NoReturn
 
 from rltf_env.sandbox.cage import modules, program
@@ -26,6 +26,7 @@ TEST = "<test>"  # the file name of the test's code
 MODULE = "test_solution"  # the test's module, where it is not the program's own
 _SCRIPTS_OWN = 3  # frames between `run_case` and a script
 _RUNNERS_OWN = 60  # frames of a runner's, at most, between its caller and a test
+_LINES, _LETTERS = 100, 5000  # that unittest compares for a message
 _PYTESTS_OWN = 16  # of them, those between a test's own protocol and the test
 Result = dict[str, Any]  # id, status ("passed", "failed", "error", "skipped"), and for the middle two what was raised
 
@@ -59,11 +60,23 @@ def prepare(case: tuple[str, Any]) -> float:
 def import_runner(runner: str) -> None:
     """Imports all that "unittest" or "pytest" need to run tests. Raises ImportError where that is not to be had."""
     if runner != "plain":
-        import_module("unittest")
+        _shorten_differences(import_module("unittest.case"))
     if runner == "pytest":
         os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
         for plugin in import_module("_pytest.config").default_plugins:
             import_module(f"_pytest.{plugin}")
+
+
+def _shorten_differences(case: Any) -> None:
+    """Has unittest compare only short texts and lists line by line, for its messages: of long ones that takes minutes."""
+    if isinstance(case.difflib, ModuleType):
+        compare = case.difflib.ndiff
+
+        def ndiff(a: list[str], b: list[str]) -> Any:
+            lines = [*a, *b]
+            return compare(a, b) if len(lines) <= _LINES and sum(map(len, lines)) <= _LETTERS else iter(())
+
+        case.difflib = SimpleNamespace(ndiff=ndiff)
 
 
 def run_case(
@@ -139,7 +152,7 @@ def _run_test(module: ModuleType, job: dict[str, Any], finder: modules.Finder, p
             for code in map(marshal.loads, job["codes"]):
                 exec(code, test.__dict__)
     except BaseException as error:
-        if finder.left or not _leaves_in_good_order(error, job):
+        if finder.left or not _leaves_in_good_order(error):
             return [_result("", error)]
     if deadline.over:
         return [_late("", deadline)]
@@ -150,9 +163,9 @@ def _run_test(module: ModuleType, job: dict[str, Any], finder: modules.Finder, p
     return run(test, own, deadline, skip, progress)
 
 
-def _leaves_in_good_order(error: BaseException, job: dict[str, Any]) -> bool:
+def _leaves_in_good_order(error: BaseException) -> bool:
     """True for a script that ends itself with a status of success. The program may not do so."""
-    if job["runner"] != "plain" or not isinstance(error, SystemExit) or error.code:
+    if not isinstance(error, SystemExit) or error.code:
         return False
     return _where(error.__traceback__)[0] == "test"
 
@@ -230,7 +243,10 @@ def _by_unittest(
 
         def _note(self, case: Any, error: BaseException) -> None:
             row = _result(_name(case), error)
-            if not isinstance(case, unittest.TestCase):
+            if not isinstance(case, unittest.TestCase) and str(case).startswith("tearDown") and self.rows:
+                last = next(reversed(self.rows))  # which pytest blames, too
+                self.rows[last] = {**row, "id": last}
+            elif not isinstance(case, unittest.TestCase):
                 self.lost = row
             elif self.rows.get(row["id"], row)["status"] in ("passed", row["status"]):
                 self.rows.setdefault(row["id"], row)

@@ -13,6 +13,7 @@ _DOUBTFUL = (
     *(ast.While, ast.TryStar, ast.Match, ast.IfExp, ast.Lambda, ast.ClassDef, ast.BoolOp),
     *(ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp),
 )
+_TRUE = (ast.Is, ast.Eq)
 _LEAVING = (ast.Return, ast.Break, ast.Continue, ast.Yield, ast.YieldFrom)
 _TRANSPARENT = frozenset(
     "subTest open patch object dict multiple catch_warnings TemporaryDirectory NamedTemporaryFile "
@@ -25,7 +26,9 @@ def doubtful(scope: ast.AST, literals: Mapping[str, ast.expr], functions: Sequen
 
     `functions`: of the test's own, which may be its decorators.
     """
-    leaves = isinstance(scope, Function) and any(isinstance(node, _LEAVING) for node in ast.walk(scope))
+    is_test = isinstance(scope, Function) and scope.name.startswith("test")
+    last = scope.body[-1:] if isinstance(scope, Function) and is_test else []  # leaves nothing out
+    leaves = isinstance(scope, Function) and any(isinstance(n, _LEAVING) and n not in last for n in ast.walk(scope))
     reversed_ = isinstance(scope, Function) and any(
         word in ast.unparse(decorator) for decorator in scope.decorator_list for word in ("expectedFailure", "xfail")
     )
@@ -59,7 +62,7 @@ def _branches(node: ast.AST) -> list[ast.AST]:
     """The statements inside of one that need not be run, or in which an exception need not be heard of."""
     if isinstance(node, ast.If):
         return [*node.body, *node.orelse]
-    if isinstance(node, ast.Try):
+    if isinstance(node, ast.Try) and node.handlers:
         return [*node.body, *node.handlers, *node.orelse, *node.finalbody]
     if isinstance(node, (ast.With, ast.AsyncWith)) and not all(map(_is_transparent, node.items)):
         return [*node.body]
@@ -87,6 +90,52 @@ def _is_transparent(item: ast.withitem) -> bool:
     """True for a context that lets exceptions through."""
     call = item.context_expr
     return isinstance(call, ast.Call) and ast.unparse(call.func).rpartition(".")[2] in _TRANSPARENT
+
+
+# ----------------------------------------------------------------------------------------------------------- conditions
+
+
+def held(test: ast.expr, literals: Mapping[str, ast.expr], wrong: bool = False) -> Iterator[tuple[ast.expr, bool]]:
+    """Of a condition that has to hold its parts that all have to; each with whether it is one that must not.
+
+    Args:
+        literals: names that stand for one literal.
+        wrong: the condition itself is one that must not hold.
+    """
+    if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.Or if wrong else ast.And):
+        parts, turned = test.values, wrong
+    else:
+        parts, turned = _inside(test, literals, wrong)
+    if not parts:
+        yield test, wrong
+    for part in parts:
+        yield from held(part, literals, turned)
+
+
+def _inside(test: ast.expr, literals: Mapping[str, ast.expr], wrong: bool) -> tuple[list[ast.expr], bool]:
+    """The condition that a condition stands for, if it does, and whether that one must not hold."""
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        return [test.operand], not wrong
+    if isinstance(test, ast.NamedExpr):
+        return [test.value], wrong
+    if isinstance(test, ast.Compare) and len(test.ops) == 1 and isinstance(test.left, (ast.Compare, ast.Call)):
+        other = test.comparators[0]
+        is_true = isinstance(other, ast.Constant) and other.value is True and isinstance(test.ops[0], _TRUE)
+        return ([test.left] if is_true and isinstance(test.left, ast.Compare) else []), wrong
+    if not isinstance(test, ast.Call) or len(test.args) != 1 or not isinstance(test.func, ast.Name):
+        return [], wrong
+    if test.func.id == "bool":
+        return test.args, wrong
+    return (_each(test.args[0], literals) if test.func.id == ("any" if wrong else "all") else []), wrong
+
+
+def _each(looked_at: ast.expr, literals: Mapping[str, ast.expr]) -> list[ast.expr]:
+    """What `all(...)` asks of each element, if it does so of one at least and leaves none out."""
+    if not isinstance(looked_at, (ast.GeneratorExp, ast.ListComp)):
+        return []
+    loops = looked_at.generators
+    plain = len(loops) == 1 and not loops[0].ifs and not loops[0].is_async
+    return [looked_at.elt] if plain and _goes_round(loops[0].iter, literals) else []
 
 
 # ---------------------------------------------------------------------------------------------------------- complaints

@@ -95,13 +95,13 @@ def other_members(node: Any, rng: random.Random) -> None:
 
 
 def one_more(node: Any, rng: random.Random) -> None:
-    """An empty container with something in it."""
-    element = ast.Constant(rng.choice((0, 1, 2, 3)))
+    """An empty container with something in it; two things in a list, for an array of one is as near to an empty one."""
+    elements = [ast.Constant(value) for value in rng.sample((0, 1, 2, 3), 2)]
     if isinstance(node, ast.Dict):
-        node.keys.append(element)
-        node.values.append(ast.Constant(rng.choice((0, 1, 2, 3))))
+        node.keys.append(elements[0])
+        node.values.append(elements[1])
     else:
-        node.elts.append(element)
+        node.elts += elements
 
 
 def negate(field: str) -> Change:

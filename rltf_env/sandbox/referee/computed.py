@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import random
+import re
 from collections.abc import Mapping, Sequence
 
 from rltf_env.sandbox.referee.suite import Function
@@ -111,10 +112,11 @@ class Kinds:
 
 
 def can_change(side: ast.AST) -> bool:
-    """True unless the side is something that equals more than itself, as the calls that mocks remember."""
+    """True unless the side is something that equals more than itself, as the calls that mocks remember, or a NaN."""
     names = {ast.unparse(part.func).rpartition(".")[2] for part in ast.walk(side) if isinstance(part, ast.Call)}
     names |= {part.id for part in ast.walk(side) if isinstance(part, ast.Name)}
-    return names.isdisjoint(("call", "ANY", "mock", "approx")) and not isinstance(side, ast.Starred)
+    is_number = re.search(r"\bnan\b", ast.unparse(side), re.IGNORECASE) is None  # of a NaN nothing makes another one
+    return names.isdisjoint(("call", "ANY", "mock", "approx")) and not isinstance(side, ast.Starred) and is_number
 
 
 def changed(side: ast.expr, kind: str, rng: random.Random) -> ast.expr:

@@ -160,6 +160,8 @@ def elements_of(iterable: ast.expr, known: Mapping[str, ast.expr] = {}) -> list[
     iterable = known.get(path_of(iterable), iterable)
     if isinstance(iterable, (ast.List, ast.Tuple, ast.Set)):
         return iterable.elts
+    if isinstance(iterable, ast.Dict):
+        return [key for key in iterable.keys if key]
     if isinstance(iterable, ast.Call):
         name = ast.unparse(iterable.func)
         if name == "zip":

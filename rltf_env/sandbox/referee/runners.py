@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 
-Function = ast.FunctionDef | ast.AsyncFunctionDef
-DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+from rltf_env.sandbox.referee import made_tests
+from rltf_env.sandbox.referee.made_tests import DEFINITIONS, Function
+
 _MODULE = frozenset(("setUpModule", "tearDownModule"))  # which pytest calls for functions, too
 _XUNIT = frozenset("setup_module teardown_module setup_function teardown_function pytest_generate_tests".split())
 
@@ -14,24 +15,16 @@ def runner_of(
     top: list[ast.stmt], functions: list[Function], classes: list[tuple[ast.ClassDef, bool]], nodes: list[ast.AST]
 ) -> str:
     """Who has to run the tests: unittest where it gives what pytest would, since it is many times quicker."""
-    if not functions and not classes and not any(map(_makes_test, nodes)) and not _makes_cases(top):
+    made = made_tests.in_script(top, nodes)
+    if not functions and not classes and not made and not _makes_cases(top):
         return "plain"
     names = {node.name for node in top if isinstance(node, Function)}
     plain = all(isinstance(f, ast.FunctionDef) and not f.decorator_list and not _parameters(f) for f in functions)
     plain = plain and not any(isinstance(node, (ast.Yield, ast.YieldFrom)) for f in functions for node in ast.walk(f))
-    own = all(unittest for _, unittest in classes)
+    own = all(unittest for _, unittest in classes) and not (made and made_tests.of_pytest(nodes))
     fixtures = any("pytest" in ast.unparse(d) for n in nodes if isinstance(n, DEFINITIONS) for d in n.decorator_list)
     own = own and not any(map(_is_for_pytest, nodes)) and not (functions and names & _MODULE)
     return "unittest" if plain and own and not fixtures and not names & _XUNIT else "pytest"
-
-
-def _makes_test(node: ast.AST) -> bool:
-    """True for `globals()["test..."]`, where a script puts tests that it makes."""
-    if not isinstance(node, ast.Subscript) or ast.unparse(node.value) not in ("globals()", "vars()"):
-        return False
-    first = node.slice.values[0] if isinstance(node.slice, ast.JoinedStr) and node.slice.values else node.slice
-    is_test = isinstance(first, ast.Constant) and str(first.value).startswith(("test", "Test"))
-    return isinstance(node.ctx, ast.Store) and is_test
 
 
 def _makes_cases(top: list[ast.stmt]) -> bool:

@@ -7,8 +7,9 @@ use: a test that passes against it uses nothing of the program.
 from __future__ import annotations
 
 STAND_IN_SECONDS = 1.0  # CPU time of each test: it may wait for a stand-in without end
+NAMELESS = "anythingz"  # in the names, in small letters, of what `NULL` has and nobody asked for by name
 NULL = """
-class _Type(type):
+class _AnythingZType(type):
     def __getattr__(cls, name):
         if name.startswith("__"):
             raise AttributeError(name)
@@ -17,8 +18,10 @@ class _Type(type):
     def __contains__(cls, item): return True
     def __getitem__(cls, item): return anything
     def __len__(cls): return 1
-class Anything(Exception, metaclass=_Type):
-    __name__ = "anything"
+    def __instancecheck__(cls, thing): return type(type(thing)) is _AnythingZType
+    def __subclasscheck__(cls, other): return type(other) is _AnythingZType
+class AnythingZ(Exception, metaclass=_AnythingZType):
+    __name__ = "anythingZ"
     def __init__(self, *args, **kwargs): pass
     def __call__(self, *args, **kwargs): return self
     def __getattr__(self, name):
@@ -44,16 +47,26 @@ def _same(self, *args): return self
 def _true(self, *args): return True
 for _name in "add sub mul truediv floordiv mod pow and or xor lshift rshift matmul".split():
     for _side in ("", "r", "i"):
-        setattr(Anything, f"__{_side}{_name}__", _same)
+        setattr(AnythingZ, f"__{_side}{_name}__", _same)
 for _name in "neg pos abs invert round getitem".split():
-    setattr(Anything, f"__{_name}__", _same)
+    setattr(AnythingZ, f"__{_name}__", _same)
 for _name in "eq ne lt le gt ge contains".split():
-    setattr(Anything, f"__{_name}__", _true)
-anything = Anything()
-def __getattr__(name):
-    if name.startswith(("__", "pytest", "setup", "setUp", "teardown", "tearDown", "load_tests")):  # a runner's questions
-        raise AttributeError(name)
-    return Anything if name[:1].isupper() else anything
+    setattr(AnythingZ, f"__{_name}__", _true)
+del _same, _true
+anything = AnythingZ()
+_made = {}
+class _AnythingZNamed:  # what is asked for, by a name of which names of tests may be made
+    def __call__(self, name):
+        if name.startswith(("__", "pytest", "setup", "setUp", "teardown", "tearDown", "load_tests")):  # a runner asks
+            raise AttributeError(name)
+        return _made[name] if name in _made else _made.setdefault(name, self.make(name))
+    def make(self, name):
+        if name[:1].isupper():
+            return _AnythingZType(name, (AnythingZ,), {})
+        thing = AnythingZ()
+        thing.__name__ = name
+        return thing
+__getattr__ = _AnythingZNamed()
 """
 BOMB = """
 class Used(BaseException): pass

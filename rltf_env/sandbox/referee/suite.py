@@ -11,10 +11,11 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from rltf_env.sandbox.referee import stars
+from rltf_env.sandbox.referee import made_tests, stars
 from rltf_env.sandbox.referee.failures import BadProblem
 from rltf_env.sandbox.referee.runners import DEFINITIONS, Function, runner_of
 
+_CASE = "unittest.TestCase"
 _RUNNERS = frozenset(("unittest.main", "pytest.main", "main", "doctest.testmod"))
 
 
@@ -76,12 +77,13 @@ def read(texts: list[str], entry_point: str, defined: set[str], packages: Iterab
     bare = used - bound - {"__name__", "__file__", "__doc__"} - (stars.brought(nodes) - program_names)
     bare = {name for name in bare if not hasattr(builtins, name) or name in program_names}
     top = [statement for tree in trees for statement in tree.body]
-    functions = _test_functions(top)
-    classes = _test_classes(trees)
+    inner = made_tests.in_blocks([part for part in top if not _is_guard(part)])
+    branches = ast.Module([part for part in inner if not (isinstance(part, Function) and part.name in used)], [])
+    functions, classes = _test_functions([*top, *branches.body]), _test_classes([*trees, branches])
     runner = "plain" if _calls_itself(top, functions) else runner_of(top, functions, classes, nodes)
-    visible = [f.name for f in functions if not _may_be_skipped(f)]
+    visible = [f.name for f in functions if not _may_be_skipped(f) and f not in branches.body]
     names = {id(node): name for tree in trees for name, node in classes_of(tree)}
-    seen = [node for node, _ in classes if not _may_be_skipped(node)]
+    seen = [node for node, _ in classes if not _may_be_skipped(node) and id(node) in names]
     visible += [f"{names[id(node)]}.{m.name}" for node in seen for m in _methods(node) if not _may_be_skipped(m)]
     lists = _lists(top)
     runs = sum(_times(f, lists) for f in functions)
@@ -244,6 +246,7 @@ def _test_classes(trees: list[ast.Module]) -> list[tuple[ast.ClassDef, bool]]:
         alias for tree in trees for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names
     ]
     cases = {alias.asname or alias.name for alias in imports if alias.name.endswith("TestCase")}
+    cases |= {name for tree in trees for name, value in _lists(tree.body).items() if ast.unparse(value) == _CASE}
     tested: set[str] = set()  # classes with tests, their own or inherited
     for name, node in [pair for tree in trees for pair in classes_of(tree)]:
         bases = {ast.unparse(base).rpartition(".")[2] for base in node.bases}
@@ -324,8 +327,14 @@ def _times(node: Function | ast.ClassDef, lists: dict[str, ast.expr]) -> int:
 
 
 def _calls_itself(top: list[ast.stmt], functions: list[Function]) -> bool:
-    """True if the script calls a test function of its own: it is no suite to be collected, but runs as it stands."""
+    """True if the script calls a test function of its own: it is no suite to be collected, but runs as it stands.
+
+    A decorator called `test` is such a function, too.
+    """
     names = {function.name for function in functions}
+    definitions = [part for part in top if isinstance(part, DEFINITIONS)]
+    if any(names & {ast.unparse(decorator) for decorator in part.decorator_list} for part in definitions):
+        return True
     calls = [
         node for part in top if not isinstance(part, DEFINITIONS) and not _is_guard(part) for node in ast.walk(part)
     ]
@@ -361,9 +370,14 @@ def _absolute(statement: Any) -> Any:
 
 
 def _runs_tests(statement: ast.stmt) -> bool:
-    """True for `unittest.main()` and its kin, also within `sys.exit(...)`."""
-    calls = [node for node in ast.walk(statement) if isinstance(node, ast.Call)]
-    return isinstance(statement, ast.Expr) and any(ast.unparse(call.func) in _RUNNERS for call in calls)
+    """True for `unittest.main()` and its kin, and for `sys.exit(...)` after a run of the script's own: a runner collects it."""
+    if not isinstance(statement, (ast.Expr, ast.Raise)):
+        return False
+    names = [ast.unparse(node.func) for node in ast.walk(statement) if isinstance(node, ast.Call)]
+    return any(name in _RUNNERS for name in names) or names[:1] in _EXITS
+
+
+_EXITS = [[name] for name in ("sys.exit", "exit", "quit", "SystemExit", "os._exit")]
 
 
 def names_defined(sources: Iterable[str]) -> set[str]:

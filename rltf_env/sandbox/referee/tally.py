@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from rltf_env.sandbox.referee.origins import Origins, is_of_program
+from rltf_env.sandbox.referee.stand_ins import NAMELESS
 from rltf_env.sandbox.referee.suite import Function, Suite, classes_of
 
 Rows = dict[str, dict[str, Any]]  # results by the names of tests
@@ -41,6 +42,7 @@ class Tally(NamedTuple):
             names = [name for name in suite.visible if name not in loose]
             return cls(names or [""] * (not loose), sorted(loose))
         left_out = {name for name, row in rows.items() if row.get("status") == _LEFT_OUT or row.get("xfail")}
+        left_out |= {name for name in rows if NAMELESS in name.lower()}
         names = [name for name in rows if name not in left_out and method(name) not in xfail]
         bases = dict.fromkeys(map(base, names))
         return cls([n for n in names if base(n) not in loose] or [""] * (not loose), [b for b in bases if b in loose])
@@ -77,13 +79,22 @@ def method(name: str) -> str:
 
 
 def runs_of(scope: str, rows: Iterable[str], suite: Suite) -> set[str]:
-    """The test functions that run what the text has under the name `scope`: itself, and methods that classes inherit."""
+    """The test functions that run what the text has under the name `scope`: itself, and methods that classes inherit.
+
+    A class that the script makes while it runs has its method from the only one in the text that has such a method.
+    """
     owner, _, name = scope.rpartition(".")
     if not owner:
         return {scope}
     classes = {name: node for tree in suite.trees for name, node in classes_of(tree)}
     heirs = {base(row) for row in rows if method(row) == name}
-    return {scope} | {heir for heir in heirs if _owner(heir.rpartition(".")[0], name, classes) == owner}
+    giving = [each for each, node in classes.items() if _defines(node, name)]
+    made = {heir for heir in heirs if giving == [owner] and heir.rpartition(".")[0] not in classes}
+    return {scope} | made | {heir for heir in heirs if _owner(heir.rpartition(".")[0], name, classes) == owner}
+
+
+def _defines(node: ast.ClassDef, name: str) -> bool:
+    return any(isinstance(part, Function) and part.name == name for part in node.body)
 
 
 def _owner(name: str, wanted: str, classes: dict[str, ast.ClassDef]) -> str:
@@ -91,7 +102,7 @@ def _owner(name: str, wanted: str, classes: dict[str, ast.ClassDef]) -> str:
     node = classes.get(name)
     if node is None:
         return ""
-    if any(isinstance(part, Function) and part.name == wanted for part in node.body):
+    if _defines(node, wanted):
         return name
     rest = {key: each for key, each in classes.items() if key != name}
     return next((o for parent in node.bases if (o := _owner(ast.unparse(parent), wanted, rest))), "")

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import ast
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeGuard
 
 from rltf_env.sandbox.referee import certainty, computed, tolerance
@@ -32,6 +32,7 @@ from rltf_env.sandbox.referee.changes import (
 )
 from rltf_env.sandbox.referee.helpers import Helpers, alternatives
 from rltf_env.sandbox.referee.origins import Origins, is_of_program, note_values, path_of
+from rltf_env.sandbox.referee.suite import Function
 
 Site = tuple[ast.AST, Change, bool, bool]  # a node, what to do to it, sound?, value?
 _ANY_ERROR = frozenset(("Exception", "BaseException"))
@@ -44,6 +45,9 @@ def _single(scope: Sequence[ast.AST]) -> set[str]:
     bound = Counter(node.id for node in nodes if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load))
     bound.update(node.arg for node in nodes if isinstance(node, ast.arg))
     looks = Counter(node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load))
+    bound.update(
+        node.target.id for node in nodes if isinstance(node, ast.NamedExpr)
+    )  # it is looked at where it is bound
     return {name for name, times in bound.items() if times == 1 == looks[name]}
 
 
@@ -72,10 +76,16 @@ class Finder:
         self.wrong = {id(part) for node in ifs for part in ast.walk(node.test)}  # where the truth would be wrong
         self.alternatives = alternatives(scope, self.program_names, self.wrong)
         self.doubtful = {id(n) for node in scope for n in certainty.doubtful(node, self.literals, helpers.all)}
+        looked_at = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+        idle = [n for n in scope if len(scope) > 1 and isinstance(n, Function) and n.name not in looked_at]
+        self.doubtful |= {id(part) for node in idle for part in ast.walk(node)}  # of a script: nobody calls them
+        self.held = {id(leaf): wrong for node in nodes for leaf, wrong in self._held(node)}
         self.own_equality: set[int] = set()  # what is expected of an answer, and made by the program's own classes
         self.nodes, self.kinds = nodes, computed.Kinds(self.values, helpers.all)
         calls = [n for n in nodes if isinstance(n, ast.Call) and self._uses(n)]
         self.inputs = {path_of(_whole_of(arg)) for n in calls for arg in (*n.args, *(k.value for k in n.keywords))}
+        handed = {id(origin) for name in self.inputs for origin in self.values.get(name, ())}
+        self.inputs |= {name for name, origins in self.values.items() if any(id(o) in handed for o in origins)}
 
     def _ours(self, node: ast.AST) -> bool:
         return is_of_program(node, self.program_names)
@@ -88,6 +98,22 @@ class Finder:
         """The arguments of a call that may be expectations: what goes to the program is input, and any answer may be right."""
         expected = self.helpers.expected(call)
         return expected if expected is not None else [] if self._uses(call) else call.args
+
+    def _held(self, node: ast.AST) -> Iterator[tuple[ast.expr, bool]]:
+        """What has to be true where a node asserts something, or, with True beside it, must not be."""
+        if id(node) in self.doubtful:
+            return
+        if isinstance(node, ast.Assert):
+            yield from certainty.held(node.test, self.literals)
+        elif isinstance(node, ast.If) and self._complains(node):
+            yield from certainty.held(node.test, self.literals, id(node) in self.complaints)
+        elif isinstance(node, ast.Call) and node.args:
+            name = ast.unparse(node.func).rpartition(".")[2]
+            if name in ("assertTrue", "assertFalse"):
+                yield from certainty.held(node.args[0], self.literals, name == "assertFalse")
+
+    def _complains(self, node: ast.If) -> bool:
+        return id(node) in self.complaints or certainty.complains(node.orelse, self._ours(node.test))
 
     def targets(self) -> list[Site]:
         """All of it, each once."""
@@ -118,9 +144,7 @@ class Finder:
             return []
         if isinstance(node, ast.Assert):
             return self._condition(node, node.test, sound)
-        if isinstance(node, ast.If) and (
-            id(node) in self.complaints or certainty.complains(node.orelse, self._ours(node.test))
-        ):
+        if isinstance(node, ast.If) and self._complains(node):
             return self._condition(node, node.test, sound)
         if isinstance(node, (ast.With, ast.AsyncWith)) and certainty.expects_error(node):
             return [(node, expect_nothing, sound, False)]
@@ -133,9 +157,9 @@ class Finder:
         if (name in _RAISES or name.startswith("assertRaises")) and node.args:
             whole = ast.unparse(node.args[0]) in _ANY_ERROR and len(node.args) > 1
             return [(node, expect_nothing if whole else other_exception, sound, False)]
-        if name.startswith("assert") or name in tolerance.NAMES:
-            return self._call(node, name, sound)
-        return []
+        if name in tolerance.NAMES:
+            return self._call(node, name, self.held.get(id(node)) is False)
+        return self._call(node, name, sound) if name.startswith("assert") else []
 
     def _handler(self, node: ast.Try, sound: bool) -> list[Site]:
         """Of `try: f() ... except Error: pass` the class, where it is an error that nothing is raised."""
@@ -147,15 +171,17 @@ class Finder:
     def _condition(self, owner: ast.AST, test: ast.expr, sound: bool) -> list[Site]:
         """Of what has to be true, or must not be where the test complains if it is."""
         compared = [n for n in ast.walk(test) if isinstance(n, ast.Compare)]
-        inner = test.operand if isinstance(test, ast.UnaryOp) and id(test) in self.wrong else test
-        wrong = id(test) in self.wrong and inner is test
-        sites = [t for n in compared for t in self._comparison(n, sound and n is inner, wrong)]
+        sites = self._compared(compared, id(test) in self.wrong)
         known = {id(part) for n in compared for part in ast.walk(n)} | self.alternatives
         for call in [n for n in ast.walk(test) if isinstance(n, ast.Call) and id(n) not in known]:
             if not tolerance.of(call):
                 expected = [arg for arg in self._arguments(call) if not self._ours(arg)]
                 sites += [t for arg in expected for t in self._values(arg, False, _change_in(call, arg))]
         return [*sites, (owner, negate("test"), sound, False)]
+
+    def _compared(self, nodes: list[ast.Compare], wrong: bool) -> list[Site]:
+        """Of comparisons in a condition, which has to hold unless `wrong`. What the text says of each of them counts more."""
+        return [site for n in nodes for site in self._comparison(n, id(n) in self.held, self.held.get(id(n), wrong))]
 
     def _comparison(self, node: ast.Compare, sound: bool, wrong: bool = False) -> list[Site]:
         """Of a comparison that has to hold; if `wrong`, one that must not."""
@@ -202,10 +228,7 @@ class Finder:
         arguments = node.args[:2] if name in _TWO or name in OPPOSITE else self._arguments(node)
         if name in ("assertTrue", "assertFalse") and node.args:
             compared = [n for n in ast.walk(node.args[0]) if isinstance(n, ast.Compare)]
-            sites = [t for n in compared for t in self._comparison(n, False, name == "assertFalse")]
-            whole = node.args[0]
-            if isinstance(whole, ast.Call) and tolerance.of(whole) and name == "assertTrue":
-                sites += self._call(whole, ast.unparse(whole.func).rpartition(".")[2], sound)
+            sites = self._compared(compared, name == "assertFalse")
             return [*sites, (node, other_method, sound, False)]
         if name in ("assertLess", "assertLessEqual") and len(node.args) > 1:
             return [*self._distance(node.args[0], node.args[1], sound), (node, other_method, sound, False)]
@@ -369,6 +392,8 @@ class Finder:
 
 def _whole_of(argument: ast.expr) -> ast.expr:
     """What an argument hands over all of, or a piece of, as `*data[:2]` does; `row["input"]` is one thing of many."""
+    if isinstance(argument, ast.NamedExpr):
+        return argument.target
     while isinstance(argument, ast.Starred) or (
         isinstance(argument, ast.Subscript) and isinstance(argument.slice, ast.Slice)
     ):

@@ -16,6 +16,7 @@ from typing import Any
 
 from rltf_env.sandbox.referee.canaries import Canaries, Falsehood, Where
 from rltf_env.sandbox.referee.copies import Copy
+from rltf_env.sandbox.referee.dependence import may_depend
 from rltf_env.sandbox.referee.failures import (
     PASSED,
     RUNTIME_ERROR,
@@ -27,7 +28,7 @@ from rltf_env.sandbox.referee.failures import (
     results_of,
 )
 from rltf_env.sandbox.referee.outcomes import Outcome, Status, begun, fault_of, is_fault, is_impossible, lost, why_none
-from rltf_env.sandbox.referee.stand_ins import BOMB, NULL, STAND_IN_SECONDS
+from rltf_env.sandbox.referee.stand_ins import BOMB, NAMELESS, NULL, STAND_IN_SECONDS
 from rltf_env.sandbox.referee.suite import Suite, names_defined
 from rltf_env.sandbox.referee.tally import Tally, base, runs_of, with_failures
 
@@ -201,6 +202,11 @@ class Together:
             assignments += "".join(f"\nimport {name}" for name in library)
         (outcome,) = self._run(run, NULL + assignments, [self._real], STAND_IN_SECONDS)
         rows = list(outcome.rows.values())
+        nameless = all(NAMELESS in name.lower() for name in outcome.rows)
+        if nameless and outcome.error is None and not (self.suite.visible or self._solutions):
+            raise BadProblem(
+                "its tests are made of what a program has, and no reference solution shows which there are"
+            )
         impossible = {name: row for name, row in outcome.rows.items() if is_impossible(row)}
         passed = {
             name for s in self._solutions if impossible for o in self._run(run, s, [self._real]) for name in o.passed()
@@ -210,19 +216,14 @@ class Together:
                 "no program passes its tests here, where no plugin of pytest is loaded and nobody may start a process: "
                 f"{refused[0].get('id')!r} ends with {fault_of(refused[0])}"
             )
-        faults = [row for row in rows if is_fault(row) and not self._may_be_found(row)]
+        faults = [row for row in rows if is_fault(row) and (self._solutions or not may_depend(row, self.suite))]
         if faults and len(faults) == len(rows) and not any(self._passes_some(run, s) for s in self._solutions):
             raise BadProblem(f"its test fails whatever the program is: {fault_of(faults[0])}")
         program_names = {self.entry_point, *self.suite.bare, *self.suite.imported, *self.suite.modules}
         self.tally = Tally.of(outcome.rows, self.suite, program_names - {""})
-        (outcome,) = self._run(run, BOMB + assignments, [self._real], STAND_IN_SECONDS)
-        if outcome.passed_all():
+        (unused,) = self._run(run, BOMB + assignments, [self._real], STAND_IN_SECONDS)
+        if outcome.passed_all() and unused.passed_all():  # one of them alone: a test that expects any error, or none
             raise BadProblem("its test passes whatever the program is: nothing of the program is used in it")
-
-    def _may_be_found(self, row: dict[str, Any]) -> bool:
-        """True if a test lacks a name that it may have from a text, where no reference shows which names a program has."""
-        record = row.get("raised") or {}
-        return self.suite.looks_up and not self._solutions and record.get("kind") == "NameError"
 
     # ------------------------------------------------------------------------------------------------- one program
 

@@ -93,6 +93,37 @@ def test_a_test_may_live_on_what_the_program_imports(judge: Sandbox) -> None:
         assert _share(_judged(judge, program, test, *solutions)) == (1, 1)
 
 
+CLOSING = {
+    "tearDownClass": "    @classmethod\n    def tearDownClass(cls):\n        assert not solution.left\n",
+    "addClassCleanup": "    @classmethod\n    def setUpClass(cls):\n        cls.addClassCleanup(cls.check)\n"
+    "    @staticmethod\n    def check():\n        assert not solution.left\n",
+    "tearDownModule": "def tearDownModule():\n    assert not solution.left\n",
+}
+
+
+@pytest.mark.parametrize("place", CLOSING)
+def test_what_a_class_or_a_module_asserts_at_its_end_costs_its_last_test(judge: Sandbox, place: str) -> None:
+    tests = "".join(f"    def test_{n}(self):\n        self.assertEqual(solution.f({n}), {n + 1})\n" for n in range(2))
+    test = f"import unittest, solution\nclass T(unittest.TestCase):\n{tests}{CLOSING[place]}"
+    leaves = "left = []\ndef f(n):\n    {}\n    return n + 1\n"
+    assert _share(_judged(judge, leaves.format("left"), test)) == (2, 2)
+    assert _share(_judged(judge, leaves.format("left.append(n)"), test)) == (1, 2)
+
+
+LONG = (
+    "import unittest\nfrom solution import f\nWANT = [f'line {n} of many' for n in range(3000)]\n"
+    "class T(unittest.TestCase):\n    def test_list(self):\n        self.assertEqual(f(3000), WANT)\n"
+    "    def test_text(self):\n        self.assertEqual('\\n'.join(f(2000)), '\\n'.join(WANT[:2000]))\n"
+    "    def test_line(self):\n        self.assertEqual(' '.join(f(2000)), ' '.join(WANT[:2000]))\n"
+)
+
+
+def test_a_long_answer_that_is_wrong_is_not_late(judge: Sandbox) -> None:
+    verdict = _judged(judge, "def f(n):\n    return [f'line {i} of them' for i in range(n)]\n", LONG)
+    assert verdict.outcome is Outcome.WRONG_ANSWER
+    assert _share(verdict) == (0, 3)
+
+
 HONEST = {
     "a container that the test fills on": (
         "    def test_f(self):\n        rows = [[0 for _ in range(2)] for _ in range(2)]\n"

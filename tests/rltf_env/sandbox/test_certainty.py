@@ -1,0 +1,125 @@
+"""Of a condition that a test asserts, the parts that all have to hold: what is falsified there is false for every right program."""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+import pytest
+
+from rltf_env.sandbox.referee import certainty, suite
+from rltf_env.sandbox.referee.canaries import Canaries, Falsehood
+
+DRAWS = 6
+LIAR = """
+class Yes(int):
+    def __eq__(self, other): return True
+    def __ne__(self, other): return False
+    def __hash__(self): return 4
+def f(x): return Yes(4)
+"""
+SQUARE = "def f(x): return x * x"
+CASES = "[(1, 1), (2, 4), (3, 9)]"
+
+
+def _copies(test: str) -> list[str]:
+    canaries = Canaries(suite.read([test], "f", {"f"}, ["numpy", "pytest"]), ["f"])
+    sound = [target for targets in canaries.targets.values() for target in targets if target.sound]
+    drawn = [canaries.falsified([Falsehood(target, seed)]) for target in sound for seed in range(DRAWS)]
+    return [ast.unparse(tree) for (tree,) in drawn]
+
+
+def _holds(test: str, program: str) -> bool:
+    namespace: dict[str, Any] = {}
+    exec(program, namespace)
+    try:
+        exec(test, namespace)
+    except Exception:
+        return False
+    return True
+
+
+def _in_unittest(assertion: str) -> str:
+    return f"import unittest\nself = unittest.TestCase()\n{assertion}"
+
+
+CONDITIONS = {
+    "and": "assert f(1) == 1 and f(2) == 4",
+    "not": "assert not f(1) != 1",
+    "not or": "assert not (f(1) != 1 or not f(2) == 4)",
+    "bool": "assert bool(f(1) == 1)",
+    "is True": "assert (f(1) == 1) is True",
+    "a name in passing": "assert (ok := f(1) == 1), ok",
+    "all of a list": f"assert all(f(x) == y for x, y in {CASES})",
+    "all of a name": f"CASES = {CASES}\nassert all([f(x) == y for x, y in CASES])",
+    "not any": f"assert not any(f(x) != x * x for x, _ in {CASES})",
+    "all of keys": "EXPECTED = {1: 1, 2: 4}\nassert all(f(x) == EXPECTED[x] for x in EXPECTED)",
+    "assertTrue": _in_unittest("self.assertTrue(f(1) == 1)"),
+    "assertFalse": _in_unittest("self.assertFalse(f(1) != 1)"),
+    "assertTrue of all": _in_unittest(f"self.assertTrue(all(f(x) == y for x, y in {CASES}))"),
+    "assertTrue of and": _in_unittest("self.assertTrue(f(1) == 1 and f(3) == 9)"),
+    "a complaint": "if f(1) != 1 or not f(2) == 4:\n    raise AssertionError",
+    "an end": "def test_f():\n    assert f(1) == 1\n    return True\ntest_f()",
+    "at last": "try:\n    assert f(1) == 1\nfinally:\n    print(end='')",
+}
+
+
+@pytest.mark.parametrize("name", [name for name in CONDITIONS if name not in ("not any", "not or")])
+def test_an_object_that_equals_everything_passes_a_copy_of_each_condition(name: str) -> None:
+    assert _holds(CONDITIONS[name], LIAR)
+    assert any(_holds(copy, LIAR) for copy in _copies(CONDITIONS[name]))
+
+
+@pytest.mark.parametrize("name", CONDITIONS)
+def test_no_right_program_passes_a_copy_of_a_condition(name: str) -> None:
+    assert _holds(CONDITIONS[name], SQUARE)
+    assert not any(_holds(copy, SQUARE) for copy in _copies(CONDITIONS[name]))
+
+
+# What must not hold, is only kept, or need not be asked: no constant there is an expectation for sure.
+DOUBTFUL = {
+    "not close": "import math\nassert not math.isclose(f(1), 2.0)",
+    "not close, kept": "import math\nsame = math.isclose(f(1), 2.0)\nassert not same",
+    "not close, a complaint": "import math\nif math.isclose(f(1), 2.0):\n    raise AssertionError",
+    "not close, compared": "import math\nassert math.isclose(f(1), 2.0) == False",
+    "close in a list": "import math\nassert [math.isclose(f(1), x) for x in (1.0, 2.0)] == [True, False]",
+    "assertFalse of close": _in_unittest("import math\nself.assertFalse(math.isclose(f(1), 2.0))"),
+    "assertFalse of and": _in_unittest("self.assertFalse(f(1) == 1 and f(2) == 5)"),
+    "all that are chosen": "assert all(f(x) == 1 for x in (1, 2) if x == 1)",
+    "all of the program's": "def g(): return []\nassert all(f(x) == 7 for x in g())",
+    "a function that nobody calls": "def check():\n    assert f(9) == 3\nassert f(1) == 1",
+    "any": "assert any(f(x) == 4 for x in (1, 2))",
+    "or": "assert f(1) == 1 or f(2) == 5",
+    "one list by two names": "x = y = 3\nassert f(x) == 3 * y",
+    "a name in an input": "assert [f(z := 1)] == [z]",
+}
+
+
+@pytest.mark.parametrize("name", DOUBTFUL)
+def test_no_right_program_passes_a_copy_of_what_need_not_hold(name: str) -> None:
+    assert _holds(DOUBTFUL[name], SQUARE)
+    assert not any(_holds(copy, SQUARE) for copy in _copies(DOUBTFUL[name]))
+
+
+ARRAYS = {
+    "nothing is near nothing": ("assert np.allclose(f(1), [])", "def f(x): return np.zeros(0)"),
+    "NaN is near NaN": ("np.testing.assert_allclose(f(1), np.nan)", "def f(x): return float('nan')"),
+    "NaN may be right": (
+        "assert f(1) == pytest.approx(float('nan'), nan_ok=True)",
+        "def f(x): return float('nan')",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_no_right_array_passes_a_copy(name: str) -> None:
+    pytest.importorskip("numpy")
+    test, program = (f"import numpy as np\nimport pytest\n{text}" for text in ARRAYS[name])
+    assert _holds(test, program)
+    assert not any(_holds(copy, program) for copy in _copies(test))
+
+
+def test_parts_of_a_condition_come_with_whether_they_must_not_hold() -> None:
+    test = ast.parse("a and not (b or not c) and (d or e)", mode="eval").body
+    parts = [(ast.unparse(part), wrong) for part, wrong in certainty.held(test, {})]
+    assert parts == [("a", False), ("b", True), ("c", False), ("d or e", False)]
