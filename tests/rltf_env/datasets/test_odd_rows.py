@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from rltf_env import datasets
+from rltf_env.datasets import _hub
 
 STDIN = {"input": "1", "output": "2", "type": "stdin_stdout", "fn_name": None}
 LISTS = json.dumps({"inputs": ["1\n"], "outputs": ["2\n"]})
@@ -97,3 +98,33 @@ def test_an_odd_field_costs_its_own_row_at_most(place: str, tmp_path: Path) -> N
     assert len(problems) + len(problems.skipped) == len(odd) + len(missing) + 1
     assert all(reason.strip() for _, reason in problems.skipped)
     assert all(len(problem.cases) for problem in problems)
+
+
+TABLES: dict[str, dict[str, Any]] = {
+    "tests": {
+        "statement": "s",
+        "tests": ["assert f(1) == 2"],
+        "setup": "x = 1",
+        "entry_point": "f",
+        "solutions": ["f = 1"],
+    },
+    "streams": {"statement": "s", "stdin": ["1"], "stdout": ["2"], "tags": ["a"], "time_limit": 2, "memory_limit": 256},
+    "input_output": {"statement": "s", "input_output": LISTS, "entry_point": "f", "starter": "def f(x):"},
+    "cases": {"statement": "s", "cases": [{"args": [1], "expected": 2}], "entry_point": "f", "examples": []},
+}
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_an_odd_value_in_a_table_costs_its_own_row_at_most(kind: str) -> None:
+    row = {"id": "good", **TABLES[kind]}
+    odd = [
+        row | {"id": f"{field} {n}", field: value}
+        for field in TABLES[kind]
+        for n, value in enumerate((*ODD, b"x", {1}))
+    ]
+    reading = _hub._Reading(frozenset(), 1.0, None)
+    problems = _hub._mapped([*odd, row, row], {name: name for name in row}, "table", reading)
+    assert len(problems) + len(problems.skipped) == len(odd) + 2
+    assert problems[-1].id == "good"
+    assert problems.skipped[-1][1].endswith("expected each id once, got 'good' again.")
+    assert all(problem.entry_point or kind != "cases" for problem in problems)
