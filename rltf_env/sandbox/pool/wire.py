@@ -61,7 +61,8 @@ def _encoded_case(problem: Problem, index: int, case: Case) -> list[Any]:
 def _check_stream(problem: Problem, index: int, name: str, text: str) -> None:
     """Raises InvalidProblem for text that no stream can hold: surrogates other than those that stand for a byte."""
     try:
-        text.isascii() or text.encode("utf-8", "surrogateescape")
+        if not text.isascii():
+            text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError as error:
         raise InvalidProblem(
             f"{problem.id!r}: expected the {name} of case {index} to be text, got half a character at {error.start} "
