@@ -129,7 +129,7 @@ _PRINTS = ("", "stdin", "stdin_stdout", "stdio")
 def _lists(records: list[Any], name: str | None, where: str) -> dict[str, Any]:
     """The two lists and the name that records of one test each amount to."""
     rows = [as_object(record, where) for record in records]
-    stated = {row.get("testtype", row.get("type")) or "" for row in rows}
+    stated = {str(row.get("testtype", row.get("type")) or "") for row in rows}
     if unknown := [kind for kind in stated if kind not in (*_CALLS, *_PRINTS)]:
         raise DataError(f"{where}: expected a testtype such as stdin or functional, got {unknown[0]!r}.")
     kinds = {kind in _CALLS for kind in stated}

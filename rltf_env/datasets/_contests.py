@@ -29,6 +29,8 @@ def decoded_tests(value: Any, where: str, *, name: str | None = None, url: str =
     """
     if not value:
         return Decoded((), reason="no tests")
+    if not isinstance(value, Mapping | list | tuple):
+        raise DataError(f"{where}: expected lists or records of tests, got {type(value).__name__}.")
     if isinstance(value, Mapping):
         lists = dict(value)
         if name and not lists.get("fn_name"):

@@ -132,6 +132,14 @@ def _plainly(tree: ast.Module, loop: ast.For, name: str) -> bool:
     )
 
 
+def tolerance(row: Row) -> float:
+    """The absolute tolerance of floats that the release states; 0 if it states none."""
+    value = row.value.get("atol") or 0
+    if not isinstance(value, int | float) or not 0 <= value < float("inf"):
+        raise DataError(f"{row.where}: expected 'atol' to be a number such as 1e-06, got {value!r}.")
+    return float(value)
+
+
 def arguments(row: Row, name: str) -> list[Any]:
     """The inputs in a field of the release; one task has an empty object where others have a list."""
     value = row.value.get(name)

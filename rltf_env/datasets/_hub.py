@@ -40,7 +40,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rltf_env import plain, plugins
-from rltf_env.core import Case, Problem, Problems, ScriptCase, StdinCase
+from rltf_env.core import CallCase, Case, Problem, Problems, ScriptCase, StdinCase
 from rltf_env.datasets import _apps_cases, _limits, hub
 from rltf_env.datasets._files import parse, parse_python
 from rltf_env.errors import DataError, MissingData, UnknownName, UsageError
@@ -225,13 +225,16 @@ def _converted(rows: Iterable[dict[str, Any]], function: Callable[..., Problem |
 
 
 def _mapped(rows: Iterable[dict[str, Any]], columns: Mapping[str, str], name: str, reading: _Reading) -> Problems:
-    problems: list[Problem] = []
+    problems: dict[str, Problem] = {}
     skipped: list[tuple[str, str]] = []
     for number, row in enumerate(rows):
         where, fields = f"{name}, row {number}", {"id": f"{name}/{number}"}
         try:
             fields |= _fields(row, columns, where)
-            problems.append(_problem(str(fields["id"]), fields, reading, where))
+            problem = _problem(str(fields["id"]), fields, reading, where)
+            if problem.id in problems:
+                raise DataError(f"{where}: expected each id once, got {problem.id!r} again.")
+            problems[problem.id] = problem
         except (DataError, _NoCases) as error:  # one odd row is no reason to lose the others
             skipped.append((str(fields["id"]), str(error)))
     if skipped and not problems:
@@ -239,7 +242,7 @@ def _mapped(rows: Iterable[dict[str, Any]], columns: Mapping[str, str], name: st
     if skipped:
         some = "; ".join(f"{id}: {reason}" for id, reason in skipped[:5])
         _log.warning("hub:%s: %d of %d rows left out (%s)", name, len(skipped), len(skipped) + len(problems), some)
-    return Problems(problems, skipped)
+    return Problems(problems.values(), skipped)
 
 
 class _NoCases(Exception):
@@ -273,6 +276,8 @@ def _problem(id: str, fields: Row, reading: _Reading, where: str) -> Problem:
     starter = texts.get("starter", "")
     named = _text(fields["entry_point"], f"{where}, entry_point") if fields.get("entry_point") else None
     entry_point = _apps_cases.entry_point_of(function, starter, solutions) or named
+    if not entry_point and any(isinstance(case, CallCase) for case in cases):
+        raise DataError(f"{where}: expected an 'entry_point', which the cases call, got none.")
     limits = _limits.stated(fields, where, python_factor=reading.python_factor)
     try:
         return Problem(
@@ -332,7 +337,10 @@ def _with_call(test: str, entry_point: str) -> str:
 
 def _apps(fields: Row, where: str) -> tuple[Sequence[Case], str | None]:
     value, name = fields["input_output"], fields.get("entry_point")
-    text = value if isinstance(value, str) else json.dumps(_without_nulls(value))
+    try:
+        text = value if isinstance(value, str) else json.dumps(_without_nulls(value))
+    except (TypeError, ValueError) as error:  # a column of bytes, of dates
+        raise DataError(f"{where}, input_output: expected tests as plain data, got {error}.") from error
     place = _apps_cases.Place(Path(), str(fields.get("source", "")), f"{where}, input_output")
     tests = _apps_cases.from_text(text, place, name.rpartition(".")[2] if isinstance(name, str) else None)
     if tests.reason:

@@ -320,7 +320,10 @@ def date(value: Any) -> str:
     if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
         import datetime
 
-        return datetime.datetime.fromtimestamp(value, datetime.UTC).date().isoformat()
+        try:
+            return datetime.datetime.fromtimestamp(value, datetime.UTC).date().isoformat()
+        except (OverflowError, OSError, ValueError):  # no year that Python counts
+            return ""
     found = _DATE.match(str(value or ""))
     return found[0] if found else ""
 

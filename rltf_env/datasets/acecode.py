@@ -8,6 +8,7 @@ so that `rltf check acecode` can look at them.
 from __future__ import annotations
 
 import ast
+import builtins
 from functools import partial
 
 from rltf_env import answers
@@ -45,7 +46,9 @@ def _problem(row: Row, references: int) -> Problem | str:
     name = _called(tests[0], f"{row.where}, test_cases")
     answered = [each for each in _tables.records(row, "inferences") if each.get("pass_rate") == 1]
     said = [answers.extract(str(each.get("completion") or ""), name).program for each in answered[:references]]
-    rates = [each["pass_rate"] for each in _tables.records(row, "inferences") if each.get("pass_rate") is not None]
+    rates = [rate for each in _tables.records(row, "inferences") if (rate := each.get("pass_rate")) is not None]
+    if not all(isinstance(rate, int | float) for rate in rates):
+        raise DataError(f"{row.where}, inferences: expected each pass_rate to be a number, got {rates[:3]}.")
     return Problem(
         id=f"acecode/{row.value.get('id') or row.number}",
         statement=text(row, "question"),
@@ -62,14 +65,15 @@ def _problem(row: Row, references: int) -> Problem | str:
 
 
 def _called(test: str, where: str) -> str | None:
-    """The function that an assert is about: the first that it calls by a plain name."""
+    """The function that an assert is about: the innermost that it calls by a plain name, other than Python's and its own."""
     tree = parse_python(test, where)
     if not any(isinstance(node, ast.Assert) for node in ast.walk(tree)):
         raise DataError(f"{where}: expected asserts, got {test[:60]!r}.")
-    calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    return next((call.id for call in reversed(calls) if isinstance(call, ast.Name) and call.id not in _BUILT_IN), None)
+    nodes = list(ast.walk(tree))
+    calls = [node.func for node in nodes if isinstance(node, ast.Call)]
+    own = {(alias.asname or alias.name).partition(".")[0] for alias in nodes if isinstance(alias, ast.alias)}
+    own |= {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)} | _BUILT_IN
+    return next((call.id for call in reversed(calls) if isinstance(call, ast.Name) and call.id not in own), None)
 
 
-_BUILT_IN = frozenset(
-    "abs all any bool dict float int len list max min print range round set sorted str sum tuple".split()
-)
+_BUILT_IN = frozenset(dir(builtins))

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
 
 from rltf_env.core import Problem, Problems, StdinCase
 from rltf_env.datasets import _contests, _limits, _tables
@@ -85,19 +84,26 @@ def _problem(row: Row, generated: bool, factor: float, references: int) -> Probl
 
 def _cases(row: Row, name: str) -> Iterator[StdinCase]:
     tests = as_object(_tables.data(row, name) or {}, f"{row.where}, {name}")
-    given, right = tests.get("input") or [], tests.get("output") or []
-    if len(given) != len(right) or not all(isinstance(item, str) for item in (*given, *right)):
+    given, right = (tests.get(key) or [] for key in ("input", "output"))
+    lists = isinstance(given, list) and isinstance(right, list) and len(given) == len(right)
+    if not lists or not all(isinstance(item, str) for item in (*given, *right)):
         raise DataError(f"{row.where}, {name}: expected as many input texts as output texts, got others.")
     return map(StdinCase, given, right)
 
 
 def _programs(row: Row, name: str, count: int) -> tuple[str, ...]:
     programs = as_object(_tables.data(row, name) or {}, f"{row.where}, {name}")
-    pairs: Any = zip(programs.get("language") or [], programs.get("solution") or [], strict=True)
+    languages, sources = (programs.get(key) or [] for key in ("language", "solution"))
+    lists = isinstance(languages, list) and isinstance(sources, list) and len(languages) == len(sources)
+    if not lists or not all(isinstance(source, str) for source in sources):
+        raise DataError(f"{row.where}, {name}: expected as many languages as texts of programs, got others.")
+    pairs = zip(languages, sources, strict=True)
     return tuple(source for language, source in pairs if language in (PYTHON3, "PYTHON3"))[:count]
 
 
 def _named(row: Row, name: str, known: tuple[str, ...]) -> str:
     """A number of an enumeration, as its name; a name as it is."""
     value = row.value.get(name) or 0
-    return value.lower() if isinstance(value, str) else known[value] if 0 <= value < len(known) else ""
+    if isinstance(value, str):
+        return value.lower()
+    return known[value] if isinstance(value, int) and 0 <= value < len(known) else ""

@@ -76,5 +76,5 @@ def _problem(row: Row, factor: float, references: int) -> Problem | str:
 
 
 def _programs(row: Row, name: str, count: int) -> tuple[str, ...]:
-    found = (each["code"] for each in _tables.records(row, name) if each.get("language") in PYTHON)
+    found = (each.get("code") for each in _tables.records(row, name) if each.get("language") in PYTHON)
     return tuple(source for source in found if isinstance(source, str))[:count]

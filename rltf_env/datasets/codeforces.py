@@ -125,21 +125,23 @@ def check(given, expected, got):
     """What the problem's checker says: it prints 1 for a right output."""
     files = {{"input.txt": given, "correct_output.txt": expected, "solution_output.txt": got}}
 
-    def opened(name, mode="r", *rest, **options):
-        if str(name) not in files or set(mode) - set("rtU"):
-            raise FileNotFoundError(name)
-        return io.StringIO(files[str(name)])
+    def opened(file, mode="r", *rest, newline=None, **options):
+        if str(file) not in files or set(mode) - set("rbtU"):
+            raise FileNotFoundError(file)
+        data = io.BytesIO(files[str(file)].encode("utf-8", "surrogateescape"))
+        return data if "b" in mode else io.TextIOWrapper(data, "utf-8", "surrogateescape", newline)
 
-    before, sys.argv, printed = sys.argv, ["checker.py", *files], io.StringIO()
+    printed, before = io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True), (sys.argv, sys.__stdout__)
+    sys.argv, sys.__stdout__ = ["checker.py", *files], printed
     try:
-        with contextlib.redirect_stdout(printed):
+        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(io.StringIO()):
             exec(compile(SOURCE, "checker.py", "exec"), {{"__name__": "__main__", "open": opened}})
     except SystemExit as error:
         if error.code not in (None, 0):
             return False
     finally:
-        sys.argv = before
-    return printed.getvalue().split()[-1:] == ["1"]
+        sys.argv, sys.__stdout__ = before
+    return printed.buffer.getvalue().split()[-1:] in ([b"1"], [b"1.0"])
 '''
 
 

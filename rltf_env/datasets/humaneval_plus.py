@@ -69,4 +69,4 @@ def _cases(row: Row, reference: str, name: str, id: str) -> tuple[Case, ...]:
         return _evalplus.cases_of(text(row, "test"), name, row)
     inputs = [*_evalplus.arguments(row, "base_input"), *_evalplus.arguments(row, "plus_input")]
     same = _evalplus.ROOT if id == ANY_ROOT else _evalplus.SAME
-    return tuple(_evalplus.compared(inputs, reference, name, atol=float(row.value.get("atol") or 0), same=same))
+    return tuple(_evalplus.compared(inputs, reference, name, atol=_evalplus.tolerance(row), same=same))

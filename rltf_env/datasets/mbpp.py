@@ -66,19 +66,19 @@ def _problem(number: int, row: Row) -> Problem:
         id=f"mbpp/{number}",
         statement=field(row.value, "text", str, row.where),
         cases=cases,
-        entry_point=_entry_point(code, tests, row.where),
+        entry_point=entry_point_of(code, tests, row.where),
         examples=cases,
         solutions=(code,),
         meta={"challenge": challenge},
     )
 
 
-def _entry_point(code: str, tests: Iterable[str], where: str) -> str | None:
+def entry_point_of(code: str, tests: Iterable[str], where: str) -> str | None:
     """The name to define: called in every assert and defined by the reference, the outermost if there are several."""
     tree = parse_python(code, f"{where}, field 'code'")
     defined = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
     calls = [_calls_of(parse_python(test, f"{where}, field 'test_list'")) for test in tests]
-    return next((name for name in calls[0] if name in defined.intersection(*calls)), None)
+    return next((name for name in (calls or [[]])[0] if name in defined.intersection(*calls)), None)
 
 
 def _calls_of(test: ast.Module) -> list[str]:

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 
 from rltf_env.core import Problem, Problems, ScriptCase
-from rltf_env.datasets import _evalplus, _tables
+from rltf_env.datasets import _evalplus, _tables, mbpp
 from rltf_env.datasets._files import Root
 from rltf_env.datasets._tables import Row, Table, text
 from rltf_env.datasets.humaneval_plus import fetched
@@ -60,21 +60,22 @@ def _of_table(row: Row) -> Problem | str:
     if not test.strip():
         return "no tests"
     return Problem(
-        id=f"mbpp_plus/{row.value['task_id']}",
+        id=f"mbpp_plus/{row.value.get('task_id') or row.number}",
         statement=text(row, "prompt"),
         cases=_evalplus.cases_of(test, name[1] if name else "", row),
-        entry_point=name[1] if name else _called(shown, row),
+        entry_point=name[1] if name else _called(shown, code, row),
         examples=tuple(ScriptCase(each, setup) for each in shown),
         solutions=(code,),
         meta={"style": "mbpp"},
     )
 
 
-def _called(shown: Sequence[str], row: Row) -> str:
-    found = re.search(r"assert\s+(?:not\s+)?(?:\w+\()*?(\w+)\(", shown[0]) if shown else None
-    if found is None:
-        raise DataError(f"{row.where}: expected asserts that call a function, got {list(shown)[:1]}.")
-    return found[1]
+def _called(shown: Sequence[str], code: str, row: Row) -> str:
+    """The function of the reference that the asserts call."""
+    name = mbpp.entry_point_of(code, shown, row.where)
+    if name is None:
+        raise DataError(f"{row.where}: expected asserts that call a function of the code, got {list(shown)[:1]}.")
+    return name
 
 
 def _of_release(row: Row) -> Problem | str:
@@ -93,7 +94,7 @@ def _of_release(row: Row) -> Problem | str:
     return Problem(
         id=f"mbpp_plus/{number}",
         statement=prompt.strip().strip('"').strip(),
-        cases=tuple(_evalplus.compared(inputs, reference, name, atol=float(row.value.get("atol") or 0), same=same)),
+        cases=tuple(_evalplus.compared(inputs, reference, name, atol=_evalplus.tolerance(row), same=same)),
         entry_point=name,
         solutions=(reference,),
         meta={"style": "plain"},

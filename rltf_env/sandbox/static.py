@@ -100,8 +100,9 @@ class StaticSandbox:
         """What reading `source` says of it. Raises SandboxError if the process that reads was lost, again and again."""
         wire.check_job(source, problem)
         joined = full_text(problem.prefix, source)
+        check_open(self.closed, os.getpid() == self._pid)  # in a fork the lock may be held by nobody that is there
         with self._lock:
-            check_open(self.closed, os.getpid() == self._pid)
+            check_open(self.closed, True)
             reply = self._read(joined.text)
         facts = plain.decode_facts(reply["facts"]) if "facts" in reply else None
         result = _result(reply, facts, problem, self.options.findings)

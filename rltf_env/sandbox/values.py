@@ -89,6 +89,8 @@ def _dump_other(v: Any, kind: Any, refs: Any, depth: int) -> str:
         return f'{{"c": [{dump(v.real)}, {dump(v.imag)}]}}'
     if kind is range:
         return f'{{"r": [{dump(v.start)}, {dump(v.stop)}, {dump(v.step)}]}}'
+    if kind is slice:
+        return f'{{"l": [{", ".join([dump(part, refs, depth) for part in (v.start, v.stop, v.step)])}]}}'
     if kind is collections.deque:
         return f'{{"q": [{", ".join([dump(item, refs, depth) for item in v])}]}}'
     if kind is collections.OrderedDict:
@@ -121,7 +123,8 @@ _mro_of, _names_of = (type.__dict__[name].__get__ for name in ("__mro__", "__dic
 def _dump_base(v: Any, kind: Any, refs: Any, depth: int, number: Any, mro: Any = _mro_of) -> str:
     bases = mro(kind)
     numpy = sys.modules.get("numpy")
-    if numpy and (numpy.generic in bases or numpy.ndarray in bases) and v.dtype.kind in "biufcUS":
+    kinds = "biufcUSO" if refs is None else "biufcUS"  # an array of long integers is one of objects
+    if numpy and (numpy.generic in bases or numpy.ndarray in bases) and v.dtype.kind in kinds:
         text = dump(v.tolist(), refs, depth)
         return text if refs is None else f'{{"N": [{quote(v.dtype.name)}, {dump(v.shape, None)}, {text}]}}'
     for base, plain in _BASES:
@@ -280,6 +283,7 @@ _DECODERS: dict[str, Any] = {
     "B": lambda body, refs: bytearray.fromhex(body),
     "c": lambda body, refs: complex(*body),
     "r": lambda body, refs: range(*(decode(n) for n in body)),
+    "l": lambda body, refs: slice(*(decode(part, refs) for part in body)),
     "n": lambda body, refs: {"NotImplemented": NotImplemented, "Ellipsis": ...}.get(body) or _CLASSES[body],
     "S": _instance,
     "N": _array,

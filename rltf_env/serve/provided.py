@@ -87,13 +87,16 @@ def _cut(text: str, whole: bool) -> str:
 def _unified(value: Any, whole: bool) -> Tests:
     """ScaleBox's cases: lists side by side in one object, or a list of objects."""
     where = "config.provided_data.test_cases"
-    rows = value if isinstance(value, list) else [value]
-    first = plain.as_object(_filled(rows, "test_cases")[0], where)
-    kind = first.get("type") or ("function_call" if first.get("fn_name") else "stdin_stdout")
+    filled = _filled(value if isinstance(value, list) else [value], "test_cases")
+    rows = [plain.as_object(each, where) for each in filled]
+    first, kinds = rows[0], list(map(_kind, rows))
+    kind = kinds[0][0]
     if kind not in _TYPES:
         raise DataError(f"{where}: expected a type of {', '.join(_TYPES)}, got another.")
+    if any(other != kinds[0] for other in kinds):
+        raise DataError(f"{where}: expected cases of one type that call one function, got several.")
     if kind == "assert":
-        return _asserts(first, where)
+        return _asserts(rows, where)
     pairs = _listed(rows, where) if isinstance(value, list) else _side_by_side(first, where)
     if kind == "stdin_stdout":
         if not all(isinstance(part, str) for pair in pairs for part in pair):
@@ -105,10 +108,17 @@ def _unified(value: Any, whole: bool) -> Tests:
     return Tests(tuple(CallCase(tuple(i), o) for i, o in calls), function, tuple(shown))
 
 
-def _listed(rows: list[Any], where: str) -> list[tuple[Any, Any]]:
+def _kind(row: dict[str, Any]) -> tuple[Any, ...]:
+    """What all cases of a problem have in common: how they are judged, and which function they call."""
+    kind = row.get("type") or ("function_call" if row.get("fn_name") else "stdin_stdout")
+    if kind == "function_call":
+        return kind, row.get("fn_name"), bool(row.get("json_input"))
+    return (kind, row.get("entry_point")) if kind == "assert" else (kind,)
+
+
+def _listed(rows: list[dict[str, Any]], where: str) -> list[tuple[Any, Any]]:
     pairs = []
-    for each in rows:
-        row = plain.as_object(each, where)
+    for row in rows:
         if "input" not in row or "output" not in row:
             raise DataError(f"{where}: expected cases with 'input' and 'output', got one without.")
         pairs.append((row["input"], row["output"]))
@@ -135,12 +145,14 @@ def _call(given: Any, expected: Any, is_json: bool, where: str) -> tuple[list[An
     return given, expected[0]
 
 
-def _asserts(row: dict[str, Any], where: str) -> Tests:
+def _asserts(rows: list[dict[str, Any]], where: str) -> Tests:
     """HumanEval's tests: a function `check`, which is handed the program's."""
-    test, function = (plain.field(row, name, str, where) for name in ("test", "entry_point"))
+    function = plain.field(rows[0], "entry_point", str, where)
     if not function.isidentifier():
         raise DataError(f"{where}: expected 'entry_point' to be a name, got another text.")
-    return Tests((ScriptCase(f"{test}\ncheck({function})\n"),), function, (None,))
+    tests = [plain.field(row, "test", str, where) for row in rows]
+    cases = tuple(ScriptCase(f"{test}\ncheck({function})\n") for test in tests)
+    return Tests(cases, function, (None,) * len(cases))
 
 
 def _filled(value: Any, name: str) -> list[Any]:

@@ -226,7 +226,9 @@ def test_rows_of_code_contests(tmp_path: Path) -> None:
         "id": "name", "statement": "description", "stdin": "public_tests.input", "stdout": "public_tests.output",
         "tags": "cf_tags", "difficulty": "name",
     }  # fmt: skip
-    first, second = load(tmp_path, row, row | {"time_limit": None, "memory_limit_bytes": 0}, columns=columns)
+    first, second = load(
+        tmp_path, row, row | {"name": "b", "time_limit": None, "memory_limit_bytes": 0}, columns=columns
+    )
     assert first.cases == (StdinCase("1\n", "1\n"), StdinCase("2\n", "4\n"))
     assert (first.limits, second.limits) == (Limits(2.5, 256), None)
 

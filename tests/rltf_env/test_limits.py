@@ -191,3 +191,16 @@ def test_a_test_that_runs_together_with_a_program_keeps_to_the_problem_s_limits(
     assert kind(judge, slow, problem(3)) == ""
     assert kind(judge, slow, problem(3, seconds=0.2)) == FailureKind.TIMEOUT
     assert kind(judge, plain, problem(3000, recursion=600_000)) == ""
+
+
+@pytest.mark.parametrize(("backend", "isolate"), [("forkserver", False), ("forkserver", True), ("subprocess", False)])
+def test_an_input_may_be_longer_than_what_a_program_may_write(backend: str, isolate: bool) -> None:
+    read, write = "import sys\nprint(len(sys.stdin.read()))\n", "open('x', 'w').write(input())\nprint(1)\n"
+    long, short = StdinCase("é" * 9000, "9000"), StdinCase("1", "1")
+    problems = [Problem(str(n), "s", cases) for n, cases in enumerate([(long,), (short, long)])]
+    with sandbox.load(backend, workers=1, isolate=isolate, output_bytes=4096, file_bytes=4096) as judge:
+        for problem in problems:
+            assert judge.run(read, problem).outcome is Outcome.PASSED
+            failure = judge.run(write, problem).failure
+            assert failure is not None
+            assert failure.kind == FailureKind.FILE_LIMIT

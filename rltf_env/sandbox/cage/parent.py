@@ -138,6 +138,8 @@ class Cage:
             alone = len(cases) == 1 and not suite
             if alone:
                 _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+                if cases[0][0]:
+                    streams.give(cases[0][0])  # before the limits: it may be longer than a file of the program's
                 self._limit()
                 code, traits = program.code_of(source)
             else:
@@ -147,7 +149,7 @@ class Cage:
                 os._exit(0)
             if alone:
                 self._enter(program.run_case, code, traits, cases[0], self.depth + 2)
-            if not isolated and traits & purity.PURE:
+            if not isolated and traits & purity.PURE and streams.fit(cases, self.options):
                 self._batch(code, traits, cases)
             self._each(together.run_case if suite else program.run_case, code, traits, cases, spare)
         finally:
@@ -184,6 +186,8 @@ class Cage:
             pid = os.fork()
             if not pid:
                 _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+                if case[0]:
+                    streams.give(case[0])
                 self._limit(limits)
                 self._enter(run, code, traits, case, self.depth + 3, number)
             record = self._watch(pid, self.hard * tests, self.options["wall_seconds"] * tests)
@@ -227,18 +231,15 @@ class Cage:
         There are `below` frames below this one.
         """
         try:
-            stdin, ops = case
-            if stdin:
-                streams.give(stdin)
             lines = self._lines(number) if self.options["trace"] else None
             first = REPORT
-            if ops == program.LIVE:
+            if case[1] == program.LIVE:
                 os.dup2(ASK_END, program.ASK)
                 os.dup2(TELL_END, program.TELL)
                 first = program.TELL + 1
             os.closerange(first, LAST + 1)  # with what `Lines` opened
             self.on_entry()
-            run(code, traits, ops, lines, self.options["recursion"], below)
+            run(code, traits, case[1], lines, self.options["recursion"], below)
         finally:
             os._exit(70)
 

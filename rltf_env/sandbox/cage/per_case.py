@@ -371,10 +371,11 @@ def _main(folder: Path) -> None:
     program.warm_up()
     layers = _shut_in(options, user)
     os.write(reply_fd, json.dumps({"layers": layers}).encode() + b"\n")
+    streams.give(cases[0][0])  # before the limits: it may be longer than a file of the program's
     entry.limit({**options, "case_seconds": options["case_seconds"] * together.tests_in(cases[0])})
     code, traits = program.prepared(source)
     failed = code if isinstance(code, dict) else None
-    batch = len(cases) > 1 and bool(traits & purity.PURE)
+    batch = len(cases) > 1 and bool(traits & purity.PURE) and streams.fit(cases, options)
     os.write(reply_fd, json.dumps({"code": failed, "batch": batch}).encode() + b"\n")
     os.close(reply_fd)
     if failed is not None:
@@ -385,7 +386,6 @@ def _main(folder: Path) -> None:
             program.run_batch(
                 code, traits, cases, options["case_seconds"] / 4 + time.thread_time(), lines, options["recursion"]
             )
-        streams.give(cases[0][0])
         run_case = (together if together.runs_together(cases[0]) else program).run_case
         run_case(code, traits, cases[0][1], lines, options["recursion"])
     finally:

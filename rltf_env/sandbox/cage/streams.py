@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from typing import Any
 
 
 def maker(errors: bool) -> Callable[[], None]:
@@ -25,6 +26,11 @@ def cut(size: int) -> None:
     """Takes back what was printed beyond `size` bytes: alone, a case would not have come to it."""
     os.ftruncate(1, size)
     os.lseek(1, size, os.SEEK_SET)
+
+
+def fit(cases: list[Any], options: dict[str, Any]) -> bool:
+    """True if the inputs of all cases may be given under the limit of files that a program has. A longer one comes before it."""
+    return max([4 * len(text) for text, _ in cases]) <= max(options["output_bytes"], options["file_bytes"])
 
 
 def give(text: str) -> None:

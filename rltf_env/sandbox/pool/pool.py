@@ -35,7 +35,7 @@ class PoolSandbox:
         self._pid = os.getpid()
         board = Board(options.workers) if POSIX else None
         self.workers = [Worker(self.scheduler, backend, options, board, i) for i in range(options.workers)]
-        self._finalizer = weakref.finalize(self, _end, self.scheduler, self.workers, board)
+        self._finalizer = weakref.finalize(self, _end, self._pid, self.scheduler, self.workers, board)
         for worker in self.workers:
             worker.thread.start()
         if options.require != "none":
@@ -53,6 +53,7 @@ class PoolSandbox:
     def submit(self, source: str, problem: Problem) -> Future[Verdict]:
         """Has `source` judged in the background; waits while too many programs are pending."""
         wire.check_job(source, problem)
+        self._check_open()  # before any lock: a fork may have got one that nobody in it will give back
         return self.scheduler.submit(source, problem, self._check_open)
 
     def map(self, jobs: Iterable[tuple[str, Problem]]) -> Iterator[Verdict]:
@@ -82,8 +83,8 @@ class PoolSandbox:
 
     def close(self) -> None:
         """Ends the workers; what was not judged yet is cancelled. May be called again."""
-        self.scheduler.close()
-        if os.getpid() == self._pid:
+        if os.getpid() == self._pid:  # else there is nothing to end, and maybe a lock that is held for ever
+            self.scheduler.close()
             self._finalizer()
 
     def __enter__(self) -> PoolSandbox:
@@ -96,8 +97,10 @@ class PoolSandbox:
         check_open(self.closed, os.getpid() == self._pid)
 
 
-def _end(scheduler: Scheduler, workers: list[Worker], board: Board | None) -> None:
-    """Ends the workers of a sandbox that was closed, or forgotten."""
+def _end(process: int, scheduler: Scheduler, workers: list[Worker], board: Board | None) -> None:
+    """Ends the workers of a sandbox that was closed, or forgotten. A fork of their process has none to end."""
+    if os.getpid() != process:
+        return
     scheduler.close()
     for worker in workers:
         worker.end()

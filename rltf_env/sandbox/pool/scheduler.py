@@ -292,7 +292,7 @@ class Scheduler:
                 self.changed.notify_all()  # there is room for who waits to submit
                 for job in jobs:
                     job.claim()
-                    self.finish(job, error)
+                    self.finish(job, SandboxError(str(error)))  # its own: whoever raises it adds a traceback
                 self.changed.wait(_IDLE)
 
     def encoded_problem(self, problem: Problem) -> str | None:

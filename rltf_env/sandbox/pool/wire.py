@@ -40,6 +40,9 @@ def encoded_problem(problem: Problem) -> dict[str, Any]:
 
 def _encoded_case(problem: Problem, index: int, case: Case) -> list[Any]:
     if isinstance(case, StdinCase):
+        _check_stream(problem, index, "input", case.stdin)
+        if problem.meta.get("checker") is None:  # which may be told anything
+            _check_stream(problem, index, "output", case.stdout)
         return ["stdin", case.stdin, case.stdout]
     if isinstance(case, ScriptCase):
         return ["script", *(text.removeprefix(MARK) for text in (case.script, case.setup))]
@@ -51,7 +54,19 @@ def _encoded_case(problem: Problem, index: int, case: Case) -> list[Any]:
         return ["call", dump(list(case.args)), dump(dict(case.kwargs)), dump(case.expected)]
     except (Unrepresentable, RecursionError) as error:
         raise InvalidProblem(
-            f"{problem.id!r}: expected plain data in case {index}, got a value of which {error}."
+            f"{problem.id!r}: expected plain data in case {index}, got something else ({error})."
+        ) from None
+
+
+def _check_stream(problem: Problem, index: int, name: str, text: str) -> None:
+    """Raises InvalidProblem for text that no stream can hold: surrogates other than those that stand for a byte."""
+    try:
+        if not text.isascii():
+            text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as error:
+        raise InvalidProblem(
+            f"{problem.id!r}: expected the {name} of case {index} to be text, got half a character at {error.start} "
+            f"({text[error.start]!a}). Mend the case or leave the problem out."
         ) from None
 
 

@@ -203,5 +203,5 @@ class Apart:
         with self.referee.deadline:
             crosses = script.crosses()
         if crosses:
-            return WRONG_ANSWER, failure("Unrepresentable", "the program's values nest too deeply")
+            return WRONG_ANSWER, failure("Unrepresentable", f"what the test makes of its answers cannot cross: {why}")
         raise CannotCross(f"its test hands something to the program that cannot cross to it, since {why}")

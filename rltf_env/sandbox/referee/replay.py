@@ -166,7 +166,7 @@ class Replay(Objects):
     def stop(self, end: End, detail: Any) -> Any:
         """Ends the replay, whatever the script would go on with."""
         if self.outcome is None:
-            self.outcome = (end, detail)
+            self.outcome = (End(end), detail)
         raise Interrupted
 
     # ------------------------------------------------------------------------------------------- operations

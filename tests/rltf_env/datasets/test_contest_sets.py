@@ -336,6 +336,36 @@ def test_a_checker_that_exits_or_fails_accepts_nothing_and_sees_three_files_alon
     assert outcomes == ["PASSED", *["WRONG_ANSWER"] * 4, "PASSED"]
 
 
+READS = {
+    "as bytes": "open(sys.argv[3], 'rb').read().decode()",
+    "by name": "open(file=sys.argv[3], mode='r', encoding='utf-8').read()",
+    "as lines": "''.join(open(sys.argv[3]).readlines())",
+}
+SAYS = {
+    "print(right)": "print(right)",
+    "print(float(right))": "print(float(right))",
+    "the buffer": "sys.stdout.buffer.write(str(right).encode())",
+    "the first stream": "print(right, file=sys.__stdout__)",
+    "an error stream besides": "print('why', file=sys.stderr)\nprint(right)",
+}
+
+
+def test_a_checker_reads_its_files_and_says_1_in_any_way_that_a_process_has(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pairs = [*((read, "print(right)") for read in READS.values()), *((READS["as bytes"], s) for s in SAYS.values())]
+    sources = [f"import sys\nright = int({read}.split() == ['2', '3'])\n{said}\n" for read, said in pairs]
+    rows = [FORCES | {"id": f"1/{i}", "generated_checker": source} for i, source in enumerate(sources)]
+    for row in rows:
+        row["official_tests"] = FORCES["official_tests"][:1]
+    problems = load(tmp_path, "codeforces", *rows)
+    with sandbox.load("auto") as judge:
+        right, wrong = ([judge.run(text, p).outcome.name for p in problems] for text in ("print(2, 3)", "print(3, 2)"))
+    assert right == ["PASSED"] * len(rows)
+    assert wrong == ["WRONG_ANSWER"] * len(rows)
+    assert "why" not in capfd.readouterr().err
+
+
 def test_codeforces_leaves_out_what_cannot_be_judged(tmp_path: Path) -> None:
     odd: list[dict[str, Any]] = [
         {"interaction_format": "Ask."},

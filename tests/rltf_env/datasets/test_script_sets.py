@@ -135,6 +135,22 @@ def test_acecode_takes_answers_that_pass_for_references(tmp_path: Path, judge: S
     check(problems, judge)
 
 
+@pytest.mark.parametrize(
+    "test",
+    [
+        "assert f(iter([1, 2])) == 3",
+        "assert f(frozenset(map(int, '12'))) == 3",
+        "from collections import deque\nassert f(deque([1, 2])) == 3",
+        "def pair(x): return [x, 2]\nassert f(pair(1)) == 3",
+        "assert sorted([f([1, 2])]) == [3]",
+    ],
+)
+def test_an_assert_is_about_no_function_of_pythons_or_its_own(test: str, tmp_path: Path, judge: Sandbox) -> None:
+    (problem,) = load(tmp_path, "acecode", ACE | {"test_cases": [test], "inferences": []})
+    assert problem.entry_point == "f"
+    assert judge.run("def f(xs): return sum(xs)", problem).outcome is Outcome.PASSED
+
+
 # ---------------------------------------------------------------------------------------- BigCodeBench
 
 PROMPT = 'import collections\n\ndef task_func(text):\n    """Count letters."""\n'
@@ -294,6 +310,11 @@ def test_the_hubs_mbpp_plus_keeps_comparisons_of_its_own(tmp_path: Path, judge: 
     assert problems[0].examples == (ScriptCase(MBPP["test_list"][0]),)
     check(problems, judge)
     assert judge.run("def shared(a, b):\n    return [2, 2]\n", problems[1]).outcome is Outcome.PASSED
+
+
+def test_where_the_text_does_not_say_which_function_it_calls_the_code_does(tmp_path: Path) -> None:
+    (problem,) = load(tmp_path, "mbpp_plus", MBPP | {"test": MBPP["test_list"][0]}, split="test")
+    assert problem.entry_point == "shared"
 
 
 def test_the_release_of_mbpp_plus_needs_the_table_of_evalplus(

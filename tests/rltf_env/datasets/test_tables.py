@@ -135,7 +135,8 @@ def test_a_large_row_whose_file_has_changed_says_so_at_first_use(
 
 @pytest.mark.parametrize(
     ("value", "day"),
-    [("2024-03-01T12:00:00", "2024-03-01"), ("2024-03-01", "2024-03-01"), (1_700_000_000, "2023-11-14"), (None, ""), ("x", "")],
+    [("2024-03-01T12:00:00", "2024-03-01"), ("2024-03-01", "2024-03-01"), (1_700_000_000, "2023-11-14"), (None, ""), ("x", ""),
+     (1e18, "")],
 )  # fmt: skip
 def test_days_are_read_from_dates_time_stamps_and_seconds(value: Any, day: str) -> None:
     assert _tables.date(value) == day

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rltf_env.sandbox.values import decode, dump
+from rltf_env.sandbox.values import Unrepresentable, decode, dump
 
 NUMBERS = (
     *(np.int64(3), np.int32(-2), np.uint8(7), np.bool_(True), np.bool_(False), np.float32(0.5), np.float64(1.5)),
@@ -108,3 +108,10 @@ def test_a_case_that_compares_values_sees_plain_ones() -> None:
 def test_what_a_script_hands_on_is_pythons_own() -> None:
     assert dump(copied(np.array([1, 2]))) == "[1, 2]"
     assert dump(copied(np.int64(3))) == "3"
+
+
+def test_an_array_of_long_integers_is_a_list_of_them() -> None:
+    tree = json.loads(dump(np.array([[10**30], [1]])))
+    assert decode(tree) == [[10**30], [1]]
+    with pytest.raises(Unrepresentable):
+        dump(np.array([object()]))

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -160,6 +161,38 @@ def test_a_fork_of_the_caller_is_told_to_load_its_own(judge: PoolSandbox) -> Non
             os._exit(8)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
     assert judge.run(program(1), ADD).outcome is Outcome.PASSED
+
+
+@linux
+@pytest.mark.parametrize("backend", ["forkserver", "static"])
+def test_a_fork_waits_for_no_lock_that_a_thread_of_its_parent_holds(backend: str) -> None:
+    with sandbox.load(backend, **({"workers": 1} if backend == "forkserver" else {})) as opened:
+        lock = opened.scheduler.changed if isinstance(opened, PoolSandbox) else opened._lock  # type: ignore[attr-defined]
+        held, over = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            with lock:
+                held.set()
+                over.wait(60)
+
+        thread = threading.Thread(target=hold)
+        thread.start()
+        held.wait()
+        pid = os.fork()
+        if pid == 0:
+            signal.alarm(20)
+            try:
+                opened.submit(program(1), ADD)
+            except UsageError:
+                opened.close()
+                os._exit(7)
+            finally:
+                os._exit(8)
+        status = os.waitpid(pid, 0)[1]
+        over.set()
+        thread.join()
+        assert os.waitstatus_to_exitcode(status) == 7
+        assert opened.run(program(1), ADD).outcome is Outcome.PASSED
 
 
 PLACES = """

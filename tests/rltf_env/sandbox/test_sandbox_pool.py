@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Iterator
 
@@ -10,6 +11,7 @@ import pytest
 from rltf_env import sandbox
 from rltf_env.core import CallCase, Failure, Outcome, Problem, ScriptCase, StdinCase, Verdict
 from rltf_env.errors import InvalidProblem, SandboxError, UnknownName, UsageError
+from rltf_env.sandbox.pool import wire
 from rltf_env.sandbox.pool.pool import PoolSandbox
 
 ADD = Problem("add", "", [CallCase((1, 2), 3), CallCase((5, 5), 10)], "add")
@@ -113,6 +115,22 @@ def test_problems_that_cannot_be_sent_are_refused(fork: PoolSandbox) -> None:
     with pytest.raises(UsageError, match="Problem"):
         fork.submit(GOOD, "add")  # type: ignore[arg-type]
     assert fork.run(GOOD, ADD).outcome is Outcome.PASSED
+
+
+@pytest.mark.parametrize(
+    ("case", "fault"),
+    [
+        (StdinCase("a\ud800\n", "1\n"), "the input of case 0"),
+        (StdinCase("1\n", "\udfff\n"), "the output of case 0"),
+        (StdinCase("a\udc80\xe9\n", "\udcff\n"), ""),  # bytes that are no text
+    ],
+)
+def test_text_that_no_stream_can_hold_is_the_problems_fault(case: StdinCase, fault: str) -> None:
+    problem = Problem("half", "", [case])
+    with pytest.raises(InvalidProblem, match=fault) if fault else contextlib.nullcontext():
+        assert wire.encoded_problem(problem)["cases"][0][0] == "stdin"
+    checked = Problem("half", "", [StdinCase("1\n", "\udfff")], meta={"checker": "def check(a, b, c): return True"})
+    assert wire.encoded_problem(checked)["checker"]
 
 
 def test_a_test_that_is_not_python_is_the_problem_s_fault(fork: PoolSandbox) -> None:

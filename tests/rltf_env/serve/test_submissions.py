@@ -26,6 +26,9 @@ CALLS = {
     "output": [[3], [7]],
     "json_input": False,
 }
+CASE = {"type": "stdin_stdout", "input": "1 2", "output": "3"}
+CALL = {"type": "function_call", "fn_name": "add", "input": [1, 2], "output": [3]}
+ASSERT = {"type": "assert", "entry_point": "add", "test": "def check(candidate):\n    assert candidate(1, 2) == 3\n"}
 ADD = "```python\ndef add(a, b):\n    return a + b\n```"
 
 
@@ -94,6 +97,14 @@ def test_humaneval_s_check_is_one_case(judging: Any) -> None:
     data = {"test_cases": {"type": "assert", "entry_point": "add", "test": test}}
     assert passes(judging.post("/common_evaluate_batch", asked(ADD, data))) == [True]
     assert passes(judging.post("/common_evaluate_batch", asked(ADD.replace("+", "-"), data))) == [False]
+
+
+def test_every_check_of_a_list_counts(judging: Any) -> None:
+    second = ASSERT | {"test": "def check(candidate):\n    assert candidate(5, 5) == 10\n"}
+    data = {"test_cases": [ASSERT, second]}
+    assert passes(judging.post("/common_evaluate", asked(ADD, data))) == [True, True]
+    by_heart = "```python\ndef add(a, b):\n    return 3\n```"
+    assert passes(judging.post("/common_evaluate", asked(by_heart, data))) == [True, False]
 
 
 def test_what_fails_ends_the_list_unless_all_is_asked_for(judging: Any) -> None:
@@ -175,6 +186,9 @@ def test_equal_tests_are_one_problem_that_the_judge_remembers(serve: Any) -> Non
         {"test_cases": [{"input": "1"}]}, [{"id": 4, "test": STREAMS}, {"id": 5, "test": STREAMS}],
         {"test_cases": {"type": "assert", "test": "", "entry_point": "__import__('os')"}},
         {"test_cases": {"type": "assert", "test": ""}},
+        {"test_cases": [CASE, CASE | {"type": "function_call", "fn_name": "add"}]},
+        {"test_cases": [CALL, CALL | {"fn_name": "sub"}]}, {"test_cases": [CALL, CALL | {"json_input": True}]},
+        {"test_cases": [ASSERT, ASSERT | {"entry_point": "sub"}]}, {"test_cases": [ASSERT, CASE]},
     ],
 )  # fmt: skip
 def test_tests_of_no_known_shape_are_refused(judging: Any, data: Any) -> None:
