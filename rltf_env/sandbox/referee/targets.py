@@ -302,7 +302,7 @@ class Finder:
         if not computed.can_change(value):
             return []
         kinds = ("near",) if near else self.kinds.of(value)
-        sites = [s for part in self._parts(value) for s in self._values(part, False, other_answer)]
+        sites: list[Site] = [s for part in self._parts(value) for s in self._values(part, False, other_answer)]
         sites.append((value, other_value(kinds), sound, True))
         function = self.kinds.function(value)
         if function is not None and not any(map(self._uses, ast.walk(function))):

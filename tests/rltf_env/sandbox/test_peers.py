@@ -119,7 +119,10 @@ def test_a_program_that_gives_back_what_looks_like_an_answer_is_found_out(judge:
 )  # fmt: skip
 def test_what_a_row_of_cases_has_for_an_answer_is_falsified_where_it_stands(row: str) -> None:
     part = {"{": 'row["x"]) == row["want"]', "(": "row[0]) == row[1]", "C": "row.x) == row.want"}[row[0]]
-    script = f"from solution import f\ndef test():\n    for row in [{row}]:\n        assert f({part}\n"
+    script = (
+        "from solution import f\nfrom collections import namedtuple\nCase = namedtuple('Case', 'x want')\n"
+        f"def test():\n    for row in [{row}]:\n        assert f({part}\n"
+    )
     canaries = Canaries(suite.read([script], "f", {"f"}, []), ["f"])
     texts = {
         ast.unparse(canaries.falsified([Falsehood(target, seed)])[0])
