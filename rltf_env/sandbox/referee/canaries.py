@@ -17,9 +17,10 @@ from enum import Enum
 from typing import NamedTuple, TypeGuard
 
 from rltf_env.sandbox.referee import wording
-from rltf_env.sandbox.referee.changes import Change
+from rltf_env.sandbox.referee.changes import Change, other_answer
 from rltf_env.sandbox.referee.helpers import Helpers, functions_of
 from rltf_env.sandbox.referee.origins import Origins
+from rltf_env.sandbox.referee.peers import Peers
 from rltf_env.sandbox.referee.runners import DEFINITIONS
 from rltf_env.sandbox.referee.suite import Function, Suite, classes_of
 from rltf_env.sandbox.referee.targets import Finder
@@ -90,6 +91,9 @@ class Canaries:
 
         self.targets |= {name: targets(scope) for name, scope in _scopes(suite)}
         self.helpers += [sites for node in _helpers(suite) if (sites := targets([node]))]
+        self._nodes: Nodes = [list(ast.walk(tree)) for tree in suite.trees]
+        answers = [self._answer(t) for sites in (*self.targets.values(), *self.helpers) for t in sites]
+        self._peers = Peers([node for node in answers if node is not None], suite.trees)
 
     def choose(
         self, rng: random.Random, where: Where = Where.ANY, *, sound: bool = False, among: Iterable[str] | None = None
@@ -148,18 +152,33 @@ class Canaries:
             self.targets[name] = others or self.targets[name]
         return {**part, **self.choose(rng, where, among=dull)}
 
+    def _answer(self, target: Target) -> ast.Constant | None:
+        """The constant that a target is, if an answer is to be equal to it."""
+        node = self._nodes[target.tree][target.node]
+        return node if target.change is other_answer and isinstance(node, ast.Constant) else None
+
+    def _change(self, node: ast.AST, falsehood: Falsehood) -> None:
+        """Falsifies a node of a copy: it becomes another expectation of the test, or something else."""
+        rng, answer = random.Random(falsehood.seed), self._answer(falsehood.target)
+        peer = None if answer is None else self._peers.draw(answer, rng)
+        if peer is None:
+            falsehood.target.change(node, rng)
+        else:
+            node.value = peer.value  # type: ignore[attr-defined]
+
     def falsified(self, falsehoods: Iterable[Falsehood]) -> list[ast.Module]:
         """A copy of the test with these falsehoods."""
         trees = [copy.deepcopy(tree) for tree in self.trees]
         nodes: Nodes = [list(ast.walk(tree)) for tree in trees]
         told = [wording.scopes(tree) for tree in trees]
         places: set[tuple[int, int]] = set()
-        for target, seed in falsehoods:
+        for falsehood in falsehoods:
+            target = falsehood.target
             if (target.tree, target.node) not in places:
                 places.add((target.tree, target.node))
                 node = nodes[target.tree][target.node]
                 before = wording.values(node)
-                target.change(node, random.Random(seed))
+                self._change(node, falsehood)
                 wording.reword(told[target.tree].get(id(node), []), before, wording.values(node))
         for tree in trees:
             ast.fix_missing_locations(tree)

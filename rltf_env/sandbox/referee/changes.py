@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import math
 import random
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -28,15 +29,20 @@ def other_constant(node: ast.Constant, rng: random.Random) -> None:
     node.value = other(node.value, rng)
 
 
+def other_answer(node: ast.Constant, rng: random.Random) -> None:
+    """The same of one that an answer is to be equal to, or as near as makes no difference (see `peers.py`)."""
+    other_constant(node, rng)
+
+
 def other(value: Any, rng: random.Random) -> Any:
     """Another value of the same type, as like it as can be; of None, zero."""
     if isinstance(value, bool):
         return not value
     if isinstance(value, int):
-        return value + rng.choice((1, 2, 3, 4, 5, 6, 7))
+        near = [value + distance for distance in (-7, -6, -5, -4, -3, -2, -1, 1, 2, 3, 4, 5, 6, 7)]
+        return rng.choice([each for each in near if each >= min(value, 0)])
     if isinstance(value, float):
-        shift = value + rng.choice((1.0, 2.0, 3.0)) * max(abs(value), 1.0)
-        return shift if shift == shift and shift not in (float("inf"), float("-inf")) else 1.0
+        return _other_float(value, rng)
     if isinstance(value, complex):
         return value + rng.choice((1, 2, 3))
     if isinstance(value, str):
@@ -44,6 +50,16 @@ def other(value: Any, rng: random.Random) -> Any:
     if isinstance(value, bytes):
         return bytes([*value[:-1], (value[-1] + rng.choice((1, 2, 3))) % 256]) if value else b"x"
     return 0
+
+
+def _other_float(value: float, rng: random.Random) -> float:
+    """Another number, farther than any tolerance that is small. Of a share, another share."""
+    if 0.0 < value < 1.0:
+        digits = max(len(repr(value).partition(".")[2]), 2)
+        return round((value + rng.uniform(0.3, 0.7)) % 1.0, digits)
+    size = max(abs(value), 1.0)
+    shift = value + rng.choice((-0.5, 1.0, 2.0, 3.0) if value > 0.0 else (1.0, 2.0, 3.0)) * size
+    return shift if math.isfinite(shift) else 1.0
 
 
 def _other_text(text: str, rng: random.Random) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from rltf_env.sandbox.referee.suite import Function
@@ -173,9 +173,14 @@ def elements_of(iterable: ast.expr, known: Mapping[str, ast.expr] = {}) -> list[
             inner = known.get(path_of(iterable.func.value), iterable.func.value)
             if isinstance(inner, ast.Dict):
                 return [ast.Tuple([k, v], ast.Load()) for k, v in zip(inner.keys, inner.values, strict=True) if k]
-        if name in ("pytest.param", "param"):
+        if _is_set(iterable):
             return iterable.args
     return []
+
+
+def _is_set(row: ast.expr) -> bool:
+    """True for `pytest.param(...)`; any other call, as `Case(2, 3)`, makes a parameter."""
+    return isinstance(row, ast.Call) and ast.unparse(row.func) in ("pytest.param", "param")
 
 
 def _parameters(decorator: ast.expr, known: Mapping[str, ast.expr]) -> Iterator[tuple[str, ast.expr | None]]:
@@ -192,13 +197,36 @@ def _parameters(decorator: ast.expr, known: Mapping[str, ast.expr]) -> Iterator[
         entries = [str(n.value) for n in names.elts if isinstance(n, ast.Constant)]
     entries = [name.strip() for name in entries if name.strip()]
     for row in elements_of(decorator.args[1], known):
-        parts = (
-            elements_of(row)
-            if len(entries) > 1
-            else [elements_of(row)[0] if isinstance(row, ast.Call) and row.args else row]
-        )
+        parts = elements_of(row) if len(entries) > 1 or _is_set(row) else [row]
         if len(parts) == len(entries):
             yield from zip(entries, parts, strict=True)
+
+
+def single_names(scope: Sequence[ast.AST]) -> set[str]:
+    """Names that a test function binds in one place and looks at in one: what they stand for is nothing but an expectation."""
+    nodes = [node for part in scope for node in ast.walk(part)]
+    bound = Counter(node.id for node in nodes if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load))
+    bound.update(node.arg for node in nodes if isinstance(node, ast.arg))
+    looks = Counter(node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load))
+    bound.update(
+        node.target.id for node in nodes if isinstance(node, ast.NamedExpr)
+    )  # it is looked at where it is bound
+    return {name for name, times in bound.items() if times == 1 == looks[name]}
+
+
+def part_of(row: ast.expr, part: ast.AST) -> ast.expr | None:
+    """What `part`, as `row["want"]`, `row[1]` or `row.want`, is of a row that is there to see; None where it does not show."""
+    if isinstance(part, ast.Attribute) and isinstance(row, ast.Call):
+        return next((keyword.value for keyword in row.keywords if keyword.arg == part.attr), None)
+    try:
+        key = ast.literal_eval(part.slice) if isinstance(part, ast.Subscript) else None
+    except ValueError:
+        return None
+    if isinstance(row, ast.Dict):
+        pairs = zip(row.keys, row.values, strict=True)
+        return next((v for k, v in pairs if isinstance(k, ast.Constant) and k.value == key), None)
+    is_place = isinstance(row, (ast.Tuple, ast.List)) and type(key) is int
+    return row.elts[key] if is_place and -len(row.elts) <= key < len(row.elts) else None  # type: ignore[attr-defined]
 
 
 def path_of(node: ast.AST) -> str:

@@ -5,7 +5,7 @@ exception, the direction of an assertion. Read from the syntax tree; `canaries.p
 from __future__ import annotations
 
 import ast
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeGuard
 
@@ -17,6 +17,7 @@ from rltf_env.sandbox.referee.changes import (
     longer_text,
     negate,
     one_more,
+    other_answer,
     other_constant,
     other_equality,
     other_exception,
@@ -31,24 +32,12 @@ from rltf_env.sandbox.referee.changes import (
     unequal_to_all,
 )
 from rltf_env.sandbox.referee.helpers import Helpers, alternatives
-from rltf_env.sandbox.referee.origins import Origins, is_of_program, note_values, path_of
+from rltf_env.sandbox.referee.origins import Origins, is_of_program, note_values, part_of, path_of, single_names
 from rltf_env.sandbox.referee.suite import Function
 
 Site = tuple[ast.AST, Change, bool, bool]  # a node, what to do to it, sound?, value?
 _ANY_ERROR = frozenset(("Exception", "BaseException"))
 _ORDERS = (ast.Lt, ast.LtE, ast.Gt, ast.GtE)
-
-
-def _single(scope: Sequence[ast.AST]) -> set[str]:
-    """Names that a test function binds in one place and looks at in one: what they stand for is nothing but an expectation."""
-    nodes = [node for part in scope for node in ast.walk(part)]
-    bound = Counter(node.id for node in nodes if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load))
-    bound.update(node.arg for node in nodes if isinstance(node, ast.arg))
-    looks = Counter(node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load))
-    bound.update(
-        node.target.id for node in nodes if isinstance(node, ast.NamedExpr)
-    )  # it is looked at where it is bound
-    return {name for name, times in bound.items() if times == 1 == looks[name]}
 
 
 class Finder:
@@ -69,7 +58,7 @@ class Finder:
         self.own = set(self.values)
         for name, values in module.values.items():
             self.values.setdefault(name, values)
-        self.single = _single(scope)
+        self.single = single_names(scope)
         nodes = [part for node in scope for part in ast.walk(node)]
         ifs = [n for n in nodes if isinstance(n, ast.If) and certainty.complains(n.body, self._ours(n.test))]
         self.complaints = set(map(id, ifs))
@@ -83,7 +72,9 @@ class Finder:
         self.own_equality: set[int] = set()  # what is expected of an answer, and made by the program's own classes
         self.nodes, self.kinds = nodes, computed.Kinds(self.values, helpers.all)
         calls = [n for n in nodes if isinstance(n, ast.Call) and self._uses(n)]
-        self.inputs = {path_of(_whole_of(arg)) for n in calls for arg in (*n.args, *(k.value for k in n.keywords))}
+        arguments = [arg for n in calls for arg in (*n.args, *(k.value for k in n.keywords))]
+        self.handed = set(map(ast.unparse, arguments))
+        self.inputs = set(map(path_of, map(_whole_of, arguments)))
         handed = {id(origin) for name in self.inputs for origin in self.values.get(name, ())}
         self.inputs |= {name for name, origins in self.values.items() if any(id(o) in handed for o in origins)}
 
@@ -194,7 +185,9 @@ class Finder:
         if any(isinstance(op, (ast.NotEq, ast.Eq)) and not isinstance(op, equal) for op in node.ops):
             return [(node, other_equality, sound, True)] if len(node.ops) == 1 and self._ours(node) else []
         if all(isinstance(op, (ast.Is, ast.IsNot, *_ORDERS)) for op in node.ops):
-            return [*self._orders(node, sound, wrong), (node, other_operator, sound and len(node.ops) == 1, False)]
+            sites = [*self._orders(node, sound, wrong), (node, other_operator, sound and len(node.ops) == 1, False)]
+            identical = len(sides) == 2 and isinstance(node.ops[0], ast.IsNot if wrong else ast.Is)
+            return [*_truths(sides, sound), *sites] if identical else sites
         if any(isinstance(op, _ORDERS) for op in node.ops):
             return [(node, other_operator, False, False)]
         sure = sound and all(isinstance(op, equal) for op in node.ops)
@@ -243,7 +236,7 @@ class Finder:
             sites = self._own([*sites, (node, unequal_to_all, sound, True)])
         if name in OPPOSITE:
             sites.append((node, other_method, sound, False))
-        return sites
+        return [*_truths(arguments, sound), *sites] if name == "assertIs" else sites
 
     def _expected(self, sides: list[ast.expr]) -> list[ast.expr]:
         """Of values that are compared those that do not come from the program; if all do, the second, as in `x == Point(1, 2)`.
@@ -286,7 +279,7 @@ class Finder:
             sound: the test fails in any case where the sides are farther from each other than they may be.
             limits: how far that is; None if they have to be equal.
         """
-        change = tolerance.far(limits) if limits else other_constant
+        change = tolerance.far(limits) if limits else other_answer
         if change is None:
             return []
         if self._shows(side) or self._ours(side):
@@ -309,7 +302,8 @@ class Finder:
         if not computed.can_change(value):
             return []
         kinds = ("near",) if near else self.kinds.of(value)
-        sites: list[Site] = [(value, other_value(kinds), sound, True)]
+        sites: list[Site] = [s for part in self._parts(value) for s in self._values(part, False, other_answer)]
+        sites.append((value, other_value(kinds), sound, True))
         function = self.kinds.function(value)
         if function is not None and not any(map(self._uses, ast.walk(function))):
             once = sum(isinstance(n, ast.Name) and n.id == function.name for n in self.nodes) == 1
@@ -317,6 +311,13 @@ class Finder:
             site: Site = (function, other_returns(kinds), sure, True)
             sites = [site] if sure else [*sites, site]
         return sites
+
+    def _parts(self, value: ast.expr) -> list[ast.expr]:
+        """What is there to see where a value is a part of each row of cases, as `row["want"]` is; not if that is input, too."""
+        name = path_of(value.value) if isinstance(value, (ast.Subscript, ast.Attribute)) else ""
+        if name in self.inputs or ast.unparse(value) in self.handed:
+            return []
+        return [part for row in self.values.get(name, ()) if (part := part_of(row, value)) is not None]
 
     def _shows(self, value: ast.expr, depth: int = 0) -> bool:
         """True if a value is made of constants that are there to see, and stand for nothing else."""
@@ -388,6 +389,11 @@ class Finder:
         if self._shows(call.args[0]):
             return self._values(call.args[0], sound, change)
         return self._whole(call.args[0], sound, near=True) if limits is not None and limits.small else []
+
+
+def _truths(sides: list[ast.expr], sound: bool) -> list[Site]:
+    """Of `f(x) is True` what it is to be. Whoever returns what stands there would not pass `f(x) is not True`, either."""
+    return [(side, other_constant, sound, True) for side in sides if ast.unparse(side) in ("True", "False")]
 
 
 def _whole_of(argument: ast.expr) -> ast.expr:

@@ -7,7 +7,7 @@ import math
 import random
 from typing import Any, NamedTuple
 
-from rltf_env.sandbox.referee.changes import Change, other_constant
+from rltf_env.sandbox.referee.changes import Change, other_answer, other_constant
 
 NAMES = frozenset("allclose array_equal isclose".split())  # of functions that compare, beside what is called assert...
 _LARGEST = 0.9  # of a share that may be off; beyond that nothing is false
@@ -108,17 +108,29 @@ def far(limits: Tolerance) -> Change | None:
     if limits.share > _LARGEST:
         return None
     if limits.small:
-        return other_constant
+        return other_answer
 
     def change(node: ast.Constant, rng: random.Random) -> None:
         value: Any = node.value
         if type(value) not in (int, float) or value != value or abs(value) > 1e100:
             other_constant(node, rng)
             return
-        size = (2 * abs(value) + 2 * limits.most + rng.choice((1, 2, 3, 4, 5))) / (1 - limits.share)
-        off = -size if value >= 0 else size
-        node.value = (
-            math.floor(off) if type(value) is int and off < 0 else math.ceil(off) if type(value) is int else off
-        )
+        off = _beyond(abs(value), limits, rng)
+        off = -off if value < 0 else off
+        whole = math.floor if off < abs(value) else math.ceil
+        node.value = whole(off) if type(value) is int else off
 
     return change
+
+
+def _beyond(size: float, limits: Tolerance, rng: random.Random) -> float:
+    """A number that no answer is near to which is near to `size`: half of the time one below, where there is any above zero.
+
+    Were it always a larger one, or of the other sign, nobody would take it for a share.
+    """
+    lowest = size * (1 - limits.share) - limits.most  # that may be right
+    below = lowest * (1 - limits.share) - limits.most
+    if below > 0 and rng.random() < 0.5:
+        return below * round(rng.uniform(0.3, 0.9), 2)
+    far = (2 * size + 2 * limits.most + rng.choice((1, 2, 3, 4, 5))) / (1 - limits.share)
+    return rng.choice((-1, 1)) * far
