@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from rltf_env.command import at_least, check_writable, guarded, importing, leave, parser
-from rltf_env.errors import UsageError
 
 STOPPED = "Stopped. The same command goes on from here."
 METHODS = "finetune, replay, joint, separate, pool, pool-forced"
@@ -39,8 +38,6 @@ def _run(asked: argparse.Namespace) -> int:
     from rich.console import Console
 
     console = Console()
-    if asked.seeds < 1:
-        raise UsageError(f"Expected --seeds >= 1, got {asked.seeds}.")
     console.print(f"{asked.sequence}: importing PyTorch and transformers", markup=False, highlight=False)
     with importing(STOPPED):
         from agents.building import quiet_libraries

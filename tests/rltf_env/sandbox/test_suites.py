@@ -386,68 +386,6 @@ def test_no_copy_of_a_test_is_left_in_the_memory_of_another(judge: Sandbox, room
         assert verdict.failure is None
 
 
-SWALLOWING = """
-class Slow:
-    def __del__(self):
-        while True:
-            pass
-def f(n):
-    if n > 1:
-        Slow()
-    return n + 1
-"""
-
-
-@pytest.mark.parametrize("head", ["", "import pytest\n@pytest.fixture\ndef fixture(): return 1\n"])
-def test_a_program_that_swallows_the_end_of_its_time_is_late(judge: Sandbox, head: str) -> None:
-    test = (
-        head
-        + "from solution import f\ndef test_one():\n    assert f(1) == 2\ndef test_two(FIXTURE):\n    assert f(2) == 3\n"
-    )
-    verdict = _judged(judge, SWALLOWING, test.replace("FIXTURE", "fixture" if head else ""), REFERENCE)
-    assert _share(verdict) == (1, 2)
-    assert verdict.failure is not None
-    assert verdict.failure.kind == "Timeout"
-
-
-def test_a_script_whose_program_swallows_the_end_of_its_time_is_late(judge: Sandbox) -> None:
-    verdict = _judged(judge, SWALLOWING, "from solution import f\nassert f(1) == 2\nassert f(2) == 3\n", REFERENCE)
-    assert verdict.failure is not None
-    assert verdict.failure.kind == "Timeout"
-
-
-DEEP = "def deep(n):\n    return 0 if n == 0 else 1 + deep(n - 1)\n"
-_DEPTHS = """
-    assert deep(985) == 985
-    try:
-        deep(sys.getrecursionlimit() + 1)
-    except RecursionError:
-        reached = True
-    else:
-        reached = False
-    assert reached
-"""
-_METHODS = "    def test_depth(self):" + _DEPTHS.replace("\n", "\n    ")
-
-
-@pytest.mark.parametrize("limit", ["", "import sys\nsys.setrecursionlimit(2000)\n"])
-@pytest.mark.parametrize(
-    "test",
-    [
-        f"def test_depth():{_DEPTHS}",
-        f"import pytest\n@pytest.mark.parametrize('n', [1])\ndef test_depth(n):{_DEPTHS}",
-        f"import unittest\nclass Depths(unittest.TestCase):\n{_METHODS}",
-        f"import pytest, unittest\nclass TestDepths(unittest.TestCase):\n{_METHODS}",
-        f"import pytest\nclass TestDepths:\n{_METHODS}",
-    ],
-)
-def test_a_program_reaches_the_recursion_limit_that_it_reads_whoever_runs_its_test(
-    judge: Sandbox, test: str, limit: str
-) -> None:
-    verdict = _judged(judge, limit + DEEP, f"import sys\nfrom solution import deep\n{test}", limit + DEEP)
-    assert verdict.failure is None, verdict.failure
-
-
 NOTHING = """
 import unittest
 from solution import odd

@@ -42,9 +42,7 @@ def test_without_fastapi_it_says_what_to_install(
         (["--set", "case_seconds"], "KEY=VALUE"),
         (["--dataset", "nope"], "nope"),
         (["--reward", "nope"], "Unknown reward"),
-        (["--queue", "0"], "Expected queue"),
         (["--port", "99999"], "Expected a port from 0"),
-        (["--port=-1"], "Expected a port from 0"),
         (["--host", "192.0.2.1", "--token-file", "TOKEN"], "rltf serve: "),
     ],
 )
@@ -60,6 +58,16 @@ def test_what_cannot_be_is_refused_in_a_sentence(
     paths = [str(tmp_path / "token") if each == "TOKEN" else each for each in arguments]
     assert command.main(["--port", "0", *paths]) == 2
     assert words in capsys.readouterr().err
+
+
+@fastapi
+@pytest.mark.parametrize("arguments", [["--queue", "0"], ["--port=-1"]])
+def test_a_number_below_the_least_is_refused_in_a_sentence(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        command.main(arguments)
+    assert "expected a whole number of at least" in capsys.readouterr().err
 
 
 @pytest.fixture

@@ -1,0 +1,89 @@
+"""Suites whose program swallows the end of its time, or goes as deep as it may: what plain unittest and pytest say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from rltf_env import sandbox
+from rltf_env.core import Problem, Sandbox, ScriptCase, Verdict
+
+REFERENCE = "def f(n):\n    return n + 1\n"
+TESTS = "from solution import f\n" + "".join(f"def test_{n}():\n    assert f({n}) == {n + 1}\n" for n in range(4))
+
+
+@pytest.fixture(scope="module")
+def judge() -> Iterator[Sandbox]:
+    with sandbox.load(workers=1, case_seconds=0.4, wall_seconds=0.8) as judge:
+        yield judge
+
+
+def _judged(judge: Sandbox, program: str, test: str, *solutions: str) -> Verdict:
+    return judge.run(program, Problem("suite", "s", [ScriptCase(test)], solutions=list(solutions)))
+
+
+def _share(verdict: Verdict) -> tuple[int, int]:
+    return sum(result.failure is None for result in verdict.results), len(verdict.results)
+
+
+SWALLOWING = """
+class Slow:
+    def __del__(self):
+        while True:
+            pass
+def f(n):
+    if n > 1:
+        Slow()
+    return n + 1
+"""
+
+
+@pytest.mark.parametrize("head", ["", "import pytest\n@pytest.fixture\ndef fixture(): return 1\n"])
+def test_a_program_that_swallows_the_end_of_its_time_is_late(judge: Sandbox, head: str) -> None:
+    test = (
+        head
+        + "from solution import f\ndef test_one():\n    assert f(1) == 2\ndef test_two(FIXTURE):\n    assert f(2) == 3\n"
+    )
+    verdict = _judged(judge, SWALLOWING, test.replace("FIXTURE", "fixture" if head else ""), REFERENCE)
+    assert _share(verdict) == (1, 2)
+    assert verdict.failure is not None
+    assert verdict.failure.kind == "Timeout"
+
+
+def test_a_script_whose_program_swallows_the_end_of_its_time_is_late(judge: Sandbox) -> None:
+    verdict = _judged(judge, SWALLOWING, "from solution import f\nassert f(1) == 2\nassert f(2) == 3\n", REFERENCE)
+    assert verdict.failure is not None
+    assert verdict.failure.kind == "Timeout"
+
+
+DEEP = "def deep(n):\n    return 0 if n == 0 else 1 + deep(n - 1)\n"
+_DEPTHS = """
+    assert deep(985) == 985
+    try:
+        deep(sys.getrecursionlimit() + 1)
+    except RecursionError:
+        reached = True
+    else:
+        reached = False
+    assert reached
+"""
+_METHODS = "    def test_depth(self):" + _DEPTHS.replace("\n", "\n    ")
+
+
+@pytest.mark.parametrize("limit", ["", "import sys\nsys.setrecursionlimit(2000)\n"])
+@pytest.mark.parametrize(
+    "test",
+    [
+        f"def test_depth():{_DEPTHS}",
+        f"import pytest\n@pytest.mark.parametrize('n', [1])\ndef test_depth(n):{_DEPTHS}",
+        f"import unittest\nclass Depths(unittest.TestCase):\n{_METHODS}",
+        f"import pytest, unittest\nclass TestDepths(unittest.TestCase):\n{_METHODS}",
+        f"import pytest\nclass TestDepths:\n{_METHODS}",
+    ],
+)
+def test_a_program_reaches_the_recursion_limit_that_it_reads_whoever_runs_its_test(
+    judge: Sandbox, test: str, limit: str
+) -> None:
+    verdict = _judged(judge, limit + DEEP, f"import sys\nfrom solution import deep\n{test}", limit + DEEP)
+    assert verdict.failure is None, verdict.failure
