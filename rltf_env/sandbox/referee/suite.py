@@ -16,6 +16,7 @@ from rltf_env.sandbox.referee.failures import BadProblem
 from rltf_env.sandbox.referee.runners import DEFINITIONS, Function, runner_of
 
 _CASE = "unittest.TestCase"
+_EXITS = frozenset(("sys.exit", "exit", "quit", "SystemExit", "os._exit"))
 _RUNNERS = frozenset(("unittest.main", "pytest.main", "main", "doctest.testmod"))
 
 
@@ -374,10 +375,7 @@ def _runs_tests(statement: ast.stmt) -> bool:
     if not isinstance(statement, (ast.Expr, ast.Raise)):
         return False
     names = [ast.unparse(node.func) for node in ast.walk(statement) if isinstance(node, ast.Call)]
-    return any(name in _RUNNERS for name in names) or names[:1] in _EXITS
-
-
-_EXITS = [[name] for name in ("sys.exit", "exit", "quit", "SystemExit", "os._exit")]
+    return any(name in _RUNNERS for name in names) or any(name in _EXITS for name in names[:1])
 
 
 def names_defined(sources: Iterable[str]) -> set[str]:
