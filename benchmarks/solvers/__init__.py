@@ -23,9 +23,12 @@ from typing import Any
 from benchmarks.core import Solver
 from benchmarks.suites import Suite
 from rltf_env import answers
+from rltf_env._renamed import renamed
 from rltf_env.errors import UnknownName
 
 FILES = (".jsonl", ".json", ".jsonl.gz", ".json.gz")
+
+__getattr__ = renamed(__name__, {"spelled": "whole_program", "cut": "before_stop"})
 
 
 def kind(spec: str) -> str:

@@ -338,3 +338,9 @@ def test_key_comes_from_the_environment_and_goes_to_the_server_alone(
 def test_endpoint_without_a_model_is_refused() -> None:
     with pytest.raises(UsageError, match="--option model=NAME"):
         endpoint.load("http://127.0.0.1:1/v1", SUITE)
+
+
+@pytest.mark.parametrize(("old", "new"), [("spelled", solvers.whole_program), ("cut", solvers.before_stop)])
+def test_old_names_of_what_makes_a_program_work(old: str, new: object) -> None:
+    with pytest.warns(DeprecationWarning, match=rf"^benchmarks\.solvers\.{old} is now "):
+        assert getattr(solvers, old) is new
