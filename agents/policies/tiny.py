@@ -18,6 +18,7 @@ from rltf_env import datasets, prompts
 from rltf_env.errors import UsageError
 
 END = "<|end|>"
+SMALLEST_VOCABULARY = 257  # every byte, and END
 
 
 def load(
@@ -83,6 +84,11 @@ def dataset_tokenizer(vocab_size: int, dataset: str, options: dict[str, Any] | N
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Any:
     """A byte-level BPE of `vocab_size` tokens (all 256 bytes and the end token among them), each digit a token of its own."""
+    if type(vocab_size) is not int or vocab_size < SMALLEST_VOCABULARY:
+        raise UsageError(
+            f"Expected policy.vocab_size to be an integer of at least {SMALLEST_VOCABULARY}, "
+            f"256 bytes and the end token, got {vocab_size!r}."
+        )
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 

@@ -299,3 +299,9 @@ def test_layers_of_another_kind_stay_what_they_are() -> None:
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")  # torch's compiler uses what torch gives up
 def test_a_compiled_policy_keeps_the_contract() -> None:
     check_policy(tiny.load(**SMALL, compile=True))
+
+
+@pytest.mark.parametrize("vocab_size", [10, 256, True])
+def test_a_vocabulary_without_room_for_every_byte_is_refused(vocab_size: int) -> None:
+    with pytest.raises(UsageError, match=r"Expected policy\.vocab_size to be an integer of at least 257"):
+        tiny.load(width=16, layers=1, heads=2, vocab_size=vocab_size, dataset_options={"size": 4})
