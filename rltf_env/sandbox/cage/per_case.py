@@ -395,11 +395,15 @@ def _main(folder: Path) -> None:
 def _shut_in(options: dict[str, Any], user: int) -> list[str]:
     if not LINUX:
         return ["rlimits"] if os.name == "posix" else []
-    from rltf_env.sandbox.cage import isolation
+    from rltf_env.sandbox.cage import crowd, isolation
 
     packages = [path for paths in options["packages"].values() for path in paths]
     layers = isolation.enter_namespaces([*options["without"], "pid"])
     layers = isolation.confine(options, layers, packages, user)
+    if "rlimits" in layers:
+        others = crowd.Crowd(options["processes"])
+        others.count()
+        others.limit()
     isolation.die_with_parent()
     isolation.dumpable()()
     return layers
