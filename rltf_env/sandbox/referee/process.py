@@ -46,7 +46,7 @@ def main() -> None:
     alert, failed = Alert(), ""
     try:
         runner, announce, layers = launch.runner(options, alert)
-    except OSError as error:
+    except (OSError, EOFError) as error:
         runner, announce, layers, failed = None, None, [], str(error)
     from rltf_env.sandbox import messages
     from rltf_env.sandbox.cage import isolation
