@@ -271,6 +271,17 @@ def test_folders_are_emptied_however_deep_and_whatever_their_names(tmp_path: Pat
     folders.remove(top)  # what is gone is gone
 
 
+@linux
+def test_a_program_that_is_a_user_of_its_own_may_pass_through_to_its_folder() -> None:
+    before = os.umask(0o077)
+    try:
+        with sandbox.load("subprocess", workers=1) as opened:
+            opened.level()
+            assert Path(opened.workers[0].folder).stat().st_mode & 0o777 == 0o711
+    finally:
+        os.umask(before)
+
+
 LEVELS = [
     ((), "none"),
     (("rlimits",), "limits"),
