@@ -28,7 +28,7 @@ except ImportError:  # not on Windows
     resource = None  # type: ignore[assignment]
 
 from rltf_env.sandbox.cage import folders, isolation, program, purity, seeds, streams, together, trace, turns, warmup
-from rltf_env.sandbox.cage.clock import GUARD, LOOK, Clock, below, children, cpu_of, hold_too_much, resident
+from rltf_env.sandbox.cage.clock import GUARD, LOOK, Clock, below, cpu_of, hold_too_much, kill_below, resident
 from rltf_env.sandbox.cage.entry import DUMPING, Packages, numbers
 from rltf_env.sandbox.cage.files import (
     ASK_END,
@@ -347,8 +347,7 @@ class Cage:
         if self.alone:
             os.kill(-1, _signal.SIGKILL)  # a child may be one that the program has foisted on us
         else:
-            for child in children():
-                os.kill(child, _signal.SIGKILL)
+            kill_below()
         return True
 
     def _others(self, pid: int) -> bool:

@@ -55,6 +55,37 @@ def test_a_program_may_have_as_many_processes_however_many_its_user_has(others: 
     assert 8 <= int(done.stdout) <= 16, done.stderr
 
 
+BOMB = """
+import os, time
+from rltf_env.sandbox.cage import clock, isolation
+from rltf_env.sandbox.cage.crowd import Crowd
+
+user = {user}
+isolation.adopt_orphans()
+if os.getuid() == 0:
+    os.setresuid(user, user, user)
+crowd = Crowd(30)
+crowd.count()
+crowd.limit()
+if not os.fork():
+    while True:
+        try:
+            os.fork()
+        except BlockingIOError:
+            pass
+while len(clock.below("self")) < 25:
+    time.sleep(0.01)
+clock.end_children()
+print(clock.below("self"))
+"""
+
+
+def test_what_forks_without_end_is_ended() -> None:
+    code = BOMB.format(user=isolation.free_user())
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=False)
+    assert done.stdout == "[]\n", done.stderr
+
+
 @pytest.fixture
 def threads() -> Iterator[None]:
     enough = threading.Event()
