@@ -73,6 +73,7 @@ class PoolSandbox:
 
     def level(self) -> str:
         """Backend, isolation level and layers, as `Verdict.judged_by` has them. Starts the judge if it has not started yet."""
+        check_open(False, os.getpid() == self._pid)  # a fork would wait for threads that it does not have
         for worker in self.workers:
             worker.ready.wait()
         running = [worker for worker in self.workers if not worker.broken]
