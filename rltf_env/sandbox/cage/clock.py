@@ -19,12 +19,6 @@ LOOK = 0.1  # seconds between looks at a program that takes its time
 GUARD = 60  # times its limit, after which a program is ended though it never got a processor
 
 
-def children() -> list[int]:
-    """The process ids of the main thread's children. Linux only."""
-    with open(f"/proc/self/task/{os.getpid()}/children") as file:
-        return [int(pid) for pid in file.read().split()]
-
-
 def resident(pid: str) -> int:
     """Bytes of memory that a process has in use."""
     try:
@@ -173,13 +167,32 @@ def threads(pid: str) -> tuple[str, float | None, dict[str, int]]:
 
 
 def end_children() -> None:
-    """Kills every child of this process, and what becomes one when its parent dies, until there are none."""
+    """Kills all that comes from this process, until nothing of it is left."""
     while True:
         try:
             while os.wait4(-1, os.WNOHANG)[0]:
                 pass
         except ChildProcessError:
             return
-        for child in children():
-            os.kill(child, _signal.SIGKILL)
+        kill_below()
         time.sleep(0.001)
+
+
+def kill_below() -> None:
+    """Kills all that comes from this process. Not for a PID namespace that `/proc` is not of.
+
+    All are stopped first. What is killed makes room for others, which a program that forks without end has at once. What is
+    stopped does not. Raises OSError where `/proc` does not show what comes from a process.
+    """
+    os.stat(f"/proc/self/task/{os.getpid()}/children")
+    stopped: set[str] = set()
+    while fresh := set(below("self")) - stopped:
+        _signal_all(fresh, _signal.SIGSTOP)
+        stopped |= fresh
+    _signal_all(stopped, _signal.SIGKILL)
+
+
+def _signal_all(pids: Collection[str], signal: int) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):  # it has ended by itself
+            os.kill(int(pid), signal)

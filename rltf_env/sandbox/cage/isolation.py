@@ -366,7 +366,7 @@ def confine(options: dict[str, Any], layers: list[str], packages: list[str], use
     below = [*_without_packages(visible), *packages, *_DEVICES, "/proc", "/etc/localtime"]
     steps: list[tuple[str, Callable[[], str | None]]] = [
         ("root", lambda: private_root(packages, 4 * options["file_bytes"], "pid" in layers)),
-        ("rlimits", lambda: _common_limits(options)),
+        ("rlimits", lambda: _common_limits()),
         ("uid", lambda: drop_user(user)),
         ("landlock", lambda: landlock(below, [*folders(), os.devnull])),
         ("seccomp", lambda: seccomp(_only(options, layers), not {"root", "uid"}.isdisjoint(layers))),
@@ -409,10 +409,9 @@ def _open_to_all(path: str) -> bool:
     return True
 
 
-def _common_limits(options: dict[str, Any]) -> None:
+def _common_limits() -> None:
     """Limits that bind the warm parent as well; the others are set in each program."""
-    count = options["processes"] + 2  # the warm parent, and the process that compiled the program
-    limits = [(resource.RLIMIT_CORE, 0), (resource.RLIMIT_NOFILE, 256), (resource.RLIMIT_NPROC, count)]
+    limits = [(resource.RLIMIT_CORE, 0), (resource.RLIMIT_NOFILE, 256)]
     if hasattr(resource, "RLIMIT_SIGPENDING"):  # counted for each user, as processes are
         limits.append((resource.RLIMIT_SIGPENDING, 256))
     for what, limit in limits:

@@ -28,7 +28,7 @@ except ImportError:  # not on Windows
     resource = None  # type: ignore[assignment]
 
 from rltf_env.sandbox.cage import folders, isolation, program, purity, seeds, streams, together, trace, turns, warmup
-from rltf_env.sandbox.cage.clock import GUARD, LOOK, Clock, below, children, cpu_of, hold_too_much, resident
+from rltf_env.sandbox.cage.clock import GUARD, LOOK, Clock, below, cpu_of, hold_too_much, kill_below, resident
 from rltf_env.sandbox.cage.entry import DUMPING, Packages, numbers
 from rltf_env.sandbox.cage.files import (
     ASK_END,
@@ -55,7 +55,6 @@ REQUESTS, REPLIES = TELL_END + 1, TELL_END + 2  # pipes
 FOLDERS = REPLIES + 1  # the first of the private folders
 LAST = FOLDERS + 8  # no program has a descriptor from REPORT to this one, but a live one its two pipes
 
-
 _HIDDEN = (*numbers("SIGCHLD SIGABRT SIGSEGV SIGBUS SIGFPE SIGILL"), *DUMPING)
 Report = tuple[dict[str, Any], bytes, bytes]
 
@@ -65,11 +64,11 @@ class Cage:
 
     Args:
         alone: this is the first process of a PID namespace, so whatever else is alive in it belongs to the program.
-        on_entry: called in a child before it runs a program.
+        count, on_entry: called before a child is forked, and in it before it runs a program.
     """
 
-    def __init__(self, options: dict[str, Any], *, alone: bool, on_entry: Any, adopt: Any) -> None:
-        self.options, self.alone, self.on_entry, self.adopt = options, alone, on_entry, adopt
+    def __init__(self, options: dict[str, Any], *, alone: bool, on_entry: Any, adopt: Any, count: Any) -> None:
+        self.options, self.alone, self.on_entry, self.adopt, self.count = options, alone, on_entry, adopt, count
         self.size = program.own_size()
         self.used: Limits | None = None
         self.use(Limits.of(options))
@@ -99,6 +98,7 @@ class Cage:
 
     def run(self, request: bytes | memoryview, cases: int) -> bytes:
         """Runs a program; says how its process ended, as JSON. What it left is in the files, which the trusted side reads."""
+        self.count()
         pid = os.fork()
         if not pid:
             self._child(request, cases)
@@ -347,8 +347,7 @@ class Cage:
         if self.alone:
             os.kill(-1, _signal.SIGKILL)  # a child may be one that the program has foisted on us
         else:
-            for child in children():
-                os.kill(child, _signal.SIGKILL)
+            kill_below()
         return True
 
     def _others(self, pid: int) -> bool:
@@ -411,10 +410,10 @@ _RECORD = '{"status": %(status)d, "seconds": %(seconds)r, "wall": %(wall)r, "end
 # -------------------------------------------------------------------------------------------------------- the process
 
 
-def serve(options: dict[str, Any], *, alone: bool, on_entry: Any, adopt: Any) -> NoReturn:
+def serve(options: dict[str, Any], *, alone: bool, on_entry: Any, adopt: Any, count: Any) -> NoReturn:
     """The warm parent's loop: a program in, what became of it out, until the referee goes away."""
     requests = Turns(REQUESTS)
-    cage = Cage(options, alone=alone, on_entry=on_entry, adopt=adopt)
+    cage = Cage(options, alone=alone, on_entry=on_entry, adopt=adopt, count=count)
     faulthandler.enable(RESULT, all_threads=False)
     _signal.set_wakeup_fd(-1)
     _signal.pthread_sigmask(_signal.SIG_BLOCK, _HIDDEN)

@@ -284,6 +284,9 @@ def runner(options: dict[str, Any]) -> tuple[Any, list[str]]:
         isolation.adopt_orphans()
         atexit.register(clock.end_children)
     os.mkdir(options["folder"], 0o700)
+    os.chmod(
+        options["folder"], 0o711
+    )  # a program that is a user of its own passes through to its own folder, by its name
     atexit.register(folders.remove, options["folder"])
     spawner = Spawner(options)
     spawner("pass", marshal.dumps([("", None)]), 1)
@@ -395,11 +398,15 @@ def _main(folder: Path) -> None:
 def _shut_in(options: dict[str, Any], user: int) -> list[str]:
     if not LINUX:
         return ["rlimits"] if os.name == "posix" else []
-    from rltf_env.sandbox.cage import isolation
+    from rltf_env.sandbox.cage import crowd, isolation
 
     packages = [path for paths in options["packages"].values() for path in paths]
     layers = isolation.enter_namespaces([*options["without"], "pid"])
     layers = isolation.confine(options, layers, packages, user)
+    if "rlimits" in layers:
+        others = crowd.Crowd(options["processes"])
+        others.count()
+        others.limit()
     isolation.die_with_parent()
     isolation.dumpable()()
     return layers

@@ -73,13 +73,14 @@ class PoolSandbox:
 
     def level(self) -> str:
         """Backend, isolation level and layers, as `Verdict.judged_by` has them. Starts the judge if it has not started yet."""
+        check_open(False, os.getpid() == self._pid)  # a fork would wait for threads that it does not have
         for worker in self.workers:
             worker.ready.wait()
-        failed = next((worker.broken for worker in self.workers if worker.broken), None)
-        if failed:
+        running = [worker for worker in self.workers if not worker.broken]
+        if not running and (error := self.workers[0].broken):
             self.close()
-            raise failed
-        return self.workers[0].judge
+            raise error
+        return running[0].judge
 
     def close(self) -> None:
         """Ends the workers; what was not judged yet is cancelled. May be called again."""

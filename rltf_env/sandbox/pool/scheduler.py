@@ -12,6 +12,7 @@ import itertools
 import json
 import threading
 import time
+import warnings
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -282,6 +283,22 @@ class Scheduler:
             futures = list(job.futures)
         for future in futures:
             _settle(future, result)
+
+    def give_up(self, seat: Seat, error: Exception) -> None:
+        """A worker cannot be started: the others judge on. With the last of them, all jobs are refused; it returns at the end."""
+        with self.changed:
+            seat.broken = True
+            left = sum(not other.broken for other in self.seats)
+            self.changed.notify_all()
+        if not left:
+            self.refuse(error)
+            return
+        warnings.warn(f"{error} {left} of {len(self.seats)} workers are left.", RuntimeWarning, stacklevel=2)
+
+    def rest(self, seconds: float) -> None:
+        """Returns after so many seconds, or when the scheduler is closed."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.closed, seconds)
 
     def refuse(self, error: Exception) -> None:
         """Answers every job with an error, now and from now on, until the scheduler is closed: no worker can be started."""

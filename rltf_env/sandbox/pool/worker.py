@@ -30,6 +30,7 @@ from rltf_env.sandbox.pool.scheduler import Job, Scheduler, Seat, closed
 TRIES = 3
 STUCK = -getattr(signal, "SIGPROF", 0)  # how a process ends when the comparison of a program's values does not
 PATIENCE = 30.0  # seconds beyond all limits of a program after which its process is given up
+PAUSE = 0.5  # seconds before a process that could not be started is started again; before the third time twice that
 STARTING = 120.0  # seconds that a process may take to start
 PROCESS = Path(__file__).parents[1] / "referee" / "process.py"
 ENVIRONMENT = {
@@ -74,6 +75,7 @@ class Worker:
         self.channel: Channel | None = None
         self.judge = self.folder = ""
         self.broken: Exception | None = None
+        self.failed_starts = 0  # in a row
         self.ready = threading.Event()
         self.thread = threading.Thread(target=self._loop, name="rltf-judge", daemon=True)
 
@@ -87,28 +89,33 @@ class Worker:
 
     def _loop(self) -> None:
         try:
-            failures = 0
             while not self.scheduler.closed:
                 try:
                     if self.process is None:
                         self._start()
                     self._serve_once()
-                    failures = 0
                 except Exception as error:  # whatever it was, whoever waits is served
-                    failures += not self.judge
-                    if failures >= TRIES and not self.broken:
-                        self.broken = SandboxError(f"The judge could not be started: {error}")
+                    started = self.seat.running
                     self._on_death(error)
+                    if not started:
+                        self._on_failed_start(error)
                     if self.broken:
-                        self.seat.broken = True
                         self.ready.set()
-                        self.scheduler.refuse(self.broken)
+                        self.scheduler.give_up(self.seat, self.broken)
                         return
         finally:
             self.ready.set()
             self._stop()
             for job in self.scheduler.take_back(self.seat):
                 self.scheduler.finish(job, closed())
+
+    def _on_failed_start(self, error: Exception) -> None:
+        """Waits a little before the next try: what the machine lacked it may have again. The last of them was enough."""
+        self.failed_starts += 1
+        if self.failed_starts < TRIES:
+            self.scheduler.rest(PAUSE * self.failed_starts)
+        elif not self.broken:
+            self.broken = SandboxError(f"The judge could not be started: {error}")
 
     def _serve_once(self) -> None:
         """Sends what there is room for, then reads one answer."""
@@ -178,7 +185,7 @@ class Worker:
             watched = watched or pulse.Pulse(process.pid, children=self.backend == "forkserver")
             if self.seat.jobs and time.monotonic() - self.seat.since > self._longest():
                 raise Overdue("a process took longer than all limits of a program allow")
-            if not self.judge and time.monotonic() - begin > STARTING:
+            if not self.seat.running and time.monotonic() - begin > STARTING:
                 raise Hung("a process of the judge did not start")
             if watched.hung():
                 raise Hung(f"a process of the judge has not moved for {pulse.HUNG:g} s")
@@ -197,7 +204,6 @@ class Worker:
     def _start(self) -> None:
         self.folder = os.path.join(tempfile.gettempdir(), f"rltf-{os.getpid()}-{os.urandom(6).hex()}")
         self.seat.problems.clear()
-        self.judge = ""
         self._open_process()
         ready = self._receive()
         if not isinstance(ready, messages.Ready):
@@ -209,7 +215,7 @@ class Worker:
                 "`python -m rltf_env.doctor` says what is missing and how to get it."
             )
             raise self.broken
-        self.judge = judge
+        self.judge, self.failed_starts = judge, 0
         self.seat.running = True
         self.ready.set()
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from rltf_env.sandbox.cage import folders, isolation
+from rltf_env.sandbox.cage import crowd, folders, isolation
 from rltf_env.sandbox.cage.files import BATCH, Files, content
 from rltf_env.sandbox.cage.limits import Limits
 from rltf_env.sandbox.cage.turns import LAYOUT
@@ -223,11 +223,14 @@ def _become_cage(options: dict[str, Any], fds: list[int], layers: list[str], use
         on_entry = _first(on_entry, os.setsid, "seccomp" in layers)
     elif {"root", "landlock"}.isdisjoint(layers):
         on_entry = _in_session(on_entry)
+    others = crowd.Crowd(options["processes"])
+    if "rlimits" in layers:
+        on_entry = _within(others, on_entry)
     for name in [name for name in sys.modules if name.startswith("rltf_env")]:
         del sys.modules[name]
     sys.modules["__main__"].__dict__.clear()
     sys.argv[:] = ["program.py"]
-    parent.serve(options, alone=alone, on_entry=on_entry, adopt=adopt)
+    parent.serve(options, alone=alone, on_entry=on_entry, adopt=adopt, count=others.count)
 
 
 def _in_session(dumpable: Any) -> Any:
@@ -236,6 +239,16 @@ def _in_session(dumpable: Any) -> Any:
     def on_entry() -> None:
         os.setsid()
         dumpable()
+
+    return on_entry
+
+
+def _within(others: crowd.Crowd, rest: Any) -> Any:
+    """What it does first where it may have so many processes beside those of others."""
+
+    def on_entry() -> None:
+        others.limit()
+        rest()
 
     return on_entry
 

@@ -6,6 +6,7 @@ in which programs run. Every import up to there is paid for again at every fork.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -46,7 +47,7 @@ def main() -> None:
     alert, failed = Alert(), ""
     try:
         runner, announce, layers = launch.runner(options, alert)
-    except OSError as error:
+    except (OSError, EOFError) as error:
         runner, announce, layers, failed = None, None, [], str(error)
     from rltf_env.sandbox import messages
     from rltf_env.sandbox.cage import isolation
@@ -92,7 +93,8 @@ class _Desk:
         except _Over:
             return
         except (EOFError, BrokenPipeError) as error:
-            self._send(self.messages.Lost(str(error)))
+            with contextlib.suppress(BrokenPipeError):  # it was the caller that has gone, with nobody to tell
+                self._send(self.messages.Lost(str(error)))
 
     def _judge(self, job: Any) -> bool:
         """Answers a job. False if it was this process's last."""

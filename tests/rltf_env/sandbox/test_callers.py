@@ -164,6 +164,21 @@ def test_a_fork_of_the_caller_is_told_to_load_its_own(judge: PoolSandbox) -> Non
 
 
 @linux
+def test_a_fork_does_not_wait_for_a_judge_that_its_parent_starts() -> None:
+    with sandbox.load("forkserver", workers=1) as opened:
+        pid = os.fork()
+        if pid == 0:
+            signal.alarm(20)
+            try:
+                opened.level()
+            except UsageError:
+                os._exit(7)
+            finally:
+                os._exit(8)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+
+
+@linux
 @pytest.mark.parametrize("backend", ["forkserver", "static"])
 def test_a_fork_waits_for_no_lock_that_a_thread_of_its_parent_holds(backend: str) -> None:
     with sandbox.load(backend, **({"workers": 1} if backend == "forkserver" else {})) as opened:

@@ -17,6 +17,7 @@ from rltf_env import sandbox
 from rltf_env.core import CallCase, Outcome, Problem, StdinCase
 from rltf_env.errors import SandboxError
 from rltf_env.sandbox.cage import folders, isolation
+from rltf_env.sandbox.pool import worker
 from rltf_env.sandbox.pool.pool import PoolSandbox
 
 
@@ -32,8 +33,8 @@ def test_workers_that_are_killed_lose_no_verdict(judge: PoolSandbox) -> None:
     futures = [judge.submit(program(i), ADD) for i in range(300)]
     for round in range(3):
         futures[40 * (round + 1)].result(60)
-        for worker in judge.workers:
-            process = worker.process
+        for each in judge.workers:
+            process = each.process
             if process is not None:
                 process.kill()
     assert all(future.result(60).outcome is Outcome.PASSED for future in futures)
@@ -43,8 +44,8 @@ def test_workers_that_are_killed_lose_no_verdict(judge: PoolSandbox) -> None:
 def test_a_cage_that_is_killed_loses_no_verdict(judge: PoolSandbox) -> None:
     futures = [judge.submit(program(i), ADD) for i in range(100)]
     futures[20].result(60)
-    for worker in judge.workers:
-        process = worker.process
+    for each in judge.workers:
+        process = each.process
         for pid in sorted(descendants(process.pid)) if process else ():  # the cage before its programs
             with contextlib.suppress(ProcessLookupError):  # it has ended by itself since we looked
                 os.kill(pid, signal.SIGKILL)
@@ -131,6 +132,67 @@ def test_a_judge_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch) -> 
         opened.run(program(1), ADD)
 
 
+def opened_until_one_ends() -> PoolSandbox:
+    opened = sandbox.load("forkserver", workers=2, cache=0)
+    opened.workers[1].thread.join(30)
+    return opened
+
+
+def test_a_worker_that_cannot_start_costs_no_verdict_where_another_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "PAUSE", 0.0)
+    start = worker.Worker._open_process
+
+    def fails_at_one(self: worker.Worker) -> None:
+        if self.place:
+            raise OSError("no room")
+        start(self)
+
+    monkeypatch.setattr(worker.Worker, "_open_process", fails_at_one)
+    with pytest.warns(RuntimeWarning, match="no room 1 of 2 workers are left"):
+        opened = opened_until_one_ends()
+    with opened:
+        assert all(v.outcome is Outcome.PASSED for v in opened.map((program(i), ADD) for i in range(20)))
+        assert opened.level().startswith("forkserver/")
+
+
+def test_starts_that_fail_now_and_then_end_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "PAUSE", 0.0)
+    start, calls = worker.Worker._open_process, iter(range(100))
+
+    def fails_now_and_then(self: worker.Worker) -> None:
+        if next(calls) % worker.TRIES < worker.TRIES - 1:
+            raise OSError("no room")
+        start(self)
+
+    monkeypatch.setattr(worker.Worker, "_open_process", fails_now_and_then)
+    with sandbox.load("forkserver", workers=1, cache=0) as opened:
+        for number in range(3):
+            assert opened.run(program(number), ADD).outcome is Outcome.PASSED
+            process = opened.workers[0].process
+            assert process is not None
+            process.kill()
+
+
+def test_a_level_is_known_while_a_process_is_replaced(judge: PoolSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    level, starting, go_on = judge.level(), threading.Event(), threading.Event()
+    start = worker.Worker._open_process
+
+    def slowly(self: worker.Worker) -> None:
+        starting.set()
+        go_on.wait(30)
+        start(self)
+
+    monkeypatch.setattr(worker.Worker, "_open_process", slowly)
+    for each in judge.workers:
+        assert each.process is not None
+        each.process.kill()
+    future = judge.submit(program(0), ADD)
+    assert starting.wait(30)
+    assert judge.level() == level
+    go_on.set()
+    assert future.result(60).outcome is Outcome.PASSED
+
+
 def test_a_weaker_judge_than_required_is_refused() -> None:
     with pytest.raises(SandboxError, match="Expected isolation of level 'full'"):
         sandbox.load("forkserver", workers=1, require="full", without=("pid",))
@@ -207,6 +269,17 @@ def test_folders_are_emptied_however_deep_and_whatever_their_names(tmp_path: Pat
     folders.remove(top)
     assert not top.exists()
     folders.remove(top)  # what is gone is gone
+
+
+@linux
+def test_a_program_that_is_a_user_of_its_own_may_pass_through_to_its_folder() -> None:
+    before = os.umask(0o077)
+    try:
+        with sandbox.load("subprocess", workers=1) as opened:
+            opened.level()
+            assert Path(opened.workers[0].folder).stat().st_mode & 0o777 == 0o711
+    finally:
+        os.umask(before)
 
 
 LEVELS = [

@@ -402,10 +402,20 @@ def test_a_job_that_comes_back_after_the_end_is_answered_with_an_error() -> None
     assert isinstance(future.exception(0), SandboxError)
 
 
+def test_a_worker_that_cannot_be_started_leaves_the_jobs_to_the_others() -> None:
+    pool = Pool(2)
+    (future,) = pool.submit("a")
+    with pytest.warns(RuntimeWarning, match="1 of 2 workers are left"):
+        pool.scheduler.give_up(pool.seats[0], SandboxError("It cannot be started."))
+    assert pool.take(1) == "a"
+    pool.answer(1)
+    assert future.result(0) is PASSED
+
+
 def test_without_workers_every_job_gets_the_error_until_the_end() -> None:
     pool = Pool()
     futures = pool.submit("a")
-    refusing = Background(lambda: pool.scheduler.refuse(SandboxError("none can be started")))
+    refusing = Background(lambda: pool.scheduler.give_up(pool.seats[0], SandboxError("none can be started")))
     assert refusing.waits(pool.scheduler)
     futures += pool.submit("b")
     errors = [future.exception(LONG) for future in futures]
