@@ -81,7 +81,8 @@ def test_who_ends_the_judge_is_not_held_up_by_a_checker() -> None:
 
 
 OF_ITS_OWN = {
-    "a data class": "from dataclasses import dataclass\n@dataclass\nclass Row:\n    x: 'int'\n" + HEAD + "return Row(got) == Row(expected)",
+    "a data class": "from dataclasses import dataclass\n@dataclass\nclass Row:\n    x: 'int'\n"
+    + HEAD + "return Row(got) == Row(expected)",
     "annotations": HEAD.replace("got)", "got: int)") + "return check.__annotations__ == {'got': int} and got == expected",
     "itself": "import sys\nEPS = 1\n" + HEAD + "return sys.modules[__name__].EPS == 1 and got == expected",
     "a command": HEAD + "return got == expected\nif __name__ == '__main__':\n    print(check(*map(open, 'abc')))\n",
@@ -110,7 +111,7 @@ def problem(body: str, *solutions: str, head: str = HEAD) -> Problem:
 @pytest.mark.parametrize("body", ["while not got.parsed: pass\n    return True", "while got: pass\n    return True"])
 def test_a_checker_that_fails_for_every_reference_is_the_problems_fault(judge: Sandbox, body: str) -> None:
     for program in ("f = lambda x: 5", "f = lambda x: 2 * x"):
-        with pytest.raises(InvalidProblem, match="its checker fails for every reference: .*(AttributeError|too long)"):
+        with pytest.raises(InvalidProblem, match=r"its checker fails for every reference: .*(AttributeError|too long)"):
             judge.run(program, problem(body, "f = lambda x: 2 * x"))
 
 
