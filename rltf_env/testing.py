@@ -85,8 +85,8 @@ def _check_problem(problem: Problem) -> None:
 
 def _check_solutions(problems: Iterable[Problem], sandbox: Sandbox) -> None:
     wrong = [
-        f"{finding.problem.id}, {finding.what}, solution {finding.solution}: {finding.verdict.outcome.name}, "
-        f"{finding.verdict.failure}"
+        f"{finding.problem.id}, {finding.what}, solution {finding.solution}: "
+        + (f"{finding.verdict.outcome.name}, {finding.verdict.failure}" if finding.verdict else finding.fault)
         for finding in audit.findings(problems, sandbox)
         if not finding.passed
     ]

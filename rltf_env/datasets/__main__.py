@@ -1,9 +1,10 @@
 """`python -m rltf_env.datasets check NAME`: runs every reference solution, reports those that fail, and lists broken problems.
 
 A problem is broken if none of its references passes all its cases and its public examples: nothing shows that it can be solved
-as it is judged. Broken ones go into a quarantine list (`NAME.quarantine.json`, or `--quarantine FILE`), which
-`datasets.load(NAME, quarantine=FILE)` honours. The file is written whole at the end; an interrupted check leaves it alone.
-Without broken problems there is no file, unless one was asked for, or is there already.
+as it is judged. So is one, with a reference or without, on which no program can be judged. Broken ones go into a quarantine list
+(`NAME.quarantine.json`, or `--quarantine FILE`), which `datasets.load(NAME, quarantine=FILE)` honours. The file is written whole at
+the end; an interrupted check leaves it alone. Without broken problems there is no file, unless one was asked for, or is there
+already.
 
 Exit status 0: every reference passes; 1: some do not; 2: the data cannot be read, or the judge fails; 130: interrupted.
 """
@@ -105,23 +106,14 @@ def _stem(name: str) -> str:
 def _report(problems: Problems, total: int, faulty: Sequence[audit.Examined]) -> str:
     """The finding, for people."""
     rows = [("problem", "outcome", "failure", "line", "references", "")]
-    for examined in faulty[:ROWS]:
-        verdict = examined.failed[0].verdict
-        failure = verdict.failure
-        rows.append(
-            (
-                examined.problem.id,
-                verdict.outcome.name,
-                failure.kind if failure else "",
-                str(failure.line or "") if failure else "",
-                f"{examined.solved_by} of {len(examined.problem.solutions)} pass",
-                "broken" if examined.broken else "kept",
-            )
-        )
+    rows += [_row(examined) for examined in faulty[:ROWS]]
     lines = _table(rows) if faulty else []
     if len(faulty) > ROWS:
         lines.append(f"... and {len(faulty) - ROWS} more")
-    lines.append(f"{total - len(faulty)} of {total} problems are sound: every reference passes")
+    lines += [ansi.printable(fault) for examined in faulty[:ROWS] if (fault := examined.failed[0].fault)]
+    with_reference = sum(bool(examined.problem.solutions) for examined in faulty)
+    lines.append(f"{total - with_reference} of {total} problems are sound: every reference passes")
+    total += len(faulty) - with_reference
     if total < len(problems):
         lines.append(f"{len(problems) - total} without a reference could not be checked")
     if problems.skipped:
@@ -129,6 +121,20 @@ def _report(problems: Problems, total: int, faulty: Sequence[audit.Examined]) ->
             f"{len(problems.skipped)} were left out by the loader, such as {ansi.printable(': '.join(problems.skipped[0]))}"
         )
     return "\n".join(lines)
+
+
+def _row(examined: audit.Examined) -> tuple[str, ...]:
+    """The line of the table on a problem that is not as it should be."""
+    verdict = examined.failed[0].verdict
+    failure = verdict.failure if verdict else None
+    return (
+        examined.problem.id,
+        verdict.outcome.name if verdict else "INVALID",
+        failure.kind if failure else "",
+        str(failure.line or "") if failure else "",
+        f"{examined.solved_by} of {len(examined.problem.solutions)} pass",
+        "broken" if examined.broken else "kept",
+    )
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:

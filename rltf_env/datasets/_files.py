@@ -116,6 +116,6 @@ def parse_python(text: str, what: str) -> ast.Module:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # such as invalid escape sequences in a pattern
-            return ast.parse(text)
+            return ast.parse(text.removeprefix("\ufeff"))  # the mark that some editors put in front
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise DataError(f"{what}: expected Python, got {error}.") from error

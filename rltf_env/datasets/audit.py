@@ -1,12 +1,15 @@
 """Are the problems sound? Every reference solution goes through the judge; what comes back is findings, and a quarantine list.
 
 Problems --references--> Sandbox --> findings --quarantine--> the list that `datasets.load(quarantine=)` honours
+
+A problem without a reference is judged with an empty program, which shows faults of its tests.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import NamedTuple
@@ -15,25 +18,33 @@ from rltf_env.core import Outcome, Problem, Sandbox, Verdict
 from rltf_env.core.verdicts import nothing_ran
 from rltf_env.datasets._digest import digest
 from rltf_env.datasets._quarantine import Entry
-from rltf_env.errors import UsageError
+from rltf_env.errors import InvalidProblem, UsageError
+
+AHEAD = 256  # programs that the judge is given at a time
 
 
 class Finding(NamedTuple):
-    """What became of reference number `solution` on the `cases`, the `examples` or the `held_out` cases of a problem."""
+    """What became of reference number `solution` on the `cases`, the `examples` or the `held_out` cases of a problem.
+
+    Where no program can be judged on them there is a `fault` in place of a verdict, and perhaps no solution either.
+    """
 
     problem: Problem
     what: str
-    solution: int
-    verdict: Verdict
+    solution: int | None
+    verdict: Verdict | None
+    fault: str = ""
 
     @property
     def passed(self) -> bool:
         """True if the reference passes every case."""
-        return self.verdict.outcome is Outcome.PASSED
+        return self.verdict is not None and self.verdict.outcome is Outcome.PASSED
 
     @property
     def words(self) -> str:
-        """Outcome, kind of failure and line, such as `RUNTIME_ERROR NameError, line 3`."""
+        """Outcome, kind of failure and line, such as `RUNTIME_ERROR NameError, line 3`, or the fault."""
+        if self.verdict is None:
+            return self.fault
         failure = self.verdict.failure
         if failure is None:
             return self.verdict.outcome.name
@@ -43,24 +54,43 @@ class Finding(NamedTuple):
 
 
 def findings(problems: Iterable[Problem], sandbox: Sandbox) -> Iterator[Finding]:
-    """The verdict on every reference of every problem, in order; problems without a reference give none.
+    """The verdict on every reference of every problem, in order; a problem without a reference gives faults alone.
 
     Raises:
         UsageError: the sandbox runs no programs.
     """
     if not getattr(sandbox, "runs_programs", True):
         raise UsageError(nothing_ran("a check of references"))
-    pending: deque[tuple[Problem, str, int]] = deque()  # handed to the judge, not answered yet
+    pending: deque[tuple[Problem, str, int | None, Future[Verdict]]] = deque()
+    try:
+        for problem, what, number, source, version in _jobs(problems):
+            pending.append((problem, what, number, sandbox.submit(source, version)))
+            if len(pending) >= AHEAD:
+                yield from _found(*pending.popleft())
+        while pending:
+            yield from _found(*pending.popleft())
+    finally:
+        for *_, verdict in pending:
+            verdict.cancel()
 
-    def jobs() -> Iterator[tuple[str, Problem]]:
-        for problem in problems:
-            for number, solution in enumerate(problem.solutions):
-                for what, version in _versions(problem):
-                    pending.append((problem, what, number))
-                    yield solution, version
 
-    for verdict in sandbox.map(jobs()):
-        yield Finding(*pending.popleft(), verdict)
+def _found(problem: Problem, what: str, number: int | None, verdict: Future[Verdict]) -> Iterator[Finding]:
+    """What a reference shows; of an empty program, only that it could not be judged."""
+    try:
+        finding = Finding(problem, what, number, verdict.result())
+    except InvalidProblem as error:
+        yield Finding(problem, what, number, None, str(error))
+        return
+    if number is not None:
+        yield finding
+
+
+def _jobs(problems: Iterable[Problem]) -> Iterator[tuple[Problem, str, int | None, str, Problem]]:
+    """Problem, name of its cases, number of the reference, program, and the problem as it is judged."""
+    for problem in problems:
+        for number, solution in enumerate(problem.solutions) if problem.solutions else [(None, "")]:
+            for what, version in _versions(problem):
+                yield problem, what, number, solution, version
 
 
 def _versions(problem: Problem) -> Iterator[tuple[str, Problem]]:
@@ -87,7 +117,7 @@ class Examined:
     @property
     def solved_by(self) -> int:
         """How many references pass everything."""
-        return len(self.problem.solutions) - len({finding.solution for finding in self.failed})
+        return len(self.problem.solutions) - len({finding.solution for finding in self.failed} - {None})
 
     @property
     def broken(self) -> bool:
@@ -101,7 +131,7 @@ class Examined:
 
 
 def examine(problems: Iterable[Problem], sandbox: Sandbox) -> Iterator[Examined]:
-    """The problems that have a reference, each with all its findings, in order."""
+    """The problems that have a reference or a fault, each with all its findings, in order."""
     for _, some in groupby(findings(problems, sandbox), key=lambda finding: finding.problem.id):
         group = tuple(some)
         yield Examined(group[0].problem, group)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import collections
+import collections.abc
 import functools
 import json
 import sys
+import types
 from typing import Any
 
 from rltf_env.sandbox import arrays
@@ -133,6 +135,8 @@ def _dump_base(v: Any, kind: Any, refs: Any, depth: int, number: Any, mro: Any =
             plainly = refs is None or "_rltf_stand_in" in type.__dict__["__dict__"].__get__(kind)
             rest = "" if number is None else f", {number[0]}"
             return text if plainly else f'{{"S": [{_dump_kind(v, kind, base, bases)}, {text}{rest}]}}'
+    if refs is not None and kind in WRAPPERS:
+        return _dump_wrapper(v, kind, refs, depth)
     if refs is not None and kind in _VIEWS:
         return f'{{"{_VIEWS[kind]}": {dump(list(v), refs, depth)}}}'
     fraction, decimal = sys.modules.get("fractions"), sys.modules.get("decimal")
@@ -143,6 +147,24 @@ def _dump_base(v: Any, kind: Any, refs: Any, depth: int, number: Any, mro: Any =
     if kind in (arrays.Array, arrays.Number):
         return dump(arrays.plain(v), refs, depth)
     raise Unrepresentable(f"{type_name(kind)} is not plain data")
+
+
+WRAPPERS: dict[Any, Any] = {  # of Python's own: what they hold, by which they compare
+    collections.UserDict: lambda v: [v.data],
+    collections.UserList: lambda v: [v.data],
+    collections.UserString: lambda v: [v.data],
+    collections.ChainMap: lambda v: v.maps,
+    types.MappingProxyType: lambda v: [dict(v)],
+}
+_WRAPPING = {kind.__name__: kind for kind in WRAPPERS}
+
+
+def _dump_wrapper(v: Any, kind: Any, refs: Any, depth: int) -> str:
+    try:
+        parts = list(WRAPPERS[kind](v))
+    except Exception as error:  # what it holds may be of the program's own making
+        raise Unrepresentable(f"{type_name(kind)} holds no plain data") from error
+    return f'{{"W": [{", ".join([quote(type_name(kind)), *(dump(part, refs, depth) for part in parts)])}]}}'
 
 
 _VIEWS = {type({}.keys()): "K", type({}.items()): "I"}  # which compare what is in them
@@ -271,6 +293,15 @@ def _array(body: Any, refs: Any) -> Any:
     return value if refs is None else arrays.make(name, decode(shape), value)
 
 
+def _wrapper(name: str, parts: list[Any], refs: Any) -> Any:
+    """A container around plain data, for a script; else the plain data."""
+    kind = _WRAPPING[name]
+    if kind is collections.ChainMap and not all(isinstance(part, collections.abc.Mapping) for part in parts):
+        raise Unrepresentable("a chain of what is no mapping")
+    value = kind(*parts)
+    return value if refs is not None else dict(value) if kind is collections.ChainMap else parts[0]
+
+
 _DECODERS: dict[str, Any] = {
     "i": lambda body, refs: int(body, 16),
     "t": lambda body, refs: tuple(decode(item, refs) for item in body),
@@ -287,6 +318,7 @@ _DECODERS: dict[str, Any] = {
     "n": lambda body, refs: {"NotImplemented": NotImplemented, "Ellipsis": ...}.get(body) or _CLASSES[body],
     "S": _instance,
     "N": _array,
+    "W": lambda body, refs: _wrapper(body[0], [decode(part, refs) for part in body[1:]], refs),
     "K": lambda body, refs: dict.fromkeys(decode(body, refs)).keys(),
     "I": lambda body, refs: dict(decode(body, refs)).items(),
     "D": _decimal,

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from rltf_env import UnitTestEnv, datasets, sandbox
-from rltf_env.core import CallCase, Outcome, Problem, Problems, Sandbox
+from rltf_env.core import CallCase, Outcome, Problem, Problems, Sandbox, ScriptCase
 from rltf_env.datasets import __main__ as command
 from rltf_env.datasets import audit
 from rltf_env.errors import DataError, SandboxError
@@ -195,3 +195,35 @@ def test_quarantine_keeps_what_the_loader_had_left_out(mine: str) -> None:
     command.main(["check", mine, "--seconds", "1", "--quarantine", "list.json"])
     problems = datasets.load(Problems((SOUND, BROKEN), [("x", "no tests")]), quarantine="list.json")
     assert [id for id, _ in problems.skipped] == ["x", "broken"]
+
+
+FAULTS = (
+    Problem("no module", "", [ScriptCase("import no_such_module\nassert add(1, 2) == 3")], "add", solutions=[GOOD]),
+    Problem("no Python", "", [ScriptCase("assert add(1, 2) ===")], "add"),
+    Problem("no checker", "", SOUND.cases, "add", meta={"checker": "def right(got): return True"}),
+    replace(SOUND, id="no order", meta={"order": "some"}),
+)
+
+
+def test_problems_that_cannot_be_judged_are_listed_with_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    datasets.dump((FAULTS[0], SOUND, *FAULTS[1:], SILENT, BROKEN), "mine.jsonl")
+    assert command.main(["check", "mine.jsonl", "--seconds", "1"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[0] for line in lines[1:6]] == [*(each.id for each in FAULTS), "broken"]
+    assert "INVALID" in lines[2]
+    assert "0 of 0 pass" in lines[2]
+    assert [line.split(":")[0] for line in lines[6:10]] == [
+        "'no module' cannot be judged",
+        "'no Python' cannot be judged",
+        "'no checker' cannot be judged",
+        "'no order'",
+    ]
+    assert lines[10:] == [
+        "1 of 4 problems are sound: every reference passes",
+        "1 without a reference could not be checked",
+        "5 broken problems listed in mine.quarantine.json",
+    ]
+    assert datasets.load("mine.jsonl", quarantine="mine.quarantine.json") == (SOUND, SILENT)

@@ -39,6 +39,16 @@ def test_values_that_raise_when_they_are_compared_are_wrong(judge: PoolSandbox) 
     assert kind(judge, "def f(a): return {1 << 20000: 2}", keys) == FailureKind.WRONG_ANSWER
 
 
+def test_containers_of_the_library_are_equal_to_what_they_hold(judge: PoolSandbox) -> None:
+    rows = Problem("rows", "", [CallCase((), {"a": [1]})], "f")
+    for maker in ("ChainMap({'a': UserList([1])}, {'a': 2})", "UserDict(a=[1])", "MappingProxyType({'a': [1]})"):
+        program = f"from collections import *\nfrom types import *\ndef f(): return {maker}"
+        assert judge.run(program, rows).outcome is Outcome.PASSED
+    for maker in ("ChainMap({'a': [2]}, {'a': [1]})", "UserDict(a=object())", "ChainMap([1])", "UserString('a')"):
+        program = f"from collections import *\ndef f(): return {maker}"
+        assert kind(judge, program, rows) in (FailureKind.WRONG_ANSWER, "Unrepresentable")
+
+
 def test_a_checker_that_raises_did_not_find_the_answer_right(judge: PoolSandbox) -> None:
     text = "def check(given, expected, got):\n    return int(got) > 3"
     problem = Problem("more", "", [StdinCase("", "4\n")], meta={"checker": text})

@@ -12,7 +12,9 @@ from rltf_env.sandbox.messages import Judged
 from rltf_env.sandbox.values import Unrepresentable, dump
 
 MARK = "\ufeff"  # that some editors put in front of a file; Python passes over it
-REFERENCES = 3  # that show how a script is to be judged; more cost time, and the first mostly does
+REFERENCES = (
+    3  # that show how a script is to be judged, and whether a checker works; more cost time, and the first mostly does
+)
 
 
 def encoded_problem(problem: Problem) -> dict[str, Any]:
@@ -25,15 +27,14 @@ def encoded_problem(problem: Problem) -> dict[str, Any]:
             f'{problem.id!r}: expected meta["checker"] to be Python source that defines check(given, expected, got), '
             f"got {type(checker).__name__}."
         )
+    has_code = checker is not None or any(isinstance(case, ScriptCase) for case in problem.cases)
     return {
         "cases": [_encoded_case(problem, index, case) for index, case in enumerate(problem.cases)],
         "entry_point": problem.entry_point,
         "prefix": problem.prefix,
-        "solutions": list(problem.solutions[:REFERENCES])
-        if any(isinstance(c, ScriptCase) for c in problem.cases)
-        else [],
+        "solutions": list(problem.solutions[:REFERENCES]) if has_code else [],
         "any_order": order == "any",
-        "checker": checker,
+        "checker": checker and checker.removeprefix(MARK),
         "limits": None if problem.limits is None else asdict(problem.limits),
     }
 

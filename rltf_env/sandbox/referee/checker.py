@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import ast
 import inspect
+import sys
+import types
+from collections.abc import Iterable
 from typing import Any
 
 from rltf_env.sandbox.cage.seeds import seed
 from rltf_env.sandbox.referee.deadline import Deadline, Leave, Stuck
 from rltf_env.sandbox.referee.execution import place_in_checker
 from rltf_env.sandbox.referee.failures import PASSED, WRONG_ANSWER, BadProblem, failure
+from rltf_env.sandbox.referee.suite import is_guard
 
+_MODULE = "<checker>"
 _LACKING = "its checker does not define check(given, expected, got)"
 
 
@@ -23,8 +28,9 @@ class Checker:
 
     def __init__(self, source: str) -> None:
         try:
-            line, tree = place_in_checker(source), ast.parse(source)
-            self._code = compile(tree, "<checker>", "exec")
+            tree = _unguarded(ast.parse(source))
+            line = place_in_checker(tree)
+            self._code = compile(tree, _MODULE, "exec", dont_inherit=True)
         except Exception as error:
             raise BadProblem(f"{_LACKING}: {error!r}") from error
         if line is not None:
@@ -42,27 +48,27 @@ class Checker:
 
     def renew(self, seconds: float) -> None:
         """Makes the function for a program, in so many seconds of CPU time. Raises BadProblem where there is none."""
-        namespace: dict[str, Any] = {"__name__": "checker"}
+        module = sys.modules[_MODULE] = types.ModuleType(_MODULE)  # where data classes look for their own
         seed()
         try:
             with Deadline(seconds):
-                exec(self._code, namespace)
+                exec(self._code, vars(module))
             if self._check is None:
-                _check_arguments(namespace["check"])
+                _check_arguments(module.check)
         except Leave:
             raise
         except Stuck:
             raise BadProblem("its checker takes too long before it defines check(given, expected, got)") from None
         except BaseException as error:
             raise BadProblem(f"{_LACKING}: {error!r}") from error
-        self._check = namespace["check"]
+        self._check = module.check
 
     def ask(self, args: Any, expected: Any, answer: Any) -> tuple[int, Any]:
         """The checker's verdict. Where it raises, it did not expect such an answer: that is not a right one.
 
         Raises BadProblem where it lacks a name or a module, leaves the process, or says neither yes nor no.
         """
-        why = contrast(expected, answer)
+        why, detail = contrast(expected, answer), ""
         try:
             said = self._check(args, expected, answer)
             if said is True:
@@ -76,15 +82,38 @@ class Checker:
         except Exception as error:
             if isinstance(error, ImportError) or type(error) is NameError:
                 raise BadProblem(f"its checker lacks what it uses: {error}") from error
-            why += f"; the checker raised {type(error).__name__}"
+            why, detail = f"{why}; the checker raised {_short(error)}", "check"
         except BaseException as error:
             raise BadProblem(f"its checker ends the process: {type(error).__name__}. Return True or False") from error
-        return WRONG_ANSWER, failure("WrongAnswer", why)
+        return WRONG_ANSWER, failure("WrongAnswer", why, None, detail)
+
+
+def compare(results: list[Any], references: Iterable[list[Any]]) -> None:
+    """Raises BadProblem if the checker raises or comes to no end for a program, and for every reference as well.
+
+    Args:
+        results: of the program's cases.
+        references: the results of each reference, which are asked for one by one.
+    """
+    faults = [next(map(_fault, filter(_fault, each)), "") for each in references] if any(map(_fault, results)) else []
+    if faults and all(faults):
+        raise BadProblem(f"its checker fails for every reference: {faults[0]}")
+
+
+def _fault(result: Any) -> str:
+    """What is said of a case in which it is the checker that failed."""
+    return result[1][1] if result[1] and result[1][3] == "check" else ""
 
 
 def load(source: str | None) -> Checker | None:
     """The checker of a problem that has one. Raises BadProblem."""
     return None if source is None else Checker(source)
+
+
+def _unguarded(tree: ast.Module) -> ast.Module:
+    """The checker without what it does where it is a program of its own."""
+    parts = [part.orelse if isinstance(part, ast.If) and is_guard(part) else [part] for part in tree.body]
+    return ast.Module([node for part in parts for node in part], tree.type_ignores)
 
 
 def _says_nothing(function: ast.FunctionDef) -> bool:

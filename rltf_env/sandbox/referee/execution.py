@@ -53,12 +53,11 @@ def running(trees: Iterable[ast.AST], foreign: Collection[str]) -> ast.AST | Non
     return None
 
 
-def place_in_checker(source: str) -> int | None:
-    """The line on which a checker may run what a program answered; None if it does not. Raises what `ast.parse` raises.
+def place_in_checker(tree: ast.Module) -> int | None:
+    """The line on which a checker may run what a program answered; None if it does not.
 
     A checker may have the text of another one, which reads the answer from what it is given for files (`open`, `sys`, `input`).
     """
-    tree = ast.parse(source)
     place = running([tree], _answer_of(tree))
     for node in tree.body:
         text = node.value.value if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) else None

@@ -10,14 +10,14 @@ import json
 import marshal
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
 from rltf_env.matching import text_matches, value_matches
 from rltf_env.sandbox.board import Note
 from rltf_env.sandbox.cage.limits import Limits
-from rltf_env.sandbox.referee import checker
+from rltf_env.sandbox.referee import checker, room
 from rltf_env.sandbox.referee.apart import NOT_RUN, Apart
 from rltf_env.sandbox.referee.coverage import Coverage
 from rltf_env.sandbox.referee.deadline import Deadline, Stuck
@@ -60,6 +60,7 @@ class Problem:
         self.cases = data["cases"]
         self.any_order = data["any_order"]
         self.checker = checker.load(data["checker"])
+        self.checked = False  # whether the checker is at fault where it raises or is late, as far as references show
         self.expected: dict[int, Any] = {}
         self.scripts: dict[int, Script] = {}
         self.request: bytes | None = None  # what a program is asked to do, once that is known
@@ -74,6 +75,7 @@ class Problem:
     def choose(self, options: dict[str, Any]) -> Ways:
         """How its scripts are judged. Raises BadProblem where that cannot be."""
         if self.ways is None:
+            room.check(self.data, options["output_bytes"])
             self.ways = Ways(self.data, options)
             self.split()
         return self.ways
@@ -157,6 +159,8 @@ class Referee:
             return self._judge(source, problem)
         if reply is not None and reply["results"][0][0] != SYNTAX_ERROR and "script" in problem.kinds:
             reply["results"] = self._settled(problem, ways, reply["results"])
+        if reply is not None and problem.checker and not problem.checked:
+            problem.once(self._check_checker, problem, reply["results"])
         if ways.together:
             return self._with_together(source, problem, ways, reply)
         return {**(reply or {}), "way": Way.APART if "script" in problem.kinds else ""}
@@ -187,6 +191,18 @@ class Referee:
         if len(left) < len(apart):
             problem.split()
         return left
+
+    def _check_checker(self, problem: Problem, results: list[Result]) -> None:
+        """Asks the references who is to blame where the checker raises or is late. Raises BadProblem if it is the checker."""
+
+        def of_references() -> Iterator[list[Result]]:
+            problem.checked = True
+            for source in problem.data["solutions"]:
+                yield self._judge_apart(source, alone)["results"]
+
+        cases = [case for case in problem.cases if case[0] != "script"]
+        alone = Problem({**problem.data, "cases": cases})
+        checker.compare(results, of_references())
 
     def _is_plain(self, problem: Problem, ways: Ways, place: int, index: int, result: Result) -> bool:
         """False if a program passed by objects that were handed plain data by operators, where no reference's objects are."""

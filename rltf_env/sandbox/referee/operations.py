@@ -7,12 +7,16 @@ import json
 import marshal
 from typing import Any, NamedTuple
 
-from rltf_env.sandbox.values import Unrepresentable, decode
+from rltf_env.sandbox.values import WRAPPERS, Unrepresentable, decode
 
 _PLAIN = frozenset({int, float, str, bool, type(None)})
 
 
-_TYPED = ('{"S": [', '{"N": [')  # instances of subclasses and of numpy's, as `values.dump` has them
+_TYPED = (
+    '{"S": [',
+    '{"N": [',
+    '{"W": [',
+)  # instances of subclasses, of numpy's and of the library's, as `values.dump` has them
 
 
 class Operation(NamedTuple):
@@ -74,3 +78,6 @@ def overwrite(old: Any, new: Any) -> None:
     elif isinstance(old, collections.deque):
         old.clear()
         old.extend(new)
+    elif type(old) in WRAPPERS:
+        for a, b in zip(WRAPPERS[type(old)](old), WRAPPERS[type(old)](new), strict=False):
+            overwrite(a, b)

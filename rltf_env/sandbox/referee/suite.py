@@ -78,7 +78,7 @@ def read(texts: list[str], entry_point: str, defined: set[str], packages: Iterab
     bare = used - bound - {"__name__", "__file__", "__doc__"} - (stars.brought(nodes) - program_names)
     bare = {name for name in bare if not hasattr(builtins, name) or name in program_names}
     top = [statement for tree in trees for statement in tree.body]
-    inner = made_tests.in_blocks([part for part in top if not _is_guard(part)])
+    inner = made_tests.in_blocks([part for part in top if not is_guard(part)])
     branches = ast.Module([part for part in inner if not (isinstance(part, Function) and part.name in used)], [])
     functions, classes = _test_functions([*top, *branches.body]), _test_classes([*trees, branches])
     runner = "plain" if _calls_itself(top, functions) else runner_of(top, functions, classes, nodes)
@@ -89,7 +89,7 @@ def read(texts: list[str], entry_point: str, defined: set[str], packages: Iterab
     lists = _lists(top)
     runs = sum(_times(f, lists) for f in functions)
     runs += sum(_times(node, lists) * _times(method, lists) for node, _ in classes for method in _methods(node))
-    guarded = any(map(_is_guard, top)) and runner == "plain"
+    guarded = any(map(is_guard, top)) and runner == "plain"
     for tree in trees:
         _rewrite(tree, modules, collected=runner != "plain")
     return Suite(
@@ -278,7 +278,7 @@ def _brings(texts: list[str], top: list[ast.stmt], modules: list[str]) -> bool:
     if len(modules) > 1:  # they are the same program: it is run once
         return False
     for statement in top:
-        nodes = [] if isinstance(statement, DEFINITIONS) or _is_guard(statement) else list(ast.walk(statement))
+        nodes = [] if isinstance(statement, DEFINITIONS) or is_guard(statement) else list(ast.walk(statement))
         if any(name == modules[0] for node in nodes for name, _ in _imports(node)):
             return isinstance(statement, (ast.With, ast.For, ast.While))
         if any(map(_prepares, nodes)):
@@ -337,12 +337,12 @@ def _calls_itself(top: list[ast.stmt], functions: list[Function]) -> bool:
     if any(names & {ast.unparse(decorator) for decorator in part.decorator_list} for part in definitions):
         return True
     calls = [
-        node for part in top if not isinstance(part, DEFINITIONS) and not _is_guard(part) for node in ast.walk(part)
+        node for part in top if not isinstance(part, DEFINITIONS) and not is_guard(part) for node in ast.walk(part)
     ]
     return any(isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id in names for n in calls)
 
 
-def _is_guard(node: ast.stmt) -> bool:
+def is_guard(node: ast.stmt) -> bool:
     return isinstance(node, ast.If) and "__name__" in {n.id for n in ast.walk(node.test) if isinstance(n, ast.Name)}
 
 
@@ -358,7 +358,7 @@ def _rewrite(tree: ast.Module, modules: list[str], *, collected: bool) -> None:
     for body in [body for n in ast.walk(tree) if isinstance(body := getattr(n, "body", None), list)]:
         body[:] = [_absolute(part) for part in body]
     if collected:
-        tree.body[:] = [part for part in tree.body if not _is_guard(part) and not _runs_tests(part)]
+        tree.body[:] = [part for part in tree.body if not is_guard(part) and not _runs_tests(part)]
 
 
 def _absolute(statement: Any) -> Any:
@@ -392,5 +392,5 @@ def names_defined(sources: Iterable[str]) -> set[str]:
             elif isinstance(node, (ast.Import, ast.ImportFrom)):  # a test may live on the program's imports
                 names |= _bound([node]) - {"*"}
             elif isinstance(node, (ast.Assign, ast.AnnAssign, ast.If, ast.Try, ast.For, ast.With)):
-                names |= _bound(ast.walk(node)) if not isinstance(node, ast.If) or not _is_guard(node) else set()
+                names |= _bound(ast.walk(node)) if not isinstance(node, ast.If) or not is_guard(node) else set()
     return names

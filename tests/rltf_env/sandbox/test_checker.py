@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 
 import pytest
 
+from rltf_env import sandbox
+from rltf_env.core import CallCase, Outcome, Problem, Sandbox, StdinCase
+from rltf_env.errors import InvalidProblem
 from rltf_env.sandbox.referee import deadline
 from rltf_env.sandbox.referee.checker import Checker
 from rltf_env.sandbox.referee.deadline import Leave
@@ -74,3 +78,67 @@ def test_who_ends_the_judge_is_not_held_up_by_a_checker() -> None:
     checker._check = lambda *args: (_ for _ in ()).throw(Leave(0))
     with pytest.raises(Leave):
         checker.ask((), 4, 4)
+
+
+OF_ITS_OWN = {
+    "a data class": "from dataclasses import dataclass\n@dataclass\nclass Row:\n    x: 'int'\n"
+    + HEAD + "return Row(got) == Row(expected)",
+    "annotations": HEAD.replace("got)", "got: int)") + "return check.__annotations__ == {'got': int} and got == expected",
+    "itself": "import sys\nEPS = 1\n" + HEAD + "return sys.modules[__name__].EPS == 1 and got == expected",
+    "a command": HEAD + "return got == expected\nif __name__ == '__main__':\n    print(check(*map(open, 'abc')))\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("source", OF_ITS_OWN.values(), ids=OF_ITS_OWN)
+def test_a_checker_is_a_module_like_others(source: str) -> None:
+    assert asked(source) == PASSED
+    assert asked(source, answer=5) == WRONG_ANSWER
+
+
+# ------------------------------------------------------------------------------------------------ with references
+
+
+@pytest.fixture(scope="module")
+def judge() -> Iterator[Sandbox]:
+    with sandbox.load("forkserver", workers=1, case_seconds=1.0, check_seconds=0.2, output_bytes=1 << 16) as opened:
+        yield opened
+
+
+def problem(body: str, *solutions: str, head: str = HEAD) -> Problem:
+    return Problem("x", "", [CallCase((2,), 4)], "f", solutions=solutions, meta={"checker": head + body})
+
+
+@pytest.mark.parametrize("body", ["while not got.parsed: pass\n    return True", "while got: pass\n    return True"])
+def test_a_checker_that_fails_for_every_reference_is_the_problems_fault(judge: Sandbox, body: str) -> None:
+    for program in ("f = lambda x: 5", "f = lambda x: 2 * x"):
+        with pytest.raises(InvalidProblem, match=r"its checker fails for every reference: .*(AttributeError|too long)"):
+            judge.run(program, problem(body, "f = lambda x: 2 * x"))
+
+
+def test_a_checker_that_fails_for_a_program_alone_does_not_find_it_right(judge: Sandbox) -> None:
+    some = problem("while got[0] != 4: pass\n    return True", "def f(x): return 1 / 0", "f = lambda x: [4]")
+    kinds = ["WrongAnswer", "Timeout", None]
+    for program, kind in zip(["f = abs", "f = lambda x: [5]", "f = lambda x: (4,)"], kinds, strict=True):
+        failure = judge.run(program, some).failure
+        assert (failure and failure.kind) == kind
+
+
+def test_a_checker_has_no_arguments_and_may_begin_with_a_mark(judge: Sandbox) -> None:
+    head = "\ufeffimport argparse\n" + HEAD
+    parses = problem("argparse.ArgumentParser().parse_args()\n    return got == expected", head=head)
+    assert judge.run("f = lambda x: 2 * x", parses).outcome is Outcome.PASSED
+
+
+# ------------------------------------------------------------------------------------------- more than may be given
+
+
+@pytest.mark.parametrize("size", [1 << 15, 1 << 17])
+def test_an_answer_that_no_program_has_room_for_is_the_problems_fault(judge: Sandbox, size: int) -> None:
+    right = f"print('x' * {size})"
+    for wanted, ends in ((Problem("x", "", [StdinCase("", "x" * size + "\n")]), right),
+                         (Problem("x", "", [CallCase((), "x" * size)], "f"), f"f = lambda: 'x' * {size}")):  # fmt: skip
+        if size < 1 << 16:
+            assert judge.run(ends, wanted).outcome is Outcome.PASSED
+            continue
+        with pytest.raises(InvalidProblem, match=r"case 0 expects an answer of 13107\d bytes, .* may give 65536"):
+            judge.run(ends, wanted)

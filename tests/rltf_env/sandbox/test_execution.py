@@ -108,7 +108,15 @@ def test_a_checker_that_runs_answers_is_refused(judge: Sandbox, case: CallCase |
 
 
 def test_what_a_checker_runs_of_its_own_is_its_own_business() -> None:
-    assert place_in_checker("def check(given, expected, got):\n    return eval(given) == float(got)\n") is None
-    assert place_in_checker("check = lambda given, expected, got: eval(got) == 1\n") == 1
-    assert place_in_checker(codeforces._checker("print(open('solution_output.txt').read() == '1')\n", "x")) is None
-    assert place_in_checker(codeforces._checker("print(eval(open('solution_output.txt').read()))\n", "x")) is not None
+    assert (
+        place_in_checker(ast.parse("def check(given, expected, got):\n    return eval(given) == float(got)\n")) is None
+    )
+    assert place_in_checker(ast.parse("check = lambda given, expected, got: eval(got) == 1\n")) == 1
+    assert (
+        place_in_checker(ast.parse(codeforces._checker("print(open('solution_output.txt').read() == '1')\n", "x")))
+        is None
+    )
+    assert (
+        place_in_checker(ast.parse(codeforces._checker("print(eval(open('solution_output.txt').read()))\n", "x")))
+        is not None
+    )
