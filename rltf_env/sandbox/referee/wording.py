@@ -57,14 +57,16 @@ def reword(places: list[ast.AST], before: list[Any], after: list[Any]) -> None:
 
 def _told(scope: ast.AST) -> Iterator[ast.Constant]:
     """The constants in a piece of a test that are there to be read."""
-    for node in ast.walk(scope):
-        if isinstance(node, ast.Assert) and node.msg is not None:
-            yield from _constants(node.msg)
-        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-            yield from _constants(node.value)
-        elif isinstance(node, ast.Call):
-            for argument in _words(node):
-                yield from _constants(argument)
+    return (part for node in ast.walk(scope) for each in words(node) for part in _constants(each))
+
+
+def words(node: ast.AST) -> list[ast.expr]:
+    """What a node holds that only says something."""
+    if isinstance(node, ast.Assert) and node.msg is not None:
+        return [node.msg]
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+        return [node.value]
+    return _words(node) if isinstance(node, ast.Call) else []
 
 
 def _words(call: ast.Call) -> list[ast.expr]:
