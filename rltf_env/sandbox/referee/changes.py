@@ -233,18 +233,26 @@ def other_returns(kinds: Sequence[str]) -> Change:
     return change
 
 
-def other_binding(name: str, kinds: Sequence[str]) -> Change:
-    """A name that a loop, a function or an assignment to several binds gets another value as soon as it is bound."""
+def other_binding(value: ast.expr, kinds: Sequence[str]) -> Change:
+    """A name that a loop, a function or an assignment to several binds gets another value as soon as it is bound.
+
+    `value`: the name, or an item of it: then another copy of what it stands for gets another item.
+    """
 
     def change(node: Any, rng: random.Random) -> None:
-        value = changed(ast.Name(name, ast.Load()), rng.choice(kinds), rng)
-        statement = ast.copy_location(ast.Assign([ast.Name(name, ast.Store())], value), node)
+        text = ast.unparse(value)
+        other = ast.unparse(changed(copy.deepcopy(value), rng.choice(kinds), rng))
+        name = ast.unparse(value.value) if isinstance(value, ast.Subscript) else ""
+        lines = [f"{name} = type({name})({name})"] * bool(name) + [f"{text} = {other}"]
         if node.__class__ is ast.Assign:  # `x, want = pair` as `for x, want in [pair]: want = other`
             pair = ast.copy_location(ast.List([node.value], ast.Load()), node.value)
             new = {"target": node.targets[0], "iter": pair, "body": [], "orelse": []}
             node.__class__, node.__dict__ = ast.For, {**new, **_place(node)}
         has_words = node.__class__ is ast.FunctionDef and ast.get_docstring(node, clean=False) is not None
-        node.body.insert(int(has_words), statement)
+        statements = [ast.copy_location(ast.parse(line).body[0], node) for line in lines]
+        for part in [part for statement in statements for part in ast.walk(statement) if hasattr(part, "lineno")]:
+            ast.copy_location(part, node)
+        node.body[int(has_words) : int(has_words)] = statements
 
     return change
 
@@ -313,3 +321,15 @@ def expect_nothing(node: Any, rng: random.Random) -> None:
         node.__class__ = ast.If
         node.test, node.orelse = ast.Constant(True), []
         del node.items
+
+
+_PATTERNS = frozenset("search match fullmatch findall finditer split sub subn".split())
+
+
+def change_in(call: ast.AST, argument: ast.AST, change: Change = other_constant) -> Change:
+    """How constants of an argument are changed: a pattern so that it matches nothing that it did."""
+    if isinstance(call, ast.Call) and call.args and argument is call.args[0]:
+        owner, _, name = ast.unparse(call.func).rpartition(".")
+        if owner in ("re", "regex") and name in _PATTERNS:
+            return other_pattern
+    return change

@@ -13,6 +13,7 @@ from rltf_env.sandbox.referee import certainty, choices, computed, looks, tolera
 from rltf_env.sandbox.referee.changes import (
     OPPOSITE,
     Change,
+    change_in,
     expect_nothing,
     longer_text,
     negate,
@@ -27,7 +28,6 @@ from rltf_env.sandbox.referee.changes import (
     other_members,
     other_method,
     other_operator,
-    other_pattern,
     other_patterns,
     other_relation,
     other_returns,
@@ -178,7 +178,7 @@ class Finder:
         for call in [n for n in ast.walk(test) if isinstance(n, ast.Call) and id(n) not in known]:
             if not tolerance.of(call):
                 expected = [arg for arg in self._arguments(call) if not self._ours(arg)]
-                sites += [t for arg in expected for t in self._values(arg, False, _change_in(call, arg))]
+                sites += [t for arg in expected for t in self._values(arg, False, change_in(call, arg))]
         return [*sites, *self._choices(test), (owner, negate("test"), sound, False)]
 
     def _choices(self, test: ast.expr) -> list[Site]:
@@ -318,14 +318,23 @@ class Finder:
         if (known and sure) or not computed.can_change(value):
             return sites
         kinds = ("near",) if near else self.kinds.of(value)
-        if not known and name in self.binders and name not in self.sources:
-            site: Site = (self.binders[name], other_binding(name, kinds), sure, True)
-            return [site] if sure else [site, (value, other_value(kinds), sound, True)]
+        if not known and (site := self._rebound(value, kinds, sound)):
+            return [site] if site[2] else [site, (value, other_value(kinds), sound, True)]
         alone = sound and ast.unparse(value) in self.single_parts
         sites += [s for part in self._parts(value) for s in self._values(part, alone, other_answer)]
         if any(site[2] for site in sites):
             return sites
         return self._made(value, kinds, sound) or [*sites, (value, other_value(kinds), sound, True)]
+
+    def _rebound(self, value: ast.expr, kinds: tuple[str, ...], sound: bool) -> Site | None:
+        """Of what a loop binds, or a part of that: another value as soon as it is bound, for no text shows what it is."""
+        inner = value.value if isinstance(value, ast.Subscript) and isinstance(value.slice, ast.Constant) else value
+        name, text = path_of(inner), ast.unparse(value)
+        handed = name in self.sources if inner is value else any(text in each for each in self.handed)
+        if name not in self.binders or handed or self._parts(value):
+            return None
+        sure = sound and (name in self.single or text in self.single_parts)
+        return self.binders[name], other_binding(value, kinds), sure, True
 
     def _made(self, value: ast.expr, kinds: tuple[str, ...], sound: bool) -> list[Site]:
         """Of a value that a function of the test's own computes: what that returns, so that whoever calls it is told the same."""
@@ -402,7 +411,7 @@ class Finder:
         exprs = [part.iter if isinstance(part, ast.comprehension) else part for part in exprs]
         if isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute):
             exprs.append(value.func.value)
-        return [s for e in exprs for s in self._values(e, sound and shown, _change_in(value, e, change), depth)]
+        return [s for e in exprs for s in self._values(e, sound and shown, change_in(value, e, change), depth)]
 
     def _approximate(self, call: Any, sound: bool) -> list[Site]:
         """Of `approx(...)`: farther away than it allows for."""
@@ -428,16 +437,6 @@ def _is_array(value: ast.AST) -> TypeGuard[ast.Call]:
 _MAKING = frozenset("np.array numpy.array np.asarray numpy.asarray".split())
 _KEEPING = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Return, ast.Expr)
 _SHOWING = (ast.List, ast.Tuple, ast.Set, ast.Dict)
-_PATTERNS = frozenset("search match fullmatch findall finditer split sub subn".split())
-
-
-def _change_in(call: ast.AST, argument: ast.AST, change: Change = other_constant) -> Change:
-    """How constants of an argument are changed: a pattern so that it matches nothing that it did."""
-    if isinstance(call, ast.Call) and call.args and argument is call.args[0]:
-        owner, _, name = ast.unparse(call.func).rpartition(".")
-        if owner in ("re", "regex") and name in _PATTERNS:
-            return other_pattern
-    return change
 
 
 _RAISES = frozenset("raises assertRaises assertRaisesRegex assertRaisesRegexp assertWarns assertWarnsRegex".split())

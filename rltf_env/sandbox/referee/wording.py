@@ -74,7 +74,7 @@ def _words(call: ast.Call) -> list[ast.expr]:
     name = ast.unparse(call.func).rpartition(".")[2]
     if name in _TELLING:
         return [*call.args, *(keyword.value for keyword in call.keywords)]
-    named = ("msg",) if name.startswith("assert") else ("id", "ids") if name in _NAMING else ()
+    named = ("msg", "err_msg") if name.startswith("assert") else ("id", "ids") if name in _NAMING else ()
     more = call.args[1 if name in _ONE else 2 :] if name in OPPOSITE else []
     texts = [arg for arg in more if not isinstance(arg, ast.Constant) or isinstance(arg.value, str)]  # no `places`
     return [*texts, *(keyword.value for keyword in call.keywords if keyword.arg in named)]
