@@ -184,7 +184,7 @@ class Finder:
     def _choices(self, test: ast.expr) -> list[Site]:
         """Of conditions of which one has to hold, that each compares an answer with a value: all of these values at once."""
         wrong = id(test) in self.wrong
-        found = [pair for pair in choices.of(test, wrong, self._ours) if id(pair[0]) not in self.alternatives]
+        found = [(n, p) for n, p in choices.of(test, wrong, self._ours) if id(n) not in self.alternatives]
         return [(node, other_choices(places), self.held.get(id(node)) is wrong, True) for node, places in found]
 
     def _compared(self, nodes: list[ast.Compare], wrong: bool) -> list[Site]:
@@ -301,8 +301,7 @@ class Finder:
             return []
         if self._shows(side) or self._ours(side):
             return self._values(side, sound, change)
-        # What a function of the test's own says of another input is as right, and `_whole` knows which part of a row it is.
-        pure = self._is_pure(side) and not self.kinds.makers(side) and not self._parts(side)
+        pure = self._is_pure(side) and not (self.kinds.makers(side) or self._parts(side))
         sites = self._values(side, False, change) if pure else []
         if limits is None or limits.small:
             sites += self._whole(side, sound and self._ours(owner), near=limits is not None)
@@ -375,10 +374,12 @@ class Finder:
         return name in self.single or (name not in self.own and name.startswith("self."))
 
     def _is_pure(self, value: ast.expr) -> bool:
-        """True if no input has a part in a value."""
+        """True if nothing that inputs are made of has a part in a value."""
         called = {id(part) for call in ast.walk(value) if isinstance(call, ast.Call) for part in ast.walk(call.func)}
-        names = {path_of(part) for part in ast.walk(value) if id(part) not in called and path_of(part)}
-        return names.isdisjoint(self.sources)
+        names = [
+            part for part in ast.walk(value) if id(part) not in called and isinstance(part, (ast.Name, ast.Attribute))
+        ]
+        return looks.sources(names, self.values).isdisjoint(self.sources)
 
     def _values(self, value: ast.expr, sound: bool, change: Change = other_constant, depth: int = 0) -> list[Site]:
         """Constants and empty containers that this value is made of, also by way of names.

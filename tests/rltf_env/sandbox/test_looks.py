@@ -117,6 +117,11 @@ def test_names_that_are_more_than_expectations_are_left_alone(name: str) -> None
     assert not any(_holds(copy, program) for copy in _copies(ALIVE[name], sound=True) for program in RIGHT)
 
 
+def test_what_inputs_are_made_of_is_no_expectation() -> None:
+    test = "XS, MORE = [3], [4]\nfor x, want in zip(XS + MORE, [12, 20]):\n    assert f(x) == want"
+    assert not any("[3]" not in copy or "[4]" not in copy for copy in _copies(test, sound=False))
+
+
 @pytest.mark.parametrize("alone", [False, True])
 def test_the_judge_refuses_who_reads_what_a_message_tells(judge: Sandbox, alone: bool) -> None:
     script = (
