@@ -106,7 +106,7 @@ class Canaries:
         own = {k: v for k, v in self.targets.items() if among is None or k in among}
         groups = enumerate(self.helpers) if where is Where.HELPERS else own.items()
         for name, targets in groups:
-            good = [t for t in targets if (t.sound or not sound) and not (t.value and where is Where.DIRECTIONS)]
+            good = self._good(targets, where, sound)
             values = [t for t in good if t.value] if where is Where.VALUES else []
             target = self._choice(values or good, rng)
             if target is not None:
@@ -122,12 +122,15 @@ class Canaries:
         A copy that falsified every function would be known by any whose answer the program knows, from the problem's
         example perhaps. The single one is known by nothing but its own answer, and it is another in each call.
         """
-        one, other = (self.choose(rng, where, sound=sound) for _ in range(2))
-        if len(one) < 2:
-            return [one, other]
-        single = rng.choice(sorted(one.keys() - self._singles) or sorted(one))
+        names = {k for k, sites in self.targets.items() if self._good(sites, where, sound)}
+        if len(names) < 2:
+            return [self.choose(rng, where, sound=sound) for _ in range(2)]
+        single = rng.choice(sorted(names - self._singles) or sorted(names))
         self._singles.add(single)
-        return [{single: one.pop(single)}, {name: other[name] for name in one}]
+        return [self.choose(rng, where, sound=sound, among=some) for some in ({single}, names - {single})]
+
+    def _good(self, targets: list[Target], where: Where, sound: bool) -> list[Target]:
+        return [t for t in targets if (t.sound or not sound) and not (t.value and where is Where.DIRECTIONS)]
 
     def _choice(self, targets: list[Target], rng: random.Random) -> Target | None:
         """One of them: mostly a value, for what lies about a value need not lie about a direction.

@@ -170,3 +170,13 @@ def expects_error(node: ast.With | ast.AsyncWith) -> bool:
         return False
     name = ast.unparse(call.func).rpartition(".")[2]
     return name == "raises" or name.startswith("assertRaises")
+
+
+def calls(node: ast.AST) -> bool:
+    """True if something is called there."""
+    return any(isinstance(part, ast.Call) for part in ast.walk(node))
+
+
+def below(node: ast.If) -> list[ast.AST]:
+    """All that is in the branches of a condition."""
+    return [part for statement in (*node.body, *node.orelse) for part in ast.walk(statement)]

@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from rltf_env.sandbox.referee.computed import changed
+from rltf_env.sandbox.referee.computed import changed, own_nodes
 
 Change = Callable[[Any, random.Random], None]  # makes a node say something else
 _OPPOSITES = (
@@ -158,6 +158,39 @@ def other_equality(node: ast.Compare, rng: random.Random) -> None:
     node.ops[0] = ast.NotEq() if isinstance(node.ops[0], ast.Eq) else ast.Eq()
 
 
+def other_choices(places: Sequence[tuple[int, int]]) -> Change:
+    """All of several answers of which each may be right become what no answer is by chance.
+
+    `places`: comparisons, by their numbers in the order of `ast.walk`, and which side of each.
+    """
+
+    def change(node: ast.AST, rng: random.Random) -> None:
+        parts: list[Any] = list(ast.walk(node))
+        for number, side in places:
+            compared = parts[number]
+            sides = [compared.left, *compared.comparators]
+            sides[side] = ast.copy_location(_stranger(sides[side], rng), sides[side])
+            compared.left, compared.comparators = sides[0], sides[1:]
+
+    return change
+
+
+def other_patterns(node: ast.Match, rng: random.Random) -> None:
+    """The same of values that patterns match."""
+    for part in [part for case in node.cases for part in ast.walk(case.pattern) if isinstance(part, ast.MatchValue)]:
+        part.value = ast.copy_location(_stranger(part.value, rng), part.value)
+
+
+def _stranger(side: ast.expr, rng: random.Random) -> ast.expr:
+    """A value that no answer is by chance, of the same type as a constant."""
+    kind = type(side.value) if isinstance(side, ast.Constant) else None
+    for _ in range(40):
+        other = _strange(rng)
+        if isinstance(other, ast.Constant) and type(other.value) is kind:
+            return other
+    return ast.Constant(_text(rng)) if kind is None else _strange(rng)
+
+
 def unequal_to_all(node: ast.Call, rng: random.Random) -> None:
     """The second of two values of the program's that an assert method compares becomes what equals nothing."""
     node.args[1] = ast.copy_location(_strange(rng), node.args[1])
@@ -165,11 +198,14 @@ def unequal_to_all(node: ast.Call, rng: random.Random) -> None:
 
 def _strange(rng: random.Random) -> ast.expr:
     """A value that no answer is by chance."""
-    text = "".join(rng.choice(_LETTERS) for _ in range(9))
-    choices: tuple[Any, ...] = (text, rng.randrange(1 << 29, 1 << 30), rng.randrange(1 << 29) + 0.5)
+    choices: tuple[Any, ...] = (_text(rng), rng.randrange(1 << 29, 1 << 30), rng.randrange(1 << 29) + 0.5)
     if rng.random() < 0.25:
         return ast.Call(ast.Name("object", ast.Load()), [], [])
     return ast.Constant(rng.choice(choices))
+
+
+def _text(rng: random.Random) -> str:
+    return "".join(rng.choice(_LETTERS) for _ in range(9))
 
 
 def other_value(kinds: Sequence[str]) -> Change:
@@ -187,9 +223,36 @@ def other_returns(kinds: Sequence[str]) -> Change:
 
     def change(node: Any, rng: random.Random) -> None:
         kind, seed = rng.choice(kinds), rng.getrandbits(32)
-        for part in [part for part in ast.walk(node) if isinstance(part, ast.Return) and part.value is not None]:
+        if isinstance(node, ast.Lambda):
+            node.body = ast.copy_location(changed(node.body, kind, rng), node.body)
+            return
+        for part in [part for part in own_nodes(node) if isinstance(part, ast.Return) and part.value is not None]:
             assert part.value is not None
             part.value = ast.copy_location(changed(part.value, kind, random.Random(seed)), part.value)
+
+    return change
+
+
+def other_binding(value: ast.expr, kinds: Sequence[str]) -> Change:
+    """A name that a loop, a function or an assignment to several binds gets another value as soon as it is bound.
+
+    `value`: the name, or an item of it: then another copy of what it stands for gets another item.
+    """
+
+    def change(node: Any, rng: random.Random) -> None:
+        text = ast.unparse(value)
+        other = ast.unparse(changed(copy.deepcopy(value), rng.choice(kinds), rng))
+        name = ast.unparse(value.value) if isinstance(value, ast.Subscript) else ""
+        lines = [f"{name} = type({name})({name})"] * bool(name) + [f"{text} = {other}"]
+        if node.__class__ is ast.Assign:  # `x, want = pair` as `for x, want in [pair]: want = other`
+            pair = ast.copy_location(ast.List([node.value], ast.Load()), node.value)
+            new = {"target": node.targets[0], "iter": pair, "body": [], "orelse": []}
+            node.__class__, node.__dict__ = ast.For, {**new, **_place(node)}
+        has_words = node.__class__ is ast.FunctionDef and ast.get_docstring(node, clean=False) is not None
+        statements = [ast.copy_location(ast.parse(line).body[0], node) for line in lines]
+        for part in [part for statement in statements for part in ast.walk(statement) if hasattr(part, "lineno")]:
+            ast.copy_location(part, node)
+        node.body[int(has_words) : int(has_words)] = statements
 
     return change
 
@@ -258,3 +321,15 @@ def expect_nothing(node: Any, rng: random.Random) -> None:
         node.__class__ = ast.If
         node.test, node.orelse = ast.Constant(True), []
         del node.items
+
+
+_PATTERNS = frozenset("search match fullmatch findall finditer split sub subn".split())
+
+
+def change_in(call: ast.AST, argument: ast.AST, change: Change = other_constant) -> Change:
+    """How constants of an argument are changed: a pattern so that it matches nothing that it did."""
+    if isinstance(call, ast.Call) and call.args and argument is call.args[0]:
+        owner, _, name = ast.unparse(call.func).rpartition(".")
+        if owner in ("re", "regex") and name in _PATTERNS:
+            return other_pattern
+    return change

@@ -9,8 +9,9 @@ from __future__ import annotations
 import ast
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from rltf_env.sandbox.referee.origins import path_of
 from rltf_env.sandbox.referee.suite import Function
 
 ANY = ("any", "any", "any", "any", "text", "list")  # what is tried where nobody knows
@@ -32,7 +33,7 @@ _NODES = {
 }  # fmt: skip
 _CONSTANTS = {bool: "bool", int: "int", str: "text", float: "number"}
 _WHOLE = (ast.Add, ast.Sub, ast.Mult, ast.FloorDiv, ast.Mod)
-_OTHERWISE = (ast.Yield, ast.YieldFrom, ast.Lambda, ast.AsyncFunctionDef)
+Maker = Function | ast.Lambda
 _DEEPEST = 6
 
 
@@ -53,21 +54,28 @@ class Kinds:
         kind = self._kind(value, _DEEPEST)
         return (kind,) if kind and kind != "number" else ("any",) if kind else ANY
 
-    def function(self, value: ast.AST) -> Function | None:
-        """The function of the test's own that computes a value, if it does nothing but return it."""
-        function = (
-            self._functions.get(value.func.id)
-            if isinstance(value, ast.Call) and isinstance(value.func, ast.Name)
-            else None
-        )
-        inner = [] if function is None else list(ast.walk(function))
-        plain = any(isinstance(n, ast.Return) for n in inner) and not any(isinstance(n, _OTHERWISE) for n in inner)
-        return function if plain else None
+    def makers(self, value: ast.AST) -> list[Maker]:
+        """The functions of the test's own that may compute a value, if they do nothing but return it."""
+        found = {id(each): each for each in self._called(value.func, _DEEPEST)} if isinstance(value, ast.Call) else {}
+        return [each for each in found.values() if isinstance(each, ast.Lambda) or _only_returns(each)]
 
-    def is_called(self, function: Function) -> bool:
-        """True if a function of the test's own uses this one, itself perhaps."""
+    def _called(self, function: ast.AST, depth: int) -> Iterator[Maker]:
+        """What an expression stands for that is called: by its name, as a method, or out of a table."""
+        if isinstance(function, Maker):
+            yield function
+        if depth and isinstance(function, (ast.Name, ast.Attribute)):
+            name = ast.unparse(function).rpartition(".")[2]
+            inner: list[ast.expr] = list(self._values.get(path_of(function), ()))
+            yield from [self._functions[name]] if name in self._functions else []
+        else:
+            inner = [part for part in ast.iter_child_nodes(function) if depth and isinstance(part, ast.expr)]
+        for part in inner if not isinstance(function, ast.Lambda) else ():
+            yield from self._called(part, depth - 1)
+
+    def is_called(self, name: str) -> bool:
+        """True if a function of the test's own uses one of this name, itself perhaps."""
         nodes = [node for each in self._functions.values() for node in ast.walk(each)]
-        return any(isinstance(node, ast.Name) and node.id == function.name for node in nodes)
+        return any(path_of(node).rpartition(".")[2] == name for node in nodes)
 
     def _kind(self, value: ast.AST, depth: int) -> str:
         if depth < 0:
@@ -109,6 +117,20 @@ class Kinds:
     def _same(self, values: Sequence[ast.AST], depth: int) -> str:
         kinds = {self._kind(value, depth - 1) for value in values}
         return next(iter(kinds)) if len(kinds) == 1 else "number" if kinds and kinds <= {"int", "number"} else ""
+
+
+def own_nodes(function: ast.AST) -> Iterator[ast.AST]:
+    """What is in a function, and in no other one inside it."""
+    for part in ast.iter_child_nodes(function):
+        if not isinstance(part, (Maker, ast.ClassDef)):
+            yield part
+            yield from own_nodes(part)
+
+
+def _only_returns(function: Function) -> bool:
+    inner = list(own_nodes(function))
+    yields = any(isinstance(node, (ast.Yield, ast.YieldFrom)) for node in inner)
+    return any(isinstance(node, ast.Return) for node in inner) and not yields and isinstance(function, ast.FunctionDef)
 
 
 def can_change(side: ast.AST) -> bool:

@@ -95,25 +95,3 @@ def _sides(node: ast.AST) -> list[ast.expr]:
 
 def _names(node: ast.AST) -> set[str]:
     return {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
-
-
-def alternatives(scope: Sequence[ast.AST], program_names: set[str], wrong: set[int]) -> set[int]:
-    """The ids of nodes of a test that hold for one right answer, and need not for another.
-
-    One side of `or`, what `any` looks for, and what is asked where the program has taken one of several ways.
-
-    `wrong`: ids of conditions that must not be true, where it is `and` that leaves a choice.
-    """
-    inner: list[ast.AST] = []
-    for node in [node for part in scope for node in ast.walk(part)]:
-        if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.And if id(node) in wrong else ast.Or):
-            inner += node.values
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "any":
-            inner += node.args
-        elif isinstance(node, ast.If) and is_of_program(node.test, program_names):
-            inner += [*node.body, *node.orelse]
-        elif isinstance(node, ast.IfExp) and is_of_program(node.test, program_names):
-            inner += [node.body, node.orelse]
-        elif isinstance(node, ast.Match) and is_of_program(node.subject, program_names):
-            inner += node.cases
-    return {id(part) for node in inner for part in ast.walk(node)}

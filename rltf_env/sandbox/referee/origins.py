@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from rltf_env.sandbox.referee.suite import Function
@@ -200,18 +200,6 @@ def _parameters(decorator: ast.expr, known: Mapping[str, ast.expr]) -> Iterator[
         parts = elements_of(row) if len(entries) > 1 or _is_set(row) else [row]
         if len(parts) == len(entries):
             yield from zip(entries, parts, strict=True)
-
-
-def single_names(scope: Sequence[ast.AST]) -> set[str]:
-    """Names that a test function binds in one place and looks at in one: what they stand for is nothing but an expectation."""
-    nodes = [node for part in scope for node in ast.walk(part)]
-    bound = Counter(node.id for node in nodes if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load))
-    bound.update(node.arg for node in nodes if isinstance(node, ast.arg))
-    looks = Counter(node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load))
-    bound.update(
-        node.target.id for node in nodes if isinstance(node, ast.NamedExpr)
-    )  # it is looked at where it is bound
-    return {name for name, times in bound.items() if times == 1 == looks[name]}
 
 
 def part_of(row: ast.expr, part: ast.AST) -> ast.expr | None:

@@ -9,15 +9,18 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeGuard
 
-from rltf_env.sandbox.referee import certainty, computed, tolerance
+from rltf_env.sandbox.referee import certainty, choices, computed, looks, tolerance
 from rltf_env.sandbox.referee.changes import (
     OPPOSITE,
     Change,
+    change_in,
     expect_nothing,
     longer_text,
     negate,
     one_more,
     other_answer,
+    other_binding,
+    other_choices,
     other_constant,
     other_equality,
     other_exception,
@@ -25,14 +28,14 @@ from rltf_env.sandbox.referee.changes import (
     other_members,
     other_method,
     other_operator,
-    other_pattern,
+    other_patterns,
     other_relation,
     other_returns,
     other_value,
     unequal_to_all,
 )
-from rltf_env.sandbox.referee.helpers import Helpers, alternatives
-from rltf_env.sandbox.referee.origins import Origins, is_of_program, note_values, part_of, path_of, single_names
+from rltf_env.sandbox.referee.helpers import Helpers
+from rltf_env.sandbox.referee.origins import Origins, is_of_program, note_values, part_of, path_of
 from rltf_env.sandbox.referee.suite import Function
 
 Site = tuple[ast.AST, Change, bool, bool]  # a node, what to do to it, sound?, value?
@@ -58,12 +61,12 @@ class Finder:
         self.own = set(self.values)
         for name, values in module.values.items():
             self.values.setdefault(name, values)
-        self.single = single_names(scope)
+        self.single, self.single_parts = looks.single_names(scope), looks.single_parts(scope)
         nodes = [part for node in scope for part in ast.walk(node)]
         ifs = [n for n in nodes if isinstance(n, ast.If) and certainty.complains(n.body, self._ours(n.test))]
         self.complaints = set(map(id, ifs))
         self.wrong = {id(part) for node in ifs for part in ast.walk(node.test)}  # where the truth would be wrong
-        self.alternatives = alternatives(scope, self.program_names, self.wrong)
+        self.alternatives = choices.alternatives(scope, self.program_names, self.wrong)
         self.doubtful = {id(n) for node in scope for n in certainty.doubtful(node, self.literals, helpers.all)}
         looked_at = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
         idle = [n for n in scope if len(scope) > 1 and isinstance(n, Function) and n.name not in looked_at]
@@ -74,9 +77,11 @@ class Finder:
         calls = [n for n in nodes if isinstance(n, ast.Call) and self._uses(n)]
         arguments = [arg for n in calls for arg in (*n.args, *(k.value for k in n.keywords))]
         self.handed = set(map(ast.unparse, arguments))
-        self.inputs = set(map(path_of, map(_whole_of, arguments)))
+        self.inputs = set(map(path_of, map(looks.whole_of, arguments)))
         handed = {id(origin) for name in self.inputs for origin in self.values.get(name, ())}
         self.inputs |= {name for name, origins in self.values.items() if any(id(o) in handed for o in origins)}
+        self.sources = self.inputs | looks.sources(arguments, self.values)
+        self.binders = looks.binders(scope)
 
     def _ours(self, node: ast.AST) -> bool:
         return is_of_program(node, self.program_names)
@@ -112,6 +117,7 @@ class Finder:
         if not sites:  # an assertion in a helper, perhaps: what the test hands to it
             calls = [n for n in self.nodes if isinstance(n, ast.Call)]
             sites = [t for call in calls for arg in self._arguments(call) for t in self._values(arg, False)]
+        sites.sort(key=lambda site: not site[2])  # of equals the sound one counts, then the first
         unique = {(id(site[0]), site[3], site[1] is expect_nothing): site for site in reversed(sites)}
         return list(unique.values())
 
@@ -120,7 +126,9 @@ class Finder:
         sites: list[Site] = []
         for node in self.nodes:
             inner = getattr(node, "value", None) if isinstance(node, _KEEPING) else None
-            if isinstance(node, ast.If) and not any(isinstance(n, ast.Assert) or self._uses(n) for n in _below(node)):
+            if isinstance(node, ast.If) and not any(
+                isinstance(n, ast.Assert) or self._uses(n) for n in certainty.below(node)
+            ):
                 inner = node.test
             compared = (
                 [] if inner is None else [n for n in ast.walk(inner) if isinstance(n, ast.Compare) and self._ours(n)]
@@ -141,6 +149,9 @@ class Finder:
             return [(node, expect_nothing, sound, False)]
         if isinstance(node, ast.Try):
             return self._handler(node, sound)
+        if isinstance(node, ast.Match):
+            shown = self._ours(node.subject) and choices.shows_patterns(node)
+            return [(node, other_patterns, False, True)] if shown else []
         return self._called(node, sound) if isinstance(node, ast.Call) else []
 
     def _called(self, node: ast.Call, sound: bool) -> list[Site]:
@@ -167,8 +178,14 @@ class Finder:
         for call in [n for n in ast.walk(test) if isinstance(n, ast.Call) and id(n) not in known]:
             if not tolerance.of(call):
                 expected = [arg for arg in self._arguments(call) if not self._ours(arg)]
-                sites += [t for arg in expected for t in self._values(arg, False, _change_in(call, arg))]
-        return [*sites, (owner, negate("test"), sound, False)]
+                sites += [t for arg in expected for t in self._values(arg, False, change_in(call, arg))]
+        return [*sites, *self._choices(test), (owner, negate("test"), sound, False)]
+
+    def _choices(self, test: ast.expr) -> list[Site]:
+        """Of conditions of which one has to hold, that each compares an answer with a value: all of these values at once."""
+        wrong = id(test) in self.wrong
+        found = [(n, p) for n, p in choices.of(test, wrong, self._ours) if id(n) not in self.alternatives]
+        return [(node, other_choices(places), self.held.get(id(node)) is wrong, True) for node, places in found]
 
     def _compared(self, nodes: list[ast.Compare], wrong: bool) -> list[Site]:
         """Of comparisons in a condition, which has to hold unless `wrong`. What the text says of each of them counts more."""
@@ -221,7 +238,7 @@ class Finder:
         arguments = node.args[:2] if name in _TWO or name in OPPOSITE else self._arguments(node)
         if name in ("assertTrue", "assertFalse") and node.args:
             compared = [n for n in ast.walk(node.args[0]) if isinstance(n, ast.Compare)]
-            sites = self._compared(compared, name == "assertFalse")
+            sites = [*self._compared(compared, name == "assertFalse"), *self._choices(node.args[0])]
             return [*sites, (node, other_method, sound, False)]
         if name in ("assertLess", "assertLessEqual") and len(node.args) > 1:
             return [*self._distance(node.args[0], node.args[1], sound), (node, other_method, sound, False)]
@@ -246,7 +263,7 @@ class Finder:
         """
         others = [side for side in sides if not self._ours(side)]
         if len(others) == len(sides):
-            others = [s for s in sides if self._shows(s)] or [s for s in sides if not _calls(s)] or sides
+            others = [s for s in sides if self._shows(s)] or [s for s in sides if not certainty.calls(s)] or sides
         calls = {ast.unparse(side.func) for side in sides if isinstance(side, ast.Call)}
         return others or ([] if len(calls) == 1 and all(isinstance(side, ast.Call) for side in sides) else sides[1:])
 
@@ -284,33 +301,48 @@ class Finder:
             return []
         if self._shows(side) or self._ours(side):
             return self._values(side, sound, change)
-        sites = self._values(side, False, change) if self._is_pure(side) else []
+        pure = self._is_pure(side) and not (self.kinds.makers(side) or self._parts(side))
+        sites = self._values(side, False, change) if pure else []
         if limits is None or limits.small:
             sites += self._whole(side, sound and self._ours(owner), near=limits is not None)
         return sites
 
     def _whole(self, value: ast.expr, sound: bool, *, near: bool, depth: int = 0) -> list[Site]:
-        """All of a value, where it is computed: what is read from the test's names is then as false as what is compared.
-
-        Where a function of the test's own computes it, that function may be what is changed, so that whoever calls it is
-        none the wiser.
-        """
-        name = value.id if isinstance(value, ast.Name) else ""
-        origins = self.values.get(name, []) if name in self.single and depth < 3 else []
-        if origins and not any(isinstance(origin, ast.Starred) or self._ours(origin) for origin in origins):
-            return [s for o in origins for s in self._whole(o, sound, near=near, depth=depth + 1)]
-        if not computed.can_change(value):
-            return []
+        """All of a value, where it is computed: what is read from the test's names is then as false as what is compared."""
+        name = path_of(value)
+        origins = self.values.get(name, []) if depth < 3 and (name in self.single or name not in self.sources) else []
+        known = bool(origins) and not any(isinstance(o, ast.Starred) or self._ours(o) for o in origins)
+        sure = sound and name in self.single
+        sites = [s for o in origins for s in self._whole(o, sure, near=near, depth=depth + 1)] if known else []
+        if (known and sure) or not computed.can_change(value):
+            return sites
         kinds = ("near",) if near else self.kinds.of(value)
-        sites: list[Site] = [s for part in self._parts(value) for s in self._values(part, False, other_answer)]
-        sites.append((value, other_value(kinds), sound, True))
-        function = self.kinds.function(value)
-        if function is not None and not any(map(self._uses, ast.walk(function))):
-            once = sum(isinstance(n, ast.Name) and n.id == function.name for n in self.nodes) == 1
-            sure = sound and once and not self.kinds.is_called(function)
-            site: Site = (function, other_returns(kinds), sure, True)
-            sites = [site] if sure else [*sites, site]
-        return sites
+        if not known and (site := self._rebound(value, kinds, sound)):
+            return [site] if site[2] else [site, (value, other_value(kinds), sound, True)]
+        alone = sound and ast.unparse(value) in self.single_parts
+        sites += [s for part in self._parts(value) for s in self._values(part, alone, other_answer)]
+        if any(site[2] for site in sites):
+            return sites
+        return self._made(value, kinds, sound) or [*sites, (value, other_value(kinds), sound, True)]
+
+    def _rebound(self, value: ast.expr, kinds: tuple[str, ...], sound: bool) -> Site | None:
+        """Of what a loop binds, or a part of that: another value as soon as it is bound, for no text shows what it is."""
+        inner = value.value if isinstance(value, ast.Subscript) and isinstance(value.slice, ast.Constant) else value
+        name, text = path_of(inner), ast.unparse(value)
+        handed = name in self.sources if inner is value else any(text in each for each in self.handed)
+        if name not in self.binders or handed or self._parts(value):
+            return None
+        sure = sound and (name in self.single or text in self.single_parts)
+        return self.binders[name], other_binding(value, kinds), sure, True
+
+    def _made(self, value: ast.expr, kinds: tuple[str, ...], sound: bool) -> list[Site]:
+        """Of a value that a function of the test's own computes: what that returns, so that whoever calls it is told the same."""
+        makers = [each for each in self.kinds.makers(value) if not any(map(self._uses, ast.walk(each)))]
+        name = ast.unparse(value.func).rpartition(".")[2] if isinstance(value, ast.Call) else ""
+        once = sum(ast.unparse(n.func).rpartition(".")[2] == name for n in self.nodes if isinstance(n, ast.Call)) == 1
+        sure = sound and once and len(makers) == 1 and name not in self.sources and not self.kinds.is_called(name)
+        sites: list[Site] = [(each, other_returns(kinds), sure, True) for each in makers]
+        return sites if sure or not sites else [*sites, (value, other_value(kinds), sound, True)]
 
     def _parts(self, value: ast.expr) -> list[ast.expr]:
         """What is there to see where a value is a part of each row of cases, as `row["want"]` is; not if that is input, too."""
@@ -342,10 +374,12 @@ class Finder:
         return name in self.single or (name not in self.own and name.startswith("self."))
 
     def _is_pure(self, value: ast.expr) -> bool:
-        """True if a value is computed from constants alone: no input has a part in it."""
+        """True if nothing that inputs are made of has a part in a value."""
         called = {id(part) for call in ast.walk(value) if isinstance(call, ast.Call) for part in ast.walk(call.func)}
-        names = [part for part in ast.walk(value) if isinstance(part, ast.Name) and id(part) not in called]
-        return all(self._shows(name) for name in names)
+        names = [
+            part for part in ast.walk(value) if id(part) not in called and isinstance(part, (ast.Name, ast.Attribute))
+        ]
+        return looks.sources(names, self.values).isdisjoint(self.sources)
 
     def _values(self, value: ast.expr, sound: bool, change: Change = other_constant, depth: int = 0) -> list[Site]:
         """Constants and empty containers that this value is made of, also by way of names.
@@ -378,7 +412,7 @@ class Finder:
         exprs = [part.iter if isinstance(part, ast.comprehension) else part for part in exprs]
         if isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute):
             exprs.append(value.func.value)
-        return [s for e in exprs for s in self._values(e, sound and shown, _change_in(value, e, change), depth)]
+        return [s for e in exprs for s in self._values(e, sound and shown, change_in(value, e, change), depth)]
 
     def _approximate(self, call: Any, sound: bool) -> list[Site]:
         """Of `approx(...)`: farther away than it allows for."""
@@ -396,25 +430,6 @@ def _truths(sides: list[ast.expr], sound: bool) -> list[Site]:
     return [(side, other_constant, sound, True) for side in sides if ast.unparse(side) in ("True", "False")]
 
 
-def _whole_of(argument: ast.expr) -> ast.expr:
-    """What an argument hands over all of, or a piece of, as `*data[:2]` does; `row["input"]` is one thing of many."""
-    if isinstance(argument, ast.NamedExpr):
-        return argument.target
-    while isinstance(argument, ast.Starred) or (
-        isinstance(argument, ast.Subscript) and isinstance(argument.slice, ast.Slice)
-    ):
-        argument = argument.value
-    return argument
-
-
-def _calls(node: ast.AST) -> bool:
-    return any(isinstance(part, ast.Call) for part in ast.walk(node))
-
-
-def _below(node: ast.If) -> list[ast.AST]:
-    return [part for statement in (*node.body, *node.orelse) for part in ast.walk(statement)]
-
-
 def _is_array(value: ast.AST) -> TypeGuard[ast.Call]:
     """True for an array that is made of what is there to see."""
     return isinstance(value, ast.Call) and len(value.args) == 1 and ast.unparse(value.func) in _MAKING
@@ -423,16 +438,6 @@ def _is_array(value: ast.AST) -> TypeGuard[ast.Call]:
 _MAKING = frozenset("np.array numpy.array np.asarray numpy.asarray".split())
 _KEEPING = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Return, ast.Expr)
 _SHOWING = (ast.List, ast.Tuple, ast.Set, ast.Dict)
-_PATTERNS = frozenset("search match fullmatch findall finditer split sub subn".split())
-
-
-def _change_in(call: ast.AST, argument: ast.AST, change: Change = other_constant) -> Change:
-    """How constants of an argument are changed: a pattern so that it matches nothing that it did."""
-    if isinstance(call, ast.Call) and call.args and argument is call.args[0]:
-        owner, _, name = ast.unparse(call.func).rpartition(".")
-        if owner in ("re", "regex") and name in _PATTERNS:
-            return other_pattern
-    return change
 
 
 _RAISES = frozenset("raises assertRaises assertRaisesRegex assertRaisesRegexp assertWarns assertWarnsRegex".split())

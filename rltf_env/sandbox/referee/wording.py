@@ -57,14 +57,16 @@ def reword(places: list[ast.AST], before: list[Any], after: list[Any]) -> None:
 
 def _told(scope: ast.AST) -> Iterator[ast.Constant]:
     """The constants in a piece of a test that are there to be read."""
-    for node in ast.walk(scope):
-        if isinstance(node, ast.Assert) and node.msg is not None:
-            yield from _constants(node.msg)
-        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-            yield from _constants(node.value)
-        elif isinstance(node, ast.Call):
-            for argument in _words(node):
-                yield from _constants(argument)
+    return (part for node in ast.walk(scope) for each in words(node) for part in _constants(each))
+
+
+def words(node: ast.AST) -> list[ast.expr]:
+    """What a node holds that only says something."""
+    if isinstance(node, ast.Assert) and node.msg is not None:
+        return [node.msg]
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+        return [node.value]
+    return _words(node) if isinstance(node, ast.Call) else []
 
 
 def _words(call: ast.Call) -> list[ast.expr]:
@@ -72,7 +74,7 @@ def _words(call: ast.Call) -> list[ast.expr]:
     name = ast.unparse(call.func).rpartition(".")[2]
     if name in _TELLING:
         return [*call.args, *(keyword.value for keyword in call.keywords)]
-    named = ("msg",) if name.startswith("assert") else ("id", "ids") if name in _NAMING else ()
+    named = ("msg", "err_msg") if name.startswith("assert") else ("id", "ids") if name in _NAMING else ()
     more = call.args[1 if name in _ONE else 2 :] if name in OPPOSITE else []
     texts = [arg for arg in more if not isinstance(arg, ast.Constant) or isinstance(arg.value, str)]  # no `places`
     return [*texts, *(keyword.value for keyword in call.keywords if keyword.arg in named)]

@@ -1,0 +1,124 @@
+"""What a test function looks at its names for: to compare, to say something, or to make inputs of them. Read from its syntax tree.
+
+A program can read the names of its caller. Where one stands for nothing but an expectation, it is falsified where it gets its
+value, so that whoever reads it there is told what is false.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from rltf_env.sandbox.referee import tolerance
+from rltf_env.sandbox.referee.origins import path_of
+from rltf_env.sandbox.referee.suite import Function
+from rltf_env.sandbox.referee.wording import words
+
+# These leave what they are handed as it is.
+_PURE = frozenset(
+    "abs all any dict float frozenset int isinstance len list max min repr round set sorted str sum tuple type".split()
+)
+
+
+def single_names(scope: Sequence[ast.AST]) -> set[str]:
+    """Names that a test function binds in one place, and looks at in one, or only to compare and to say what was compared.
+
+    What they stand for is nothing but an expectation.
+    """
+    nodes = [part for node in scope for part in ast.walk(node)]
+    bound = _bindings(nodes)
+    looks = Counter(_loads(nodes))
+    quiet = Counter(_loads({id(part): part for node in nodes for part in _quiet(node)}.values()))
+    return {name for name, times in bound.items() if times == 1 and looks[name] and looks[name] in (1, quiet[name])}
+
+
+def single_parts(scope: Sequence[ast.AST]) -> set[str]:
+    """The same of parts of names, as `case["want"]` and `case.want`: nobody looks at all of `case`, and only asserts at this."""
+    nodes = [part for node in scope for part in ast.walk(node)]
+    parts = [
+        part for part in nodes if isinstance(part, (ast.Subscript, ast.Attribute)) and isinstance(part.value, ast.Name)
+    ]
+    bound, looks = _bindings(nodes), Counter(_loads(nodes))
+    whole = looks - Counter(_loads(part.value for part in parts if _is_fixed(part)))
+    quiet = {id(part) for node in nodes for part in _quiet(node)}
+    looked_at = {ast.unparse(part) for part in parts if id(part) not in quiet}
+    alone = {ast.unparse(part) for part in parts if bound[path_of(part.value)] == 1 and not whole[path_of(part.value)]}
+    return alone - looked_at
+
+
+def _is_fixed(part: ast.AST) -> bool:
+    return isinstance(part, ast.Attribute) or (isinstance(part, ast.Subscript) and isinstance(part.slice, ast.Constant))
+
+
+def _loads(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    return (node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load))
+
+
+def _quiet(node: ast.AST) -> Iterator[ast.AST]:
+    """What is in a node that only says something, or is only compared by it."""
+    for part in words(node):
+        yield from ast.walk(part)
+    if isinstance(node, ast.Assert):
+        yield from _compared(node.test)
+    elif isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2].startswith("assert"):
+        yield from (part for argument in node.args for part in _compared(argument))
+
+
+def _compared(value: ast.AST) -> Iterator[ast.AST]:
+    """The parts of a value that nobody but a pure function is handed."""
+    called = ast.unparse(value.func) if isinstance(value, ast.Call) else ""
+    if called and called not in _PURE and called.rpartition(".")[2] not in tolerance.NAMES:
+        return
+    yield value
+    for part in ast.iter_child_nodes(value):
+        yield from _compared(part)
+
+
+def whole_of(argument: ast.expr) -> ast.expr:
+    """What an argument hands over all of, or a piece of, as `*data[:2]` does; `row["input"]` is one thing of many."""
+    if isinstance(argument, ast.NamedExpr):
+        return argument.target
+    while isinstance(argument, ast.Starred) or (
+        isinstance(argument, ast.Subscript) and isinstance(argument.slice, ast.Slice)
+    ):
+        argument = argument.value
+    return argument
+
+
+def sources(inputs: Iterable[ast.expr], values: Mapping[str, Sequence[ast.expr]]) -> set[str]:
+    """The names that inputs are made of."""
+    found: set[str] = set()
+    todo = list(inputs)
+    while todo:
+        new = {path_of(part) for part in ast.walk(todo.pop()) if path_of(part)} - found
+        found |= new
+        todo += [value for name in new for value in values.get(name, ())]
+    return found
+
+
+def binders(scope: Sequence[ast.AST]) -> dict[str, ast.AST]:
+    """What binds names of a test function that nothing else binds: loops, itself, and `x, y = pair`."""
+    nodes = [part for node in scope for part in ast.walk(node)]
+    bound = _bindings(nodes)
+    found: dict[str, ast.AST] = {}
+    for node in nodes:
+        if isinstance(node, ast.For) or (isinstance(node, ast.Assign) and isinstance(node.targets[-1], ast.Tuple)):
+            target = node.target if isinstance(node, ast.For) else node.targets[0]
+            found |= {part.id: node for part in ast.walk(target) if isinstance(part, ast.Name) and bound[part.id] == 1}
+        elif node in scope and isinstance(node, Function):
+            found |= {part.arg: node for part in node.args.args if bound[part.arg] == 1}
+    return found
+
+
+def _bindings(nodes: Iterable[ast.AST]) -> Counter[str]:
+    """How often each name is bound; one that is looked at where it is bound, twice."""
+    bound: Counter[str] = Counter()
+    for node in nodes:
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            bound[node.id] += 1
+        elif isinstance(node, ast.arg):
+            bound[node.arg] += 1
+        elif isinstance(node, ast.NamedExpr):
+            bound[node.target.id] += 1
+    return bound
