@@ -119,3 +119,31 @@ def test_memory_that_is_used_up_is_called_so_whoever_asked_for_the_last_of_it(ju
     )
     verdict = _judged(judge, "def f(n):\n    return 2 if n == 1 else 10 ** 12\n", test, REFERENCE)
     assert [result.failure and result.failure.kind for result in verdict.results] == [None, "MemoryLimit"]
+
+
+SQUARES = """
+import unittest
+{0}
+class T(unittest.TestCase):
+    def test_a(self):
+        self.assertEqual({1}(2), 4)
+    def test_b(self):
+        self.assertEqual({1}(3), 9)
+"""
+
+
+@pytest.mark.parametrize(
+    ("imports", "call", "name"),
+    [("from solution import solution", "solution", "solution"),
+     ("from .solution import solution as s", "s", "solution"),
+     ("from square import square", "square", "square"),
+     ("import solution", "solution.solution", "solution"),
+     ("from . import solution", "solution.f", "f"),
+     ("from solution import solution", "solution.f", "f")],
+)  # fmt: skip
+def test_a_function_may_have_the_name_of_its_module(judge: Sandbox, imports: str, call: str, name: str) -> None:
+    test, right = SQUARES.format(imports, call), f"def {name}(n):\n    return n * n\n"
+    for solutions in ([right], []):
+        assert _share(_judged(judge, right, test, *solutions)) == (2, 2)
+        assert _share(_judged(judge, right.replace("n * n", "4"), test, *solutions)) == (1, 2)
+        assert _share(_judged(judge, "def other(n):\n    return n * n\n", test, *solutions)) == (0, 2)
