@@ -85,8 +85,8 @@ def _check_problem(problem: Problem) -> None:
 
 def _check_solutions(problems: Iterable[Problem], sandbox: Sandbox) -> None:
     wrong = [
-        f"{finding.problem.id}, {finding.what}, solution {finding.solution}: {finding.verdict.outcome.name}, "
-        f"{finding.verdict.failure}"
+        f"{finding.problem.id}, {finding.what}, solution {finding.solution}: {finding.words}, "
+        f"{getattr(finding.verdict, 'failure', None)}"
         for finding in audit.findings(problems, sandbox)
         if not finding.passed
     ]

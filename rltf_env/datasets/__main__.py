@@ -1,9 +1,9 @@
 """`python -m rltf_env.datasets check NAME`: runs every reference solution, reports those that fail, and lists broken problems.
 
 A problem is broken if none of its references passes all its cases and its public examples: nothing shows that it can be solved
-as it is judged. Broken ones go into a quarantine list (`NAME.quarantine.json`, or `--quarantine FILE`), which
-`datasets.load(NAME, quarantine=FILE)` honours. The file is written whole at the end; an interrupted check leaves it alone.
-Without broken problems there is no file, unless one was asked for, or is there already.
+as it is judged. So is one that cannot be judged at all. Broken ones go into a quarantine list (`NAME.quarantine.json`, or
+`--quarantine FILE`), which `datasets.load(NAME, quarantine=FILE)` honours. The file is written whole at the end; an interrupted
+check leaves it alone. Without broken problems there is no file, unless one was asked for, or is there already.
 
 Exit status 0: every reference passes; 1: some do not; 2: the data cannot be read, or the judge fails; 130: interrupted.
 """
@@ -19,8 +19,9 @@ from typing import Any
 
 from rltf_env import datasets, plugins, sandbox
 from rltf_env.command import at_least, check_writable, guarded, leave, parser
-from rltf_env.core import Problems
+from rltf_env.core import Problems, Verdict
 from rltf_env.datasets import _quarantine, audit
+from rltf_env.errors import InvalidProblem
 from rltf_env.view import ansi
 
 ROWS = 50  # problems that are told on the screen
@@ -106,19 +107,17 @@ def _report(problems: Problems, total: int, faulty: Sequence[audit.Examined]) ->
     """The finding, for people."""
     rows = [("problem", "outcome", "failure", "line", "references", "")]
     for examined in faulty[:ROWS]:
-        verdict = examined.failed[0].verdict
-        failure = verdict.failure
         rows.append(
             (
                 examined.problem.id,
-                verdict.outcome.name,
-                failure.kind if failure else "",
-                str(failure.line or "") if failure else "",
+                *_failure(examined.failed[0].verdict),
                 f"{examined.solved_by} of {len(examined.problem.solutions)} pass",
                 "broken" if examined.broken else "kept",
             )
         )
     lines = _table(rows) if faulty else []
+    errors = [examined.failed[0].verdict for examined in faulty[:ROWS]]
+    lines += [ansi.printable(str(error)) for error in errors if isinstance(error, InvalidProblem)]
     if len(faulty) > ROWS:
         lines.append(f"... and {len(faulty) - ROWS} more")
     lines.append(f"{total - len(faulty)} of {total} problems are sound: every reference passes")
@@ -129,6 +128,14 @@ def _report(problems: Problems, total: int, faulty: Sequence[audit.Examined]) ->
             f"{len(problems.skipped)} were left out by the loader, such as {ansi.printable(': '.join(problems.skipped[0]))}"
         )
     return "\n".join(lines)
+
+
+def _failure(verdict: Verdict | InvalidProblem) -> tuple[str, str, str]:
+    """Outcome, kind and line of what is no pass, for the table."""
+    if isinstance(verdict, InvalidProblem):
+        return "not judged", "InvalidProblem", ""
+    failure = verdict.failure
+    return verdict.outcome.name, failure.kind if failure else "", str(failure.line or "") if failure else ""
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:

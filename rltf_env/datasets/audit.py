@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import NamedTuple
@@ -15,25 +16,32 @@ from rltf_env.core import Outcome, Problem, Sandbox, Verdict
 from rltf_env.core.verdicts import nothing_ran
 from rltf_env.datasets._digest import digest
 from rltf_env.datasets._quarantine import Entry
-from rltf_env.errors import UsageError
+from rltf_env.errors import InvalidProblem, UsageError
+
+AHEAD = 1024  # references that the judge has at a time
 
 
 class Finding(NamedTuple):
-    """What became of reference number `solution` on the `cases`, the `examples` or the `held_out` cases of a problem."""
+    """What became of reference number `solution` on the `cases`, the `examples` or the `held_out` cases of a problem.
+
+    Of a problem that cannot be judged there is no verdict, but the error that says why.
+    """
 
     problem: Problem
     what: str
     solution: int
-    verdict: Verdict
+    verdict: Verdict | InvalidProblem
 
     @property
     def passed(self) -> bool:
         """True if the reference passes every case."""
-        return self.verdict.outcome is Outcome.PASSED
+        return isinstance(self.verdict, Verdict) and self.verdict.outcome is Outcome.PASSED
 
     @property
     def words(self) -> str:
         """Outcome, kind of failure and line, such as `RUNTIME_ERROR NameError, line 3`."""
+        if isinstance(self.verdict, InvalidProblem):
+            return f"InvalidProblem: {self.verdict}"
         failure = self.verdict.failure
         if failure is None:
             return self.verdict.outcome.name
@@ -45,22 +53,48 @@ class Finding(NamedTuple):
 def findings(problems: Iterable[Problem], sandbox: Sandbox) -> Iterator[Finding]:
     """The verdict on every reference of every problem, in order; problems without a reference give none.
 
+    A problem that cannot be judged is a finding, too, and does not keep the rest from being judged.
+
     Raises:
         UsageError: the sandbox runs no programs.
     """
     if not getattr(sandbox, "runs_programs", True):
         raise UsageError(nothing_ran("a check of references"))
-    pending: deque[tuple[Problem, str, int]] = deque()  # handed to the judge, not answered yet
+    pending: deque[tuple[Problem, str, int, Future[Verdict]]] = deque()  # handed to the judge, not answered yet
+    try:
+        for problem, number, what, version in _jobs(problems):
+            pending.append((problem, what, number, _submitted(sandbox, problem.solutions[number], version)))
+            if len(pending) >= AHEAD:
+                yield _finding(*pending.popleft())
+        while pending:
+            yield _finding(*pending.popleft())
+    finally:
+        for *_, future in pending:
+            future.cancel()
 
-    def jobs() -> Iterator[tuple[str, Problem]]:
-        for problem in problems:
-            for number, solution in enumerate(problem.solutions):
-                for what, version in _versions(problem):
-                    pending.append((problem, what, number))
-                    yield solution, version
 
-    for verdict in sandbox.map(jobs()):
-        yield Finding(*pending.popleft(), verdict)
+def _jobs(problems: Iterable[Problem]) -> Iterator[tuple[Problem, int, str, Problem]]:
+    """Every reference of every problem, by its number, with what it is judged on."""
+    for problem in problems:
+        for number in range(len(problem.solutions)):
+            for what, version in _versions(problem):
+                yield problem, number, what, version
+
+
+def _submitted(sandbox: Sandbox, solution: str, problem: Problem) -> Future[Verdict]:
+    try:
+        return sandbox.submit(solution, problem)
+    except InvalidProblem as error:
+        refused: Future[Verdict] = Future()
+        refused.set_exception(error)
+        return refused
+
+
+def _finding(problem: Problem, what: str, number: int, future: Future[Verdict]) -> Finding:
+    try:
+        return Finding(problem, what, number, future.result())
+    except InvalidProblem as error:
+        return Finding(problem, what, number, error)
 
 
 def _versions(problem: Problem) -> Iterator[tuple[str, Problem]]:
