@@ -129,8 +129,8 @@ def _row(examined: audit.Examined) -> tuple[str, ...]:
     failure = verdict.failure if verdict else None
     return (
         examined.problem.id,
-        verdict.outcome.name if verdict else "INVALID",
-        failure.kind if failure else "",
+        verdict.outcome.name if verdict else "not judged",
+        failure.kind if failure else "" if verdict else "InvalidProblem",
         str(failure.line or "") if failure else "",
         f"{examined.solved_by} of {len(examined.problem.solutions)} pass",
         "broken" if examined.broken else "kept",

@@ -13,6 +13,7 @@ from typing import Any
 from rltf_env.sandbox import arrays
 
 FILENAME = "<program>"
+TEST = "<test>"
 DEEPEST = 200  # levels of nesting that a value may have on its way out
 MESSAGE = 500  # characters of an exception's message that are kept
 

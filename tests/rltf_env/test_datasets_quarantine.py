@@ -84,6 +84,20 @@ def test_check_reports_and_lists_what_is_broken(mine: str, capsys: pytest.Captur
     assert content["judge"].startswith(("forkserver/", "subprocess/"))
 
 
+def test_a_problem_that_cannot_be_judged_is_listed_and_the_others_are_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    alien = replace(SOUND, id="alien", cases=(ScriptCase("import nobody_has_this\nassert add(1, 2) == 3"),))
+    datasets.dump((alien, SOUND, BROKEN), "mine.jsonl")
+    assert command.main(["check", "mine.jsonl", "--seconds", "1"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == "alien    not judged     InvalidProblem           0 of 1 pass  broken"
+    assert lines[3].startswith("'alien' cannot be judged: its test imports 'nobody_has_this' (line 1)")
+    assert lines[4] == "1 of 3 problems are sound: every reference passes"
+    assert [each.id for each in datasets.load("mine.jsonl", quarantine="mine.quarantine.json")] == ["sound"]
+
+
 def test_the_list_is_honoured_and_says_what_it_left_out(mine: str) -> None:
     command.main(["check", mine, "--seconds", "1", "--quarantine", "list.json"])
     problems = datasets.load(mine, quarantine="list.json")
@@ -213,7 +227,7 @@ def test_problems_that_cannot_be_judged_are_listed_with_the_others(
     assert command.main(["check", "mine.jsonl", "--seconds", "1"]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("  ")[0] for line in lines[1:6]] == [*(each.id for each in FAULTS), "broken"]
-    assert "INVALID" in lines[2]
+    assert "not judged" in lines[2]
     assert "0 of 0 pass" in lines[2]
     assert [line.split(":")[0] for line in lines[6:10]] == [
         "'no module' cannot be judged",

@@ -12,6 +12,8 @@ import signal
 import time
 from typing import Any
 
+from rltf_env.sandbox.values import FILENAME, TEST
+
 PATIENCE = (
     5  # times that TimeUp is raised in a stretch before the process is ended: a program may swallow it, again and again
 )
@@ -29,8 +31,9 @@ class TimeUp(BaseException):
 class Deadline:
     """Raises TimeUp in what runs between `start` and `stop`, where the system can do that.
 
-    A program that swallows it, or does not come back from one call into C, ends its process instead, by a signal of `ENDS`.
-    Else one test could use up the time of all.
+    It is raised where code of the program's or the test's is running. A runner that is about to note what became of a test is
+    left alone for a while: it would lose all of them. A program that swallows TimeUp, or does not come back from one call
+    into C, ends its process instead, by a signal of `ENDS`. Else one test could use up the time of all.
 
     Args:
         seconds: CPU time that a stretch may take.
@@ -77,30 +80,40 @@ class Deadline:
     def _used(self) -> float:
         return time.monotonic() - self.began - (waited_for_processor() - self.waited)
 
-    def _up(self, *args: Any) -> None:
+    def _up(self, signum: int, frame: Any) -> None:
         assert self.setitimer is not None
         self.setitimer(signal.ITIMER_PROF, _SOON)
-        self._raise("cpu", signal.SIGVTALRM)
+        self._raise("cpu", signal.SIGVTALRM, frame)
 
-    def _look(self, *args: Any) -> None:
+    def _look(self, signum: int, frame: Any) -> None:
         assert self.setitimer is not None
         used = self._used()
         self.setitimer(signal.ITIMER_REAL, max(self.limit - used, _SOON))
         if used >= self.limit:
-            self._raise("wall", signal.SIGALRM)
+            self._raise("wall", signal.SIGALRM, frame)
 
-    def _raise(self, limit: str, last: int) -> None:
+    def _raise(self, limit: str, last: int, frame: Any) -> None:
         self.raised, self.over = self.raised + 1, limit
         if self.raised > PATIENCE:
             signal.signal(last, signal.SIG_DFL)
             os.kill(os.getpid(), last)
-        raise TimeUp(limit)
+        if _is_judged(frame):
+            raise TimeUp(limit)
 
     def __enter__(self) -> None:
         self.start()
 
     def __exit__(self, *exc: object) -> None:
         self.stop()
+
+
+def _is_judged(frame: Any) -> bool:
+    """True if code of a program or of a test is running there."""
+    while frame is not None:
+        if frame.f_code.co_filename in (FILENAME, TEST):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def waited_for_processor() -> float:

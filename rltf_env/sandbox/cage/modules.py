@@ -10,6 +10,7 @@ from typing import Any
 from rltf_env.sandbox.values import FILENAME
 
 NAME = "solution"  # the program's module
+TESTS_NAME = "test_solution"  # the test's, where it is not the program's own
 
 
 def show_source(source: str) -> None:
@@ -23,6 +24,8 @@ def show_source(source: str) -> None:
         linecache.cache[name] = (len(source), None, lines, name)
     with open(f"{NAME}.py", "w", encoding="utf-8", errors="surrogateescape") as file:
         file.write(source)
+    with open(f"{TESTS_NAME}.py", "w") as file:  # which a test may open as any file that is sure to be there
+        file.write("# The text of a test is not shown to the program.\n")
 
 
 def program_module(names: list[str], *, is_there: bool) -> ModuleType:

@@ -19,11 +19,10 @@ from typing import Any, NoReturn
 
 from rltf_env.sandbox.cage import modules, program
 from rltf_env.sandbox.cage.deadlines import Deadline, TimeUp
+from rltf_env.sandbox.cage.modules import TESTS_NAME
 from rltf_env.sandbox.cage.trace import Lines
-from rltf_env.sandbox.values import FILENAME
+from rltf_env.sandbox.values import FILENAME, TEST
 
-TEST = "<test>"  # the file name of the test's code
-MODULE = "test_solution"  # the test's module, where it is not the program's own
 _SCRIPTS_OWN = 3  # frames between `run_case` and a script
 _RUNNERS_OWN = 60  # frames of a runner's, at most, between its caller and a test
 _LINES, _LETTERS = 100, 5000  # that unittest compares for a message
@@ -172,11 +171,11 @@ def _leaves_in_good_order(error: BaseException) -> bool:
 
 def _test_module(module: ModuleType, job: dict[str, Any]) -> ModuleType:
     """The namespace of the test: the program's own where it takes names from nowhere, as if one file followed the other."""
-    test = module if job["shared"] else ModuleType(MODULE)
+    test = module if job["shared"] else ModuleType(TESTS_NAME)
     if test is not module:
         public = {k: v for k, v in module.__dict__.items() if not k.startswith("__")} if job["seeded"] else {}
-        test.__dict__.update(public, __builtins__=__builtins__, __file__=f"{MODULE}.py")
-    name = "__main__" if job["main"] else MODULE
+        test.__dict__.update(public, __builtins__=__builtins__, __file__=f"{TESTS_NAME}.py")
+    name = "__main__" if job["main"] else TESTS_NAME
     test.__dict__["__name__"] = name
     sys.modules[name] = sys.modules["__main__"] = test  # which a test may patch names of
     return test
@@ -411,7 +410,7 @@ def _by_pytest(
                 row["status"] = "passed"
             self.rows[item]["xfail"] = item.get_closest_marker("xfail") is not None  # which a fixture may have set
 
-    plugin, path = Plugin(), f"{MODULE}.py"
+    plugin, path = Plugin(), f"{TESTS_NAME}.py"
     os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
     status = pytest.main([*_OPTIONS, "-c", os.devnull, path], plugins=[plugin])
     if (plugin.rows and status in (0, 1)) or (skip and not plugin.rows and status == 5):  # 5: there is none to run
@@ -433,6 +432,6 @@ def _path(item: Any) -> list[Any]:
     """What a test lies in below its module, and itself."""
     chain = item.listchain()
     return chain[
-        next(i for i, node in enumerate(chain) if hasattr(node, "importtestmodule") or node.name == f"{MODULE}.py")
+        next(i for i, node in enumerate(chain) if hasattr(node, "importtestmodule") or node.name == f"{TESTS_NAME}.py")
         + 1 :
     ]

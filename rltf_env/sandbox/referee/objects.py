@@ -13,7 +13,6 @@ from typing import Any
 from rltf_env.sandbox.cage.session import VERBS
 from rltf_env.sandbox.referee.proxies import ITERABLES, Remote
 
-TEST = "<test>"  # the file that a script's code is of
 LONGEST_PATH = 200  # characters
 _INSIDE = frozenset(("item", "list", "next"))
 UNREPRESENTABLE = "unrepresentable"  # `replay.End`

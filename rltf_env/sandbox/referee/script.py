@@ -11,9 +11,9 @@ import types
 from collections.abc import Iterable
 from typing import Any
 
-from rltf_env.sandbox.referee.objects import TEST
 from rltf_env.sandbox.referee.operations import Operation
 from rltf_env.sandbox.referee.replay import HELD_BACK, Conclusion, End, Guess
+from rltf_env.sandbox.values import TEST
 
 REMEMBERED = 256  # conclusions of a script
 MISSES = 2  # programs that a plan was not for, more than those that it was for, after which there is none

@@ -90,8 +90,9 @@ def read(texts: list[str], entry_point: str, defined: set[str], packages: Iterab
     runs = sum(_times(f, lists) for f in functions)
     runs += sum(_times(node, lists) * _times(method, lists) for node, _ in classes for method in _methods(node))
     guarded = any(map(is_guard, top)) and runner == "plain"
+    module_alone = "solution" not in program_names and _is_module("solution", nodes)
     for tree in trees:
-        _rewrite(tree, modules, collected=runner != "plain")
+        _rewrite(tree, module_alone=module_alone, collected=runner != "plain")
     return Suite(
         trees,
         runner,
@@ -148,7 +149,7 @@ def _program_imports(
     modules = list(dict.fromkeys(name or "solution" for name, _, _ in foreign if name in sure))
     imported = list(dict.fromkeys(n for name, names, _ in foreign if name in sure for n in names if n != "*"))
     missing = [(name, line) for name, _, line in foreign if name not in sure and line]
-    return modules, [name for name in imported if name not in modules], missing
+    return modules, [name for name in imported if name not in modules or not _is_module(name, nodes)], missing
 
 
 def _optional(nodes: list[ast.AST]) -> set[int]:
@@ -349,25 +350,37 @@ def is_guard(node: ast.stmt) -> bool:
 # ------------------------------------------------------------------------------------------------------------ rewriting
 
 
-def _rewrite(tree: ast.Module, modules: list[str], *, collected: bool) -> None:
-    """Makes relative imports absolute, and drops what would run the tests a second time."""
+def _rewrite(tree: ast.Module, *, module_alone: bool, collected: bool) -> None:
+    """Makes relative imports absolute, and drops what would run the tests a second time.
+
+    `module_alone`: `solution` is the program's module, wherever it is imported from, and no function of that name.
+    """
+    for body in [body for n in ast.walk(tree) if isinstance(body := getattr(n, "body", None), list)]:
+        body[:] = [_absolute(part, module_alone) for part in body]
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.level:
             node.level = 0
             node.module = node.module or "solution"
-    for body in [body for n in ast.walk(tree) if isinstance(body := getattr(n, "body", None), list)]:
-        body[:] = [_absolute(part) for part in body]
     if collected:
         tree.body[:] = [part for part in tree.body if not is_guard(part) and not _runs_tests(part)]
 
 
-def _absolute(statement: Any) -> Any:
-    """`from . import solution` as `import solution`."""
-    if isinstance(statement, ast.ImportFrom) and statement.module == "solution":
-        names = {alias.name for alias in statement.names}
-        if names == {"solution"}:
+def _absolute(statement: Any, module_alone: bool) -> Any:
+    """`from . import solution` as `import solution`; `from solution import solution` only where that is a module."""
+    if isinstance(statement, ast.ImportFrom) and {alias.name for alias in statement.names} == {"solution"}:
+        own = statement.module == "solution" and module_alone
+        if own or (statement.level and not statement.module):
             return ast.copy_location(ast.Import(statement.names), statement)
     return statement
+
+
+def _is_module(name: str, nodes: list[ast.AST]) -> bool:
+    """True if a test does nothing with what it imports by this name but to take something from it."""
+    imports = [node for node in nodes if isinstance(node, ast.ImportFrom)]
+    names = {alias.asname or name for node in imports for alias in node.names if alias.name == name}
+    bases = {id(node.value) for node in nodes if isinstance(node, ast.Attribute)}
+    uses = [node for node in nodes if isinstance(node, ast.Name) and node.id in names]
+    return bool(uses) and all(id(node) in bases for node in uses)
 
 
 def _runs_tests(statement: ast.stmt) -> bool:

@@ -31,6 +31,7 @@ from rltf_env.sandbox.referee.outcomes import Outcome, Status, begun, fault_of, 
 from rltf_env.sandbox.referee.stand_ins import BOMB, NAMELESS, NULL, STAND_IN_SECONDS
 from rltf_env.sandbox.referee.suite import Suite, names_defined
 from rltf_env.sandbox.referee.tally import Tally, base, runs_of, with_failures
+from rltf_env.sandbox.values import TEST
 
 PAIRS = (Where.VALUES, Where.VALUES, Where.ANY)  # of copies that are kept; each is in a round, beside the test as it is
 EXTRA = 2  # copies of each other kind, for tests that no pair guards; a round has one
@@ -342,8 +343,9 @@ class Together:
             return WRONG_ANSWER, failure("WrongAnswer", str(row.get("message") or "the test was not passed"))
         if outcome.missing and row.get("in") != "program" and _names_it(record):
             return RUNTIME_ERROR, failure("MissingEntryPoint", f"the program defines no {outcome.missing[0]!r}")
-        if row.get("in") == "program":
-            return RUNTIME_ERROR, raised({"e": record})
+        failed = raised({"e": record})
+        if row.get("in") == "program" or failed[0] == "MemoryLimit":
+            return RUNTIME_ERROR, failed
         kind = "" if status == Status.FAILED else f"{record.get('kind')}: "
         where = f" (line {row['at']} of the test)" if type(row.get("at")) is int else ""
         return WRONG_ANSWER, failure("WrongAnswer", f"{kind}{record.get('message') or 'an assertion failed'}{where}")
@@ -419,7 +421,7 @@ def _compiled(trees: list[ast.Module]) -> bytes:
     for node in nodes:
         if hasattr(node, "end_col_offset"):
             node.col_offset, node.end_col_offset, node.end_lineno = 0, 0, node.lineno
-    return marshal.dumps([marshal.dumps(compile(tree, "<test>", "exec", dont_inherit=True)) for tree in trees])
+    return marshal.dumps([marshal.dumps(compile(tree, TEST, "exec", dont_inherit=True)) for tree in trees])
 
 
 def _fooled_by(name: str) -> list[Any]:

@@ -9,6 +9,7 @@ import pytest
 from rltf_env import sandbox
 from rltf_env.core import Problem, ScriptCase, Verdict
 from rltf_env.sandbox.cage.deadlines import Deadline, TimeUp
+from rltf_env.sandbox.values import TEST
 
 BACKENDS = pytest.mark.parametrize("backend", ["forkserver", pytest.param("subprocess", marks=pytest.mark.slow)])
 REFERENCE = "def f(n):\n    return n\n"
@@ -85,9 +86,10 @@ def test_a_call_that_does_not_come_back_costs_its_own_test_and_those_after_it(he
     assert {result.failure and result.failure.kind for result in lies.results} == {"FooledTest"}
 
 
-def burn() -> None:
-    while True:
-        pass
+def burn(seconds: float = 60.0, filename: str = TEST) -> None:
+    """Takes CPU time in code of that file, a test's unless told otherwise."""
+    text = "end = time.process_time() + seconds\nwhile time.process_time() < end: pass\n"
+    exec(compile(text, filename, "exec"), {"time": time, "seconds": seconds})
 
 
 def test_a_stretch_that_begins_too_late_gets_a_last_moment() -> None:
@@ -105,5 +107,18 @@ def test_stretches_that_are_idle_have_an_end_together_too() -> None:
     begin = time.monotonic()
     for _ in range(2):
         with pytest.raises(TimeUp, match="wall"), deadline:
-            time.sleep(9)
+            exec(compile("time.sleep(9)", TEST, "exec"))
     assert time.monotonic() - begin < 5
+
+
+def test_a_runner_that_is_late_to_note_the_end_of_a_test_is_not_interrupted() -> None:
+    """What is raised in its own code leaves no results: of a test that sets many objects free, or was late by little."""
+    deadline = Deadline(seconds=0.05, wall=5.0, most=5.0)
+    with deadline:
+        with pytest.raises(TimeUp):
+            burn()
+        burn(0.3, __file__)
+    assert deadline.over == "cpu"
+    with deadline:
+        burn(0.1, __file__)
+    assert deadline.over == "cpu"

@@ -86,3 +86,64 @@ def test_a_program_reaches_the_recursion_limit_that_it_reads_whoever_runs_its_te
 ) -> None:
     verdict = _judged(judge, limit + DEEP, f"import sys\nfrom solution import deep\n{test}", limit + DEEP)
     assert verdict.failure is None, verdict.failure
+
+
+OWN_FILE = """
+import os, pathlib, unittest
+from solution import f
+TEXT = pathlib.Path(os.path.abspath(__file__)).read_text()
+class T(unittest.TestCase):
+    def test_own(self):
+        with open(__file__) as file:
+            self.assertEqual(f(file.read()), TEXT + '!')
+        self.assertGreater(os.path.getsize(__file__), 0)
+    def test_program(self):
+        self.assertTrue(os.path.exists(os.path.join(os.path.dirname(__file__), 'solution.py')))
+        self.assertEqual(f('b'), 'b!')
+"""
+
+
+@pytest.mark.parametrize("head", ["", "import pytest\n@pytest.fixture\ndef one(): return 1\n"])
+def test_a_test_may_open_its_own_file(judge: Sandbox, head: str) -> None:
+    right = "def f(text):\n    return text + '!'\n"
+    for solutions in ([right], []):
+        assert _share(_judged(judge, right, head + OWN_FILE, *solutions)) == (2, 2)
+        assert _share(_judged(judge, "def f(text):\n    return 'b!'\n", head + OWN_FILE, *solutions)) == (1, 2)
+
+
+@pytest.mark.parametrize("head", ["", "import pytest\n@pytest.fixture\ndef one(): return 1\n"])
+def test_memory_that_is_used_up_is_called_so_whoever_asked_for_the_last_of_it(judge: Sandbox, head: str) -> None:
+    test = (
+        head
+        + "from solution import f\ndef test_one():\n    assert f(1) == 2\ndef test_two():\n    assert len(b'x' * f(2)) == 3\n"
+    )
+    verdict = _judged(judge, "def f(n):\n    return 2 if n == 1 else 10 ** 12\n", test, REFERENCE)
+    assert [result.failure and result.failure.kind for result in verdict.results] == [None, "MemoryLimit"]
+
+
+SQUARES = """
+import unittest
+{0}
+class T(unittest.TestCase):
+    def test_a(self):
+        self.assertEqual({1}(2), 4)
+    def test_b(self):
+        self.assertEqual({1}(3), 9)
+"""
+
+
+@pytest.mark.parametrize(
+    ("imports", "call", "name"),
+    [("from solution import solution", "solution", "solution"),
+     ("from .solution import solution as s", "s", "solution"),
+     ("from square import square", "square", "square"),
+     ("import solution", "solution.solution", "solution"),
+     ("from . import solution", "solution.f", "f"),
+     ("from solution import solution", "solution.f", "f")],
+)  # fmt: skip
+def test_a_function_may_have_the_name_of_its_module(judge: Sandbox, imports: str, call: str, name: str) -> None:
+    test, right = SQUARES.format(imports, call), f"def {name}(n):\n    return n * n\n"
+    for solutions in ([right], []):
+        assert _share(_judged(judge, right, test, *solutions)) == (2, 2)
+        assert _share(_judged(judge, right.replace("n * n", "4"), test, *solutions)) == (1, 2)
+        assert _share(_judged(judge, "def other(n):\n    return n * n\n", test, *solutions)) == (0, 2)
