@@ -10,13 +10,8 @@ from typing import Any, NamedTuple
 from rltf_env.sandbox.values import WRAPPERS, Unrepresentable, decode
 
 _PLAIN = frozenset({int, float, str, bool, type(None)})
-
-
-_TYPED = (
-    '{"S": [',
-    '{"N": [',
-    '{"W": [',
-)  # instances of subclasses, of numpy's and of the library's, as `values.dump` has them
+# instances of subclasses, of numpy's and of the library's, as `values.dump` has them
+_TYPED = ('{"S": [', '{"N": [', '{"W": [')
 
 
 class Operation(NamedTuple):
