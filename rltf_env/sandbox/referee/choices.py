@@ -5,15 +5,13 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterator, Sequence
 
-from rltf_env.sandbox.referee.origins import is_of_program
-
 _CHOOSING = (ast.BoolOp, ast.IfExp, ast.Call)
 
 
-def alternatives(scope: Sequence[ast.AST], program_names: set[str], wrong: set[int]) -> set[int]:
+def alternatives(scope: Sequence[ast.AST], wrong: set[int]) -> set[int]:
     """The ids of nodes of a test that hold for one right answer, and need not for another.
 
-    One side of `or`, what `any` looks for, and what is asked where the program has taken one of several ways.
+    One side of `or`, and what `any` looks for.
 
     `wrong`: ids of conditions that must not be true, where it is `and` that leaves a choice.
     """
@@ -23,12 +21,6 @@ def alternatives(scope: Sequence[ast.AST], program_names: set[str], wrong: set[i
             inner += node.values
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "any":
             inner += node.args
-        elif isinstance(node, ast.If) and is_of_program(node.test, program_names):
-            inner += [*node.body, *node.orelse]
-        elif isinstance(node, ast.IfExp) and is_of_program(node.test, program_names):
-            inner += [node.body, node.orelse]
-        elif isinstance(node, ast.Match) and is_of_program(node.subject, program_names):
-            inner += node.cases
     return {id(part) for node in inner for part in ast.walk(node)}
 
 

@@ -55,6 +55,11 @@ class Outcome(NamedTuple):
         kinds = _MISUSES - raised_by_test
         return {name for name, row in self.rows.items() if row.get("in") == "test" and _kind(row) in kinds}
 
+    def lacks_name(self, test: str) -> bool:
+        """True if a test looked at a name that it had not bound, as one does that never came to a place (`reach.py`)."""
+        row = self.rows.get(test, {})
+        return row.get("in") == "test" and _kind(row) in ("NameError", "UnboundLocalError")
+
     def late(self) -> set[str]:
         """The tests that took longer than one may."""
         return {name for name, row in self.rows.items() if row.get("status") == Status.TIME}

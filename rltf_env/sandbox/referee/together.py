@@ -7,7 +7,6 @@ a program does to its process, it can only forge results, and forged results pas
 
 from __future__ import annotations
 
-import ast
 import marshal
 import random
 import sys
@@ -15,7 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from rltf_env.sandbox.referee.canaries import Canaries, Falsehood, Where
-from rltf_env.sandbox.referee.copies import Copy
+from rltf_env.sandbox.referee.copies import Copy, compiled
 from rltf_env.sandbox.referee.dependence import may_depend
 from rltf_env.sandbox.referee.failures import (
     PASSED,
@@ -31,7 +30,6 @@ from rltf_env.sandbox.referee.outcomes import Outcome, Status, begun, fault_of, 
 from rltf_env.sandbox.referee.stand_ins import BOMB, NAMELESS, NULL, STAND_IN_SECONDS
 from rltf_env.sandbox.referee.suite import Suite, names_defined
 from rltf_env.sandbox.referee.tally import Tally, base, runs_of, with_failures
-from rltf_env.sandbox.values import TEST
 
 PAIRS = (Where.VALUES, Where.VALUES, Where.ANY)  # of copies that are kept; each is in a round, beside the test as it is
 EXTRA = 2  # copies of each other kind, for tests that no pair guards; a round has one
@@ -69,7 +67,7 @@ class Together:
         self.proven = False
         self._secret = random.SystemRandom()
         self._solutions = solutions
-        self._real = _compiled(suite.trees)
+        self._real = compiled(suite.trees)
 
     def passes(self, run: Run) -> bool:
         """True if a reference passes all tests."""
@@ -123,7 +121,7 @@ class Together:
 
     def _falsified(self, falsehoods: dict[str, Falsehood]) -> bytes:
         assert self.canaries is not None
-        return _compiled(self.canaries.falsified(falsehoods.values()))
+        return compiled(self.canaries.falsified(falsehoods.values()))
 
     def _pair(self, run: Run, reference: str, where: Where) -> list[Copy]:
         """Two copies. Where a reference does not notice what is false, something else is tried."""
@@ -258,7 +256,8 @@ class Together:
                 if outcome.came_to_nothing():  # it will come to that in the test as it is, most likely
                     todo.sort(key=lambda copy: copy is not None)
             for outcome, copy in zip(outcomes, ran, strict=True):
-                fooled = copy.tests & outcome.passed() & real[-1].passed() - lenient if copy else set()
+                passed = copy.tests & outcome.passed() & real[-1].passed() - lenient if copy else set()
+                fooled = {name for name in passed if copy and self._comes_to(run, source, copy, name)}
                 own = {name for name in fooled if copy and copy.compares_own(name)}
                 times = {name: self._passes_again(run, source, copy, name) for name in sorted(own)[:CONFIRMED]}
                 now_and_then = any(0 < each < CONFIRMED for each in times.values())
@@ -281,6 +280,31 @@ class Together:
             if falsehood is None or len(copy.falsehoods) == 1 or self._passes_again(run, source, copy, name):
                 return True
         return False
+
+    def _comes_to(self, run: Run, source: str, copy: Copy, name: str) -> bool:
+        """True unless a program passes a test of a copy since the test never comes to what is false there.
+
+        A copy that demands to come there is no more than the test to a reference. What is sound in that function, no such program
+        passes: it may have replaced what looks at how much it answered.
+        """
+        assert self.canaries is not None
+        falsehood = copy.falsehoods.get(base(name))
+        if falsehood is None or falsehood.target.sound or not falsehood.target.places:
+            return True
+        demanding = [self.canaries.demanding(falsehood.target, some, self._secret) for some in ([], [falsehood])]
+        try:
+            test, *copies = [compiled(trees) for trees in (demanding[0], *demanding[1:] * CONFIRMED)]
+        except SyntaxError:
+            return True
+        choices = [
+            self.canaries.choose(self._secret, Where.VALUES, sound=True, among={base(name)}) for _ in range(CONFIRMED)
+        ]
+        copies += [self._falsified(choice) for choice in choices if choice]
+        outcomes = self._run(run, source, copies)
+        if not all(outcome.lacks_name(name) for outcome in outcomes[:CONFIRMED]):
+            return True
+        shown = any(name in o.passed() for s in self._solutions for o in self._run(run, s, [test]))
+        return not shown or any(name in outcome.passed() for outcome in outcomes[CONFIRMED:])
 
     def _passes_again(self, run: Run, source: str, copy: Any, name: str) -> int:
         """How often of `CONFIRMED` times a program passes a test where nothing else is false."""
@@ -409,19 +433,6 @@ class Together:
             return Outcome({str(row.get("id")): row for row in rows}, True, None, missing, report, {})
         error = why_none(record, lines, self.options)
         return Outcome({}, bool(lines) and "ok" in lines[0], error, [], report, begun(results_of(rest, LONGEST), error))
-
-
-def _compiled(trees: list[ast.Module]) -> bytes:
-    """A test as code: a list of what marshal makes of each of its texts.
-
-    Code says of each instruction in which columns its text stands. A number of two digits in the room of one would give a
-    falsified copy away, so that is left out. Lines stay.
-    """
-    nodes: list[Any] = [node for tree in trees for node in ast.walk(tree)]
-    for node in nodes:
-        if hasattr(node, "end_col_offset"):
-            node.col_offset, node.end_col_offset, node.end_lineno = 0, 0, node.lineno
-    return marshal.dumps([marshal.dumps(compile(tree, TEST, "exec", dont_inherit=True)) for tree in trees])
 
 
 def _fooled_by(name: str) -> list[Any]:
