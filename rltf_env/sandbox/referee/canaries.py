@@ -36,7 +36,7 @@ class Target(NamedTuple):
         sound: no right program passes the copy, which is plain from the text: no reference has to show it.
         value: it is a value that is compared; else the class of an exception, or an assertion's direction.
         own: both values that are compared are the program's, and so is what `==` makes of them.
-        places: what asserts something about it: trees and nodes, by number.
+        places: what asserts something about it, if an answer may keep the test from coming there: trees and nodes, by number.
     """
 
     tree: int
@@ -91,7 +91,9 @@ class Canaries:
             own = finder.own_equality
 
             def places(n: ast.AST) -> tuple[tuple[int, int], ...]:
-                return tuple(index[id(place)] for place in finder.places[id(n)] if id(place) in index)
+                places = finder.places[id(n)]
+                may_miss = all({id(n), id(place)} & finder.branches for place in places)
+                return tuple(index[id(place)] for place in places if may_miss and id(place) in index)
 
             return [
                 Target(*index[id(n)], change, sound, value, id(n) in own, places(n))

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Callable, Iterator, Sequence
 
 _CHOOSING = (ast.BoolOp, ast.IfExp, ast.Call)
+_LOOPS = (ast.GeneratorExp, ast.ListComp, ast.SetComp)
 
 
 def alternatives(scope: Sequence[ast.AST], wrong: set[int]) -> set[int]:
@@ -21,6 +22,30 @@ def alternatives(scope: Sequence[ast.AST], wrong: set[int]) -> set[int]:
             inner += node.values
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "any":
             inner += node.args
+    return {id(part) for node in inner for part in ast.walk(node)}
+
+
+def branches(nodes: Sequence[ast.AST], ours: Callable[[ast.AST], bool]) -> set[int]:
+    """The ids of nodes that a test comes to or not as an answer has it: in loops over it, and behind conditions on it.
+
+    `ours`: says what comes from the program.
+    """
+    inner: list[ast.AST] = []
+    for node in nodes:
+        if isinstance(node, (ast.For, ast.AsyncFor)) and ours(node.iter):
+            inner += node.body
+        elif isinstance(node, (ast.If, ast.While)) and ours(node.test):
+            inner += [*node.body, *node.orelse]
+        elif isinstance(node, ast.IfExp) and ours(node.test):
+            inner += [node.body, node.orelse]
+        elif isinstance(node, ast.Match) and ours(node.subject):
+            inner += node.cases
+        elif isinstance(node, ast.Try) and any(map(ours, node.body)):
+            inner += [*node.handlers, *node.orelse]
+        elif isinstance(node, ast.BoolOp) and ours(node.values[0]):
+            inner += node.values[1:]
+        elif isinstance(node, _LOOPS) and any(ours(each.iter) for each in node.generators):
+            inner += [part for part in ast.iter_child_nodes(node) if isinstance(part, ast.expr)]
     return {id(part) for node in inner for part in ast.walk(node)}
 
 

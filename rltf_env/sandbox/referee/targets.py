@@ -73,6 +73,7 @@ class Finder:
         self.doubtful |= {id(part) for node in idle for part in ast.walk(node)}  # of a script: nobody calls them
         self.held = {id(leaf): wrong for node in nodes for leaf, wrong in self._held(node)}
         self.places: dict[int, list[ast.AST]] = defaultdict(list)  # what asserts something about a node
+        self.branches = choices.branches(nodes, self._ours)
         self.own_equality: set[int] = set()  # what is expected of an answer, and made by the program's own classes
         self.nodes, self.kinds = nodes, computed.Kinds(self.values, helpers.all)
         calls = [n for n in nodes if isinstance(n, ast.Call) and self._uses(n)]
@@ -115,9 +116,9 @@ class Finder:
     def targets(self) -> list[Site]:
         """All of it, each once."""
         asserted = [(node, site) for node in self.nodes for site in self._of(node)] + self._counted()
-        if not asserted:  # an assertion in a helper, perhaps: what the test hands to it
+        if not any(site[3] for _, site in asserted):  # a comparison in a helper, perhaps: what the test hands to it
             calls = [n for n in self.nodes if isinstance(n, ast.Call) and id(n) not in self.alternatives]
-            asserted = [(n, site) for n in calls for arg in self._arguments(n) for site in self._values(arg, False)]
+            asserted += [(n, site) for n in calls for arg in self._arguments(n) for site in self._values(arg, False)]
         for node, site in asserted:
             self.places[id(site[0])].append(node)
         sites = [site for _, site in asserted]

@@ -65,6 +65,8 @@ class Together:
         self.canaries: Canaries | None = None
         self.unguarded: set[str] = set()  # tests of which no copy can be falsified
         self.proven = False
+        self._stand_in = NULL  # for any program, in this test
+        self._broken: set[str] = set()  # tests that end with an error of their own beside it
         self._secret = random.SystemRandom()
         self._solutions = solutions
         self._real = compiled(suite.trees)
@@ -88,7 +90,7 @@ class Together:
         guarded = canaries.falsifiable(sound=sound)
         if reference is None:
             choices = [canaries.split(self._secret, where, sound=True) for where in PAIRS] if guarded else []
-            self.pairs = [[self._sound(part) for part in pair if part] for pair in choices]
+            self.pairs = [[self._sound(self._fitting(run, part)) for part in pair if part] for pair in choices]
             tests = {base(name) for name in self.tally.names} | set(self.tally.loose)
             self.unguarded = tests - {name for pair in self.pairs for copy in pair for name in copy.tests}
             return
@@ -113,6 +115,18 @@ class Together:
         return [
             [copy for some in (pairs, extra) if some for copy in some[number % len(some)]] for number in range(ROUNDS)
         ]
+
+    def _fitting(self, run: Run, falsehoods: dict[str, Falsehood]) -> dict[str, Falsehood]:
+        """Others, where a change does not fit its value: such a copy ends before anything is compared, whatever the program is."""
+        assert self.canaries is not None
+        for _ in range(TRIES):
+            (outcome,) = self._run(run, self._stand_in, [self._falsified(falsehoods)], STAND_IN_SECONDS)
+            broken = {base(name) for name in outcome.broken(self.suite.raised)} - self._broken
+            scopes = {s for s in falsehoods if runs_of(s, self.tally.names, self.suite) & broken}
+            if not scopes:
+                break
+            falsehoods = {**falsehoods, **self.canaries.choose(self._secret, Where.VALUES, sound=True, among=scopes)}
+        return falsehoods
 
     def _sound(self, falsehoods: dict[str, Falsehood]) -> Copy:
         """A copy that no right program passes by its text alone."""
@@ -199,7 +213,9 @@ class Together:
         )
         if not self._solutions:  # nobody knows what a right program imports; each is asked for it (`_check_names`)
             assignments += "".join(f"\nimport {name}" for name in library)
-        (outcome,) = self._run(run, NULL + assignments, [self._real], STAND_IN_SECONDS)
+        self._stand_in = NULL + assignments
+        (outcome,) = self._run(run, self._stand_in, [self._real], STAND_IN_SECONDS)
+        self._broken = {base(name) for name in outcome.broken(self.suite.raised)}
         rows = list(outcome.rows.values())
         nameless = all(NAMELESS in name.lower() for name in outcome.rows)
         if nameless and outcome.error is None and not (self.suite.visible or self._solutions):
