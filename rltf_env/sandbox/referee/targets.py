@@ -65,7 +65,7 @@ class Finder:
         nodes = [part for node in scope for part in ast.walk(node)]
         ifs = [n for n in nodes if isinstance(n, ast.If) and certainty.complains(n.body, self._ours(n.test))]
         self.complaints = set(map(id, ifs))
-        self.wrong = {id(part) for node in ifs for part in ast.walk(node.test)}  # where the truth would be wrong
+        self.wrong = choices.turned(nodes, ifs)  # where the truth would be wrong
         self.alternatives = choices.alternatives(scope, self.wrong)
         self.doubtful = {id(n) for node in scope for n in certainty.doubtful(node, self.literals, helpers.all)}
         looked_at = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
@@ -187,9 +187,9 @@ class Finder:
 
     def _choices(self, test: ast.expr) -> list[Site]:
         """Of conditions of which one has to hold, that each compares an answer with a value: all of these values at once."""
-        wrong = id(test) in self.wrong
-        found = [(n, p) for n, p in choices.of(test, wrong, self._ours) if id(n) not in self.alternatives]
-        return [(node, other_choices(places), self.held.get(id(node)) is wrong, True) for node, places in found]
+        found = [(n, p) for n, p in choices.of(test, self.wrong, self._ours) if id(n) not in self.alternatives]
+        held = {id(n) for n, _ in found if self.held.get(id(n)) is (id(n) in self.wrong)}
+        return [(node, other_choices(places), id(node) in held, True) for node, places in found]
 
     def _compared(self, nodes: list[ast.Compare], wrong: bool) -> list[Site]:
         """Of comparisons in a condition, which has to hold unless `wrong`. What the text says of each of them counts more."""
