@@ -23,13 +23,16 @@ def turned(nodes: Sequence[ast.AST], complaints: Sequence[ast.If]) -> set[int]:
     return wrong
 
 
-def alternatives(scope: Sequence[ast.AST], wrong: set[int]) -> set[int]:
+def alternatives(scope: Sequence[ast.AST], wrong: set[int], ours: Callable[[ast.AST], bool]) -> set[int]:
     """The ids of nodes of a test that hold for one right answer, and need not for another.
 
     One side of `or`, what `any` looks for, the conditions of `if` and `elif`, those under which a test is over,
     and what is tried before something else is asserted.
 
-    `wrong`: ids of conditions that must not be true, where it is `and` that leaves a choice.
+    Args:
+        scope: the test.
+        wrong: ids of conditions that must not be true, where it is `and` that leaves a choice.
+        ours: says what comes from the program.
     """
     inner: list[ast.AST] = []
     nodes = [node for part in scope for node in ast.walk(part)]
@@ -49,9 +52,13 @@ def alternatives(scope: Sequence[ast.AST], wrong: set[int]) -> set[int]:
             inner += [n.value for n in nodes if ast.unparse(node.target) in _assigned(n)]  # type: ignore[attr-defined]
         elif isinstance(node, ast.Try) and any(map(_asserts, node.handlers)):
             inner += node.body
-    inner += _leaving(nodes)
+    inner += [*_leaving(nodes), *_one_with_several(nodes, ours)]
     inner = [node for node in inner if id(node) not in sure]
     return {id(part) for node in inner for part in ast.walk(node)}
+
+
+def _names(node: ast.AST) -> list[ast.Name]:
+    return [part for part in ast.walk(node) if isinstance(part, ast.Name)]
 
 
 def _assigned(node: ast.AST) -> list[str]:
@@ -69,6 +76,16 @@ def _leaving(nodes: Sequence[ast.AST]) -> list[ast.AST]:
     ifs = [node for node in nodes if isinstance(node, ast.If) and isinstance(node.body[-1], _ENDING)]
     looped = {id(part) for loop in nodes if isinstance(loop, (ast.For, ast.While)) for part in ast.walk(loop)}
     return [node.test for node in ifs if len(ifs) > 1 or id(node) in looped]
+
+
+def _one_with_several(nodes: Sequence[ast.AST], ours: Callable[[ast.AST], bool]) -> Iterator[ast.AST]:
+    """Comparisons of one answer with each of several values, as in `[want for want in (4, 5) if answer == want]`."""
+    for node in [node for node in nodes if isinstance(node, (ast.ListComp, ast.GeneratorExp, ast.SetComp))]:
+        loop = node.generators[0]
+        bound = {part.id for part in _names(loop.target)}
+        for part in [part for part in (node.elt, *loop.ifs) if isinstance(part, ast.Compare)]:
+            fixed = [s for s in (part.left, *part.comparators) if bound.isdisjoint(n.id for n in _names(s)) and ours(s)]
+            yield from [part] if fixed else []
 
 
 def _closing(condition: ast.AST, wrong: bool) -> list[ast.Compare]:

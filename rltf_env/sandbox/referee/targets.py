@@ -66,7 +66,7 @@ class Finder:
         ifs = [n for n in nodes if isinstance(n, ast.If) and certainty.complains(n.body, self._ours(n.test))]
         self.complaints = set(map(id, ifs))
         self.wrong = choices.turned(nodes, ifs)  # where the truth would be wrong
-        self.alternatives = choices.alternatives(scope, self.wrong)
+        self.alternatives = choices.alternatives(scope, self.wrong, self._ours)
         self.doubtful = {id(n) for node in scope for n in certainty.doubtful(node, self.literals, helpers.all)}
         looked_at = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
         idle = [n for n in scope if len(scope) > 1 and isinstance(n, Function) and n.name not in looked_at]
