@@ -9,9 +9,35 @@ from __future__ import annotations
 import ast
 import copy
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from rltf_env.sandbox.referee.suite import Function
+
+_LOOPS = (ast.GeneratorExp, ast.ListComp, ast.SetComp)
+
+
+def branches(nodes: Sequence[ast.AST], ours: Callable[[ast.AST], bool]) -> set[int]:
+    """The ids of nodes that a test comes to or not as an answer has it: in loops over it, and behind conditions on it.
+
+    `ours`: says what comes from the program.
+    """
+    inner: list[ast.AST] = []
+    for node in nodes:
+        if isinstance(node, (ast.For, ast.AsyncFor)) and ours(node.iter):
+            inner += node.body
+        elif isinstance(node, (ast.If, ast.While)) and ours(node.test):
+            inner += [*node.body, *node.orelse]
+        elif isinstance(node, ast.IfExp) and ours(node.test):
+            inner += [node.body, node.orelse]
+        elif isinstance(node, ast.Match) and ours(node.subject):
+            inner += node.cases
+        elif isinstance(node, ast.Try) and any(map(ours, node.body)):
+            inner += [*node.handlers, *node.orelse]
+        elif isinstance(node, ast.BoolOp) and ours(node.values[0]):
+            inner += node.values[1:]
+        elif isinstance(node, _LOOPS) and any(ours(each.iter) for each in node.generators):
+            inner += [part for part in ast.iter_child_nodes(node) if isinstance(part, ast.expr)]
+    return {id(part) for node in inner for part in ast.walk(node)}
 
 
 def demand(tree: ast.Module, target: ast.AST, places: Iterable[ast.AST], rng: random.Random) -> None:

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from rltf_env.sandbox.referee import certainty, choices, computed, looks, tolerance
+from rltf_env.sandbox.referee import certainty, choices, computed, looks, reach, tolerance
 from rltf_env.sandbox.referee.changes import (
     OPPOSITE,
     Change,
@@ -65,15 +65,15 @@ class Finder:
         nodes = [part for node in scope for part in ast.walk(node)]
         ifs = [n for n in nodes if isinstance(n, ast.If) and certainty.complains(n.body, self._ours(n.test))]
         self.complaints = set(map(id, ifs))
-        self.wrong = {id(part) for node in ifs for part in ast.walk(node.test)}  # where the truth would be wrong
-        self.alternatives = choices.alternatives(scope, self.wrong)
+        self.wrong = choices.turned(nodes, ifs)  # where the truth would be wrong
+        self.alternatives = choices.alternatives(scope, self.wrong, self._ours)
         self.doubtful = {id(n) for node in scope for n in certainty.doubtful(node, self.literals, helpers.all)}
         looked_at = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
         idle = [n for n in scope if len(scope) > 1 and isinstance(n, Function) and n.name not in looked_at]
         self.doubtful |= {id(part) for node in idle for part in ast.walk(node)}  # of a script: nobody calls them
         self.held = {id(leaf): wrong for node in nodes for leaf, wrong in self._held(node)}
         self.places: dict[int, list[ast.AST]] = defaultdict(list)  # what asserts something about a node
-        self.branches = choices.branches(nodes, self._ours)
+        self.branches = reach.branches(nodes, self._ours)
         self.own_equality: set[int] = set()  # what is expected of an answer, and made by the program's own classes
         self.nodes, self.kinds = nodes, computed.Kinds(self.values, helpers.all)
         calls = [n for n in nodes if isinstance(n, ast.Call) and self._uses(n)]
@@ -118,8 +118,8 @@ class Finder:
         asserted = [(node, site) for node in self.nodes for site in self._of(node)] + self._counted()
         if not any(site[3] for _, site in asserted):  # a comparison in a helper, perhaps: what the test hands to it
             calls = [n for n in self.nodes if isinstance(n, ast.Call) and id(n) not in self.alternatives]
-            calls = [n for n in calls if not asserted or self.helpers.expected(n) is not None]
-            asserted += [(n, site) for n in calls for arg in self._arguments(n) for site in self._values(arg, False)]
+            arguments = (lambda n: self.helpers.beside(n, self._ours)) if asserted else self._arguments
+            asserted += [(n, site) for n in calls for arg in arguments(n) for site in self._values(arg, False)]
         for node, site in asserted:
             self.places[id(site[0])].append(node)
         sites = [site for _, site in asserted]
@@ -189,9 +189,9 @@ class Finder:
 
     def _choices(self, test: ast.expr) -> list[Site]:
         """Of conditions of which one has to hold, that each compares an answer with a value: all of these values at once."""
-        wrong = id(test) in self.wrong
-        found = [(n, p) for n, p in choices.of(test, wrong, self._ours) if id(n) not in self.alternatives]
-        return [(node, other_choices(places), self.held.get(id(node)) is wrong, True) for node, places in found]
+        found = [(n, p) for n, p in choices.of(test, self.wrong, self._ours) if id(n) not in self.alternatives]
+        held = {id(n) for n, _ in found if self.held.get(id(n)) is (id(n) in self.wrong)}
+        return [(node, other_choices(places), id(node) in held, True) for node, places in found]
 
     def _compared(self, nodes: list[ast.Compare], wrong: bool) -> list[Site]:
         """Of comparisons in a condition, which has to hold unless `wrong`. What the text says of each of them counts more."""

@@ -13,20 +13,28 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from rltf_env.sandbox.referee import stand_ins
 from rltf_env.sandbox.referee.canaries import Canaries, Falsehood, Where
 from rltf_env.sandbox.referee.copies import Copy, compiled
 from rltf_env.sandbox.referee.dependence import may_depend
 from rltf_env.sandbox.referee.failures import (
-    PASSED,
     RUNTIME_ERROR,
-    WRONG_ANSWER,
     BadProblem,
     as_list,
     failure,
-    raised,
     results_of,
 )
-from rltf_env.sandbox.referee.outcomes import Outcome, Status, begun, fault_of, is_fault, is_impossible, lost, why_none
+from rltf_env.sandbox.referee.outcomes import (
+    Outcome,
+    Status,
+    begun,
+    fault_of,
+    is_fault,
+    is_impossible,
+    lost,
+    result_of,
+    why_none,
+)
 from rltf_env.sandbox.referee.stand_ins import BOMB, NAMELESS, NULL, STAND_IN_SECONDS
 from rltf_env.sandbox.referee.suite import Suite, names_defined
 from rltf_env.sandbox.referee.tally import Tally, base, runs_of, with_failures
@@ -206,13 +214,8 @@ class Together:
 
     def check_faults(self, run: Run) -> None:
         """Raises BadProblem if the test comes to the same whatever the program is."""
-        names = dict.fromkeys([*self.suite.bare, *self.suite.imported, self.entry_point, *sorted(self.defined)])
-        library = [name for name in names if name in sys.stdlib_module_names and name not in self.defined]
-        assignments = "\n".join(
-            f"{name} = __getattr__({name!r})" for name in names if name.isidentifier() and name not in library
-        )
-        if not self._solutions:  # nobody knows what a right program imports; each is asked for it (`_check_names`)
-            assignments += "".join(f"\nimport {name}" for name in library)
+        names = [*self.suite.bare, *self.suite.imported, self.entry_point, *sorted(self.defined)]
+        assignments = stand_ins.assignments(names, self.defined, has_reference=bool(self._solutions))
         self._stand_in = NULL + assignments
         (outcome,) = self._run(run, self._stand_in, [self._real], STAND_IN_SECONDS)
         self._broken = {base(name) for name in outcome.broken(self.suite.raised)}
@@ -261,7 +264,7 @@ class Together:
                 if syntax is not None:
                     return syntax, [], lines
                 lines += executed
-                self._check_names([outcome])
+                self._check_names(outcome.missing)
                 outcome = outcome.as_far_as_it_came()
                 outcomes.append(outcome)
                 ran.append(copy)
@@ -332,12 +335,11 @@ class Together:
         """How many results a program gets."""
         return self.tally.width if self.names is None else len(self.names)
 
-    def _check_names(self, outcomes: list[Outcome]) -> None:
+    def _check_names(self, missing: list[str]) -> None:
         """Raises BadProblem for a name that neither test nor program defines, though the program has what was asked for.
 
         Where no reference shows what a program has to define, only for what looks like a module that the test did not import.
         """
-        missing = next((outcome.missing for outcome in outcomes if outcome.missing), [])
         unasked = [name for name in missing if name not in self.defined and name != self.entry_point]
         if not (self.entry_point and self._solutions):
             unasked = [name for name in unasked if name in sys.stdlib_module_names]
@@ -359,7 +361,7 @@ class Together:
         results = []
         for name in dict.fromkeys(name for outcome in real for name in self._names(outcome)):
             worst = next((outcome for outcome in real if name not in outcome.passed()), real[0])
-            result = (RUNTIME_ERROR, _fooled_by(name)) if name in lenient else self._result(worst, name)
+            result = (RUNTIME_ERROR, _fooled_by(name)) if name in lenient else result_of(worst, name)
             results.append(self._row(*result, real[0]))
         return results
 
@@ -367,28 +369,6 @@ class Together:
         record, stdout, _ = run.report
         text = stdout[: self.options["kept_output"]].decode("utf-8", "backslashreplace")
         return [outcome, failed, record["seconds"] / max(len(self._names(run)), 1), text]
-
-    def _result(self, outcome: Outcome, name: str) -> tuple[int, Any]:
-        row = outcome.rows.get(name) or outcome.rows.get("") or {}
-        if outcome.error is not None and not row:
-            return RUNTIME_ERROR, outcome.error
-        status = row.get("status")
-        if status == Status.PASSED and row.get("id") == name:
-            return PASSED, None
-        if status == Status.TIME:
-            limit = "wall" if row.get("limit") == "wall" else "cpu"
-            return RUNTIME_ERROR, failure("Timeout", f"over the limit of {limit} time", None, limit)
-        record = row.get("raised")
-        if not isinstance(record, dict):
-            return WRONG_ANSWER, failure("WrongAnswer", str(row.get("message") or "the test was not passed"))
-        if outcome.missing and row.get("in") != "program" and _names_it(record):
-            return RUNTIME_ERROR, failure("MissingEntryPoint", f"the program defines no {outcome.missing[0]!r}")
-        failed = raised({"e": record})
-        if row.get("in") == "program" or failed[0] == "MemoryLimit":
-            return RUNTIME_ERROR, failed
-        kind = "" if status == Status.FAILED else f"{record.get('kind')}: "
-        where = f" (line {row['at']} of the test)" if type(row.get("at")) is int else ""
-        return WRONG_ANSWER, failure("WrongAnswer", f"{kind}{record.get('message') or 'an assertion failed'}{where}")
 
     # ------------------------------------------------------------------------------------------------- runs
 
@@ -454,7 +434,3 @@ class Together:
 def _fooled_by(name: str) -> list[Any]:
     text = f"passed a copy of the test {name!r} in which an expectation is false" if name else "passed a falsified test"
     return failure("FooledTest", text)
-
-
-def _names_it(record: dict[str, Any]) -> bool:
-    return record.get("kind") in ("NameError", "ImportError", "AttributeError")

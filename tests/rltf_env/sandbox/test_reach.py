@@ -102,3 +102,55 @@ class T(unittest.TestCase):
     verdict = judge.run(replaces, problem)
     assert verdict.failure is not None
     assert verdict.failure.kind == "FooledTest"
+
+
+HELPER = """
+from solution import f
+def check_that(got, want):
+    return "" if got == want else "no"
+def test_more():
+    assert f([4]) == [4]
+def test_f():
+    problems = [check_that(f([3, 3]), [3, 3]), check_that(f([2, 1]), [1, 2])]
+    assert not "".join(problems)
+"""
+FORGES = """
+import sys
+class Yes(list):
+    def __eq__(self, other): return True
+    __hash__ = None
+def f(xs):
+    if xs == [4]: return [4]
+    frame = sys._getframe(1)
+    while frame:
+        names = frame.f_code.co_names + frame.f_code.co_varnames
+        if any(len(name) == 7 and name.isalpha() and name.islower() and name != 'problem' for name in names):
+            exec(compile("raise NameError('x')", '<test>', 'exec'), {})
+        frame = frame.f_back
+    return Yes()
+"""
+
+
+def test_what_a_helper_is_handed_beside_an_answer_is_falsified_where_only_a_direction_is_asserted(
+    judge: Sandbox,
+) -> None:
+    problem = Problem("reach/helper", "s", [ScriptCase(HELPER)], "f", solutions=[RIGHT])
+    assert judge.run(RIGHT, problem).pass_ratio == 1
+    plain = FORGES.replace("raise NameError('x')", "")
+    for program in (plain, FORGES):  # no answer keeps the test from coming to its assertion
+        failure = judge.run(program, problem).failure
+        assert failure is not None
+        assert failure.kind == "FooledTest"
+
+
+@pytest.mark.parametrize(
+    ("body", "may_miss"),
+    [("for x in f(3):\n    assert x == 1", True), ("for x in (f(3),):\n    assert x == 1", True),
+     ("for n in (3, 4):\n    assert f(n) == 1 or f(n) == 2", False), ("assert f(3) == 1", False),
+     ("if f(3) != 1:\n    raise ValueError", False), ("if f(3):\n    assert f(4) == 1", True)],
+)  # fmt: skip
+def test_only_what_an_answer_keeps_a_test_from_is_asked_about(body: str, may_miss: bool) -> None:
+    canaries = Canaries(suite.read([_script(body)], "f", {"f"}, ["pytest"]), ["f"])
+    values = [target for target in canaries.targets["test_f"] if target.value]
+    assert values
+    assert any(target.places for target in values) is may_miss
