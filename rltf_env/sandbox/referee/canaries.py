@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from enum import Enum
 from typing import NamedTuple, TypeGuard
 
-from rltf_env.sandbox.referee import wording
+from rltf_env.sandbox.referee import reach, wording
 from rltf_env.sandbox.referee.changes import Change, other_answer
 from rltf_env.sandbox.referee.helpers import Helpers, functions_of
 from rltf_env.sandbox.referee.origins import Origins
@@ -36,6 +36,7 @@ class Target(NamedTuple):
         sound: no right program passes the copy, which is plain from the text: no reference has to show it.
         value: it is a value that is compared; else the class of an exception, or an assertion's direction.
         own: both values that are compared are the program's, and so is what `==` makes of them.
+        places: what asserts something about it, if an answer may keep the test from coming there: trees and nodes, by number.
     """
 
     tree: int
@@ -44,6 +45,7 @@ class Target(NamedTuple):
     sound: bool
     value: bool
     own: bool = False
+    places: tuple[tuple[int, int], ...] = ()
 
 
 class Falsehood(NamedTuple):
@@ -87,7 +89,16 @@ class Canaries:
             finder = Finder(module, helpers, scope)
             sites = [site for site in finder.targets() if id(site[0]) in index]
             own = finder.own_equality
-            return [Target(*index[id(n)], change, sound, value, id(n) in own) for n, change, sound, value in sites]
+
+            def places(n: ast.AST) -> tuple[tuple[int, int], ...]:
+                places = finder.places[id(n)]
+                may_miss = all({id(n), id(place)} & finder.branches for place in places)
+                return tuple(index[id(place)] for place in places if may_miss and id(place) in index)
+
+            return [
+                Target(*index[id(n)], change, sound, value, id(n) in own, places(n))
+                for n, change, sound, value in sites
+            ]
 
         self.targets |= {name: targets(scope) for name, scope in _scopes(suite)}
         self.helpers += [sites for node in _helpers(suite) if (sites := targets([node]))]
@@ -172,7 +183,21 @@ class Canaries:
     def falsified(self, falsehoods: Iterable[Falsehood]) -> list[ast.Module]:
         """A copy of the test with these falsehoods."""
         trees = [copy.deepcopy(tree) for tree in self.trees]
+        self._falsify(trees, [list(ast.walk(tree)) for tree in trees], falsehoods)
+        return trees
+
+    def demanding(self, target: Target, falsehoods: Iterable[Falsehood], rng: random.Random) -> list[ast.Module]:
+        """The same, but the test also fails where it never comes to what is asserted about a target (`reach.py`)."""
+        trees = [copy.deepcopy(tree) for tree in self.trees]
         nodes: Nodes = [list(ast.walk(tree)) for tree in trees]
+        self._falsify(trees, nodes, falsehoods)
+        number = target.places[0][0]
+        places = [nodes[tree][node] for tree, node in target.places if tree == number]
+        reach.demand(trees[number], nodes[target.tree][target.node], places, rng)
+        ast.fix_missing_locations(trees[number])
+        return trees
+
+    def _falsify(self, trees: list[ast.Module], nodes: Nodes, falsehoods: Iterable[Falsehood]) -> None:
         told = [wording.scopes(tree) for tree in trees]
         places: set[tuple[int, int]] = set()
         for falsehood in falsehoods:
@@ -185,7 +210,6 @@ class Canaries:
                 wording.reword(told[target.tree].get(id(node), []), before, wording.values(node))
         for tree in trees:
             ast.fix_missing_locations(tree)
-        return trees
 
     def falsifiable(self, *, sound: bool = False) -> set[str]:
         """The test functions that have something to falsify."""

@@ -143,18 +143,12 @@ def other_operator(node: ast.Compare, rng: random.Random) -> None:
 
 
 def other_relation(node: ast.Compare, rng: random.Random) -> None:
-    """Of two values of the program's, `==` becomes `!=` and the reverse, or one of them is to equal what nothing equals.
-
-    An object that says yes to both is found out, and one that equals everything.
-    """
-    if rng.random() < 0.6:
-        node.comparators[0] = ast.copy_location(_strange(rng), node.comparators[0])
-    else:
-        other_equality(node, rng)
+    """One of two values of the program's is to equal what nothing equals. An object that equals everything is found out."""
+    node.comparators[0] = ast.copy_location(_strange(rng), node.comparators[0])
 
 
 def other_equality(node: ast.Compare, rng: random.Random) -> None:
-    """`==` becomes `!=`, and the reverse."""
+    """`==` becomes `!=`, and the reverse. An object that says yes to both is found out."""
     node.ops[0] = ast.NotEq() if isinstance(node.ops[0], ast.Eq) else ast.Eq()
 
 

@@ -4,32 +4,88 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
-from rltf_env.sandbox.referee.origins import is_of_program
-
+_ENDING = (ast.Return, ast.Break, ast.Continue)
 _CHOOSING = (ast.BoolOp, ast.IfExp, ast.Call)
 
 
-def alternatives(scope: Sequence[ast.AST], program_names: set[str], wrong: set[int]) -> set[int]:
+def turned(nodes: Sequence[ast.AST], complaints: Sequence[ast.If]) -> set[int]:
+    """The ids of nodes of conditions of which the truth would be wrong: they are complaints, or in `not` or `assertFalse`."""
+    places: list[ast.AST] = [node.test for node in complaints]
+    places += [node.operand for node in nodes if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not)]
+    for node in nodes:
+        if isinstance(node, ast.Call) and node.args and ast.unparse(node.func).rpartition(".")[2] == "assertFalse":
+            places.append(node.args[0])
+    wrong: set[int] = set()
+    for place in {id(place): place for place in places}.values():
+        wrong ^= {id(part) for part in ast.walk(place)}
+    return wrong
+
+
+def alternatives(scope: Sequence[ast.AST], wrong: set[int], ours: Callable[[ast.AST], bool]) -> set[int]:
     """The ids of nodes of a test that hold for one right answer, and need not for another.
 
-    One side of `or`, what `any` looks for, and what is asked where the program has taken one of several ways.
+    One side of `or`, what `any` looks for, the conditions of `if` and `elif`, those under which a test is over,
+    and what is tried before something else is asserted.
 
-    `wrong`: ids of conditions that must not be true, where it is `and` that leaves a choice.
+    Args:
+        scope: the test.
+        wrong: ids of conditions that must not be true, where it is `and` that leaves a choice.
+        ours: says what comes from the program.
     """
     inner: list[ast.AST] = []
-    for node in [node for part in scope for node in ast.walk(part)]:
+    nodes = [node for part in scope for node in ast.walk(part)]
+    sure = {id(node.test) for node in nodes if isinstance(node, ast.If) and id(node.test) in wrong}
+    for node in nodes:
         if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.And if id(node) in wrong else ast.Or):
             inner += node.values
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "any":
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == ("all" if id(node) in wrong else "any"):
             inner += node.args
-        elif isinstance(node, ast.If) and is_of_program(node.test, program_names):
-            inner += [*node.body, *node.orelse]
-        elif isinstance(node, ast.IfExp) and is_of_program(node.test, program_names):
-            inner += [node.body, node.orelse]
-        elif isinstance(node, ast.Match) and is_of_program(node.subject, program_names):
-            inner += node.cases
+        elif isinstance(node, (ast.If, ast.IfExp)):
+            others: list[Any] = node.orelse if isinstance(node, ast.If) else [node.orelse]
+            inner += [part for other in others if type(other) is type(node) for part in (node.test, other.test)]
+        elif isinstance(node, ast.BinOp) and not isinstance(node.op, ast.BitAnd):
+            sides = [node.left, node.right]
+            inner += sides if all(isinstance(side, ast.Compare) for side in sides) else []
+        elif isinstance(node, ast.AugAssign) and isinstance(node.op, ast.BitOr):
+            inner += [n.value for n in nodes if ast.unparse(node.target) in _assigned(n)]  # type: ignore[attr-defined]
+        elif isinstance(node, ast.Try) and any(map(_asserts, node.handlers)):
+            inner += node.body
+    inner += [*_leaving(nodes), *_one_with_several(nodes, ours)]
+    inner = [node for node in inner if id(node) not in sure]
     return {id(part) for node in inner for part in ast.walk(node)}
+
+
+def _names(node: ast.AST) -> list[ast.Name]:
+    return [part for part in ast.walk(node) if isinstance(part, ast.Name)]
+
+
+def _assigned(node: ast.AST) -> list[str]:
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AugAssign) else []
+    return list(map(ast.unparse, targets))
+
+
+def _asserts(node: ast.AST) -> bool:
+    names = [ast.unparse(n.func).rpartition(".")[2] for n in ast.walk(node) if isinstance(n, ast.Call)]
+    return any(isinstance(n, ast.Assert) for n in ast.walk(node)) or any(name.startswith("assert") for name in names)
+
+
+def _leaving(nodes: Sequence[ast.AST]) -> list[ast.AST]:
+    """Conditions under which a test is over, if there are several: in a loop, or one after another."""
+    ifs = [node for node in nodes if isinstance(node, ast.If) and isinstance(node.body[-1], _ENDING)]
+    looped = {id(part) for loop in nodes if isinstance(loop, (ast.For, ast.While)) for part in ast.walk(loop)}
+    return [node.test for node in ifs if len(ifs) > 1 or id(node) in looped]
+
+
+def _one_with_several(nodes: Sequence[ast.AST], ours: Callable[[ast.AST], bool]) -> Iterator[ast.AST]:
+    """Comparisons of one answer with each of several values, as in `[want for want in (4, 5) if answer == want]`."""
+    for node in [node for node in nodes if isinstance(node, (ast.ListComp, ast.GeneratorExp, ast.SetComp))]:
+        loop = node.generators[0]
+        bound = {part.id for part in _names(loop.target)}
+        for part in [part for part in (node.elt, *loop.ifs) if isinstance(part, ast.Compare)]:
+            fixed = [s for s in (part.left, *part.comparators) if bound.isdisjoint(n.id for n in _names(s)) and ours(s)]
+            yield from [part] if fixed else []
 
 
 def _closing(condition: ast.AST, wrong: bool) -> list[ast.Compare]:
@@ -41,7 +97,9 @@ def _closing(condition: ast.AST, wrong: bool) -> list[ast.Compare]:
         return _all_of([_closed(part, wrong) for part in condition.values])
     if isinstance(condition, ast.IfExp):
         return _all_of([_closed(part, wrong) for part in (condition.body, condition.orelse)])
-    if not isinstance(condition, ast.Call) or ast.unparse(condition.func) != "any" or wrong or not condition.args:
+    if not isinstance(condition, ast.Call) or not condition.args:
+        return []
+    if ast.unparse(condition.func) != ("all" if wrong else "any"):
         return []
     looked_at = condition.args[0]
     return _closed(looked_at.elt, wrong) if isinstance(looked_at, (ast.GeneratorExp, ast.ListComp)) else []
@@ -63,13 +121,16 @@ def _all_of(parts: list[list[ast.Compare]]) -> list[ast.Compare]:
 Place = tuple[int, int]  # a comparison, by its number in the order of `ast.walk`, and which of its sides
 
 
-def of(test: ast.expr, wrong: bool, ours: Callable[[ast.AST], bool]) -> Iterator[tuple[ast.expr, list[Place]]]:
+def of(test: ast.expr, wrong: set[int], ours: Callable[[ast.AST], bool]) -> Iterator[tuple[ast.expr, list[Place]]]:
     """Choices in a condition, outer ones and inner ones, each with the values of which an answer has to equal one.
 
-    `ours`: says what comes from the program.
+    Args:
+        test: the condition.
+        wrong: ids of conditions that must not be true.
+        ours: says what comes from the program.
     """
     for node in [part for part in ast.walk(test) if isinstance(part, _CHOOSING)]:
-        chosen, nodes = _closing(node, wrong), list(ast.walk(node))
+        chosen, nodes = _closing(node, id(node) in wrong), list(ast.walk(node))
         if chosen and all(map(ours, chosen)):
             yield node, [(nodes.index(n), int(ours(n.left) or not ours(n.comparators[0]))) for n in chosen]
 

@@ -10,6 +10,7 @@ import ast
 import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeGuard
 
 from rltf_env.sandbox.referee.origins import path_of
 from rltf_env.sandbox.referee.suite import Function
@@ -117,6 +118,14 @@ class Kinds:
     def _same(self, values: Sequence[ast.AST], depth: int) -> str:
         kinds = {self._kind(value, depth - 1) for value in values}
         return next(iter(kinds)) if len(kinds) == 1 else "number" if kinds and kinds <= {"int", "number"} else ""
+
+
+def is_array(value: ast.AST) -> TypeGuard[ast.Call]:
+    """True for an array that is made of what is there to see."""
+    return isinstance(value, ast.Call) and len(value.args) == 1 and ast.unparse(value.func) in _MAKING
+
+
+_MAKING = frozenset("np.array numpy.array np.asarray numpy.asarray".split())
 
 
 def own_nodes(function: ast.AST) -> Iterator[ast.AST]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import ast
+import marshal
+from typing import Any, NamedTuple
 
 from rltf_env.sandbox.referee.canaries import Falsehood
 from rltf_env.sandbox.referee.tally import base
+from rltf_env.sandbox.values import TEST
 
 
 class Copy(NamedTuple):
@@ -35,3 +38,16 @@ class Copy(NamedTuple):
         """
         falsehood = self.falsehoods.get(base(name))
         return falsehood is not None and falsehood.target.own
+
+
+def compiled(trees: list[ast.Module]) -> bytes:
+    """A test as code: a list of what marshal makes of each of its texts.
+
+    Code says of each instruction in which columns its text stands. A number of two digits in the room of one would give a
+    falsified copy away, so that is left out. Lines stay.
+    """
+    nodes: list[Any] = [node for tree in trees for node in ast.walk(tree)]
+    for node in nodes:
+        if hasattr(node, "end_col_offset"):
+            node.col_offset, node.end_col_offset, node.end_lineno = 0, 0, node.lineno
+    return marshal.dumps([marshal.dumps(compile(tree, TEST, "exec", dont_inherit=True)) for tree in trees])

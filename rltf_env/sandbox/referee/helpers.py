@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rltf_env.sandbox.referee.origins import is_of_program, note_values
 from rltf_env.sandbox.referee.suite import Function, Suite, classes_of
@@ -65,6 +65,16 @@ class Helpers:
         is_bound = isinstance(call.func, ast.Attribute) and parameters[:1] in (["self"], ["cls"])
         pairs = [*zip(parameters[is_bound:], call.args, strict=False), *((k.arg, k.value) for k in call.keywords)]
         return [value for parameter, value in pairs if parameter in self._expected[name]]
+
+    def beside(self, call: ast.Call, ours: Callable[[ast.AST], bool]) -> list[ast.expr]:
+        """What a function of the test's own is handed beside an answer: it may be what the answer is compared with.
+
+        `ours`: says what comes from the program.
+        """
+        name = ast.unparse(call.func).rpartition(".")[2]
+        values = [*call.args, *(keyword.value for keyword in call.keywords)]
+        is_handed = any(function.name == name for function in self.all) and any(map(ours, values))
+        return [value for value in values if not ours(value)] if is_handed else []
 
 
 def _expected(function: Function, program_names: set[str]) -> set[str]:

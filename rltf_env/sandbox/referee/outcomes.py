@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from rltf_env.sandbox.cage.deadlines import ENDS
-from rltf_env.sandbox.referee.failures import failure, raised
+from rltf_env.sandbox.referee.failures import PASSED, RUNTIME_ERROR, WRONG_ANSWER, failure, raised
 from rltf_env.sandbox.referee.tally import base
 
 
@@ -54,6 +54,11 @@ class Outcome(NamedTuple):
         """The tests that ended with an error that a change made: what they compare was never compared."""
         kinds = _MISUSES - raised_by_test
         return {name for name, row in self.rows.items() if row.get("in") == "test" and _kind(row) in kinds}
+
+    def lacks_name(self, test: str) -> bool:
+        """True if a test looked at a name that it had not bound, as one does that never came to a place (`reach.py`)."""
+        row = self.rows.get(test, {})
+        return row.get("in") == "test" and _kind(row) in ("NameError", "UnboundLocalError")
 
     def late(self) -> set[str]:
         """The tests that took longer than one may."""
@@ -139,3 +144,31 @@ def fault_of(row: dict[str, Any]) -> str:
     record = row.get("raised") or {}
     where = f", line {row['at']}" if row.get("at") else ""
     return f"{record.get('kind', 'no tests')}: {record.get('message') or row.get('message')}{where}"
+
+
+def result_of(outcome: Outcome, name: str) -> tuple[int, Any]:
+    """What became of a test: the number of its outcome, and the failure."""
+    row = outcome.rows.get(name) or outcome.rows.get("") or {}
+    if outcome.error is not None and not row:
+        return RUNTIME_ERROR, outcome.error
+    status = row.get("status")
+    if status == Status.PASSED and row.get("id") == name:
+        return PASSED, None
+    if status == Status.TIME:
+        limit = "wall" if row.get("limit") == "wall" else "cpu"
+        return RUNTIME_ERROR, failure("Timeout", f"over the limit of {limit} time", None, limit)
+    record = row.get("raised")
+    if not isinstance(record, dict):
+        return WRONG_ANSWER, failure("WrongAnswer", str(row.get("message") or "the test was not passed"))
+    if outcome.missing and row.get("in") != "program" and _names_it(record):
+        return RUNTIME_ERROR, failure("MissingEntryPoint", f"the program defines no {outcome.missing[0]!r}")
+    failed = raised({"e": record})
+    if row.get("in") == "program" or failed[0] == "MemoryLimit":
+        return RUNTIME_ERROR, failed
+    kind = "" if status == Status.FAILED else f"{record.get('kind')}: "
+    where = f" (line {row['at']} of the test)" if type(row.get("at")) is int else ""
+    return WRONG_ANSWER, failure("WrongAnswer", f"{kind}{record.get('message') or 'an assertion failed'}{where}")
+
+
+def _names_it(record: dict[str, Any]) -> bool:
+    return record.get("kind") in ("NameError", "ImportError", "AttributeError")

@@ -6,6 +6,9 @@ use: a test that passes against it uses nothing of the program.
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Container, Iterable
+
 STAND_IN_SECONDS = 1.0  # CPU time of each test: it may wait for a stand-in without end
 NAMELESS = "anythingz"  # in the names, in small letters, of what `NULL` has and nobody asked for by name
 NULL = """
@@ -88,3 +91,17 @@ def __getattr__(name):
         raise AttributeError(name)
     return Bomb if name[:1].isupper() else _bomb
 """
+
+
+def assignments(names: Iterable[str], defined: Container[str], *, has_reference: bool) -> str:
+    """Code that gives a stand-in what a test takes from a program by name.
+
+    Args:
+        names: what is taken.
+        defined: what a reference defines. A module of the library that none does is what a program imports.
+        has_reference: there is one. Else nobody knows what a right program imports; each is asked for it.
+    """
+    unique = dict.fromkeys(names)
+    library = [name for name in unique if name in sys.stdlib_module_names and name not in defined]
+    lines = [f"{name} = __getattr__({name!r})" for name in unique if name.isidentifier() and name not in library]
+    return "\n".join(lines) + ("" if has_reference else "".join(f"\nimport {name}" for name in library))

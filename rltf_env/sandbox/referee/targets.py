@@ -7,9 +7,9 @@ from __future__ import annotations
 import ast
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeGuard
+from typing import Any
 
-from rltf_env.sandbox.referee import certainty, choices, computed, looks, tolerance
+from rltf_env.sandbox.referee import certainty, choices, computed, looks, reach, tolerance
 from rltf_env.sandbox.referee.changes import (
     OPPOSITE,
     Change,
@@ -65,13 +65,15 @@ class Finder:
         nodes = [part for node in scope for part in ast.walk(node)]
         ifs = [n for n in nodes if isinstance(n, ast.If) and certainty.complains(n.body, self._ours(n.test))]
         self.complaints = set(map(id, ifs))
-        self.wrong = {id(part) for node in ifs for part in ast.walk(node.test)}  # where the truth would be wrong
-        self.alternatives = choices.alternatives(scope, self.program_names, self.wrong)
+        self.wrong = choices.turned(nodes, ifs)  # where the truth would be wrong
+        self.alternatives = choices.alternatives(scope, self.wrong, self._ours)
         self.doubtful = {id(n) for node in scope for n in certainty.doubtful(node, self.literals, helpers.all)}
         looked_at = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
         idle = [n for n in scope if len(scope) > 1 and isinstance(n, Function) and n.name not in looked_at]
         self.doubtful |= {id(part) for node in idle for part in ast.walk(node)}  # of a script: nobody calls them
         self.held = {id(leaf): wrong for node in nodes for leaf, wrong in self._held(node)}
+        self.places: dict[int, list[ast.AST]] = defaultdict(list)  # what asserts something about a node
+        self.branches = reach.branches(nodes, self._ours)
         self.own_equality: set[int] = set()  # what is expected of an answer, and made by the program's own classes
         self.nodes, self.kinds = nodes, computed.Kinds(self.values, helpers.all)
         calls = [n for n in nodes if isinstance(n, ast.Call) and self._uses(n)]
@@ -113,17 +115,21 @@ class Finder:
 
     def targets(self) -> list[Site]:
         """All of it, each once."""
-        sites = [target for node in self.nodes for target in self._of(node)] + self._counted()
-        if not sites:  # an assertion in a helper, perhaps: what the test hands to it
-            calls = [n for n in self.nodes if isinstance(n, ast.Call)]
-            sites = [t for call in calls for arg in self._arguments(call) for t in self._values(arg, False)]
+        asserted = [(node, site) for node in self.nodes for site in self._of(node)] + self._counted()
+        if not any(site[3] for _, site in asserted):  # a comparison in a helper, perhaps: what the test hands to it
+            calls = [n for n in self.nodes if isinstance(n, ast.Call) and id(n) not in self.alternatives]
+            arguments = (lambda n: self.helpers.beside(n, self._ours)) if asserted else self._arguments
+            asserted += [(n, site) for n in calls for arg in arguments(n) for site in self._values(arg, False)]
+        for node, site in asserted:
+            self.places[id(site[0])].append(node)
+        sites = [site for _, site in asserted]
         sites.sort(key=lambda site: not site[2])  # of equals the sound one counts, then the first
-        unique = {(id(site[0]), site[3], site[1] is expect_nothing): site for site in reversed(sites)}
+        unique = {(id(site[0]), site[3], site[1] in (expect_nothing, other_equality)): site for site in reversed(sites)}
         return list(unique.values())
 
-    def _counted(self) -> list[Site]:
+    def _counted(self) -> list[tuple[ast.AST, Site]]:
         """Of comparisons whose outcome is kept or counted, and asserted later: `if f(x) != y: failures += 1`."""
-        sites: list[Site] = []
+        sites: list[tuple[ast.AST, Site]] = []
         for node in self.nodes:
             inner = getattr(node, "value", None) if isinstance(node, _KEEPING) else None
             if isinstance(node, ast.If) and not any(
@@ -134,7 +140,7 @@ class Finder:
                 [] if inner is None else [n for n in ast.walk(inner) if isinstance(n, ast.Compare) and self._ours(n)]
             )
             for each in compared:
-                sites += [s for s in self._comparison(each, False, isinstance(each.ops[0], ast.NotEq)) if s[3]]
+                sites += [(node, s) for s in self._comparison(each, False, isinstance(each.ops[0], ast.NotEq)) if s[3]]
         return sites
 
     def _of(self, node: ast.AST) -> list[Site]:
@@ -183,9 +189,9 @@ class Finder:
 
     def _choices(self, test: ast.expr) -> list[Site]:
         """Of conditions of which one has to hold, that each compares an answer with a value: all of these values at once."""
-        wrong = id(test) in self.wrong
-        found = [(n, p) for n, p in choices.of(test, wrong, self._ours) if id(n) not in self.alternatives]
-        return [(node, other_choices(places), self.held.get(id(node)) is wrong, True) for node, places in found]
+        found = [(n, p) for n, p in choices.of(test, self.wrong, self._ours) if id(n) not in self.alternatives]
+        held = {id(n) for n, _ in found if self.held.get(id(n)) is (id(n) in self.wrong)}
+        return [(node, other_choices(places), id(node) in held, True) for node, places in found]
 
     def _compared(self, nodes: list[ast.Compare], wrong: bool) -> list[Site]:
         """Of comparisons in a condition, which has to hold unless `wrong`. What the text says of each of them counts more."""
@@ -211,7 +217,7 @@ class Finder:
         sites = [t for side in self._expected(sides) for t in self._side(node, side, sure)]
         if len(sides) != 2 or not all(map(self._ours, sides)):
             return sites
-        return self._own([*sites, (node, other_relation, sure, True)])
+        return self._own([*sites, (node, other_relation, sure, True), (node, other_equality, sure, True)])
 
     def _own(self, sites: list[Site]) -> list[Site]:
         """Of a comparison in which only the program has a part: it says what is equal."""
@@ -363,7 +369,7 @@ class Finder:
             return self._shows(value.operand, depth)
         if tolerance.is_approx(value):
             return True  # `_values` looks into it
-        if _is_array(value):
+        if computed.is_array(value):
             return self._shows(value.args[0], depth)
         name = path_of(value) if isinstance(value, (ast.Name, ast.Attribute)) else ""
         return bool(name) and self._stands_for_itself(name) and depth < 3 and name not in self.program_names and \
@@ -403,7 +409,7 @@ class Finder:
             return [s for o in origins for s in self._values(o, alone and not self._ours(o), change, depth + 1)]
         shown = (
             isinstance(value, _SHOWING)
-            or _is_array(value)
+            or computed.is_array(value)
             or (isinstance(value, ast.UnaryOp) and isinstance(value.op, ast.USub))
         )
         parts = [part for part in ast.iter_child_nodes(value) if part is not getattr(value, "func", None)]
@@ -430,12 +436,6 @@ def _truths(sides: list[ast.expr], sound: bool) -> list[Site]:
     return [(side, other_constant, sound, True) for side in sides if ast.unparse(side) in ("True", "False")]
 
 
-def _is_array(value: ast.AST) -> TypeGuard[ast.Call]:
-    """True for an array that is made of what is there to see."""
-    return isinstance(value, ast.Call) and len(value.args) == 1 and ast.unparse(value.func) in _MAKING
-
-
-_MAKING = frozenset("np.array numpy.array np.asarray numpy.asarray".split())
 _KEEPING = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Return, ast.Expr)
 _SHOWING = (ast.List, ast.Tuple, ast.Set, ast.Dict)
 

@@ -7,31 +7,37 @@ a program does to its process, it can only forge results, and forged results pas
 
 from __future__ import annotations
 
-import ast
 import marshal
 import random
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from rltf_env.sandbox.referee import stand_ins
 from rltf_env.sandbox.referee.canaries import Canaries, Falsehood, Where
-from rltf_env.sandbox.referee.copies import Copy
+from rltf_env.sandbox.referee.copies import Copy, compiled
 from rltf_env.sandbox.referee.dependence import may_depend
 from rltf_env.sandbox.referee.failures import (
-    PASSED,
     RUNTIME_ERROR,
-    WRONG_ANSWER,
     BadProblem,
     as_list,
     failure,
-    raised,
     results_of,
 )
-from rltf_env.sandbox.referee.outcomes import Outcome, Status, begun, fault_of, is_fault, is_impossible, lost, why_none
+from rltf_env.sandbox.referee.outcomes import (
+    Outcome,
+    Status,
+    begun,
+    fault_of,
+    is_fault,
+    is_impossible,
+    lost,
+    result_of,
+    why_none,
+)
 from rltf_env.sandbox.referee.stand_ins import BOMB, NAMELESS, NULL, STAND_IN_SECONDS
 from rltf_env.sandbox.referee.suite import Suite, names_defined
 from rltf_env.sandbox.referee.tally import Tally, base, runs_of, with_failures
-from rltf_env.sandbox.values import TEST
 
 PAIRS = (Where.VALUES, Where.VALUES, Where.ANY)  # of copies that are kept; each is in a round, beside the test as it is
 EXTRA = 2  # copies of each other kind, for tests that no pair guards; a round has one
@@ -67,9 +73,11 @@ class Together:
         self.canaries: Canaries | None = None
         self.unguarded: set[str] = set()  # tests of which no copy can be falsified
         self.proven = False
+        self._stand_in = NULL  # for any program, in this test
+        self._broken: set[str] = set()  # tests that end with an error of their own beside it
         self._secret = random.SystemRandom()
         self._solutions = solutions
-        self._real = _compiled(suite.trees)
+        self._real = compiled(suite.trees)
 
     def passes(self, run: Run) -> bool:
         """True if a reference passes all tests."""
@@ -90,7 +98,7 @@ class Together:
         guarded = canaries.falsifiable(sound=sound)
         if reference is None:
             choices = [canaries.split(self._secret, where, sound=True) for where in PAIRS] if guarded else []
-            self.pairs = [[self._sound(part) for part in pair if part] for pair in choices]
+            self.pairs = [[self._sound(self._fitting(run, part)) for part in pair if part] for pair in choices]
             tests = {base(name) for name in self.tally.names} | set(self.tally.loose)
             self.unguarded = tests - {name for pair in self.pairs for copy in pair for name in copy.tests}
             return
@@ -116,6 +124,18 @@ class Together:
             [copy for some in (pairs, extra) if some for copy in some[number % len(some)]] for number in range(ROUNDS)
         ]
 
+    def _fitting(self, run: Run, falsehoods: dict[str, Falsehood]) -> dict[str, Falsehood]:
+        """Others, where a change does not fit its value: such a copy ends before anything is compared, whatever the program is."""
+        assert self.canaries is not None
+        for _ in range(TRIES):
+            (outcome,) = self._run(run, self._stand_in, [self._falsified(falsehoods)], STAND_IN_SECONDS)
+            broken = {base(name) for name in outcome.broken(self.suite.raised)} - self._broken
+            scopes = {s for s in falsehoods if runs_of(s, self.tally.names, self.suite) & broken}
+            if not scopes:
+                break
+            falsehoods = {**falsehoods, **self.canaries.choose(self._secret, Where.VALUES, sound=True, among=scopes)}
+        return falsehoods
+
     def _sound(self, falsehoods: dict[str, Falsehood]) -> Copy:
         """A copy that no right program passes by its text alone."""
         tests = {heir for scope in falsehoods for heir in runs_of(scope, self.tally.names, self.suite)}
@@ -123,7 +143,7 @@ class Together:
 
     def _falsified(self, falsehoods: dict[str, Falsehood]) -> bytes:
         assert self.canaries is not None
-        return _compiled(self.canaries.falsified(falsehoods.values()))
+        return compiled(self.canaries.falsified(falsehoods.values()))
 
     def _pair(self, run: Run, reference: str, where: Where) -> list[Copy]:
         """Two copies. Where a reference does not notice what is false, something else is tried."""
@@ -194,14 +214,11 @@ class Together:
 
     def check_faults(self, run: Run) -> None:
         """Raises BadProblem if the test comes to the same whatever the program is."""
-        names = dict.fromkeys([*self.suite.bare, *self.suite.imported, self.entry_point, *sorted(self.defined)])
-        library = [name for name in names if name in sys.stdlib_module_names and name not in self.defined]
-        assignments = "\n".join(
-            f"{name} = __getattr__({name!r})" for name in names if name.isidentifier() and name not in library
-        )
-        if not self._solutions:  # nobody knows what a right program imports; each is asked for it (`_check_names`)
-            assignments += "".join(f"\nimport {name}" for name in library)
-        (outcome,) = self._run(run, NULL + assignments, [self._real], STAND_IN_SECONDS)
+        names = [*self.suite.bare, *self.suite.imported, self.entry_point, *sorted(self.defined)]
+        assignments = stand_ins.assignments(names, self.defined, has_reference=bool(self._solutions))
+        self._stand_in = NULL + assignments
+        (outcome,) = self._run(run, self._stand_in, [self._real], STAND_IN_SECONDS)
+        self._broken = {base(name) for name in outcome.broken(self.suite.raised)}
         rows = list(outcome.rows.values())
         nameless = all(NAMELESS in name.lower() for name in outcome.rows)
         if nameless and outcome.error is None and not (self.suite.visible or self._solutions):
@@ -247,7 +264,7 @@ class Together:
                 if syntax is not None:
                     return syntax, [], lines
                 lines += executed
-                self._check_names([outcome])
+                self._check_names(outcome.missing)
                 outcome = outcome.as_far_as_it_came()
                 outcomes.append(outcome)
                 ran.append(copy)
@@ -258,7 +275,8 @@ class Together:
                 if outcome.came_to_nothing():  # it will come to that in the test as it is, most likely
                     todo.sort(key=lambda copy: copy is not None)
             for outcome, copy in zip(outcomes, ran, strict=True):
-                fooled = copy.tests & outcome.passed() & real[-1].passed() - lenient if copy else set()
+                passed = copy.tests & outcome.passed() & real[-1].passed() - lenient if copy else set()
+                fooled = {name for name in passed if copy and self._comes_to(run, source, copy, name)}
                 own = {name for name in fooled if copy and copy.compares_own(name)}
                 times = {name: self._passes_again(run, source, copy, name) for name in sorted(own)[:CONFIRMED]}
                 now_and_then = any(0 < each < CONFIRMED for each in times.values())
@@ -282,6 +300,31 @@ class Together:
                 return True
         return False
 
+    def _comes_to(self, run: Run, source: str, copy: Copy, name: str) -> bool:
+        """True unless a program passes a test of a copy since the test never comes to what is false there.
+
+        A copy that demands to come there is no more than the test to a reference. What is sound in that function, no such program
+        passes: it may have replaced what looks at how much it answered.
+        """
+        assert self.canaries is not None
+        falsehood = copy.falsehoods.get(base(name))
+        if falsehood is None or falsehood.target.sound or not falsehood.target.places:
+            return True
+        demanding = [self.canaries.demanding(falsehood.target, some, self._secret) for some in ([], [falsehood])]
+        try:
+            test, *copies = [compiled(trees) for trees in (demanding[0], *demanding[1:] * CONFIRMED)]
+        except SyntaxError:
+            return True
+        choices = [
+            self.canaries.choose(self._secret, Where.VALUES, sound=True, among={base(name)}) for _ in range(CONFIRMED)
+        ]
+        copies += [self._falsified(choice) for choice in choices if choice]
+        outcomes = self._run(run, source, copies)
+        if not all(outcome.lacks_name(name) for outcome in outcomes[:CONFIRMED]):
+            return True
+        shown = any(name in o.passed() for s in self._solutions for o in self._run(run, s, [test]))
+        return not shown or any(name in outcome.passed() for outcome in outcomes[CONFIRMED:])
+
     def _passes_again(self, run: Run, source: str, copy: Any, name: str) -> int:
         """How often of `CONFIRMED` times a program passes a test where nothing else is false."""
         again = [self._falsified({name: copy.falsehoods[base(name)]})] * CONFIRMED
@@ -292,12 +335,11 @@ class Together:
         """How many results a program gets."""
         return self.tally.width if self.names is None else len(self.names)
 
-    def _check_names(self, outcomes: list[Outcome]) -> None:
+    def _check_names(self, missing: list[str]) -> None:
         """Raises BadProblem for a name that neither test nor program defines, though the program has what was asked for.
 
         Where no reference shows what a program has to define, only for what looks like a module that the test did not import.
         """
-        missing = next((outcome.missing for outcome in outcomes if outcome.missing), [])
         unasked = [name for name in missing if name not in self.defined and name != self.entry_point]
         if not (self.entry_point and self._solutions):
             unasked = [name for name in unasked if name in sys.stdlib_module_names]
@@ -319,7 +361,7 @@ class Together:
         results = []
         for name in dict.fromkeys(name for outcome in real for name in self._names(outcome)):
             worst = next((outcome for outcome in real if name not in outcome.passed()), real[0])
-            result = (RUNTIME_ERROR, _fooled_by(name)) if name in lenient else self._result(worst, name)
+            result = (RUNTIME_ERROR, _fooled_by(name)) if name in lenient else result_of(worst, name)
             results.append(self._row(*result, real[0]))
         return results
 
@@ -327,28 +369,6 @@ class Together:
         record, stdout, _ = run.report
         text = stdout[: self.options["kept_output"]].decode("utf-8", "backslashreplace")
         return [outcome, failed, record["seconds"] / max(len(self._names(run)), 1), text]
-
-    def _result(self, outcome: Outcome, name: str) -> tuple[int, Any]:
-        row = outcome.rows.get(name) or outcome.rows.get("") or {}
-        if outcome.error is not None and not row:
-            return RUNTIME_ERROR, outcome.error
-        status = row.get("status")
-        if status == Status.PASSED and row.get("id") == name:
-            return PASSED, None
-        if status == Status.TIME:
-            limit = "wall" if row.get("limit") == "wall" else "cpu"
-            return RUNTIME_ERROR, failure("Timeout", f"over the limit of {limit} time", None, limit)
-        record = row.get("raised")
-        if not isinstance(record, dict):
-            return WRONG_ANSWER, failure("WrongAnswer", str(row.get("message") or "the test was not passed"))
-        if outcome.missing and row.get("in") != "program" and _names_it(record):
-            return RUNTIME_ERROR, failure("MissingEntryPoint", f"the program defines no {outcome.missing[0]!r}")
-        failed = raised({"e": record})
-        if row.get("in") == "program" or failed[0] == "MemoryLimit":
-            return RUNTIME_ERROR, failed
-        kind = "" if status == Status.FAILED else f"{record.get('kind')}: "
-        where = f" (line {row['at']} of the test)" if type(row.get("at")) is int else ""
-        return WRONG_ANSWER, failure("WrongAnswer", f"{kind}{record.get('message') or 'an assertion failed'}{where}")
 
     # ------------------------------------------------------------------------------------------------- runs
 
@@ -411,23 +431,6 @@ class Together:
         return Outcome({}, bool(lines) and "ok" in lines[0], error, [], report, begun(results_of(rest, LONGEST), error))
 
 
-def _compiled(trees: list[ast.Module]) -> bytes:
-    """A test as code: a list of what marshal makes of each of its texts.
-
-    Code says of each instruction in which columns its text stands. A number of two digits in the room of one would give a
-    falsified copy away, so that is left out. Lines stay.
-    """
-    nodes: list[Any] = [node for tree in trees for node in ast.walk(tree)]
-    for node in nodes:
-        if hasattr(node, "end_col_offset"):
-            node.col_offset, node.end_col_offset, node.end_lineno = 0, 0, node.lineno
-    return marshal.dumps([marshal.dumps(compile(tree, TEST, "exec", dont_inherit=True)) for tree in trees])
-
-
 def _fooled_by(name: str) -> list[Any]:
     text = f"passed a copy of the test {name!r} in which an expectation is false" if name else "passed a falsified test"
     return failure("FooledTest", text)
-
-
-def _names_it(record: dict[str, Any]) -> bool:
-    return record.get("kind") in ("NameError", "ImportError", "AttributeError")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import random
 from collections.abc import Iterator
 
@@ -139,3 +140,11 @@ def test_a_program_that_fails_when_its_test_imports_it_is_told_so_with_its_line(
     lacking = _judged(judge, "def g(n): return n\n", test, REFERENCE)
     assert lacking.failure is not None
     assert lacking.failure.kind == "MissingEntryPoint"
+
+
+def test_of_two_values_of_the_program_one_copy_turns_the_comparison_and_another_equals_nothing() -> None:
+    script = "from solution import f\ndef test_f():\n    assert f(2) + f(3) == f(5)\n"
+    canaries = Canaries(suite.read([script], "f", {"f"}, ["pytest"]), ["f"])
+    rng = random.Random(1)
+    chosen = [canaries.choose(rng, Where.VALUES)["test_f"] for _ in range(2)]
+    assert sum("!=" in ast.unparse(canaries.falsified([falsehood])[0]) for falsehood in chosen) == 1
