@@ -115,6 +115,15 @@ def test_a_checker_that_fails_for_every_reference_is_the_problems_fault(judge: S
             judge.run(program, problem(body, "f = lambda x: 2 * x"))
 
 
+def test_who_is_to_blame_for_a_checker_that_no_deadline_holds_up(judge: Sandbox) -> None:
+    """A single call into C: the process that compares is lost, each time."""
+    always, large = ("return sum(range(10 ** 12)) > 0", "return sum(range(10 ** 12 if got == 5 else 5)) > 9")
+    with pytest.raises(InvalidProblem, match="its checker fails for every reference: took too long to compare"):
+        judge.run("f = lambda x: 2 * x", problem(always, "f = lambda x: 2 * x"))
+    verdict = judge.run("f = lambda x: 5", problem(large, "def f(x): return 5", "f = lambda x: 2 * x"))
+    assert [(r.failure.kind, r.failure.detail) for r in verdict.results if r.failure] == [("Timeout", "check")]
+
+
 def test_a_checker_that_fails_for_a_program_alone_does_not_find_it_right(judge: Sandbox) -> None:
     some = problem("while got[0] != 4: pass\n    return True", "def f(x): return 1 / 0", "f = lambda x: [4]")
     kinds = ["WrongAnswer", "Timeout", None]
