@@ -15,7 +15,7 @@ from typing import Any
 
 from rltf_env.sandbox.cage.seeds import seed
 from rltf_env.sandbox.referee.deadline import Deadline, Leave, Stuck
-from rltf_env.sandbox.referee.execution import place_in_checker
+from rltf_env.sandbox.referee.execution import place_in_checker, words_of
 from rltf_env.sandbox.referee.failures import PASSED, WRONG_ANSWER, BadProblem, failure
 from rltf_env.sandbox.referee.suite import is_guard
 
@@ -29,14 +29,14 @@ class Checker:
     def __init__(self, source: str) -> None:
         try:
             tree = _unguarded(ast.parse(source))
-            line = place_in_checker(tree)
+            place = place_in_checker(tree)
             self._code = compile(tree, _MODULE, "exec", dont_inherit=True)
         except Exception as error:
             raise BadProblem(f"{_LACKING}: {error!r}") from error
-        if line is not None:
+        if place is not None:
             raise BadProblem(
-                f"its checker may run what a program answered (line {line}), and a checker is not caged. Read answers with int, "
-                "float, json.loads or ast.literal_eval"
+                f"its checker hands what a program answered to {words_of(place)}, which may run it or open it as a file, and a "
+                "checker is not caged. Read answers with int, float, json.loads or ast.literal_eval"
             )
         if any(
             isinstance(node, ast.FunctionDef) and node.name == "check" and _says_nothing(node) for node in tree.body

@@ -60,6 +60,11 @@ def test_a_checker_that_never_comes_to_its_function_is_the_problems_fault() -> N
         signal.signal(signal.SIGVTALRM, before)
 
 
+def test_a_checker_that_may_run_an_answer_is_told_where() -> None:
+    with pytest.raises(BadProblem, match=r"hands what a program answered to os.system \(line 3\), which may run it"):
+        asked("import os\n" + HEAD + "return os.system(got) == 0")
+
+
 @pytest.mark.parametrize(
     "body", ["return got == expected", "if got == expected: return True", "return got and got == 4"]
 )
