@@ -409,8 +409,12 @@ _DECODERS: dict[str, Any] = {
     "S": _instance,
     "N": _array,
     "W": lambda body, refs: _wrapper(body[0], [decode(part, refs) for part in body[1:]], refs),
-    "C": lambda body, refs: collections.Counter({decode(k, refs): decode(v, refs) for k, v in body}),
-    "y": lambda body, refs: collections.defaultdict(_CLASSES.get(body[0]), decode(body[1], refs)),
+    "C": lambda body, refs: (collections.Counter if refs else dict)(
+        {decode(k, refs): decode(v, refs) for k, v in body}
+    ),
+    "y": lambda body, refs: (
+        collections.defaultdict(_CLASSES.get(body[0]), decode(body[1], refs)) if refs else decode(body[1])
+    ),
     "M": lambda body, refs: memoryview(bytes.fromhex(body[2])).cast(body[0], body[1]),
     "K": lambda body, refs: dict.fromkeys(decode(body, refs)).keys() if refs else set(decode(body)),
     "I": lambda body, refs: dict(decode(body, refs)).items() if refs else set(decode(body)),
