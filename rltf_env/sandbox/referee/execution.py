@@ -150,6 +150,8 @@ def _is_harmless(node: ast.Import | ast.ImportFrom, alias: ast.alias, named: set
     if isinstance(node, ast.Import):
         return _computes(alias.name if alias.asname else alias.name.partition(".")[0], named)
     module = node.module or ""
+    if alias.name == "*" and module.partition(".")[0] in _BY_NAME:
+        return False
     return (
         node.level > 0
         or _computes(module, named)
@@ -193,7 +195,9 @@ def _add_made(nodes: list[ast.AST], powers: set[str]) -> None:
     pairs = [pair for node in nodes for pair in _bindings(node)]
     for _ in range(3):
         for target, value in pairs:
-            if isinstance(value, (ast.Call, ast.Attribute)) and _root(value) in powers - _NAMING - set(_TEXTS):
+            if isinstance(value, (ast.Call, ast.Attribute, ast.Name)) and _root(value) in powers - _NAMING - set(
+                _TEXTS
+            ):
                 powers |= set(_stored(target))
 
 

@@ -45,6 +45,8 @@ RUNNING = [
     "import os\nassert list(map(os.system, f(1))) == [0]",
     "import os.path\nassert os.system(f(1)) == 0",
     "import urllib.parse\nassert urllib.request.urlopen(f(1))",
+    "import os\nmachine = os\nassert machine.system(f(1)) == 0",
+    "from pickle import *\nassert loads(f(1)) == 1",
     "import os\nrun = os.system\nassert run(f(1)) == 0",
     "from pathlib import Path\npath = Path(f(1)) / 'x'\nassert path.read_text()",
     "import pathlib\nassert getattr(pathlib.Path(f(1)), 'read_text')()",
