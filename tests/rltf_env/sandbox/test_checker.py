@@ -137,6 +137,21 @@ def test_a_checker_that_fails_for_a_program_alone_does_not_find_it_right(judge: 
         assert (failure and failure.kind) == kind
 
 
+@pytest.mark.parametrize("log", ["print(got, file=sys.stderr)", "logging.warning('%s', got)"])
+def test_a_checker_may_log_what_it_gets(judge: Sandbox, log: str, capfd: pytest.CaptureFixture[str]) -> None:
+    logs = problem(f"{log}\n    return got == expected", head="import logging, sys\n" + HEAD)
+    assert judge.run("f = lambda x: 2 * x", logs).outcome is Outcome.PASSED
+    assert judge.run("f = lambda x: 3 * x", logs).outcome is Outcome.WRONG_ANSWER
+    assert capfd.readouterr().err == ""
+
+
+def test_a_checker_whose_threads_cannot_be_started_blames_no_program() -> None:
+    head = "import threading\nthread = threading.Thread(target=int)\n" + HEAD
+    with pytest.raises(BadProblem, match="its checker uses threads"):
+        asked(head + "thread.start()\n    thread.start()\n    return got == expected")
+    assert asked(HEAD + "if got != expected: raise RuntimeError('threads')\n    return True", answer=5) == WRONG_ANSWER
+
+
 def test_a_checker_has_no_arguments_and_may_begin_with_a_mark(judge: Sandbox) -> None:
     head = "\ufeffimport argparse\n" + HEAD
     parses = problem("argparse.ArgumentParser().parse_args()\n    return got == expected", head=head)
