@@ -20,7 +20,9 @@ import json
 import subprocess
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,9 +36,10 @@ from benchmarks import records, suites
 from benchmarks.speed.grading import TAME, Settings, grade, humaneval_jobs, installed, pays, with_answers
 from rltf_env import datasets, sandbox
 from rltf_env.command import at_least, check_writable, guarded, leave, parser
-from rltf_env.core import CallCase, Outcome, Problem, ScriptCase, Verdict
+from rltf_env.core import CallCase, Outcome, Problem, Sandbox, ScriptCase, Verdict
 from rltf_env.datasets._mutants import Mutant, mutants
-from rltf_env.errors import MissingData, RLTFError, UnknownName, UsageError
+from rltf_env.datasets.audit import AHEAD
+from rltf_env.errors import InvalidProblem, MissingData, RLTFError, UnknownName, UsageError
 from rltf_env.sandbox.battery import trials as battery
 
 DATASETS: dict[str, dict[str, Any]] = {
@@ -53,13 +56,14 @@ MOST = 8  # problems that are named
 
 @dataclass
 class Finding:
-    """What one grader says of a dataset's references and mutants. `rejected` and `survived` name problems."""
+    """What one grader says of a dataset's references and mutants. `rejected`, `survived` and `faults` name problems."""
 
     grader: str
     references: int
     rejected: dict[str, str]  # problem -> why
     mutants: int
     survived: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    faults: dict[str, str] = field(default_factory=dict)  # problem that cannot be judged -> why
 
     @property
     def paid(self) -> int:
@@ -132,25 +136,40 @@ def work(problems: Sequence[Problem], count: int, seed: int) -> list[Work]:
 
 def ours(works: Sequence[Work], workers: int) -> tuple[Finding, dict[tuple[str, str], Verdict]]:
     """Our judge's finding, and its verdict on each mutant by problem and text."""
+    pairs = [(each.problem, mutant) for each in works for mutant in each.mutants]
+    jobs = [(each.reference, each.problem) for each in works] + [(mutant.text, problem) for problem, mutant in pairs]
     with sandbox.load(workers=workers) as judge:
-        references = list(judge.map((each.reference, each.problem) for each in works))
-        pairs = [(each.problem, mutant) for each in works for mutant in each.mutants]
-        verdicts = list(judge.map((mutant.text, problem) for problem, mutant in pairs))
-    rejected = {
-        each.problem.id: verdict.failure.kind
-        for each, verdict in zip(works, references, strict=True)
-        if verdict.failure is not None
-    }
-    found = Finding("judge", len(works), rejected, len(pairs))
-    for (problem, mutant), verdict in zip(pairs, verdicts, strict=True):
-        if passed(verdict) and problem.id not in rejected:
+        said = list(_said(judge, jobs))
+    found = Finding("judge", len(works), {}, len(pairs))
+    found.faults = {problem.id: each for (_, problem), each in zip(jobs, said, strict=True) if isinstance(each, str)}
+    for each, verdict in zip(works, said, strict=False):
+        if isinstance(verdict, Verdict) and verdict.failure is not None and each.problem.id not in found.faults:
+            found.rejected[each.problem.id] = verdict.failure.kind
+    verdicts = {}
+    for (problem, mutant), verdict in zip(pairs, said[len(works) :], strict=True):
+        if not isinstance(verdict, Verdict) or problem.id in found.faults:
+            continue
+        verdicts[problem.id, mutant.text] = verdict
+        if passed(verdict) and problem.id not in found.rejected:
             found.survived.setdefault(problem.id, []).append(mutant._asdict())
-    return found, {(problem.id, mutant.text): v for (problem, mutant), v in zip(pairs, verdicts, strict=True)}
+    return found, verdicts
+
+
+def _said(judge: Sandbox, jobs: Sequence[tuple[str, Problem]]) -> Iterator[Verdict | str]:
+    """The verdict on each program, or why there is none: its problem cannot be judged."""
+    window: deque[Future[Verdict]] = deque()
+    for number, job in enumerate(jobs):
+        window.append(judge.submit(*job))
+        while len(window) > (AHEAD if number + 1 < len(jobs) else 0):
+            try:
+                yield window.popleft().result()
+            except InvalidProblem as error:
+                yield str(error)
 
 
 def static(works: Sequence[Work], found: Finding) -> Static:
     """What the judge that runs nothing finds in the references and mutants that our judge passes."""
-    accepted = [each for each in works if each.problem.id not in found.rejected]
+    accepted = [each for each in works if each.problem.id not in found.rejected.keys() | found.faults.keys()]
     jobs = [("references", each.problem, each.reference) for each in accepted]
     jobs += [("mutants", each.problem, m["text"]) for each in accepted for m in found.survived.get(each.problem.id, ())]
     result = Static(dict.fromkeys(ORIGINS, 0), {origin: {} for origin in ORIGINS}, [])
@@ -285,9 +304,10 @@ def finding_table(name: str, findings: Sequence[Finding]) -> Table:
 
 
 def weakest(findings: Sequence[Finding], most: int = MOST) -> list[str]:
-    """The problems whose tests let most mutants pass in our judge, and those that refuse their reference, in words."""
+    """The problems that our judge cannot judge, those that refuse their reference, and those that let most mutants pass."""
     ours = findings[0]
-    lines = [f"refuses its own reference: {id} ({kind})" for id, kind in ours.rejected.items()]
+    lines = [f"cannot be judged: {id} ({why})" for id, why in ours.faults.items()]
+    lines += [f"refuses its own reference: {id} ({kind})" for id, kind in ours.rejected.items()]
     worst = sorted(ours.survived.items(), key=lambda item: (-len(item[1]), item[0]))[:most]
     for id, passed in worst:
         some = "; ".join(f"{m['change']} on line {m['line']}" for m in passed[:3])

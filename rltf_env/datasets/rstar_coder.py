@@ -65,5 +65,13 @@ def _problem(row: Row, recursion: int | None) -> Problem | str:
         starter=text(row, "starter_code", ""),
         examples=examples(statement, tests.cases),
         recursion=recursion,
-        meta={"source": "synthetic" if made else "seed", "test_case_type": text(row, "test_case_type", "")},
+        meta={"source": "synthetic" if made else "seed", "test_case_type": _kind(row)},
     )
+
+
+def _kind(row: Row) -> str | list[str]:
+    """How the tests were made: a text for all of them, or a list. Raises DataError."""
+    value = row.value.get("test_case_type")
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return value
+    return text(row, "test_case_type", "")

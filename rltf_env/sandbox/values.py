@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import collections.abc
 import functools
+import itertools
 import json
 import sys
 import types
@@ -86,18 +87,9 @@ def _dump_other(v: Any, kind: Any, refs: Any, depth: int) -> str:
         number = refs(v)
         if number is not None and type(number) is not tuple:
             return f'{{"x": {number}}}'
-    if kind is bytes or kind is bytearray:
-        return f'{{"{"b" if kind is bytes else "B"}": "{v.hex()}"}}'
-    if kind is complex:
-        return f'{{"c": [{dump(v.real)}, {dump(v.imag)}]}}'
-    if kind is range:
-        return f'{{"r": [{dump(v.start)}, {dump(v.stop)}, {dump(v.step)}]}}'
-    if kind is slice:
-        return f'{{"l": [{", ".join([dump(part, refs, depth) for part in (v.start, v.stop, v.step)])}]}}'
-    if kind is collections.deque:
-        return f'{{"q": [{", ".join([dump(item, refs, depth) for item in v])}]}}'
-    if kind is collections.OrderedDict:
-        return _dump_pairs("o", [(key, v[key]) for key in v], refs, depth)
+    write = _WRITERS.get(id(kind))  # a class may have ways of its own to be hashed and compared
+    if write is not None:
+        return write(v, refs, depth)
     if kind is type and v in _NAMES:
         return f'{{"n": "{_NAMES[v]}"}}'
     if v is NotImplemented or v is Ellipsis:
@@ -105,49 +97,17 @@ def _dump_other(v: Any, kind: Any, refs: Any, depth: int) -> str:
     return _dump_base(v, kind, refs, depth, number)
 
 
-_BASES: tuple[tuple[Any, Any], ...] = (
-    (int, int.__int__),
-    (float, float.__float__),
-    (str, str.__str__),
-    (complex, complex.__complex__),
-    (list, lambda v: list.__getitem__(v, slice(None))),
-    (tuple, lambda v: tuple.__getitem__(v, slice(None))),
-    (dict, lambda v: {key: dict.__getitem__(v, key) for key in dict.keys(v)}),
-    (set, lambda v: set(set.__iter__(v))),
-    (frozenset, lambda v: frozenset(frozenset.__iter__(v))),
-    (bytes, lambda v: bytes.__getitem__(v, slice(None))),
-    (bytearray, lambda v: bytearray.__getitem__(v, slice(None))),
-)
+def _listed(tag: str, read: Any = list) -> Any:
+    """Writes what is in a value, as a list."""
+    return lambda v, refs, depth: f'{{"{tag}": {dump(_read(read, v), refs, depth)}}}'
 
 
-_mro_of, _names_of = (type.__dict__[name].__get__ for name in ("__mro__", "__dict__"))
-
-
-def _dump_base(v: Any, kind: Any, refs: Any, depth: int, number: Any, mro: Any = _mro_of) -> str:
-    bases = mro(kind)
-    numpy = sys.modules.get("numpy")
-    kinds = "biufcUSO" if refs is None else "biufcUS"  # an array of long integers is one of objects
-    if numpy and (numpy.generic in bases or numpy.ndarray in bases) and v.dtype.kind in kinds:
-        text = dump(v.tolist(), refs, depth)
-        return text if refs is None else f'{{"N": [{quote(v.dtype.name)}, {dump(v.shape, None)}, {text}]}}'
-    for base, plain in _BASES:
-        if base in bases:
-            text = dump(plain(v), refs, depth)
-            plainly = refs is None or "_rltf_stand_in" in type.__dict__["__dict__"].__get__(kind)
-            rest = "" if number is None else f", {number[0]}"
-            return text if plainly else f'{{"S": [{_dump_kind(v, kind, base, bases)}, {text}{rest}]}}'
-    if refs is not None and kind in WRAPPERS:
-        return _dump_wrapper(v, kind, refs, depth)
-    if refs is not None and kind in _VIEWS:
-        return f'{{"{_VIEWS[kind]}": {dump(list(v), refs, depth)}}}'
-    fraction, decimal = sys.modules.get("fractions"), sys.modules.get("decimal")
-    if decimal and kind is decimal.Decimal:
-        return f'{{"D": {quote(str(v))}}}'
-    if fraction and kind is fraction.Fraction:
-        return f'{{"F": [{dump(v.numerator)}, {dump(v.denominator)}]}}'
-    if kind in (arrays.Array, arrays.Number):
-        return dump(arrays.plain(v), refs, depth)
-    raise Unrepresentable(f"{type_name(kind)} is not plain data")
+def _read(read: Any, v: Any) -> Any:
+    """What is in a value, which may be of the program's own making."""
+    try:
+        return read(v)
+    except Exception as error:
+        raise Unrepresentable(f"{type_name(type(v))} holds no plain data") from error
 
 
 WRAPPERS: dict[Any, Any] = {  # of Python's own: what they hold, by which they compare
@@ -160,28 +120,160 @@ WRAPPERS: dict[Any, Any] = {  # of Python's own: what they hold, by which they c
 _WRAPPING = {kind.__name__: kind for kind in WRAPPERS}
 
 
-def _dump_wrapper(v: Any, kind: Any, refs: Any, depth: int) -> str:
-    try:
-        parts = list(WRAPPERS[kind](v))
-    except Exception as error:  # what it holds may be of the program's own making
-        raise Unrepresentable(f"{type_name(kind)} holds no plain data") from error
-    return f'{{"W": [{", ".join([quote(type_name(kind)), *(dump(part, refs, depth) for part in parts)])}]}}'
+def _dump_wrapper(v: Any, refs: Any, depth: int, type: Any = type) -> str:
+    parts = _read(lambda v: list(WRAPPERS[type(v)](v)), v)
+    return f'{{"W": [{", ".join([quote(type_name(type(v))), *(dump(part, refs, depth) for part in parts)])}]}}'
 
 
-_VIEWS = {type({}.keys()): "K", type({}.items()): "I"}  # which compare what is in them
+def _wrapped_anew(kind: Any) -> Any:
+    """Makes one of Python's own wrappers of an instance of a class that is derived from it."""
+
+    def make(v: Any) -> Any:
+        parts = WRAPPERS[kind](v)
+        made = kind.__new__(kind)
+        vars(made).update(zip(("maps",), [parts], strict=True) if kind is collections.ChainMap else {"data": parts[0]})
+        return made
+
+    return make
 
 
-def _dump_kind(v: Any, kind: Any, base: Any, bases: Any, names: Any = type.__dict__["__dict__"].__get__) -> str:
-    """The class of an instance of a plain type's subclass: its name, whether it has a text of its own, a factory of defaults."""
-    factory = _NAMES.get(v.default_factory, "") if kind is collections.defaultdict else ""
-    own = [part for part in bases[: bases.index(base)] if kind not in _PYTHONS_OWN]
-    texts = any(name in names(part) for part in own for name in ("__str__", "__repr__", "__format__"))
-    return f"{quote(str(type_name(kind)))}, {int(texts)}, {quote(factory)}"
+def _dump_defaults(v: Any, refs: Any, depth: int) -> str:
+    factory = next((name for kind, name in _NAMES.items() if kind is v.default_factory), "")
+    return f'{{"y": [{quote(factory)}, {_dump_pairs("d", v.items(), refs, depth)}]}}'
 
 
-_PYTHONS_OWN = (collections.Counter, collections.defaultdict)  # which show themselves as Python says
+def _dump_view(v: Any, refs: Any, depth: int) -> str:
+    kind, shape = quote(v.format), dump(list(v.shape), None)
+    return f'{{"M": [{kind}, {shape}, "{_read(memoryview.tobytes, v).hex()}"]}}'
+
+
+_WRITERS: dict[int, Any] = {
+    id(kind): write
+    for kind, write in {
+        bytes: lambda v, refs, depth: f'{{"b": "{v.hex()}"}}',
+        bytearray: lambda v, refs, depth: f'{{"B": "{v.hex()}"}}',
+        complex: lambda v, refs, depth: f'{{"c": [{dump(v.real)}, {dump(v.imag)}]}}',
+        range: lambda v, refs, depth: f'{{"r": [{dump(v.start)}, {dump(v.stop)}, {dump(v.step)}]}}',
+        slice: _listed("l", lambda v: [v.start, v.stop, v.step]),
+        memoryview: lambda v, refs, depth: _dump_view(_read(memoryview, v), refs, depth),
+        collections.deque: _listed("q"),
+        collections.OrderedDict: lambda v, refs, depth: _dump_pairs("o", [(key, v[key]) for key in v], refs, depth),
+        collections.Counter: lambda v, refs, depth: _dump_pairs("C", v.items(), refs, depth),
+        collections.defaultdict: _dump_defaults,
+        **dict.fromkeys(map(type, ({}.keys(), collections.OrderedDict().keys())), _listed("K")),
+        **dict.fromkeys(map(type, ({}.items(), collections.OrderedDict().items())), _listed("I")),
+        collections.abc.KeysView: _listed("K"),
+        collections.abc.ItemsView: _listed("I"),
+        **dict.fromkeys(WRAPPERS, _dump_wrapper),
+        **dict.fromkeys((arrays.Array, arrays.Number), lambda v, refs, depth: dump(arrays.plain(v), refs, depth)),
+    }.items()
+}
+
+
+def _dict_of(v: Any) -> dict[Any, Any]:
+    return {key: dict.__getitem__(v, key) for key in dict.keys(v)}
+
+
+_BASES: dict[int, tuple[Any, Any]] = {  # how an instance of a class that is derived from one is copied as that
+    id(kind): (kind, plain)
+    for kind, plain in {
+        int: int.__int__,
+        float: float.__float__,
+        str: str.__str__,
+        complex: complex.__complex__,
+        list: lambda v: list.__getitem__(v, slice(None)),
+        tuple: lambda v: tuple.__getitem__(v, slice(None)),
+        dict: _dict_of,
+        set: lambda v: set(set.__iter__(v)),
+        frozenset: lambda v: frozenset(frozenset.__iter__(v)),
+        bytes: lambda v: bytes.__getitem__(v, slice(None)),
+        bytearray: lambda v: bytearray.__getitem__(v, slice(None)),
+        collections.deque: lambda v: collections.deque(collections.deque.__iter__(v)),
+        collections.Counter: lambda v: collections.Counter(_dict_of(v)),
+        collections.defaultdict: lambda v: collections.defaultdict(v.default_factory, _dict_of(v)),
+        collections.OrderedDict: lambda v: collections.OrderedDict(
+            (key, dict.__getitem__(v, key)) for key in collections.OrderedDict.__iter__(v)
+        ),
+        **{kind: _wrapped_anew(kind) for kind in WRAPPERS if kind is not types.MappingProxyType},
+    }.items()
+}
+_LATER = {  # the same, of modules that a program may have imported
+    ("fractions", "Fraction"): lambda kind, v: kind(kind._numerator.__get__(v), kind._denominator.__get__(v)),
+    ("decimal", "Decimal"): lambda kind, v: kind(kind.__str__(v)),
+}
+_mro_of, _names_of = (type.__dict__[name].__get__ for name in ("__mro__", "__dict__"))
+
+
+def _plain_type(bases: Any) -> tuple[Any, Any]:
+    """The first of a class's bases that is a plain type, and how an instance is copied as that; None where none is."""
+    for part in bases:
+        if id(part) in _BASES:
+            return _BASES[id(part)]
+    for (module, name), plain in _LATER.items():
+        kind = getattr(sys.modules.get(module), name, None)
+        if any(part is kind for part in bases):
+            return kind, functools.partial(plain, kind)
+    return None, None
+
+
+def _derived(bases: Any, base: Any) -> list[Any]:
+    """The classes that are derived from a plain type, among the bases of one."""
+    return list(itertools.takewhile(lambda part: part is not base, bases))
+
+
+def _is_numpys(bases: Any) -> bool:
+    numpy: Any = sys.modules.get("numpy")
+    return numpy is not None and any(part is numpy.generic or part is numpy.ndarray for part in bases)
+
+
+def _dump_base(v: Any, kind: Any, refs: Any, depth: int, number: Any, mro: Any = _mro_of) -> str:
+    bases = mro(kind)
+    kinds = "biufcUSO" if refs is None else "biufcUS"  # an array of long integers is one of objects
+    if _is_numpys(bases) and v.dtype.kind in kinds:
+        text = dump(_pythons(v.tolist()), refs, depth)
+        return text if refs is None else f'{{"N": [{quote(v.dtype.name)}, {dump(v.shape, None)}, {text}]}}'
+    base, plain = _plain_type(bases)
+    if base is kind:
+        return f'{{"D": {quote(str(v))}}}' if base.__name__ == "Decimal" else _dump_fraction(v.numerator, v.denominator)
+    if base is not None:
+        text = dump(_read(plain, v), refs, depth)
+        plainly = refs is None or "_rltf_stand_in" in _names_of(kind)
+        rest = "" if number is None else f", {number[0]}"
+        return text if plainly else f'{{"S": [{_dump_kind(kind, base, bases)}, {text}{rest}]}}'
+    raise Unrepresentable(f"{type_name(kind)} is not plain data")
+
+
+def _dump_fraction(numerator: Any, denominator: Any) -> str:
+    return f'{{"F": [{dump(numerator)}, {dump(denominator)}]}}'
+
+
+def _pythons(value: Any, type: Any = type) -> Any:
+    """Numbers of NumPy's that are longer than Python's, as Python's: fractions where no float is equal."""
+    if type(value) is list:
+        return value if set(map(type, value)) <= _SCALARS else [_pythons(item) for item in value]
+    if not _is_numpys(_mro_of(type(value))):
+        return value
+    if value.dtype.kind == "c":
+        return complex(_pythons(value.real), _pythons(value.imag))
+    near = float(value)
+    if near == value or near != near:
+        return near
+    from fractions import Fraction
+
+    return Fraction(*value.as_integer_ratio())
+
+
+def _dump_kind(kind: Any, base: Any, bases: Any) -> str:
+    """The class of an instance of a plain type's subclass: its name, and whether it has a text of its own."""
+    texts = any(
+        name in _names_of(part) for part in _derived(bases, base) for name in ("__str__", "__repr__", "__format__")
+    )
+    return f"{quote(str(type_name(kind)))}, {int(texts)}"
+
+
 COPY, OPERATORS, READING = range(3)  # what an instance of a plain type's subclass has more than its plain value
-_MUTABLE = frozenset({list, dict, set, bytearray})
+_FIXED = frozenset("int float str complex tuple frozenset bytes UserString Fraction Decimal".split())
+_HOLDING = frozenset(("data", "maps"))  # attributes of wrappers
 _HEAP_TYPE = 1 << 9  # a flag of classes that are made at run time
 _ATTRIBUTES = frozenset(  # special names that change nothing of what a value does, or that copies do without
     [f"__{name}__" for name in (
@@ -195,8 +287,8 @@ _LOOKING = frozenset(("__getattr__", "__getattribute__", "__setattr__", "__delat
 
 def plain_base(v: Any) -> Any:
     """A copy of what an instance of a plain type's subclass is besides; anything else as it is."""
-    bases = _mro_of(type(v))
-    return next((plain(v) for base, plain in _BASES if base in bases and type(v) is not base), v)
+    base, plain = _plain_type(_mro_of(type(v)))
+    return v if base is None or base is type(v) else plain(v)
 
 
 def more_than_plain(v: Any) -> tuple[int, bool]:
@@ -205,15 +297,15 @@ def more_than_plain(v: Any) -> tuple[int, bool]:
     COPY: nothing; READING: attributes; OPERATORS: attributes, maybe, and operators of its own.
     """
     bases = _mro_of(type(v))
-    numpy = sys.modules.get("numpy")
-    base = next((base for base, _ in _BASES if base in bases), None)
-    if base is None or type(v) is base or (numpy and (numpy.generic in bases or numpy.ndarray in bases)):
+    base, _ = _plain_type(bases)
+    if base is None or type(v) is base or _is_numpys(bases):
         return COPY, False
-    own = [part for part in bases[: bases.index(base)] if part.__flags__ & _HEAP_TYPE and part not in _PYTHONS_OWN]
+    own = [part for part in _derived(bases, base) if part.__flags__ & _HEAP_TYPE]
     names = {name for part in own for name in _names_of(part)} - _ATTRIBUTES
     if any(name[:2] == "__" == name[-2:] and name not in _LOOKING for name in names):
         return OPERATORS, True
-    return (READING if names or getattr(v, "__dict__", None) else COPY), base in _MUTABLE
+    held = set(getattr(v, "__dict__", None) or ()) - (_HOLDING if base in WRAPPERS else set())
+    return (READING if names or held else COPY), base.__name__ not in _FIXED
 
 
 def decode(tree: Any, refs: Any = None) -> Any:
@@ -256,15 +348,12 @@ class Unprintable:
 
 def _instance(body: Any, refs: Any) -> Any:
     """An instance of a plain type's subclass, for a script; else the plain value."""
-    name, texts, factory, tree, *number = body
+    name, texts, tree, *number = body
     value = decode(tree, refs)
     if refs is None:
         return value
-    if name == "Counter" and type(value) is dict:
-        return collections.Counter(value)
-    if name == "defaultdict" and type(value) is dict:
-        return collections.defaultdict(_CLASSES.get(factory), value)
-    instance = _subclass(name, type(value), bool(texts), bool(number))(value)
+    kind = _subclass(name, type(value), bool(texts), bool(number))
+    instance = kind(value.default_factory, value) if isinstance(value, collections.defaultdict) else kind(value)
     if not number:
         return instance
     instance._rltf_thing, whole = refs((number[0],))
@@ -320,8 +409,15 @@ _DECODERS: dict[str, Any] = {
     "S": _instance,
     "N": _array,
     "W": lambda body, refs: _wrapper(body[0], [decode(part, refs) for part in body[1:]], refs),
-    "K": lambda body, refs: dict.fromkeys(decode(body, refs)).keys(),
-    "I": lambda body, refs: dict(decode(body, refs)).items(),
+    "C": lambda body, refs: (collections.Counter if refs else dict)(
+        {decode(k, refs): decode(v, refs) for k, v in body}
+    ),
+    "y": lambda body, refs: (
+        collections.defaultdict(_CLASSES.get(body[0]), decode(body[1], refs)) if refs else decode(body[1])
+    ),
+    "M": lambda body, refs: memoryview(bytes.fromhex(body[2])).cast(body[0], body[1]),
+    "K": lambda body, refs: dict.fromkeys(decode(body, refs)).keys() if refs else set(decode(body)),
+    "I": lambda body, refs: dict(decode(body, refs)).items() if refs else set(decode(body)),
     "D": _decimal,
     "F": _fraction,
 }

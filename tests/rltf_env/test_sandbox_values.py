@@ -49,6 +49,94 @@ def test_containers_of_the_library_are_equal_to_what_they_hold(judge: PoolSandbo
         assert kind(judge, program, rows) in (FailureKind.WRONG_ANSWER, "Unrepresentable")
 
 
+OWN = """
+from collections import *
+from decimal import Decimal
+from enum import IntFlag, StrEnum
+from fractions import Fraction
+class Always:
+    def __eq__(self, other): return True
+    def __ne__(self, other): return False
+    __hash__ = None
+class Items(UserList):
+    def top(self): return self[-1]
+class Table(UserDict): pass
+class Text(UserString): pass
+class Tally(Counter): pass
+class Ordered(OrderedDict): pass
+class Defaults(defaultdict): pass
+class Line(deque): pass
+class Share(Fraction): pass
+class Price(Decimal): pass
+class Meta(type):
+    __eq__ = Always.__eq__
+    __hash__ = type.__hash__
+class Odd(list, metaclass=Meta): pass
+class Name(StrEnum): A = "a"
+class Bits(IntFlag): A, B = 1, 2
+class FalseItems(Always, UserList): pass
+class FalseText(Always, UserString): pass
+class FalseTally(Always, Counter): pass
+class FalseShare(Always, Fraction): pass
+"""
+EQUAL = {  # an answer, and what Python finds equal to it
+    "Items([1, Items([2])])": "[1, [2]]",
+    "Table(a=1)": "{'a': 1}",
+    "Text('ab')": "'ab'",
+    "Tally('aab')": "{'a': 2, 'b': 1}",
+    "Ordered(b=1, a=2)": "{'a': 2, 'b': 1}",
+    "[Defaults(lambda: 3, a=2)]": "[{'a': 2}]",
+    "Line([1, 2])": "deque([1, 2])",
+    "Share(1, 2)": "0.5",
+    "Price('0.50')": "0.5",
+    "Odd([1])": "[1]",
+    "[Name.A]": "['a']",
+    "Bits.A | Bits.B": "3",
+    "memoryview(b'abcd')[::2]": "b'ac'",
+    "{1: 2, 3: 4}.keys()": "{1, 3}",
+    "OrderedDict(a=1).items()": "{('a', 1)}",
+    "Table(a=1).keys()": "{'a'}",
+}
+DIFFERENT = {
+    "FalseItems([1])": "[2]",
+    "FalseText('a')": "'b'",
+    "FalseTally('a')": "{'b': 1}",
+    "FalseShare(1, 2)": "0.25",
+    "Items([1])": "(1,)",
+    "memoryview(b'ab')": "b'ac'",
+    "{1: 2}.keys()": "[1]",
+    "{1: 2}.values()": "[2]",
+}
+ORDER = {"Ordered(b=1, a=2)": "OrderedDict(a=2, b=1)", "type('Counter', (dict,), {})(a=1, b=0)": "Counter('a')"}
+
+
+@pytest.mark.parametrize("way", ["call", "script"])
+def test_an_answer_is_what_it_is_as_plain_data_whatever_its_class(judge: PoolSandbox, way: str) -> None:
+    names: dict[str, object] = {}
+    exec("from collections import *", names)
+    for answers, right in ((EQUAL, True), (DIFFERENT, False), *([(ORDER, False)] if way == "script" else [])):
+        for answer, expected in answers.items():
+            case = (
+                CallCase((), eval(expected, names))
+                if way == "call"
+                else ScriptCase(f"from collections import *\nassert f() == {expected}")
+            )
+            plain = f"from collections import *\ndef f(): return {expected}"
+            verdict = judge.run(f"{OWN}\ndef f(): return {answer}", Problem("own", "", [case], "f", solutions=[plain]))
+            assert verdict.way in ("", "apart")
+            assert (verdict.outcome is Outcome.PASSED) is right, (answer, verdict.failure)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"), [("1.5", 1.5), ("[np.longdouble(1) / 3]", [1 / 3]), ("(1, 2)[:1]", [])]
+)
+def test_long_numbers_of_numpy_are_near_to_what_they_are_near_to(answer: str, expected: object) -> None:
+    source = f"import numpy as np\ndef f(): return np.longdouble({answer}) if {answer[0] != '['} else {answer}"
+    with sandbox.load("forkserver", workers=1, packages=("numpy",)) as opened:
+        verdict = opened.run(source, Problem("long", "", [CallCase((), expected)], "f"))
+    assert (verdict.outcome is Outcome.PASSED) is (expected != []), verdict.failure
+
+
 def test_a_checker_that_raises_did_not_find_the_answer_right(judge: PoolSandbox) -> None:
     text = "def check(given, expected, got):\n    return int(got) > 3"
     problem = Problem("more", "", [StdinCase("", "4\n")], meta={"checker": text})

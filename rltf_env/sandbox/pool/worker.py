@@ -23,6 +23,7 @@ from rltf_env.sandbox import messages
 from rltf_env.sandbox.board import Board
 from rltf_env.sandbox.cage import folders, isolation
 from rltf_env.sandbox.pool import pulse, wire
+from rltf_env.sandbox.pool.blame import finish_stuck
 from rltf_env.sandbox.pool.channel import POSIX, Channel
 from rltf_env.sandbox.pool.options import Options
 from rltf_env.sandbox.pool.scheduler import Job, Scheduler, Seat, closed
@@ -246,7 +247,8 @@ class Worker:
         culprit = next((job for job in jobs if job.number == current), None)
         if culprit is not None and (status == STUCK or isinstance(error, Overdue)):
             jobs.remove(culprit)
-            self.scheduler.finish(culprit, _timed_out(culprit, status == STUCK, self.judge, self.options))
+            verdict = _timed_out(culprit, status == STUCK, self.judge, self.options)
+            (finish_stuck if status == STUCK else Scheduler.finish)(self.scheduler, culprit, verdict)
             culprit = None
         elif culprit is None and jobs and status != STUCK:  # it had answered the one before and not noted the next
             culprit = jobs[0]

@@ -7,15 +7,17 @@ that none meets what another has left in it.
 from __future__ import annotations
 
 import ast
+import contextlib
 import inspect
 import sys
+import traceback
 import types
 from collections.abc import Iterable
 from typing import Any
 
 from rltf_env.sandbox.cage.seeds import seed
 from rltf_env.sandbox.referee.deadline import Deadline, Leave, Stuck
-from rltf_env.sandbox.referee.execution import place_in_checker
+from rltf_env.sandbox.referee.execution import place_in_checker, words_of
 from rltf_env.sandbox.referee.failures import PASSED, WRONG_ANSWER, BadProblem, failure
 from rltf_env.sandbox.referee.suite import is_guard
 
@@ -29,14 +31,14 @@ class Checker:
     def __init__(self, source: str) -> None:
         try:
             tree = _unguarded(ast.parse(source))
-            line = place_in_checker(tree)
+            place = place_in_checker(tree)
             self._code = compile(tree, _MODULE, "exec", dont_inherit=True)
         except Exception as error:
             raise BadProblem(f"{_LACKING}: {error!r}") from error
-        if line is not None:
+        if place is not None:
             raise BadProblem(
-                f"its checker may run what a program answered (line {line}), and a checker is not caged. Read answers with int, "
-                "float, json.loads or ast.literal_eval"
+                f"its checker hands what a program answered to {words_of(place)}, which may run it or open it as a file, and a "
+                "checker is not caged. Read answers with int, float, json.loads or ast.literal_eval"
             )
         if any(
             isinstance(node, ast.FunctionDef) and node.name == "check" and _says_nothing(node) for node in tree.body
@@ -51,7 +53,7 @@ class Checker:
         module = sys.modules[_MODULE] = types.ModuleType(_MODULE)  # where data classes look for their own
         seed()
         try:
-            with Deadline(seconds):
+            with Deadline(seconds), _quiet():
                 exec(self._code, vars(module))
             if self._check is None:
                 _check_arguments(module.check)
@@ -70,7 +72,8 @@ class Checker:
         """
         why, detail = contrast(expected, answer), ""
         try:
-            said = self._check(args, expected, answer)
+            with _quiet():
+                said = self._check(args, expected, answer)
             if said is True:
                 return PASSED, None
             if said:
@@ -82,6 +85,10 @@ class Checker:
         except Exception as error:
             if isinstance(error, ImportError) or type(error) is NameError:
                 raise BadProblem(f"its checker lacks what it uses: {error}") from error
+            if type(error) is RuntimeError and _place(error) == "threading":
+                raise BadProblem(
+                    f"its checker uses threads, which may not be started where it runs: {error}"
+                ) from error
             why, detail = f"{why}; the checker raised {_short(error)}", "check"
         except BaseException as error:
             raise BadProblem(f"its checker ends the process: {type(error).__name__}. Return True or False") from error
@@ -103,6 +110,17 @@ def compare(results: list[Any], references: Iterable[list[Any]]) -> None:
 def _fault(result: Any) -> str:
     """What is said of a case in which it is the checker that failed."""
     return result[1][1] if result[1] and result[1][3] == "check" else ""
+
+
+def _place(error: BaseException) -> str:
+    """The module in which an exception was raised."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return frame.f_globals.get("__name__", "")
+
+
+def _quiet() -> Any:
+    """A checker's log goes where its output goes, which is nowhere: it may quote answers, and those are not fit for a terminal."""
+    return contextlib.redirect_stderr(sys.stdout)
 
 
 def load(source: str | None) -> Checker | None:

@@ -16,11 +16,36 @@ _RUNNING = frozenset("eval exec compile __import__ open breakpoint".split())
 _NAMING = frozenset(("getattr", "setattr", "delattr"))  # by what comes after the first argument
 # Modules that only compute with what they are handed. Others may run it, import it, open it or store it.
 _COMPUTING = frozenset(
-    "__future__ abc array ast asyncio base64 binascii bisect calendar cmath collections colorsys contextlib copy csv "
-    "dataclasses datetime decimal difflib enum fractions functools graphlib hashlib heapq hmac html inspect io ipaddress "
-    "itertools json keyword math numbers operator pprint queue random re secrets shlex statistics string struct sys "
-    "textwrap threading time traceback types typing unicodedata unittest uuid warnings weakref zlib".split()
+    "__future__ abc array ast asyncio base64 binascii bisect calendar cmath collections colorsys concurrent "
+    "contextlib copy csv dataclasses datetime decimal difflib enum fnmatch fractions functools graphlib hashlib heapq hmac "
+    "html inspect io ipaddress itertools json keyword locale math ntpath numbers operator os.path posixpath pprint queue "
+    "random re reprlib secrets shlex stat statistics string struct sys textwrap threading time tomllib traceback types "
+    "typing unicodedata unittest urllib.parse uuid warnings weakref zlib".split()
 )
+# Others do so only by these names: where a test has none of them, they compute.
+_BY_NAME = {
+    module: frozenset(names.split())
+    for module, names in {
+        "argparse": "FileType fromfile_prefix_chars",
+        "bz2": "BZ2File",
+        "codecs": "EncodedFile",
+        "email": "policy",
+        "gzip": "GzipFile",
+        "logging": "FileHandler WatchedFileHandler config handlers filename",
+        "lzma": "LZMAFile",
+        "marshal": "load loads",
+        "pathlib": "chmod exists expanduser glob group hardlink_to is_dir is_file iterdir lchmod link_to lstat mkdir owner "
+        "read_bytes read_text readlink rename replace resolve rglob rmdir samefile stat symlink_to touch unlink walk "
+        "write_bytes write_text",
+        "pickle": "Unpickler load loads",
+        "timeit": "Timer main repeat timeit",
+        "tokenize": "",
+        "xml": "ElementTree XInclude dom expat iterparse parse sax",
+    }.items()
+}
+_HARMLESS = frozenset(
+    "path sep linesep extsep pathsep curdir pardir environ getenv fspath cpu_count name".split()
+)  # in `os`
 _EXCEPTIONS = frozenset(  # in these modules
     "open open_code eval exec compile FunctionType CodeType create_subprocess_shell create_subprocess_exec".split()
 )
@@ -39,22 +64,25 @@ def running(trees: Iterable[ast.AST], foreign: Collection[str]) -> ast.AST | Non
     powers -= set(foreign)
     if stars or not any(map(_calls_by(powers), nodes)):
         return stars[0] if stars else None
-    _add_made(nodes, powers)
+    stores = _only_stores(nodes, powers)
+    if not stores:
+        _add_made(nodes, powers)
     answers = _answers(nodes, set(foreign) | {*_TEXTS}, modules)
     calls = [node for node in nodes if isinstance(node, ast.Call)]
     named = {id(call.func) for call in calls}
     named |= {id(each) for call in calls if _root(call.func) in foreign for each in call.args}  # which cannot cross
     plain = powers & (_RUNNING | _NAMING)
     for node in nodes:
-        if isinstance(node, ast.Call) and _runs(node, powers, answers, modules):
+        of_file = stores and isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        if isinstance(node, ast.Call) and not of_file and _runs(node, powers, answers, modules):
             return node
         if isinstance(node, ast.Name) and node.id in plain and id(node) not in named:
             return node  # it goes under another name, or is handed over
     return None
 
 
-def place_in_checker(tree: ast.Module) -> int | None:
-    """The line on which a checker may run what a program answered; None if it does not.
+def place_in_checker(tree: ast.Module) -> ast.AST | None:
+    """Where a checker may run, import or open what a program answered; None if it does not.
 
     A checker may have the text of another one, which reads the answer from what it is given for files (`open`, `sys`, `input`).
     """
@@ -64,7 +92,13 @@ def place_in_checker(tree: ast.Module) -> int | None:
         if place is None and isinstance(text, str) and "\n" in text:
             with contextlib.suppress(SyntaxError, ValueError, RecursionError):  # then it is no program
                 place = running([ast.parse(text)], {"open", "sys", "input"}) and node
-    return None if place is None else getattr(place, "lineno", 1)
+    return place
+
+
+def words_of(place: ast.AST) -> str:
+    """What it is there that may run an answer."""
+    node = place.func if isinstance(place, ast.Call) else place
+    return f"{ast.unparse(node)[:40]} (line {getattr(place, 'lineno', 1)})"
 
 
 def _answer_of(checker: ast.Module) -> set[str]:
@@ -78,7 +112,7 @@ def _answer_of(checker: ast.Module) -> set[str]:
 def _imports(nodes: list[ast.AST]) -> tuple[list[ast.AST], set[str], set[str]]:
     """Imports of all that a module has, if that may run something; names that are imported; names that can run something."""
     stars: list[ast.AST] = []
-    names, powers = {"__builtins__"}, {*_RUNNING, *_NAMING}
+    names, powers, named = {"__builtins__"}, {*_RUNNING, *_NAMING}, _named(nodes)
     for node in nodes:
         if not isinstance(node, (ast.Import, ast.ImportFrom)):
             continue
@@ -86,12 +120,57 @@ def _imports(nodes: list[ast.AST]) -> tuple[list[ast.AST], set[str], set[str]]:
             name = (alias.asname or alias.name).partition(".")[0]
             names.add(name)
             module = (node.module or "") if isinstance(node, ast.ImportFrom) else alias.name
-            harmless = _computes(module) or (isinstance(node, ast.ImportFrom) and node.level > 0)
+            harmless = _is_harmless(node, alias, named) or not _taken(nodes, name) - _parts(module)
             if name == "*" and not harmless:
                 stars.append(node)
             elif not harmless or (isinstance(node, ast.ImportFrom) and alias.name in _EXCEPTIONS):
                 powers.add(name)
     return stars, names, powers
+
+
+def _named(nodes: list[ast.AST]) -> set[str]:
+    """All names in a test of what something else has: attributes, imported names, arguments by name; and short texts."""
+    names: set[str] = set()
+    for node in nodes:
+        if isinstance(node, ast.Attribute):
+            names.add(node.attr)
+        elif isinstance(node, ast.Import):
+            names |= {part for alias in node.names for part in alias.name.split(".")[1:]}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.keyword):
+            names.add(node.arg or "")
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            names.add(node.value)
+    return names
+
+
+def _is_harmless(node: ast.Import | ast.ImportFrom, alias: ast.alias, named: set[str]) -> bool:
+    """True if what is imported only computes, whatever a test takes out of it."""
+    if isinstance(node, ast.Import):
+        return _computes(alias.name if alias.asname else alias.name.partition(".")[0], named)
+    module = node.module or ""
+    if alias.name == "*" and module.partition(".")[0] in _BY_NAME:
+        return False
+    return (
+        node.level > 0
+        or _computes(module, named)
+        or f"{module}.{alias.name}" in _COMPUTING
+        or (module == "os" and alias.name in _HARMLESS)
+    )
+
+
+def _parts(module: str) -> frozenset[str]:
+    """What a module has that only computes, where it also has more."""
+    top, _, rest = module.partition(".")
+    return _HARMLESS if top == "os" else frozenset({rest}) if module in _COMPUTING else frozenset()
+
+
+def _taken(nodes: list[ast.AST], name: str) -> set[str]:
+    """What a test takes out of a module that it has under a name; "" where it does something else."""
+    attributes = [node for node in nodes if isinstance(node, ast.Attribute)]
+    taken = {id(node.value): node.attr for node in attributes if isinstance(node.value, ast.Name)}
+    return {taken.get(id(node), "") for node in nodes if isinstance(node, ast.Name) and node.id == name} or {""}
 
 
 def _calls_by(powers: set[str]) -> Callable[[ast.AST], bool]:
@@ -102,28 +181,48 @@ def _calls_by(powers: set[str]) -> Callable[[ast.AST], bool]:
     )
 
 
+def _only_stores(nodes: list[ast.AST], powers: set[str]) -> bool:
+    """True for a test that can do nothing but open files: what it writes there nobody runs."""
+    tops = {alias.name.partition(".")[0] for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    tops |= {(node.module or "").partition(".")[0] for node in nodes if isinstance(node, ast.ImportFrom)}
+    used = {node.id for node in nodes if isinstance(node, ast.Name)} & powers
+    by_method = any(isinstance(node, ast.Attribute) and node.attr in _EXCEPTIONS for node in nodes)
+    return used <= {"open"} and not by_method and tops <= sys.stdlib_module_names
+
+
 def _add_made(nodes: list[ast.AST], powers: set[str]) -> None:
-    """Adds what such a module made, which may do the same: a connection, a path, a process."""
+    """Adds what such a module made, which may do the same, and what is taken out of it: a connection, a path, `os.system`."""
     pairs = [pair for node in nodes for pair in _bindings(node)]
     for _ in range(3):
         for target, value in pairs:
-            if isinstance(value, ast.Call) and _root(value.func) in powers - _NAMING - set(_TEXTS):
+            if isinstance(value, (ast.Call, ast.Attribute, ast.Name)) and _root(value) in powers - _NAMING - set(
+                _TEXTS
+            ):
                 powers |= set(_stored(target))
 
 
-def _computes(module: str) -> bool:
-    """True for a module that only computes, and for what is no module of Python's: there the program is found."""
+def _computes(module: str, named: set[str]) -> bool:
+    """True for a module that only computes, and for what is no module of Python's: there the program is found.
+
+    `named`: names that the test has.
+    """
     top = module.partition(".")[0]
-    return top in _COMPUTING or top not in sys.stdlib_module_names
+    if top in _BY_NAME:
+        return not named & (_BY_NAME[top] | {"open"})
+    return top in _COMPUTING or module in _COMPUTING or top not in sys.stdlib_module_names
 
 
 def _runs(call: ast.Call, powers: set[str], answers: set[str], modules: set[str]) -> bool:
     """True if a call may run something that a program answered."""
     name = _root(call.func)
+    arguments = [*call.args, *(keyword.value for keyword in call.keywords)]
+    if any(
+        isinstance(each, ast.Attribute) and _root(each) in powers for each in arguments
+    ):  # handed over: `map(os.system, x)`
+        return any(_mentions(each, answers) for each in arguments)
     by_method = isinstance(call.func, ast.Attribute) and call.func.attr in _EXCEPTIONS and name in modules
     if name not in powers and not by_method:
         return False
-    arguments = [*call.args, *(keyword.value for keyword in call.keywords)]
     if name in _NAMING and isinstance(call.func, ast.Name):
         arguments = arguments[1:]
     elif name in _RUNNING:

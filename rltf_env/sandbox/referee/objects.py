@@ -92,7 +92,7 @@ def path_to(verb: str, args: tuple[Any, ...]) -> str:
 
 def is_object(tree: Any) -> bool:
     """True for the JSON of an instance of a class of the program's, which is plain data besides."""
-    return type(tree) is dict and type(tree.get("S")) is list and tree["S"][:1] not in (["Counter"], ["defaultdict"])
+    return type(tree) is dict and "S" in tree
 
 
 def _has_plain(value: Any) -> bool:

@@ -84,6 +84,18 @@ def test_weak_tests_and_wrong_references_are_found() -> None:
     assert words[1].startswith("2 mutants pass: weak (")
 
 
+def test_a_problem_that_cannot_be_judged_is_listed_and_the_others_are_audited() -> None:
+    lost = Problem(
+        "lost", "", [ScriptCase("import no_such_package\nassert f(0) == 0")], "f", solutions=["def f(x): return 2 * x"]
+    )
+    works = audit.work([lost, WEAK], 4, 0)
+    found, _ = audit.ours(works, workers=1)
+    assert "no_such_package" in found.faults["lost"]
+    assert (found.rejected, set(found.survived)) == ({}, {"weak"})
+    assert audit.weakest([found])[0].startswith("cannot be judged: lost (")
+    assert audit.static(works, found).programs["references"] == 1
+
+
 def test_findings_in_programs_that_pass_are_counted_and_those_in_wrong_ones_are_not() -> None:
     """A name that nothing binds, behind a branch that no case takes, in a reference and in the mutants that pass with it."""
     text = "def f(x):\n    if x > 99:\n        return lost\n    return 2 * x\n"

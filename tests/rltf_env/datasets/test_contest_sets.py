@@ -260,12 +260,16 @@ def test_rstar_coder_reads_lists_and_their_texts(tmp_path: Path) -> None:
         row | named,
         row | {"outputs": "[]", "question_id": "seed_3"},
         row | {"inputs": "7"},
+        row | {"test_case_type": ["stdin", "made"], "question_id": "seed_4"},
+        row | {"test_case_type": [1]},
     )
     assert problems[0].cases == (StdinCase("1\n", "2\n"),)
     assert (problems[1].cases, problems[1].entry_point) == ((CallCase((3,), 6),), "double")
-    assert [problem.meta["source"] for problem in problems] == ["seed", "synthetic"]
+    assert [problem.meta["source"] for problem in problems] == ["seed", "synthetic", "seed"]
+    assert problems[2].meta["test_case_type"] == ["stdin", "made"]
     assert reasons(problems)[0] == "1 inputs but 0 outputs"
     assert "expected 'inputs' to be a list" in reasons(problems)[1]
+    assert "expected 'test_case_type' to be a text" in reasons(problems)[2]
 
 
 # ------------------------------------------------------------------------------------------- Codeforces

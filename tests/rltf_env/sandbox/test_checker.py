@@ -60,6 +60,11 @@ def test_a_checker_that_never_comes_to_its_function_is_the_problems_fault() -> N
         signal.signal(signal.SIGVTALRM, before)
 
 
+def test_a_checker_that_may_run_an_answer_is_told_where() -> None:
+    with pytest.raises(BadProblem, match=r"hands what a program answered to os.system \(line 3\), which may run it"):
+        asked("import os\n" + HEAD + "return os.system(got) == 0")
+
+
 @pytest.mark.parametrize(
     "body", ["return got == expected", "if got == expected: return True", "return got and got == 4"]
 )
@@ -115,12 +120,36 @@ def test_a_checker_that_fails_for_every_reference_is_the_problems_fault(judge: S
             judge.run(program, problem(body, "f = lambda x: 2 * x"))
 
 
+def test_who_is_to_blame_for_a_checker_that_no_deadline_holds_up(judge: Sandbox) -> None:
+    """A single call into C: the process that compares is lost, each time."""
+    always, large = ("return sum(range(10 ** 12)) > 0", "return sum(range(10 ** 12 if got == 5 else 5)) > 9")
+    with pytest.raises(InvalidProblem, match="its checker fails for every reference: took too long to compare"):
+        judge.run("f = lambda x: 2 * x", problem(always, "f = lambda x: 2 * x"))
+    verdict = judge.run("f = lambda x: 5", problem(large, "def f(x): return 5", "f = lambda x: 2 * x"))
+    assert [(r.failure.kind, r.failure.detail) for r in verdict.results if r.failure] == [("Timeout", "check")]
+
+
 def test_a_checker_that_fails_for_a_program_alone_does_not_find_it_right(judge: Sandbox) -> None:
     some = problem("while got[0] != 4: pass\n    return True", "def f(x): return 1 / 0", "f = lambda x: [4]")
     kinds = ["WrongAnswer", "Timeout", None]
     for program, kind in zip(["f = abs", "f = lambda x: [5]", "f = lambda x: (4,)"], kinds, strict=True):
         failure = judge.run(program, some).failure
         assert (failure and failure.kind) == kind
+
+
+@pytest.mark.parametrize("log", ["print(got, file=sys.stderr)", "logging.warning('%s', got)"])
+def test_a_checker_may_log_what_it_gets(judge: Sandbox, log: str, capfd: pytest.CaptureFixture[str]) -> None:
+    logs = problem(f"{log}\n    return got == expected", head="import logging, sys\n" + HEAD)
+    assert judge.run("f = lambda x: 2 * x", logs).outcome is Outcome.PASSED
+    assert judge.run("f = lambda x: 3 * x", logs).outcome is Outcome.WRONG_ANSWER
+    assert capfd.readouterr().err == ""
+
+
+def test_a_checker_whose_threads_cannot_be_started_blames_no_program() -> None:
+    head = "import threading\nthread = threading.Thread(target=int)\n" + HEAD
+    with pytest.raises(BadProblem, match="its checker uses threads"):
+        asked(head + "thread.start()\n    thread.start()\n    return got == expected")
+    assert asked(HEAD + "if got != expected: raise RuntimeError('threads')\n    return True", answer=5) == WRONG_ANSWER
 
 
 def test_a_checker_has_no_arguments_and_may_begin_with_a_mark(judge: Sandbox) -> None:

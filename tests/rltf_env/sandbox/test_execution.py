@@ -42,6 +42,20 @@ RUNNING = [
     "assert __import__(f(1)).pi > 3",
     "match f(1):\n    case [text]:\n        assert eval(text) == 1",
     "if (text := f(1)):\n    assert eval(text) == 1",
+    "import os\nassert list(map(os.system, f(1))) == [0]",
+    "import os.path\nassert os.system(f(1)) == 0",
+    "import urllib.parse\nassert urllib.request.urlopen(f(1))",
+    "import os\nmachine = os\nassert machine.system(f(1)) == 0",
+    "from pickle import *\nassert loads(f(1)) == 1",
+    "import os\nrun = os.system\nassert run(f(1)) == 0",
+    "from pathlib import Path\npath = Path(f(1)) / 'x'\nassert path.read_text()",
+    "import pathlib\nassert getattr(pathlib.Path(f(1)), 'read_text')()",
+    "import logging\nlogging.basicConfig(filename=f(1))\nassert f(1)",
+    "import logging.config\nlogging.config.fileConfig(f(1))\nassert f(1)",
+    "import argparse\nassert argparse.FileType()(f(1))",
+    "from concurrent.futures import ThreadPoolExecutor\nwith ThreadPoolExecutor() as pool:\n    pool.map(eval, [f(1)])",
+    "names = []\nnames.append(f(1))\nassert open(names[0]).read()",
+    "import runpy\nfile = open('x.py', 'w')\nfile.write(f(1))\nassert runpy.run_path('x.py')['x'] == 1",
 ]
 HARMLESS = [
     "assert f(1) == 2",
@@ -55,6 +69,15 @@ HARMLESS = [
     "assert compile(f(1)) == 2",
     "f(open)\nassert f(1) == 2",
     "open('seen.txt', 'w').write('x')\nassert f('seen.txt') == 'x'",
+    "open('log.txt', 'a').write(f(1))\nwith open('log.txt', 'a') as file:\n    file.write(f(2))\nassert f(1) == 'x'",
+    "import logging\nlogging.basicConfig(level=1)\nlog = logging.getLogger('x')\nlog.info('got %s', f(1))\nassert f(1)",
+    "from pathlib import Path, PurePosixPath\nassert PurePosixPath(f(1)) == Path(f(1))",
+    "import os.path, os\nassert os.path.normpath(f(1)) == '/x'.replace('/', os.sep)",
+    "from os import path\nassert path.basename(f(1)) == 'x'",
+    "import argparse\np = argparse.ArgumentParser()\np.add_argument('x', type=int)\nassert p.parse_args([f(1)]).x == 1",
+    "from concurrent.futures import ThreadPoolExecutor\nwith ThreadPoolExecutor() as pool:\n    pool.map(len, [f(1)])",
+    "import os.path as p, urllib.parse\nassert p.basename(f(1)) == urllib.parse.quote(f(1))",
+    "import pickle\nassert pickle.dumps(f(1)) == pickle.dumps(2)",
 ]
 
 
@@ -111,7 +134,7 @@ def test_what_a_checker_runs_of_its_own_is_its_own_business() -> None:
     assert (
         place_in_checker(ast.parse("def check(given, expected, got):\n    return eval(given) == float(got)\n")) is None
     )
-    assert place_in_checker(ast.parse("check = lambda given, expected, got: eval(got) == 1\n")) == 1
+    assert place_in_checker(ast.parse("check = lambda given, expected, got: eval(got) == 1\n")) is not None
     assert (
         place_in_checker(ast.parse(codeforces._checker("print(open('solution_output.txt').read() == '1')\n", "x")))
         is None
