@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 from rltf_env.sandbox.cage import modules, program
 from rltf_env.sandbox.cage.deadlines import Deadline, TimeUp
 from rltf_env.sandbox.cage.modules import TESTS_NAME
+from rltf_env.sandbox.cage.session import give_memory_back
 from rltf_env.sandbox.cage.trace import Lines
 from rltf_env.sandbox.values import FILENAME, TEST
 
@@ -394,6 +395,14 @@ def _by_pytest(
             deadline.stop()
             if deadline.over and item in self.rows:
                 self.rows[item] = _late(self.rows[item]["id"], deadline)
+
+        @pytest.hookimpl(hookwrapper=True, trylast=True)
+        def pytest_pyfunc_call(self) -> Any:
+            give_memory_back((yield).exception)
+
+        @pytest.hookimpl(hookwrapper=True, trylast=True)
+        def pytest_fixture_setup(self) -> Any:
+            give_memory_back((yield).exception)
 
         @pytest.hookimpl(hookwrapper=True)
         def pytest_runtest_makereport(self, item: Any, call: Any) -> Any:
