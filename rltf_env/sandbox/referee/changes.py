@@ -154,7 +154,10 @@ def other_relation(node: ast.Compare, rng: random.Random) -> None:
 
 
 def other_equality(node: ast.Compare, rng: random.Random) -> None:
-    """`==` becomes `!=`, and the reverse."""
+    """`==` becomes `!=`, and the reverse.
+
+    Not where equality is denied: of a class that has its own `==`, and `!=` from its base, two objects may be neither.
+    """
     node.ops[0] = ast.NotEq() if isinstance(node.ops[0], ast.Eq) else ast.Eq()
 
 
