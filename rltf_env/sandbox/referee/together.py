@@ -188,16 +188,30 @@ class Together:
     def _passes_some(self, run: Run, source: str) -> bool:
         """True if this reference passes a test; its tests are then those that every program has to pass."""
         (outcome,) = self._run(run, source, [self._real])
+        self._refuse_impossible(run, outcome)
         if outcome.passed():
             self.names = [name for name, row in outcome.rows.items() if row.get("status") != Status.SKIPPED]
         return bool(outcome.passed())
 
+    def _refuse_impossible(self, run: Run, outcome: Outcome) -> None:
+        """Raises BadProblem if a test wants what is not here, and no reference passes it for all that."""
+        impossible = {name: row for name, row in outcome.rows.items() if is_impossible(row)}
+        passed = {
+            name for s in self._solutions if impossible for o in self._run(run, s, [self._real]) for name in o.passed()
+        }
+        if refused := [row for name, row in impossible.items() if name not in passed]:
+            raise BadProblem(
+                "its tests want what is not here (no plugin of pytest's, no other process, no connection), and no reference "
+                f"solution brings it: {refused[0].get('id')!r} ends with {fault_of(refused[0])}"
+            )
+
     def check_faults(self, run: Run) -> None:
         """Raises BadProblem if the test comes to the same whatever the program is."""
-        names = dict.fromkeys([*self.suite.bare, *self.suite.imported, self.entry_point, *sorted(self.defined)])
+        own = sorted(name for name in self.defined if not name.startswith("__"))  # what `__all__` is, Python asks
+        names = dict.fromkeys([*self.suite.bare, *self.suite.imported, self.entry_point, *own])
         library = [name for name in names if name in sys.stdlib_module_names and name not in self.defined]
         assignments = "\n".join(
-            f"{name} = __getattr__({name!r})" for name in names if name.isidentifier() and name not in library
+            f"{name} = __made__({name!r})" for name in names if name.isidentifier() and name not in library
         )
         if not self._solutions:  # nobody knows what a right program imports; each is asked for it (`_check_names`)
             assignments += "".join(f"\nimport {name}" for name in library)
@@ -208,15 +222,7 @@ class Together:
             raise BadProblem(
                 "its tests are made of what a program has, and no reference solution shows which there are"
             )
-        impossible = {name: row for name, row in outcome.rows.items() if is_impossible(row)}
-        passed = {
-            name for s in self._solutions if impossible for o in self._run(run, s, [self._real]) for name in o.passed()
-        }
-        if refused := [row for name, row in impossible.items() if name not in passed]:
-            raise BadProblem(
-                "no program passes its tests here, where no plugin of pytest is loaded and nobody may start a process: "
-                f"{refused[0].get('id')!r} ends with {fault_of(refused[0])}"
-            )
+        self._refuse_impossible(run, outcome)
         faults = [row for row in rows if is_fault(row) and (self._solutions or not may_depend(row, self.suite))]
         if faults and len(faults) == len(rows) and not any(self._passes_some(run, s) for s in self._solutions):
             raise BadProblem(f"its test fails whatever the program is: {fault_of(faults[0])}")
