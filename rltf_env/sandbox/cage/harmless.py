@@ -7,6 +7,7 @@ Standard library only.
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import Any
 
@@ -44,6 +45,8 @@ MODULES: dict[str, str] = {  # what a program may use of them; "*": whatever is 
     "time": "time time_ns perf_counter perf_counter_ns monotonic monotonic_ns gmtime localtime strftime",
     "__future__": "*",
 }  # fmt: skip
+if sys.version_info >= (3, 12):  # the names of its fields are interned, and such texts are never given back there
+    MODULES["collections"] = MODULES["collections"].replace("namedtuple ", "")
 SETTERS = {  # what sets attributes of its arguments
     "functools": "total_ordering wraps cached_property".split(),
     "dataclasses": ["dataclass"],
