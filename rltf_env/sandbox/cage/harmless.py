@@ -68,7 +68,7 @@ def table(module: str) -> dict[str, Use]:
     """The names of a module that a program may use, and how."""
     if module not in _tables:
         space = vars(import_module(module))
-        names = [name for name in space if name[0] != "_"] if MODULES[module] == "*" else MODULES[module].split()
+        names = public(module) if MODULES[module] == "*" else MODULES[module].split()
         _tables[module] = {name: _kind(module, name, space[name]) for name in names if name in space}
     return _tables[module]
 
