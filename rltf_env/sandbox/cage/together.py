@@ -27,7 +27,8 @@ from rltf_env.sandbox.values import FILENAME, TEST
 _SCRIPTS_OWN = 3  # frames between `run_case` and a script
 _RUNNERS_OWN = 60  # frames of a runner's, at most, between its caller and a test
 _LINES, _LETTERS = 100, 5000  # that unittest compares for a message
-_PYTESTS_OWN = 16  # of them, those between a test's own protocol and the test
+_C_COUNTS = sys.version_info < (3, 12)  # calls that go through C count as frames, too
+_PYTESTS_OWN = 16 if _C_COUNTS else 11  # of them, those between a test's own protocol and the test
 Result = dict[str, Any]  # id, status ("passed", "failed", "error", "skipped"), and for the middle two what was raised
 
 
