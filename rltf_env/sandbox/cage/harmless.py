@@ -7,6 +7,7 @@ Standard library only.
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import Any
 
@@ -44,6 +45,8 @@ MODULES: dict[str, str] = {  # what a program may use of them; "*": whatever is 
     "time": "time time_ns perf_counter perf_counter_ns monotonic monotonic_ns gmtime localtime strftime",
     "__future__": "*",
 }  # fmt: skip
+if sys.version_info >= (3, 12):  # the names of its fields are interned, and such texts are never given back there
+    MODULES["collections"] = MODULES["collections"].replace("namedtuple ", "")
 SETTERS = {  # what sets attributes of its arguments
     "functools": "total_ordering wraps cached_property".split(),
     "dataclasses": ["dataclass"],
@@ -65,7 +68,7 @@ def table(module: str) -> dict[str, Use]:
     """The names of a module that a program may use, and how."""
     if module not in _tables:
         space = vars(import_module(module))
-        names = [name for name in space if name[0] != "_"] if MODULES[module] == "*" else MODULES[module].split()
+        names = public(module) if MODULES[module] == "*" else MODULES[module].split()
         _tables[module] = {name: _kind(module, name, space[name]) for name in names if name in space}
     return _tables[module]
 

@@ -5,6 +5,7 @@ This runs beside the program, which can only harm its own results.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import operator
@@ -263,10 +264,23 @@ def failure_record(error: BaseException) -> dict[str, Any]:
     """What came of an operation that ended with an exception, or left."""
     if isinstance(error, SystemExit):
         return {"x": _exit_status(error), **describe(error)}
+    give_memory_back(error)
     record = describe(error)
     if limit := _limit_of(error):
         record["limit"] = limit
     return {"e": record}
+
+
+def give_memory_back(error: BaseException | None) -> None:
+    """Empties the frames that a MemoryError holds, once they are left. What they have used up may be all there was.
+
+    CPython goes round and round in its handling of exceptions where it has not even room for a number.
+    """
+    trace = error.__traceback__ if error is not None and issubclass(type(error), MemoryError) else None
+    while trace is not None:
+        with contextlib.suppress(RuntimeError):  # it is still running
+            trace.tb_frame.clear()
+        trace = trace.tb_next
 
 
 def _exit_status(error: SystemExit) -> int:

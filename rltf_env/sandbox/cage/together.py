@@ -20,13 +20,15 @@ from typing import Any, NoReturn
 from rltf_env.sandbox.cage import modules, program
 from rltf_env.sandbox.cage.deadlines import Deadline, TimeUp
 from rltf_env.sandbox.cage.modules import TESTS_NAME
+from rltf_env.sandbox.cage.session import give_memory_back
 from rltf_env.sandbox.cage.trace import Lines
 from rltf_env.sandbox.values import FILENAME, TEST
 
 _SCRIPTS_OWN = 3  # frames between `run_case` and a script
 _RUNNERS_OWN = 60  # frames of a runner's, at most, between its caller and a test
 _LINES, _LETTERS = 100, 5000  # that unittest compares for a message
-_PYTESTS_OWN = 16  # of them, those between a test's own protocol and the test
+_C_COUNTS = sys.version_info < (3, 12)  # calls that go through C count as frames, too
+_PYTESTS_OWN = 16 if _C_COUNTS else 11  # of them, those between a test's own protocol and the test
 Result = dict[str, Any]  # id, status ("passed", "failed", "error", "skipped"), and for the middle two what was raised
 
 
@@ -394,6 +396,14 @@ def _by_pytest(
             deadline.stop()
             if deadline.over and item in self.rows:
                 self.rows[item] = _late(self.rows[item]["id"], deadline)
+
+        @pytest.hookimpl(hookwrapper=True, trylast=True)
+        def pytest_pyfunc_call(self) -> Any:
+            give_memory_back((yield).exception)
+
+        @pytest.hookimpl(hookwrapper=True, trylast=True)
+        def pytest_fixture_setup(self) -> Any:
+            give_memory_back((yield).exception)
 
         @pytest.hookimpl(hookwrapper=True)
         def pytest_runtest_makereport(self, item: Any, call: Any) -> Any:

@@ -148,7 +148,10 @@ def other_relation(node: ast.Compare, rng: random.Random) -> None:
 
 
 def other_equality(node: ast.Compare, rng: random.Random) -> None:
-    """`==` becomes `!=`, and the reverse. An object that says yes to both is found out."""
+    """`==` becomes `!=`, and the reverse: an object that says yes to both is found out.
+
+    Not where equality is denied: of a class that has its own `==`, and `!=` from its base, two objects may be neither.
+    """
     node.ops[0] = ast.NotEq() if isinstance(node.ops[0], ast.Eq) else ast.Eq()
 
 

@@ -128,7 +128,7 @@ def is_fault(row: dict[str, Any]) -> bool:
 def is_impossible(row: dict[str, Any]) -> bool:
     """True if a test wants what it cannot have, whatever the program is.
 
-    Fixtures and coroutines that pytest has no plugin for, or another process, which the cage lets nobody start.
+    Fixtures and coroutines that pytest has no plugin for, or what the cage grants nobody: another process, a connection.
     """
     record = row.get("raised")
     if not isinstance(record, dict):

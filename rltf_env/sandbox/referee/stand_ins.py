@@ -11,7 +11,17 @@ from collections.abc import Container, Iterable
 
 STAND_IN_SECONDS = 1.0  # CPU time of each test: it may wait for a stand-in without end
 NAMELESS = "anythingz"  # in the names, in small letters, of what `NULL` has and nobody asked for by name
-NULL = """
+_ASKED = """
+class _AnythingZAsked:  # no function: tests may be made of those
+    def __call__(self, name):
+        if name.startswith(("__", "pytest", "setup", "setUp", "teardown", "tearDown", "load_tests")):  # a runner asks
+            raise AttributeError(name)
+        return __made__(name)
+__getattr__ = _AnythingZAsked()
+"""
+NULL = (
+    _ASKED
+    + """
 class _AnythingZType(type):
     def __getattr__(cls, name):
         if name.startswith("__"):
@@ -57,21 +67,22 @@ for _name in "eq ne lt le gt ge contains".split():
     setattr(AnythingZ, f"__{_name}__", _true)
 del _same, _true
 anything = AnythingZ()
-_made = {}
-class _AnythingZNamed:  # what is asked for, by a name of which names of tests may be made
+_kept = {}
+class _AnythingZNamed:  # by a name of which names of tests may be made
     def __call__(self, name):
-        if name.startswith(("__", "pytest", "setup", "setUp", "teardown", "tearDown", "load_tests")):  # a runner asks
-            raise AttributeError(name)
-        return _made[name] if name in _made else _made.setdefault(name, self.make(name))
+        return _kept[name] if name in _kept else _kept.setdefault(name, self.make(name))
     def make(self, name):
         if name[:1].isupper():
             return _AnythingZType(name, (AnythingZ,), {})
         thing = AnythingZ()
         thing.__name__ = name
         return thing
-__getattr__ = _AnythingZNamed()
+__made__ = _AnythingZNamed()
 """
-BOMB = """
+)
+BOMB = (
+    _ASKED
+    + """
 class Used(BaseException): pass
 class _Type(type):
     def _use(*args, **kwargs): raise Used
@@ -86,11 +97,10 @@ class Bomb(metaclass=_Type):
     __int__ = __float__ = __index__ = __str__ = __repr__ = __len__ = __lt__ = __le__ = __gt__ = __ge__ = __ne__ = _use
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __contains__ = __neg__ = __abs__ = __next__ = _use
 _bomb = type.__call__(Bomb)
-def __getattr__(name):
-    if name.startswith(("__", "pytest", "setup", "setUp", "teardown", "tearDown", "load_tests")):  # a runner's questions
-        raise AttributeError(name)
+def __made__(name):
     return Bomb if name[:1].isupper() else _bomb
 """
+)
 
 
 def assignments(names: Iterable[str], defined: Container[str], *, has_reference: bool) -> str:
@@ -103,5 +113,5 @@ def assignments(names: Iterable[str], defined: Container[str], *, has_reference:
     """
     unique = dict.fromkeys(names)
     library = [name for name in unique if name in sys.stdlib_module_names and name not in defined]
-    lines = [f"{name} = __getattr__({name!r})" for name in unique if name.isidentifier() and name not in library]
+    lines = [f"{name} = __made__({name!r})" for name in unique if name.isidentifier() and name not in library]
     return "\n".join(lines) + ("" if has_reference else "".join(f"\nimport {name}" for name in library))

@@ -206,7 +206,7 @@ class Finder:
         if any(isinstance(op, (ast.NotIn, ast.In)) for op in node.ops):
             return self._membership(sides, sound) if len(sides) == 2 and isinstance(node.ops[0], member) else []
         if any(isinstance(op, (ast.NotEq, ast.Eq)) and not isinstance(op, equal) for op in node.ops):
-            return [(node, other_equality, sound, True)] if len(node.ops) == 1 and self._ours(node) else []
+            return [(node, other_equality, sound, True)] if not wrong and len(sides) == 2 and self._ours(node) else []
         if all(isinstance(op, (ast.Is, ast.IsNot, *_ORDERS)) for op in node.ops):
             sites = [*self._orders(node, sound, wrong), (node, other_operator, sound and len(node.ops) == 1, False)]
             identical = len(sides) == 2 and isinstance(node.ops[0], ast.IsNot if wrong else ast.Is)

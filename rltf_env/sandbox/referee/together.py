@@ -208,13 +208,27 @@ class Together:
     def _passes_some(self, run: Run, source: str) -> bool:
         """True if this reference passes a test; its tests are then those that every program has to pass."""
         (outcome,) = self._run(run, source, [self._real])
+        self._refuse_impossible(run, outcome)
         if outcome.passed():
             self.names = [name for name, row in outcome.rows.items() if row.get("status") != Status.SKIPPED]
         return bool(outcome.passed())
 
+    def _refuse_impossible(self, run: Run, outcome: Outcome) -> None:
+        """Raises BadProblem if a test wants what is not here, and no reference passes it for all that."""
+        impossible = {name: row for name, row in outcome.rows.items() if is_impossible(row)}
+        passed = {
+            name for s in self._solutions if impossible for o in self._run(run, s, [self._real]) for name in o.passed()
+        }
+        if refused := [row for name, row in impossible.items() if name not in passed]:
+            raise BadProblem(
+                "its tests want what is not here (no plugin of pytest's, no other process, no connection), and no reference "
+                f"solution brings it: {refused[0].get('id')!r} ends with {fault_of(refused[0])}"
+            )
+
     def check_faults(self, run: Run) -> None:
         """Raises BadProblem if the test comes to the same whatever the program is."""
-        names = [*self.suite.bare, *self.suite.imported, self.entry_point, *sorted(self.defined)]
+        own = sorted(name for name in self.defined if not name.startswith("__"))  # what `__all__` is, Python asks
+        names = [*self.suite.bare, *self.suite.imported, self.entry_point, *own]
         assignments = stand_ins.assignments(names, self.defined, has_reference=bool(self._solutions))
         self._stand_in = NULL + assignments
         (outcome,) = self._run(run, self._stand_in, [self._real], STAND_IN_SECONDS)
@@ -225,15 +239,7 @@ class Together:
             raise BadProblem(
                 "its tests are made of what a program has, and no reference solution shows which there are"
             )
-        impossible = {name: row for name, row in outcome.rows.items() if is_impossible(row)}
-        passed = {
-            name for s in self._solutions if impossible for o in self._run(run, s, [self._real]) for name in o.passed()
-        }
-        if refused := [row for name, row in impossible.items() if name not in passed]:
-            raise BadProblem(
-                "no program passes its tests here, where no plugin of pytest is loaded and nobody may start a process: "
-                f"{refused[0].get('id')!r} ends with {fault_of(refused[0])}"
-            )
+        self._refuse_impossible(run, outcome)
         faults = [row for row in rows if is_fault(row) and (self._solutions or not may_depend(row, self.suite))]
         if faults and len(faults) == len(rows) and not any(self._passes_some(run, s) for s in self._solutions):
             raise BadProblem(f"its test fails whatever the program is: {fault_of(faults[0])}")

@@ -121,6 +121,31 @@ def test_memory_that_is_used_up_is_called_so_whoever_asked_for_the_last_of_it(ju
     assert [result.failure and result.failure.kind for result in verdict.results] == [None, "MemoryLimit"]
 
 
+GROWING = """
+def f(n):
+    numbers = [0] * 6_000_000
+    for i in range(len(numbers) * (n == 2)):
+        numbers[i] = i + 1_000
+    return n + 1
+"""
+PYTEST = "import pytest\n@pytest.fixture\ndef two(): return f(2)\n@pytest.fixture\ndef one(): return 1\n"
+FULL = {  # what has no room left
+    "a function": "def test_full():\n    assert f(2) == 3\n",
+    "pytest's caller of a function": PYTEST + "def test_full():\n    assert f(2) == 3\n",
+    "a fixture": PYTEST + "def test_full(two):\n    assert two == 3\n",
+    "the test's module": "ALL = [f(2)]\ndef test_full():\n    assert ALL == [3]\n",
+}
+
+
+@pytest.mark.parametrize("place", FULL)
+def test_a_program_that_fills_all_memory_with_small_objects_does_not_stay_in_it(place: str) -> None:
+    test = "from solution import f\n" + FULL[place] + "def test_later():\n    assert f(3) == 4\n"
+    with sandbox.load(workers=1, memory_mb=120, case_seconds=5.0) as judge:
+        results = _judged(judge, GROWING, test, REFERENCE).results
+    later = "MemoryLimit" if place == "the test's module" else None
+    assert [result.failure and result.failure.kind for result in results] == ["MemoryLimit", later]
+
+
 SQUARES = """
 import unittest
 {0}

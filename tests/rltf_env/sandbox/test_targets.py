@@ -90,6 +90,14 @@ RIGHT = {
         "if f(1) != 2:\n    sys.exit(1)\nif f(1) == 2:\n    pass\nelse:\n    sys.exit('two')",
         ["def f(x): return 2 * x"],
     ),
+    "equality that is denied": (
+        "assert not f(1) == {1: 2}\nassert not f(2) == {2: 3}",
+        [
+            "class D(dict):\n    def __eq__(self, other): return type(other) is D and dict.__eq__(self, other)\n"
+            "def f(x): return D({x: x + 1})",
+            "def f(x): return {}",
+        ],
+    ),
     "handlers": (
         "try:\n    f(1)\n    assert False\nexcept ValueError:\n    pass\nimport pytest\nwith pytest.raises(Exception):\n    f(1)",
         ["def f(x): raise ValueError", "def f(x): raise UnicodeDecodeError('a', b'', 0, 1, 'b')"],

@@ -110,6 +110,44 @@ def test_a_test_that_wants_what_the_judge_does_not_have_blames_no_program(
         _judged(judge, REFERENCE, f"{TESTS}{test}", *solutions)
 
 
+CONNECTED = """
+def test_connected():
+    import socket
+    assert type(f(1)) is list
+    with socket.socket() as own:
+        own.bind(("127.0.0.1", 0))
+"""
+
+
+def test_what_a_test_cannot_have_is_seen_where_only_a_reference_comes_to_it(judge: Sandbox) -> None:
+    reference = "def f(n):\n    return [n]\n"
+    test = f"from solution import f\ndef test_f():\n    assert f(1) == [1]\n{CONNECTED}"
+    with pytest.raises(InvalidProblem, match="'test_connected' ends with PermissionError"):
+        _judged(judge, reference, test, reference)
+
+
+OWN_NAMES = [
+    "",
+    "__all__ = ['f']\n",
+    "__version__ = '1'\n",
+    "def setup_board():\n    return []\n",
+    "__getattr__ = None\n",
+]
+
+
+@pytest.mark.parametrize("head", OWN_NAMES)
+def test_a_test_that_asks_nothing_of_its_program_is_seen_whatever_else_a_reference_defines(
+    judge: Sandbox, head: str
+) -> None:
+    names = "f, setup_board" if "setup" in head else "f"
+    test = f"from solution import {names}\ndef test_one():\n    assert 1 == 1\ndef test_two():\n    assert 2 == 2\n"
+    with pytest.raises(InvalidProblem, match="nothing of the program is used"):
+        _judged(judge, head + REFERENCE, test, head + REFERENCE)
+    if "setup" in head:
+        with pytest.raises(InvalidProblem, match="nothing of the program is used"):
+            _judged(judge, head + REFERENCE, test)
+
+
 def test_a_fixture_that_a_program_brings_is_no_fault_of_its_test(judge: Sandbox) -> None:
     program = f"import pytest\n@pytest.fixture\ndef three():\n    return 3\n{REFERENCE}"
     test = "from solution import *\ndef test_three(three):\n    assert f(three) == 4\n"
