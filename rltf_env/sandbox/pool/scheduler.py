@@ -90,6 +90,7 @@ class Scheduler:
         self.open: dict[Key, Job] = {}  # being judged, or waiting for it
         self.seats: list[Seat] = []
         self.closed = False
+        self._missing: Exception | None = None  # why a worker could not be started, until that is said
         self._calm: deque[Seat] = deque()  # workers that have calm (the first, once all others are quiet) or want it
         self._pending, self._most = pending, cache
         self._cache: OrderedDict[Key, tuple[Problem, Verdict]] = OrderedDict()
@@ -287,13 +288,22 @@ class Scheduler:
     def give_up(self, seat: Seat, error: Exception) -> None:
         """A worker cannot be started: the others judge on. With the last of them, all jobs are refused; it returns at the end."""
         with self.changed:
-            seat.broken = True
+            seat.broken, self._missing = True, error
             left = sum(not other.broken for other in self.seats)
             self.changed.notify_all()
-        if not left:
+        if left:
+            self.report_missing()
+        else:
             self.refuse(error)
-            return
-        warnings.warn(f"{error} {left} of {len(self.seats)} workers are left.", RuntimeWarning, stacklevel=2)
+
+    def report_missing(self) -> None:
+        """Warns of workers that could not be started, as soon as there is one that judges."""
+        with self.changed:
+            if self._missing is None or not any(seat.running for seat in self.seats):
+                return
+            left = sum(not seat.broken for seat in self.seats)
+            text, self._missing = f"{self._missing} {left} of {len(self.seats)} workers are left.", None
+        warnings.warn(text, RuntimeWarning, stacklevel=2)
 
     def rest(self, seconds: float) -> None:
         """Returns after so many seconds, or when the scheduler is closed."""

@@ -218,6 +218,7 @@ class Worker:
             raise self.broken
         self.judge, self.failed_starts = judge, 0
         self.seat.running = True
+        self.scheduler.report_missing()
         self.ready.set()
 
     def _open_process(self) -> None:

@@ -135,6 +135,7 @@ def test_a_judge_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch) -> 
 def opened_until_one_ends() -> PoolSandbox:
     opened = sandbox.load("forkserver", workers=2, cache=0)
     opened.workers[1].thread.join(30)
+    opened.level()  # returns when the other has started
     return opened
 
 

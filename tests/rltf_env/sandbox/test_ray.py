@@ -47,7 +47,7 @@ def opened(fake: FakeCluster, **options: Any) -> Iterator[RemoteSandbox]:
 
 
 def until(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.001)
