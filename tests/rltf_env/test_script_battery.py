@@ -61,13 +61,12 @@ def test_a_complaint_says_whether_a_program_was_paid_or_refused() -> None:
 
 
 @LONG
-def test_forkserver_agrees_with_plain_python_on_a_wrong_program_of_most_scripts_and_a_right_one_of_every_other() -> (
-    None
-):
+def test_forkserver_agrees_with_plain_python_on_a_wrong_program_of_every_other_script_and_some_right_ones() -> None:
     right = {a.script: a for a in reversed(attempts()) if a.right}  # the first
     wrong = {a.script: a for a in attempts() if not a.right}  # the last
     assert right.keys() == wrong.keys()
-    assert complaints("forkserver", [*list(wrong.values())[:QUICK], *list(right.values())[:QUICK:2]]) == []
+    chosen = [*list(wrong.values())[:QUICK:2], *list(right.values())[1:QUICK:4]]
+    assert complaints("forkserver", chosen) == []
 
 
 @LONG
