@@ -20,9 +20,8 @@ import json
 import subprocess
 import sys
 import textwrap
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,6 +36,7 @@ from benchmarks.speed.grading import TAME, Settings, grade, humaneval_jobs, inst
 from rltf_env import datasets, sandbox
 from rltf_env.command import at_least, check_writable, guarded, leave, parser
 from rltf_env.core import CallCase, Outcome, Problem, Sandbox, ScriptCase, Verdict
+from rltf_env.core.seams import in_order
 from rltf_env.datasets._mutants import Mutant, mutants
 from rltf_env.datasets.audit import AHEAD
 from rltf_env.errors import InvalidProblem, MissingData, RLTFError, UnknownName, UsageError
@@ -157,12 +157,10 @@ def ours(works: Sequence[Work], workers: int) -> tuple[Finding, dict[tuple[str, 
 
 def _said(judge: Sandbox, jobs: Sequence[tuple[str, Problem]]) -> Iterator[Verdict | str]:
     """The verdict on each program, or why there is none: its problem cannot be judged."""
-    window: deque[Future[Verdict]] = deque()
-    for number, job in enumerate(jobs):
-        window.append(judge.submit(*job))
-        while len(window) > (AHEAD if number + 1 < len(jobs) else 0):
+    with closing(in_order((judge.submit(*job) for job in jobs), AHEAD)) as verdicts:
+        for verdict in verdicts:
             try:
-                yield window.popleft().result()
+                yield verdict.result()
             except InvalidProblem as error:
                 yield str(error)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Protocol, runtime_checkable
 
@@ -73,6 +74,25 @@ class Sandbox(Protocol):
     def close(self) -> None:
         """Ends processes and gives back what they held; more than once is no error."""
         ...
+
+
+def in_order(futures: Iterable[Future[Verdict]], most: int) -> Generator[Future[Verdict]]:
+    """Verdicts that are on their way, in their order. Those that are left when it is closed are cancelled.
+
+    Args:
+        futures: may be endless. They are taken as they are needed, no more than `most` ahead of the one that is waited for.
+    """
+    window: deque[Future[Verdict]] = deque()
+    try:
+        for future in futures:
+            window.append(future)
+            if len(window) >= most:
+                yield window.popleft()
+        while window:
+            yield window.popleft()
+    finally:
+        for future in window:
+            future.cancel()
 
 
 @runtime_checkable

@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import NamedTuple
 
 from rltf_env.core import Outcome, Problem, Sandbox, Verdict
+from rltf_env.core.seams import in_order
 from rltf_env.core.verdicts import nothing_ran
 from rltf_env.datasets._digest import digest
 from rltf_env.datasets._quarantine import Entry
@@ -61,17 +63,16 @@ def findings(problems: Iterable[Problem], sandbox: Sandbox) -> Iterator[Finding]
     """
     if not getattr(sandbox, "runs_programs", True):
         raise UsageError(nothing_ran("a check of references"))
-    pending: deque[tuple[Problem, str, int | None, Future[Verdict]]] = deque()
-    try:
+    pending: deque[tuple[Problem, str, int | None]] = deque()  # handed to the judge, not answered yet
+
+    def futures() -> Iterator[Future[Verdict]]:
         for problem, what, number, source, version in _jobs(problems):
-            pending.append((problem, what, number, sandbox.submit(source, version)))
-            if len(pending) >= AHEAD:
-                yield from _found(*pending.popleft())
-        while pending:
-            yield from _found(*pending.popleft())
-    finally:
-        for *_, verdict in pending:
-            verdict.cancel()
+            pending.append((problem, what, number))
+            yield sandbox.submit(source, version)
+
+    with closing(in_order(futures(), AHEAD)) as verdicts:
+        for verdict in verdicts:
+            yield from _found(*pending.popleft(), verdict)
 
 
 def _found(problem: Problem, what: str, number: int | None, verdict: Future[Verdict]) -> Iterator[Finding]:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import closing
 from typing import Any
 
 from rltf_env.core import Problem, Verdict
+from rltf_env.core.seams import in_order
 from rltf_env.errors import SandboxError, UnknownName, UsageError
 from rltf_env.sandbox.cage.isolation import LEVELS
 from rltf_env.sandbox.dispatch import Dispatcher
@@ -88,17 +89,9 @@ class RemoteSandbox:
 
     def map(self, jobs: Iterable[tuple[str, Problem]]) -> Iterator[Verdict]:
         """Verdicts in the order of `jobs`, which may be endless: a bounded number is taken ahead of need."""
-        window: deque[Future[Verdict]] = deque()
-        try:
-            for source, problem in jobs:
-                window.append(self.submit(source, problem))
-                if len(window) >= self.dispatcher.window:
-                    yield window.popleft().result()
-            while window:
-                yield window.popleft().result()
-        finally:
-            for future in window:
-                future.cancel()
+        with closing(in_order((self.submit(*job) for job in jobs), self.dispatcher.window)) as futures:
+            for future in futures:
+                yield future.result()
 
     def close(self) -> None:
         """Hangs up; what was not judged yet is cancelled, or gets SandboxError. May be called again."""

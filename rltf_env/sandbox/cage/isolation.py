@@ -366,7 +366,7 @@ def confine(options: dict[str, Any], layers: list[str], packages: list[str], use
     below = [*_without_packages(visible), *packages, *_DEVICES, "/proc", "/etc/localtime"]
     steps: list[tuple[str, Callable[[], str | None]]] = [
         ("root", lambda: private_root(packages, 4 * options["file_bytes"], "pid" in layers)),
-        ("rlimits", lambda: _common_limits()),
+        ("rlimits", _common_limits),
         ("uid", lambda: drop_user(user)),
         ("landlock", lambda: landlock(below, [*folders(), os.devnull])),
         ("seccomp", lambda: seccomp(_only(options, layers), not {"root", "uid"}.isdisjoint(layers))),

@@ -284,9 +284,7 @@ def runner(options: dict[str, Any]) -> tuple[Any, list[str]]:
         isolation.adopt_orphans()
         atexit.register(clock.end_children)
     os.mkdir(options["folder"], 0o700)
-    os.chmod(
-        options["folder"], 0o711
-    )  # a program that is a user of its own passes through to its own folder, by its name
+    os.chmod(options["folder"], 0o711)  # a program that is a user of its own passes through to its own folder
     atexit.register(folders.remove, options["folder"])
     spawner = Spawner(options)
     spawner("pass", marshal.dumps([("", None)]), 1)

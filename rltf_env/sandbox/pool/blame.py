@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 
 from rltf_env.core import CaseResult, FailureKind, Problem, Verdict
-from rltf_env.errors import InvalidProblem
+from rltf_env.sandbox.pool import wire
 from rltf_env.sandbox.pool.scheduler import Job, Scheduler, closed
-from rltf_env.sandbox.pool.wire import REFERENCES
 
 
 class Reference(Job):
@@ -28,7 +27,7 @@ class Reference(Job):
 
 def finish_stuck(scheduler: Scheduler, job: Job, verdict: Verdict) -> None:
     """Gives a job this verdict, or InvalidProblem if the checker comes to no end for any reference either."""
-    references = job.problem.solutions[:REFERENCES]
+    references = job.problem.solutions[: wire.REFERENCES]
     if isinstance(job, Reference) or not references or job.problem.meta.get("checker") is None:
         scheduler.finish(job, verdict)
     else:
@@ -38,7 +37,7 @@ def finish_stuck(scheduler: Scheduler, job: Job, verdict: Verdict) -> None:
 def _ask(scheduler: Scheduler, job: Job, verdict: Verdict, references: Sequence[str]) -> None:
     if not references:
         why = "its checker fails for every reference: took too long to compare"
-        scheduler.finish(job, InvalidProblem(f"{job.problem.id!r} cannot be judged: {why}."))
+        scheduler.finish(job, wire.unjudgeable(job.problem, why))
         return
     first = Reference(references[0], job.problem)
     first.futures[0].add_done_callback(lambda done: _on_end(done, scheduler, job, verdict, references[1:]))

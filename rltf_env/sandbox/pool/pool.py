@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
+from contextlib import closing
 
 from rltf_env.core import Problem, Verdict
+from rltf_env.core.seams import in_order
 from rltf_env.sandbox.board import Board
 from rltf_env.sandbox.pool import wire
 from rltf_env.sandbox.pool.channel import POSIX
@@ -58,18 +59,10 @@ class PoolSandbox:
 
     def map(self, jobs: Iterable[tuple[str, Problem]]) -> Iterator[Verdict]:
         """Verdicts in the order of `jobs`, which may be endless: a bounded number is taken ahead of need."""
-        window: deque[Future[Verdict]] = deque()
         most = max(min(self.options.pending, 128 * self.options.workers), 1)
-        try:
-            for source, problem in jobs:
-                window.append(self.submit(source, problem))
-                if len(window) >= most:
-                    yield window.popleft().result()
-            while window:
-                yield window.popleft().result()
-        finally:
-            for future in window:
-                future.cancel()
+        with closing(in_order((self.submit(*job) for job in jobs), most)) as futures:
+            for future in futures:
+                yield future.result()
 
     def level(self) -> str:
         """Backend, isolation level and layers, as `Verdict.judged_by` has them. Starts the judge if it has not started yet."""

@@ -13,8 +13,13 @@ from rltf_env.sandbox.values import Unrepresentable, dump
 
 MARK = "\ufeff"  # that some editors put in front of a file; Python passes over it
 REFERENCES = (
-    3  # that show how a script is to be judged, and whether a checker works; more cost time, and the first mostly does
+    3  # that show how a script is judged, and whether a checker works; more cost time, and the first mostly does
 )
+
+
+def unjudgeable(problem: Problem, reason: str) -> InvalidProblem:
+    """The error that a program gets whose problem cannot be judged, whatever the program is."""
+    return InvalidProblem(f"{problem.id!r} cannot be judged: {reason}.")
 
 
 def encoded_problem(problem: Problem) -> dict[str, Any]:

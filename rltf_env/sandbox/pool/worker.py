@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 from rltf_env.core import CaseResult, Failure, FailureKind, Outcome, Verdict
-from rltf_env.errors import InvalidProblem, SandboxError
+from rltf_env.errors import SandboxError
 from rltf_env.sandbox import messages
 from rltf_env.sandbox.board import Board
 from rltf_env.sandbox.cage import folders, isolation
@@ -142,7 +142,7 @@ class Worker:
 
     def _result(self, job: Job, reply: messages.Judged | messages.Unjudgeable | messages.Failed) -> Verdict | Exception:
         if isinstance(reply, messages.Unjudgeable):
-            return InvalidProblem(f"{job.problem.id!r} cannot be judged: {reply.reason}.")
+            return wire.unjudgeable(job.problem, reply.reason)
         if isinstance(reply, messages.Failed):
             return SandboxError(f"The judge failed on {job.problem.id!r}: {reply.error}\n{reply.trace}")
         try:

@@ -78,7 +78,8 @@ class Canaries:
         self._singles: set[str] = set()  # test functions that were alone in a copy
         self._uses: Counter[Target] = Counter()  # how often each was chosen
         self.helpers: list[list[Target]] = []  # of each function that tests call to have something asserted
-        index = {id(n): (i, k) for i, tree in enumerate(suite.trees) for k, n in enumerate(ast.walk(tree))}
+        self._nodes: Nodes = [list(ast.walk(tree)) for tree in suite.trees]
+        index = {id(node): (i, k) for i, nodes in enumerate(self._nodes) for k, node in enumerate(nodes)}
         module = Origins(
             suite.trees, {*names, *suite.bare, *suite.imported, *(m.partition(".")[0] for m in suite.modules)}
         )
@@ -102,7 +103,6 @@ class Canaries:
 
         self.targets |= {name: targets(scope) for name, scope in _scopes(suite)}
         self.helpers += [sites for node in _helpers(suite) if (sites := targets([node]))]
-        self._nodes: Nodes = [list(ast.walk(tree)) for tree in suite.trees]
         answers = [self._answer(t) for sites in (*self.targets.values(), *self.helpers) for t in sites]
         self._peers = Peers([node for node in answers if node is not None], suite.trees)
 

@@ -180,12 +180,8 @@ def other_patterns(node: ast.Match, rng: random.Random) -> None:
 
 def _stranger(side: ast.expr, rng: random.Random) -> ast.expr:
     """A value that no answer is by chance, of the same type as a constant."""
-    kind = type(side.value) if isinstance(side, ast.Constant) else None
-    for _ in range(40):
-        other = _strange(rng)
-        if isinstance(other, ast.Constant) and type(other.value) is kind:
-            return other
-    return ast.Constant(_text(rng)) if kind is None else _strange(rng)
+    make = _STRANGE.get(type(side.value)) if isinstance(side, ast.Constant) else _text
+    return ast.Constant(make(rng)) if make else _strange(rng)
 
 
 def unequal_to_all(node: ast.Call, rng: random.Random) -> None:
@@ -195,14 +191,20 @@ def unequal_to_all(node: ast.Call, rng: random.Random) -> None:
 
 def _strange(rng: random.Random) -> ast.expr:
     """A value that no answer is by chance."""
-    choices: tuple[Any, ...] = (_text(rng), rng.randrange(1 << 29, 1 << 30), rng.randrange(1 << 29) + 0.5)
     if rng.random() < 0.25:
         return ast.Call(ast.Name("object", ast.Load()), [], [])
-    return ast.Constant(rng.choice(choices))
+    return ast.Constant(rng.choice([*_STRANGE.values()])(rng))
 
 
 def _text(rng: random.Random) -> str:
     return "".join(rng.choice(_LETTERS) for _ in range(9))
+
+
+_STRANGE: dict[type, Callable[[random.Random], Any]] = {
+    str: _text,
+    int: lambda rng: rng.randrange(1 << 29, 1 << 30),
+    float: lambda rng: rng.randrange(1 << 29) + 0.5,
+}
 
 
 def other_value(kinds: Sequence[str]) -> Change:

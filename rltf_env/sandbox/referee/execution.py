@@ -216,9 +216,7 @@ def _runs(call: ast.Call, powers: set[str], answers: set[str], modules: set[str]
     """True if a call may run something that a program answered."""
     name = _root(call.func)
     arguments = [*call.args, *(keyword.value for keyword in call.keywords)]
-    if any(
-        isinstance(each, ast.Attribute) and _root(each) in powers for each in arguments
-    ):  # handed over: `map(os.system, x)`
+    if any(isinstance(each, ast.Attribute) and _root(each) in powers for each in arguments):  # `map(os.system, x)`
         return any(_mentions(each, answers) for each in arguments)
     by_method = isinstance(call.func, ast.Attribute) and call.func.attr in _EXCEPTIONS and name in modules
     if name not in powers and not by_method:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import ast
-from typing import Any
 
 import pytest
+from judged_suites import copies, holds
 
-from rltf_env.sandbox.referee import certainty, suite
-from rltf_env.sandbox.referee.canaries import Canaries, Falsehood
+from rltf_env.sandbox.referee import certainty
 
 DRAWS = 6
 LIAR = """
@@ -23,20 +22,7 @@ CASES = "[(1, 1), (2, 4), (3, 9)]"
 
 
 def _copies(test: str) -> list[str]:
-    canaries = Canaries(suite.read([test], "f", {"f"}, ["numpy", "pytest"]), ["f"])
-    sound = [target for targets in canaries.targets.values() for target in targets if target.sound]
-    drawn = [canaries.falsified([Falsehood(target, seed)]) for target in sound for seed in range(DRAWS)]
-    return [ast.unparse(tree) for (tree,) in drawn]
-
-
-def _holds(test: str, program: str) -> bool:
-    namespace: dict[str, Any] = {}
-    exec(program, namespace)
-    try:
-        exec(test, namespace)
-    except Exception:
-        return False
-    return True
+    return [text for text, _ in copies(test, DRAWS)]
 
 
 def _in_unittest(assertion: str) -> str:
@@ -66,14 +52,14 @@ CONDITIONS = {
 
 @pytest.mark.parametrize("name", [name for name in CONDITIONS if name not in ("not any", "not or")])
 def test_an_object_that_equals_everything_passes_a_copy_of_each_condition(name: str) -> None:
-    assert _holds(CONDITIONS[name], LIAR)
-    assert any(_holds(copy, LIAR) for copy in _copies(CONDITIONS[name]))
+    assert holds(CONDITIONS[name], LIAR)
+    assert any(holds(copy, LIAR) for copy in _copies(CONDITIONS[name]))
 
 
 @pytest.mark.parametrize("name", CONDITIONS)
 def test_no_right_program_passes_a_copy_of_a_condition(name: str) -> None:
-    assert _holds(CONDITIONS[name], SQUARE)
-    assert not any(_holds(copy, SQUARE) for copy in _copies(CONDITIONS[name]))
+    assert holds(CONDITIONS[name], SQUARE)
+    assert not any(holds(copy, SQUARE) for copy in _copies(CONDITIONS[name]))
 
 
 # What must not hold, is only kept, or need not be asked: no constant there is an expectation for sure.
@@ -97,8 +83,8 @@ DOUBTFUL = {
 
 @pytest.mark.parametrize("name", DOUBTFUL)
 def test_no_right_program_passes_a_copy_of_what_need_not_hold(name: str) -> None:
-    assert _holds(DOUBTFUL[name], SQUARE)
-    assert not any(_holds(copy, SQUARE) for copy in _copies(DOUBTFUL[name]))
+    assert holds(DOUBTFUL[name], SQUARE)
+    assert not any(holds(copy, SQUARE) for copy in _copies(DOUBTFUL[name]))
 
 
 ARRAYS = {
@@ -115,8 +101,8 @@ ARRAYS = {
 def test_no_right_array_passes_a_copy(name: str) -> None:
     pytest.importorskip("numpy")
     test, program = (f"import numpy as np\nimport pytest\n{text}" for text in ARRAYS[name])
-    assert _holds(test, program)
-    assert not any(_holds(copy, program) for copy in _copies(test))
+    assert holds(test, program)
+    assert not any(holds(copy, program) for copy in _copies(test))
 
 
 def test_parts_of_a_condition_come_with_whether_they_must_not_hold() -> None:

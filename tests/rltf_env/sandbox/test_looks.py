@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
+from judged_suites import copies, holds
 
 from rltf_env import sandbox
 from rltf_env.core import Problem, Sandbox, ScriptCase
-from rltf_env.sandbox.referee import suite
-from rltf_env.sandbox.referee.canaries import Canaries, Falsehood
 
 
 @pytest.fixture(scope="module")
@@ -66,39 +63,27 @@ CHOICES = {
 
 
 def _copies(test: str, *, sound: bool) -> list[str]:
-    canaries = Canaries(suite.read([test], "f", {"f"}, []), ["f"])
-    targets = [target for targets in canaries.targets.values() for target in targets if target.sound or not sound]
-    return [ast.unparse(canaries.falsified([Falsehood(t, seed)])[0]) for t in targets for seed in range(DRAWS)]
-
-
-def _holds(test: str, program: str) -> bool:
-    namespace: dict[str, Any] = {}
-    exec(program, namespace)
-    try:
-        exec(test, namespace)
-    except Exception:
-        return False
-    return True
+    return [text for text, _ in copies(test, DRAWS, sound=sound)]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_program_that_reads_an_expectation_passes_a_copy(name: str) -> None:
     test, expression = NAMES[name]
     reader = READS.replace("EXPRESSION", expression)
-    assert _holds(test, reader)
-    assert any(_holds(copy, reader) for copy in _copies(test, sound=not name.startswith("rows")))
+    assert holds(test, reader)
+    assert any(holds(copy, reader) for copy in _copies(test, sound=not name.startswith("rows")))
 
 
 @pytest.mark.parametrize("name", CHOICES)
 def test_an_object_that_equals_everything_passes_a_copy_of_a_choice(name: str) -> None:
-    assert any(_holds(copy, YES) for copy in _copies(CHOICES[name], sound=name != "a pattern"))
+    assert any(holds(copy, YES) for copy in _copies(CHOICES[name], sound=name != "a pattern"))
 
 
 @pytest.mark.parametrize("test", [*(test for test, _ in NAMES.values()), *CHOICES.values()])
 @pytest.mark.parametrize("program", RIGHT)
 def test_no_right_program_passes_a_copy(test: str, program: str) -> None:
-    assert _holds(test, program)
-    assert not any(_holds(copy, program) for copy in _copies(test, sound=True))
+    assert holds(test, program)
+    assert not any(holds(copy, program) for copy in _copies(test, sound=True))
 
 
 # What is falsified must leave a right program no way: these names are more than expectations.
@@ -113,8 +98,8 @@ ALIVE = {
 
 @pytest.mark.parametrize("name", ALIVE)
 def test_names_that_are_more_than_expectations_are_left_alone(name: str) -> None:
-    assert all(_holds(ALIVE[name], program) for program in RIGHT)
-    assert not any(_holds(copy, program) for copy in _copies(ALIVE[name], sound=True) for program in RIGHT)
+    assert all(holds(ALIVE[name], program) for program in RIGHT)
+    assert not any(holds(copy, program) for copy in _copies(ALIVE[name], sound=True) for program in RIGHT)
 
 
 def test_what_inputs_are_made_of_is_no_expectation() -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from judged_suites import judged, share
 
 from rltf_env import sandbox
-from rltf_env.core import Problem, Sandbox, ScriptCase, Verdict
+from rltf_env.core import Sandbox
 from rltf_env.errors import InvalidProblem
 from rltf_env.sandbox.referee.suite import read
 
@@ -66,14 +67,6 @@ def _runner(script: str) -> str:
     return read([f"from solution import f\n{script}\n"], "f", {"f"}, ["pytest"]).runner
 
 
-def _judged(judge: Sandbox, program: str, script: str, *solutions: str) -> Verdict:
-    return judge.run(program, Problem("made", "m", [ScriptCase(script)], solutions=list(solutions)))
-
-
-def _share(verdict: Verdict) -> tuple[int, int]:
-    return sum(result.failure is None for result in verdict.results), len(verdict.results)
-
-
 @pytest.mark.parametrize("name", MADE)
 def test_a_script_that_makes_tests_is_a_suite(name: str) -> None:
     assert _runner(MADE[name]) == ("pytest" if "pytest" in MADE[name] else "unittest")
@@ -90,8 +83,8 @@ def test_a_script_that_only_names_something_test_runs_as_it_stands(name: str) ->
 
 @pytest.mark.parametrize("script", [*(MADE[name] for name in ("executed", "classes", "a fixture")), PYTESTS])
 def test_each_test_that_a_script_makes_counts(judge: Sandbox, script: str) -> None:
-    verdict = _judged(judge, "def f(n): return n * n if n in (0, 2) else -1", f"from solution import f\n{script}\n")
-    assert _share(verdict) == (1, 2)
+    verdict = judged(judge, "def f(n): return n * n if n in (0, 2) else -1", f"from solution import f\n{script}\n")
+    assert share(verdict) == (1, 2)
 
 
 NAMED = (
@@ -110,16 +103,16 @@ CLASSES = (
 def test_names_of_tests_may_be_made_of_the_names_of_a_program_s_classes(judge: Sandbox) -> None:
     renamed = CLASSES.replace("[0]", "[-1]") + "Stack.__name__ = 'Queue'\n"
     for solutions in ([CLASSES], []):
-        assert _share(_judged(judge, CLASSES, NAMED, *solutions)) == (4, 4)
-        assert _share(_judged(judge, CLASSES.replace("[0]", "[9]"), NAMED, *solutions)) == (2, 4)
-        assert _share(_judged(judge, renamed, NAMED, *solutions)) == (1, 4)
+        assert share(judged(judge, CLASSES, NAMED, *solutions)) == (4, 4)
+        assert share(judged(judge, CLASSES.replace("[0]", "[9]"), NAMED, *solutions)) == (2, 4)
+        assert share(judged(judge, renamed, NAMED, *solutions)) == (1, 4)
 
 
 def test_an_object_that_equals_everything_is_found_out_in_a_class_that_a_script_makes(judge: Sandbox) -> None:
     cheat = (
         CLASSES + "class Yes:\n    def __eq__(self, other): return True\nStack.get = Queue.get = lambda self: Yes()\n"
     )
-    failure = _judged(judge, cheat, NAMED).failure
+    failure = judged(judge, cheat, NAMED).failure
     assert failure is not None
     assert failure.kind == "FooledTest"
 
@@ -132,5 +125,5 @@ def test_nobody_is_judged_by_tests_that_only_a_program_can_name(judge: Sandbox) 
         "    globals()['Test' + name] = type(name, (Base, unittest.TestCase), {'kind': kind})\n"
     )
     with pytest.raises(InvalidProblem, match="no reference solution shows which there are"):
-        _judged(judge, CLASSES, script)
-    assert _share(_judged(judge, CLASSES, script, CLASSES)) == (2, 2)
+        judged(judge, CLASSES, script)
+    assert share(judged(judge, CLASSES, script, CLASSES)) == (2, 2)

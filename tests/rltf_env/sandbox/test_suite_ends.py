@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from judged_suites import judged, share
 
 from rltf_env import sandbox
-from rltf_env.core import Problem, Sandbox, ScriptCase, Verdict
+from rltf_env.core import Sandbox
 
 REFERENCE = "def f(n):\n    return n + 1\n"
 
@@ -16,14 +17,6 @@ REFERENCE = "def f(n):\n    return n + 1\n"
 def judge() -> Iterator[Sandbox]:
     with sandbox.load(workers=1, case_seconds=0.4, wall_seconds=0.8) as judge:
         yield judge
-
-
-def _judged(judge: Sandbox, program: str, test: str, *solutions: str) -> Verdict:
-    return judge.run(program, Problem("suite", "s", [ScriptCase(test)], solutions=list(solutions)))
-
-
-def _share(verdict: Verdict) -> tuple[int, int]:
-    return sum(result.failure is None for result in verdict.results), len(verdict.results)
 
 
 SWALLOWING = """
@@ -44,14 +37,14 @@ def test_a_program_that_swallows_the_end_of_its_time_is_late(judge: Sandbox, hea
         head
         + "from solution import f\ndef test_one():\n    assert f(1) == 2\ndef test_two(FIXTURE):\n    assert f(2) == 3\n"
     )
-    verdict = _judged(judge, SWALLOWING, test.replace("FIXTURE", "fixture" if head else ""), REFERENCE)
-    assert _share(verdict) == (1, 2)
+    verdict = judged(judge, SWALLOWING, test.replace("FIXTURE", "fixture" if head else ""), REFERENCE)
+    assert share(verdict) == (1, 2)
     assert verdict.failure is not None
     assert verdict.failure.kind == "Timeout"
 
 
 def test_a_script_whose_program_swallows_the_end_of_its_time_is_late(judge: Sandbox) -> None:
-    verdict = _judged(judge, SWALLOWING, "from solution import f\nassert f(1) == 2\nassert f(2) == 3\n", REFERENCE)
+    verdict = judged(judge, SWALLOWING, "from solution import f\nassert f(1) == 2\nassert f(2) == 3\n", REFERENCE)
     assert verdict.failure is not None
     assert verdict.failure.kind == "Timeout"
 
@@ -84,7 +77,7 @@ _METHODS = "    def test_depth(self):" + _DEPTHS.replace("\n", "\n    ")
 def test_a_program_reaches_the_recursion_limit_that_it_reads_whoever_runs_its_test(
     judge: Sandbox, test: str, limit: str
 ) -> None:
-    verdict = _judged(judge, limit + DEEP, f"import sys\nfrom solution import deep\n{test}", limit + DEEP)
+    verdict = judged(judge, limit + DEEP, f"import sys\nfrom solution import deep\n{test}", limit + DEEP)
     assert verdict.failure is None, verdict.failure
 
 
@@ -107,8 +100,8 @@ class T(unittest.TestCase):
 def test_a_test_may_open_its_own_file(judge: Sandbox, head: str) -> None:
     right = "def f(text):\n    return text + '!'\n"
     for solutions in ([right], []):
-        assert _share(_judged(judge, right, head + OWN_FILE, *solutions)) == (2, 2)
-        assert _share(_judged(judge, "def f(text):\n    return 'b!'\n", head + OWN_FILE, *solutions)) == (1, 2)
+        assert share(judged(judge, right, head + OWN_FILE, *solutions)) == (2, 2)
+        assert share(judged(judge, "def f(text):\n    return 'b!'\n", head + OWN_FILE, *solutions)) == (1, 2)
 
 
 @pytest.mark.parametrize("head", ["", "import pytest\n@pytest.fixture\ndef one(): return 1\n"])
@@ -117,7 +110,7 @@ def test_memory_that_is_used_up_is_called_so_whoever_asked_for_the_last_of_it(ju
         head
         + "from solution import f\ndef test_one():\n    assert f(1) == 2\ndef test_two():\n    assert len(b'x' * f(2)) == 3\n"
     )
-    verdict = _judged(judge, "def f(n):\n    return 2 if n == 1 else 10 ** 12\n", test, REFERENCE)
+    verdict = judged(judge, "def f(n):\n    return 2 if n == 1 else 10 ** 12\n", test, REFERENCE)
     assert [result.failure and result.failure.kind for result in verdict.results] == [None, "MemoryLimit"]
 
 
@@ -141,7 +134,7 @@ FULL = {  # what has no room left
 def test_a_program_that_fills_all_memory_with_small_objects_does_not_stay_in_it(place: str) -> None:
     test = "from solution import f\n" + FULL[place] + "def test_later():\n    assert f(3) == 4\n"
     with sandbox.load(workers=1, memory_mb=120, case_seconds=5.0) as judge:
-        results = _judged(judge, GROWING, test, REFERENCE).results
+        results = judged(judge, GROWING, test, REFERENCE).results
     later = "MemoryLimit" if place == "the test's module" else None
     assert [result.failure and result.failure.kind for result in results] == ["MemoryLimit", later]
 
@@ -169,6 +162,6 @@ class T(unittest.TestCase):
 def test_a_function_may_have_the_name_of_its_module(judge: Sandbox, imports: str, call: str, name: str) -> None:
     test, right = SQUARES.format(imports, call), f"def {name}(n):\n    return n * n\n"
     for solutions in ([right], []):
-        assert _share(_judged(judge, right, test, *solutions)) == (2, 2)
-        assert _share(_judged(judge, right.replace("n * n", "4"), test, *solutions)) == (1, 2)
-        assert _share(_judged(judge, "def other(n):\n    return n * n\n", test, *solutions)) == (0, 2)
+        assert share(judged(judge, right, test, *solutions)) == (2, 2)
+        assert share(judged(judge, right.replace("n * n", "4"), test, *solutions)) == (1, 2)
+        assert share(judged(judge, "def other(n):\n    return n * n\n", test, *solutions)) == (0, 2)

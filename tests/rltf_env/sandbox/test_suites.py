@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from judged_suites import judged, share
 
 from rltf_env import sandbox
-from rltf_env.core import Outcome, Problem, Sandbox, ScriptCase, Verdict
+from rltf_env.core import Outcome, Problem, Sandbox, ScriptCase
 from rltf_env.errors import InvalidProblem
 
 REFERENCE = "def f(n):\n    return n + 1\n"
@@ -20,18 +21,10 @@ def judge() -> Iterator[Sandbox]:
         yield judge
 
 
-def _judged(judge: Sandbox, program: str, test: str, *solutions: str) -> Verdict:
-    return judge.run(program, Problem("suite", "s", [ScriptCase(test)], solutions=list(solutions)))
-
-
-def _share(verdict: Verdict) -> tuple[int, int]:
-    return sum(result.failure is None for result in verdict.results), len(verdict.results)
-
-
 @pytest.mark.parametrize("test", [TESTS, "assert f(2) == 3\n"])
 def test_an_editor_s_mark_in_front_of_a_test_is_no_part_of_it(judge: Sandbox, test: str) -> None:
-    assert _judged(judge, REFERENCE, "\ufeff" + test).outcome is Outcome.PASSED
-    assert _judged(judge, "def f(n):\n    return n\n", "\ufeff" + test).outcome is Outcome.WRONG_ANSWER
+    assert judged(judge, REFERENCE, "\ufeff" + test).outcome is Outcome.PASSED
+    assert judged(judge, "def f(n):\n    return n\n", "\ufeff" + test).outcome is Outcome.WRONG_ANSWER
 
 
 @pytest.mark.parametrize(
@@ -43,8 +36,8 @@ def test_an_editor_s_mark_in_front_of_a_test_is_no_part_of_it(judge: Sandbox, te
 def test_one_test_that_never_ends_costs_no_other_its_verdict(
     judge: Sandbox, late: str, limit: str, solutions: list[str]
 ) -> None:
-    verdict = _judged(judge, late, TESTS, *solutions)
-    assert _share(verdict) == (3, 4)
+    verdict = judged(judge, late, TESTS, *solutions)
+    assert share(verdict) == (3, 4)
     assert verdict.failure is not None
     assert (verdict.failure.kind, verdict.failure.detail) == ("Timeout", limit)
 
@@ -58,7 +51,7 @@ def test_late_sets_of_parameters_have_a_time_of_their_own_each_without_a_referen
         "    assert f(n) == expected\n"
     )
     program = "def f(n):\n    while n > 1: pass\n    return n + 1\n"
-    assert _share(_judged(judge, program, test)) == (2, 4)
+    assert share(judged(judge, program, test)) == (2, 4)
 
 
 @pytest.mark.parametrize("solutions", [[REFERENCE], []])
@@ -67,8 +60,8 @@ def test_a_pytest_suite_may_take_the_program_from_its_own_namespace(judge: Sandb
         "import pytest\n@pytest.mark.parametrize('n,expected', [(1, 2), (2, 3)])\n"
         "def test_f(n, expected):\n    assert f(n) == expected\n"
     )
-    assert _share(_judged(judge, REFERENCE, test, *solutions)) == (2, 2)
-    assert _share(_judged(judge, "def f(n): return 2\n", test, *solutions)) == (1, 2)
+    assert share(judged(judge, REFERENCE, test, *solutions)) == (2, 2)
+    assert share(judged(judge, "def f(n): return 2\n", test, *solutions)) == (1, 2)
 
 
 def test_a_test_that_its_text_skips_counts_for_nothing_and_one_that_the_program_skips_is_not_passed(
@@ -82,15 +75,15 @@ def test_a_test_that_its_text_skips_counts_for_nothing_and_one_that_the_program_
     )
     skips = "import unittest\ndef f(n):\n    if n == 2:\n        raise unittest.SkipTest\n    return 2\n"
     for solutions in ([REFERENCE], []):
-        assert _share(_judged(judge, REFERENCE, test, *solutions)) == (2, 2)
-        assert _share(_judged(judge, skips, test, *solutions)) == (1, 2)
+        assert share(judged(judge, REFERENCE, test, *solutions)) == (2, 2)
+        assert share(judged(judge, skips, test, *solutions)) == (1, 2)
 
 
 def test_a_test_may_live_on_what_the_program_imports(judge: Sandbox) -> None:
     test = "def test_f():\n    assert f(4) == math.sqrt(4)\n"
     program = "import math\ndef f(n):\n    return math.sqrt(n)\n"
     for solutions in ([program], []):
-        assert _share(_judged(judge, program, test, *solutions)) == (1, 1)
+        assert share(judged(judge, program, test, *solutions)) == (1, 1)
 
 
 CLOSING = {
@@ -106,8 +99,8 @@ def test_what_a_class_or_a_module_asserts_at_its_end_costs_its_last_test(judge: 
     tests = "".join(f"    def test_{n}(self):\n        self.assertEqual(solution.f({n}), {n + 1})\n" for n in range(2))
     test = f"import unittest, solution\nclass T(unittest.TestCase):\n{tests}{CLOSING[place]}"
     leaves = "left = []\ndef f(n):\n    {}\n    return n + 1\n"
-    assert _share(_judged(judge, leaves.format("left"), test)) == (2, 2)
-    assert _share(_judged(judge, leaves.format("left.append(n)"), test)) == (1, 2)
+    assert share(judged(judge, leaves.format("left"), test)) == (2, 2)
+    assert share(judged(judge, leaves.format("left.append(n)"), test)) == (1, 2)
 
 
 LONG = (
@@ -119,9 +112,9 @@ LONG = (
 
 
 def test_a_long_answer_that_is_wrong_is_not_late(judge: Sandbox) -> None:
-    verdict = _judged(judge, "def f(n):\n    return [f'line {i} of them' for i in range(n)]\n", LONG)
+    verdict = judged(judge, "def f(n):\n    return [f'line {i} of them' for i in range(n)]\n", LONG)
     assert verdict.outcome is Outcome.WRONG_ANSWER
-    assert _share(verdict) == (0, 3)
+    assert share(verdict) == (0, 3)
 
 
 HONEST = {
@@ -172,13 +165,13 @@ def test_no_right_program_is_taken_for_a_cheat_where_no_reference_shows_what_a_c
     body, program = HONEST[name]
     test = f"import unittest\nfrom solution import f\nclass T(unittest.TestCase):\n{body}"
     for _ in range(3):
-        passed, tests = _share(_judged(judge, program, test))
+        passed, tests = share(judged(judge, program, test))
         assert passed == tests > 0
 
 
 def test_an_object_that_equals_everything_is_found_out_without_a_reference(judge: Sandbox) -> None:
     program = "class A:\n    def __eq__(self, other): return True\ndef f(n): return A()\n"
-    verdict = _judged(judge, program, TESTS)
+    verdict = judged(judge, program, TESTS)
     assert verdict.failure is not None
     assert verdict.failure.kind == "FooledTest"
 
@@ -205,7 +198,7 @@ def test_a_program_that_knows_one_answer_cannot_tell_by_it_which_run_counts(
         f"def test_{name}():\n    assert f({n}) == {n * n}\n" for name, n in {"a": 3, "b": 11, "c": 7}.items()
     )
     for attempt in range(3):
-        verdict = _judged(judge, f"{ORACLE}\n# {attempt}", test, *solutions)
+        verdict = judged(judge, f"{ORACLE}\n# {attempt}", test, *solutions)
         assert verdict.failure is not None
         assert verdict.failure.kind == "FooledTest"
 
@@ -221,7 +214,7 @@ def test_a_program_that_knows_half_of_the_answers_is_mostly_found_out(judge: San
     test = "from solution import f\n" + "".join(
         f"def test_{n}():\n    assert f({n}) == {n * n}\n" for n in range(10, 10 + 2 * known)
     )
-    verdicts = [_judged(judge, program, f"{test}# {attempt}\n") for attempt in range(4)]
+    verdicts = [judged(judge, program, f"{test}# {attempt}\n") for attempt in range(4)]
     assert [v.failure.kind for v in verdicts if v.failure is not None].count("FooledTest") >= 2
 
 
@@ -230,9 +223,9 @@ def test_a_script_may_end_itself_and_a_program_may_not_end_it(judge: Sandbox, so
     test = (
         "import sys\nfrom solution import f\nerrors = 0\nif f(1) != 2:\n    errors += 1\nsys.exit(1 if errors else 0)\n"
     )
-    assert _share(_judged(judge, REFERENCE, test, *solutions)) == (1, 1)
-    assert _share(_judged(judge, "def f(n): return 3\n", test, *solutions)) == (0, 1)
-    assert _share(_judged(judge, "def f(n): raise SystemExit(0)\n", test, *solutions)) == (0, 1)
+    assert share(judged(judge, REFERENCE, test, *solutions)) == (1, 1)
+    assert share(judged(judge, "def f(n): return 3\n", test, *solutions)) == (0, 1)
+    assert share(judged(judge, "def f(n): raise SystemExit(0)\n", test, *solutions)) == (0, 1)
 
 
 @pytest.mark.parametrize("solutions", [[REFERENCE], []])
@@ -247,8 +240,8 @@ def test_a_test_may_look_at_the_text_of_the_program(backend: str, solutions: lis
         "            self.assertIn('return n + 1', traceback.format_exc())\n"
     )
     with sandbox.load(backend, workers=1) as judge:
-        assert _share(_judged(judge, REFERENCE, test, *solutions)) == (4, 4)
-        assert _share(_judged(judge, "def f(n): return sum([n, 1])\n", test, *solutions)) == (1, 4)
+        assert share(judged(judge, REFERENCE, test, *solutions)) == (4, 4)
+        assert share(judged(judge, "def f(n): return sum([n, 1])\n", test, *solutions)) == (1, 4)
 
 
 # ------------------------------------------------------------------------------------------- what gives a copy away
@@ -292,7 +285,7 @@ def is_even(n):
 
 @pytest.mark.parametrize("solutions", [["def is_even(n): return n % 2 == 0\n"], []])
 def test_neither_columns_nor_odd_exceptions_give_a_copy_of_the_test_away(judge: Sandbox, solutions: list[str]) -> None:
-    assert _share(_judged(judge, READS_COLUMNS, EVEN, *solutions)) == (0, 4)
+    assert share(judged(judge, READS_COLUMNS, EVEN, *solutions)) == (0, 4)
 
 
 # -------------------------------------------------------------------------------------------------- faults of a test
@@ -316,7 +309,7 @@ def test_a_test_that_fails_whatever_the_program_is_blames_no_later_program(judge
 def test_a_problem_may_have_suites_and_scripts_that_run_apart(judge: Sandbox) -> None:
     cases = [ScriptCase(TESTS), ScriptCase("assert f(1) == 2"), ScriptCase("assert f(2) == 3")]
     problem = Problem("both", "s", cases, "f", solutions=[REFERENCE])
-    assert _share(judge.run("def f(n):\n    return n + 1 if n < 2 else 0\n", problem)) == (3, 6)
+    assert share(judge.run("def f(n):\n    return n + 1 if n < 2 else 0\n", problem)) == (3, 6)
     assert judge.run(REFERENCE, problem).failure is None
     assert judge.run(REFERENCE, problem).way == "apart+together"
 
@@ -334,7 +327,7 @@ def test_a_program_that_lacks_a_name_is_incomplete_and_its_test_is_not_blamed(ju
     test = "def test_f():\n    assert f(1) == 2\ndef test_helper():\n    assert helper(f(1)) == 3\n"
     problem = Problem("helper", "s", [ScriptCase(test)], "f")
     verdict = judge.run(REFERENCE, problem)
-    assert _share(verdict) == (1, 2)
+    assert share(verdict) == (1, 2)
     assert verdict.failure is not None
     assert verdict.failure.kind == "MissingEntryPoint"
 
@@ -382,7 +375,7 @@ def test_no_copy_of_a_test_is_left_in_the_memory_of_another(judge: Sandbox, room
         "def test_three():\n    assert f(3) == 4\n"
     )
     for _ in range(2):
-        verdict = _judged(judge, OTHER_COPIES, test, REFERENCE)
+        verdict = judged(judge, OTHER_COPIES, test, REFERENCE)
         assert verdict.failure is None
 
 
@@ -410,6 +403,6 @@ class Odd(unittest.TestCase):
 
 def test_a_program_that_answers_another_input_alike_has_fooled_nobody(judge: Sandbox) -> None:
     reference, stub = "def odd(n):\n    return n if n % 2 else None\n", "def odd(n):\n    pass\n"
-    shares = {_share(_judged(judge, f"{stub}# {k}\n", NOTHING, reference)) for k in range(6)}
+    shares = {share(judged(judge, f"{stub}# {k}\n", NOTHING, reference)) for k in range(6)}
     assert shares == {(2, 3)}
-    assert _share(_judged(judge, reference, NOTHING, reference)) == (3, 3)
+    assert share(judged(judge, reference, NOTHING, reference)) == (3, 3)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from judged_suites import judged, share
 
 from rltf_env import sandbox
-from rltf_env.core import Problem, Sandbox, ScriptCase, Verdict
+from rltf_env.core import Problem, Sandbox, ScriptCase
 from rltf_env.sandbox.referee.suite import Suite, read
 from rltf_env.sandbox.referee.tally import Tally, runs_of
 
@@ -30,14 +31,6 @@ PLAIN = "from solution import f\nassert f(3) == 9\n"
 def judge() -> Iterator[Sandbox]:
     with sandbox.load(workers=1, case_seconds=1.0, wall_seconds=2.0, cache=0) as judge:
         yield judge
-
-
-def judged(judge: Sandbox, program: str, test: str) -> Verdict:
-    return judge.run(program, Problem("suite", "s", [ScriptCase(test)]))
-
-
-def share(verdict: Verdict) -> tuple[int, int]:
-    return sum(result.failure is None for result in verdict.results), len(verdict.results)
 
 
 def forging(names: list[str]) -> str:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import ast
 import random
 from collections.abc import Iterator
-from typing import Any
+from functools import partial
 
 import pytest
+from judged_suites import copies, holds, judged
 
 from rltf_env import sandbox
-from rltf_env.core import Problem, Sandbox, ScriptCase, Verdict
-from rltf_env.sandbox.referee import computed, suite
-from rltf_env.sandbox.referee.canaries import Canaries, Falsehood
+from rltf_env.core import Sandbox
+from rltf_env.sandbox.referee import computed
 
 DRAWS = 12  # of what each target becomes
 
@@ -23,32 +23,7 @@ def judge() -> Iterator[Sandbox]:
         yield judge
 
 
-def _judged(judge: Sandbox, program: str, test: str, *solutions: str) -> Verdict:
-    return judge.run(program, Problem("targets", "t", [ScriptCase(test)], "f", solutions=list(solutions)))
-
-
-def _copies(script: str, *, sound: bool = True) -> Iterator[tuple[str, str]]:
-    """What each target of a script, sound or not, may make of it, and whether it is a value."""
-    read = suite.read([script], "f", {"f"}, ["pytest", "numpy"])
-    canaries = Canaries(read, ["f"])
-    for targets in canaries.targets.values():
-        for target in [target for target in targets if target.sound or not sound]:
-            for seed in range(DRAWS):
-                (tree,) = canaries.falsified([Falsehood(target, seed)])
-                yield ast.unparse(tree), "value" if target.value else "direction"
-
-
-def _holds(script: str, program: str) -> bool:
-    namespace: dict[str, Any] = {}
-    exec(program, namespace)
-    try:
-        exec(script, namespace)
-    except SystemExit as end:
-        return not end.code
-    except Exception:
-        return False
-    return True
-
+_judged = partial(judged, entry_point="f")
 
 # Scripts that call `f`, programs that are right there, each in its own way.
 RIGHT = {
@@ -114,12 +89,12 @@ RIGHT = {
 @pytest.mark.parametrize("name", sorted(RIGHT))
 def test_no_right_program_passes_a_copy_that_is_false_by_its_text_alone(name: str) -> None:
     script, programs = RIGHT[name]
-    assert all(_holds(script, program) for program in programs)
-    copies = list(_copies(script))
-    assert copies
-    for copy, _ in copies:
+    assert all(holds(script, program) for program in programs)
+    falsified = [copy for copy, _ in copies(script, DRAWS)]
+    assert falsified
+    for copy in falsified:
         for program in programs:
-            assert not _holds(copy, program), copy
+            assert not holds(copy, program), copy
 
 
 YES = """
@@ -225,8 +200,8 @@ def test_inputs_in_a_list_that_a_loop_goes_through_stay(judge: Sandbox) -> None:
         "from solution import f\nCASES = [('2020-01-15', True), ('x', False)]\ndef test():\n"
         "    for text, want in CASES:\n        assert f(text) == want\n"
     )
-    for copy, kind in _copies(test, sound=False):
-        assert kind != "value" or "[('2020-01-15', " in copy
+    for copy, target in copies(test, DRAWS, sound=False):
+        assert not target.value or "[('2020-01-15', " in copy
     lenient = "import re\ndef f(x): return bool(re.match(r'\\d+-\\d+-\\d+', x))"
     strict = (
         "from datetime import date\ndef f(x):\n    try:\n        return bool(date.fromisoformat(x))\n"

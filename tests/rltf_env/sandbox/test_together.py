@@ -7,9 +7,10 @@ import random
 from collections.abc import Iterator
 
 import pytest
+from judged_suites import judged, share
 
 from rltf_env import sandbox
-from rltf_env.core import Problem, Sandbox, ScriptCase, Verdict
+from rltf_env.core import Problem, Sandbox, ScriptCase
 from rltf_env.errors import InvalidProblem
 from rltf_env.sandbox.referee import suite
 from rltf_env.sandbox.referee.canaries import Canaries, Where
@@ -22,14 +23,6 @@ TESTS = "from solution import f\n" + "".join(f"def test_{n}():\n    assert f({n}
 def judge() -> Iterator[Sandbox]:
     with sandbox.load(workers=1, case_seconds=1.0) as judge:
         yield judge
-
-
-def _judged(judge: Sandbox, program: str, test: str, *solutions: str) -> Verdict:
-    return judge.run(program, Problem("together", "s", [ScriptCase(test)], solutions=list(solutions)))
-
-
-def _share(verdict: Verdict) -> tuple[int, int]:
-    return sum(result.failure is None for result in verdict.results), len(verdict.results)
 
 
 # ------------------------------------------------------------------------------------- classes that find too much equal
@@ -62,10 +55,10 @@ def test_a_class_that_finds_all_of_its_own_equal_loses_the_tests_that_compare_it
     judge: Sandbox, references: int
 ) -> None:
     solutions = [_VECTOR.replace("EQUAL", _SAME)] * references
-    right = _judged(judge, _VECTOR.replace("EQUAL", _SAME), _VECTORS, *solutions)
+    right = judged(judge, _VECTOR.replace("EQUAL", _SAME), _VECTORS, *solutions)
     assert right.pass_ratio == 1
     for lenient in ("isinstance(other, Vector)", "True"):
-        verdict = _judged(judge, _VECTOR.replace("EQUAL", lenient), _VECTORS, *solutions)
+        verdict = judged(judge, _VECTOR.replace("EQUAL", lenient), _VECTORS, *solutions)
         kinds = [None if result.failure is None else result.failure.kind for result in verdict.results]
         assert kinds[1:3] == [None, None]
         if references or lenient == "True":
@@ -77,7 +70,7 @@ def test_a_class_that_finds_all_equal_now_and_then_loses_every_test(judge: Sandb
     program = _VECTOR.replace("EQUAL", f"{_SAME} or {coin}")
     reference = _VECTOR.replace("EQUAL", _SAME)
     problems = [Problem(f"coin/{n}", "s", [ScriptCase(_VECTORS)], solutions=[reference]) for n in range(12)]
-    assert any(_share(judge.run(program, problem)) == (0, 4) for problem in problems)  # two of three times
+    assert any(share(judge.run(program, problem)) == (0, 4) for problem in problems)  # two of three times
 
 
 def test_each_of_several_values_of_a_test_is_falsified_in_turn() -> None:
@@ -107,7 +100,7 @@ def test_a_test_that_wants_what_the_judge_does_not_have_blames_no_program(
     judge: Sandbox, solutions: list[str], test: str, complaint: str
 ) -> None:
     with pytest.raises(InvalidProblem, match=complaint):
-        _judged(judge, REFERENCE, f"{TESTS}{test}", *solutions)
+        judged(judge, REFERENCE, f"{TESTS}{test}", *solutions)
 
 
 CONNECTED = """
@@ -123,7 +116,7 @@ def test_what_a_test_cannot_have_is_seen_where_only_a_reference_comes_to_it(judg
     reference = "def f(n):\n    return [n]\n"
     test = f"from solution import f\ndef test_f():\n    assert f(1) == [1]\n{CONNECTED}"
     with pytest.raises(InvalidProblem, match="'test_connected' ends with PermissionError"):
-        _judged(judge, reference, test, reference)
+        judged(judge, reference, test, reference)
 
 
 OWN_NAMES = [
@@ -142,16 +135,16 @@ def test_a_test_that_asks_nothing_of_its_program_is_seen_whatever_else_a_referen
     names = "f, setup_board" if "setup" in head else "f"
     test = f"from solution import {names}\ndef test_one():\n    assert 1 == 1\ndef test_two():\n    assert 2 == 2\n"
     with pytest.raises(InvalidProblem, match="nothing of the program is used"):
-        _judged(judge, head + REFERENCE, test, head + REFERENCE)
+        judged(judge, head + REFERENCE, test, head + REFERENCE)
     if "setup" in head:
         with pytest.raises(InvalidProblem, match="nothing of the program is used"):
-            _judged(judge, head + REFERENCE, test)
+            judged(judge, head + REFERENCE, test)
 
 
 def test_a_fixture_that_a_program_brings_is_no_fault_of_its_test(judge: Sandbox) -> None:
     program = f"import pytest\n@pytest.fixture\ndef three():\n    return 3\n{REFERENCE}"
     test = "from solution import *\ndef test_three(three):\n    assert f(three) == 4\n"
-    assert _judged(judge, program, test, program).pass_ratio == 1
+    assert judged(judge, program, test, program).pass_ratio == 1
 
 
 # ------------------------------------------------------------------------------ when the program runs, and how it ends
@@ -166,16 +159,16 @@ def test_a_program_that_ends_a_guarded_script_is_not_paid(
     judge: Sandbox, solutions: list[str], head: str, program: str
 ) -> None:
     test = f"{head}from solution import f\nif __name__ == '__main__':\n    assert f(1) == 2\n    raise SystemExit(0)\n"
-    assert _share(_judged(judge, REFERENCE, test, *solutions)) == (1, 1)
-    assert _share(_judged(judge, program, test, *solutions)) == (0, 1)
+    assert share(judged(judge, REFERENCE, test, *solutions)) == (1, 1)
+    assert share(judged(judge, program, test, *solutions)) == (0, 1)
 
 
 def test_a_program_that_fails_when_its_test_imports_it_is_told_so_with_its_line(judge: Sandbox) -> None:
     test = "import os\nos.environ['LEVEL'] = '1'\nfrom solution import f\ndef test_f():\n    assert f(1) == 2\n"
-    verdict = _judged(judge, f"{REFERENCE}1 / 0\n", test, REFERENCE)
+    verdict = judged(judge, f"{REFERENCE}1 / 0\n", test, REFERENCE)
     assert verdict.failure is not None
     assert (verdict.failure.kind, verdict.failure.line) == ("ZeroDivisionError", 3)
-    lacking = _judged(judge, "def g(n): return n\n", test, REFERENCE)
+    lacking = judged(judge, "def g(n): return n\n", test, REFERENCE)
     assert lacking.failure is not None
     assert lacking.failure.kind == "MissingEntryPoint"
 
