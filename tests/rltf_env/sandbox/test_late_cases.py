@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from rltf_env import sandbox
-from rltf_env.core import FailureKind, Outcome, Problem, ScriptCase, StdinCase
+from rltf_env.core import CallCase, FailureKind, Outcome, Problem, ScriptCase, StdinCase
 from rltf_env.sandbox.board import Board, Note
+from rltf_env.sandbox.cage.purity import PURE, traits
 from rltf_env.sandbox.pool import scheduler
 from rltf_env.sandbox.referee import pace, runs
 from rltf_env.sandbox.referee.runs import Bench, Budget, Runs, is_late
@@ -143,10 +144,12 @@ def test_a_process_of_several_cases_that_took_too_long_counts_for_none_but_a_sin
     bench = Bench(lambda *_: None, {**OPTIONS, "isolate": False}, Note(-1, 0), lambda: None)  # type: ignore[arg-type, return-value]
     program = Runs(bench, "x", 3, lambda indices: b"")
     line = b'{"case": %d, "out": 0, "cpu": 0.010000, "status": 0}\n'
-    assert program._split((record(1.1), b"", line % 0 + line % 1)) == []
-    ((one, _, _),) = program._split((record(1.1), b"", line % 0))
+    assert program._split((record(1.1), b"", line % 0 + line % 1))[0] == []
+    ((one, _, _),), _ = program._split((record(1.1), b"", line % 0))
     assert one["seconds"] == 1.1, "whatever it said"
-    assert [each["seconds"] for each, _, _ in program._split((record(0.9), b"", line % 0 + line % 1))] == [0.01, 0.01]
+    done, rest = program._split((record(0.9), b"", b"a\n" + line % 0 + b"b\n" + line % 1 + b"c"))
+    assert [(each["seconds"], data) for each, _, data in done] == [(0.01, b"a\n"), (0.01, b"b\n")]
+    assert rest == b"c", "of the case that it was in"
 
 
 @pytest.mark.parametrize(
@@ -211,6 +214,47 @@ def test_the_cases_of_a_late_program_have_their_own_results(
     with sandbox.load(backend, workers=1, case_seconds=0.3, ratios=ratios) as opened:
         verdict = opened.run(SPIN.format(late, 0.34), ROW)
     assert [result.failure and result.failure.kind for result in verdict.results] == kinds
+
+
+ENDS = """def f(n):
+    if n == 1:
+        while True: pass
+    if n == 2:
+        return [0] * 10 ** 9
+    if n == 3:
+        return f(n)
+    return n
+"""
+LATE, MEMORY = (Outcome.RUNTIME_ERROR, "Timeout", 3), (Outcome.RUNTIME_ERROR, "MemoryLimit", 5)
+WRONG, DEEP = (Outcome.WRONG_ANSWER, "WrongAnswer", None), (Outcome.RUNTIME_ERROR, "RecursionError", 7)
+NOT_RUN = (Outcome.RUNTIME_ERROR, "NotRun", None)
+
+
+@linux
+@pytest.mark.parametrize("isolate", [False, True])
+@pytest.mark.parametrize("form", ["script", "call", "stdin"])
+@pytest.mark.parametrize(
+    ("given", "ends"),
+    [
+        ([0, 4, 1, 0], [None, WRONG, LATE, NOT_RUN]),
+        ([4, 3, 2, 1], [WRONG, DEEP, MEMORY, LATE]),
+    ],
+)
+def test_cases_that_share_a_process_end_as_they_do_in_one_of_their_own(
+    isolate: bool, form: str, given: list[int], ends: list[Any]
+) -> None:
+    assert traits(compile(ENDS, "f", "exec")) & PURE, "else they share none"
+    made = {
+        "script": lambda n: ScriptCase(f"assert f({n}) == {n % 4}"),
+        "call": lambda n: CallCase((n,), n % 4),
+        "stdin": lambda n: StdinCase(f"{n}\n", f"{n % 4}\n"),
+    }[form]
+    source = ENDS + ("print(f(int(input())))\n" if form == "stdin" else "")
+    problem = Problem("f", "", [made(n) for n in given], None if form == "stdin" else "f")
+    with sandbox.load(workers=1, case_seconds=0.2, memory_mb=256, isolate=isolate) as opened:
+        results = opened.run(source, problem).results
+    told = [each.failure and (each.outcome, each.failure.kind, each.failure.line) for each in results]
+    assert told == ends
 
 
 @linux
