@@ -118,9 +118,9 @@ class Runs:
         if error != "batch":
             self.reports = reports
             return error
-        self.reports, rest = self._split(reports[0])
-        if reports[0][0]["end"] in _OVER and len(self.reports) < self.count and not _BOUNDARY.search(rest):
-            self.reports.append((reports[0][0], b"", rest))
+        self.reports, last = self._split(reports[0])
+        if last[0]["end"] in _OVER and len(self.reports) < self.count and not _BOUNDARY.search(last[2]):
+            self.reports.append(last)
         return None
 
     def _go_on(self) -> Any:
@@ -187,8 +187,8 @@ class Runs:
 
     # ------------------------------------------------------------------------------------------------- batches
 
-    def _split(self, report: Report) -> tuple[list[Report], bytes]:
-        """The cases that a process came to the end of, one after the other, and what the one that it was in has returned.
+    def _split(self, report: Report) -> tuple[list[Report], Report]:
+        """The cases that a process came to the end of, one after the other, and the one that it was in.
 
         One that ran out of memory may have done so for what those before it left: from there on, each is to have its own
         process. What a process says of the time of each case is not believed where it matters: if together they took
@@ -208,8 +208,8 @@ class Runs:
             done.append((own, stdout[at:size], data[start : match.start()]))
             start, at = match.end(), size
         if not is_late(record, self.bench.limit):
-            return done, data[start:]
+            return done, (record, stdout[at:], data[start:])
         if len(done) != 1:
-            return [], data
+            return [], report
         done[0][0]["seconds"] = record["seconds"]
-        return done, data[start:]
+        return done, (record, stdout[at:], data[start:])

@@ -147,7 +147,7 @@ def test_a_process_of_several_cases_that_took_too_long_counts_for_none_but_a_sin
     assert program._split((record(1.1), b"", line % 0 + line % 1))[0] == []
     ((one, _, _),), _ = program._split((record(1.1), b"", line % 0))
     assert one["seconds"] == 1.1, "whatever it said"
-    done, rest = program._split((record(0.9), b"", b"a\n" + line % 0 + b"b\n" + line % 1 + b"c"))
+    done, (_, _, rest) = program._split((record(0.9), b"", b"a\n" + line % 0 + b"b\n" + line % 1 + b"c"))
     assert [(each["seconds"], data) for each, _, data in done] == [(0.01, b"a\n"), (0.01, b"b\n")]
     assert rest == b"c", "of the case that it was in"
 
