@@ -17,6 +17,7 @@ from rltf_env.sandbox.referee.changes import OPPOSITE
 # What these ask about is their first argument
 _ONE = frozenset("assertTrue assertFalse assertIsNone assertIsNotNone".split())
 _NAMING = frozenset(("parametrize", "param"))
+_DEFINED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _TELLING = frozenset(("fail", "AssertionError", "subTest", "print"))
 
 
@@ -57,7 +58,25 @@ def reword(places: list[ast.AST], before: list[Any], after: list[Any]) -> None:
 
 def _told(scope: ast.AST) -> Iterator[ast.Constant]:
     """The constants in a piece of a test that are there to be read."""
-    return (part for node in ast.walk(scope) for each in words(node) for part in _constants(each))
+    data = _data(scope)
+    return (p for node in ast.walk(scope) if id(node) not in data for each in words(node) for p in _constants(each))
+
+
+def _data(scope: ast.AST) -> set[int]:
+    """What looks like words and may reach the program, by its id.
+
+    A function that a test makes, and hands to a decorator, has its docstring with it. What it prints, or what is printed in
+    a `with`, may be caught.
+    """
+    parts = list(ast.walk(scope))
+    made = [part for part in parts if isinstance(part, _DEFINED) and part is not scope] * isinstance(
+        scope, _DEFINED[:2]
+    )
+    catching = [*made, *(part for part in parts if isinstance(part, (ast.With, ast.AsyncWith)))]
+    inside = [part for each in catching for part in ast.walk(each) if isinstance(part, ast.Call)]
+    return {id(each.body[0]) for each in made if isinstance(each.body[0], ast.Expr)} | {
+        id(call) for call in inside if ast.unparse(call.func) == "print"
+    }
 
 
 def words(node: ast.AST) -> list[ast.expr]:

@@ -6,7 +6,9 @@ import ast
 import random
 
 import pytest
+from judged_suites import judged, share
 
+from rltf_env import sandbox
 from rltf_env.sandbox.referee import suite, wording
 from rltf_env.sandbox.referee.canaries import Canaries
 
@@ -19,6 +21,18 @@ TOLD = [
     ("if f(2) != 4: raise AssertionError('not 4')", "if f(2) != 7: raise AssertionError('not 7')"),
     ("with case.subTest(want=4): assert f('4 2') == 4", "with case.subTest(want=7): assert f('4 2') == 7"),
     ("def test():\n    'Two make 4.'\n    assert f(2) == 4", "def test():\n    'Two make 7.'\n    assert f(2) == 7"),
+    (
+        "def test():\n    print('want', 4)\n    assert f(2) == 4",
+        "def test():\n    print('want', 7)\n    assert f(2) == 7",
+    ),
+    (  # what a program may be handed, or catch
+        "def test():\n    def g():\n        'Of 4.'\n        print(4)\n    assert f(g) == 4",
+        "def test():\n    def g():\n        'Of 4.'\n        print(4)\n    assert f(g) == 7",
+    ),
+    (
+        "def test():\n    'Of 4.'\n    with f() as out: print(4)\n    assert out == 4",
+        "def test():\n    'Of 7.'\n    with f() as out: print(4)\n    assert out == 7",
+    ),
 ]
 
 
@@ -36,6 +50,26 @@ def test_what_tells_of_a_value_tells_of_what_it_becomes(text: str, changed: str)
     sides[0].value = 7  # type: ignore[attr-defined]
     wording.reword(places[id(sides[0])], before, wording.values(sides[0]))
     assert ast.dump(tree) == ast.dump(ast.parse(changed))
+
+
+def test_a_right_program_hands_on_what_a_test_gives_it() -> None:
+    test = """
+from solution import quietly
+def test_docstring():
+    @quietly
+    def g():
+        "Adds numbers."
+    assert g.__doc__ == "Adds numbers."
+def test_output(capsys):
+    @quietly
+    def g():
+        print("hello")
+    g()
+    assert capsys.readouterr().out.strip() == "hello"
+"""
+    with sandbox.load(workers=1) as judge:
+        assert share(judged(judge, "quietly = lambda f: f", test)) == (2, 2)
+        assert share(judged(judge, "quietly = lambda f: lambda: None", test)) == (0, 2)
 
 
 def test_docstrings_of_the_class_and_of_the_file_tell_of_a_value_and_other_tests_do_not() -> None:
