@@ -17,7 +17,8 @@ from rltf_env.sandbox.referee.changes import OPPOSITE
 # What these ask about is their first argument
 _ONE = frozenset("assertTrue assertFalse assertIsNone assertIsNotNone".split())
 _NAMING = frozenset(("parametrize", "param"))
-_DEFINED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_MADE = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_CAUGHT = frozenset(("print", "AssertionError"))
 _TELLING = frozenset(("fail", "AssertionError", "subTest", "print"))
 
 
@@ -65,18 +66,16 @@ def _told(scope: ast.AST) -> Iterator[ast.Constant]:
 def _data(scope: ast.AST) -> set[int]:
     """What looks like words and may reach the program, by its id.
 
-    A function that a test makes, and hands to a decorator, has its docstring with it. What it prints, or what is printed in
-    a `with`, may be caught.
+    A function that a test makes, and hands to a decorator, has its docstring with it. What such a function prints or raises
+    may be caught, and so may what is printed or raised in a `with`.
     """
     parts = list(ast.walk(scope))
-    made = [part for part in parts if isinstance(part, _DEFINED) and part is not scope] * isinstance(
-        scope, _DEFINED[:2]
-    )
-    catching = [*made, *(part for part in parts if isinstance(part, (ast.With, ast.AsyncWith)))]
-    inside = [part for each in catching for part in ast.walk(each) if isinstance(part, ast.Call)]
-    return {id(each.body[0]) for each in made if isinstance(each.body[0], ast.Expr)} | {
-        id(call) for call in inside if ast.unparse(call.func) == "print"
-    }
+    made = [part for part in parts if isinstance(part, _MADE) and part is not scope]
+    made = made if isinstance(scope, (ast.FunctionDef, ast.AsyncFunctionDef)) else []  # a class has tests
+    inner = [part for part in parts if isinstance(part, (ast.Lambda, ast.With, ast.AsyncWith))]
+    calls = [part for each in (*made, *inner) for part in ast.walk(each) if isinstance(part, ast.Call)]
+    docstrings = [each.body[0] for each in made if isinstance(each.body[0], ast.Expr)]
+    return set(map(id, docstrings)) | {id(call) for call in calls if ast.unparse(call.func) in _CAUGHT}
 
 
 def words(node: ast.AST) -> list[ast.expr]:
