@@ -22,7 +22,7 @@ from agents.core import Agent, Policy
 from agents.options import build
 from agents.policies._loading import prepare
 from agents.policies._tokenizer import tokenizer_of as tokenizer_of
-from rltf_env import plugins, prompts
+from rltf_env import plugins, prompts, rewards
 from rltf_env.core import Problem
 from rltf_env.env import MissingDataWarning, UnitTestEnv
 from rltf_env.errors import MissingData, UnknownName, UsageError
@@ -59,6 +59,17 @@ def _check_env(options: dict[str, Any]) -> None:
     if isinstance(entry, type) and issubclass(entry, UnitTestEnv):
         options.pop("chat_opening", None)
         _check_options(entry, "env", options)
+        _check_parts(options)
+
+
+def _check_parts(options: Mapping[str, Any]) -> None:
+    """Raises UnknownName for a reward, a source or a curriculum of the package that is not there, or a reward's option."""
+    reward = options.get("reward", inspect.signature(UnitTestEnv).parameters["reward"].default)
+    if ":" not in str(reward):  # what somebody else wrote may read a model
+        rewards.load(reward, **options.get("reward_options", {}))
+    for key, folder in (("source", "sources"), ("curriculum", "curricula")):
+        if isinstance(name := options.get(key), str):
+            plugins.find(folder, name)
 
 
 def _check_options(function: Any, where: str, options: Mapping[str, Any]) -> None:

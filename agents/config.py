@@ -148,7 +148,7 @@ class Scale:
         if self.engine not in engines:
             raise UnknownName("scale.engine", self.engine, engines)
         if self.engine == "local" and (self.address or self.cpus or self.gpus):
-            raise UsageError(f'Expected scale.engine = "ray" with address, cpus or gpus, got "local": {self}.')
+            raise UsageError(f'Expected scale.engine = "ray" with address, cpus or gpus, got "local": {chosen(self)}.')
         if not all(isinstance(device, str) and device for device in self.devices):
             raise UsageError(f'Expected [scale] devices to be names such as "cuda:1", got {self.devices}.')
 

@@ -20,7 +20,7 @@ from rich.console import Console
 from agents.building import quiet_libraries
 from agents.critics.matcher import Matcher
 from rltf_env import plain
-from rltf_env.command import guarded, leave
+from rltf_env.command import Parser, guarded, leave
 from rltf_env.datasets._files import read_rows, read_text
 from rltf_env.errors import UsageError
 
@@ -70,7 +70,7 @@ def _texts(path: Path) -> Iterator[tuple[str, str]]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m agents.embed", description=(__doc__ or "").split("\n\n")[0])
+    parser = Parser(prog="python -m agents.embed", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("policy", type=Path, help="the folder `policy` of a finished run with kind = codet5p")
     parser.add_argument("files", type=Path, nargs="+", help="texts, or JSON lines with a key `text`")
     parser.add_argument("--nearest", type=int, default=0, metavar="N", help="names of the N nearest instead of numbers")

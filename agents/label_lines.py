@@ -18,14 +18,14 @@ from pathlib import Path
 from rich.console import Console
 
 from agents.critics.line_settings import LABELS_FOLDER, LabelSettings
-from rltf_env.command import check_writable, guarded, importing, leave
+from rltf_env.command import Parser, check_writable, guarded, importing, leave
 
 STOPPED = "Stopped. The same command goes on from here."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m agents.label_lines", description=(__doc__ or "").split("\n\n")[0])
+    parser = Parser(prog="python -m agents.label_lines", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("run", type=Path, help="the folder of a finished run of agents.train")
     parser.add_argument("--out", type=Path, help=f"folder of the labels (default: RUN/{LABELS_FOLDER})")
     parser.add_argument("--device", default="", help="of the policy")

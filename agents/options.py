@@ -41,7 +41,8 @@ def chosen(options: Any) -> str:
     for each in dataclasses.fields(options):
         made = each.default if each.default_factory is dataclasses.MISSING else each.default_factory()
         if (value := getattr(options, each.name)) != made:
-            shown.append(f"{each.name}={value!r}")
+            is_table = dataclasses.is_dataclass(value) and not isinstance(value, type)
+            shown.append(f"{each.name}={chosen(value) if is_table else repr(value)}")
     return f"{type(options).__name__}({', '.join(shown)})"
 
 

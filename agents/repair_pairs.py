@@ -18,7 +18,7 @@ from pathlib import Path
 from rich.console import Console
 
 from agents.repairs import RepairSettings
-from rltf_env.command import check_writable, guarded, importing, leave
+from rltf_env.command import Parser, check_writable, guarded, importing, leave
 from rltf_env.errors import UsageError
 
 FOLDER = "repairs"  # of a run
@@ -29,7 +29,7 @@ STOPPED = "Stopped. The same command goes on from here."
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m agents.repair_pairs", description=(__doc__ or "").split("\n\n")[0])
+    parser = Parser(prog="python -m agents.repair_pairs", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("run", type=Path, help="the folder of a finished run of agents.train")
     parser.add_argument("--record", type=Path, help="take the programs of this record of benchmarks.evaluate")
     parser.add_argument("--out", type=Path, help=f"folder of the pairs (default: RUN/{FOLDER})")

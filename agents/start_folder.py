@@ -7,7 +7,6 @@ Servers get newer weights from the run itself.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -15,13 +14,13 @@ from rich.console import Console
 from agents import building, config
 from agents.engines.vllm_server import Options, start_folder
 from agents.options import build
-from rltf_env.command import guarded, leave
+from rltf_env.command import Parser, guarded, leave
 from rltf_env.errors import UsageError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m agents.start_folder", description=(__doc__ or "").split("\n\n")[0])
+    parser = Parser(prog="python -m agents.start_folder", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("recipe", help="a recipe that samples with vllm_server")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="in place of the recipe's")
     asked = parser.parse_args(arguments)

@@ -18,14 +18,14 @@ from rich.console import Console
 from rich.markup import escape
 
 from agents.critics.settings import Settings
-from rltf_env.command import check_writable, guarded, importing, leave
+from rltf_env.command import Parser, check_writable, guarded, importing, leave
 
 STOPPED = "Stopped. Nothing was written: the same command begins anew."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
-    parser = argparse.ArgumentParser(prog="python -m agents.train_critic", description=(__doc__ or "").split("\n\n")[0])
+    parser = Parser(prog="python -m agents.train_critic", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("run", type=Path, help="the folder of a finished run of agents.train")
     parser.add_argument("--out", type=Path, help="the critic's folder (default: RUN/critic)")
     parser.add_argument("--device", default="", help="of policy and critic")

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from agents.critics.settings import DiscriminatorSettings
-from rltf_env.command import check_writable, guarded, importing, leave
+from rltf_env.command import Parser, check_writable, guarded, importing, leave
 
 STOPPED = "Stopped. Nothing was written: the same command begins anew."
 
@@ -27,7 +27,7 @@ STOPPED = "Stopped. Nothing was written: the same command begins anew."
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
     words = (__doc__ or "").split("\n\n")[0]
-    parser = argparse.ArgumentParser(prog="python -m agents.train_discriminator", description=words)
+    parser = Parser(prog="python -m agents.train_discriminator", description=words)
     parser.add_argument("run", type=Path, help="the folder of a finished run of agents.train")
     parser.add_argument("--out", type=Path, help="the discriminator's folder (default: RUN/discriminator)")
     parser.add_argument("--device", default="", help="of policy and discriminator")

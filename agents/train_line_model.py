@@ -19,7 +19,7 @@ from pathlib import Path
 from rich.console import Console
 
 from agents.critics.line_settings import KEEP, LABELS_FOLDER, MODEL_FOLDER, LineModelSettings
-from rltf_env.command import check_writable, guarded, importing, leave
+from rltf_env.command import Parser, check_writable, guarded, importing, leave
 
 STOPPED = "Stopped. The same command goes on from the last checkpoint, if there is one."
 
@@ -27,7 +27,7 @@ STOPPED = "Stopped. The same command goes on from the last checkpoint, if there 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
     words = (__doc__ or "").split("\n\n")[0]
-    parser = argparse.ArgumentParser(prog="python -m agents.train_line_model", description=words)
+    parser = Parser(prog="python -m agents.train_line_model", description=words)
     parser.add_argument("run", type=Path, help="the folder of a finished run of agents.train")
     which = f"a folder of labels (default: RUN/{LABELS_FOLDER}); may be repeated"
     parser.add_argument("--labels", type=Path, action="append", help=which)

@@ -11,7 +11,6 @@ A page names a block, and the command rewrites what stands between the marks:
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,7 +23,7 @@ from benchmarks.studies import continual, pretraining, process, repair, represen
 from benchmarks.studies import pages as studies
 from benchmarks.studies.ablation import ARMS
 from benchmarks.studies.arms import markdown
-from rltf_env.command import guarded, leave
+from rltf_env.command import Parser, guarded, leave
 from rltf_env.errors import UnknownName
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -418,9 +417,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _main(arguments: Sequence[str] | None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.documents", description=(__doc__ or "").split("\n\n")[0]
-    )
+    parser = Parser(prog="python -m benchmarks.documents", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a page differs")
     check = parser.parse_args(arguments).check
     differing = stale()

@@ -27,7 +27,7 @@ from benchmarks import records, suites
 from benchmarks.suites import Suite
 from rltf_env import datasets, plugins
 from rltf_env.adapters import lm_eval
-from rltf_env.command import guarded, leave
+from rltf_env.command import Parser, guarded, leave
 from rltf_env.errors import UsageError
 
 
@@ -104,7 +104,7 @@ def as_inspect(suite: Suite) -> str:
 
 def parser() -> argparse.ArgumentParser:
     """The command's arguments."""
-    made = argparse.ArgumentParser(prog="python -m benchmarks.freeze", description=(__doc__ or "").split("\n\n")[0])
+    made = Parser(prog="python -m benchmarks.freeze", description=(__doc__ or "").split("\n\n")[0])
     made.add_argument("suite", help=f"one of {', '.join(suites.SUITES)}; or a new name, with --like")
     made.add_argument("--like", metavar="SUITE", help="take the protocol of this suite")
     made.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="of the dataset, with --like")

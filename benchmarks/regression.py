@@ -25,7 +25,7 @@ from benchmarks.metrics import gathered, holm, mcnemar
 from benchmarks.records.paired import common
 from benchmarks.records.report import by_problem
 from rltf_env import datasets
-from rltf_env.command import guarded, leave
+from rltf_env.command import Parser, guarded, leave
 from rltf_env.core import Problem
 from rltf_env.errors import DataError, UsageError
 from rltf_env.intervals import rate_interval
@@ -183,9 +183,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _main(arguments: Sequence[str] | None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.regression", description=(__doc__ or "").split("\n\n")[0]
-    )
+    parser = Parser(prog="python -m benchmarks.regression", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("before", type=Path, help="a finished record")
     parser.add_argument("after", type=Path, nargs="?", help="another on the same problems; without: rates of the first")
     parser.add_argument("--shared", action="store_true", help="on the problems that both have, if not all are")

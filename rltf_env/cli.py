@@ -1,7 +1,7 @@
 """The command `rltf`: one word for what `python -m` runs by module. A command's code is imported when it is asked for.
 
-`demo`, `train`, `continual`, `evaluate`, `compare`, `leaderboard`, `report` and `audit` belong to `agents` and `benchmarks`,
-which are research code run from a checkout. The folder in which the command is called counts as one.
+`demo`, `init`, `train`, `continual`, `evaluate`, `compare`, `leaderboard`, `report` and `audit` belong to `agents` and
+`benchmarks`, which are research code run from a checkout. The folder in which the command is called counts as one.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "demo": Command("benchmarks.demo", "train a small model with test feedback; show what it gains"),
+    "init": Command("agents.init", "write a recipe to start from: FILE"),
     "train": Command("agents.train", "run a recipe: RECIPE [table.key=value ...]"),
     "continual": Command("benchmarks.continual.__main__", "learn tasks one after another: SEQUENCE --method METHOD"),
     "report": Command("agents.report", "one HTML page of a run: RUN"),

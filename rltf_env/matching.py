@@ -12,7 +12,8 @@ Decimal, a Fraction or a complex number may equal any of them. Where the expecte
 complex number of floats, within 1e-6, and NaN meets NaN. That holds at every depth, also for the keys of
 dictionaries and the members of sets. An expected list may be met by a tuple, since JSON has no tuples;
 an expected tuple must be one. Expected text keys may be met by the whole numbers they spell, since JSON
-has no other keys. All else, sets against lists, text against numbers, `[x]` against `x`, is different.
+has no other keys. Two OrderedDicts must have their keys in one order. All else, sets against lists, text
+against numbers, `[x]` against `x`, is different.
 
 **Scripts** (ScriptCase) decide by themselves: they are Python, and run as such on values that are plain data.
 
@@ -36,7 +37,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Iterable
 from decimal import Context, Decimal
 from fractions import Fraction
@@ -156,7 +157,7 @@ def _value_matches(expected: Any, got: Any) -> bool:
         kinds = (list, tuple) if isinstance(expected, list) else tuple
         return isinstance(got, kinds) and _items_match(expected, got)
     if isinstance(expected, dict):
-        return isinstance(got, dict) and _dicts_match(expected, got)
+        return isinstance(got, dict) and _dicts_match(expected, got) and _same_order(expected, got)
     if isinstance(expected, (set, frozenset)):
         return isinstance(got, (set, frozenset)) and _sets_match(expected, got)
     if isinstance(expected, deque):
@@ -210,6 +211,12 @@ def _dicts_match(expected: dict[Any, Any], got: dict[Any, Any]) -> bool:
     if expected.keys() == got.keys() and all(_value_matches(value, got[key]) for key, value in expected.items()):
         return True
     return len(expected) == len(got) and _tolerant(expected.keys()) and _same_members(expected.items(), got.items())
+
+
+def _same_order(expected: dict[Any, Any], got: dict[Any, Any]) -> bool:
+    """Whether the keys of two OrderedDicts come in one order, by which these compare; any other two have none."""
+    both = isinstance(expected, OrderedDict) and isinstance(got, OrderedDict)
+    return not both or _items_match(list(expected), list(got))
 
 
 def _tolerant(values: Any) -> bool:

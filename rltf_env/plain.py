@@ -147,7 +147,8 @@ def decode_case(value: Any, where: str) -> Case:
     if len(kinds) != 1:
         raise DataError(
             f"{where}: expected one of the keys {', '.join(map(repr, _CASES))}, which says what kind of case it is, got "
-            f"{', '.join(map(repr, row)) or 'none'}."
+            f"{', '.join(map(repr, row)) or 'none'}. What a program reads and prints is stdin and stdout, what a call takes and "
+            "returns args and expected."
         )
     _check_keys(row, _CASES[kinds[0]], where)
     if kinds == ["stdin"]:

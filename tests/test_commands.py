@@ -34,6 +34,17 @@ def test_a_command_is_guarded(path: Path) -> None:
     assert "guarded" in calls
 
 
+def test_every_command_names_the_option_that_a_misspelt_one_means() -> None:
+    """They take `rltf_env.command.Parser`, or `parser`, which makes one: argparse's own does not."""
+    plain = [
+        str(path.relative_to(ROOT))
+        for package in ("rltf_env", "agents", "benchmarks")
+        for path in (ROOT / package).rglob("*.py")
+        if "ArgumentParser(" in path.read_text(encoding="utf-8")
+    ]
+    assert not plain
+
+
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_help_imports_no_library_that_takes_seconds(name: str) -> None:
     code = (

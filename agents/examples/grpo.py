@@ -7,7 +7,6 @@ python -m agents.examples.grpo --model NAME --steps 200
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from typing import Any
 
@@ -17,6 +16,7 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 from agents.policies import causal, tiny
 from agents.trl import dataset, reward_function
 from rltf_env import datasets
+from rltf_env.command import Parser
 from rltf_env.env import UnitTestEnv
 from rltf_env.tokenizers import HuggingFace
 
@@ -41,7 +41,7 @@ def make(policy: Any, env: UnitTestEnv, folder: str, *, steps: int = 2, **option
 
 def main() -> None:
     """Trains as the command line says."""
-    parser = argparse.ArgumentParser(prog="python -m agents.examples.grpo", description=(__doc__ or "").split("\n")[0])
+    parser = Parser(prog="python -m agents.examples.grpo", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--model", help="hub id or folder of a causal language model; default: a tiny random one")
     parser.add_argument("--steps", type=int, default=2)
     options = parser.parse_args()

@@ -8,8 +8,6 @@ Seen with seed 0, one thread, the real judge: at most one of the eight problems 
 
 from __future__ import annotations
 
-import argparse
-
 from sb3_contrib import MaskablePPO
 from stable_baselines3.common.env_util import make_vec_env
 
@@ -17,6 +15,7 @@ from agents.examples import small
 from agents.examples.sb3_agents import POLICY
 from agents.sb3 import Judged
 from rltf_env import sandbox
+from rltf_env.command import Parser
 from rltf_env.core import Sandbox
 
 STEPS = 50_000
@@ -42,9 +41,7 @@ def solved(model: MaskablePPO, judge: Sandbox) -> float:
 
 def main() -> None:
     """Trains as the command line says."""
-    parser = argparse.ArgumentParser(
-        prog="python -m agents.examples.masked_ppo", description=(__doc__ or "").split("\n")[0]
-    )
+    parser = Parser(prog="python -m agents.examples.masked_ppo", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=STEPS, help="tokens that are tried")
     options = parser.parse_args()

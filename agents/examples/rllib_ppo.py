@@ -10,7 +10,6 @@ RLlib's default models take vectors, so tokens come as one: prompt and program, 
 
 from __future__ import annotations
 
-import argparse
 from typing import Any
 
 import gymnasium
@@ -19,6 +18,7 @@ from gymnasium.wrappers import FlattenObservation, TransformObservation
 
 from agents.examples import small
 from agents.sb3 import Judged
+from rltf_env.command import Parser
 from rltf_env.errors import UsageError
 
 ITERATIONS = 30
@@ -70,9 +70,7 @@ def mean_return(result: dict[str, Any]) -> float:
 
 def main() -> None:
     """Trains as the command line says."""
-    parser = argparse.ArgumentParser(
-        prog="python -m agents.examples.rllib_ppo", description=(__doc__ or "").split("\n")[0]
-    )
+    parser = Parser(prog="python -m agents.examples.rllib_ppo", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--iterations", type=int, default=ITERATIONS)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()

@@ -12,7 +12,6 @@ does who does not read the prompt (`tests/slow/test_examples_learning.py`):
 
 from __future__ import annotations
 
-import argparse
 from typing import Any
 
 from stable_baselines3 import A2C, DQN, PPO
@@ -22,6 +21,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from agents.examples import small
 from agents.sb3 import Judged, policy_kwargs
 from rltf_env import sandbox
+from rltf_env.command import Parser
 from rltf_env.core import Sandbox
 
 POLICY = policy_kwargs(width=32, layers=1, heads=2)
@@ -68,9 +68,7 @@ def solved(model: BaseAlgorithm, judge: Sandbox) -> float:
 
 def main() -> None:
     """Trains the agent that the command line names."""
-    parser = argparse.ArgumentParser(
-        prog="python -m agents.examples.sb3_agents", description=(__doc__ or "").split("\n")[0]
-    )
+    parser = Parser(prog="python -m agents.examples.sb3_agents", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("agent", choices=AGENTS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, help="tokens that are tried; default: as many as the table of agents says")

@@ -11,7 +11,6 @@ passed, over the last half of the steps, as the judge saw them.
 
 from __future__ import annotations
 
-import argparse
 import copy
 import tempfile
 from typing import Any
@@ -21,6 +20,7 @@ from trl.trainer.grpo_config import GRPOConfig
 from agents.policies import causal, tiny
 from rltf_env import datasets
 from rltf_env.adapters.trl import TokenCreditTrainer, dataset
+from rltf_env.command import Parser
 from rltf_env.core import Attempt, Feedback, Outcome, Problem
 from rltf_env.env import UnitTestEnv
 from rltf_env.rewards import load
@@ -72,9 +72,7 @@ def compare(policy: Any, steps: int, seeds: int, **options: Any) -> list[tuple[i
 
 def main() -> None:
     """Trains as the command line says."""
-    parser = argparse.ArgumentParser(
-        prog="python -m agents.examples.trl_credit", description=(__doc__ or "").split("\n")[0]
-    )
+    parser = Parser(prog="python -m agents.examples.trl_credit", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--model", help="hub id or folder of a causal language model; default: a tiny random one")
     parser.add_argument("--steps", type=int, default=2)
     parser.add_argument("--seeds", type=int, default=1)

@@ -17,7 +17,6 @@ Weights are random, in the shape of a known model; programs are random tokens. P
 
 from __future__ import annotations
 
-import argparse
 import copy
 import json
 import sys
@@ -43,7 +42,7 @@ from agents.learning.reference import Reference, logprobs
 from agents.policies import shape
 from agents.running import kernels
 from benchmarks import records
-from rltf_env.command import guarded, leave
+from rltf_env.command import Parser, guarded, leave
 from rltf_env.errors import UsageError
 
 BUDGET = 420.0  # seconds after which nothing more is begun
@@ -321,9 +320,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _main(arguments: Sequence[str] | None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.speed.device", description=(__doc__ or "").split("\n\n")[0]
-    )
+    parser = Parser(prog="python -m benchmarks.speed.device", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("what", nargs="*", help=f"which of: {', '.join(MEASURES)} (default: all)")
     parser.add_argument("--device", default="cuda", help='such as "cuda" or "cpu"')
     parser.add_argument("--tiny", action="store_true", help="a tiny model: whether the script works, in seconds")

@@ -14,7 +14,6 @@ Quote ratios: the figures are this machine's.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import statistics
@@ -34,7 +33,7 @@ from rich.table import Table
 
 import rltf_env  # noqa: F401 (registers the ids)
 from rltf_env import datasets
-from rltf_env.command import guarded, leave
+from rltf_env.command import Parser, guarded, leave
 from rltf_env.core import Problem, StdinCase
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import RLTFError
@@ -239,9 +238,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _main(arguments: Sequence[str] | None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.speed.env", description=(__doc__ or "").split("\n\n")[0]
-    )
+    parser = Parser(prog="python -m benchmarks.speed.env", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("section", nargs="*", help=f"which of: {', '.join(SECTIONS)} (default: all)")
     parser.add_argument("--peers", default=sys.executable, help="the interpreter that has other environments installed")
     parser.add_argument("--repeat", type=int, default=9)

@@ -57,7 +57,7 @@ from benchmarks.speed.grading import (
 )  # fmt: skip
 from benchmarks.speed.peers.graders import family
 from rltf_env import sandbox
-from rltf_env.command import guarded, leave
+from rltf_env.command import Parser, guarded, leave
 from rltf_env.core import CallCase, Outcome, Problem
 from rltf_env.errors import MissingData, RLTFError
 from rltf_env.sandbox.battery import trials as battery
@@ -307,9 +307,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _main(arguments: Sequence[str] | None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.speed.judge", description=(__doc__ or "").split("\n\n")[0]
-    )
+    parser = Parser(prog="python -m benchmarks.speed.judge", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("section", nargs="*", help=f"which of: {', '.join(SECTIONS)} (default: all but soak)")
     parser.add_argument("--peers", default=sys.executable, help="the interpreter that has other graders installed")
     parser.add_argument("--workers", type=int, default=2)

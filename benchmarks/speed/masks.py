@@ -7,13 +7,13 @@ forbids the reference's own next token would end the run with an error.
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Iterator
 
 import numpy as np
 
 from rltf_env import datasets, prompts, tokenizers
+from rltf_env.command import Parser
 from rltf_env.core import Problem, Tokenizer
 from rltf_env.errors import MissingData
 from rltf_env.wrappers.action_mask import PrefixTracker, TokenMasks, spellings
@@ -58,7 +58,7 @@ def _one(program: list[int], masks: TokenMasks, follow: PrefixTracker) -> Iterat
 
 def main() -> None:
     """Prints the table for the arguments of the command line."""
-    parser = argparse.ArgumentParser(description="What action masks cost.")
+    parser = Parser(description="What action masks cost.")
     parser.add_argument("--problems", type=int, default=100, help="procedural problems whose references are written")
     problems = list(datasets.load("procedural", size=parser.parse_args().problems))
     print(

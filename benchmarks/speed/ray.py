@@ -22,7 +22,7 @@ from benchmarks.speed.grading import Row, race
 from benchmarks.speed.serve import WARM, jobs, table, timer
 from rltf_env import sandbox
 from rltf_env.cluster import QUIET
-from rltf_env.command import guarded, leave
+from rltf_env.command import Parser, guarded, leave
 from rltf_env.errors import UsageError
 
 
@@ -68,9 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _main(arguments: Sequence[str] | None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.speed.ray", description=(__doc__ or "").split("\n\n")[0]
-    )
+    parser = Parser(prog="python -m benchmarks.speed.ray", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--nodes", type=int, default=2)
     parser.add_argument("--workers", type=int, default=2, help="of the local judge, and of all nodes together")
     parser.add_argument("--batch", type=int, default=64)

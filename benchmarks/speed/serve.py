@@ -29,7 +29,7 @@ from rich.table import Table
 
 from benchmarks.speed.grading import Row, Run, best, timed
 from rltf_env import datasets, sandbox
-from rltf_env.command import guarded, leave
+from rltf_env.command import Parser, guarded, leave
 from rltf_env.core import Outcome, Problem, Sandbox
 
 WARM = 128  # programs before a race, so that every process has started
@@ -173,9 +173,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _main(arguments: Sequence[str] | None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.speed.serve", description=(__doc__ or "").split("\n\n")[0]
-    )
+    parser = Parser(prog="python -m benchmarks.speed.serve", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("section", nargs="*", choices=["race", "soak", "client", []], help="race, soak (default: race)")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--batch", type=int, default=64)

@@ -13,7 +13,6 @@ same on a machine that is busy with other things; the judge's workers are not in
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import platform
@@ -32,7 +31,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import records
-from rltf_env.command import guarded, leave
+from rltf_env.command import Parser, guarded, leave
 from rltf_env.errors import RLTFError
 
 WIDTH = 120  # columns that the table needs
@@ -216,9 +215,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _main(arguments: Sequence[str] | None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.speed.training", description=(__doc__ or "").split("\n\n")[0]
-    )
+    parser = Parser(prog="python -m benchmarks.speed.training", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("model", nargs="*", help=f"which of: {', '.join(JOBS)} (default: all)")
     parser.add_argument("--rounds", type=int, default=4, help="steps of each, the first of which is not counted")
     parser.add_argument("--threads", type=int, default=1, help="torch's threads in each process")

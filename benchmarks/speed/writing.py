@@ -11,7 +11,6 @@ programs once more, to say its own log-probabilities (`agents.engines.vllm`). Qu
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import statistics
@@ -34,7 +33,7 @@ from agents.decoding.sampling import Sampling
 from benchmarks import records
 from benchmarks.speed.peers.trainers import draw, make
 from benchmarks.speed.training import JOBS, Job, versions
-from rltf_env.command import guarded, leave
+from rltf_env.command import Parser, guarded, leave
 from rltf_env.core import IntArray
 
 PAGE = 32  # tokens
@@ -164,9 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _main(arguments: Sequence[str] | None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.speed.writing", description=(__doc__ or "").split("\n\n")[0]
-    )
+    parser = Parser(prog="python -m benchmarks.speed.writing", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("model", nargs="*", help=f"which of: {', '.join(JOBS)} (default: all)")
     parser.add_argument("--rounds", type=int, default=4, help="turns of each, the first of which is not counted")
     parser.add_argument("--json", type=Path, help="write the figures there as well")

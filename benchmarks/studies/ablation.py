@@ -31,7 +31,7 @@ from benchmarks import demo
 from benchmarks.metrics import holm, over_runs, paired_permutation
 from benchmarks.records.record import write_json
 from benchmarks.studies.arms import command_of, provenance
-from rltf_env.command import guarded, leave
+from rltf_env.command import Parser, guarded, leave
 from rltf_env.errors import UsageError
 from rltf_env.intervals import rate_interval
 
@@ -215,9 +215,7 @@ def draw(figures: Mapping[str, Any], path: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.studies.ablation", description=(__doc__ or "").split("\n\n")[0]
-    )
+    parser = Parser(prog="python -m benchmarks.studies.ablation", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--seeds", type=int, default=5, help="seeds 0 to N - 1 (default: 5)")
     parser.add_argument(
         "--updates", type=int, default=0, help="of each arm after the warm start (default: the recipes')"

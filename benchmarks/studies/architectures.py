@@ -10,7 +10,6 @@ A type whose config asks for what is not here (a tokenizer, another library, mor
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import copy
 import json
@@ -34,7 +33,7 @@ from agents.policies.seq2seq import Seq2SeqPolicy
 from agents.policies.tiny import dataset_tokenizer, drawn
 from benchmarks.records.record import commit
 from benchmarks.studies._small import small
-from rltf_env.command import guarded, leave
+from rltf_env.command import Parser, guarded, leave
 from rltf_env.errors import UnknownName, UsageError
 
 COMMAND = "python -m benchmarks.studies.architectures"
@@ -167,9 +166,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _main(arguments: Sequence[str] | None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.studies.architectures", description=(__doc__ or "").split("\n\n")[0]
-    )
+    parser = Parser(prog="python -m benchmarks.studies.architectures", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--kinds", nargs="*", default=(), metavar="NAME", help="model types; by default all")
     parser.add_argument(
         "--out", type=Path, help="where the record goes; by default, with all types, benchmarks/results"

@@ -32,6 +32,7 @@ from agents.train import train
 from benchmarks import demo
 from benchmarks.metrics import holm, over_runs, paired_permutation
 from benchmarks.records.record import commit, write_json
+from rltf_env.command import Parser
 from rltf_env.errors import UnknownName, UsageError
 
 MEASURES = ("seen", "unseen")
@@ -241,7 +242,7 @@ def options(
     module: str, words: str, out: Path | None, what: str = "of each arm", *, seeds: int = 5, updates: int = UPDATES
 ) -> argparse.ArgumentParser:
     """The parser of a study's command with what all of them take; without `out`, the study's name makes the folder."""
-    parser = argparse.ArgumentParser(prog=f"python -m {module}", description=words.split("\n\n")[0])
+    parser = Parser(prog=f"python -m {module}", description=words.split("\n\n")[0])
     parser.add_argument("--seeds", type=int, default=seeds, help=f"seeds 0 to N - 1 (default: {seeds})")
     parser.add_argument("--updates", type=int, default=updates, help=f"{what} (default: {updates})")
     where = f"(default: {out or 'runs/STUDY'})"

@@ -28,7 +28,7 @@ from rich.console import Console
 from benchmarks import demo
 from benchmarks.records.record import write_json
 from benchmarks.studies.arms import STOPPED, provenance
-from rltf_env.command import guarded, leave
+from rltf_env.command import Parser, guarded, leave
 from rltf_env.errors import UsageError
 
 TOLERANCE = 0.1  # by how much, relative to what was measured, the simulation may differ
@@ -344,7 +344,7 @@ def _either(share: float, one: float, other: float) -> Draw:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
     words = (__doc__ or "").split("\n\n")[0]
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.studies.cluster", description=words)
+    parser = Parser(prog="python -m benchmarks.studies.cluster", description=words)
     parser.add_argument("--updates", type=int, default=120, help="of each small case (default: 120)")
     parser.add_argument("--out", type=Path, default=Path("runs/cluster"), help="folder for the run and the figures")
     return guarded(lambda: _main(parser.parse_args(arguments)), STOPPED)

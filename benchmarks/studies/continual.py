@@ -45,7 +45,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.metrics import holm, over_runs
-from rltf_env.command import check_writable, guarded, leave
+from rltf_env.command import Parser, check_writable, guarded, leave
 from rltf_env.errors import UsageError
 
 STOPPED = "Stopped. The same command goes on from here."
@@ -213,7 +213,7 @@ def _command(asked: argparse.Namespace) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
     words = (__doc__ or "").split("\n\n")[0]
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.studies.continual", description=words)
+    parser = Parser(prog="python -m benchmarks.studies.continual", description=words)
     parser.add_argument("--seeds", type=int, default=3, help="seeds 0 to N - 1 (default: 3)")
     parser.add_argument("--orders", type=int, default=3, help="orders of the tasks, 1 to 3 (default: 3)")
     parser.add_argument(

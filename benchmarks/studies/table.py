@@ -38,7 +38,7 @@ from benchmarks.records.record import write_json
 from benchmarks.studies import practice
 from benchmarks.studies.arms import MEASURES, STOPPED, UPDATES, WHOLE, Arm, Size, command_of, provenance
 from benchmarks.studies.sharing import held
-from rltf_env.command import guarded, leave
+from rltf_env.command import Parser, guarded, leave
 from rltf_env.errors import UnknownName, UsageError
 
 RATES = (2e-4, 6e-4, 2e-3)
@@ -308,7 +308,7 @@ def tiers(by_seed: Mapping[str, np.ndarray]) -> dict[str, int]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
     words = (__doc__ or "").split("\n\n")[0]
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.studies.table", description=words)
+    parser = Parser(prog="python -m benchmarks.studies.table", description=words)
     parser.add_argument("--sets", nargs="+", default=["P2"], help=f"of {', '.join(SETS)} (default: P2)")
     parser.add_argument("--arms", nargs="+", default=list(ROWS), help=f"of {', '.join(ROWS)} (default: all)")
     parser.add_argument("--seeds", type=int, default=5, help="seeds 0 to N - 1 (default: 5)")

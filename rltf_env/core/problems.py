@@ -16,6 +16,9 @@ class StdinCase:
     stdin: str
     stdout: str
 
+    def __post_init__(self) -> None:
+        _check_texts(self, "stdin", "stdout")
+
 
 @dataclass(frozen=True, slots=True)
 class CallCase:
@@ -24,6 +27,14 @@ class CallCase:
     args: tuple[Any, ...]
     expected: Any
     kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.args, list | tuple):
+            raise InvalidProblem(
+                f"Expected args of a CallCase as a tuple, got {_described(self.args)}. One argument is (x,)."
+            )
+        if not isinstance(self.kwargs, Mapping):
+            raise InvalidProblem(f"Expected kwargs of a CallCase as a dict, got {_described(self.kwargs)}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +46,9 @@ class ScriptCase:
 
     script: str
     setup: str = ""
+
+    def __post_init__(self) -> None:
+        _check_texts(self, "script", "setup")
 
 
 Case = StdinCase | CallCase | ScriptCase
@@ -102,12 +116,47 @@ class Problem:
             raise InvalidProblem(
                 f"Problem {self.id!r} has no cases, so no program could be judged. Skip it, or give it at least one."
             )
-        if self.limits is not None and not isinstance(self.limits, Limits):
-            raise InvalidProblem(
-                f"Problem {self.id!r}: expected limits to be core.Limits or None, got {type(self.limits).__name__}."
-            )
+        self._check_types()
         if self.limits == Limits():
             object.__setattr__(self, "limits", None)  # no limits are no limits, however they are said
+
+    def _check_types(self) -> None:
+        """Raises InvalidProblem for a field of another type: a text in place of a list would be read letter by letter."""
+        for name in ("id", "statement", "difficulty", "prefix", "starter"):
+            self._check(name, isinstance(getattr(self, name), str), "a text", getattr(self, name))
+        self._check("limits", isinstance(self.limits, Limits | None), "core.Limits or None", self.limits)
+        self._check("solutions", _holds(self.solutions, str), "a list of texts", self.solutions)
+        for name in ("cases", "examples", "held_out"):
+            self._check(name, _holds(getattr(self, name), Case), _CASES, getattr(self, name))
+        named = self.entry_point is None or all(part.isidentifier() for part in str(self.entry_point).split("."))
+        self._check("entry_point", named, 'the name of a function ("f", "Solution.f") or None', self.entry_point)
+
+    def _check(self, name: str, right: bool, expected: str, value: Any) -> None:
+        if not right:
+            raise InvalidProblem(f"Problem {self.id!r}: expected {name} to be {expected}, got {_described(value)}.")
+
+
+_CASES = "a list of StdinCase, CallCase or ScriptCase"
+
+
+def _check_texts(case: StdinCase | ScriptCase, *names: str) -> None:
+    for name in names:
+        if not isinstance(value := getattr(case, name), str):
+            kind = type(case).__name__
+            raise InvalidProblem(
+                f"Expected {name} of a {kind} as a text, got {_described(value)}. A list is a case for each item."
+            )
+
+
+def _described(value: Any) -> str:
+    return f"{type(value).__name__} {value!r:.60}"
+
+
+def _holds(values: Any, kind: Any) -> bool:
+    """Whether `values` is a sequence of `kind`. What is no list or tuple may read its file at first use, and is believed."""
+    if isinstance(values, list | tuple):
+        return all(isinstance(value, kind) for value in values)
+    return isinstance(values, Sequence) and not isinstance(values, str | bytes)
 
 
 class Problems(tuple[Problem, ...]):

@@ -183,5 +183,8 @@ def _as_problems(rows: Any, name: object) -> Problems:
     problems = Problems(rows)
     for problem in problems:
         if not isinstance(problem, Problem):
-            raise UsageError(f"Expected a sequence of Problem, got one that holds {type(problem).__name__}.")
+            raise UsageError(
+                f"Expected a sequence of Problem, got one that holds {type(problem).__name__}. Make a core.Problem of each row, or "
+                "name a file of rows and their columns: dataset='hub:FILE', dataset_options={'columns': {...}}."
+            )
     return problems

@@ -79,10 +79,17 @@ def read_rows(path: Path) -> Iterator[Row]:
             for number, line in enumerate(file, 1):
                 if line.strip():
                     where = f"{path}:{number}"
-                    yield Row(where, offset, len(line), as_object(parse(line, where), where))
+                    yield Row(where, offset, len(line), _object(line, where))
                 offset += len(line)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"{path}: expected a gzip file, got {error}. Fetch the file again.") from error
+
+
+def _object(line: bytes, where: str) -> dict[str, Any]:
+    """The object of a line."""
+    if line.strip() in (b"{", b"["):  # a file that is one value over many lines
+        raise DataError(f"{where}: expected JSON, a whole object on each line, got {line.strip().decode()!r} alone.")
+    return as_object(parse(line, where), where)
 
 
 def parse(text: str | bytes, where: str) -> Any:

@@ -6,7 +6,8 @@
 
 A row becomes a problem by its columns. A field of ours takes the column that `columns` names, else the column of its own
 name, else nothing. A name with dots goes into records (`public_tests.input`), also into those that are kept as JSON text
-(`metadata.func_name`). The fields:
+(`metadata.func_name`); a number there is a place in a list (`prompt.0.content`). Where `columns` says where cases come from,
+columns of our names are no other cases. The fields:
 
     id, statement       what they are in `core.Problem`; without an id, the dataset's name, split and row number
     entry_point, prefix, starter, difficulty, source: a text each
@@ -33,7 +34,6 @@ import ast
 import json
 import logging
 import os
-import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,7 +41,7 @@ from typing import Any, NamedTuple
 
 from rltf_env import plain, plugins
 from rltf_env.core import CallCase, Case, Problem, Problems, ScriptCase, StdinCase
-from rltf_env.datasets import _apps_cases, _limits, hub
+from rltf_env.datasets import _apps_cases, _cells, _limits, hub
 from rltf_env.datasets._files import parse, parse_python
 from rltf_env.errors import DataError, MissingData, UnknownName, UsageError
 
@@ -50,6 +50,7 @@ FIELDS = (
     "tests", "setup", "stdin", "stdout", "input_output", "cases", "examples", *_limits.FIELDS,
 )  # fmt: skip
 _TEXTS = ("prefix", "starter", "difficulty")
+_WAYS = (("tests", "setup"), ("stdin", "stdout"), ("input_output",), ("cases",))  # in which a row has its cases
 _NEEDED = ("id", "statement", "tests", "stdin", "stdout", "input_output", "cases")
 CHECK = "check"  # what HumanEval's tests define
 _LISTABLE = ("stdin", "stdout")
@@ -187,7 +188,9 @@ def _columns(mapping: Mapping[str, str], there: Iterable[str], path: str) -> dic
     for column in mapping.values():
         if column.split(".")[0] not in there:
             raise UnknownName(f"column of hub:{path}:", column.split(".")[0], there)
-    columns = {name: name for name in FIELDS if name in there} | dict(mapping)
+    asked = [way for way in _WAYS if not mapping.keys().isdisjoint(way)]
+    others = {name for way in _WAYS if asked and way not in asked for name in way}
+    columns = {name: name for name in FIELDS if name in there and name not in others} | dict(mapping)
     if "statement" not in columns or not columns.keys() & {"tests", "stdin", "input_output", "cases"}:
         raise UsageError(
             f"Expected columns for 'statement' and for the cases ('tests', 'stdin' and 'stdout', 'input_output' or 'cases') of "
@@ -198,13 +201,20 @@ def _columns(mapping: Mapping[str, str], there: Iterable[str], path: str) -> dic
 
 
 def _at(row: Any, path: str) -> Any:
-    """What lies at a path with dots; of a list of records, the list of what lies there. Text on the way is JSON."""
+    """What lies at a path with dots. Of a list of records, the list of what lies there; a number is one of them. Text on the way
+    is JSON."""
     for key in path.split("."):
         if row is None or (isinstance(row, str) and not row.strip()):
             return None
         row = parse(row, path) if isinstance(row, str) else row
-        row = [item[key] for item in row] if isinstance(row, list) else row[key]
+        row = _step(row, key)
     return row
+
+
+def _step(row: Any, key: str) -> Any:
+    if not isinstance(row, list):
+        return row[key]
+    return row[int(key)] if key.isdecimal() else [item[key] for item in row]
 
 
 # ----------------------------------------------------------------------------------------------------------- problems
@@ -242,7 +252,21 @@ def _mapped(rows: Iterable[dict[str, Any]], columns: Mapping[str, str], name: st
     if skipped:
         some = "; ".join(f"{id}: {reason}" for id, reason in skipped[:5])
         _log.warning("hub:%s: %d of %d rows left out (%s)", name, len(skipped), len(skipped) + len(problems), some)
+    if problems and not reading.listed and all(map(_seems_listed, problems.values())):
+        _log.warning("hub:%s: stdin and stdout of every row are texts of lists. %s", name, _LISTED)
     return Problems(problems.values(), skipped)
+
+
+_LISTED = 'Where each item is a case, pass listed=["stdin", "stdout"].'
+
+
+def _seems_listed(problem: Problem) -> bool:
+    """Whether the only case is an input and an output that are texts of lists, as many texts in each."""
+    case = problem.cases[0]
+    if len(problem.cases) > 1 or not isinstance(case, StdinCase):
+        return False
+    inputs, outputs = map(_cells.as_list, (case.stdin, case.stdout))
+    return bool(inputs) and len(inputs) == len(outputs or ())
 
 
 class _NoCases(Exception):
@@ -264,17 +288,17 @@ def _fields(row: Mapping[str, Any], columns: Mapping[str, str], where: str) -> d
 
 
 def _problem(id: str, fields: Row, reading: _Reading, where: str) -> Problem:
-    prefix = _text(fields.get("prefix", ""), f"{where}, prefix")
+    prefix = _cells.text(fields.get("prefix", ""), f"{where}, prefix")
     solutions = tuple(
         text if text.startswith(prefix) else prefix + text
-        for text in _texts(fields.get("solutions", []), f"{where}, solutions")
+        for text in _cells.texts(fields.get("solutions", []), f"{where}, solutions")
     )
     cases, function = _cases(fields, reading, where)
-    notes: dict[str, Any] = {"source": _text(fields["source"], where)} if "source" in fields else {}
-    notes |= {"tags": _texts(fields["tags"], f"{where}, tags")} if "tags" in fields else {}
-    texts: dict[str, Any] = {name: _text(fields[name], f"{where}, {name}") for name in _TEXTS if name in fields}
+    notes: dict[str, Any] = {"source": _cells.text(fields["source"], where)} if "source" in fields else {}
+    notes |= {"tags": _cells.texts(fields["tags"], f"{where}, tags")} if "tags" in fields else {}
+    texts: dict[str, Any] = {name: _cells.text(fields[name], f"{where}, {name}") for name in _TEXTS if name in fields}
     starter = texts.get("starter", "")
-    named = _text(fields["entry_point"], f"{where}, entry_point") if fields.get("entry_point") else None
+    named = _entry_point(fields, where)
     entry_point = _apps_cases.entry_point_of(function, starter, solutions) or named
     if not entry_point and any(isinstance(case, CallCase) for case in cases):
         raise DataError(f"{where}: expected an 'entry_point', which the cases call, got none.")
@@ -282,7 +306,7 @@ def _problem(id: str, fields: Row, reading: _Reading, where: str) -> Problem:
     try:
         return Problem(
             id,
-            _text(fields.get("statement", ""), f"{where}, statement"),
+            _cells.text(fields.get("statement", ""), f"{where}, statement"),
             tuple(cases),
             entry_point=entry_point,
             examples=_own(fields["examples"], where) if "examples" in fields else (),
@@ -295,21 +319,28 @@ def _problem(id: str, fields: Row, reading: _Reading, where: str) -> Problem:
         raise DataError(f"{where}: {error}") from error
 
 
+def _entry_point(fields: Row, where: str) -> str | None:
+    """The function that is asked for. A method may be spelt as a call of its class, `Solution().f`."""
+    name = _cells.text(fields.get("entry_point") or "", f"{where}, entry_point")
+    return name.replace("().", ".") or None
+
+
 def _cases(fields: Row, reading: _Reading, where: str) -> tuple[Sequence[Case], str | None]:
     """The cases of a row, and the function that they call if they say so. Raises _NoCases."""
     if "input_output" in fields:
         return _apps(fields, where)
     cases: tuple[Case, ...] = ()
     if "tests" in fields:
-        setup = "\n".join(_texts(fields.get("setup", []), f"{where}, setup"))
-        name = fields.get("entry_point")
+        setup = "\n".join(_cells.texts(fields.get("setup", []), f"{where}, setup"))
+        name = _entry_point(fields, where)
         cases = tuple(
-            ScriptCase(_with_call(test, name) if isinstance(name, str) else test, setup)
-            for test in _texts(fields["tests"], f"{where}, tests")
+            ScriptCase(_with_call(test, name) if name else test, setup)
+            for test in _cells.texts(fields["tests"], f"{where}, tests")
         )
     elif "stdin" in fields:
         stdin, stdout = (
-            _streams(fields.get(name, []), name in reading.listed, f"{where}, {name}") for name in ("stdin", "stdout")
+            _cells.streams(fields.get(name, []), name in reading.listed, f"{where}, {name}")
+            for name in ("stdin", "stdout")
         )
         if len(stdin) != len(stdout):
             raise DataError(f"{where}: expected as many stdout as stdin, got {len(stdout)} and {len(stdin)}.")
@@ -322,7 +353,10 @@ def _cases(fields: Row, reading: _Reading, where: str) -> tuple[Sequence[Case], 
 
 
 def _with_call(test: str, entry_point: str) -> str:
-    """The test with the call `check(entry_point)`, if it defines such a function and does not call it."""
+    """The test with the call `check(entry_point)`, if it defines such a function and does not call it.
+
+    A method is that of an instance: `check(Solution().f)`.
+    """
     try:
         body = parse_python(test, "").body
     except DataError:  # whoever judges by it says so
@@ -330,9 +364,10 @@ def _with_call(test: str, entry_point: str) -> str:
     defined = [node for node in body if isinstance(node, ast.FunctionDef) and node.name == CHECK]
     outside = [node for top in body if not isinstance(top, ast.FunctionDef | ast.ClassDef) for node in ast.walk(top)]
     uses = any(isinstance(node, ast.Name) and node.id == CHECK for node in outside)
-    if len(defined) != 1 or uses or len(defined[0].args.args) != 1 or not entry_point.isidentifier():
+    owner, _, name = entry_point.rpartition(".")
+    if len(defined) != 1 or uses or len(defined[0].args.args) != 1 or not name.isidentifier():
         return test
-    return f"{test}\n{CHECK}({entry_point})\n"
+    return f"{test}\n{CHECK}({f'{owner}().{name}' if owner else name})\n"
 
 
 def _apps(fields: Row, where: str) -> tuple[Sequence[Case], str | None]:
@@ -369,50 +404,3 @@ def _without_none(item: Any) -> Any:
         return item
     call = item.get("args") is not None
     return {key: value for key, value in item.items() if value is not None or (call and key == "expected")}
-
-
-def _text(value: Any, where: str) -> str:
-    if not isinstance(value, str):
-        raise DataError(f"{where}: expected a text, got {type(value).__name__}.")
-    return value
-
-
-def _texts(value: Any, where: str) -> tuple[str, ...]:
-    """A list of texts; of one text, itself, unless it is as a whole such a list, or blank."""
-    if isinstance(value, str):
-        texts = _as_list(value)
-        return ((value,) if value.strip() else ()) if texts is None else texts
-    return _strings(value, where)
-
-
-def _streams(value: Any, is_list: bool, where: str) -> tuple[str, ...]:
-    """Standard inputs or outputs: a text is one, whatever is in it."""
-    if not isinstance(value, str):
-        return _strings(value, where)
-    texts = _as_list(value) if is_list else (value,)
-    if texts is None:
-        raise DataError(f"{where}: expected the text of a list of texts, as listed= says, got {value[:60]!r}.")
-    return texts
-
-
-def _strings(value: Any, where: str) -> tuple[str, ...]:
-    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
-        raise DataError(f"{where}: expected a text or a list of texts, got {type(value).__name__}.")
-    return tuple(value)
-
-
-def _as_list(text: str) -> tuple[str, ...] | None:
-    """The list of texts that a text is, in JSON or in Python; None if it is none."""
-    if text.strip()[-1:] not in ("]", ")"):  # no list ends otherwise: most programs need not be parsed
-        return None
-    try:
-        value = parse(text, "")
-    except DataError:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # such as invalid escape sequences
-                value = ast.literal_eval(text.strip())
-        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-            return None
-    fits = isinstance(value, list | tuple) and all(isinstance(item, str) for item in value)
-    return tuple(value) if fits else None

@@ -237,7 +237,8 @@ def text(row: Row, name: str, default: str | None = None) -> str:
     if value is None and default is not None:
         return default
     if not isinstance(value, str):
-        raise DataError(f"{row.where}: expected {name!r} to be a text, got {type(value).__name__}.")
+        came = type(value).__name__ if name in row.value else f"only {', '.join(map(repr, row.value))}"
+        raise DataError(f"{row.where}: expected {name!r} to be a text, got {came}.")
     return value
 
 

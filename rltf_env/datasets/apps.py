@@ -82,14 +82,16 @@ def load(
             skipped[entry.id] = read
         elif read is not None:
             problems[entry.id] = read
-    some = "; ".join(f"{id}: {reason}" for id, reason in list(skipped.items())[:5])
+    some = "; ".join(f"{id}: {reason.removeprefix(f'{id}: ')}" for id, reason in list(skipped.items())[:5])
     if skipped:
         _log.warning(
             "apps %s: %d of %d problems left out (%s)", split, len(skipped), len(problems) + len(skipped), some
         )
     if not problems:
         request = f"split {split!r}, difficulty {difficulty!r}"
-        raise DataError(f"{path}: expected problems with tests ({request}), got none. Left out: {some or 'none'}.")
+        raise DataError(
+            f"{path}: expected problems with tests ({request}), got none. Left out: {some.rstrip('.') or 'none'}."
+        )
     return Problems(problems.values(), skipped.items())
 
 

@@ -137,6 +137,10 @@ def test_a_source_that_moves_on_goes_on_where_it_was(
         ("policy.widht=8", "Did you mean 'width'"),
         ("env.id=RLTF-Procedura-v0", "Did you mean 'RLTF-Procedural-v0'"),
         ("env.max_token=8", "Unknown key in [env] 'max_token'"),
+        ("env.reward=rltff", "Did you mean 'rltf'"),
+        ("env.reward=coarse+fien", "Did you mean 'fine'"),
+        ("env.reward_options.alhpa=clipped", "Did you mean 'alpha'"),
+        ("env.curriculum=cccc", "Did you mean 'cccs'"),
     ],
 )
 def test_a_typo_is_told_before_the_folder_is_looked_at(

@@ -7,6 +7,7 @@ import copy
 import dataclasses
 import json
 import pickle
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from rltf_env import core, rewards
 from rltf_env.core import (
+    CallCase,
     CaseResult,
     Failure,
     FailureKind,
@@ -25,6 +27,7 @@ from rltf_env.core import (
     Problem,
     Problems,
     Program,
+    ScriptCase,
     StdinCase,
     Verdict,
     line_starts,
@@ -51,6 +54,41 @@ def test_a_problem_needs_an_id_and_a_case() -> None:
         Problem("p", "Any.", [])
     with pytest.raises(InvalidProblem, match="non-empty id"):
         Problem("", "Any.", [StdinCase("", "")])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"id": 7}, "id to be a text, got int 7"),
+        ({"statement": None}, "statement to be a text, got NoneType"),
+        ({"cases": "assert f(2) == 4"}, "cases to be a list of StdinCase, CallCase or ScriptCase, got str"),
+        ({"cases": ["assert f(2) == 4"]}, r"got list \['assert f\(2\) == 4'\]"),
+        ({"cases": [{"args": [2], "expected": 4}]}, "got list .*'args'"),
+        ({"examples": StdinCase("", "")}, "examples to be a list of StdinCase"),
+        ({"solutions": "print(1)"}, "solutions to be a list of texts, got str 'print"),
+        ({"solutions": [1]}, "solutions to be a list of texts, got list"),
+        ({"entry_point": "f(x)"}, r'entry_point to be the name of a function \("f", "Solution.f"\) or None, got str'),
+        ({"limits": 2.0}, "limits to be core.Limits or None, got float"),
+    ],
+)
+def test_a_field_of_another_type_is_named(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidProblem, match=message):
+        Problem(**{"id": "p", "statement": "Any.", "cases": [StdinCase("", "")]} | wrong)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: CallCase(2, 4), r"args of a CallCase as a tuple, got int 2. One argument is \(x,\)"),
+        (lambda: CallCase("ab", 4), "got str 'ab'"),
+        (lambda: CallCase((2,), 4, [1]), "kwargs of a CallCase as a dict, got list"),
+        (lambda: ScriptCase(["assert f(2) == 4"]), "script of a ScriptCase as a text, got list"),
+        (lambda: StdinCase("2", b"4"), "stdout of a StdinCase as a text, got bytes"),
+    ],
+)
+def test_a_case_of_another_type_is_named(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(InvalidProblem, match=message):
+        make()
 
 
 def test_problems_remember_what_was_skipped() -> None:

@@ -44,7 +44,6 @@ class Unstable(tuple):
         ([], "at least one problem"),
         ([GOOD, ECHO, GOOD], r"unique ids, got these more than once: \['a'\]"),
         ([Problem("c", " \n", ECHO.cases)], "problem 'c' to have a statement"),
-        ([Problem("c", "Echo.", ("x",))], "cases of problem 'c', got str"),  # type: ignore[arg-type]
         ([Problem("c", "Add.", GOOD.cases)], "entry_point of problem 'c' to be the name to call, got None"),
         ([Problem("c", "Echo.", ECHO.cases, "f")], "to be None, since it reads standard input, got 'f'"),
         ([Problem("c", "Echo.", ECHO.cases, solutions=("x",), prefix="y")], "solution 0 of problem 'c' to begin with"),

@@ -282,6 +282,51 @@ def test_rows_of_sets_of_scripts(tmp_path: Path) -> None:
     assert (problem.prefix, problem.entry_point) == ("import re\n", "task_func")
 
 
+def test_columns_that_say_where_cases_come_from_leave_no_other_cases(tmp_path: Path) -> None:
+    row = {"task": "Doubles.", "tests": [{"in": "2", "out": "4"}], "cases": "none of ours", "stdout": "5"}
+    columns = {"statement": "task", "stdin": "tests.in", "stdout": "tests.out"}
+    (problem,) = load(tmp_path, row, columns=columns)
+    assert problem.cases == (StdinCase("2", "4"),)
+
+
+def test_a_setup_of_ones_own_leaves_the_tests(tmp_path: Path) -> None:
+    row = {"statement": "Doubles.", "tests": ["assert f(2) == 4"], "imports": "import math"}
+    (problem,) = load(tmp_path, row, columns={"setup": "imports"})
+    assert problem.cases == (ScriptCase("assert f(2) == 4", "import math"),)
+
+
+def test_a_message_of_a_chat_is_reached_by_its_number(tmp_path: Path) -> None:
+    row = {"prompt": [{"role": "user", "content": "Doubles."}], "tests": "assert f(2) == 4"}
+    (problem,) = load(tmp_path, row, columns={"statement": "prompt.0.content"})
+    assert problem.statement == "Doubles."
+    with pytest.raises(DataError, match=r"statement: expected a text, got list. .*'prompt.0.content'"):
+        load(tmp_path, row, columns={"statement": "prompt"})
+
+
+def test_a_method_may_be_spelt_as_a_call_of_its_class(tmp_path: Path) -> None:
+    row = {
+        "statement": "Doubles.",
+        "entry_point": "Solution().double",
+        "tests": "def check(candidate):\n    assert candidate(x=2) == 4\n",
+        "solutions": "class Solution:\n    def double(self, x):\n        return 2 * x\n",
+    }
+    (problem,) = load(tmp_path, row)
+    assert problem.entry_point == "Solution.double"
+    with sandbox.load() as judge:
+        assert judge.run(problem.solutions[0], problem).outcome is Outcome.PASSED
+        assert judge.run(problem.solutions[0].replace("2 *", "3 *"), problem).outcome is Outcome.WRONG_ANSWER
+
+
+def test_inputs_that_all_are_texts_of_lists_are_pointed_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    row = {"statement": "Doubles.", "stdin": '["2", "3"]', "stdout": '["4", "6"]'}
+    (problem,) = load(tmp_path, row)
+    assert problem.cases == (StdinCase(row["stdin"], row["stdout"]),)
+    assert 'pass listed=["stdin", "stdout"]' in caplog.text
+    caplog.clear()
+    load(tmp_path, row, listed=["stdin", "stdout"])
+    assert not caplog.text
+
+
 def half(row: dict[str, Any]) -> Problem | None:
     return Problem(str(row["task_id"]), row["text"], [ScriptCase("f()")]) if row["task_id"] != 8 else None
 

@@ -100,7 +100,8 @@ def test_a_dump_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        ("{", "expected JSON"),
+        ("{", "expected JSON, a whole object on each line, got '{' alone"),
+        ("{'id': 7}", "expected JSON, got Expecting property name"),
         ("[]", "expected a JSON object"),
         (row(statment=""), r"Unknown key 'statment'\. Did you mean 'statement'\?"),
         (row(task_id=1), r"Unknown key 'task_id'\..* hub:FILE"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from fractions import Fraction
@@ -79,6 +79,9 @@ def test_text_is_wrong(expected: str, got: str) -> None:
 
 
 RIGHT_VALUES = [
+    (OrderedDict(a=1, b=2), OrderedDict(a=1, b=2.0)),
+    (OrderedDict(a=1, b=2), {"b": 2, "a": 1}),
+    ({"a": 1, "b": 2}, OrderedDict(b=2, a=1)),
     (3, 3),
     (3, 3.0),
     (1, True),
@@ -124,6 +127,8 @@ RIGHT_VALUES = [
     (deque([0.3]), deque([0.1 + 0.2])),
 ]
 WRONG_VALUES = [
+    (OrderedDict(a=1, b=2), OrderedDict(b=2, a=1)),
+    ([OrderedDict(a=1, b=2)], [OrderedDict(b=2, a=1)]),
     (3, 4),
     (3, "3"),
     (3, [3]),

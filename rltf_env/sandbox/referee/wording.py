@@ -17,6 +17,8 @@ from rltf_env.sandbox.referee.changes import OPPOSITE
 # What these ask about is their first argument
 _ONE = frozenset("assertTrue assertFalse assertIsNone assertIsNotNone".split())
 _NAMING = frozenset(("parametrize", "param"))
+_MADE = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_CAUGHT = frozenset(("print", "AssertionError"))
 _TELLING = frozenset(("fail", "AssertionError", "subTest", "print"))
 
 
@@ -57,7 +59,23 @@ def reword(places: list[ast.AST], before: list[Any], after: list[Any]) -> None:
 
 def _told(scope: ast.AST) -> Iterator[ast.Constant]:
     """The constants in a piece of a test that are there to be read."""
-    return (part for node in ast.walk(scope) for each in words(node) for part in _constants(each))
+    data = _data(scope)
+    return (p for node in ast.walk(scope) if id(node) not in data for each in words(node) for p in _constants(each))
+
+
+def _data(scope: ast.AST) -> set[int]:
+    """What looks like words and may reach the program, by its id.
+
+    A function that a test makes, and hands to a decorator, has its docstring with it. What such a function prints or raises
+    may be caught, and so may what is printed or raised in a `with`.
+    """
+    parts = list(ast.walk(scope))
+    made = [part for part in parts if isinstance(part, _MADE) and part is not scope]
+    made = made if isinstance(scope, (ast.FunctionDef, ast.AsyncFunctionDef)) else []  # a class has tests
+    inner = [part for part in parts if isinstance(part, (ast.Lambda, ast.With, ast.AsyncWith))]
+    calls = [part for each in (*made, *inner) for part in ast.walk(each) if isinstance(part, ast.Call)]
+    docstrings = [each.body[0] for each in made if isinstance(each.body[0], ast.Expr)]
+    return set(map(id, docstrings)) | {id(call) for call in calls if ast.unparse(call.func) in _CAUGHT}
 
 
 def words(node: ast.AST) -> list[ast.expr]:
