@@ -9,9 +9,11 @@ their size.
 from __future__ import annotations
 
 import hashlib
+import shutil
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +26,8 @@ from rltf_env.tokenizers import huggingface
 
 P = TypeVar("P")
 SMALL = 50_000_000  # parameters, up to which the weights too are saved and loaded
+FOLDERS = "rltf-door-"  # what the names of the folders begin with
+DAY = 24 * 3600.0  # seconds; a folder as old as that was left by a process that was killed
 _saved: set[str] = (
     set()
 )  # what has come back from a folder in this process: a matter of classes and shapes, not of weights
@@ -41,10 +45,19 @@ def entered(policy: P) -> P:
     assert policy.way
     key = _kind(policy)
     if key not in _saved:
-        with tempfile.TemporaryDirectory(prefix="rltf-") as folder, _trial.quietly(policy.model), _no_bars():
+        _remove_leftovers()
+        with tempfile.TemporaryDirectory(prefix=FOLDERS) as folder, _trial.quietly(policy.model), _no_bars():
             _comes_back(policy, Path(folder))
         _saved.add(key)
     return policy
+
+
+def _remove_leftovers() -> None:
+    """Removes the folders of processes that were killed here, as far as that can be done."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDERS}*"):
+        with suppress(OSError):  # another process removes it, too
+            if time.time() - folder.lstat().st_mtime > DAY:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _kind(policy: Transformer) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from pathlib import Path
@@ -131,6 +132,19 @@ def test_only_named_packages_can_be_listed_read_and_imported(backend: str, witho
 
 
 # ------------------------------------------------------------------------------------------------------ memory, pipes
+
+
+@BACKENDS
+@pytest.mark.parametrize("without", [(), isolation.LAYERS], ids=["full", "none"])
+def test_temporary_files_of_a_program_go_with_it(
+    backend: str, without: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    program = "import tempfile\ntempfile.mkdtemp()\nprint(len(tempfile.mkstemp()))"
+    with sandbox.load(backend, workers=1, without=without) as judge:
+        assert judge.run(program, Problem("two", "", [StdinCase("", "2\n")])).outcome is Outcome.PASSED
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_sockets_and_pipes_may_hold_is_counted() -> None:

@@ -174,7 +174,7 @@ def test_completion_for_another_shell_is_refused(capsys: pytest.CaptureFixture[s
     assert "expected bash or zsh, got fish" in capsys.readouterr().err
 
 
-INTERRUPTED = """
+IMPATIENT = """
 import os, signal, sys
 
 class Impatient:
@@ -182,8 +182,10 @@ class Impatient:
         if name == {name!r}:
             os.kill(os.getpid(), signal.SIGINT)
 
-sys.argv = [{command!r}, "--version"]
 sys.meta_path.insert(0, Impatient())
+"""
+INTERRUPTED = """
+sys.argv = [{command!r}, "--version"]
 from rltf_env.cli import entry
 entry()
 """
@@ -192,13 +194,34 @@ entry()
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 @pytest.mark.parametrize("name", ["gymnasium", "rltf_env.command"])
 def test_ctrl_c_while_the_package_is_imported_ends_the_command_without_a_traceback(name: str) -> None:
-    code = INTERRUPTED.format(name=name, command="/usr/bin/rltf")
+    code = IMPATIENT.format(name=name) + INTERRUPTED.format(command="/usr/bin/rltf")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
 
 
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("rltf_env.datasets", "gymnasium"),
+        ("benchmarks.leaderboard", "gymnasium"),
+        ("benchmarks.leaderboard", "rich.console"),
+        ("agents.train", "rich.console"),
+    ],
+)
+def test_ctrl_c_while_a_module_that_is_run_is_imported_is_told_in_a_word(
+    module: str, name: str, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(IMPATIENT.format(name=name))
+    paths = os.pathsep.join([str(tmp_path), str(ROOT)])
+    command, environment = [sys.executable, "-m", module, "--help"], {**os.environ, "PYTHONPATH": paths}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "Stopped.\n")
+
+
 def test_ctrl_c_is_left_alone_in_other_programs_and_after_the_start() -> None:
     code = "import signal, sys\nsys.argv = [{!r}]\nimport rltf_env\nprint(signal.getsignal(signal.SIGINT).__name__)\n"
+    code += "assert sys.excepthook is sys.__excepthook__"
     other = subprocess.run([sys.executable, "-c", code.format("train.py")], capture_output=True, text=True, check=True)
     assert other.stdout == "default_int_handler\n"
     code = (

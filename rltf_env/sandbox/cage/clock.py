@@ -71,6 +71,14 @@ def cpu_of(pid: str, *, children: bool = False) -> float:
 _TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
 
+def me() -> str:
+    """The number of this process in `/proc`; empty if it has none there."""
+    try:
+        return os.readlink("/proc/self")
+    except OSError:
+        return ""
+
+
 def below(pid: str) -> list[str]:
     """The processes that come from one, by their numbers in `/proc`, as far as they are shown there."""
     descendants, todo = [], [pid]

@@ -382,6 +382,7 @@ def confine(options: dict[str, Any], layers: list[str], packages: list[str], use
             continue
         with contextlib.suppress(OSError):
             layers.append(apply() or name)
+    os.environ["TMPDIR"] = os.getcwd()  # which is emptied behind a program
     return layers
 
 

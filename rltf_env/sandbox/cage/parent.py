@@ -28,7 +28,7 @@ except ImportError:  # not on Windows
     resource = None  # type: ignore[assignment]
 
 from rltf_env.sandbox.cage import folders, isolation, program, purity, seeds, streams, together, trace, turns, warmup
-from rltf_env.sandbox.cage.clock import GUARD, LOOK, Clock, below, cpu_of, hold_too_much, kill_below, resident
+from rltf_env.sandbox.cage.clock import GUARD, LOOK, Clock, below, cpu_of, hold_too_much, kill_below, me, resident
 from rltf_env.sandbox.cage.entry import DUMPING, Packages, numbers
 from rltf_env.sandbox.cage.files import (
     ASK_END,
@@ -78,9 +78,10 @@ class Cage:
         self.clean = [os.listdir(folder) for folder in self.folders]
         self.restores, self.restores_files = may_restore(self.fds, 0o700), may_restore(CASE, MODE)
         self.lost = False
+        self.parent = os.getppid()  # without which nobody wants to know
         self.rows = 1  # of the file of lines
         self.own = resident("self")
-        self.proc_pid = _me()
+        self.proc_pid = me()
         self.depth = program.depth()  # frames below `run`, which its children have besides their own
         self.own_proc = alone and self.proc_pid == str(os.getpid())
 
@@ -99,8 +100,10 @@ class Cage:
     def run(self, request: bytes | memoryview, cases: int) -> bytes:
         """Runs a program; says how its process ended, as JSON. What it left is in the files, which the trusted side reads."""
         self.count()
+        own = os.getpid()
         pid = os.fork()
         if not pid:
+            self.parent = own
             self._child(request, cases)
         if cases == 1:
             record = self._watch(pid, self.hard, self.options["wall_seconds"])
@@ -265,6 +268,8 @@ class Cage:
                 break
             pause = min(LOOK, max(limit - clock.passed, LOOK / 10))
         self._sweep(pid)
+        if end == "gone":
+            os._exit(0)
         seconds = usage.ru_utime + usage.ru_stime
         wall = seconds + (max(clock.idle - turns.read(TURNS)[0], 0.0) if clock else 0.0)
         return {"status": status, "seconds": seconds, "wall": wall, "end": end}
@@ -272,11 +277,13 @@ class Cage:
     def _over(self, clock: Clock, limit: float, longest: float, several: bool, before: float) -> str:
         """The limit that a process, or all of a program's together, are over, if any: "cpu", "wall" or "memory".
 
-        "done" if no more is wanted of it.
+        "done" if no more is wanted of it, "gone" if its judge has ended.
         """
         if not clock.due():
             return ""
         clock.look()
+        if os.getppid() != self.parent:
+            return "gone"
         others, done = turns.read(TURNS)  # what passed while a live program waited for the referee
         if clock.cpu >= limit:
             return "cpu"
@@ -294,11 +301,11 @@ class Cage:
     def _everybody(self) -> list[str]:
         """The processes of the program, by their numbers in `/proc`."""
         everybody = [name for name in os.listdir("/proc") if name.isdigit()] if self.own_proc else below(self.proc_pid)
-        return [each for each in everybody if each not in (self.proc_pid, _me())]
+        return [each for each in everybody if each not in (self.proc_pid, me())]
 
     def _dead_cpu(self) -> float:
         """CPU seconds of processes that have ended and had no parent left but this one, or the first of the namespace."""
-        return sum(cpu_of(each, children=True) for each in {self.proc_pid, _me()} - {""})
+        return sum(cpu_of(each, children=True) for each in {self.proc_pid, me()} - {""})
 
     def _proc_pid(self, pid: int) -> str:
         """The number of a child in `/proc`, which may be that of another PID namespace."""
@@ -379,14 +386,6 @@ class Cage:
         for folder in self.folders:
             folders.empty(folder, self.keep if folder == "." else ())
         self.clean = [os.listdir(folder) for folder in self.folders]
-
-
-def _me() -> str:
-    """The number of this process in `/proc`; empty if it has none there."""
-    try:
-        return os.readlink("/proc/self")
-    except OSError:
-        return ""
 
 
 def _packed(records: list[dict[str, Any]], outputs: list[tuple[bytes, bytes]]) -> bytes:

@@ -271,10 +271,10 @@ def _by_unittest(
             self.rows.setdefault(_name(test), {"id": _name(test), "status": "skipped"})
 
         def addExpectedFailure(self, test: Any, err: Any) -> None:
-            self.addSuccess(test)
+            self.rows[_name(test)] = {"id": _name(test), "status": "passed", "reversed": True}
 
         def addUnexpectedSuccess(self, test: Any) -> None:
-            self.rows[_name(test)] = {"id": _name(test), "status": "failed", "in": "test"}
+            self.rows[_name(test)] = {"id": _name(test), "status": "failed", "in": "test", "reversed": True}
 
     suite = _suite(test, own)
     cases = [case for case in _cases(suite) if _name(case) not in skip or _skip(case)]

@@ -106,6 +106,11 @@ class Canaries:
         answers = [self._answer(t) for sites in (*self.targets.values(), *self.helpers) for t in sites]
         self._peers = Peers([node for node in answers if node is not None], suite.trees)
 
+    def keep_sound(self, names: Iterable[str]) -> None:
+        """In these test functions only that is falsified from now on of which the text says that no right program passes it."""
+        for name in names:
+            self.targets[name] = [target for target in self.targets[name] if target.sound]
+
     def choose(
         self, rng: random.Random, where: Where = Where.ANY, *, sound: bool = False, among: Iterable[str] | None = None
     ) -> dict[str, Falsehood]:

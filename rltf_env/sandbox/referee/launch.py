@@ -214,15 +214,16 @@ def _become_cage(options: dict[str, Any], fds: list[int], layers: list[str], use
     os.mkdir(os.path.join(folder, "work"))
     os.chdir(os.path.join(folder, "work"))
     layers = isolation.confine(options, layers, packages, user)
-    isolation.die_with_parent()
     parent.hold(isolation.folders())
     write_frame(parent.REPLIES, json.dumps({"layers": layers}).encode())
     on_entry, adopt, alone = isolation.dumpable(), isolation.adopt_orphans, "pid" in layers
-    if not alone:
+    if not alone:  # it has to end a program's processes, and then itself, when its parent has gone: see `Cage`
         adopt()
         on_entry = _first(on_entry, os.setsid, "seccomp" in layers)
-    elif {"root", "landlock"}.isdisjoint(layers):
-        on_entry = _in_session(on_entry)
+    else:
+        isolation.die_with_parent()  # and all of its namespace with it
+        if {"root", "landlock"}.isdisjoint(layers):
+            on_entry = _in_session(on_entry)
     others = crowd.Crowd(options["processes"])
     if "rlimits" in layers:
         on_entry = _within(others, on_entry)

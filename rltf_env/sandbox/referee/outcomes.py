@@ -50,6 +50,14 @@ class Outcome(NamedTuple):
         good = {name for name, row in self.rows.items() if row.get("status") == Status.PASSED}
         return good | ({base(name) for name in good} - {base(name) for name in self.rows if name not in good})
 
+    def counted(self) -> list[str]:
+        """The tests that count for any program: none is skipped, and of none it is all the same whether it fails."""
+        return [n for n, row in self.rows.items() if row.get("status") != Status.SKIPPED and not row.get("xfail")]
+
+    def reversed(self) -> set[str]:
+        """The tests that are passed by failing: what makes one answer fail there need not make another."""
+        return {name for name, row in self.rows.items() if row.get("reversed")}
+
     def broken(self, raised_by_test: set[str]) -> set[str]:
         """The tests that ended with an error that a change made: what they compare was never compared."""
         kinds = _MISUSES - raised_by_test

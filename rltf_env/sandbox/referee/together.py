@@ -17,16 +17,9 @@ from rltf_env.sandbox.referee import stand_ins
 from rltf_env.sandbox.referee.canaries import Canaries, Falsehood, Where
 from rltf_env.sandbox.referee.copies import Copy, compiled
 from rltf_env.sandbox.referee.dependence import may_depend
-from rltf_env.sandbox.referee.failures import (
-    RUNTIME_ERROR,
-    BadProblem,
-    as_list,
-    failure,
-    results_of,
-)
+from rltf_env.sandbox.referee.failures import RUNTIME_ERROR, BadProblem, as_list, failure, results_of
 from rltf_env.sandbox.referee.outcomes import (
     Outcome,
-    Status,
     begun,
     fault_of,
     is_fault,
@@ -75,6 +68,8 @@ class Together:
         self.proven = False
         self._stand_in = NULL  # for any program, in this test
         self._broken: set[str] = set()  # tests that end with an error of their own beside it
+        self._reversed: set[str] = set()  # tests that are passed by failing
+        self._shown: set[str] = set()  # other tests that a reference passes
         self._secret = random.SystemRandom()
         self._solutions = solutions
         self._real = compiled(suite.trees)
@@ -92,9 +87,10 @@ class Together:
             return
         self.proven = True
         self.check_faults(run)
-        reference = next((s for s in self._solutions if self._passes_some(run, s)), None)
+        reference = self._reference(run)
         canaries = self.canaries = Canaries(self.suite, {self.entry_point} - {""})
         sound = reference is None
+        canaries.keep_sound(scope for scope in canaries.targets if not self._heirs(scope) & self._shown)
         guarded = canaries.falsifiable(sound=sound)
         if reference is None:
             choices = [canaries.split(self._secret, where, sound=True) for where in PAIRS] if guarded else []
@@ -139,7 +135,7 @@ class Together:
     def _sound(self, falsehoods: dict[str, Falsehood]) -> Copy:
         """A copy that no right program passes by its text alone."""
         tests = {heir for scope in falsehoods for heir in runs_of(scope, self.tally.names, self.suite)}
-        return Copy(self._falsified(falsehoods), tests, falsehoods)
+        return Copy(self._falsified(falsehoods), tests - self._reversed, falsehoods)
 
     def _falsified(self, falsehoods: dict[str, Falsehood]) -> bytes:
         assert self.canaries is not None
@@ -188,16 +184,16 @@ class Together:
         return runs_of(scope, self.names or (), self.suite)
 
     def _failed(self, run: Run, reference: str, choices: list[dict[str, Falsehood]]) -> list[Copy]:
-        """Of these copies those in which a reference fails some tests."""
-        names, raised_here = set(self.names or ()), self.suite.raised
+        """Of these copies those in which a reference fails tests that it passes, or no right program passes one of the others."""
+        known = self._shown | self._reversed
         codes = [self._falsified(falsehoods) for falsehoods in choices]
         copies = []
         for copy, falsehoods, outcome in zip(codes, choices, self._run(run, reference, codes), strict=True):
-            tests = names - outcome.passed() if outcome.rows else set()
+            sound = {heir for scope, each in falsehoods.items() if each.target.sound for heir in self._heirs(scope)}
+            tests = (self._shown - outcome.passed()) | (sound - known) if outcome.rows else set()
             if tests:
-                copies.append(
-                    Copy(copy, tests, falsehoods, {base(name) for name in tests - outcome.broken(raised_here)})
-                )
+                noticed = {base(name) for name in tests - outcome.broken(self.suite.raised)}
+                copies.append(Copy(copy, tests, falsehoods, noticed))
         return copies
 
     def _note_unguarded(self) -> None:
@@ -205,13 +201,19 @@ class Together:
         guarded = {base(name) for copy in copies for name in copy.tests}
         self.unguarded = {base(name) for name in self.names or ()} - guarded
 
-    def _passes_some(self, run: Run, source: str) -> bool:
-        """True if this reference passes a test; its tests are then those that every program has to pass."""
-        (outcome,) = self._run(run, source, [self._real])
-        self._refuse_impossible(run, outcome)
-        if outcome.passed():
-            self.names = [name for name, row in outcome.rows.items() if row.get("status") != Status.SKIPPED]
-        return bool(outcome.passed())
+    def _reference(self, run: Run) -> str | None:
+        """The reference that passes the most tests, if any passes one; its tests are then those that every program has to pass."""
+        best = None
+        for source in self._solutions:
+            (outcome,) = self._run(run, source, [self._real])
+            self._refuse_impossible(run, outcome)
+            self._reversed |= outcome.reversed()
+            names, shown = outcome.counted(), outcome.passed() - self._reversed
+            if names and outcome.passed() and (best is None or len(shown) > len(self._shown)):
+                best, self.names, self._shown = source, names, shown
+            if best and outcome.passed_all():
+                break
+        return best
 
     def _refuse_impossible(self, run: Run, outcome: Outcome) -> None:
         """Raises BadProblem if a test wants what is not here, and no reference passes it for all that."""
@@ -233,6 +235,7 @@ class Together:
         self._stand_in = NULL + assignments
         (outcome,) = self._run(run, self._stand_in, [self._real], STAND_IN_SECONDS)
         self._broken = {base(name) for name in outcome.broken(self.suite.raised)}
+        self._reversed = outcome.reversed()
         rows = list(outcome.rows.values())
         nameless = all(NAMELESS in name.lower() for name in outcome.rows)
         if nameless and outcome.error is None and not (self.suite.visible or self._solutions):
@@ -241,7 +244,7 @@ class Together:
             )
         self._refuse_impossible(run, outcome)
         faults = [row for row in rows if is_fault(row) and (self._solutions or not may_depend(row, self.suite))]
-        if faults and len(faults) == len(rows) and not any(self._passes_some(run, s) for s in self._solutions):
+        if faults and len(faults) == len(rows) and self._reference(run) is None:
             raise BadProblem(f"its test fails whatever the program is: {fault_of(faults[0])}")
         program_names = {self.entry_point, *self.suite.bare, *self.suite.imported, *self.suite.modules}
         self.tally = Tally.of(outcome.rows, self.suite, program_names - {""})

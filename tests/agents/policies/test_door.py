@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import sys
+import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
@@ -192,6 +194,20 @@ def test_a_model_that_holds_in_no_way_is_refused_with_each_reason(
     ):
         _door.entered(policy)
     assert policy._way is None
+
+
+def test_what_a_killed_process_left_is_removed_a_day_later(
+    policy: CausalPolicy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(_door, "_saved", set())
+    folders = {name: tmp_path / f"{_door.FOLDERS}{name}" for name in ("old", "young")}
+    for folder in folders.values():
+        folder.mkdir()
+        (folder / "config.json").touch()
+    os.utime(folders["old"], (0, 0))
+    _door.entered(policy)
+    assert list(tmp_path.iterdir()) == [folders["young"]]
 
 
 def test_a_policy_of_another_make_is_tried_too(policy: CausalPolicy) -> None:

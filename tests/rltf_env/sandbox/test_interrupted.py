@@ -176,6 +176,52 @@ def test_a_judge_that_is_stopped_while_it_starts_or_is_closed_hangs_nobody() -> 
     assert not opened.workers[0].thread.is_alive()
 
 
+def below(pid: int) -> set[int]:
+    """All processes that came from this one."""
+    found = set(children(pid))
+    return found.union(*map(below, found))
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+STAYS = """
+import contextlib, os, time
+def add(a, b):
+    if not os.fork():
+        with contextlib.suppress(OSError):
+            os.setsid()
+    time.sleep(100)
+"""
+TWICE = Problem("twice", "", [CallCase((1, 2), 3), CallCase((3, 4), 7)], "add")
+
+
+@pytest.mark.parametrize("ending", ["close", "kill"])
+@pytest.mark.parametrize("problem", [ADD, TWICE], ids=lambda problem: problem.id)
+@pytest.mark.parametrize("more", [(), ("landlock", "uid", "caps", "seccomp"), ("rlimits",)], ids="+".join)
+def test_programs_end_with_their_judge_where_no_namespace_ends_them(
+    ending: str, problem: Problem, more: tuple[str, ...]
+) -> None:
+    without = ("user", "pid", "net", "ipc", "uts", "root", *more)
+    with sandbox.load("forkserver", workers=1, cache=0, case_seconds=30, wall_seconds=60, without=without) as opened:
+        opened.level()
+        process = opened.workers[0].process
+        assert process is not None
+        own = below(process.pid)
+        opened.submit(STAYS, problem)
+        several = problem is TWICE
+        assert wait_until(lambda: len(below(process.pid) - own) == 2 + several)
+        programs = below(process.pid) - own
+        if ending == "kill":
+            process.kill()
+            assert wait_until(lambda: not any(map(alive, programs)))
+    assert wait_until(lambda: not any(map(alive, programs)))
+
+
 # ------------------------------------------------------------------------------------------------------------- blame
 
 
