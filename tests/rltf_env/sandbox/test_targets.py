@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import partial
 
 import pytest
-from judged_suites import copies, holds, judged
+from judged_suites import copies, holds, judged, share
 
 from rltf_env import sandbox
 from rltf_env.core import Sandbox
@@ -228,3 +228,36 @@ def test_a_change_for_any_kind_makes_another_value_of_each(value: object) -> Non
     for seed in range(DRAWS):
         new = ast.Expression(computed.changed(ast.Name("value", ast.Load()), "any", random.Random(seed)))
         assert eval(compile(ast.fix_missing_locations(new), "<test>", "eval"), {"value": value}) != value
+
+
+BOXES = """
+import unittest
+from solution import Box
+
+class Child(Box):
+    colour = 3
+
+class Shared:
+    kind = None
+
+    def test_update(self):
+        one, other = self.kind(a=1, b=2), self.kind(a=3)
+        other.update(a=1, b=2)
+        self.assertDictEqual(one, other)
+
+    def test_len(self):
+        self.assertEqual(len(self.kind(a=1)), 1)
+
+class BoxTests(Shared, unittest.TestCase):
+    kind = Box
+
+class ChildTests(Shared, unittest.TestCase):
+    kind = Child
+"""
+
+
+@pytest.mark.parametrize("solutions", [["class Box(dict):\n    pass\n"], []])
+def test_what_a_class_of_the_test_has_from_the_program_is_handed_inputs(judge: Sandbox, solutions: list[str]) -> None:
+    empty = "class Box(dict):\n    def __init__(self, **given): pass\n    def update(self, **given): pass\n"
+    verdict = judged(judge, empty, BOXES, *solutions)
+    assert (share(verdict), verdict.unguarded) == ((2, 4), 0)
