@@ -80,10 +80,7 @@ class Canaries:
         self.helpers: list[list[Target]] = []  # of each function that tests call to have something asserted
         self._nodes: Nodes = [list(ast.walk(tree)) for tree in suite.trees]
         index = {id(node): (i, k) for i, nodes in enumerate(self._nodes) for k, node in enumerate(nodes)}
-        module = Origins(
-            suite.trees, {*names, *suite.bare, *suite.imported, *(m.partition(".")[0] for m in suite.modules)}
-        )
-
+        module = Origins(suite.trees, suite.program_names.union(names))
         helpers = Helpers(functions_of(suite), module.program_names)
 
         def targets(scope: Sequence[ast.AST]) -> list[Target]:

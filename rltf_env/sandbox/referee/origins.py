@@ -15,12 +15,22 @@ class Origins:
 
     def __init__(self, trees: list[ast.Module], program_names: set[str]) -> None:
         self.program_names = program_names
-        self._note_parameters([node for tree in trees for node in ast.walk(tree)])
+        nodes = [node for tree in trees for node in ast.walk(tree)]
+        self._note_imports(nodes)
+        self._note_parameters(nodes)
         self.values: dict[str, list[ast.expr]] = defaultdict(list)
         shared = [node for tree in trees for node in _own_statements(tree)]
         self._literals = literals(trees, [part for node in shared for part in ast.walk(node)])
         note_values(shared, self.values, self.program_names, self._literals)
         self.program_names |= {name for tree in trees for name in _attributes(tree, self.program_names)}
+
+    def _note_imports(self, nodes: list[ast.AST]) -> None:
+        """The program's modules, and what they have, may be imported under other names."""
+        for node in [node for node in nodes if isinstance(node, (ast.Import, ast.ImportFrom))]:
+            for alias in node.names:
+                module = alias.name if isinstance(node, ast.Import) else node.module or ""
+                if module.partition(".")[0] in self.program_names:
+                    self.program_names.add(alias.asname or alias.name.partition(".")[0])
 
     def _note_parameters(self, nodes: list[ast.AST]) -> None:
         """`check(f)` hands the program to a function of the test's own."""

@@ -58,6 +58,11 @@ class Suite(NamedTuple):
         """True if a runner has to collect its tests: run as a script, it would do nothing."""
         return self.runner != "plain"
 
+    @property
+    def program_names(self) -> set[str]:
+        """Names that come from the program: it defines them, or they are its modules."""
+        return {*self.bare, *self.imported, *map(_top, self.modules)}
+
 
 def read(texts: list[str], entry_point: str, defined: set[str], packages: Iterable[str]) -> Suite:
     """Reads a script. Raises SyntaxError or ValueError if it is not Python.

@@ -243,8 +243,7 @@ class Together:
         faults = [row for row in rows if is_fault(row) and (self._solutions or not may_depend(row, self.suite))]
         if faults and len(faults) == len(rows) and not any(self._passes_some(run, s) for s in self._solutions):
             raise BadProblem(f"its test fails whatever the program is: {fault_of(faults[0])}")
-        program_names = {self.entry_point, *self.suite.bare, *self.suite.imported, *self.suite.modules}
-        self.tally = Tally.of(outcome.rows, self.suite, program_names - {""})
+        self.tally = Tally.of(outcome.rows, self.suite, self.suite.program_names | ({self.entry_point} - {""}))
         (unused,) = self._run(run, BOMB + assignments, [self._real], STAND_IN_SECONDS)
         if outcome.passed_all() and unused.passed_all():  # one of them alone: a test that expects any error, or none
             raise BadProblem("its test passes whatever the program is: nothing of the program is used in it")

@@ -231,10 +231,11 @@ def test_a_change_for_any_kind_makes_another_value_of_each(value: object) -> Non
 
 
 BOXES = """
+import copy
 import unittest
-from solution import Box
+{head}
 
-class Child(Box):
+class Child({box}):
     colour = 3
 
 class Shared:
@@ -249,15 +250,29 @@ class Shared:
         self.assertEqual(len(self.kind(a=1)), 1)
 
 class BoxTests(Shared, unittest.TestCase):
-    kind = Box
+    kind = {box}
 
 class ChildTests(Shared, unittest.TestCase):
     kind = Child
+
+class CopyTests(unittest.TestCase):
+    def test_copy(self):
+        copy.copy({box}(a=1))
 """
 
 
 @pytest.mark.parametrize("solutions", [["class Box(dict):\n    pass\n"], []])
-def test_what_a_class_of_the_test_has_from_the_program_is_handed_inputs(judge: Sandbox, solutions: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("head", "box"),
+    [
+        ("from solution import Box", "Box"),
+        ("from solution import Box as Crate", "Crate"),
+        ("import solution as s", "s.Box"),
+    ],
+)
+def test_what_a_test_calls_by_a_name_of_its_own_is_the_program_s_and_is_handed_inputs(
+    judge: Sandbox, head: str, box: str, solutions: list[str]
+) -> None:
     empty = "class Box(dict):\n    def __init__(self, **given): pass\n    def update(self, **given): pass\n"
-    verdict = judged(judge, empty, BOXES, *solutions)
-    assert (share(verdict), verdict.unguarded) == ((2, 4), 0)
+    verdict = judged(judge, empty, BOXES.format(head=head, box=box), *solutions)
+    assert (share(verdict), verdict.unguarded) == ((3, 5), 1)
