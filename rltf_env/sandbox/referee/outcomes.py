@@ -125,10 +125,11 @@ def is_fault(row: dict[str, Any]) -> bool:
     return isinstance(record, dict) and row.get("in") == "test" and record.get("kind") in _OWN_FAULTS
 
 
-def is_impossible(row: dict[str, Any]) -> bool:
+def is_impossible(row: dict[str, Any], absent: set[int]) -> bool:
     """True if a test wants what it cannot have, whatever the program is.
 
-    Fixtures and coroutines that pytest has no plugin for, or what the cage grants nobody: another process, a connection.
+    Fixtures and coroutines that pytest has no plugin for, what the cage grants nobody (another process, a connection), or a
+    package that is not there, on one of the lines `absent`.
     """
     record = row.get("raised")
     if not isinstance(record, dict):
@@ -136,6 +137,8 @@ def is_impossible(row: dict[str, Any]) -> bool:
     kind, message = record.get("kind"), str(record.get("message"))
     if kind == "PermissionError":
         return row.get("in") == "test" and "[Errno 1]" in message
+    if kind == "ModuleNotFoundError":
+        return row.get("in") == "test" and row.get("at") in absent
     return kind == "FixtureLookupError" or (kind == "Failed" and message.startswith("async def functions are not"))
 
 

@@ -215,14 +215,14 @@ class Together:
 
     def _refuse_impossible(self, run: Run, outcome: Outcome) -> None:
         """Raises BadProblem if a test wants what is not here, and no reference passes it for all that."""
-        impossible = {name: row for name, row in outcome.rows.items() if is_impossible(row)}
+        impossible = {name: row for name, row in outcome.rows.items() if is_impossible(row, self.suite.absent)}
         passed = {
             name for s in self._solutions if impossible for o in self._run(run, s, [self._real]) for name in o.passed()
         }
         if refused := [row for name, row in impossible.items() if name not in passed]:
             raise BadProblem(
-                "its tests want what is not here (no plugin of pytest's, no other process, no connection), and no reference "
-                f"solution brings it: {refused[0].get('id')!r} ends with {fault_of(refused[0])}"
+                "its tests want what is not here (no other package, no plugin of pytest's, no other process, no connection), and "
+                f"no reference solution brings it: {refused[0].get('id')!r} ends with {fault_of(refused[0])}"
             )
 
     def check_faults(self, run: Run) -> None:
