@@ -20,20 +20,17 @@ from rltf_env.sandbox.referee.dependence import may_depend
 from rltf_env.sandbox.referee.failures import (
     RUNTIME_ERROR,
     BadProblem,
-    as_list,
     failure,
-    results_of,
 )
 from rltf_env.sandbox.referee.outcomes import (
     Outcome,
     Status,
-    begun,
     fault_of,
     is_fault,
     is_impossible,
     lost,
+    outcome_of,
     result_of,
-    why_none,
 )
 from rltf_env.sandbox.referee.stand_ins import BOMB, NAMELESS, NULL, STAND_IN_SECONDS
 from rltf_env.sandbox.referee.suite import Suite, names_defined
@@ -45,7 +42,6 @@ CONFIRMED = 3  # times, and tests, that a program which passed a copy is asked a
 ROUNDS = 3  # a program that passes one is tried again: whoever guesses which run counts has to guess each time
 TRIES = 4  # of something else to falsify, where a reference notices nothing
 SEVERAL = 2  # cases that a cage is told of, so that none of the program runs in the process that it is asked in
-LONGEST = 4096  # tests of a suite whose results are read
 Run = Callable[[str, bytes, int, bool], tuple[Any, list[Any], Any]]  # see `judge.Runner`
 
 
@@ -67,6 +63,9 @@ class Together:
             )
         self.defined = names_defined(solutions)
         self.names: list[str] | None = None  # of the tests, once a reference has run them
+        self.shown: set[str] = (
+            set()
+        )  # of these what it passes, and the functions: of no other a copy shows what it means
         self.tally = Tally([""], [])  # of the tests, where none has
         self.pairs: list[list[Copy]] = []  # together the two of a pair guard every test that they can
         self.extra: list[Copy] = []  # guard tests that no pair does
@@ -92,7 +91,7 @@ class Together:
             return
         self.proven = True
         self.check_faults(run)
-        reference = next((s for s in self._solutions if self._passes_some(run, s)), None)
+        reference = self._best(run)
         canaries = self.canaries = Canaries(self.suite, {self.entry_point} - {""})
         sound = reference is None
         guarded = canaries.falsifiable(sound=sound)
@@ -106,9 +105,8 @@ class Together:
         self.pairs = [pair for pair in pairs if pair]
         self._note_unguarded()
         for where in (Where.DIRECTIONS, Where.HELPERS):
-            if self.unguarded:
-                self.extra += self._more(run, reference, where)
-                self._note_unguarded()
+            self.extra += self._more(run, reference, where)
+            self._note_unguarded()
 
     def _rounds(self) -> list[list[Copy]]:
         """The copies of each round. The pair of the first falsifies values, if any does.
@@ -154,7 +152,7 @@ class Together:
             copies = self._failed(run, reference, parts)
             guarded = {name for copy in copies for name in copy.noticed}
             failed = {base(name) for copy in copies for name in copy.tests}
-            dull = [{scope for scope in part if not self._heirs(scope) & guarded} for part in parts]
+            dull = [{s for s in part if self._heirs(s) & self.shown and not self._heirs(s) & guarded} for part in parts]
             if not any(dull):
                 break
             useless = {scope for part in dull for scope in part if not self._heirs(scope) & failed}
@@ -169,6 +167,10 @@ class Together:
         tells a right program from one that is equal to everything no better than the test does: it is the last resort.
         """
         assert self.canaries is not None
+        wanted = self.unguarded & self.shown
+        scopes = self.canaries.falsifiable(where) if where is Where.DIRECTIONS else wanted
+        if not any(self._heirs(scope) & wanted for scope in scopes):
+            return []
         copies: list[Copy] = []
         noticed: list[Copy] = []
         has_values = where is Where.HELPERS and any(site.value for sites in self.canaries.helpers for site in sites)
@@ -189,29 +191,42 @@ class Together:
 
     def _failed(self, run: Run, reference: str, choices: list[dict[str, Falsehood]]) -> list[Copy]:
         """Of these copies those in which a reference fails some tests."""
-        names, raised_here = set(self.names or ()), self.suite.raised
+        names, raised_here = self.shown.intersection(self.names or ()), self.suite.raised
         codes = [self._falsified(falsehoods) for falsehoods in choices]
         copies = []
         for copy, falsehoods, outcome in zip(codes, choices, self._run(run, reference, codes), strict=True):
-            tests = names - outcome.passed() if outcome.rows else set()
+            tests = (names - outcome.passed()) | self._sure(falsehoods) if outcome.rows else set()
             if tests:
                 copies.append(
                     Copy(copy, tests, falsehoods, {base(name) for name in tests - outcome.broken(raised_here)})
                 )
         return copies
 
+    def _sure(self, falsehoods: dict[str, Falsehood]) -> set[str]:
+        """Test functions that no reference passes, and that no right program passes in a copy by its text alone."""
+        heirs = {h for scope, each in falsehoods.items() if each.target.sound for h in self._heirs(scope)}
+        return heirs & {base(name) for name in self.names or ()} - self.shown
+
     def _note_unguarded(self) -> None:
         copies = [*self.extra, *(copy for pair in self.pairs for copy in pair)]
         guarded = {base(name) for copy in copies for name in copy.tests}
         self.unguarded = {base(name) for name in self.names or ()} - guarded
 
-    def _passes_some(self, run: Run, source: str) -> bool:
-        """True if this reference passes a test; its tests are then those that every program has to pass."""
-        (outcome,) = self._run(run, source, [self._real])
-        self._refuse_impossible(run, outcome)
-        if outcome.passed():
-            self.names = [name for name, row in outcome.rows.items() if row.get("status") != Status.SKIPPED]
-        return bool(outcome.passed())
+    def _best(self, run: Run) -> str | None:
+        """The reference that passes most tests, if one passes any; its tests are then those that every program has to pass."""
+        best: Outcome | None = None
+        chosen = None
+        for source in self._solutions:
+            (outcome,) = self._run(run, source, [self._real])
+            self._refuse_impossible(run, outcome)
+            if len(outcome.passed()) > len(best.passed() if best else ()):
+                best, chosen = outcome, source
+                if outcome.fails_nothing():
+                    break
+        if best is not None:
+            self.names = [name for name, row in best.rows.items() if row.get("status") != Status.SKIPPED]
+            self.shown = {*best.passed(), *map(base, best.passed())}
+        return chosen
 
     def _refuse_impossible(self, run: Run, outcome: Outcome) -> None:
         """Raises BadProblem if a test wants what is not here, and no reference passes it for all that."""
@@ -241,7 +256,7 @@ class Together:
             )
         self._refuse_impossible(run, outcome)
         faults = [row for row in rows if is_fault(row) and (self._solutions or not may_depend(row, self.suite))]
-        if faults and len(faults) == len(rows) and not any(self._passes_some(run, s) for s in self._solutions):
+        if faults and len(faults) == len(rows) and self._best(run) is None:
             raise BadProblem(f"its test fails whatever the program is: {fault_of(faults[0])}")
         self.tally = Tally.of(outcome.rows, self.suite, self.suite.program_names | ({self.entry_point} - {""}))
         (unused,) = self._run(run, BOMB + assignments, [self._real], STAND_IN_SECONDS)
@@ -399,7 +414,9 @@ class Together:
             syntax, reports, executed = run(source, marshal.dumps([("", job)]), SEVERAL, True)
             if syntax is not None:
                 return syntax, [lost(failure("SyntaxError"))] * len(copies), []
-            outcomes += map(self._outcome, reports)
+            outcomes += [
+                outcome_of(report, (*self.suite.bare, *self.suite.imported), self.options) for report in reports
+            ]
             lines.append(executed)
             if reports[0][0]["end"] in ("cpu", "wall"):
                 break
@@ -422,18 +439,6 @@ class Together:
             "most": self.options["program_seconds"],
             "skip": sorted(skip),
         }
-
-    def _outcome(self, report: Any) -> Outcome:
-        record, _, data = report
-        first, _, rest = data.partition(b"\n")
-        lines = results_of(first + b"\n" + rest.rstrip(b"\n").rpartition(b"\n")[2], 2)
-        if len(lines) == 2 and isinstance(lines[1].get("results"), list):
-            rows = [row for row in lines[1]["results"][:LONGEST] if isinstance(row, dict)]
-            wanted = (*self.suite.bare, *self.suite.imported)  # a program may say anything
-            missing = [name for name in wanted if name in as_list(lines[1].get("missing"))]
-            return Outcome({str(row.get("id")): row for row in rows}, True, None, missing, report, {})
-        error = why_none(record, lines, self.options)
-        return Outcome({}, bool(lines) and "ok" in lines[0], error, [], report, begun(results_of(rest, LONGEST), error))
 
 
 def _fooled_by(name: str) -> list[Any]:

@@ -198,3 +198,40 @@ def test_of_two_values_of_the_program_one_copy_turns_the_comparison_and_another_
     rng = random.Random(1)
     chosen = [canaries.choose(rng, Where.VALUES)["test_f"] for _ in range(2)]
     assert sum("!=" in ast.unparse(canaries.falsified([falsehood])[0]) for falsehood in chosen) == 1
+
+
+# --------------------------------------------------------------------------------- references that are not right
+
+_TWO = """
+from solution import f, g
+def test_f():
+    assert f(2) == 3
+def test_ends():
+    g(2)
+def test_g():
+    assert g(1) == 5
+"""
+_HALF = "def f(x):\n    return x + 1\ndef g(x):\n    return x / 0\n"
+_WHOLE = "def f(x):\n    return x + 1\ndef g(x):\n    return 5\n"
+_YES = """
+class Yes:
+    def __eq__(self, other): return True
+def f(x): return x + 1
+def g(x): return Yes()
+"""
+
+
+def test_a_program_may_pass_what_its_reference_does_not(judge: Sandbox) -> None:
+    verdict = judged(judge, _WHOLE, _TWO, _HALF)
+    assert (share(verdict), verdict.unguarded) == ((3, 3), 1)
+    assert share(judged(judge, _HALF, _TWO, _HALF)) == (1, 3)
+
+
+def test_a_cheat_is_found_out_in_a_test_that_no_reference_passes(judge: Sandbox) -> None:
+    verdict = judged(judge, _YES, _TWO, _HALF)
+    assert {result.failure and result.failure.kind for result in verdict.results} == {"FooledTest"}
+
+
+def test_the_reference_that_passes_most_tests_shows_what_copies_mean(judge: Sandbox) -> None:
+    verdict = judged(judge, _WHOLE, _TWO, _HALF, _WHOLE)
+    assert (share(verdict), verdict.unguarded) == ((3, 3), 1)
