@@ -25,6 +25,7 @@ from rltf_env.sandbox.referee.runners import DEFINITIONS
 from rltf_env.sandbox.referee.suite import Function, Suite, classes_of
 from rltf_env.sandbox.referee.targets import Finder
 
+DRAWS = 4  # of what the last that is left to falsify in a test function becomes
 Nodes = list[list[ast.AST]]  # of each tree, in the order of `ast.walk`
 
 
@@ -80,10 +81,7 @@ class Canaries:
         self.helpers: list[list[Target]] = []  # of each function that tests call to have something asserted
         self._nodes: Nodes = [list(ast.walk(tree)) for tree in suite.trees]
         index = {id(node): (i, k) for i, nodes in enumerate(self._nodes) for k, node in enumerate(nodes)}
-        module = Origins(
-            suite.trees, {*names, *suite.bare, *suite.imported, *(m.partition(".")[0] for m in suite.modules)}
-        )
-
+        module = Origins(suite.trees, suite.program_names.union(names))
         helpers = Helpers(functions_of(suite), module.program_names)
 
         def targets(scope: Sequence[ast.AST]) -> list[Target]:
@@ -138,7 +136,7 @@ class Canaries:
         A copy that falsified every function would be known by any whose answer the program knows, from the problem's
         example perhaps. The single one is known by nothing but its own answer, and it is another in each call.
         """
-        names = {k for k, sites in self.targets.items() if self._good(sites, where, sound)}
+        names = self.falsifiable(where, sound=sound)
         if len(names) < 2:
             return [self.choose(rng, where, sound=sound) for _ in range(2)]
         single = rng.choice(sorted(names - self._singles) or sorted(names))
@@ -164,12 +162,14 @@ class Canaries:
     ) -> dict[str, Falsehood]:
         """The same part of a pair, with something else false in the functions `dull`: there a right program noticed nothing.
 
-        `useless`: those of them in which what was false is so for no draw.
+        `useless`: those of them in which what was false is so for no draw. A function that has nothing else is given up after
+        some draws.
         """
         for name in dull & useless:
-            others = [target for target in self.targets[name] if target != part[name].target]
-            self.targets[name] = others or self.targets[name]
-        return {**part, **self.choose(rng, where, among=dull)}
+            target = part[name].target
+            others = [each for each in self.targets[name] if each != target]
+            self.targets[name] = others or self.targets[name][: self._uses[target] < DRAWS]
+        return {k: v for k, v in part.items() if k not in dull} | self.choose(rng, where, among=dull)
 
     def _answer(self, target: Target) -> ast.Constant | None:
         """The constant that a target is, if an answer is to be equal to it."""
@@ -216,9 +216,9 @@ class Canaries:
         for tree in trees:
             ast.fix_missing_locations(tree)
 
-    def falsifiable(self, *, sound: bool = False) -> set[str]:
-        """The test functions that have something to falsify."""
-        return {name for name, targets in self.targets.items() if any(t.sound or not sound for t in targets)}
+    def falsifiable(self, where: Where = Where.ANY, *, sound: bool = False) -> set[str]:
+        """The test functions that have something to falsify there."""
+        return {name for name, targets in self.targets.items() if self._good(targets, where, sound)}
 
 
 def _scopes(suite: Suite) -> list[tuple[str, Sequence[ast.AST]]]:

@@ -16,7 +16,7 @@ class Copy(NamedTuple):
 
     Args:
         codes: the copy, compiled.
-        tests: those that a reference, or any right program, fails in it.
+        tests: those that a reference passes, and fails in it; and others that no right program passes in it.
         falsehoods: what is false in each test function.
         noticed: of the functions of these tests those in which the comparison came to another end, and not the test to none.
     """

@@ -80,7 +80,7 @@ class Helpers:
 def _expected(function: Function, program_names: set[str]) -> set[str]:
     """Names that a function compares with something of the program's, and does not hand to the program."""
     names, values = set(program_names), defaultdict(list)
-    note_values([function], values, names, set())
+    note_values([function], values, names)
     handed: set[str] = set()
     compared: set[str] = set()
     for node in ast.walk(function):

@@ -15,11 +15,22 @@ class Origins:
 
     def __init__(self, trees: list[ast.Module], program_names: set[str]) -> None:
         self.program_names = program_names
-        self._note_parameters([node for tree in trees for node in ast.walk(tree)])
+        nodes = [node for tree in trees for node in ast.walk(tree)]
+        self._note_imports(nodes)
+        self._note_parameters(nodes)
         self.values: dict[str, list[ast.expr]] = defaultdict(list)
         shared = [node for tree in trees for node in _own_statements(tree)]
         self._literals = literals(trees, [part for node in shared for part in ast.walk(node)])
-        note_values(shared, self.values, self.program_names, set(), self._literals)
+        note_values(shared, self.values, self.program_names, self._literals)
+        self.program_names |= {name for tree in trees for name in _attributes(tree, self.program_names)}
+
+    def _note_imports(self, nodes: list[ast.AST]) -> None:
+        """The program's modules, and what they have, may be imported under other names."""
+        for node in [node for node in nodes if isinstance(node, (ast.Import, ast.ImportFrom))]:
+            for alias in node.names:
+                module = alias.name if isinstance(node, ast.Import) else node.module or ""
+                if module.partition(".")[0] in self.program_names:
+                    self.program_names.add(alias.asname or alias.name.partition(".")[0])
 
     def _note_parameters(self, nodes: list[ast.AST]) -> None:
         """`check(f)` hands the program to a function of the test's own."""
@@ -71,9 +82,10 @@ def literals(places: Sequence[ast.AST], assigning: Sequence[ast.AST]) -> dict[st
 
 
 def _own_statements(tree: ast.Module) -> Iterator[ast.AST]:
-    """The module's own statements, and what its classes set up for their tests."""
+    """The module's own statements, the headings of its classes, and what these set up for their tests."""
     for node in tree.body:
         if isinstance(node, ast.ClassDef):
+            yield ast.ClassDef(node.name, node.bases, [], [], [])
             for part in node.body:
                 if not isinstance(part, Function) or part.name in (
                     "setUp",
@@ -88,6 +100,13 @@ def _own_statements(tree: ast.Module) -> Iterator[ast.AST]:
             yield node
 
 
+def _attributes(tree: ast.Module, program_names: set[str]) -> Iterator[str]:
+    """How tests look at what a class of the test's own has from the program: `kind = Stack` as `self.kind`."""
+    for node in [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]:
+        bound = {name for part in node.body for name, _ in assignments(part)} & program_names
+        yield from (f"{owner}.{name}" for name in bound for owner in ("self", "cls", node.name))
+
+
 def _sets_attributes(node: ast.Assign) -> bool:
     return all(isinstance(target, ast.Attribute) for target in node.targets)
 
@@ -96,10 +115,10 @@ def note_values(
     nodes: Iterable[ast.AST],
     values: dict[str, list[ast.expr]],
     program_names: set[str],
-    new: set[str],
     known: Mapping[str, ast.expr] = {},
 ) -> None:
-    """Notes what each name is given; a name that is given something of the program's is the program's, too.
+    """Notes what each name is given; a name that is given something of the program's is the program's, too,
+    and so is a class that comes from one of the program's.
 
     `known`: what names of lists stand for, which a loop may go through.
     """
@@ -107,11 +126,12 @@ def note_values(
     for name, value in pairs:
         if value is not None:
             values[name].append(value)
+    classes = [part for node in nodes for part in ast.walk(node) if isinstance(part, ast.ClassDef)]
+    pairs += [(part.name, base) for part in classes for base in part.bases]
     for _ in range(3):  # a chain of assignments is seldom longer
         for name, value in pairs:
-            if value is not None and name not in program_names and is_of_program(value, program_names):
+            if value is not None and is_of_program(value, program_names):
                 program_names.add(name)
-                new.add(name)
 
 
 def assignments(node: ast.AST, known: Mapping[str, ast.expr] = {}) -> Iterator[tuple[str, ast.expr | None]]:

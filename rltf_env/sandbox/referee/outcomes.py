@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
 from rltf_env.sandbox.cage.deadlines import ENDS
-from rltf_env.sandbox.referee.failures import PASSED, RUNTIME_ERROR, WRONG_ANSWER, failure, raised
+from rltf_env.sandbox.referee.failures import PASSED, RUNTIME_ERROR, WRONG_ANSWER, as_list, failure, raised, results_of
 from rltf_env.sandbox.referee.tally import base
+
+LONGEST = 4096  # tests of a suite whose results are read
 
 
 class Status(StrEnum):
@@ -76,9 +79,32 @@ class Outcome(NamedTuple):
         """True if the process ended early, or no test was passed and time was up."""
         return self.error is not None or (bool(self.late()) and not self.passed())
 
+    def fails_nothing(self) -> bool:
+        """True if each of its tests is passed, or left out."""
+        return all(row.get("status") in (Status.PASSED, Status.SKIPPED) for row in self.rows.values())
+
     def passed_all(self) -> bool:
         """True if there were tests and all of them passed."""
         return bool(self.rows) and self.rows.keys() <= self.passed()
+
+
+def outcome_of(report: Any, wanted: Sequence[str], options: dict[str, Any]) -> Outcome:
+    """What became of a run, as its process says.
+
+    Args:
+        report: how the process ended, what it printed, what it returned.
+        wanted: names that the test takes from the program. What else a process calls missing does not count.
+        options: of the judge.
+    """
+    record, _, data = report
+    first, _, rest = data.partition(b"\n")
+    lines = results_of(first + b"\n" + rest.rstrip(b"\n").rpartition(b"\n")[2], 2)
+    if len(lines) == 2 and isinstance(lines[1].get("results"), list):
+        rows = [row for row in lines[1]["results"][:LONGEST] if isinstance(row, dict)]
+        missing = [name for name in wanted if name in as_list(lines[1].get("missing"))]
+        return Outcome({str(row.get("id")): row for row in rows}, True, None, missing, report, {})
+    error = why_none(record, lines, options)
+    return Outcome({}, bool(lines) and "ok" in lines[0], error, [], report, begun(results_of(rest, LONGEST), error))
 
 
 def why_none(record: dict[str, Any], lines: list[dict[str, Any]], options: dict[str, Any]) -> list[Any]:
@@ -133,10 +159,11 @@ def is_fault(row: dict[str, Any]) -> bool:
     return isinstance(record, dict) and row.get("in") == "test" and record.get("kind") in _OWN_FAULTS
 
 
-def is_impossible(row: dict[str, Any]) -> bool:
+def is_impossible(row: dict[str, Any], absent: set[int]) -> bool:
     """True if a test wants what it cannot have, whatever the program is.
 
-    Fixtures and coroutines that pytest has no plugin for, or what the cage grants nobody: another process, a connection.
+    Fixtures and coroutines that pytest has no plugin for, what the cage grants nobody (another process, a connection), or a
+    package that is not there, on one of the lines `absent`.
     """
     record = row.get("raised")
     if not isinstance(record, dict):
@@ -144,6 +171,8 @@ def is_impossible(row: dict[str, Any]) -> bool:
     kind, message = record.get("kind"), str(record.get("message"))
     if kind == "PermissionError":
         return row.get("in") == "test" and "[Errno 1]" in message
+    if kind == "ModuleNotFoundError":
+        return row.get("in") == "test" and row.get("at") in absent
     return kind == "FixtureLookupError" or (kind == "Failed" and message.startswith("async def functions are not"))
 
 

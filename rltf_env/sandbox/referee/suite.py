@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import builtins
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from rltf_env.sandbox.referee import made_tests, stars
@@ -33,6 +33,7 @@ class Suite(NamedTuple):
         bare: names that it uses and nobody but the program can have bound.
         guarded: it does something behind `if __name__ == "__main__"`, and there is nothing else to run.
         missing: packages that it imports and that are not to be had, with their lines.
+        absent: lines of such imports that a run need not come to.
         reads_source: it looks at the program's text, or may do so.
         brings: what it does before it imports the program, or runs its file, may matter: nobody is to run it before.
         raised: names of the exceptions that it raises itself.
@@ -48,6 +49,7 @@ class Suite(NamedTuple):
     bare: list[str]
     guarded: bool
     missing: list[tuple[str, int]]
+    absent: set[int]
     reads_source: bool
     brings: bool
     raised: set[str]
@@ -57,6 +59,11 @@ class Suite(NamedTuple):
     def collected(self) -> bool:
         """True if a runner has to collect its tests: run as a script, it would do nothing."""
         return self.runner != "plain"
+
+    @property
+    def program_names(self) -> set[str]:
+        """Names that come from the program: it defines them, or they are its modules."""
+        return {*self.bare, *self.imported, *map(_top, self.modules)}
 
 
 def read(texts: list[str], entry_point: str, defined: set[str], packages: Iterable[str]) -> Suite:
@@ -71,7 +78,7 @@ def read(texts: list[str], entry_point: str, defined: set[str], packages: Iterab
     trees = [ast.parse(text) for text in texts]
     nodes = [node for tree in trees for node in ast.walk(tree)]
     importable = {*sys.stdlib_module_names, *packages}
-    modules, imported, missing = _program_imports(nodes, importable, {entry_point, *defined} - {""})
+    modules, imported, missing, absent = _program_imports(nodes, importable, {entry_point, *defined} - {""})
     bound = _bound(nodes)
     used = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
     program_names = {entry_point, *defined}
@@ -103,6 +110,7 @@ def read(texts: list[str], entry_point: str, defined: set[str], packages: Iterab
         sorted(bare),
         guarded,
         missing,
+        absent,
         any(word in text for text in texts for word in _SOURCE),
         not bare and _brings(texts, top, modules),
         {name for node in nodes if isinstance(node, ast.Raise) and node.exc for name in _loads([*ast.walk(node.exc)])},
@@ -127,35 +135,48 @@ def suite_of(texts: list[str], entry_point: str, defined: set[str], options: dic
 
 def _program_imports(
     nodes: list[ast.AST], importable: set[str], defined: set[str]
-) -> tuple[list[str], list[str], list[tuple[str, int]]]:
-    """The modules that stand for the program, what is imported from them, and the packages that nobody has."""
-    optional = _optional(nodes)
+) -> tuple[list[str], list[str], list[tuple[str, int]], set[int]]:
+    """The modules that stand for the program, what is imported from them, and the packages that nobody has (see `Suite`)."""
+    optional, idle = _optional(nodes, importable), _idle(nodes)
     foreign = [
-        (name, names, getattr(node, "lineno", 0) * (id(node) not in optional))
+        (name, names, 0 if id(node) in optional else getattr(node, "lineno", 0), id(node) in idle)
         for node in nodes
         for name, names in _imports(node)
         if _top(name) not in importable
     ]
-    sure = {name for name, names, _ in foreign if not name or _plain(name) in _USUAL or defined.intersection(names)}
+    sure = {name for name, names, *_ in foreign if not name or _plain(name) in _USUAL or defined.intersection(names)}
     bases = {node.value.id for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
              and node.attr in defined}  # fmt: skip
     aliases = [a for node in nodes if isinstance(node, ast.Import) for a in node.names]
     sure |= {a.name for a in aliases if _top(a.name) not in importable and (a.asname or _top(a.name)) in bases}
-    wanted = [name for name, _, line in foreign if line] or [name for name, _, _ in foreign if not _unknown(nodes)]
+    wanted = [name for name, _, line, _ in foreign if line] or [name for name, *_ in foreign if not _unknown(nodes)]
     one = len({*wanted}) == 1 or (len({*map(_top, wanted)}) == 1 and not _unknown(nodes))
     if not sure and one and not defined & _loads(nodes):
         # The one module or package that nobody has, of a test that takes the program from nowhere else.
         sure = set(wanted)
-    modules = list(dict.fromkeys(name or "solution" for name, _, _ in foreign if name in sure))
-    imported = list(dict.fromkeys(n for name, names, _ in foreign if name in sure for n in names if n != "*"))
-    missing = [(name, line) for name, _, line in foreign if name not in sure and line]
-    return modules, [name for name in imported if name not in modules or not _is_module(name, nodes)], missing
+    modules = list(dict.fromkeys(name or "solution" for name, *_ in foreign if name in sure))
+    imported = list(dict.fromkeys(n for name, names, *_ in foreign if name in sure for n in names if n != "*"))
+    missing = [(name, line) for name, _, line, may_idle in foreign if name not in sure and line and not may_idle]
+    absent = {line for name, _, line, may_idle in foreign if name not in sure and line and may_idle}
+    return modules, [name for name in imported if name not in modules or not _is_module(name, nodes)], missing, absent
 
 
-def _optional(nodes: list[ast.AST]) -> set[int]:
-    """The ids of what stands in a `try` that goes on where a module is not there."""
-    bodies = [n.body for n in nodes if isinstance(n, ast.Try) and any(map(_goes_on, n.handlers))]
+def _optional(nodes: list[ast.AST], importable: set[str]) -> set[int]:
+    """The ids of what stands in a `try` that goes on where a module is not there, and of what is instead of one that is."""
+    tries = [n for n in nodes if isinstance(n, ast.Try) and any(map(_goes_on, n.handlers))]
+    bodies: list[Sequence[ast.AST]] = [node.body for node in tries]
+    for node in tries:
+        names = [_top(name) for statement in node.body for n in ast.walk(statement) for name, _ in _imports(n)]
+        bodies += [node.handlers] if names and importable.issuperset(names) else []
     return {id(part) for body in bodies for statement in body for part in ast.walk(statement)}
+
+
+_IDLE = (ast.FunctionDef, ast.AsyncFunctionDef, ast.If, ast.For, ast.While, ast.Match, ast.ExceptHandler)
+
+
+def _idle(nodes: list[ast.AST]) -> set[int]:
+    """The ids of what a run need not come to."""
+    return {id(part) for node in nodes if isinstance(node, _IDLE) for part in ast.walk(node)}
 
 
 def _goes_on(handler: ast.ExceptHandler) -> bool:

@@ -57,7 +57,7 @@ class Finder:
         self.program_names = {*module.program_names, *self.helpers.names}
         self.values: dict[str, list[ast.expr]] = defaultdict(list)
         self.literals = module.literals_within(scope)
-        note_values(scope, self.values, self.program_names, set(), self.literals)
+        note_values(scope, self.values, self.program_names, self.literals)
         self.own = set(self.values)
         for name, values in module.values.items():
             self.values.setdefault(name, values)

@@ -17,16 +17,15 @@ from rltf_env.sandbox.referee import stand_ins
 from rltf_env.sandbox.referee.canaries import Canaries, Falsehood, Where
 from rltf_env.sandbox.referee.copies import Copy, compiled
 from rltf_env.sandbox.referee.dependence import may_depend
-from rltf_env.sandbox.referee.failures import RUNTIME_ERROR, BadProblem, as_list, failure, results_of
+from rltf_env.sandbox.referee.failures import RUNTIME_ERROR, BadProblem, failure
 from rltf_env.sandbox.referee.outcomes import (
     Outcome,
-    begun,
     fault_of,
     is_fault,
     is_impossible,
     lost,
+    outcome_of,
     result_of,
-    why_none,
 )
 from rltf_env.sandbox.referee.stand_ins import BOMB, NAMELESS, NULL, STAND_IN_SECONDS
 from rltf_env.sandbox.referee.suite import Suite, names_defined
@@ -38,7 +37,6 @@ CONFIRMED = 3  # times, and tests, that a program which passed a copy is asked a
 ROUNDS = 3  # a program that passes one is tried again: whoever guesses which run counts has to guess each time
 TRIES = 4  # of something else to falsify, where a reference notices nothing
 SEVERAL = 2  # cases that a cage is told of, so that none of the program runs in the process that it is asked in
-LONGEST = 4096  # tests of a suite whose results are read
 Run = Callable[[str, bytes, int, bool], tuple[Any, list[Any], Any]]  # see `judge.Runner`
 
 
@@ -69,7 +67,7 @@ class Together:
         self._stand_in = NULL  # for any program, in this test
         self._broken: set[str] = set()  # tests that end with an error of their own beside it
         self._reversed: set[str] = set()  # tests that are passed by failing
-        self._shown: set[str] = set()  # other tests that a reference passes
+        self._shown: set[str] = set()  # other tests that a reference passes, and functions
         self._secret = random.SystemRandom()
         self._solutions = solutions
         self._real = compiled(suite.trees)
@@ -102,9 +100,8 @@ class Together:
         self.pairs = [pair for pair in pairs if pair]
         self._note_unguarded()
         for where in (Where.DIRECTIONS, Where.HELPERS):
-            if self.unguarded:
-                self.extra += self._more(run, reference, where)
-                self._note_unguarded()
+            self.extra += self._more(run, reference, where)
+            self._note_unguarded()
 
     def _rounds(self) -> list[list[Copy]]:
         """The copies of each round. The pair of the first falsifies values, if any does.
@@ -150,7 +147,9 @@ class Together:
             copies = self._failed(run, reference, parts)
             guarded = {name for copy in copies for name in copy.noticed}
             failed = {base(name) for copy in copies for name in copy.tests}
-            dull = [{scope for scope in part if not self._heirs(scope) & guarded} for part in parts]
+            dull = [
+                {s for s in part if self._heirs(s) & self._shown and not self._heirs(s) & guarded} for part in parts
+            ]
             if not any(dull):
                 break
             useless = {scope for part in dull for scope in part if not self._heirs(scope) & failed}
@@ -165,6 +164,10 @@ class Together:
         tells a right program from one that is equal to everything no better than the test does: it is the last resort.
         """
         assert self.canaries is not None
+        wanted = self.unguarded & self._shown
+        scopes = self.canaries.falsifiable(where) if where is Where.DIRECTIONS else wanted
+        if not any(self._heirs(scope) & wanted for scope in scopes):
+            return []
         copies: list[Copy] = []
         noticed: list[Copy] = []
         has_values = where is Where.HELPERS and any(site.value for sites in self.canaries.helpers for site in sites)
@@ -185,16 +188,20 @@ class Together:
 
     def _failed(self, run: Run, reference: str, choices: list[dict[str, Falsehood]]) -> list[Copy]:
         """Of these copies those in which a reference fails tests that it passes, or no right program passes one of the others."""
-        known = self._shown | self._reversed
+        shown = self._shown.intersection(self.names or ())
         codes = [self._falsified(falsehoods) for falsehoods in choices]
         copies = []
         for copy, falsehoods, outcome in zip(codes, choices, self._run(run, reference, codes), strict=True):
-            sound = {heir for scope, each in falsehoods.items() if each.target.sound for heir in self._heirs(scope)}
-            tests = (self._shown - outcome.passed()) | (sound - known) if outcome.rows else set()
+            tests = (shown - outcome.passed()) | self._sure(falsehoods) if outcome.rows else set()
             if tests:
                 noticed = {base(name) for name in tests - outcome.broken(self.suite.raised)}
                 copies.append(Copy(copy, tests, falsehoods, noticed))
         return copies
+
+    def _sure(self, falsehoods: dict[str, Falsehood]) -> set[str]:
+        """Test functions that no reference passes, and that no right program passes in a copy by its text alone."""
+        heirs = {h for scope, each in falsehoods.items() if each.target.sound for h in self._heirs(scope)}
+        return heirs & {base(name) for name in self.names or ()} - self._shown - self._reversed
 
     def _note_unguarded(self) -> None:
         copies = [*self.extra, *(copy for pair in self.pairs for copy in pair)]
@@ -208,23 +215,24 @@ class Together:
             (outcome,) = self._run(run, source, [self._real])
             self._refuse_impossible(run, outcome)
             self._reversed |= outcome.reversed()
-            names, shown = outcome.counted(), outcome.passed() - self._reversed
-            if names and outcome.passed() and (best is None or len(shown) > len(self._shown)):
+            names, passed = outcome.counted(), outcome.passed()
+            shown = {*passed, *map(base, passed)} - self._reversed
+            if names and passed and (best is None or len(shown) > len(self._shown)):
                 best, self.names, self._shown = source, names, shown
-            if best and outcome.passed_all():
+            if best and outcome.fails_nothing():
                 break
         return best
 
     def _refuse_impossible(self, run: Run, outcome: Outcome) -> None:
         """Raises BadProblem if a test wants what is not here, and no reference passes it for all that."""
-        impossible = {name: row for name, row in outcome.rows.items() if is_impossible(row)}
+        impossible = {name: row for name, row in outcome.rows.items() if is_impossible(row, self.suite.absent)}
         passed = {
             name for s in self._solutions if impossible for o in self._run(run, s, [self._real]) for name in o.passed()
         }
         if refused := [row for name, row in impossible.items() if name not in passed]:
             raise BadProblem(
-                "its tests want what is not here (no plugin of pytest's, no other process, no connection), and no reference "
-                f"solution brings it: {refused[0].get('id')!r} ends with {fault_of(refused[0])}"
+                "its tests want what is not here (no other package, no plugin of pytest's, no other process, no connection), and "
+                f"no reference solution brings it: {refused[0].get('id')!r} ends with {fault_of(refused[0])}"
             )
 
     def check_faults(self, run: Run) -> None:
@@ -246,8 +254,7 @@ class Together:
         faults = [row for row in rows if is_fault(row) and (self._solutions or not may_depend(row, self.suite))]
         if faults and len(faults) == len(rows) and self._reference(run) is None:
             raise BadProblem(f"its test fails whatever the program is: {fault_of(faults[0])}")
-        program_names = {self.entry_point, *self.suite.bare, *self.suite.imported, *self.suite.modules}
-        self.tally = Tally.of(outcome.rows, self.suite, program_names - {""})
+        self.tally = Tally.of(outcome.rows, self.suite, self.suite.program_names | ({self.entry_point} - {""}))
         (unused,) = self._run(run, BOMB + assignments, [self._real], STAND_IN_SECONDS)
         if outcome.passed_all() and unused.passed_all():  # one of them alone: a test that expects any error, or none
             raise BadProblem("its test passes whatever the program is: nothing of the program is used in it")
@@ -403,7 +410,9 @@ class Together:
             syntax, reports, executed = run(source, marshal.dumps([("", job)]), SEVERAL, True)
             if syntax is not None:
                 return syntax, [lost(failure("SyntaxError"))] * len(copies), []
-            outcomes += map(self._outcome, reports)
+            outcomes += [
+                outcome_of(report, (*self.suite.bare, *self.suite.imported), self.options) for report in reports
+            ]
             lines.append(executed)
             if reports[0][0]["end"] in ("cpu", "wall"):
                 break
@@ -426,18 +435,6 @@ class Together:
             "most": self.options["program_seconds"],
             "skip": sorted(skip),
         }
-
-    def _outcome(self, report: Any) -> Outcome:
-        record, _, data = report
-        first, _, rest = data.partition(b"\n")
-        lines = results_of(first + b"\n" + rest.rstrip(b"\n").rpartition(b"\n")[2], 2)
-        if len(lines) == 2 and isinstance(lines[1].get("results"), list):
-            rows = [row for row in lines[1]["results"][:LONGEST] if isinstance(row, dict)]
-            wanted = (*self.suite.bare, *self.suite.imported)  # a program may say anything
-            missing = [name for name in wanted if name in as_list(lines[1].get("missing"))]
-            return Outcome({str(row.get("id")): row for row in rows}, True, None, missing, report, {})
-        error = why_none(record, lines, self.options)
-        return Outcome({}, bool(lines) and "ok" in lines[0], error, [], report, begun(results_of(rest, LONGEST), error))
 
 
 def _fooled_by(name: str) -> list[Any]:

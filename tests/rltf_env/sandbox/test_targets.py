@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import partial
 
 import pytest
-from judged_suites import copies, holds, judged
+from judged_suites import copies, holds, judged, share
 
 from rltf_env import sandbox
 from rltf_env.core import Sandbox
@@ -228,3 +228,51 @@ def test_a_change_for_any_kind_makes_another_value_of_each(value: object) -> Non
     for seed in range(DRAWS):
         new = ast.Expression(computed.changed(ast.Name("value", ast.Load()), "any", random.Random(seed)))
         assert eval(compile(ast.fix_missing_locations(new), "<test>", "eval"), {"value": value}) != value
+
+
+BOXES = """
+import copy
+import unittest
+{head}
+
+class Child({box}):
+    colour = 3
+
+class Shared:
+    kind = None
+
+    def test_update(self):
+        one, other = self.kind(a=1, b=2), self.kind(a=3)
+        other.update(a=1, b=2)
+        self.assertDictEqual(one, other)
+
+    def test_len(self):
+        self.assertEqual(len(self.kind(a=1)), 1)
+
+class BoxTests(Shared, unittest.TestCase):
+    kind = {box}
+
+class ChildTests(Shared, unittest.TestCase):
+    kind = Child
+
+class CopyTests(unittest.TestCase):
+    def test_copy(self):
+        copy.copy({box}(a=1))
+"""
+
+
+@pytest.mark.parametrize("solutions", [["class Box(dict):\n    pass\n"], []])
+@pytest.mark.parametrize(
+    ("head", "box"),
+    [
+        ("from solution import Box", "Box"),
+        ("from solution import Box as Crate", "Crate"),
+        ("import solution as s", "s.Box"),
+    ],
+)
+def test_what_a_test_calls_by_a_name_of_its_own_is_the_program_s_and_is_handed_inputs(
+    judge: Sandbox, head: str, box: str, solutions: list[str]
+) -> None:
+    empty = "class Box(dict):\n    def __init__(self, **given): pass\n    def update(self, **given): pass\n"
+    verdict = judged(judge, empty, BOXES.format(head=head, box=box), *solutions)
+    assert (share(verdict), verdict.unguarded) == ((3, 5), 1)

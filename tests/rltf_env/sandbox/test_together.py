@@ -94,6 +94,8 @@ def test_each_of_several_values_of_a_test_is_falsified_in_turn() -> None:
         ("async def test_wait():\n    assert f(1) == 2\n", "async def functions"),
         ("def test_run():\n    import subprocess, sys\n    assert subprocess.run([sys.executable, '-V']).returncode == 0\n"
          "    assert f(1) == 2\n", "Operation not permitted"),
+        ("def test_board():\n    import no_such_package\n    assert f(1) == 2\n", "no_such_package"),
+        ("try:\n    from json import no_such_name\nexcept ImportError:\n    import no_such_package\n", "no_such_package"),
     ],
 )  # fmt: skip
 def test_a_test_that_wants_what_the_judge_does_not_have_blames_no_program(
@@ -101,6 +103,23 @@ def test_a_test_that_wants_what_the_judge_does_not_have_blames_no_program(
 ) -> None:
     with pytest.raises(InvalidProblem, match=complaint):
         judged(judge, REFERENCE, f"{TESTS}{test}", *solutions)
+
+
+UNUSED_PACKAGES = {
+    "instead of one that is there": "try:\n    import json\nexcept ImportError:\n    import no_such_package as json\n",
+    "of another Python": "import sys\nif sys.version_info < (3,):\n    import no_such_package\n",
+    "of a test that is skipped": (
+        "import pytest\n@pytest.mark.skipif(len('abc') == 3, reason='')\ndef test_2():\n    import no_such_package\n"
+    ),
+    "behind the guard": "if __name__ == '__main__':\n    import no_such_package\n",
+}
+
+
+@pytest.mark.parametrize("solutions", [[REFERENCE], []])
+@pytest.mark.parametrize("name", UNUSED_PACKAGES)
+def test_a_package_that_no_test_comes_to_need_not_be_there(judge: Sandbox, name: str, solutions: list[str]) -> None:
+    verdict = judged(judge, REFERENCE, TESTS + UNUSED_PACKAGES[name], *solutions)
+    assert share(verdict) == (2, 2)
 
 
 CONNECTED = """
@@ -179,3 +198,40 @@ def test_of_two_values_of_the_program_one_copy_turns_the_comparison_and_another_
     rng = random.Random(1)
     chosen = [canaries.choose(rng, Where.VALUES)["test_f"] for _ in range(2)]
     assert sum("!=" in ast.unparse(canaries.falsified([falsehood])[0]) for falsehood in chosen) == 1
+
+
+# --------------------------------------------------------------------------------- references that are not right
+
+_TWO = """
+from solution import f, g
+def test_f():
+    assert f(2) == 3
+def test_ends():
+    g(2)
+def test_g():
+    assert g(1) == 5
+"""
+_HALF = "def f(x):\n    return x + 1\ndef g(x):\n    return x / 0\n"
+_WHOLE = "def f(x):\n    return x + 1\ndef g(x):\n    return 5\n"
+_YES = """
+class Yes:
+    def __eq__(self, other): return True
+def f(x): return x + 1
+def g(x): return Yes()
+"""
+
+
+def test_a_program_may_pass_what_its_reference_does_not(judge: Sandbox) -> None:
+    verdict = judged(judge, _WHOLE, _TWO, _HALF)
+    assert (share(verdict), verdict.unguarded) == ((3, 3), 1)
+    assert share(judged(judge, _HALF, _TWO, _HALF)) == (1, 3)
+
+
+def test_a_cheat_is_found_out_in_a_test_that_no_reference_passes(judge: Sandbox) -> None:
+    verdict = judged(judge, _YES, _TWO, _HALF)
+    assert {result.failure and result.failure.kind for result in verdict.results} == {"FooledTest"}
+
+
+def test_the_reference_that_passes_most_tests_shows_what_copies_mean(judge: Sandbox) -> None:
+    verdict = judged(judge, _WHOLE, _TWO, _HALF, _WHOLE)
+    assert (share(verdict), verdict.unguarded) == ((3, 3), 1)
