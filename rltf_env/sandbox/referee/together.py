@@ -67,6 +67,7 @@ class Together:
             )
         self.defined = names_defined(solutions)
         self.names: list[str] | None = None  # of the tests, once a reference has run them
+        self.solved: set[str] = set()  # those that it passes
         self.tally = Tally([""], [])  # of the tests, where none has
         self.pairs: list[list[Copy]] = []  # together the two of a pair guard every test that they can
         self.extra: list[Copy] = []  # guard tests that no pair does
@@ -92,7 +93,7 @@ class Together:
             return
         self.proven = True
         self.check_faults(run)
-        reference = next((s for s in self._solutions if self._passes_some(run, s)), None)
+        reference = self._reference(run)
         canaries = self.canaries = Canaries(self.suite, {self.entry_point} - {""})
         sound = reference is None
         guarded = canaries.falsifiable(sound=sound)
@@ -188,12 +189,14 @@ class Together:
         return runs_of(scope, self.names or (), self.suite)
 
     def _failed(self, run: Run, reference: str, choices: list[dict[str, Falsehood]]) -> list[Copy]:
-        """Of these copies those in which a reference fails some tests."""
+        """Of these copies those in which a reference fails some tests that it passes, or that no right program passes there."""
         names, raised_here = set(self.names or ()), self.suite.raised
         codes = [self._falsified(falsehoods) for falsehoods in choices]
         copies = []
         for copy, falsehoods, outcome in zip(codes, choices, self._run(run, reference, codes), strict=True):
-            tests = names - outcome.passed() if outcome.rows else set()
+            sure = {heir for scope, each in falsehoods.items() if each.target.sound for heir in self._heirs(scope)}
+            known = self.solved | {name for name in names if base(name) in sure}
+            tests = names & known - outcome.passed() if outcome.rows else set()
             if tests:
                 copies.append(
                     Copy(copy, tests, falsehoods, {base(name) for name in tests - outcome.broken(raised_here)})
@@ -205,13 +208,18 @@ class Together:
         guarded = {base(name) for copy in copies for name in copy.tests}
         self.unguarded = {base(name) for name in self.names or ()} - guarded
 
-    def _passes_some(self, run: Run, source: str) -> bool:
-        """True if this reference passes a test; its tests are then those that every program has to pass."""
-        (outcome,) = self._run(run, source, [self._real])
-        self._refuse_impossible(run, outcome)
-        if outcome.passed():
-            self.names = [name for name, row in outcome.rows.items() if row.get("status") != Status.SKIPPED]
-        return bool(outcome.passed())
+    def _reference(self, run: Run) -> str | None:
+        """The solution that passes most tests, None if none passes any. Every program has to pass the tests that it runs."""
+        best = None
+        for source in self._solutions:
+            (outcome,) = self._run(run, source, [self._real])
+            self._refuse_impossible(run, outcome)
+            if outcome.passed() and (best is None or len(outcome.passed()) > len(self.solved)):
+                best, self.solved = source, outcome.passed()
+                self.names = [name for name, row in outcome.rows.items() if row.get("status") != Status.SKIPPED]
+            if best and self.solved.issuperset(self.names or ()):
+                break
+        return best
 
     def _refuse_impossible(self, run: Run, outcome: Outcome) -> None:
         """Raises BadProblem if a test wants what is not here, and no reference passes it for all that."""
@@ -241,7 +249,7 @@ class Together:
             )
         self._refuse_impossible(run, outcome)
         faults = [row for row in rows if is_fault(row) and (self._solutions or not may_depend(row, self.suite))]
-        if faults and len(faults) == len(rows) and not any(self._passes_some(run, s) for s in self._solutions):
+        if faults and len(faults) == len(rows) and self._reference(run) is None:
             raise BadProblem(f"its test fails whatever the program is: {fault_of(faults[0])}")
         program_names = {self.entry_point, *self.suite.bare, *self.suite.imported, *self.suite.modules}
         self.tally = Tally.of(outcome.rows, self.suite, program_names - {""})

@@ -179,3 +179,27 @@ def test_of_two_values_of_the_program_one_copy_turns_the_comparison_and_another_
     rng = random.Random(1)
     chosen = [canaries.choose(rng, Where.VALUES)["test_f"] for _ in range(2)]
     assert sum("!=" in ast.unparse(canaries.falsified([falsehood])[0]) for falsehood in chosen) == 1
+
+
+# ------------------------------------------------------------------------------------- a reference that fails some tests
+
+_SOME = "".join(f"def test_{n}():\n    assert f({n}) == {list(range(n))}\n" for n in range(1, 4))
+_ALL = "def f(n): return list(range(n))"
+_PARTLY = "def f(n):\n    return [0, 1][:n]\n"
+
+
+@pytest.mark.parametrize("solutions", [(_PARTLY,), ("def f(n): return [0]", _ALL), (_ALL, _PARTLY)])
+def test_a_program_that_is_better_than_a_reference_passes(judge: Sandbox, solutions: tuple[str, ...]) -> None:
+    test = f"from solution import f\n{_SOME}"
+    assert share(judged(judge, _ALL, test, *solutions)) == (3, 3)
+    assert share(judged(judge, _PARTLY, test, *solutions)) == (2, 3)
+
+
+def test_a_test_that_its_reference_fails_is_guarded_by_what_no_right_program_passes(judge: Sandbox) -> None:
+    cheat = (
+        "class Yes:\n    def __eq__(self, other): return True\ndef f(n):\n    return [0, 1][:n] if n < 3 else Yes()\n"
+    )
+    verdict = judged(judge, cheat, f"from solution import f\n{_SOME}", _PARTLY)
+    assert share(verdict) == (0, 3)
+    assert verdict.failure is not None
+    assert verdict.failure.kind == "FooledTest"
