@@ -14,9 +14,10 @@ import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from enum import Enum
+from functools import cache
 from typing import NamedTuple, TypeGuard
 
-from rltf_env.sandbox.referee import reach, wording
+from rltf_env.sandbox.referee import looks, reach, wording
 from rltf_env.sandbox.referee.changes import Change, other_answer
 from rltf_env.sandbox.referee.helpers import Helpers, functions_of
 from rltf_env.sandbox.referee.origins import Origins
@@ -81,11 +82,18 @@ class Canaries:
         self.helpers: list[list[Target]] = []  # of each function that tests call to have something asserted
         self._nodes: Nodes = [list(ast.walk(tree)) for tree in suite.trees]
         index = {id(node): (i, k) for i, nodes in enumerate(self._nodes) for k, node in enumerate(nodes)}
-        module = Origins(suite.trees, suite.program_names.union(names))
-        helpers = Helpers(functions_of(suite), module.program_names)
+        program = suite.program_names.union(names)
 
-        def targets(scope: Sequence[ast.AST]) -> list[Target]:
-            finder = Finder(module, helpers, scope)
+        @cache
+        def around(owner: str) -> tuple[Origins, set[str]]:
+            module = Origins(suite.trees, set(program), owner)
+            return module, looks.single_shared(suite.trees, module.classes)
+
+        helpers = Helpers(functions_of(suite), around("")[0].program_names)
+
+        def targets(scope: Sequence[ast.AST], owner: str = "") -> list[Target]:
+            module, shared = around(owner)
+            finder = Finder(module, helpers, scope, shared)
             sites = [site for site in finder.targets() if id(site[0]) in index]
             own = finder.own_equality
 
@@ -99,7 +107,7 @@ class Canaries:
                 for n, change, sound, value in sites
             ]
 
-        self.targets |= {name: targets(scope) for name, scope in _scopes(suite)}
+        self.targets |= {name: targets(scope, name.rpartition(".")[0]) for name, scope in _scopes(suite)}
         self.helpers += [sites for node in _helpers(suite) if (sites := targets([node]))]
         answers = [self._answer(t) for sites in (*self.targets.values(), *self.helpers) for t in sites]
         self._peers = Peers([node for node in answers if node is not None], suite.trees)

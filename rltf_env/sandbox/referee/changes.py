@@ -207,21 +207,21 @@ _STRANGE: dict[type, Callable[[random.Random], Any]] = {
 }
 
 
-def other_value(kinds: Sequence[str]) -> Change:
+def other_value(kind: str) -> Change:
     """An expression becomes one that is never equal to it (`computed.py`)."""
 
     def change(node: Any, rng: random.Random) -> None:
-        new = changed(copy.copy(node), rng.choice(kinds), rng)
+        new = changed(copy.copy(node), kind, rng)
         node.__class__, node.__dict__ = new.__class__, {**vars(new), **_place(node)}
 
     return change
 
 
-def other_returns(kinds: Sequence[str]) -> Change:
+def other_returns(kind: str) -> Change:
     """What a function returns becomes what is never equal to it, wherever it returns."""
 
     def change(node: Any, rng: random.Random) -> None:
-        kind, seed = rng.choice(kinds), rng.getrandbits(32)
+        seed = rng.getrandbits(32)
         if isinstance(node, ast.Lambda):
             node.body = ast.copy_location(changed(node.body, kind, rng), node.body)
             return
@@ -232,7 +232,7 @@ def other_returns(kinds: Sequence[str]) -> Change:
     return change
 
 
-def other_binding(value: ast.expr, kinds: Sequence[str]) -> Change:
+def other_binding(value: ast.expr, kind: str) -> Change:
     """A name that a loop, a function or an assignment to several binds gets another value as soon as it is bound.
 
     `value`: the name, or an item of it: then another copy of what it stands for gets another item.
@@ -240,7 +240,7 @@ def other_binding(value: ast.expr, kinds: Sequence[str]) -> Change:
 
     def change(node: Any, rng: random.Random) -> None:
         text = ast.unparse(value)
-        other = ast.unparse(changed(copy.deepcopy(value), rng.choice(kinds), rng))
+        other = ast.unparse(changed(copy.deepcopy(value), kind, rng))
         name = ast.unparse(value.value) if isinstance(value, ast.Subscript) else ""
         lines = [f"{name} = type({name})({name})"] * bool(name) + [f"{text} = {other}"]
         if node.__class__ is ast.Assign:  # `x, want = pair` as `for x, want in [pair]: want = other`

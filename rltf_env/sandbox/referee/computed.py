@@ -10,28 +10,20 @@ import ast
 import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 from rltf_env.sandbox.referee.origins import path_of
 from rltf_env.sandbox.referee.suite import Function
 
-ANY = ("any", "any", "any", "any", "text", "list")  # what is tried where nobody knows
 _RESULTS = {
     **dict.fromkeys("len ord hash index find rfind count bit_length randint randrange".split(), "int"),
     **dict.fromkeys(
         "str repr join upper lower title strip lstrip rstrip replace format chr hex bin capitalize".split(), "text"
     ),
-    **dict.fromkeys("sorted list split splitlines copy sample choices tolist".split(), "list"),
-    **dict.fromkeys("tuple as_tuple".split(), "tuple"),
-    **dict.fromkeys("set union intersection difference".split(), "set"),
-    **dict.fromkeys("dict Counter".split(), "dict"),
     **dict.fromkeys("bool any all isinstance startswith endswith isdigit isalpha issubset callable".split(), "bool"),
     **dict.fromkeys("sum abs max min round pow float sqrt random uniform".split(), "number"),
 }
-_NODES = {
-    ast.JoinedStr: "text", ast.List: "list", ast.ListComp: "list", ast.Tuple: "tuple", ast.Set: "set", ast.SetComp: "set",
-    ast.Dict: "dict", ast.DictComp: "dict", ast.Compare: "bool",
-}  # fmt: skip
+_NODES = {ast.JoinedStr: "text", ast.Compare: "bool"}
 _CONSTANTS = {bool: "bool", int: "int", str: "text", float: "number"}
 _WHOLE = (ast.Add, ast.Sub, ast.Mult, ast.FloorDiv, ast.Mod)
 Maker = Function | ast.Lambda
@@ -50,10 +42,10 @@ class Kinds:
         self._values = values
         self._functions = {function.name: function for function in functions}
 
-    def of(self, value: ast.AST) -> tuple[str, ...]:
-        """The kinds that a value may be of, each as often as it is to be tried."""
+    def of(self, value: ast.AST) -> str:
+        """What kind a value is of: "int", "text" or "bool", else "any"."""
         kind = self._kind(value, _DEEPEST)
-        return (kind,) if kind and kind != "number" else ("any",) if kind else ANY
+        return kind if kind != "number" and kind else "any"
 
     def makers(self, value: ast.AST) -> list[Maker]:
         """The functions of the test's own that may compute a value, if they do nothing but return it."""
@@ -103,8 +95,6 @@ class Kinds:
             return "int" if isinstance(value.op, _WHOLE) else "number"
         if "text" in kinds and isinstance(value.op, (ast.Add, ast.Mod, ast.Mult)):
             return "text"
-        if kinds & {"list", "tuple"} and isinstance(value.op, (ast.Add, ast.Mult)):
-            return next(iter(kinds & {"list", "tuple"}))
         return "number" if kinds <= {"int", "number", "bool"} else ""
 
     def _result(self, call: ast.Call, depth: int) -> str:
@@ -153,26 +143,48 @@ def can_change(side: ast.AST) -> bool:
 def changed(side: ast.expr, kind: str, rng: random.Random) -> ast.expr:
     """An expression that is never equal to this one, of the same kind if that is one of those above.
 
-    "any" is right for whatever can be multiplied: `(x or 3) * -2` is neither x nor, for an infinite x, the same infinity. "near"
-    is farther away than rounding, and goes through arrays element by element.
+    "near" is farther away than rounding, and goes through arrays element by element. "filled" leaves empty containers as they
+    are; else that is "any".
     """
     number = rng.choice((2, 3, 4, 5, 6, 7))
     if kind == "int":
         return ast.BinOp(side, ast.Add(), ast.Constant(number))
     if kind == "text":
-        return ast.BinOp(side, ast.Add(), ast.Constant(rng.choice("abcdefghkmnprstuvwxyz")))
-    if kind == "list":
-        return ast.BinOp(side, ast.Add(), ast.List([ast.Constant(number)], ast.Load()))
-    if kind == "tuple":
-        return ast.BinOp(side, ast.Add(), ast.Tuple([ast.Constant(number)], ast.Load()))
-    if kind == "set":
-        return ast.BinOp(side, ast.BitXor(), ast.Set([ast.Constant(number)]))
-    if kind == "dict":
-        name = "".join(rng.choice("abcdefghkmnprstuvwxyz") for _ in range(5))
-        return ast.BinOp(side, ast.BitOr(), ast.Dict([ast.Constant(name)], [ast.Constant(number)]))
+        return ast.BinOp(side, ast.Add(), ast.Constant(rng.choice(_LETTERS)))
     if kind == "bool":
         return ast.UnaryOp(ast.Not(), side)
-    factor = ast.UnaryOp(ast.USub(), ast.Constant(rng.choice((2, 3))))
     if kind == "near":
+        factor = ast.UnaryOp(ast.USub(), ast.Constant(rng.choice((2, 3))))
         return ast.BinOp(ast.BinOp(side, ast.Mult(), factor), ast.Sub(), ast.Constant(rng.choice((1.37, 2.71, 3.19))))
-    return ast.BinOp(ast.BoolOp(ast.Or(), [side, ast.Constant(number)]), ast.Mult(), factor)
+    return _inside(side, kind, number, rng)
+
+
+_FIRST, _LAST = ("v[:1]", "v[1:]"), ("v[-1:]", "v[:-1]")  # the part that changes, and the rest
+_LETTERS = "abcdefghkmnprstuvwxyz"
+_LIKE = "if {}.__class__ in v.__class__.__mro__ else"
+
+
+def _inside(side: ast.expr, kind: str, number: int, rng: random.Random) -> ast.expr:
+    """Of a container with as much in it one thing that is another; of what holds nothing, something else.
+
+    Were more in it, or less, an answer would be of another length before anybody asks whether what is in it equals everything.
+    `(v or 3) * -2` is right for whatever can be multiplied: it is neither v nor, for an infinite v, the same infinity.
+    """
+    at_first = rng.random() < 0.5
+    part, rest = _FIRST if at_first else _LAST
+    more, item = ("[]", "[]") if kind == "filled" else ("[0]", "[('abc', 0)]")
+    other = f"*[f(f, e) for e in {part} or {more}]"
+    items = f"{other}, *{rest}" if at_first else f"*{rest}, {other}"
+    text = (
+        f"(lambda f, v: f(f, v))(lambda f, v: v + {rng.choice(_LETTERS)!r} {_LIKE.format(repr(''))} "
+        f"[{items}] {_LIKE.format('[]')} ({items},) {_LIKE.format('()')} "
+        f"{{**v, **{{k: f(f, e) for k, e in [*v.items()]{part[1:]} or {item}}}}} {_LIKE.format('{}')} "
+        f"v ^ {{{number}}} {_LIKE.format('{0}')} (v or {number}) * -{rng.choice((2, 3))} "
+        f"if [c for c in v.__class__.__mro__ if '__mul__' in c.__dict__] else {''.join(rng.sample(_LETTERS, 9))!r}, side)"
+    )
+    call: Any = ast.parse(text, mode="eval").body
+    for node in ast.walk(call):
+        for place in ("lineno", "end_lineno", "col_offset", "end_col_offset"):
+            vars(node).pop(place, None)
+    call.args[1] = side
+    return call

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from rltf_env.sandbox.referee import tolerance
-from rltf_env.sandbox.referee.origins import path_of
+from rltf_env.sandbox.referee.origins import own_attributes, path_of
 from rltf_env.sandbox.referee.suite import Function
 from rltf_env.sandbox.referee.wording import words
 
@@ -31,6 +31,29 @@ def single_names(scope: Sequence[ast.AST]) -> set[str]:
     looks = Counter(_loads(nodes))
     quiet = Counter(_loads({id(part): part for node in nodes for part in _quiet(node)}.values()))
     return {name for name, times in bound.items() if times == 1 and looks[name] and looks[name] in (1, quiet[name])}
+
+
+def single_shared(trees: Sequence[ast.AST], classes: Sequence[ast.ClassDef]) -> set[str]:
+    """The same of what tests share: names of the module, and attributes of classes, that all of them only look at to compare.
+
+    An attribute is named as they may have it: `self.want`, `cls.want`, `TestIt.want`.
+    """
+    nodes = [part for tree in trees for part in ast.walk(tree)]
+    quiet = {id(part) for node in nodes for part in _quiet(node)}
+    loads = [n for n in nodes if isinstance(n, (ast.Name, ast.Attribute)) and isinstance(n.ctx, ast.Load)]
+    seen, open_to_all = set(map(_last, loads)), {_last(n) for n in loads if id(n) not in quiet}
+    open_to_all |= {n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)}  # `getattr`
+    names = {name for name, times in _bindings(nodes).items() if times == 1}
+    inner = [part for node in classes for part in ast.walk(node)]
+    stored = Counter(n.attr for n in inner if isinstance(n, ast.Attribute) and not isinstance(n.ctx, ast.Load))
+    stored += Counter(name for node in classes for name, _ in own_attributes(node))
+    owners = ("self", "cls", *(node.name for node in classes))
+    names |= {f"{owner}.{attribute}" for attribute, times in stored.items() if times == 1 for owner in owners}
+    return {name for name in names if name.rpartition(".")[2] in seen - open_to_all}
+
+
+def _last(node: ast.AST) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
 def single_parts(scope: Sequence[ast.AST]) -> set[str]:

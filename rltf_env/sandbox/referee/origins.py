@@ -7,22 +7,31 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from rltf_env.sandbox.referee.suite import Function
+from rltf_env.sandbox.referee.suite import Function, classes_of
 
 
 class Origins:
-    """Where names of a module get their values, and which come from the program."""
+    """Where names of a module get their values, and which come from the program.
 
-    def __init__(self, trees: list[ast.Module], program_names: set[str]) -> None:
+    Args:
+        trees: of the module.
+        program_names: names that come from the program; more of them are added.
+        owner: the class whose tests look at the names; empty for functions, which may look at any class.
+    """
+
+    def __init__(self, trees: list[ast.Module], program_names: set[str], owner: str = "") -> None:
         self.program_names = program_names
         nodes = [node for tree in trees for node in ast.walk(tree)]
         self._note_imports(nodes)
         self._note_parameters(nodes)
         self.values: dict[str, list[ast.expr]] = defaultdict(list)
-        shared = [node for tree in trees for node in _own_statements(tree)]
-        self._literals = literals(trees, [part for node in shared for part in ast.walk(node)])
+        self.classes = family(trees, owner)
+        own = [node for tree in trees for node in tree.body if not isinstance(node, ast.ClassDef)]
+        shared = [node for node in own if not isinstance(node, Function)]
+        shared += [_heading(node) for node in nodes if isinstance(node, ast.ClassDef)]
+        shared += [node for each in self.classes for node in _own_statements(each)]
+        self._literals = literals([*own, *self.classes, *shared], [n for node in shared for n in ast.walk(node)])
         note_values(shared, self.values, self.program_names, self._literals)
-        self.program_names |= {name for tree in trees for name in _attributes(tree, self.program_names)}
 
     def _note_imports(self, nodes: list[ast.AST]) -> None:
         """The program's modules, and what they have, may be imported under other names."""
@@ -81,30 +90,54 @@ def literals(places: Sequence[ast.AST], assigning: Sequence[ast.AST]) -> dict[st
     return {name: value for name, value in known.items() if counts[name] == 1}
 
 
-def _own_statements(tree: ast.Module) -> Iterator[ast.AST]:
-    """The module's own statements, the headings of its classes, and what these set up for their tests."""
-    for node in tree.body:
-        if isinstance(node, ast.ClassDef):
-            yield ast.ClassDef(node.name, node.bases, [], [], [])
-            for part in node.body:
-                if not isinstance(part, Function) or part.name in (
-                    "setUp",
-                    "setUpClass",
-                    "setup_method",
-                    "setup_class",
-                ):
-                    yield part
-                elif not part.name.startswith("test"):  # a fixture, perhaps
-                    yield from (n for n in ast.walk(part) if isinstance(n, ast.Assign) and _sets_attributes(n))
-        elif not isinstance(node, Function):
-            yield node
+def family(trees: Iterable[ast.Module], owner: str) -> list[ast.ClassDef]:
+    """The classes that tests of the class `owner` have attributes of: itself, its heirs, and the bases of both. All without one."""
+    classes = [node for tree in trees for _, node in classes_of(tree)]
+    bases = {node.name: {ast.unparse(base).rpartition(".")[2] for base in node.bases} for node in classes}
+    heirs = {owner.rpartition(".")[2]}
+    for _ in classes:
+        heirs |= {name for name, own in bases.items() if own & heirs}
+    for _ in classes:
+        heirs |= {base for name in heirs for base in bases.get(name, ())}
+    return [node for node in classes if not owner or node.name in heirs]
 
 
-def _attributes(tree: ast.Module, program_names: set[str]) -> Iterator[str]:
-    """How tests look at what a class of the test's own has from the program: `kind = Stack` as `self.kind`."""
-    for node in [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]:
-        bound = {name for part in node.body for name, _ in assignments(part)} & program_names
-        yield from (f"{owner}.{name}" for name in bound for owner in ("self", "cls", node.name))
+def _heading(node: ast.ClassDef) -> ast.ClassDef:
+    """A class without what is in it."""
+    return ast.ClassDef(node.name, node.bases, [], [], [])
+
+
+_SETTING_UP = ("setUp", "setUpClass", "setup_method", "setup_class")
+
+
+def _own_statements(node: ast.ClassDef) -> Iterator[ast.AST]:
+    """What a class sets up for its tests. What it assigns itself, they find as attributes."""
+    for part in node.body:
+        if not isinstance(part, (Function, ast.ClassDef)) or getattr(part, "name", "") in _SETTING_UP:
+            yield part
+        elif isinstance(part, Function) and not part.name.startswith("test"):  # a fixture, perhaps
+            yield from (n for n in ast.walk(part) if isinstance(n, ast.Assign) and _sets_attributes(n))
+    for name, value in own_attributes(node):
+        yield _attribute(("self", "cls", node.name), name, value)
+    for part in [part for part in ast.walk(node) if isinstance(part, ast.Assign) and _sets_attributes(part)]:
+        names = [path_of(target).partition(".")[2] for target in part.targets if path_of(target).startswith("cls.")]
+        yield from (_attribute(("self", node.name), name, part.value) for name in names)
+
+
+def _attribute(owners: Iterable[str], name: str, value: ast.expr) -> ast.Assign:
+    return ast.Assign([ast.Attribute(ast.Name(owner, ast.Load()), name, ast.Store()) for owner in owners], value)
+
+
+def own_attributes(node: ast.ClassDef) -> Iterator[tuple[str, ast.expr]]:
+    """Names that a class assigns something in its own body, and what."""
+    for part in node.body:
+        targets = (
+            part.targets if isinstance(part, ast.Assign) else [part.target] if isinstance(part, ast.AnnAssign) else []
+        )
+        value = getattr(part, "value", None)
+        for target in targets:
+            if isinstance(target, ast.Name) and value is not None:
+                yield target.id, value
 
 
 def _sets_attributes(node: ast.Assign) -> bool:

@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
-from rltf_env.sandbox.referee import certainty, choices, computed, looks, reach, tolerance
+from rltf_env.sandbox.referee import asserting, certainty, choices, computed, looks, reach, tolerance
 from rltf_env.sandbox.referee.changes import (
     OPPOSITE,
     Change,
@@ -39,7 +40,6 @@ from rltf_env.sandbox.referee.origins import Origins, is_of_program, note_values
 from rltf_env.sandbox.referee.suite import Function
 
 Site = tuple[ast.AST, Change, bool, bool]  # a node, what to do to it, sound?, value?
-_ANY_ERROR = frozenset(("Exception", "BaseException"))
 _ORDERS = (ast.Lt, ast.LtE, ast.Gt, ast.GtE)
 
 
@@ -50,9 +50,10 @@ class Finder:
         module: the names of the test's module.
         helpers: functions of the test's own.
         scope: the function, or the statements of a script that is itself the test.
+        shared: names outside of it that nobody looks at but to compare.
     """
 
-    def __init__(self, module: Origins, helpers: Helpers, scope: Sequence[ast.AST]) -> None:
+    def __init__(self, module: Origins, helpers: Helpers, scope: Sequence[ast.AST], shared: set[str]) -> None:
         self.scope, self.helpers = scope, helpers.within(scope)
         self.program_names = {*module.program_names, *self.helpers.names}
         self.values: dict[str, list[ast.expr]] = defaultdict(list)
@@ -61,7 +62,7 @@ class Finder:
         self.own = set(self.values)
         for name, values in module.values.items():
             self.values.setdefault(name, values)
-        self.single, self.single_parts = looks.single_names(scope), looks.single_parts(scope)
+        self.single, self.single_parts = looks.single_names(scope) | shared, looks.single_parts(scope)
         nodes = [part for node in scope for part in ast.walk(node)]
         ifs = [n for n in nodes if isinstance(n, ast.If) and certainty.complains(n.body, self._ours(n.test))]
         self.complaints = set(map(id, ifs))
@@ -74,6 +75,7 @@ class Finder:
         self.held = {id(leaf): wrong for node in nodes for leaf, wrong in self._held(node)}
         self.places: dict[int, list[ast.AST]] = defaultdict(list)  # what asserts something about a node
         self.branches = reach.branches(nodes, self._ours)
+        self.spared: dict[Change, Change] = {}  # of changes: the same, but for what is empty
         self.own_equality: set[int] = set()  # what is expected of an answer, and made by the program's own classes
         self.nodes, self.kinds = nodes, computed.Kinds(self.values, helpers.all)
         calls = [n for n in nodes if isinstance(n, ast.Call) and self._uses(n)]
@@ -125,7 +127,15 @@ class Finder:
         sites = [site for _, site in asserted]
         sites.sort(key=lambda site: not site[2])  # of equals the sound one counts, then the first
         unique = {(id(site[0]), site[3], site[1] in (expect_nothing, other_equality)): site for site in reversed(sites)}
-        return list(unique.values())
+        twins = [(n, self.spared[c], False, v) for n, c, _, v in unique.values() if c in self.spared]
+        return [*unique.values(), *twins]
+
+    def _by_kind(self, make: Callable[[str], Change], kind: str) -> Change:
+        """A change of a computed value, and one that leaves what is empty alone: whoever knows that would get no further."""
+        change = make(kind)
+        if kind == "any":
+            self.spared[change] = make("filled")
+        return change
 
     def _counted(self) -> list[tuple[ast.AST, Site]]:
         """Of comparisons whose outcome is kept or counted, and asserted later: `if f(x) != y: failures += 1`."""
@@ -162,8 +172,8 @@ class Finder:
 
     def _called(self, node: ast.Call, sound: bool) -> list[Site]:
         name = ast.unparse(node.func).rpartition(".")[2]
-        if (name in _RAISES or name.startswith("assertRaises")) and node.args:
-            whole = ast.unparse(node.args[0]) in _ANY_ERROR and len(node.args) > 1
+        if (name in asserting.RAISES or name.startswith("assertRaises")) and node.args:
+            whole = ast.unparse(node.args[0]) in asserting.ANY_ERROR and len(node.args) > 1
             return [(node, expect_nothing if whole else other_exception, sound, False)]
         if name in tolerance.NAMES:
             return self._call(node, name, self.held.get(id(node)) is False)
@@ -241,7 +251,7 @@ class Finder:
         return self._side(node, others[0], sound and isinstance(limit, ast.Constant), limits)
 
     def _call(self, node: ast.Call, name: str, sound: bool) -> list[Site]:
-        arguments = node.args[:2] if name in _TWO or name in OPPOSITE else self._arguments(node)
+        arguments = node.args[:2] if name in asserting.TWO or name in OPPOSITE else self._arguments(node)
         if name in ("assertTrue", "assertFalse") and node.args:
             compared = [n for n in ast.walk(node.args[0]) if isinstance(n, ast.Compare)]
             sites = [*self._compared(compared, name == "assertFalse"), *self._choices(node.args[0])]
@@ -250,12 +260,12 @@ class Finder:
             return [*self._distance(node.args[0], node.args[1], sound), (node, other_method, sound, False)]
         if name == "assertIn" and len(arguments) == 2:
             return [*self._membership(arguments, sound), (node, other_method, sound, False)]
-        sure = sound and (name in _EQUAL or name in _ARRAYS or tolerance.of(node) is not None)
+        sure = sound and (name in asserting.EQUAL or name in asserting.ARRAYS or tolerance.of(node) is not None)
         sites: list[Site] = []
-        if name not in _ORDER:
+        if name not in asserting.ORDER:
             expected = self._expected(arguments)
             sites = [t for a in expected for t in self._side(node, a, sure, self._limits(node, name))]
-        if name in _EQUAL and len(node.args) > 1 and all(map(self._ours, node.args[:2])):
+        if name in asserting.EQUAL and len(node.args) > 1 and all(map(self._ours, node.args[:2])):
             sites = self._own([*sites, (node, unequal_to_all, sound, True)])
         if name in OPPOSITE:
             sites.append((node, other_method, sound, False))
@@ -290,7 +300,7 @@ class Finder:
 
     def _limits(self, call: ast.Call, name: str) -> tolerance.Tolerance | None:
         """How far off the arguments of an assert method may be; None where they have to be equal as they are."""
-        return None if name in _EQUAL else tolerance.of(call) or tolerance.USUAL
+        return None if name in asserting.EQUAL else tolerance.of(call) or tolerance.USUAL
 
     def _side(
         self, owner: ast.AST, side: ast.expr, sound: bool, limits: tolerance.Tolerance | None = None
@@ -322,16 +332,16 @@ class Finder:
         sites = [s for o in origins for s in self._whole(o, sure, near=near, depth=depth + 1)] if known else []
         if (known and sure) or not computed.can_change(value):
             return sites
-        kinds = ("near",) if near else self.kinds.of(value)
-        if not known and (site := self._rebound(value, kinds, sound)):
-            return [site] if site[2] else [site, (value, other_value(kinds), sound, True)]
+        kind = "near" if near else self.kinds.of(value)
+        if not known and (site := self._rebound(value, kind, sound)):
+            return [site] if site[2] else [site, (value, self._by_kind(other_value, kind), sound, True)]
         alone = sound and ast.unparse(value) in self.single_parts
         sites += [s for part in self._parts(value) for s in self._values(part, alone, other_answer)]
         if any(site[2] for site in sites):
             return sites
-        return self._made(value, kinds, sound) or [*sites, (value, other_value(kinds), sound, True)]
+        return self._made(value, kind, sound) or [*sites, (value, self._by_kind(other_value, kind), sound, True)]
 
-    def _rebound(self, value: ast.expr, kinds: tuple[str, ...], sound: bool) -> Site | None:
+    def _rebound(self, value: ast.expr, kind: str, sound: bool) -> Site | None:
         """Of what a loop binds, or a part of that: another value as soon as it is bound, for no text shows what it is."""
         inner = value.value if isinstance(value, ast.Subscript) and isinstance(value.slice, ast.Constant) else value
         name, text = path_of(inner), ast.unparse(value)
@@ -339,16 +349,16 @@ class Finder:
         if name not in self.binders or handed or self._parts(value):
             return None
         sure = sound and (name in self.single or text in self.single_parts)
-        return self.binders[name], other_binding(value, kinds), sure, True
+        return self.binders[name], self._by_kind(partial(other_binding, value), kind), sure, True
 
-    def _made(self, value: ast.expr, kinds: tuple[str, ...], sound: bool) -> list[Site]:
+    def _made(self, value: ast.expr, kind: str, sound: bool) -> list[Site]:
         """Of a value that a function of the test's own computes: what that returns, so that whoever calls it is told the same."""
         makers = [each for each in self.kinds.makers(value) if not any(map(self._uses, ast.walk(each)))]
         name = ast.unparse(value.func).rpartition(".")[2] if isinstance(value, ast.Call) else ""
         once = sum(ast.unparse(n.func).rpartition(".")[2] == name for n in self.nodes if isinstance(n, ast.Call)) == 1
         sure = sound and once and len(makers) == 1 and name not in self.sources and not self.kinds.is_called(name)
-        sites: list[Site] = [(each, other_returns(kinds), sure, True) for each in makers]
-        return sites if sure or not sites else [*sites, (value, other_value(kinds), sound, True)]
+        sites: list[Site] = [(each, self._by_kind(other_returns, kind), sure, True) for each in makers]
+        return sites if sure or not sites else [*sites, (value, self._by_kind(other_value, kind), sound, True)]
 
     def _parts(self, value: ast.expr) -> list[ast.expr]:
         """What is there to see where a value is a part of each row of cases, as `row["want"]` is; not if that is input, too."""
@@ -438,13 +448,3 @@ def _truths(sides: list[ast.expr], sound: bool) -> list[Site]:
 
 _KEEPING = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Return, ast.Expr)
 _SHOWING = (ast.List, ast.Tuple, ast.Set, ast.Dict)
-
-
-_RAISES = frozenset("raises assertRaises assertRaisesRegex assertRaisesRegexp assertWarns assertWarnsRegex".split())
-_ORDER = frozenset("assertGreater assertLessEqual assertLess assertGreaterEqual assertIsNone assertIsNotNone "
-                   "assertIsInstance assertNotIsInstance assertNotEqual assertNotIn assertIs assertIsNot assertRegex "
-                   "assertNotRegex".split())  # fmt: skip
-_EQUAL = frozenset("assertEqual assertEquals assertListEqual assertDictEqual assertTupleEqual assertSetEqual assertCountEqual "
-                   "assertMultiLineEqual assertSequenceEqual".split())  # fmt: skip
-_ARRAYS = frozenset("assert_array_equal assert_equal array_equal".split())
-_TWO = frozenset((*_EQUAL, "assertAlmostEqual", "assertAlmostEquals"))

@@ -58,6 +58,7 @@ class Together:
             )
         self.defined = names_defined(solutions)
         self.names: list[str] | None = None  # of the tests, once a reference has run them
+        self.solved: set[str] = set()  # those that it passes
         self.tally = Tally([""], [])  # of the tests, where none has
         self.pairs: list[list[Copy]] = []  # together the two of a pair guard every test that they can
         self.extra: list[Copy] = []  # guard tests that no pair does

@@ -1,0 +1,13 @@
+"""Names of what asserts something in a test: functions and methods that compare, expect an exception, or ask for an order."""
+
+from __future__ import annotations
+
+ANY_ERROR = frozenset(("Exception", "BaseException"))
+RAISES = frozenset("raises assertRaises assertRaisesRegex assertRaisesRegexp assertWarns assertWarnsRegex".split())
+ORDER = frozenset("assertGreater assertLessEqual assertLess assertGreaterEqual assertIsNone assertIsNotNone "
+         "assertIsInstance assertNotIsInstance assertNotEqual assertNotIn assertIs assertIsNot assertRegex "
+         "assertNotRegex".split())  # fmt: skip
+EQUAL = frozenset("assertEqual assertEquals assertListEqual assertDictEqual assertTupleEqual assertSetEqual assertCountEqual "
+         "assertMultiLineEqual assertSequenceEqual".split())  # fmt: skip
+ARRAYS = frozenset("assert_array_equal assert_equal array_equal".split())
+TWO = frozenset((*EQUAL, "assertAlmostEqual", "assertAlmostEquals"))

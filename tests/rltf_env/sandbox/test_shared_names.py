@@ -1,0 +1,114 @@
+"""What the tests of a class or of a module share: a program that reads an expectation there reads what is false."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+import pytest
+from judged_suites import judged, share
+
+from rltf_env import sandbox
+from rltf_env.core import Sandbox
+from rltf_env.sandbox.referee import looks, origins
+
+
+@pytest.fixture(scope="module")
+def judge() -> Iterator[Sandbox]:
+    with sandbox.load(workers=1, case_seconds=1.0, cache=0) as judge:
+        yield judge
+
+
+RIGHT = "def f(n): return list(range(n))"
+READS = (
+    "import sys\ndef f(n):\n    frame = sys._getframe(1)\n    self = frame.f_locals['self']\n    return EXPRESSION\n"
+)
+HEAD = "import unittest\nfrom solution import f\n"
+
+# Tests, and what a program reads there instead of an answer.
+SHARED = {
+    "a class": (
+        "class T(unittest.TestCase):\n    want = [0, 1]\n    def test(self): self.assertEqual(f(2), self.want)",
+        "self.want",
+    ),
+    "its name": (
+        "class T(unittest.TestCase):\n    want: list = [0, 1]\n    def test(self): self.assertEqual(f(2), T.want)",
+        "self.want",
+    ),
+    "setUp": (
+        "class T(unittest.TestCase):\n    def setUp(self): self.want = [0, 1]\n"
+        "    def test(self): self.assertEqual(f(2), self.want)",
+        "self.want",
+    ),
+    "setUpClass": (
+        "class T(unittest.TestCase):\n    @classmethod\n    def setUpClass(cls): cls.want = [0, 1]\n"
+        "    def test(self): self.assertEqual(f(2), self.want)",
+        "self.want",
+    ),
+    "rows": (
+        "class T(unittest.TestCase):\n    ROWS = {0: [], 2: [0, 1]}\n"
+        "    def test(self):\n        for n, want in self.ROWS.items():\n            self.assertEqual(f(n), want)",
+        "self.ROWS[n]",
+    ),
+    "another class": (
+        "class A(unittest.TestCase):\n    want = [0]\n    def test(self): self.assertEqual(f(1), self.want)\n"
+        "class B(unittest.TestCase):\n    want = [0, 1]\n    def test(self): self.assertEqual(f(2), self.want)",
+        "self.want",
+    ),
+    "a module": (
+        "WANT = [0, 1]\nclass T(unittest.TestCase):\n    def test(self): self.assertEqual(f(2), WANT)",
+        "frame.f_globals['WANT']",
+    ),
+}
+HEIRS = """
+class Base:
+    want = None
+    size = 0
+    def test(self): self.assertEqual(f(self.size), self.want)
+class A(Base, unittest.TestCase):
+    want, size = [], 0
+class B(Base, unittest.TestCase):
+    want = [0, 1]
+    size = 2
+"""
+
+
+@pytest.mark.parametrize("references", [1, 0])
+@pytest.mark.parametrize("name", SHARED)
+def test_a_program_that_reads_what_tests_share_is_refused(judge: Sandbox, name: str, references: int) -> None:
+    test, expression = SHARED[name]
+    solutions = [RIGHT] * references
+    assert judged(judge, RIGHT, HEAD + test, *solutions).pass_ratio == 1
+    verdict = judged(judge, READS.replace("EXPRESSION", expression), HEAD + test, *solutions)
+    assert share(verdict)[0] == 0
+    assert verdict.unguarded == 0
+
+
+def test_an_heirs_attribute_is_an_expectation_of_the_tests_that_it_inherits(judge: Sandbox) -> None:
+    assert judged(judge, RIGHT, HEAD + HEIRS, RIGHT).pass_ratio == 1
+    assert share(judged(judge, READS.replace("EXPRESSION", "self.want"), HEAD + HEIRS, RIGHT))[0] == 0
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        "f(self.want)",
+        "getattr(self, 'want')",
+        "self.want.append(1)",
+        "[self.want]",
+        "C(want=self.want)",
+    ],
+)
+def test_an_attribute_that_somebody_looks_at_for_more_is_no_expectation_by_the_text_alone(look: str) -> None:
+    tree = ast.parse(f"class T:\n    want = [1]\n    def test(self):\n        {look}\n        assert f(1) == self.want")
+    assert "self.want" not in looks.single_shared([tree], origins.family([tree], "T"))
+
+
+def test_the_family_of_a_class_is_its_heirs_and_the_bases_of_all_of_them() -> None:
+    tree = ast.parse(
+        "class A: pass\nclass B(A): pass\nclass C(A): pass\nclass D: pass\nclass E(B, D): pass\nclass F: pass"
+    )
+    families = {
+        owner: "".join(node.name for node in origins.family([tree], owner)) for owner in ("A", "B", "C", "F", "")
+    }
+    assert families == {"A": "ABCDE", "B": "ABDE", "C": "AC", "F": "F", "": "ABCDEF"}
