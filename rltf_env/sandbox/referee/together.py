@@ -147,6 +147,9 @@ class Together:
         """Two copies. Where a reference does not notice what is false, something else is tried."""
         assert self.canaries is not None
         parts = self.canaries.split(self._secret, where)
+        for part in parts:
+            alone = {scope for scope in part if not self._heirs(scope) & self.shown}
+            part |= self.canaries.choose(self._secret, where, sound=True, among=alone)
         copies: list[Copy] = []
         for _ in range(TRIES):
             copies = self._failed(run, reference, parts)
