@@ -45,6 +45,12 @@ class NoCode(Exception):
         self.record = record
 
 
+def not_python(index: int, error: Exception) -> BadProblem:
+    """The problem whose test, of case `index`, is no Python."""
+    why = f"{error.msg} in line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else str(error)
+    return BadProblem(f"the test of case {index} is not Python: {why}")
+
+
 def failure(kind: str, message: str = "", line: int | None = None, detail: str = "", bases: Any = ()) -> list[Any]:
     """A failure as the caller gets it. The message may be the program's: of limited length, and fit for a terminal."""
     message = message[:MESSAGE]

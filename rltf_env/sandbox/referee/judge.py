@@ -31,6 +31,7 @@ from rltf_env.sandbox.referee.failures import (
     NoCode,
     NotApart,
     failure,
+    not_python,
     raised,
     results_of,
     stuck_line,
@@ -111,7 +112,7 @@ class Problem:
             try:
                 self.scripts[index] = Script(setup, script, data["entry_point"], data["prefix"], data["solutions"])
             except (SyntaxError, ValueError) as error:
-                raise BadProblem(f"the test of case {index} is not Python: {error}") from error
+                raise not_python(index, error) from error
         return self.scripts[index]
 
     def answer(self, index: int) -> Any:

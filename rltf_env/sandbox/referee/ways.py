@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from rltf_env.sandbox.referee.execution import running
-from rltf_env.sandbox.referee.failures import BadProblem
+from rltf_env.sandbox.referee.failures import BadProblem, not_python
 from rltf_env.sandbox.referee.identity import tells_copies
 from rltf_env.sandbox.referee.origins import is_of_program
 from rltf_env.sandbox.referee.script import helpers_given
@@ -62,7 +62,7 @@ class Ways:
         try:
             suite = self._suite(index)
         except (SyntaxError, ValueError, RecursionError) as error:
-            raise BadProblem(f"the test of case {index} is not Python: {error}") from error
+            raise not_python(index, error) from error
         if suite.collected or suite.modules or suite.guarded or (not suite.bare and suite.looks_up):
             self._put_together(index, suite)
         elif not suite.bare:

@@ -306,6 +306,12 @@ def test_a_test_that_fails_whatever_the_program_is_blames_no_later_program(judge
             judge.run(program, problem)
 
 
+@pytest.mark.parametrize("test", ["x = 1\nassert f(1) == (\n", "def test_f():\n    assert f(1) is not (\n"])
+def test_a_test_that_is_not_python_is_told_with_its_line(judge: Sandbox, test: str) -> None:
+    with pytest.raises(InvalidProblem, match=r"the test of case 0 is not Python: '\(' was never closed in line 2\."):
+        judge.run(REFERENCE, Problem("open", "s", [ScriptCase(test)], "f"))
+
+
 def test_a_problem_may_have_suites_and_scripts_that_run_apart(judge: Sandbox) -> None:
     cases = [ScriptCase(TESTS), ScriptCase("assert f(1) == 2"), ScriptCase("assert f(2) == 3")]
     problem = Problem("both", "s", cases, "f", solutions=[REFERENCE])
