@@ -6,14 +6,14 @@ torch nor transformers, nor any dataset. The modules below are imported when the
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
 from rltf_env import _starting
 
 _starting.begin()  # before all that takes its time
 
 # ruff: noqa: E402
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from rltf_env._moved import redirect
 from rltf_env.errors import DataError, InvalidProblem, MissingData, RLTFError, SandboxError, UnknownName, UsageError
 from rltf_env.registration import register
