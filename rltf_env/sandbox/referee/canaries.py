@@ -87,7 +87,8 @@ class Canaries:
         @cache
         def around(owner: str) -> tuple[Origins, set[str]]:
             module = Origins(suite.trees, set(program), owner)
-            return module, looks.single_shared(suite.trees, module.classes)
+            shared = looks.single_shared(suite.trees, module.classes)
+            return module, {name for name in shared if suite.modules or "." in name}  # else the program may use it, too
 
         helpers = Helpers(functions_of(suite), around("")[0].program_names)
 
@@ -118,15 +119,27 @@ class Canaries:
             self.targets[name] = [target for target in self.targets[name] if target.sound]
 
     def choose(
-        self, rng: random.Random, where: Where = Where.ANY, *, sound: bool = False, among: Iterable[str] | None = None
+        self,
+        rng: random.Random,
+        where: Where = Where.ANY,
+        *,
+        sound: bool = False,
+        among: Iterable[str] | None = None,
+        most: float = 1,
     ) -> dict[str, Falsehood]:
         """What a copy of the test falsifies: one expectation in each test function, as far as it has one there.
 
-        `among`: the functions that are asked about, if not all.
+        Args:
+            rng: draws it.
+            where: what is falsified.
+            sound: only what no right program passes by the text alone.
+            among: the functions that are asked about, if not all.
+            most: the share of helpers that is drawn. What is false in one may keep a test from coming to another.
         """
         falsehoods: dict[str, Falsehood] = {}
         own = {k: v for k, v in self.targets.items() if among is None or k in among}
-        groups = enumerate(self.helpers) if where is Where.HELPERS else own.items()
+        helpers = [pair for pair in enumerate(self.helpers) if most >= 1 or rng.random() < most]
+        groups = helpers if where is Where.HELPERS else own.items()
         for name, targets in groups:
             good = self._good(targets, where, sound)
             values = [t for t in good if t.value] if where is Where.VALUES else []

@@ -6,7 +6,7 @@ import ast
 import marshal
 from typing import Any, NamedTuple
 
-from rltf_env.sandbox.referee.canaries import Falsehood
+from rltf_env.sandbox.referee.canaries import Falsehood, Target
 from rltf_env.sandbox.referee.tally import base
 from rltf_env.sandbox.values import TEST
 
@@ -31,6 +31,11 @@ class Copy(NamedTuple):
         """True if something in it is a value that is compared."""
         return any(falsehood.target.value for falsehood in self.falsehoods.values())
 
+    @property
+    def worth(self) -> int:
+        """That of what is worth most in it."""
+        return max((worth(falsehood.target) for falsehood in self.falsehoods.values()), default=0)
+
     def compares_own(self, name: str) -> bool:
         """True if what is false in a test is one of two values of the program's, of which its own classes say what is equal.
 
@@ -38,6 +43,11 @@ class Copy(NamedTuple):
         """
         falsehood = self.falsehoods.get(base(name))
         return falsehood is not None and falsehood.target.own
+
+
+def worth(target: Target) -> int:
+    """How much a falsehood shows: most, if it is a value, and no right program passes for all that."""
+    return target.value + (target.value and target.sound)
 
 
 def compiled(trees: list[ast.Module]) -> bytes:

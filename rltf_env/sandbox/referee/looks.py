@@ -91,7 +91,8 @@ def _quiet(node: ast.AST) -> Iterator[ast.AST]:
 def _compared(value: ast.AST) -> Iterator[ast.AST]:
     """The parts of a value that nobody but a pure function is handed."""
     called = ast.unparse(value.func) if isinstance(value, ast.Call) else ""
-    if called and called not in _PURE and called.rpartition(".")[2] not in tolerance.NAMES:
+    near = tolerance.is_approx(value) or called.rpartition(".")[2] in tolerance.NAMES
+    if called and called not in _PURE and not near:
         return
     yield value
     for part in ast.iter_child_nodes(value):

@@ -260,11 +260,10 @@ class Finder:
             return [*self._distance(node.args[0], node.args[1], sound), (node, other_method, sound, False)]
         if name == "assertIn" and len(arguments) == 2:
             return [*self._membership(arguments, sound), (node, other_method, sound, False)]
-        sure = sound and (name in asserting.EQUAL or name in asserting.ARRAYS or tolerance.of(node) is not None)
-        sites: list[Site] = []
-        if name not in asserting.ORDER:
-            expected = self._expected(arguments)
-            sites = [t for a in expected for t in self._side(node, a, sure, self._limits(node, name))]
+        exact, limits = name in asserting.EQUAL or name in asserting.ARRAYS, tolerance.of(node)
+        sure = sound and (exact or (limits is not None and limits.known))
+        compared = [] if name in asserting.ORDER else self._expected(arguments)
+        sites = [t for a in compared for t in self._side(node, a, sure, self._limits(node, name))]
         if name in asserting.EQUAL and len(node.args) > 1 and all(map(self._ours, node.args[:2])):
             sites = self._own([*sites, (node, unequal_to_all, sound, True)])
         if name in OPPOSITE:
@@ -432,13 +431,13 @@ class Finder:
 
     def _approximate(self, call: Any, sound: bool) -> list[Site]:
         """Of `approx(...)`: farther away than it allows for."""
-        limits = tolerance.of(call)
-        change = tolerance.far(limits) if limits else None
+        limits = tolerance.of(call) or tolerance.USUAL
+        change = tolerance.far(limits)
         if change is None or not call.args:
             return []
         if self._shows(call.args[0]):
-            return self._values(call.args[0], sound, change)
-        return self._whole(call.args[0], sound, near=True) if limits is not None and limits.small else []
+            return self._values(call.args[0], sound and limits.known, change)
+        return self._whole(call.args[0], sound, near=True) if limits.small else []
 
 
 def _truths(sides: list[ast.expr], sound: bool) -> list[Site]:

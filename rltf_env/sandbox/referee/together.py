@@ -15,7 +15,7 @@ from typing import Any
 
 from rltf_env.sandbox.referee import stand_ins
 from rltf_env.sandbox.referee.canaries import Canaries, Falsehood, Where
-from rltf_env.sandbox.referee.copies import Copy, compiled
+from rltf_env.sandbox.referee.copies import Copy, compiled, worth
 from rltf_env.sandbox.referee.dependence import may_depend
 from rltf_env.sandbox.referee.failures import RUNTIME_ERROR, BadProblem, failure
 from rltf_env.sandbox.referee.outcomes import (
@@ -171,16 +171,16 @@ class Together:
             return []
         copies: list[Copy] = []
         noticed: list[Copy] = []
-        has_values = where is Where.HELPERS and any(site.value for sites in self.canaries.helpers for site in sites)
-        for _ in range(2 * TRIES):
-            choices = [self.canaries.choose(self._secret, where) for _ in range(EXTRA)]
+        top = max((worth(site) for sites in self.canaries.helpers for site in sites), default=0)
+        for number in range(2 * TRIES):
+            choices = [self.canaries.choose(self._secret, where, most=1 if not number else 0.5) for _ in range(EXTRA)]
             found = self._failed(run, reference, [choice for choice in choices if choice])
             copies += [copy for copy in found if {base(name) for name in copy.tests} & self.unguarded]
             noticed = [copy for copy in copies if copy.noticed & self.unguarded]
-            has_value = any(copy.falsifies_value for copy in noticed)
-            if not any(choices) or (len(noticed) >= EXTRA and (has_value or not has_values)):
+            has_value = where is not Where.HELPERS or any(copy.worth >= top for copy in noticed)
+            if (not number and not any(choices)) or (len(noticed) >= EXTRA and has_value):
                 break
-        best = sorted(noticed or copies, key=lambda copy: not copy.falsifies_value)
+        best = sorted(noticed or copies, key=lambda copy: -copy.worth)
         return [best[0], best[-1]] if len(best) >= EXTRA else best
 
     def _heirs(self, scope: str) -> set[str]:
@@ -193,7 +193,7 @@ class Together:
         codes = [self._falsified(falsehoods) for falsehoods in choices]
         copies = []
         for copy, falsehoods, outcome in zip(codes, choices, self._run(run, reference, codes), strict=True):
-            tests = (shown - outcome.passed()) | self._sure(falsehoods) if outcome.rows else set()
+            tests = (shown & outcome.rows.keys() - outcome.passed()) | self._sure(falsehoods) if outcome.rows else set()
             if tests:
                 noticed = {base(name) for name in tests - outcome.broken(self.suite.raised)}
                 copies.append(Copy(copy, tests, falsehoods, noticed))

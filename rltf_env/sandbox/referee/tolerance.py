@@ -24,8 +24,13 @@ class Tolerance(NamedTuple):
         """True if any change that can be seen is too large."""
         return self.share <= 0.001 and self.most <= 0.1
 
+    @property
+    def known(self) -> bool:
+        """True if the text says how far."""
+        return self is not _GUESS
 
-_UNKNOWN = Tolerance(1.0, 0.0)
+
+_GUESS = Tolerance(0.5, 10.0)  # where it does not: a reference has to show that something else is farther
 USUAL = Tolerance(1e-5, 1e-6)
 _SHARE = {
     "approx": (1, "rel"),
@@ -53,7 +58,7 @@ def of(node: ast.AST) -> Tolerance | None:
         return None
     share, most, places = (_value(node, table.get(name)) for table in (_SHARE, _MOST, _PLACES))
     if any(value is not None and value != value for value in (share, most, places)):
-        return _UNKNOWN
+        return _GUESS
     if places is not None:
         most = max(most or 0.0, 10.0 ** -min(places, 300))
     return Tolerance(max(USUAL.share, abs(share or 0.0)), max(USUAL.most, abs(most or 0.0)))
@@ -98,9 +103,6 @@ def below(limit: ast.expr) -> Tolerance:
     except (ValueError, SyntaxError):
         return _GUESS
     return Tolerance(0.0, abs(float(value))) if type(value) in (int, float) else _GUESS
-
-
-_GUESS = Tolerance(0.5, 10.0)  # where the text does not say
 
 
 def far(limits: Tolerance) -> Change | None:

@@ -46,6 +46,7 @@ NAMES = {
         "told['row']['want']",
     ),
     "a lambda": ("ref = lambda x: x * x + x\nassert f(3) == ref(3)", "told['ref'](x)"),
+    "near to it": ("from pytest import approx\nwant = 12.5 - 0.5\nassert f(3) == approx(want), want", "told['want']"),
     "a method": (
         "class A:\n    def ref(self, x): return x * x + x\na = A()\nassert f(3) == a.ref(3)",
         "told['a'].ref(x)",

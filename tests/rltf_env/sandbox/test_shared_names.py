@@ -112,3 +112,9 @@ def test_the_family_of_a_class_is_its_heirs_and_the_bases_of_all_of_them() -> No
         owner: "".join(node.name for node in origins.family([tree], owner)) for owner in ("A", "B", "C", "F", "")
     }
     assert families == {"A": "ABCDE", "B": "ABDE", "C": "AC", "F": "F", "": "ABCDEF"}
+
+
+def test_a_name_that_a_program_may_have_from_the_test_is_no_expectation_by_the_text_alone(judge: Sandbox) -> None:
+    program = "MOST = 3\ndef f(n): return min(n, MOST)"
+    test = "import unittest\nMOST = 3\nclass T(unittest.TestCase):\n    def test(self): self.assertEqual(f(9), MOST)"
+    assert judged(judge, program, test).pass_ratio == 1

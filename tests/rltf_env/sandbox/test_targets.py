@@ -319,3 +319,36 @@ def test_what_a_test_calls_by_a_name_of_its_own_is_the_program_s_and_is_handed_i
     empty = "class Box(dict):\n    def __init__(self, **given): pass\n    def update(self, **given): pass\n"
     verdict = judged(judge, empty, BOXES.format(head=head, box=box), *solutions)
     assert (share(verdict), verdict.unguarded) == ((3, 5), 1)
+
+
+@pytest.mark.parametrize("limit", ["rel=NEAR", "abs=10 ** -4"])
+def test_what_is_near_by_a_limit_that_does_not_show_is_falsified_with_a_reference(limit: str) -> None:
+    test = f"from pytest import approx\nNEAR = 1e-6\nassert f(3) == approx(12.5, {limit})"
+    right, yes = "def f(x): return x * 4 + 0.5", EVERYTHING.replace("ANSWER", "Yes()")
+    assert holds(test, right)
+    falsified = [copy for copy, target in copies(test, DRAWS, sound=False) if target.value]
+    assert any(holds(copy, yes) for copy in falsified)
+    assert not any(holds(copy, right) for copy in falsified)
+    assert not [copy for copy, target in copies(test, DRAWS) if target.value]
+
+
+LOADED = """
+import unittest
+from solution import f
+class Row(unittest.TestCase):
+    def __init__(self, x, want):
+        super().__init__("check")
+        self.x, self.want = x, want
+    def check(self):
+        self.assertEqual(f(self.x), self.want)
+    def id(self):
+        return f"row.Row.{self.x}"
+def load_tests(loader, tests, pattern):
+    return unittest.TestSuite(Row(x, want) for x, want in [(1, 2), (0, 0), (-3, -6)])
+"""
+
+
+def test_tests_that_are_made_with_a_method_of_any_name_are_guarded(judge: Sandbox) -> None:
+    right = "def f(x): return 2 * x"
+    assert judged(judge, right, LOADED, right).pass_ratio == 1
+    assert judged(judge, EVERYTHING.replace("ANSWER", "Yes()"), LOADED, right).pass_ratio == 0
