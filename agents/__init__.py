@@ -7,7 +7,8 @@ import sys
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-import rltf_env  # noqa: F401  before all that takes its time: it looks after Ctrl-C
+if sys.argv[:1] == ["-m"]:  # a command of ours begins
+    import rltf_env  # noqa: F401  before all that takes its time: it looks after Ctrl-C
 
 if TYPE_CHECKING:
     from agents._make import make

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from rich.console import Console
 
 from rltf_env.command import check_writable, guarded, leave, parser
 from rltf_env.errors import UsageError
@@ -90,7 +91,8 @@ def _main(asked: argparse.Namespace) -> int:
     check_writable(file)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(recipe(file, asked.dataset, asked.model), encoding="utf-8")
-    sys.stdout.write(f"Written: {file}. Next: rltf train {file}\n")
+    text = f"Written: {file}. Next: rltf train {file}"
+    Console().print(text, markup=False, highlight=False, soft_wrap=True)
     return 0
 
 

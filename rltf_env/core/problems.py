@@ -128,7 +128,7 @@ class Problem:
         self._check("solutions", _holds(self.solutions, str), "a list of texts", self.solutions)
         for name in ("cases", "examples", "held_out"):
             self._check(name, _holds(getattr(self, name), Case), _CASES, getattr(self, name))
-        named = self.entry_point is None or all(part.isidentifier() for part in str(self.entry_point).split("."))
+        named = not self.entry_point or all(part.isidentifier() for part in str(self.entry_point).split("."))
         self._check("entry_point", named, 'the name of a function ("f", "Solution.f") or None', self.entry_point)
 
     def _check(self, name: str, right: bool, expected: str, value: Any) -> None:
