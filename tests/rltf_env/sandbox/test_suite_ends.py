@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -130,7 +131,12 @@ FULL = {  # what has no room left
 }
 
 
-@pytest.mark.parametrize("place", FULL)
+since_3_12 = pytest.mark.skipif(sys.version_info >= (3, 12), reason="pytest's handlers turn round there: see SECURITY")
+
+
+@pytest.mark.parametrize(
+    "place", [pytest.param(name, marks=since_3_12 if name == "a fixture" else ()) for name in FULL]
+)
 def test_a_program_that_fills_all_memory_with_small_objects_does_not_stay_in_it(place: str) -> None:
     test = "from solution import f\n" + FULL[place] + "def test_later():\n    assert f(3) == 4\n"
     with sandbox.load(workers=1, memory_mb=120, case_seconds=5.0) as judge:
