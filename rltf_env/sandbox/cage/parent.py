@@ -374,6 +374,8 @@ class Cage:
         try:
             os.getcwd()
         except FileNotFoundError:  # removed, which a program can where there are no walls around files
+            if os.getppid() != self.parent:  # or the judge has, which is closed
+                os._exit(0)
             self.home += "+"
             os.makedirs(self.home, 0o700)
             os.chdir(self.home)

@@ -204,8 +204,9 @@ TWICE = Problem("twice", "", [CallCase((1, 2), 3), CallCase((3, 4), 7)], "add")
 @pytest.mark.parametrize("problem", [ADD, TWICE], ids=lambda problem: problem.id)
 @pytest.mark.parametrize("more", [(), ("landlock", "uid", "caps", "seccomp"), ("rlimits",)], ids="+".join)
 def test_programs_end_with_their_judge_where_no_namespace_ends_them(
-    ending: str, problem: Problem, more: tuple[str, ...]
+    ending: str, problem: Problem, more: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     without = ("user", "pid", "net", "ipc", "uts", "root", *more)
     with sandbox.load("forkserver", workers=1, cache=0, case_seconds=30, wall_seconds=60, without=without) as opened:
         opened.level()
@@ -219,7 +220,8 @@ def test_programs_end_with_their_judge_where_no_namespace_ends_them(
         if ending == "kill":
             process.kill()
             assert wait_until(lambda: not any(map(alive, programs)))
-    assert wait_until(lambda: not any(map(alive, programs)))
+    assert wait_until(lambda: not any(map(alive, programs | own)))
+    assert not os.listdir(tmp_path)
 
 
 # ------------------------------------------------------------------------------------------------------------- blame
