@@ -78,7 +78,7 @@ def literals(places: Sequence[ast.AST], assigning: Sequence[ast.AST]) -> dict[st
                 given[path_of(target)].append(node.value)  # type: ignore[attr-defined]
     known = {name: values[0] for name, values in given.items() if len(values) == 1 and isinstance(values[0], _LITERALS)}
     counts: dict[str, int] = defaultdict(int)
-    for node in [node for place in places for node in ast.walk(place)]:
+    for node in {id(node): node for place in places for node in ast.walk(place)}.values():  # places may overlap
         if isinstance(node, (ast.Name, ast.Attribute)) and not isinstance(node.ctx, ast.Load):
             counts[path_of(node)] += 1
         elif isinstance(node, ast.arg):
