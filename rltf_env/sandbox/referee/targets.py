@@ -74,8 +74,9 @@ class Finder:
         self.doubtful |= {id(part) for node in idle for part in ast.walk(node)}  # of a script: nobody calls them
         self.held = {id(leaf): wrong for node in nodes for leaf, wrong in self._held(node)}
         self.places: dict[int, list[ast.AST]] = defaultdict(list)  # what asserts something about a node
+        self.lists: dict[int, list[ast.AST]] = defaultdict(list)  # that are expected, and hold a node; inner ones first
         self.branches = reach.branches(nodes, self._ours)
-        self.spared: dict[Change, Change] = {}  # of changes: the same, but for what is empty
+        self.spared: dict[Change, Change] = {}  # of changes: others that may fit where they do not
         self.own_equality: set[int] = set()  # what is expected of an answer, and made by the program's own classes
         self.nodes, self.kinds = nodes, computed.Kinds(self.values, helpers.all)
         calls = [n for n in nodes if isinstance(n, ast.Call) and self._uses(n)]
@@ -131,10 +132,9 @@ class Finder:
         return [*unique.values(), *twins]
 
     def _by_kind(self, make: Callable[[str], Change], kind: str) -> Change:
-        """A change of a computed value, and one that leaves what is empty alone: whoever knows that would get no further."""
+        """A change of a computed value, and one that may fit where that does not: what is empty, or a container of numbers."""
         change = make(kind)
-        if kind == "any":
-            self.spared[change] = make("filled")
+        self.spared |= {change: make(_TWINS[kind])} if kind in _TWINS else {}
         return change
 
     def _counted(self) -> list[tuple[ast.AST, Site]]:
@@ -416,18 +416,18 @@ class Finder:
             alone = sound and name in self.single
             origins = self.values.get(name, ())
             return [s for o in origins for s in self._values(o, alone and not self._ours(o), change, depth + 1)]
-        shown = (
-            isinstance(value, _SHOWING)
-            or computed.is_array(value)
-            or (isinstance(value, ast.UnaryOp) and isinstance(value.op, ast.USub))
-        )
+        minus = isinstance(getattr(value, "op", None), ast.USub)
+        shown = minus or isinstance(value, _SHOWING) or computed.is_array(value)
         parts = [part for part in ast.iter_child_nodes(value) if part is not getattr(value, "func", None)]
         parts = [part.value if isinstance(part, ast.keyword) else part for part in parts]
         exprs = [part for part in parts if isinstance(part, (ast.expr, ast.comprehension))]
         exprs = [part.iter if isinstance(part, ast.comprehension) else part for part in exprs]
         if isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute):
             exprs.append(value.func.value)
-        return [s for e in exprs for s in self._values(e, sound and shown, change_in(value, e, change), depth)]
+        sites = [s for e in exprs for s in self._values(e, sound and shown, change_in(value, e, change), depth)]
+        for site in sites if sound and isinstance(value, (ast.List, ast.Tuple)) else ():
+            self.lists[id(site[0])].append(value)
+        return sites
 
     def _approximate(self, call: Any, sound: bool) -> list[Site]:
         """Of `approx(...)`: farther away than it allows for."""
@@ -446,4 +446,5 @@ def _truths(sides: list[ast.expr], sound: bool) -> list[Site]:
 
 
 _KEEPING = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Return, ast.Expr)
+_TWINS = {"any": "filled", "near": "nearby"}
 _SHOWING = (ast.List, ast.Tuple, ast.Set, ast.Dict)
