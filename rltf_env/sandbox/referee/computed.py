@@ -144,6 +144,7 @@ def changed(side: ast.expr, kind: str, rng: random.Random) -> ast.expr:
     """An expression that is never equal to this one, of the same kind if that is one of those above.
 
     "near" is farther away than rounding, and goes through arrays element by element; "nearby" is that of one thing in a container.
+    "far" is farther than what may be near where the text does not say how near that is.
     "filled" leaves empty containers as they are; else that is "any".
     """
     number = rng.choice((2, 3, 4, 5, 6, 7))
@@ -153,9 +154,10 @@ def changed(side: ast.expr, kind: str, rng: random.Random) -> ast.expr:
         return ast.BinOp(side, ast.Add(), ast.Constant(rng.choice(_LETTERS)))
     if kind == "bool":
         return ast.UnaryOp(ast.Not(), side)
-    if kind == "near":
-        factor = ast.UnaryOp(ast.USub(), ast.Constant(rng.choice((2, 3))))
-        return ast.BinOp(ast.BinOp(side, ast.Mult(), factor), ast.Sub(), ast.Constant(rng.choice(_FAR)))
+    if kind in ("near", "far"):
+        times, more = (rng.choice((2, 3)), 0) if kind == "near" else (rng.choice((4, 5)), rng.randrange(60, 90))
+        factor = ast.UnaryOp(ast.USub(), ast.Constant(times))
+        return ast.BinOp(ast.BinOp(side, ast.Mult(), factor), ast.Sub(), ast.Constant(more + rng.choice(_FAR)))
     return _inside(side, kind, number, rng)
 
 

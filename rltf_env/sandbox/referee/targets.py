@@ -318,11 +318,11 @@ class Finder:
             return self._values(side, sound, change)
         pure = self._is_pure(side) and not (self.kinds.makers(side) or self._parts(side))
         sites = self._values(side, False, change) if pure else []
-        if limits is None or limits.small:
-            sites += self._whole(side, sound and self._ours(owner), near=limits is not None)
+        if limits is None or limits.kind:
+            sites += self._whole(side, sound and self._ours(owner), near=limits.kind if limits else "")
         return sites
 
-    def _whole(self, value: ast.expr, sound: bool, *, near: bool, depth: int = 0) -> list[Site]:
+    def _whole(self, value: ast.expr, sound: bool, *, near: str, depth: int = 0) -> list[Site]:
         """All of a value, where it is computed: what is read from the test's names is then as false as what is compared."""
         name = path_of(value)
         origins = self.values.get(name, []) if depth < 3 and (name in self.single or name not in self.sources) else []
@@ -331,7 +331,7 @@ class Finder:
         sites = [s for o in origins for s in self._whole(o, sure, near=near, depth=depth + 1)] if known else []
         if (known and sure) or not computed.can_change(value):
             return sites
-        kind = "near" if near else self.kinds.of(value)
+        kind = near or self.kinds.of(value)
         if not known and (site := self._rebound(value, kind, sound)):
             return [site] if site[2] else [site, (value, self._by_kind(other_value, kind), sound, True)]
         alone = sound and ast.unparse(value) in self.single_parts
@@ -437,7 +437,7 @@ class Finder:
             return []
         if self._shows(call.args[0]):
             return self._values(call.args[0], sound and limits.known, change)
-        return self._whole(call.args[0], sound, near=True) if limits.small else []
+        return self._whole(call.args[0], sound and limits.known, near=limits.kind) if limits.kind else []
 
 
 def _truths(sides: list[ast.expr], sound: bool) -> list[Site]:

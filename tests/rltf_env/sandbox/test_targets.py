@@ -273,6 +273,15 @@ def test_a_container_of_objects_that_equal_everything_passes_a_copy(name: str) -
     assert any(holds(copy, program) for copy, _ in copies(test, DRAWS, sound="[]" not in test))
 
 
+@pytest.mark.parametrize("near", ["approx(want, rel=MOST)", "approx(want, abs=MOST)"])
+def test_what_is_computed_and_near_by_a_name_is_falsified(near: str) -> None:
+    test = f"import math\nfrom pytest import approx\nMOST = 0.1\nwant = math.sqrt(2)\nassert f(2) == {near}"
+    reads = "import sys\ndef f(x): return sys._getframe(1).f_locals['want']"
+    found = [(text, target.sound) for text, target in copies(test, DRAWS, sound=False) if target.value]
+    assert any(holds(text, reads) for text, _ in found)
+    assert not any(sound or holds(text, "def f(x): return x ** 0.5 + 0.01") for text, sound in found)
+
+
 def test_a_container_that_a_helper_finds_near_to_another_is_changed_inside() -> None:
     test = (
         "def assert_near(got, want):\n    for x, y in zip(got, want, strict=True):\n        assert abs(x - y) < 1e-6\n"
