@@ -50,6 +50,11 @@ class Origins:
                 if path_of(value) in self.program_names:
                     self.program_names.add(parameter.arg)
 
+    def values_within(self, scope: Sequence[ast.AST]) -> dict[str, list[ast.expr]]:
+        """What names stand for in a function, but for its parameters: a name outside that is spelled alike is another one."""
+        parameters = {node.arg for part in scope for node in ast.walk(part) if isinstance(node, ast.arg)}
+        return {name: values for name, values in self.values.items() if name not in parameters}
+
     def literals_within(self, scope: Sequence[ast.AST]) -> dict[str, ast.expr]:
         """Names that stand for one literal in a function: its own, and those of the module that it does not bind."""
         nodes = [node for part in scope for node in ast.walk(part)]

@@ -60,7 +60,7 @@ class Finder:
         self.literals = module.literals_within(scope)
         note_values(scope, self.values, self.program_names, self.literals)
         self.own = set(self.values)
-        for name, values in module.values.items():
+        for name, values in module.values_within(scope).items():
             self.values.setdefault(name, values)
         self.single, self.single_parts = looks.single_names(scope) | shared, looks.single_parts(scope)
         nodes = [part for node in scope for part in ast.walk(node)]

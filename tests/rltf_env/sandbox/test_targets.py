@@ -282,6 +282,15 @@ def test_what_is_computed_and_near_by_a_name_is_falsified(near: str) -> None:
     assert not any(sound or holds(text, "def f(x): return x ** 0.5 + 0.01") for text, sound in found)
 
 
+@pytest.mark.parametrize("other", ["class Row:\n    want: int = 0\n", "want = 0\n"])
+def test_a_parameter_is_not_what_is_spelled_alike_outside(other: str) -> None:
+    test = (
+        f"import pytest\n{other}ROWS = [(2, 4)]\n@pytest.mark.parametrize('x,want', ROWS[:1])\n"
+        "def test(x, want):\n    assert f(x) == want\n"
+    )
+    assert all("want = 0" in text or "want: int = 0" in text for text, _ in copies(test, DRAWS, sound=False))
+
+
 def test_a_container_that_a_helper_finds_near_to_another_is_changed_inside() -> None:
     test = (
         "def assert_near(got, want):\n    for x, y in zip(got, want, strict=True):\n        assert abs(x - y) < 1e-6\n"
