@@ -18,7 +18,7 @@ from functools import cache
 from typing import NamedTuple, TypeGuard
 
 from rltf_env.sandbox.referee import looks, reach, wording
-from rltf_env.sandbox.referee.changes import Change, other_answer
+from rltf_env.sandbox.referee.changes import Change, arrange, data_of, other_answer
 from rltf_env.sandbox.referee.helpers import Helpers, functions_of
 from rltf_env.sandbox.referee.origins import Origins
 from rltf_env.sandbox.referee.peers import Peers
@@ -39,6 +39,7 @@ class Target(NamedTuple):
         value: it is a value that is compared; else the class of an exception, or an assertion's direction.
         own: both values that are compared are the program's, and so is what `==` makes of them.
         places: what asserts something about it, if an answer may keep the test from coming there: trees and nodes, by number.
+        lists: that hold it, in the same way.
     """
 
     tree: int
@@ -48,6 +49,7 @@ class Target(NamedTuple):
     value: bool
     own: bool = False
     places: tuple[tuple[int, int], ...] = ()
+    lists: tuple[tuple[int, int], ...] = ()
 
 
 class Falsehood(NamedTuple):
@@ -103,8 +105,11 @@ class Canaries:
                 may_miss = all({id(n), id(place)} & finder.branches for place in places)
                 return tuple(index[id(place)] for place in places if may_miss and id(place) in index)
 
+            def lists(n: ast.AST) -> tuple[tuple[int, int], ...]:
+                return tuple(index[id(each)] for each in finder.lists[id(n)] if id(each) in index)
+
             return [
-                Target(*index[id(n)], change, sound, value, id(n) in own, places(n))
+                Target(*index[id(n)], change, sound, value, id(n) in own, places(n), lists(n))
                 for n, change, sound, value in sites
             ]
 
@@ -226,6 +231,9 @@ class Canaries:
     def _falsify(self, trees: list[ast.Module], nodes: Nodes, falsehoods: Iterable[Falsehood]) -> None:
         told = [wording.scopes(tree) for tree in trees]
         places: set[tuple[int, int]] = set()
+        falsehoods = list(falsehoods)
+        lists = {place: nodes[place[0]][place[1]] for each in falsehoods for place in each.target.lists}
+        held = [(node, data) for node in lists.values() if (data := data_of(node)) is not None]
         for falsehood in falsehoods:
             target = falsehood.target
             if (target.tree, target.node) not in places:
@@ -234,6 +242,8 @@ class Canaries:
                 before = wording.values(node)
                 self._change(node, falsehood)
                 wording.reword(told[target.tree].get(id(node), []), before, wording.values(node))
+        for node, data in held:
+            arrange(node, data)
         for tree in trees:
             ast.fix_missing_locations(tree)
 

@@ -112,12 +112,31 @@ def other_members(node: Any, rng: random.Random) -> None:
 
 def one_more(node: Any, rng: random.Random) -> None:
     """An empty container with something in it; two things in a list, for an array of one is as near to an empty one."""
-    elements = [ast.Constant(value) for value in rng.sample((0, 1, 2, 3), 2)]
+    elements = [ast.Constant(value) for value in sorted(rng.sample((0, 1, 2, 3), 2))]  # see `arrange`
     if isinstance(node, ast.Dict):
         node.keys.append(elements[0])
         node.values.append(elements[1])
     else:
         node.elts += elements
+
+
+def data_of(node: ast.AST) -> list[Any] | None:
+    """What a list holds if that is plain data that goes up or down."""
+    try:
+        data = [*ast.literal_eval(node)]  # type: ignore[arg-type]
+        return data if data in (sorted(data), sorted(data, reverse=True)) else None
+    except (TypeError, ValueError):
+        return None
+
+
+def arrange(node: Any, before: list[Any]) -> None:
+    """Puts a falsified list in the order that it had: no answer that is sorted first, and then compared, is equal to another."""
+    try:
+        elements = sorted(node.elts, key=ast.literal_eval, reverse=before != sorted(before))
+        if [ast.literal_eval(each) for each in elements] != before:
+            node.elts = elements
+    except (TypeError, ValueError):
+        pass
 
 
 def negate(field: str) -> Change:

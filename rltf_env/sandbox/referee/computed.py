@@ -143,8 +143,9 @@ def can_change(side: ast.AST) -> bool:
 def changed(side: ast.expr, kind: str, rng: random.Random) -> ast.expr:
     """An expression that is never equal to this one, of the same kind if that is one of those above.
 
-    "near" is farther away than rounding, and goes through arrays element by element. "filled" leaves empty containers as they
-    are; else that is "any".
+    "near" is farther away than rounding, and goes through arrays element by element; "nearby" is that of one thing in a container.
+    "far" is farther than what may be near where the text does not say how near that is.
+    "filled" leaves empty containers as they are; else that is "any".
     """
     number = rng.choice((2, 3, 4, 5, 6, 7))
     if kind == "int":
@@ -153,14 +154,16 @@ def changed(side: ast.expr, kind: str, rng: random.Random) -> ast.expr:
         return ast.BinOp(side, ast.Add(), ast.Constant(rng.choice(_LETTERS)))
     if kind == "bool":
         return ast.UnaryOp(ast.Not(), side)
-    if kind == "near":
-        factor = ast.UnaryOp(ast.USub(), ast.Constant(rng.choice((2, 3))))
-        return ast.BinOp(ast.BinOp(side, ast.Mult(), factor), ast.Sub(), ast.Constant(rng.choice((1.37, 2.71, 3.19))))
+    if kind in ("near", "far"):
+        times, more = (rng.choice((2, 3)), 0) if kind == "near" else (rng.choice((4, 5)), rng.randrange(60, 90))
+        factor = ast.UnaryOp(ast.USub(), ast.Constant(times))
+        return ast.BinOp(ast.BinOp(side, ast.Mult(), factor), ast.Sub(), ast.Constant(more + rng.choice(_FAR)))
     return _inside(side, kind, number, rng)
 
 
 _FIRST, _LAST = ("v[:1]", "v[1:]"), ("v[-1:]", "v[:-1]")  # the part that changes, and the rest
 _LETTERS = "abcdefghkmnprstuvwxyz"
+_FAR = (1.37, 2.71, 3.19)
 _LIKE = "if {}.__class__ in v.__class__.__mro__ else"
 
 
@@ -174,12 +177,13 @@ def _inside(side: ast.expr, kind: str, number: int, rng: random.Random) -> ast.e
     part, rest = _FIRST if at_first else _LAST
     more, item = ("[]", "[]") if kind == "filled" else ("[0]", "[('abc', 0)]")
     other = f"*[f(f, e) for e in {part} or {more}]"
+    far = f"v * -3 - {rng.choice(_FAR)}" if kind == "nearby" else f"(v or {number}) * -{rng.choice((2, 3))}"
     items = f"{other}, *{rest}" if at_first else f"*{rest}, {other}"
     text = (
         f"(lambda f, v: f(f, v))(lambda f, v: v + {rng.choice(_LETTERS)!r} {_LIKE.format(repr(''))} "
         f"[{items}] {_LIKE.format('[]')} ({items},) {_LIKE.format('()')} "
         f"{{**v, **{{k: f(f, e) for k, e in [*v.items()]{part[1:]} or {item}}}}} {_LIKE.format('{}')} "
-        f"v ^ {{{number}}} {_LIKE.format('{0}')} (v or {number}) * -{rng.choice((2, 3))} "
+        f"v ^ {{{number}}} {_LIKE.format('{0}')} {far} "
         f"if [c for c in v.__class__.__mro__ if '__mul__' in c.__dict__] else {''.join(rng.sample(_LETTERS, 9))!r}, side)"
     )
     call: Any = ast.parse(text, mode="eval").body

@@ -50,6 +50,11 @@ class Origins:
                 if path_of(value) in self.program_names:
                     self.program_names.add(parameter.arg)
 
+    def values_within(self, scope: Sequence[ast.AST]) -> dict[str, list[ast.expr]]:
+        """What names stand for in a function, but for its parameters: a name outside that is spelled alike is another one."""
+        parameters = {node.arg for part in scope for node in ast.walk(part) if isinstance(node, ast.arg)}
+        return {name: values for name, values in self.values.items() if name not in parameters}
+
     def literals_within(self, scope: Sequence[ast.AST]) -> dict[str, ast.expr]:
         """Names that stand for one literal in a function: its own, and those of the module that it does not bind."""
         nodes = [node for part in scope for node in ast.walk(part)]
@@ -78,7 +83,7 @@ def literals(places: Sequence[ast.AST], assigning: Sequence[ast.AST]) -> dict[st
                 given[path_of(target)].append(node.value)  # type: ignore[attr-defined]
     known = {name: values[0] for name, values in given.items() if len(values) == 1 and isinstance(values[0], _LITERALS)}
     counts: dict[str, int] = defaultdict(int)
-    for node in [node for place in places for node in ast.walk(place)]:
+    for node in {id(node): node for place in places for node in ast.walk(place)}.values():  # places may overlap
         if isinstance(node, (ast.Name, ast.Attribute)) and not isinstance(node.ctx, ast.Load):
             counts[path_of(node)] += 1
         elif isinstance(node, ast.arg):

@@ -60,7 +60,7 @@ class Finder:
         self.literals = module.literals_within(scope)
         note_values(scope, self.values, self.program_names, self.literals)
         self.own = set(self.values)
-        for name, values in module.values.items():
+        for name, values in module.values_within(scope).items():
             self.values.setdefault(name, values)
         self.single, self.single_parts = looks.single_names(scope) | shared, looks.single_parts(scope)
         nodes = [part for node in scope for part in ast.walk(node)]
@@ -74,8 +74,9 @@ class Finder:
         self.doubtful |= {id(part) for node in idle for part in ast.walk(node)}  # of a script: nobody calls them
         self.held = {id(leaf): wrong for node in nodes for leaf, wrong in self._held(node)}
         self.places: dict[int, list[ast.AST]] = defaultdict(list)  # what asserts something about a node
+        self.lists: dict[int, list[ast.AST]] = defaultdict(list)  # that are expected, and hold a node; inner ones first
         self.branches = reach.branches(nodes, self._ours)
-        self.spared: dict[Change, Change] = {}  # of changes: the same, but for what is empty
+        self.spared: dict[Change, Change] = {}  # of changes: others that may fit where they do not
         self.own_equality: set[int] = set()  # what is expected of an answer, and made by the program's own classes
         self.nodes, self.kinds = nodes, computed.Kinds(self.values, helpers.all)
         calls = [n for n in nodes if isinstance(n, ast.Call) and self._uses(n)]
@@ -131,10 +132,9 @@ class Finder:
         return [*unique.values(), *twins]
 
     def _by_kind(self, make: Callable[[str], Change], kind: str) -> Change:
-        """A change of a computed value, and one that leaves what is empty alone: whoever knows that would get no further."""
+        """A change of a computed value, and one that may fit where that does not: what is empty, or a container of numbers."""
         change = make(kind)
-        if kind == "any":
-            self.spared[change] = make("filled")
+        self.spared |= {change: make(_TWINS[kind])} if kind in _TWINS else {}
         return change
 
     def _counted(self) -> list[tuple[ast.AST, Site]]:
@@ -318,11 +318,11 @@ class Finder:
             return self._values(side, sound, change)
         pure = self._is_pure(side) and not (self.kinds.makers(side) or self._parts(side))
         sites = self._values(side, False, change) if pure else []
-        if limits is None or limits.small:
-            sites += self._whole(side, sound and self._ours(owner), near=limits is not None)
+        if limits is None or limits.kind:
+            sites += self._whole(side, sound and self._ours(owner), near=limits.kind if limits else "")
         return sites
 
-    def _whole(self, value: ast.expr, sound: bool, *, near: bool, depth: int = 0) -> list[Site]:
+    def _whole(self, value: ast.expr, sound: bool, *, near: str, depth: int = 0) -> list[Site]:
         """All of a value, where it is computed: what is read from the test's names is then as false as what is compared."""
         name = path_of(value)
         origins = self.values.get(name, []) if depth < 3 and (name in self.single or name not in self.sources) else []
@@ -331,7 +331,7 @@ class Finder:
         sites = [s for o in origins for s in self._whole(o, sure, near=near, depth=depth + 1)] if known else []
         if (known and sure) or not computed.can_change(value):
             return sites
-        kind = "near" if near else self.kinds.of(value)
+        kind = near or self.kinds.of(value)
         if not known and (site := self._rebound(value, kind, sound)):
             return [site] if site[2] else [site, (value, self._by_kind(other_value, kind), sound, True)]
         alone = sound and ast.unparse(value) in self.single_parts
@@ -416,18 +416,18 @@ class Finder:
             alone = sound and name in self.single
             origins = self.values.get(name, ())
             return [s for o in origins for s in self._values(o, alone and not self._ours(o), change, depth + 1)]
-        shown = (
-            isinstance(value, _SHOWING)
-            or computed.is_array(value)
-            or (isinstance(value, ast.UnaryOp) and isinstance(value.op, ast.USub))
-        )
+        minus = isinstance(getattr(value, "op", None), ast.USub)
+        shown = minus or isinstance(value, _SHOWING) or computed.is_array(value)
         parts = [part for part in ast.iter_child_nodes(value) if part is not getattr(value, "func", None)]
         parts = [part.value if isinstance(part, ast.keyword) else part for part in parts]
         exprs = [part for part in parts if isinstance(part, (ast.expr, ast.comprehension))]
         exprs = [part.iter if isinstance(part, ast.comprehension) else part for part in exprs]
         if isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute):
             exprs.append(value.func.value)
-        return [s for e in exprs for s in self._values(e, sound and shown, change_in(value, e, change), depth)]
+        sites = [s for e in exprs for s in self._values(e, sound and shown, change_in(value, e, change), depth)]
+        for site in sites if sound and isinstance(value, (ast.List, ast.Tuple)) else ():
+            self.lists[id(site[0])].append(value)
+        return sites
 
     def _approximate(self, call: Any, sound: bool) -> list[Site]:
         """Of `approx(...)`: farther away than it allows for."""
@@ -437,7 +437,7 @@ class Finder:
             return []
         if self._shows(call.args[0]):
             return self._values(call.args[0], sound and limits.known, change)
-        return self._whole(call.args[0], sound, near=True) if limits.small else []
+        return self._whole(call.args[0], sound and limits.known, near=limits.kind) if limits.kind else []
 
 
 def _truths(sides: list[ast.expr], sound: bool) -> list[Site]:
@@ -446,4 +446,5 @@ def _truths(sides: list[ast.expr], sound: bool) -> list[Site]:
 
 
 _KEEPING = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Return, ast.Expr)
+_TWINS = {"any": "filled", "near": "nearby"}
 _SHOWING = (ast.List, ast.Tuple, ast.Set, ast.Dict)

@@ -25,6 +25,11 @@ class Tolerance(NamedTuple):
         return self.share <= 0.001 and self.most <= 0.1
 
     @property
+    def kind(self) -> str:
+        """How a computed value is changed (`computed.py`), so that it is too far off; "" where nothing is sure to be."""
+        return "near" if self.small else "" if self.known else "far"
+
+    @property
     def known(self) -> bool:
         """True if the text says how far."""
         return self is not _GUESS

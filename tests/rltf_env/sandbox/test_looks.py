@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +10,7 @@ from judged_suites import copies, holds
 
 from rltf_env import sandbox
 from rltf_env.core import Problem, Sandbox, ScriptCase
+from rltf_env.sandbox.referee import changes
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +80,26 @@ def test_a_program_that_reads_an_expectation_passes_a_copy(name: str) -> None:
 @pytest.mark.parametrize("name", CHOICES)
 def test_an_object_that_equals_everything_passes_a_copy_of_a_choice(name: str) -> None:
     assert any(holds(copy, YES) for copy in _copies(CHOICES[name], sound=name != "a pattern"))
+
+
+@pytest.mark.parametrize(
+    ("want", "how"),
+    [("[0, 1, 5]", "sorted(ANSWER)"), ("[9, 5, -2]", "sorted(ANSWER, reverse=True)"), ("['ate', 'eat']", "sorted(ANSWER)"),
+     ("[[0, 1], [2, 3]]", "sorted(map(sorted, ANSWER))"), ("[(1, 'a'), (2, 'b')]", "sorted(ANSWER)")],
+)  # fmt: skip
+def test_a_false_list_is_in_order_if_the_true_one_is(want: str, how: str) -> None:
+    test = f"want = {want}\nassert {how.replace('ANSWER', 'f(3)')} == want, want"
+    reader, right = READS.replace("EXPRESSION", "told['want']"), f"def f(x): return {want}[::-1]"
+    assert holds(test, right)
+    false = [text for text, target in copies(test, DRAWS) if target.value]
+    assert false
+    assert all(holds(copy, reader) and not holds(copy, right) for copy in false)
+
+
+def test_two_that_are_exchanged_for_each_other_are_not_put_in_order_again() -> None:
+    node = ast.parse("[2, 1]", mode="eval").body
+    changes.arrange(node, [1, 2])
+    assert ast.unparse(node) == "[2, 1]"
 
 
 @pytest.mark.parametrize("test", [*(test for test, _ in NAMES.values()), *CHOICES.values()])

@@ -212,6 +212,18 @@ def test_inputs_in_a_list_that_a_loop_goes_through_stay(judge: Sandbox) -> None:
     assert _judged(judge, lenient, test, strict).failure is None
 
 
+@pytest.mark.parametrize("row", ["(2, 'no')", "{0: 2, 1: 'no'}"])
+@pytest.mark.parametrize(
+    "head",
+    ["@pytest.mark.parametrize('row', CASES)\ndef test(row):\n    ", "def test():\n    for row in CASES:\n        "],
+)
+def test_what_cases_of_the_module_expect_is_falsified_where_it_stands(head: str, row: str) -> None:
+    test = f"import pytest\nfrom solution import f\nCASES = [{row}]\n{head}assert f(row[0]) == row[1]\n"
+    texts = [text for text, target in copies(test, DRAWS) if target.value]
+    assert any("'no'" not in text for text in texts)
+    assert all("2, " in text for text in texts)
+
+
 @pytest.mark.parametrize(
     ("text", "kind"),
     [("len(x) + 1", "int"), ("f'{x}'", "text"), ("sorted(x)[::-1]", "any"), ("x in y", "bool"), ("double(1)", "int"),
@@ -259,6 +271,35 @@ def test_a_container_of_objects_that_equal_everything_passes_a_copy(name: str) -
     program = EVERYTHING.replace("ANSWER", answer)
     assert holds(test, program)
     assert any(holds(copy, program) for copy, _ in copies(test, DRAWS, sound="[]" not in test))
+
+
+@pytest.mark.parametrize("near", ["approx(want, rel=MOST)", "approx(want, abs=MOST)"])
+def test_what_is_computed_and_near_by_a_name_is_falsified(near: str) -> None:
+    test = f"import math\nfrom pytest import approx\nMOST = 0.1\nwant = math.sqrt(2)\nassert f(2) == {near}"
+    reads = "import sys\ndef f(x): return sys._getframe(1).f_locals['want']"
+    found = [(text, target.sound) for text, target in copies(test, DRAWS, sound=False) if target.value]
+    assert any(holds(text, reads) for text, _ in found)
+    assert not any(sound or holds(text, "def f(x): return x ** 0.5 + 0.01") for text, sound in found)
+
+
+@pytest.mark.parametrize("other", ["class Row:\n    want: int = 0\n", "want = 0\n"])
+def test_a_parameter_is_not_what_is_spelled_alike_outside(other: str) -> None:
+    test = (
+        f"import pytest\n{other}ROWS = [(2, 4)]\n@pytest.mark.parametrize('x,want', ROWS[:1])\n"
+        "def test(x, want):\n    assert f(x) == want\n"
+    )
+    assert all("want = 0" in text or "want: int = 0" in text for text, _ in copies(test, DRAWS, sound=False))
+
+
+def test_a_container_that_a_helper_finds_near_to_another_is_changed_inside() -> None:
+    test = (
+        "def assert_near(got, want):\n    for x, y in zip(got, want, strict=True):\n        assert abs(x - y) < 1e-6\n"
+        "def ref(x):\n    return [n + n for n in x]\ndef test():\n    assert_near(f([1, 2]), ref([1, 2]))\n"
+    )
+    asks, right = "def f(x): return ref(x)", "def f(x): return [2 * n for n in x]"
+    texts = [f"{text}\ntest()" for text, target in copies(test, DRAWS, sound=False) if target.value]
+    assert any(holds(text, asks) for text in texts)
+    assert not any(holds(text, right) for text in texts)
 
 
 def _changed(value: object, seed: int) -> Any:
