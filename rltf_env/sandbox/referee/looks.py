@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from rltf_env.sandbox.referee import tolerance
 from rltf_env.sandbox.referee.origins import own_attributes, path_of
 from rltf_env.sandbox.referee.suite import Function
-from rltf_env.sandbox.referee.wording import words
+from rltf_env.sandbox.referee.wording import said, words
 
 # These leave what they are handed as it is.
 _PURE = frozenset(
@@ -29,7 +29,7 @@ def single_names(scope: Sequence[ast.AST]) -> set[str]:
     nodes = [part for node in scope for part in ast.walk(node)]
     bound = _bindings(nodes)
     looks = Counter(_loads(nodes))
-    quiet = Counter(_loads({id(part): part for node in nodes for part in _quiet(node)}.values()))
+    quiet = Counter(_loads(_quiet_in(nodes).values()))
     return {name for name, times in bound.items() if times == 1 and looks[name] and looks[name] in (1, quiet[name])}
 
 
@@ -39,7 +39,7 @@ def single_shared(trees: Sequence[ast.AST], classes: Sequence[ast.ClassDef]) -> 
     An attribute is named as they may have it: `self.want`, `cls.want`, `TestIt.want`.
     """
     nodes = [part for tree in trees for part in ast.walk(tree)]
-    quiet = {id(part) for node in nodes for part in _quiet(node)}
+    quiet = _quiet_in(nodes)
     loads = [n for n in nodes if isinstance(n, (ast.Name, ast.Attribute)) and isinstance(n.ctx, ast.Load)]
     seen, open_to_all = set(map(_last, loads)), {_last(n) for n in loads if id(n) not in quiet}
     open_to_all |= {n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)}  # `getattr`
@@ -64,7 +64,7 @@ def single_parts(scope: Sequence[ast.AST]) -> set[str]:
     ]
     bound, looks = _bindings(nodes), Counter(_loads(nodes))
     whole = looks - Counter(_loads(part.value for part in parts if _is_fixed(part)))
-    quiet = {id(part) for node in nodes for part in _quiet(node)}
+    quiet = _quiet_in(nodes)
     looked_at = {ast.unparse(part) for part in parts if id(part) not in quiet}
     alone = {ast.unparse(part) for part in parts if bound[path_of(part.value)] == 1 and not whole[path_of(part.value)]}
     return alone - looked_at
@@ -76,6 +76,13 @@ def _is_fixed(part: ast.AST) -> bool:
 
 def _loads(nodes: Iterable[ast.AST]) -> Iterator[str]:
     return (node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load))
+
+
+def _quiet_in(nodes: list[ast.AST]) -> dict[int, ast.AST]:
+    """The parts of a test, by their ids, that only say something, or are only compared."""
+    parts = [part for node in nodes for part in _quiet(node)]
+    parts += [part for value in said(nodes) for part in ast.walk(value)]
+    return {id(part): part for part in parts}
 
 
 def _quiet(node: ast.AST) -> Iterator[ast.AST]:

@@ -59,8 +59,9 @@ def reword(places: list[ast.AST], before: list[Any], after: list[Any]) -> None:
 
 def _told(scope: ast.AST) -> Iterator[ast.Constant]:
     """The constants in a piece of a test that are there to be read."""
-    data = _data(scope)
-    return (p for node in ast.walk(scope) if id(node) not in data for each in words(node) for p in _constants(each))
+    data, nodes = _data(scope), list(ast.walk(scope))
+    told = [each for node in nodes if id(node) not in data for each in words(node)]
+    return (part for each in (*told, *said(nodes)) for part in _constants(each))
 
 
 def _data(scope: ast.AST) -> set[int]:
@@ -76,6 +77,15 @@ def _data(scope: ast.AST) -> set[int]:
     calls = [part for each in (*made, *inner) for part in ast.walk(each) if isinstance(part, ast.Call)]
     docstrings = [each.body[0] for each in made if isinstance(each.body[0], ast.Expr)]
     return set(map(id, docstrings)) | {id(call) for call in calls if ast.unparse(call.func) in _CAUGHT}
+
+
+def said(nodes: list[ast.AST]) -> list[ast.expr]:
+    """What names are given that only go into words, as `text = f"expected {want}"` where `text` is the message of an assertion."""
+    spoken = {id(part) for node in nodes for each in words(node) for part in ast.walk(each)}
+    loads = [node for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)]
+    silent = {node.id for node in loads} - {node.id for node in loads if id(node) not in spoken}
+    given = [node for node in nodes if isinstance(node, ast.Assign)]
+    return [node.value for node in given if all(isinstance(t, ast.Name) and t.id in silent for t in node.targets)]
 
 
 def words(node: ast.AST) -> list[ast.expr]:

@@ -34,6 +34,10 @@ ROWS = "[(3, 12), (4, 20)]"
 # Tests, and what a program reads there instead of an answer. But for rows that do not show, what is false is so by the text alone.
 NAMES = {
     "a message": ("want = 12\nassert f(3) == want, f'not {want}'", "told['want']"),
+    "a message by a name": (
+        "got = f(3)\nwant = 12\ntext = f'{got} is not {want}'\nassert got == want, text",
+        "[each for each in sys._getframe(1).f_code.co_consts if type(each) is int and each != 3][0]",
+    ),
     "a loop": (f"for x, want in {ROWS}:\n    got = f(x)\n    assert got == want, (got, want)", "told['want']"),
     "two assertions": ("want = 12\ngot = f(3)\nassert isinstance(got, type(want))\nassert got == want", "told['want']"),
     "a reference": ("def ref(x): return x * x + x\nwant = ref(3)\nassert f(3) == want, want", "told['want']"),

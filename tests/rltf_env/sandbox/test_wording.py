@@ -15,6 +15,14 @@ from rltf_env.sandbox.referee.canaries import Canaries
 TOLD = [
     ("assert f(2) == 4, '2 makes 4, not 14'", "assert f(2) == 7, '2 makes 7, not 14'"),
     ("assert f(2) == 4, ('want', 4, f(2))", "assert f(2) == 7, ('want', 7, f(2))"),
+    (
+        "def test():\n    text = 'not 4'\n    assert f(2) == 4, text",
+        "def test():\n    text = 'not 7'\n    assert f(2) == 7, text",
+    ),
+    (
+        "def test():\n    text = 'of 4'\n    assert f(text) == 4, text",
+        "def test():\n    text = 'of 4'\n    assert f(text) == 7, text",
+    ),
     ("case.assertEqual(f(2), 4, '4 it is')", "case.assertEqual(f(2), 7, '7 it is')"),
     ("case.assertTrue(f(2) == 4, f'4, not {f(2)}')", "case.assertTrue(f(2) == 7, f'7, not {f(2)}')"),
     ("case.assertAlmostEqual(f(2), 4, 4)", "case.assertAlmostEqual(f(2), 7, 4)"),
