@@ -84,15 +84,15 @@ class Canaries:
         self.helpers: list[list[Target]] = []  # of each function that tests call to have something asserted
         self._nodes: Nodes = [list(ast.walk(tree)) for tree in suite.trees]
         index = {id(node): (i, k) for i, nodes in enumerate(self._nodes) for k, node in enumerate(nodes)}
-        program = suite.program_names.union(names)
+        origins, shared_names = Origins(suite.trees, suite.program_names.union(names)), looks.Shared(suite.trees)
 
         @cache
         def around(owner: str) -> tuple[Origins, set[str]]:
-            module = Origins(suite.trees, set(program), owner)
-            shared = looks.single_shared(suite.trees, module.classes)
-            return module, {name for name in shared if suite.modules or "." in name}  # else the program may use it, too
+            module = origins.of(owner)
+            single = shared_names.single(module.classes)
+            return module, {name for name in single if suite.modules or "." in name}  # else the program may use it, too
 
-        helpers = Helpers(functions_of(suite), around("")[0].program_names)
+        helpers = Helpers(functions_of(suite), origins.program_names)
 
         def targets(scope: Sequence[ast.AST], owner: str = "") -> list[Target]:
             module, shared = around(owner)

@@ -33,23 +33,33 @@ def single_names(scope: Sequence[ast.AST]) -> set[str]:
     return {name for name, times in bound.items() if times == 1 and looks[name] and looks[name] in (1, quiet[name])}
 
 
-def single_shared(trees: Sequence[ast.AST], classes: Sequence[ast.ClassDef]) -> set[str]:
-    """The same of what tests share: names of the module, and attributes of classes, that all of them only look at to compare.
+class Shared:
+    """What tests share: names of the module, and attributes of classes.
 
-    An attribute is named as they may have it: `self.want`, `cls.want`, `TestIt.want`.
+    Args:
+        trees: of the module.
     """
-    nodes = [part for tree in trees for part in ast.walk(tree)]
-    quiet = _quiet_in(nodes)
-    loads = [n for n in nodes if isinstance(n, (ast.Name, ast.Attribute)) and isinstance(n.ctx, ast.Load)]
-    seen, open_to_all = set(map(_last, loads)), {_last(n) for n in loads if id(n) not in quiet}
-    open_to_all |= {n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)}  # `getattr`
-    names = {name for name, times in _bindings(nodes).items() if times == 1}
-    inner = [part for node in classes for part in ast.walk(node)]
-    stored = Counter(n.attr for n in inner if isinstance(n, ast.Attribute) and not isinstance(n.ctx, ast.Load))
-    stored += Counter(name for node in classes for name, _ in own_attributes(node))
-    owners = ("self", "cls", *(node.name for node in classes))
-    names |= {f"{owner}.{attribute}" for attribute, times in stored.items() if times == 1 for owner in owners}
-    return {name for name in names if name.rpartition(".")[2] in seen - open_to_all}
+
+    def __init__(self, trees: Sequence[ast.AST]) -> None:
+        nodes = [part for tree in trees for part in ast.walk(tree)]
+        quiet = _quiet_in(nodes)
+        loads = [n for n in nodes if isinstance(n, (ast.Name, ast.Attribute)) and isinstance(n.ctx, ast.Load)]
+        seen, open_to_all = set(map(_last, loads)), {_last(n) for n in loads if id(n) not in quiet}
+        open_to_all |= {n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)}  # `getattr`
+        self._quiet = seen - open_to_all  # names, and attributes of whatever
+        self._names = {name for name, times in _bindings(nodes).items() if times == 1}
+
+    def single(self, classes: Sequence[ast.ClassDef]) -> set[str]:
+        """As `single_names`, of what all tests only look at to compare; of attributes, those of these classes.
+
+        An attribute is named as tests may have it: `self.want`, `cls.want`, `TestIt.want`.
+        """
+        inner = [part for node in classes for part in ast.walk(node)]
+        stored = Counter(n.attr for n in inner if isinstance(n, ast.Attribute) and not isinstance(n.ctx, ast.Load))
+        stored += Counter(name for node in classes for name, _ in own_attributes(node))
+        owners = ("self", "cls", *(node.name for node in classes))
+        found = {f"{owner}.{attribute}" for attribute, times in stored.items() if times == 1 for owner in owners}
+        return {name for name in self._names | found if name.rpartition(".")[2] in self._quiet}
 
 
 def _last(node: ast.AST) -> str:

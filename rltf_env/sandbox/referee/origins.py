@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,15 +21,26 @@ class Origins:
     """
 
     def __init__(self, trees: list[ast.Module], program_names: set[str], owner: str = "") -> None:
-        self.program_names = program_names
+        self.trees, self.program_names = trees, program_names
         nodes = [node for tree in trees for node in ast.walk(tree)]
         self._note_imports(nodes)
         self._note_parameters(nodes)
+        self._named = frozenset(program_names)  # whatever class looks
+        self._headings = [_heading(node) for node in nodes if isinstance(node, ast.ClassDef)]
+        self._note_values(owner)
+
+    def of(self, owner: str) -> Origins:
+        """The same for the tests of another class."""
+        other = copy.copy(self)
+        other.program_names = set(self._named)
+        other._note_values(owner)
+        return other
+
+    def _note_values(self, owner: str) -> None:
         self.values: dict[str, list[ast.expr]] = defaultdict(list)
-        self.classes = family(trees, owner)
-        own = [node for tree in trees for node in tree.body if not isinstance(node, ast.ClassDef)]
-        shared = [node for node in own if not isinstance(node, Function)]
-        shared += [_heading(node) for node in nodes if isinstance(node, ast.ClassDef)]
+        self.classes = family(self.trees, owner)
+        own = [node for tree in self.trees for node in tree.body if not isinstance(node, ast.ClassDef)]
+        shared = [node for node in own if not isinstance(node, Function)] + self._headings
         shared += [node for each in self.classes for node in _own_statements(each)]
         self._literals = literals([*own, *self.classes, *shared], [n for node in shared for n in ast.walk(node)])
         note_values(shared, self.values, self.program_names, self._literals)

@@ -207,9 +207,8 @@ class Runs:
             own = {**record, "status": (status & 0xFF) << 8, "seconds": seconds, "wall": seconds, "end": ""}
             done.append((own, stdout[at:size], data[start : match.start()]))
             start, at = match.end(), size
-        if not is_late(record, self.bench.limit):
-            return done, (record, stdout[at:], data[start:])
-        if len(done) != 1:
-            return [], report
-        done[0][0]["seconds"] = record["seconds"]
+        if is_late(record, self.bench.limit):
+            if len(done) != 1:
+                return [], report
+            done[0][0]["seconds"] = record["seconds"]
         return done, (record, stdout[at:], data[start:])

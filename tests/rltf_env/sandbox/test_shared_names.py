@@ -101,7 +101,7 @@ def test_an_heirs_attribute_is_an_expectation_of_the_tests_that_it_inherits(judg
 )
 def test_an_attribute_that_somebody_looks_at_for_more_is_no_expectation_by_the_text_alone(look: str) -> None:
     tree = ast.parse(f"class T:\n    want = [1]\n    def test(self):\n        {look}\n        assert f(1) == self.want")
-    assert "self.want" not in looks.single_shared([tree], origins.family([tree], "T"))
+    assert "self.want" not in looks.Shared([tree]).single(origins.family([tree], "T"))
 
 
 def test_the_family_of_a_class_is_its_heirs_and_the_bases_of_all_of_them() -> None:
