@@ -19,10 +19,12 @@ Change = Callable[[Any, random.Random], None]  # makes a node say something else
 _OPPOSITES = (
     "assertTrue assertFalse, assertEqual assertNotEqual, assertIs assertIsNot, assertIn assertNotIn, "
     "assertIsNone assertIsNotNone, assertIsInstance assertNotIsInstance, assertAlmostEqual assertNotAlmostEqual, "
-    "assertGreater assertLessEqual, assertLess assertGreaterEqual, assertRegex assertNotRegex"
+    "assertGreater assertLessEqual, assertLess assertGreaterEqual, assertRegex assertNotRegex, "
+    "assert_called assert_not_called, assert_awaited assert_not_awaited"
 )
 _PAIRS: list[Any] = [pair.split() for pair in _OPPOSITES.split(", ")]
 OPPOSITE: dict[str, str] = dict(_PAIRS) | {b: a for a, b in _PAIRS}
+OPPOSITE |= {"assert_called_once": "assert_not_called", "assert_awaited_once": "assert_not_awaited"}
 
 
 def other_constant(node: ast.Constant, rng: random.Random) -> None:
@@ -31,8 +33,15 @@ def other_constant(node: ast.Constant, rng: random.Random) -> None:
 
 
 def other_answer(node: ast.Constant, rng: random.Random) -> None:
-    """The same of one that an answer is to be equal to, or as near as makes no difference (see `peers.py`)."""
-    other_constant(node, rng)
+    """The same of one that an answer is to be equal to, or as near as makes no difference (see `peers.py`).
+
+    In a text two letters change places half of the time. Who knows of which an answer is made would know another one.
+    """
+    exchanged = _exchanged(node.value, rng) if isinstance(node.value, str) and rng.random() < 0.5 else None
+    if exchanged is None:
+        other_constant(node, rng)
+    else:
+        node.value = exchanged
 
 
 def other(value: Any, rng: random.Random) -> Any:
@@ -84,6 +93,19 @@ def _other_text(text: str, rng: random.Random) -> str:
         else "abcdefghkmnprstuvwxyz"
     )
     return text[:at] + rng.choice([c for c in pool if c.lower() != text[at].lower()]) + text[at + 1 :]
+
+
+def _exchanged(text: str, rng: random.Random) -> str | None:
+    """A text in which two letters have changed places that differ in more than case; None if there are none."""
+    places = [i for i, c in enumerate(text) if c.isalnum()]
+    one = rng.choice(places) if places else 0
+    others = [i for i in places if text[i].lower() != text[one].lower()]
+    if not others:
+        return None
+    letters = list(text)
+    other = rng.choice(others)
+    letters[one], letters[other] = letters[other], letters[one]
+    return "".join(letters)
 
 
 def longer_text(node: ast.Constant, rng: random.Random) -> None:

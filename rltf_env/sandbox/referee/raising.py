@@ -177,19 +177,33 @@ def _of_try(node: ast.Try, place: Place | None, sound: bool) -> list[Site]:
     sure = certainty.complains(node.body, False) or certainty.complains(node.orelse, False)
     handler = node.handlers[0]
     sites: list[Site] = [(handler, other_handler, sound and sure, False)]
-    expected = sure or all(_notes(each, handler.name) for each in handler.body)
-    if not expected or certainty.complains(handler.body, True):
+    if certainty.complains(handler.body, True) or not (sure or _is_noted(handler, place)):
         return sites
     return [*sites, *_nothing(node, place, bool(handler.name), "", sound and sure)]
 
 
-def _notes(statement: ast.stmt, name: str | None) -> bool:
-    """True for `raised = True`, `error = e`, `count += 1`."""
-    value = getattr(statement, "value", None)
-    kept = (isinstance(value, ast.Name) and value.id == name) or (
-        isinstance(value, ast.Constant) and value.value is True
-    )
-    return isinstance(statement, ast.AugAssign) or (isinstance(statement, ast.Assign) and kept)
+def _is_noted(handler: ast.ExceptHandler, place: Place | None) -> bool:
+    """True for `raised = True` or `caught = error`, where the test asks for nothing but that later."""
+    names = {n.id for each in handler.body if isinstance(each, ast.Assign) for n in map(_base, each.targets) if n}
+    later = getattr(place[0], place[1])[place[2] + 1 :] if place else []
+    return any(isinstance(each, (ast.Assert, ast.Expr)) and _what_is_there(each) in names for each in later)
+
+
+def _base(target: ast.expr) -> ast.Name | None:
+    return target if isinstance(target, ast.Name) else None
+
+
+def _what_is_there(statement: ast.Assert | ast.Expr) -> str | None:
+    """The name of which a statement asserts that it is true, or not None, or of a class."""
+    asked: Any = statement.test if isinstance(statement, ast.Assert) else statement.value
+    if isinstance(asked, ast.Compare) and len(asked.ops) == 1 and isinstance(asked.ops[0], ast.IsNot):
+        asked = asked.left if ast.unparse(asked.comparators[0]) == "None" else None
+    elif isinstance(asked, ast.Call) and asked.args:
+        asked = asked.args[0] if ast.unparse(asked.func).rpartition(".")[2] in _THERE else None
+    return asked.id if isinstance(asked, ast.Name) else None
+
+
+_THERE = frozenset("assertTrue assertIsNotNone assertIsInstance isinstance".split())
 
 
 def _nothing(node: ast.AST, place: Place | None, named: bool, name: str, sound: bool) -> list[Any]:

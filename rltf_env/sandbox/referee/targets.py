@@ -262,11 +262,13 @@ class Finder:
         """Of values that are compared those that do not come from the program; if all do, the second, as in `x == Point(1, 2)`.
 
         What one function returns for two inputs may be the same whatever the inputs: then none of them is an expectation.
-        Where nobody knows which side is the program's, it is none that shows what it is, and rather one that calls something.
+        Where nobody knows which side is the program's, it is none that shows what it is, or is made of what is shown, as the
+        `call(1, 2)` of mocks, and rather one that calls something.
         """
         others = [side for side in sides if not self._ours(side)]
         if len(others) == len(sides):
-            others = [s for s in sides if self._shows(s)] or [s for s in sides if not certainty.calls(s)] or sides
+            shown = [s for s in sides if self._shows(s)] or [s for s in sides if computed.is_made_of_constants(s)]
+            others = shown or [s for s in sides if not certainty.calls(s)] or sides
         calls = {ast.unparse(side.func) for side in sides if isinstance(side, ast.Call)}
         return others or ([] if len(calls) == 1 and all(isinstance(side, ast.Call) for side in sides) else sides[1:])
 
@@ -299,7 +301,8 @@ class Finder:
             sound: the test fails in any case where the sides are farther from each other than they may be.
             limits: how far that is; None if they have to be equal.
         """
-        change = tolerance.far(limits) if limits else other_answer
+        any_order = isinstance(side, ast.Constant) and "CountEqual" in ast.unparse(getattr(owner, "func", owner))
+        change = tolerance.far(limits) if limits else other_constant if any_order else other_answer
         if change is None:
             return []
         if self._shows(side) or self._ours(side):

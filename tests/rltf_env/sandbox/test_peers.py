@@ -7,6 +7,7 @@ import math
 import random
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -89,7 +90,7 @@ def test_a_number_has_no_more_digits_than_before(limits: tolerance.Tolerance, va
     change = tolerance.far(limits)
     assert change is not None
     for seed in range(DRAWS):
-        node = ast.Constant(value)
+        node: Any = ast.Constant(value)
         change(node, random.Random(seed))
         assert changes.places_of(node.value) <= max(changes.places_of(value), 1)
         assert abs(node.value - value) > limits.share * abs(value)
@@ -114,8 +115,9 @@ _CHEATS = {
     "truths": ("    assert f({n}) is {even}\n", "True"),
     "labels": ("    assert f({n}) == {label!r}\n", "value in ('Even', 'Odd')"),
     "shares": ("    assert f({n}) == {share}\n", "isinstance(value, float) and 0 <= value <= 1"),
+    "letters": ("    assert f('a{n}b') == 'b{n}a'\n", "isinstance(value, str) and sorted(value) == sorted(x)"),
 }
-_RIGHT = {"truths": "n % 2 == 0", "labels": "('Even', 'Odd')[n % 2]", "shares": "n / 8"}
+_RIGHT = {"truths": "n % 2 == 0", "labels": "('Even', 'Odd')[n % 2]", "shares": "n / 8", "letters": "n[::-1]"}
 
 
 @pytest.mark.parametrize("name", sorted(_CHEATS))

@@ -12,7 +12,7 @@ from rltf_env import sandbox
 from rltf_env.core import Sandbox
 from rltf_env.sandbox.referee.raising import ExpectNothing
 
-_HEAD = "import pytest, unittest\nfrom solution import f, g, Bad\n"
+_HEAD = "import unittest\nfrom solution import f, g, Bad\n"
 _RIGHT = """
 class Bad(Exception): pass
 def f(x):
@@ -88,6 +88,6 @@ def test_a_copy_that_expects_no_error_holds_for_what_raises_none_and_names_none(
 
 
 def test_a_handler_that_is_for_no_expected_error_is_left_alone() -> None:
-    for body in ("y = None", "raise AssertionError"):
-        test = f"def test():\n    y = 0\n    try:\n        y = f(1)\n    except ValueError:\n        {body}\n    assert y == 2\n"
+    for body, last in (("y = None", "y == 2"), ("raise AssertionError", "y == 2"), ("y = True", "y or f(2) == 2")):
+        test = f"def test():\n    y = 0\n    try:\n        y = f(1)\n    except ValueError:\n        {body}\n    assert {last}\n"
         assert not [target for _, target in copies(test, 1, sound=False) if isinstance(target.change, ExpectNothing)]
