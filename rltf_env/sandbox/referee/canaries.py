@@ -22,9 +22,11 @@ from rltf_env.sandbox.referee.changes import Change, arrange, data_of, other_ans
 from rltf_env.sandbox.referee.helpers import Helpers, functions_of
 from rltf_env.sandbox.referee.origins import Origins
 from rltf_env.sandbox.referee.peers import Peers
+from rltf_env.sandbox.referee.raising import ExpectNothing
 from rltf_env.sandbox.referee.runners import DEFINITIONS
 from rltf_env.sandbox.referee.suite import Function, Suite, classes_of
 from rltf_env.sandbox.referee.targets import Finder
+from rltf_env.sandbox.referee.tolerance import LEAST, Farther
 
 DRAWS = 4  # of what the last that is left to falsify in a test function becomes
 Nodes = list[list[ast.AST]]  # of each tree, in the order of `ast.walk`
@@ -173,12 +175,16 @@ class Canaries:
         return [t for t in targets if (t.sound or not sound) and not (t.value and where is Where.DIRECTIONS)]
 
     def _choice(self, targets: list[Target], rng: random.Random) -> Target | None:
-        """One of them: mostly a value, for what lies about a value need not lie about a direction.
+        """One of them: mostly a value, for what lies about a value need not lie about a direction. But an error, where a test
+        expects one beside values: who knows these need not know when to raise it.
 
         Of those the one that was chosen least: what lies about one value need not lie about the next.
         """
         values = [target for target in targets if target.value]
         others = [target for target in targets if not target.value]
+        errors = [target for target in others if isinstance(target.change, ExpectNothing)]
+        if values and errors:
+            values, others = [], errors
         chosen = values if values and (not others or rng.random() < 0.8) else others
         least = min((self._uses[target] for target in chosen), default=0)
         return rng.choice([target for target in chosen if self._uses[target] == least]) if chosen else None
@@ -198,14 +204,17 @@ class Canaries:
         return {k: v for k, v in part.items() if k not in dull} | self.choose(rng, where, among=dull)
 
     def _answer(self, target: Target) -> ast.Constant | None:
-        """The constant that a target is, if an answer is to be equal to it."""
+        """The constant that a target is, if an answer is to be equal to it, or near."""
         node = self._nodes[target.tree][target.node]
-        return node if target.change is other_answer and isinstance(node, ast.Constant) else None
+        compared = target.change is other_answer or isinstance(target.change, Farther)
+        return node if compared and isinstance(node, ast.Constant) else None
 
     def _change(self, node: ast.AST, falsehood: Falsehood) -> None:
         """Falsifies a node of a copy: it becomes another expectation of the test, or something else."""
         rng, answer = random.Random(falsehood.seed), self._answer(falsehood.target)
-        peer = None if answer is None else self._peers.draw(answer, rng)
+        change = falsehood.target.change
+        limits = change.limits if isinstance(change, Farther) else LEAST
+        peer = None if answer is None else self._peers.draw(answer, limits, rng)
         if peer is None:
             falsehood.target.change(node, rng)
         else:

@@ -163,15 +163,6 @@ def complains(body: list[ast.stmt], of_program: bool) -> bool:
     return False
 
 
-def expects_error(node: ast.With | ast.AsyncWith) -> bool:
-    """True for `with raises(...):` alone, of which nothing is looked at later."""
-    call = node.items[0].context_expr
-    if len(node.items) != 1 or node.items[0].optional_vars is not None or not isinstance(call, ast.Call):
-        return False
-    name = ast.unparse(call.func).rpartition(".")[2]
-    return name == "raises" or name.startswith("assertRaises")
-
-
 def calls(node: ast.AST) -> bool:
     """True if something is called there."""
     return any(isinstance(part, ast.Call) for part in ast.walk(node))

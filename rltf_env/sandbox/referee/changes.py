@@ -10,6 +10,7 @@ import copy
 import math
 import random
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from typing import Any
 
 from rltf_env.sandbox.referee.computed import changed, own_nodes
@@ -18,10 +19,12 @@ Change = Callable[[Any, random.Random], None]  # makes a node say something else
 _OPPOSITES = (
     "assertTrue assertFalse, assertEqual assertNotEqual, assertIs assertIsNot, assertIn assertNotIn, "
     "assertIsNone assertIsNotNone, assertIsInstance assertNotIsInstance, assertAlmostEqual assertNotAlmostEqual, "
-    "assertGreater assertLessEqual, assertLess assertGreaterEqual, assertRegex assertNotRegex"
+    "assertGreater assertLessEqual, assertLess assertGreaterEqual, assertRegex assertNotRegex, "
+    "assert_called assert_not_called, assert_awaited assert_not_awaited"
 )
 _PAIRS: list[Any] = [pair.split() for pair in _OPPOSITES.split(", ")]
 OPPOSITE: dict[str, str] = dict(_PAIRS) | {b: a for a, b in _PAIRS}
+OPPOSITE |= {"assert_called_once": "assert_not_called", "assert_awaited_once": "assert_not_awaited"}
 
 
 def other_constant(node: ast.Constant, rng: random.Random) -> None:
@@ -30,8 +33,15 @@ def other_constant(node: ast.Constant, rng: random.Random) -> None:
 
 
 def other_answer(node: ast.Constant, rng: random.Random) -> None:
-    """The same of one that an answer is to be equal to, or as near as makes no difference (see `peers.py`)."""
-    other_constant(node, rng)
+    """The same of one that an answer is to be equal to, or as near as makes no difference (see `peers.py`).
+
+    In a text two letters change places half of the time. Who knows of which an answer is made would know another one.
+    """
+    exchanged = _exchanged(node.value, rng) if isinstance(node.value, str) and rng.random() < 0.5 else None
+    if exchanged is None:
+        other_constant(node, rng)
+    else:
+        node.value = exchanged
 
 
 def other(value: Any, rng: random.Random) -> Any:
@@ -53,13 +63,21 @@ def other(value: Any, rng: random.Random) -> Any:
 
 
 def _other_float(value: float, rng: random.Random) -> float:
-    """Another number, farther than any tolerance that is small. Of a share, another share."""
+    """Another number, farther than any tolerance that is small, and as long. Of a share, another share."""
     if 0.0 < value < 1.0:
-        digits = max(len(repr(value).partition(".")[2]), 2)
-        return round((value + rng.uniform(0.3, 0.7)) % 1.0, digits)
+        return round((value + rng.uniform(0.3, 0.7)) % 1.0, max(places_of(value), 1))
     size = max(abs(value), 1.0)
     shift = value + rng.choice((-0.5, 1.0, 2.0, 3.0) if value > 0.0 else (1.0, 2.0, 3.0)) * size
-    return shift if math.isfinite(shift) else 1.0
+    return round(shift, places_of(value)) if math.isfinite(shift) else 1.0
+
+
+def places_of(number: float) -> int:
+    """How many digits a number is written with behind the point; below zero for those before it that are none.
+
+    What is computed (1.1 * 3) has more of them than people write, and would give a copy away.
+    """
+    exponent = Decimal(repr(number)).as_tuple().exponent
+    return -exponent if isinstance(exponent, int) else 0
 
 
 def _other_text(text: str, rng: random.Random) -> str:
@@ -75,6 +93,19 @@ def _other_text(text: str, rng: random.Random) -> str:
         else "abcdefghkmnprstuvwxyz"
     )
     return text[:at] + rng.choice([c for c in pool if c.lower() != text[at].lower()]) + text[at + 1 :]
+
+
+def _exchanged(text: str, rng: random.Random) -> str | None:
+    """A text in which two letters have changed places that differ in more than case; None if there are none."""
+    places = [i for i, c in enumerate(text) if c.isalnum()]
+    one = rng.choice(places) if places else 0
+    others = [i for i in places if text[i].lower() != text[one].lower()]
+    if not others:
+        return None
+    letters = list(text)
+    other = rng.choice(others)
+    letters[one], letters[other] = letters[other], letters[one]
+    return "".join(letters)
 
 
 def longer_text(node: ast.Constant, rng: random.Random) -> None:
@@ -290,55 +321,6 @@ def other_method(node: ast.Call, rng: random.Random) -> None:
         node.func.attr = OPPOSITE[name]
     else:
         node.func = ast.copy_location(ast.Name(OPPOSITE[name], ast.Load()), node.func)
-
-
-# Errors that nobody derives his own from, or raises for an answer.
-_ODD = tuple(
-    "BufferError ConnectionAbortedError BlockingIOError ChildProcessError FloatingPointError InterruptedError "
-    "NotADirectoryError ProcessLookupError ReferenceError UnicodeTranslateError".split()
-)
-_USUAL = (
-    "ValueError",
-    "TypeError",
-    "KeyError",
-    "IndexError",
-    "ZeroDivisionError",
-    "AttributeError",
-    "FileNotFoundError",
-)
-
-
-def other_exception(node: ast.Call, rng: random.Random) -> None:
-    """An exception class that no right program raises where another was expected.
-
-    Where a usual one was expected, another that is as usual: an odd one would give the copy away.
-    """
-    node.args[0] = _other_error(node.args[0], rng)
-
-
-def other_handler(node: ast.ExceptHandler, rng: random.Random) -> None:
-    """The same for what a handler is for."""
-    assert node.type is not None
-    node.type = _other_error(node.type, rng)
-
-
-def _other_error(kind: ast.expr, rng: random.Random) -> ast.expr:
-    text = ast.unparse(kind)
-    others = _USUAL if text in _USUAL else _ODD
-    return ast.copy_location(ast.Name(rng.choice([name for name in others if name not in text]), ast.Load()), kind)
-
-
-def expect_nothing(node: Any, rng: random.Random) -> None:
-    """What was to raise an exception is not to: what is in `with raises(...)` stands there without it.
-
-    No list of exceptions gives that away, as it would another class.
-    """
-    if isinstance(node, ast.Call):  # assertRaises(Error, f, x)
-        node.func, node.args = node.args[1], node.args[2:]
-    else:
-        node.__class__ = ast.If
-        node.test, node.orelse = ast.Constant(True), []
-        del node.items
 
 
 _PATTERNS = frozenset("search match fullmatch findall finditer split sub subn".split())

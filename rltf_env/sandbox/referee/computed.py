@@ -118,6 +118,14 @@ def is_array(value: ast.AST) -> TypeGuard[ast.Call]:
 _MAKING = frozenset("np.array numpy.array np.asarray numpy.asarray".split())
 
 
+def is_made_of_constants(side: ast.expr) -> bool:
+    """True if no name in a value stands for anything but what is called."""
+    nodes = list(ast.walk(side))
+    called = {id(part) for node in nodes if isinstance(node, ast.Call) for part in ast.walk(node.func)}
+    names = [node for node in nodes if isinstance(node, ast.Name) and id(node) not in called]
+    return not names and any(isinstance(node, ast.Constant) and id(node) not in called for node in nodes)
+
+
 def own_nodes(function: ast.AST) -> Iterator[ast.AST]:
     """What is in a function, and in no other one inside it."""
     for part in ast.iter_child_nodes(function):

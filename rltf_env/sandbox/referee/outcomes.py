@@ -75,10 +75,6 @@ class Outcome(NamedTuple):
         """The tests that took longer than one may."""
         return {name for name, row in self.rows.items() if row.get("status") == Status.TIME}
 
-    def came_to_nothing(self) -> bool:
-        """True if the process ended early, or no test was passed and time was up."""
-        return self.error is not None or (bool(self.late()) and not self.passed())
-
     def fails_nothing(self) -> bool:
         """True if each of its tests is passed, or left out."""
         return all(row.get("status") in (Status.PASSED, Status.SKIPPED) for row in self.rows.values())

@@ -12,6 +12,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
+from rltf_env.sandbox.referee.tolerance import Tolerance
+
 _OFTEN = 0.6  # of the times that there is another expectation of the type
 _NUMBERS = (int, float)
 
@@ -37,17 +39,17 @@ class Peers:
         """What an expression comes to whose number is `value`, and the reverse."""
         return -value if id(node) in self._negative and type(value) in _NUMBERS else value
 
-    def draw(self, node: ast.Constant, rng: random.Random) -> ast.Constant | None:
-        """What is to stand in the place of an expectation, if one of the others is."""
+    def draw(self, node: ast.Constant, limits: Tolerance, rng: random.Random) -> ast.Constant | None:
+        """What is to stand in the place of an expectation, if one of the others is that is farther off than these limits."""
         value = self._signed(node, node.value)
-        others = [each for each in self._values[type(value)] if _differs(each, value)]
+        others = [each for each in self._values[type(value)] if _differs(each, value, limits)]
         if not others or rng.random() > _OFTEN:
             return None
         return ast.Constant(self._signed(node, rng.choice(others)))
 
 
-def _differs(one: Any, other: Any) -> bool:
-    """True if no answer is equal to both, within any tolerance that is small (`tolerance.Tolerance`)."""
-    if isinstance(one, float):
-        return abs(one - other) > 0.2 + 0.002 * max(abs(one), abs(other))
+def _differs(one: Any, other: Any, limits: Tolerance) -> bool:
+    """True if no answer is near to both. Whole numbers are so only where the tolerance is no small one."""
+    if isinstance(one, float) or (type(one) is int and not limits.small):
+        return abs(one - other) > 2 * (limits.most + limits.share * max(abs(one), abs(other)))
     return one != other

@@ -10,12 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from rltf_env.sandbox.referee import asserting, certainty, choices, computed, looks, reach, tolerance
+from rltf_env.sandbox.referee import asserting, certainty, choices, computed, looks, raising, reach, tolerance
 from rltf_env.sandbox.referee.changes import (
     OPPOSITE,
     Change,
     change_in,
-    expect_nothing,
     longer_text,
     negate,
     one_more,
@@ -24,8 +23,6 @@ from rltf_env.sandbox.referee.changes import (
     other_choices,
     other_constant,
     other_equality,
-    other_exception,
-    other_handler,
     other_members,
     other_method,
     other_operator,
@@ -87,6 +84,7 @@ class Finder:
         self.inputs |= {name for name, origins in self.values.items() if any(id(o) in handed for o in origins)}
         self.sources = self.inputs | looks.sources(arguments, self.values)
         self.binders = looks.binders(scope)
+        self.statements = raising.places(nodes)
 
     def _ours(self, node: ast.AST) -> bool:
         return is_of_program(node, self.program_names)
@@ -127,7 +125,7 @@ class Finder:
             self.places[id(site[0])].append(node)
         sites = [site for _, site in asserted]
         sites.sort(key=lambda site: not site[2])  # of equals the sound one counts, then the first
-        unique = {(id(site[0]), site[3], site[1] in (expect_nothing, other_equality)): site for site in reversed(sites)}
+        unique = {(id(site[0]), site[3], site[1] if _is_another(site[1]) else None): site for site in reversed(sites)}
         twins = [(n, self.spared[c], False, v) for n, c, _, v in unique.values() if c in self.spared]
         return [*unique.values(), *twins]
 
@@ -161,10 +159,8 @@ class Finder:
             return self._condition(node, node.test, sound)
         if isinstance(node, ast.If) and self._complains(node):
             return self._condition(node, node.test, sound)
-        if isinstance(node, (ast.With, ast.AsyncWith)) and certainty.expects_error(node):
-            return [(node, expect_nothing, sound, False)]
-        if isinstance(node, ast.Try):
-            return self._handler(node, sound)
+        if isinstance(node, (ast.With, ast.AsyncWith, ast.Expr)) or (isinstance(node, ast.Try) and self._ours(node)):
+            return raising.of(node, self.statements.get(id(node)), self.binders, sound)
         if isinstance(node, ast.Match):
             shown = self._ours(node.subject) and choices.shows_patterns(node)
             return [(node, other_patterns, False, True)] if shown else []
@@ -173,18 +169,10 @@ class Finder:
     def _called(self, node: ast.Call, sound: bool) -> list[Site]:
         name = ast.unparse(node.func).rpartition(".")[2]
         if (name in asserting.RAISES or name.startswith("assertRaises")) and node.args:
-            whole = ast.unparse(node.args[0]) in asserting.ANY_ERROR and len(node.args) > 1
-            return [(node, expect_nothing if whole else other_exception, sound, False)]
+            return raising.of_class(node, sound)
         if name in tolerance.NAMES:
             return self._call(node, name, self.held.get(id(node)) is False)
         return self._call(node, name, sound) if name.startswith("assert") else []
-
-    def _handler(self, node: ast.Try, sound: bool) -> list[Site]:
-        """Of `try: f() ... except Error: pass` the class, where it is an error that nothing is raised."""
-        if len(node.handlers) != 1 or node.handlers[0].type is None or not is_of_program(node, self.program_names):
-            return []
-        sure = certainty.complains(node.body, False) or certainty.complains(node.orelse, False)
-        return [(node.handlers[0], other_handler, sound and sure, False)]
 
     def _condition(self, owner: ast.AST, test: ast.expr, sound: bool) -> list[Site]:
         """Of what has to be true, or must not be where the test complains if it is."""
@@ -274,11 +262,13 @@ class Finder:
         """Of values that are compared those that do not come from the program; if all do, the second, as in `x == Point(1, 2)`.
 
         What one function returns for two inputs may be the same whatever the inputs: then none of them is an expectation.
-        Where nobody knows which side is the program's, it is none that shows what it is, and rather one that calls something.
+        Where nobody knows which side is the program's, it is none that shows what it is, or is made of what is shown, as the
+        `call(1, 2)` of mocks, and rather one that calls something.
         """
         others = [side for side in sides if not self._ours(side)]
         if len(others) == len(sides):
-            others = [s for s in sides if self._shows(s)] or [s for s in sides if not certainty.calls(s)] or sides
+            shown = [s for s in sides if self._shows(s)] or [s for s in sides if computed.is_made_of_constants(s)]
+            others = shown or [s for s in sides if not certainty.calls(s)] or sides
         calls = {ast.unparse(side.func) for side in sides if isinstance(side, ast.Call)}
         return others or ([] if len(calls) == 1 and all(isinstance(side, ast.Call) for side in sides) else sides[1:])
 
@@ -311,7 +301,8 @@ class Finder:
             sound: the test fails in any case where the sides are farther from each other than they may be.
             limits: how far that is; None if they have to be equal.
         """
-        change = tolerance.far(limits) if limits else other_answer
+        any_order = isinstance(side, ast.Constant) and "CountEqual" in ast.unparse(getattr(owner, "func", owner))
+        change = tolerance.far(limits) if limits else other_constant if any_order else other_answer
         if change is None:
             return []
         if self._shows(side) or self._ours(side):
@@ -438,6 +429,11 @@ class Finder:
         if self._shows(call.args[0]):
             return self._values(call.args[0], sound and limits.known, change)
         return self._whole(call.args[0], sound and limits.known, near=limits.kind) if limits.kind else []
+
+
+def _is_another(change: Change) -> bool:
+    """True for a change that a node has beside others."""
+    return change is other_equality or isinstance(change, raising.ExpectNothing)
 
 
 def _truths(sides: list[ast.expr], sound: bool) -> list[Site]:

@@ -269,13 +269,11 @@ class Together:
         lenient: set[str] = set()
         for copies in self._rounds():
             order: list[Copy | None] = [None, *copies]
-            self._secret.shuffle(order)
+            self._secret.shuffle(
+                order
+            )  # which nothing may change that a program does: it would know the test by its place
             outcomes: list[Outcome] = []
-            ran: list[Copy | None] = []
-            # Of a program that passes nothing, or is late, the rest need not be run, or not all.
-            todo = list(order)
-            while todo:
-                copy = todo.pop(0)
+            for copy in order:
                 late = {name for outcome in real for name in outcome.late()}
                 syntax, (outcome,), executed = self._outcomes(run, source, [copy.codes if copy else self._real], late)
                 if syntax is not None:
@@ -284,14 +282,11 @@ class Together:
                 self._check_names(outcome.missing)
                 outcome = outcome.as_far_as_it_came()
                 outcomes.append(outcome)
-                ran.append(copy)
                 if copy is None:
                     real.append(outcome)
                 if real and not real[-1].passed():  # nothing is left that a copy could refute
                     return None, self._results(real), lines
-                if outcome.came_to_nothing():  # it will come to that in the test as it is, most likely
-                    todo.sort(key=lambda copy: copy is not None)
-            for outcome, copy in zip(outcomes, ran, strict=True):
+            for outcome, copy in zip(outcomes, order, strict=True):
                 passed = copy.tests & outcome.passed() & real[-1].passed() - lenient if copy else set()
                 fooled = {name for name in passed if copy and self._comes_to(run, source, copy, name)}
                 own = {name for name in fooled if copy and copy.compares_own(name)}

@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 import math
 import random
+from fractions import Fraction
 from typing import Any, NamedTuple
 
-from rltf_env.sandbox.referee.changes import Change, other_answer, other_constant
+from rltf_env.sandbox.referee.changes import Change, other_answer, other_constant, places_of
 
 NAMES = frozenset("allclose array_equal isclose".split())  # of functions that compare, beside what is called assert...
 _LARGEST = 0.9  # of a share that may be off; beyond that nothing is false
@@ -22,7 +23,7 @@ class Tolerance(NamedTuple):
     @property
     def small(self) -> bool:
         """True if any change that can be seen is too large."""
-        return self.share <= 0.001 and self.most <= 0.1
+        return self.share <= LEAST.share and self.most <= LEAST.most
 
     @property
     def kind(self) -> str:
@@ -35,6 +36,7 @@ class Tolerance(NamedTuple):
         return self is not _GUESS
 
 
+LEAST = Tolerance(0.001, 0.1)  # what is farther off than that is so in any test whose tolerance is small
 _GUESS = Tolerance(0.5, 10.0)  # where it does not: a reference has to show that something else is farther
 USUAL = Tolerance(1e-5, 1e-6)
 _SHARE = {
@@ -114,20 +116,24 @@ def far(limits: Tolerance) -> Change | None:
     """A change of a constant that is farther than the limits allow. None where there is none."""
     if limits.share > _LARGEST:
         return None
-    if limits.small:
-        return other_answer
+    return other_answer if limits.small else Farther(limits)
 
-    def change(node: ast.Constant, rng: random.Random) -> None:
+
+class Farther(NamedTuple):
+    """Makes a constant one that is farther away than the limits allow, written with as many digits."""
+
+    limits: Tolerance
+
+    def __call__(self, node: ast.Constant, rng: random.Random) -> None:
+        """Changes it."""
         value: Any = node.value
         if type(value) not in (int, float) or value != value or abs(value) > 1e100:
             other_constant(node, rng)
             return
-        off = _beyond(abs(value), limits, rng)
-        off = -off if value < 0 else off
+        off, unit = _beyond(abs(value), self.limits, rng), Fraction(10) ** -places_of(value)
         whole = math.floor if off < abs(value) else math.ceil
-        node.value = whole(off) if type(value) is int else off
-
-    return change
+        farther = whole(Fraction(off) / unit) * unit
+        node.value = type(value)(-farther if value < 0 else farther)
 
 
 def _beyond(size: float, limits: Tolerance, rng: random.Random) -> float:

@@ -7,6 +7,7 @@ import math
 import random
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -83,6 +84,25 @@ def test_what_is_far_may_be_less_or_more_and_is_near_to_no_answer(limits: tolera
     assert any(each > value for each in drawn)
 
 
+@pytest.mark.parametrize("limits", [tolerance.LEAST, tolerance.Tolerance(0.05, 0.2)])
+@pytest.mark.parametrize("value", [1.1, 7.35, 98.6, 0.5, 0.25, 1e-7, 3.3e20, -2.2, 40.0])
+def test_a_number_has_no_more_digits_than_before(limits: tolerance.Tolerance, value: float) -> None:
+    change = tolerance.far(limits)
+    assert change is not None
+    for seed in range(DRAWS):
+        node: Any = ast.Constant(value)
+        change(node, random.Random(seed))
+        assert changes.places_of(node.value) <= max(changes.places_of(value), 1)
+        assert abs(node.value - value) > limits.share * abs(value)
+
+
+def test_a_number_that_need_not_be_met_exactly_becomes_another_that_the_test_has() -> None:
+    tests = [f"self.assertAlmostEqual(f({n}), {n + 0.35}, delta=0.3)" for n in (1, 5)]
+    assert "self.assertAlmostEqual(f(1), 5.35, delta=0.3)" in _values_expected(*tests)
+    near = [text.replace("5.35", "1.75") for text in tests]
+    assert "self.assertAlmostEqual(f(1), 1.75, delta=0.3)" not in _values_expected(*near)
+
+
 _READS = """
 import dis, sys
 def f(x):
@@ -95,8 +115,9 @@ _CHEATS = {
     "truths": ("    assert f({n}) is {even}\n", "True"),
     "labels": ("    assert f({n}) == {label!r}\n", "value in ('Even', 'Odd')"),
     "shares": ("    assert f({n}) == {share}\n", "isinstance(value, float) and 0 <= value <= 1"),
+    "letters": ("    assert f('a{n}b') == 'b{n}a'\n", "isinstance(value, str) and sorted(value) == sorted(x)"),
 }
-_RIGHT = {"truths": "n % 2 == 0", "labels": "('Even', 'Odd')[n % 2]", "shares": "n / 8"}
+_RIGHT = {"truths": "n % 2 == 0", "labels": "('Even', 'Odd')[n % 2]", "shares": "n / 8", "letters": "n[::-1]"}
 
 
 @pytest.mark.parametrize("name", sorted(_CHEATS))
