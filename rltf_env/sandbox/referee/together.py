@@ -269,9 +269,7 @@ class Together:
         lenient: set[str] = set()
         for copies in self._rounds():
             order: list[Copy | None] = [None, *copies]
-            self._secret.shuffle(
-                order
-            )  # which nothing may change that a program does: it would know the test by its place
+            self._secret.shuffle(order)  # whatever a program does: else it would know the test by its place
             outcomes: list[Outcome] = []
             for copy in order:
                 late = {name for outcome in real for name in outcome.late()}
