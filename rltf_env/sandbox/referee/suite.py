@@ -9,7 +9,7 @@ import ast
 import builtins
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from rltf_env.sandbox.referee import made_tests, stars
 from rltf_env.sandbox.referee.failures import BadProblem
@@ -75,7 +75,7 @@ def read(texts: list[str], entry_point: str, defined: set[str], packages: Iterab
         defined: names that the problem's reference solutions define.
         packages: third-party packages that a test may import.
     """
-    trees = [ast.parse(text) for text in texts]
+    trees = [_straightened(ast.parse(text)) for text in texts]
     nodes = [node for tree in trees for node in ast.walk(tree)]
     importable = {*sys.stdlib_module_names, *packages}
     modules, imported, missing, absent = _program_imports(nodes, importable, {entry_point, *defined} - {""})
@@ -369,6 +369,22 @@ def is_guard(node: ast.stmt) -> bool:
 
 
 # ------------------------------------------------------------------------------------------------------------ rewriting
+
+
+def _straightened(tree: ast.Module) -> ast.Module:
+    """A script without its `if True:`, whose statements are run in any case, as others are."""
+    for node in [*ast.walk(tree)][::-1]:  # the innermost first
+        for name in ("body", "orelse", "finalbody"):
+            block = getattr(node, name, None)
+            if isinstance(block, list):
+                block[:] = [part for each in block for part in (each.body if _always(each) else [each])]
+    return tree
+
+
+def _always(node: ast.AST) -> TypeGuard[ast.If]:
+    return (
+        isinstance(node, ast.If) and isinstance(node.test, ast.Constant) and bool(node.test.value) and not node.orelse
+    )
 
 
 def _rewrite(tree: ast.Module, *, module_alone: bool, collected: bool) -> None:
