@@ -70,6 +70,7 @@ class Finder:
         self.alternatives = choices.alternatives(scope, self.wrong, self._ours)
         self.doubtful = {id(n) for node in scope for n in certainty.doubtful(node, self.literals, helpers.all)}
         looked_at = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+        looked_at |= {n.attr for n in nodes if isinstance(n, ast.Attribute)}
         idle = [n for n in scope if len(scope) > 1 and isinstance(n, Function) and n.name not in looked_at]
         self.doubtful |= {id(part) for node in idle for part in ast.walk(node)}  # of a script: nobody calls them
         self.held = {id(leaf): wrong for node in nodes for leaf, wrong in self._held(node)}
