@@ -44,14 +44,6 @@ def doubtful(scope: ast.AST, literals: Mapping[str, ast.expr], functions: Sequen
             yield from ast.walk(part)
 
 
-def idle(scope: Sequence[ast.AST]) -> list[Function]:
-    """Of a script the functions, and the methods of tests, that nobody calls."""
-    nodes = [part for node in scope for part in ast.walk(node)]
-    called = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
-    called |= {n.attr for n in nodes if isinstance(n, ast.Attribute)}
-    return [n for n in scope if len(scope) > 1 and isinstance(n, Function) and n.name not in called]
-
-
 def _is_silenced(scope: ast.AST, functions: Sequence[Function]) -> bool:
     """True for a test whose decorator is a function of the test's own that may keep to itself what the test raises."""
     if not isinstance(scope, Function):

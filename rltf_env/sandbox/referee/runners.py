@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 
 from rltf_env.sandbox.referee import made_tests
 from rltf_env.sandbox.referee.made_tests import DEFINITIONS, Function
@@ -42,6 +43,14 @@ def calls_itself(top: list[ast.stmt], functions: list[Function], classes: list[t
     return any(isinstance(f, ast.Name) and f.id in names for f in called) or any(
         isinstance(f, ast.Attribute) and f.attr in methods for f in called
     )
+
+
+def uncalled(scope: Sequence[ast.AST]) -> list[Function]:
+    """Of a script the functions, and the methods of tests, that nobody calls."""
+    nodes = [part for node in scope for part in ast.walk(node)]
+    called = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+    called |= {n.attr for n in nodes if isinstance(n, ast.Attribute)}
+    return [n for n in scope if isinstance(n, Function) and n.name not in called]
 
 
 def methods_of(node: ast.ClassDef) -> list[Function]:

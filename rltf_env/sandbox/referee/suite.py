@@ -13,11 +13,22 @@ from typing import Any, NamedTuple, TypeGuard
 
 from rltf_env.sandbox.referee import made_tests, stars
 from rltf_env.sandbox.referee.failures import BadProblem
-from rltf_env.sandbox.referee.runners import DEFINITIONS, Function, calls_itself, is_guard, methods_of, runner_of
+from rltf_env.sandbox.referee.runners import (
+    DEFINITIONS,
+    Function,
+    calls_itself,
+    is_guard,
+    methods_of,
+    runner_of,
+    uncalled,
+)
 
 _CASE = "unittest.TestCase"
 _EXITS = frozenset(("sys.exit", "exit", "quit", "SystemExit", "os._exit"))
 _RUNNERS = frozenset(("unittest.main", "pytest.main", "main", "doctest.testmod"))
+
+
+_LOOKING_UP = frozenset(("eval", "exec", "globals", "vars"))
 
 
 class Suite(NamedTuple):
@@ -89,6 +100,9 @@ def read(texts: list[str], entry_point: str, defined: set[str], packages: Iterab
     branches = ast.Module([part for part in inner if not (isinstance(part, Function) and part.name in used)], [])
     functions, classes = _test_functions([*top, *branches.body]), _test_classes([*trees, branches])
     runner = "plain" if calls_itself(top, functions, classes) else runner_of(top, functions, classes, nodes)
+    if runner == "plain" and not used & _LOOKING_UP:
+        idle = {id(part) for function in uncalled(top) if not function.decorator_list for part in ast.walk(function)}
+        bare &= {node.id for node in nodes if isinstance(node, ast.Name) and id(node) not in idle}
     visible = [f.name for f in functions if not _may_be_skipped(f) and f not in branches.body]
     names = {id(node): name for tree in trees for name, node in classes_of(tree)}
     seen = [node for node, _ in classes if not _may_be_skipped(node) and id(node) in names]
@@ -114,7 +128,7 @@ def read(texts: list[str], entry_point: str, defined: set[str], packages: Iterab
         any(word in text for text in texts for word in _SOURCE),
         not bare and _brings(texts, top, modules),
         {name for node in nodes if isinstance(node, ast.Raise) and node.exc for name in _loads([*ast.walk(node.exc)])},
-        not used.isdisjoint(("eval", "exec", "globals", "vars")),
+        not used.isdisjoint(_LOOKING_UP),
     )
 
 
