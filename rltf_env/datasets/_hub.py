@@ -322,7 +322,7 @@ def _problem(id: str, fields: Row, reading: _Reading, where: str) -> Problem:
 def _entry_point(fields: Row, where: str) -> str | None:
     """The function that is asked for. A method may be spelt as a call of its class, `Solution().f`."""
     name = _cells.text(fields.get("entry_point") or "", f"{where}, entry_point")
-    return name.replace("().", ".") or None
+    return name.strip().replace("().", ".") or None
 
 
 def _cases(fields: Row, reading: _Reading, where: str) -> tuple[Sequence[Case], str | None]:
@@ -334,8 +334,7 @@ def _cases(fields: Row, reading: _Reading, where: str) -> tuple[Sequence[Case], 
         setup = "\n".join(_cells.texts(fields.get("setup", []), f"{where}, setup"))
         name = _entry_point(fields, where)
         cases = tuple(
-            ScriptCase(_with_call(test, name) if name else test, setup)
-            for test in _cells.texts(fields["tests"], f"{where}, tests")
+            ScriptCase(_with_call(test, name or ""), setup) for test in _cells.texts(fields["tests"], f"{where}, tests")
         )
     elif "stdin" in fields:
         stdin, stdout = (
@@ -355,7 +354,7 @@ def _cases(fields: Row, reading: _Reading, where: str) -> tuple[Sequence[Case], 
 def _with_call(test: str, entry_point: str) -> str:
     """The test with the call `check(entry_point)`, if it defines such a function and does not call it.
 
-    A method is that of an instance: `check(Solution().f)`.
+    A method is that of an instance: `check(Solution().f)`. One that takes nothing looks at the program's names: `check()`.
     """
     try:
         body = parse_python(test, "").body
@@ -365,9 +364,11 @@ def _with_call(test: str, entry_point: str) -> str:
     outside = [node for top in body if not isinstance(top, ast.FunctionDef | ast.ClassDef) for node in ast.walk(top)]
     uses = any(isinstance(node, ast.Name) and node.id == CHECK for node in outside)
     owner, _, name = entry_point.rpartition(".")
-    if len(defined) != 1 or uses or len(defined[0].args.args) != 1 or not name.isidentifier():
+    takes = len(defined[0].args.args) if len(defined) == 1 and not uses else -1
+    if takes != 0 and (takes != 1 or not name.isidentifier()):
         return test
-    return f"{test}\n{CHECK}({f'{owner}().{name}' if owner else name})\n"
+    candidate = f"{owner}().{name}" if owner else name
+    return f"{test}\n{CHECK}({candidate if takes else ''})\n"
 
 
 def _apps(fields: Row, where: str) -> tuple[Sequence[Case], str | None]:

@@ -233,6 +233,24 @@ def test_rows_of_code_contests(tmp_path: Path) -> None:
     assert (first.limits, second.limits) == (Limits(2.5, 256), None)
 
 
+def test_a_check_that_takes_nothing_is_called_too(tmp_path: Path) -> None:
+    """NumpyEval has tests that look at a variable of the program's; CodeT has entry points with a space behind them."""
+    row = {
+        "prompt": "a = [1, 2]\nlength =", "canonical_solution": " len(a)", "entry_point": "none",
+        "test": "def check():\n    assert length == 2\n",
+    }  # fmt: skip
+    columns = {"statement": "prompt", "prefix": "prompt", "solutions": "canonical_solution", "tests": "test"}
+    other = row | {"prompt": "def f(): pass", "entry_point": "f ", "test": "def check(g):\n    assert g() is None\n"}
+    problem, spaced = load(tmp_path, row, other, columns=columns)
+    assert [case.script for case in (*problem.cases, *spaced.cases)] == [
+        row["test"] + "\ncheck()\n",
+        other["test"] + "\ncheck(f)\n",
+    ]
+    with sandbox.load(workers=1) as judge:
+        verdicts = [judge.run(program, problem) for program in (problem.solutions[0], problem.prefix + " 3")]
+    assert [verdict.outcome for verdict in verdicts] == [Outcome.PASSED, Outcome.WRONG_ANSWER]
+
+
 def test_rows_of_humaneval(tmp_path: Path) -> None:
     """HumanEval+ and the like: a body as solution, a test that defines `check` and does not call it."""
     row = {

@@ -29,6 +29,12 @@ class Traced(NamedTuple):
     code: list[int]
     rows: list[list[int]]
 
+    def within(self, source: str) -> Traced:
+        """Without what was added to a program."""
+        last = lines_in(source)
+        code, *rows = ([line for line in row if line <= last] for row in (self.code, *self.rows))
+        return Traced(code, rows)
+
 
 def lines_in(source: str) -> int:
     """At least as many lines as a program has, whatever ends them."""

@@ -34,6 +34,7 @@ PATIENCE = 30.0  # seconds beyond all limits of a program after which its proces
 PAUSE = 0.5  # seconds before a process that could not be started is started again; before the third time twice that
 STARTING = 120.0  # seconds that a process may take to start
 PROCESS = Path(__file__).parents[1] / "referee" / "process.py"
+_OF_TESTS = "-test"  # what the name of the folder in which tests run ends with
 ENVIRONMENT = {
     "PATH": "/usr/local/bin:/usr/bin:/bin",
     "HOME": "/tmp",
@@ -223,7 +224,8 @@ class Worker:
 
     def _open_process(self) -> None:
         board = -1 if self.board is None else self.board.fd
-        own = {"backend": self.backend, "folder": self.folder, "board": board, "place": self.place}
+        own = {"backend": self.backend, "board": board, "place": self.place}
+        own |= {"folder": self.folder, "workplace": self.folder + _OF_TESTS}  # of programs, which may look around there
         options = json.dumps({**self.options.for_worker(), **own})
         if self.board is not None:
             self.board.clear(self.place)
@@ -289,7 +291,8 @@ class Worker:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        folders.remove(self.folder)  # it is gone, unless the process was killed
+        folders.remove(self.folder)  # both are gone, unless the process was killed
+        folders.remove(self.folder + _OF_TESTS)
         return process.returncode
 
 

@@ -65,6 +65,21 @@ class Apart:
         Returns:
             the result, the report on the run that it is of, the lines of each run besides (`trace.Traced`).
         """
+        judgement = self._judge(source, script, report)
+        _, detail = judgement[0]
+        if not script.imports or detail is None or detail[0] != NameError.__name__ or self._used_up():
+            return judgement
+        finding, report, lines = self._judge_anew(f"{source}\n{script.imports}\n", script)
+        return finding, report, [*judgement[2], *(each and each.within(source) for each in lines)]
+
+    def _judge_anew(self, source: str, script: Script) -> tuple[Finding, Report, list[Any]]:
+        """A program that lacked a name, with what the test imports: in one file with the test it would have that."""
+        if self._live is not None:
+            return self._step_by_step(source, script)
+        missed = Conclusion(End.MISSED, script.plan or [], 0, False)
+        return self._rerun(source, script, missed, NOT_RUN)
+
+    def _judge(self, source: str, script: Script, report: Report) -> tuple[Finding, Report, list[Any]]:
         if not self.live(script):
             conclusion = self._recorded(script, script.plan or [], report)
             if isinstance(conclusion, list):

@@ -23,7 +23,7 @@ from rltf_env.sandbox.referee.helpers import Helpers, functions_of
 from rltf_env.sandbox.referee.origins import Origins
 from rltf_env.sandbox.referee.peers import Peers
 from rltf_env.sandbox.referee.raising import ExpectNothing
-from rltf_env.sandbox.referee.runners import DEFINITIONS
+from rltf_env.sandbox.referee.runners import DEFINITIONS, methods_of
 from rltf_env.sandbox.referee.suite import Function, Suite, classes_of
 from rltf_env.sandbox.referee.targets import Finder
 from rltf_env.sandbox.referee.tolerance import LEAST, Farther
@@ -264,7 +264,8 @@ class Canaries:
 def _scopes(suite: Suite) -> list[tuple[str, Sequence[ast.AST]]]:
     """The test functions by the names that their results have; of a script that is itself the test, all of it."""
     if suite.runner == "plain":
-        return [("", [node for tree in suite.trees for node in tree.body])]
+        statements = [node for tree in suite.trees for node in tree.body]
+        return [("", [part for node in statements for part in _called(node)])]
     scopes: list[tuple[str, Sequence[ast.AST]]] = []
     for tree in suite.trees:
         scopes += [(node.name, [node]) for node in tree.body if _is_test(node)]
@@ -272,6 +273,11 @@ def _scopes(suite: Suite) -> list[tuple[str, Sequence[ast.AST]]]:
             (f"{name}.{part.name}", [part]) for name, node in classes_of(tree) for part in node.body if _is_test(part)
         ]
     return scopes
+
+
+def _called(statement: ast.stmt) -> Sequence[ast.AST]:
+    """What there is to be run in a statement of a script: of a class whose tests the script calls, its functions."""
+    return statement.body if isinstance(statement, ast.ClassDef) and methods_of(statement) else [statement]
 
 
 def _is_test(node: ast.AST) -> TypeGuard[Function]:

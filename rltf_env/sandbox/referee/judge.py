@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from rltf_env.matching import text_matches, value_matches
 from rltf_env.sandbox.board import Note
 from rltf_env.sandbox.cage.limits import Limits
-from rltf_env.sandbox.referee import checker, room
+from rltf_env.sandbox.referee import checker, room, workplace
 from rltf_env.sandbox.referee.apart import NOT_RUN, Apart
 from rltf_env.sandbox.referee.coverage import Coverage
 from rltf_env.sandbox.referee.deadline import Deadline, Stuck
@@ -148,6 +148,7 @@ class Referee:
         return {**reply, "facts": self.runner.facts(source)} if self.options["facts"] else reply  # type: ignore[attr-defined]
 
     def _judge(self, source: str, problem: Problem) -> dict[str, Any]:
+        workplace.tidy()
         self._use(self.usual.within(problem.data.get("limits")))
         ways = problem.once(problem.choose, self.options)
         try:

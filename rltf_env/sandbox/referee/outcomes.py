@@ -12,6 +12,7 @@ from rltf_env.sandbox.referee.failures import PASSED, RUNTIME_ERROR, WRONG_ANSWE
 from rltf_env.sandbox.referee.tally import base
 
 LONGEST = 4096  # tests of a suite whose results are read
+SCRIPT = ""  # the name of a result of the script as a whole
 
 
 class Status(StrEnum):
@@ -52,6 +53,11 @@ class Outcome(NamedTuple):
         """The tests that were passed; a function with parameters, too, if it was with all of them."""
         good = {name for name, row in self.rows.items() if row.get("status") == Status.PASSED}
         return good | ({base(name) for name in good} - {base(name) for name in self.rows if name not in good})
+
+    def failed(self, tests: set[str]) -> set[str]:
+        """Which of these tests were run and not passed: all of them, where the script itself failed before a runner began."""
+        ran = tests if self.rows.keys() == {SCRIPT} else tests & self.rows.keys()
+        return ran - self.passed()
 
     def counted(self) -> list[str]:
         """The tests that count for any program: none is skipped, and of none it is all the same whether it fails."""

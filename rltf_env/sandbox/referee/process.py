@@ -51,6 +51,7 @@ def main() -> None:
         runner, announce, layers, failed = None, None, [], str(error)
     from rltf_env.sandbox import messages
     from rltf_env.sandbox.cage import isolation
+    from rltf_env.sandbox.referee import workplace
 
     if failed:
         write_frame(outbox, messages.encode(messages.NotReady(failed)))
@@ -61,6 +62,7 @@ def main() -> None:
         if os.getppid() != options["parent"]:
             return
     write_frame(outbox, messages.encode(messages.Ready(isolation.level(layers), layers)))
+    workplace.move_in(options["workplace"])
     _Desk(options, runner, announce, alert, inbox, outbox).work()
 
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from rltf_env.sandbox.cage.program import seed
 from rltf_env.sandbox.cage.session import AFTERWARDS, OBJECTS
+from rltf_env.sandbox.referee import workplace
 from rltf_env.sandbox.referee.deadline import Leave, Stuck
 from rltf_env.sandbox.referee.failures import raised
 from rltf_env.sandbox.referee.objects import Objects, is_object, path_to
@@ -266,6 +267,7 @@ class Replay(Objects):
     def run(self) -> Conclusion:
         """Runs the script."""
         seed()
+        workplace.tidy()
         try:
             namespace: dict[str, Any] = {
                 "__name__": "test",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 
 from rltf_env.sandbox.referee import made_tests
 from rltf_env.sandbox.referee.made_tests import DEFINITIONS, Function
@@ -25,6 +26,41 @@ def runner_of(
     fixtures = any("pytest" in ast.unparse(d) for n in nodes if isinstance(n, DEFINITIONS) for d in n.decorator_list)
     own = own and not any(map(_is_for_pytest, nodes)) and not (functions and names & _MODULE)
     return "unittest" if plain and own and not fixtures and not names & _XUNIT else "pytest"
+
+
+def calls_itself(top: list[ast.stmt], functions: list[Function], classes: list[tuple[ast.ClassDef, bool]]) -> bool:
+    """True if the script calls a test of its own: it is no suite to be collected, but runs as it stands.
+
+    A decorator called `test` is such a test, too, and so is the method of `TestCases().test_sum()`.
+    """
+    names = {function.name for function in functions}
+    definitions = [part for part in top if isinstance(part, DEFINITIONS)]
+    if any(names & {ast.unparse(decorator) for decorator in part.decorator_list} for part in definitions):
+        return True
+    own = [part for part in top if not isinstance(part, DEFINITIONS) and not is_guard(part)]
+    called = [node.func for part in own for node in ast.walk(part) if isinstance(node, ast.Call)]
+    methods = {method.name for node, _ in classes for method in methods_of(node)}
+    return any(isinstance(f, ast.Name) and f.id in names for f in called) or any(
+        isinstance(f, ast.Attribute) and f.attr in methods for f in called
+    )
+
+
+def uncalled(scope: Sequence[ast.AST]) -> list[Function]:
+    """Of a script the functions, and the methods of tests, that nobody calls."""
+    nodes = [part for node in scope for part in ast.walk(node)]
+    called = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+    called |= {n.attr for n in nodes if isinstance(n, ast.Attribute)}
+    return [n for n in scope if isinstance(n, Function) and n.name not in called]
+
+
+def methods_of(node: ast.ClassDef) -> list[Function]:
+    """The tests of a class."""
+    return [part for part in node.body if isinstance(part, Function) and part.name.startswith("test")]
+
+
+def is_guard(node: ast.stmt) -> bool:
+    """True for `if __name__ == "__main__":`."""
+    return isinstance(node, ast.If) and "__name__" in {n.id for n in ast.walk(node.test) if isinstance(n, ast.Name)}
 
 
 def _makes_cases(top: list[ast.stmt]) -> bool:

@@ -6,9 +6,10 @@ import ast
 import builtins
 import contextlib
 import hashlib
+import itertools
 import re
 import types
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from rltf_env.sandbox.referee.operations import Operation
@@ -30,6 +31,7 @@ class Script:
         self._texts = [text for text in (setup, script) if text.strip()]
         trees = [ast.parse(text) for text in self._texts]
         nodes = [node for tree in trees for node in _walk(tree)]
+        self.imports = "\n".join(_imports(trees))
         self.codes = [_compiled(text, tree) for text, tree in zip(self._texts, trees, strict=True)]
         self.entry_point = (entry_point or "").partition(".")[0]
         own, self.helpers = helpers_given(prefix, self.entry_point)
@@ -178,6 +180,20 @@ def _bound(nodes: Iterable[ast.AST]) -> set[str]:
         elif isinstance(node, ast.ExceptHandler) and node.name:
             names.add(node.name)
     return names
+
+
+def _imports(trees: list[ast.Module]) -> Iterator[str]:
+    """What a script imports before it does anything: it is there for the program, too, when that is called."""
+    for statement in itertools.takewhile(_is_idle, [part for tree in trees for part in tree.body]):
+        if isinstance(statement, ast.Import) or getattr(statement, "module", "__future__") != "__future__":
+            yield ast.unparse(statement)
+
+
+def _is_idle(statement: ast.stmt) -> bool:
+    """True if nothing of the program's can be called in a statement of a script's top level."""
+    if isinstance(statement, (ast.FunctionDef, ast.ClassDef, ast.AsyncFunctionDef)):
+        return True
+    return not any(isinstance(node, (ast.Call, ast.Assert)) for node in _walk(statement))
 
 
 def _defined(sources: Iterable[str], names: set[str]) -> set[str]:

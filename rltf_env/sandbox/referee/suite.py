@@ -9,15 +9,26 @@ import ast
 import builtins
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from rltf_env.sandbox.referee import made_tests, stars
 from rltf_env.sandbox.referee.failures import BadProblem
-from rltf_env.sandbox.referee.runners import DEFINITIONS, Function, runner_of
+from rltf_env.sandbox.referee.runners import (
+    DEFINITIONS,
+    Function,
+    calls_itself,
+    is_guard,
+    methods_of,
+    runner_of,
+    uncalled,
+)
 
 _CASE = "unittest.TestCase"
 _EXITS = frozenset(("sys.exit", "exit", "quit", "SystemExit", "os._exit"))
 _RUNNERS = frozenset(("unittest.main", "pytest.main", "main", "doctest.testmod"))
+
+
+_LOOKING_UP = frozenset(("eval", "exec", "globals", "vars"))
 
 
 class Suite(NamedTuple):
@@ -75,7 +86,7 @@ def read(texts: list[str], entry_point: str, defined: set[str], packages: Iterab
         defined: names that the problem's reference solutions define.
         packages: third-party packages that a test may import.
     """
-    trees = [ast.parse(text) for text in texts]
+    trees = [_straightened(ast.parse(text)) for text in texts]
     nodes = [node for tree in trees for node in ast.walk(tree)]
     importable = {*sys.stdlib_module_names, *packages}
     modules, imported, missing, absent = _program_imports(nodes, importable, {entry_point, *defined} - {""})
@@ -88,14 +99,17 @@ def read(texts: list[str], entry_point: str, defined: set[str], packages: Iterab
     inner = made_tests.in_blocks([part for part in top if not is_guard(part)])
     branches = ast.Module([part for part in inner if not (isinstance(part, Function) and part.name in used)], [])
     functions, classes = _test_functions([*top, *branches.body]), _test_classes([*trees, branches])
-    runner = "plain" if _calls_itself(top, functions) else runner_of(top, functions, classes, nodes)
+    runner = "plain" if calls_itself(top, functions, classes) else runner_of(top, functions, classes, nodes)
+    if runner == "plain" and not used & _LOOKING_UP:
+        idle = {id(part) for function in uncalled(top) if not function.decorator_list for part in ast.walk(function)}
+        bare &= {node.id for node in nodes if isinstance(node, ast.Name) and id(node) not in idle}
     visible = [f.name for f in functions if not _may_be_skipped(f) and f not in branches.body]
     names = {id(node): name for tree in trees for name, node in classes_of(tree)}
     seen = [node for node, _ in classes if not _may_be_skipped(node) and id(node) in names]
-    visible += [f"{names[id(node)]}.{m.name}" for node in seen for m in _methods(node) if not _may_be_skipped(m)]
+    visible += [f"{names[id(node)]}.{m.name}" for node in seen for m in methods_of(node) if not _may_be_skipped(m)]
     lists = _lists(top)
     runs = sum(_times(f, lists) for f in functions)
-    runs += sum(_times(node, lists) * _times(method, lists) for node, _ in classes for method in _methods(node))
+    runs += sum(_times(node, lists) * _times(method, lists) for node, _ in classes for method in methods_of(node))
     guarded = any(map(is_guard, top)) and runner == "plain"
     module_alone = "solution" not in program_names and _is_module("solution", nodes)
     for tree in trees:
@@ -114,7 +128,7 @@ def read(texts: list[str], entry_point: str, defined: set[str], packages: Iterab
         any(word in text for text in texts for word in _SOURCE),
         not bare and _brings(texts, top, modules),
         {name for node in nodes if isinstance(node, ast.Raise) and node.exc for name in _loads([*ast.walk(node.exc)])},
-        not used.isdisjoint(("eval", "exec", "globals", "vars")),
+        not used.isdisjoint(_LOOKING_UP),
     )
 
 
@@ -273,7 +287,7 @@ def _test_classes(trees: list[ast.Module]) -> list[tuple[ast.ClassDef, bool]]:
     tested: set[str] = set()  # classes with tests, their own or inherited
     for name, node in [pair for tree in trees for pair in classes_of(tree)]:
         bases = {ast.unparse(base).rpartition(".")[2] for base in node.bases}
-        if _methods(node) or bases & tested:
+        if methods_of(node) or bases & tested:
             tested.add(node.name)
         if any(base.endswith("TestCase") for base in bases) or bases & cases:
             if "." not in name:
@@ -287,10 +301,6 @@ def _test_classes(trees: list[ast.Module]) -> list[tuple[ast.ClassDef, bool]]:
 def _is_made(node: ast.ClassDef) -> bool:
     """True for a class whose objects its own code makes: pytest leaves it alone."""
     return any(isinstance(part, ast.FunctionDef) and part.name in ("__init__", "__new__") for part in node.body)
-
-
-def _methods(node: ast.ClassDef) -> list[Function]:
-    return [part for part in node.body if isinstance(part, Function) and part.name.startswith("test")]
 
 
 def _brings(texts: list[str], top: list[ast.stmt], modules: list[str]) -> bool:
@@ -349,26 +359,23 @@ def _times(node: Function | ast.ClassDef, lists: dict[str, ast.expr]) -> int:
     return times
 
 
-def _calls_itself(top: list[ast.stmt], functions: list[Function]) -> bool:
-    """True if the script calls a test function of its own: it is no suite to be collected, but runs as it stands.
-
-    A decorator called `test` is such a function, too.
-    """
-    names = {function.name for function in functions}
-    definitions = [part for part in top if isinstance(part, DEFINITIONS)]
-    if any(names & {ast.unparse(decorator) for decorator in part.decorator_list} for part in definitions):
-        return True
-    calls = [
-        node for part in top if not isinstance(part, DEFINITIONS) and not is_guard(part) for node in ast.walk(part)
-    ]
-    return any(isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id in names for n in calls)
-
-
-def is_guard(node: ast.stmt) -> bool:
-    return isinstance(node, ast.If) and "__name__" in {n.id for n in ast.walk(node.test) if isinstance(n, ast.Name)}
-
-
 # ------------------------------------------------------------------------------------------------------------ rewriting
+
+
+def _straightened(tree: ast.Module) -> ast.Module:
+    """A script without its `if True:`, whose statements are run in any case, as others are."""
+    for node in [*ast.walk(tree)][::-1]:  # the innermost first
+        for name in ("body", "orelse", "finalbody"):
+            block = getattr(node, name, None)
+            if isinstance(block, list):
+                block[:] = [part for each in block for part in (each.body if _always(each) else [each])]
+    return tree
+
+
+def _always(node: ast.AST) -> TypeGuard[ast.If]:
+    return (
+        isinstance(node, ast.If) and isinstance(node.test, ast.Constant) and bool(node.test.value) and not node.orelse
+    )
 
 
 def _rewrite(tree: ast.Module, *, module_alone: bool, collected: bool) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from rltf_env.sandbox.referee import asserting, certainty, choices, computed, looks, raising, reach, tolerance
+from rltf_env.sandbox.referee import asserting, certainty, choices, computed, looks, raising, reach, runners, tolerance
 from rltf_env.sandbox.referee.changes import (
     OPPOSITE,
     Change,
@@ -34,7 +34,6 @@ from rltf_env.sandbox.referee.changes import (
 )
 from rltf_env.sandbox.referee.helpers import Helpers
 from rltf_env.sandbox.referee.origins import Origins, is_of_program, note_values, part_of, path_of
-from rltf_env.sandbox.referee.suite import Function
 
 Site = tuple[ast.AST, Change, bool, bool]  # a node, what to do to it, sound?, value?
 _ORDERS = (ast.Lt, ast.LtE, ast.Gt, ast.GtE)
@@ -66,9 +65,8 @@ class Finder:
         self.wrong = choices.turned(nodes, ifs)  # where the truth would be wrong
         self.alternatives = choices.alternatives(scope, self.wrong, self._ours)
         self.doubtful = {id(n) for node in scope for n in certainty.doubtful(node, self.literals, helpers.all)}
-        looked_at = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
-        idle = [n for n in scope if len(scope) > 1 and isinstance(n, Function) and n.name not in looked_at]
-        self.doubtful |= {id(part) for node in idle for part in ast.walk(node)}  # of a script: nobody calls them
+        idle = runners.uncalled(scope) if len(scope) > 1 else []  # else it is a test, which a runner calls
+        self.doubtful |= {id(part) for node in idle for part in ast.walk(node)}
         self.held = {id(leaf): wrong for node in nodes for leaf, wrong in self._held(node)}
         self.places: dict[int, list[ast.AST]] = defaultdict(list)  # what asserts something about a node
         self.lists: dict[int, list[ast.AST]] = defaultdict(list)  # that are expected, and hold a node; inner ones first

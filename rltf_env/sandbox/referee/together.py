@@ -19,6 +19,7 @@ from rltf_env.sandbox.referee.copies import Copy, compiled, worth
 from rltf_env.sandbox.referee.dependence import may_depend
 from rltf_env.sandbox.referee.failures import RUNTIME_ERROR, BadProblem, failure
 from rltf_env.sandbox.referee.outcomes import (
+    SCRIPT,
     Outcome,
     fault_of,
     is_fault,
@@ -193,9 +194,10 @@ class Together:
         codes = [self._falsified(falsehoods) for falsehoods in choices]
         copies = []
         for copy, falsehoods, outcome in zip(codes, choices, self._run(run, reference, codes), strict=True):
-            tests = (shown & outcome.rows.keys() - outcome.passed()) | self._sure(falsehoods) if outcome.rows else set()
+            tests = outcome.failed(shown) | self._sure(falsehoods) if outcome.rows else set()
             if tests:
-                noticed = {base(name) for name in tests - outcome.broken(self.suite.raised)}
+                broken = outcome.broken(self.suite.raised)
+                noticed = {base(name) for name in tests - broken} if SCRIPT not in broken else set()
                 copies.append(Copy(copy, tests, falsehoods, noticed))
         return copies
 

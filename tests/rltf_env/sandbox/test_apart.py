@@ -97,7 +97,9 @@ def test_a_script_that_hands_over_what_cannot_cross_is_refused_or_runs_together(
         assert free.run(source, script(text + "\nassert f(2) == 1", "f", source)).way == "together"
 
 
-@pytest.mark.parametrize("text", ["if False:\n    f(1)", "def check(g):\n    pass\ncheck(f)"])
+@pytest.mark.parametrize(
+    "text", ["if False:\n    f(1)", "def check(g):\n    pass\ncheck(f)", "def check():\n    assert x == 1"]
+)
 def test_a_script_that_uses_nothing_of_the_program_tests_nothing(fork: PoolSandbox, text: str) -> None:
     with pytest.raises(InvalidProblem, match="nothing of the program"):
         fork.run("def f(x): return 1", script(text, "f", "def f(x): return 2"))

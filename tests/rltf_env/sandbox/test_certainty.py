@@ -32,6 +32,7 @@ def _in_unittest(assertion: str) -> str:
 CONDITIONS = {
     "and": "assert f(1) == 1 and f(2) == 4",
     "not": "assert not f(1) != 1",
+    "a block that is always run": "if True:  # pragma: no cover\n    assert f(1) == 1",
     "not or": "assert not (f(1) != 1 or not f(2) == 4)",
     "bool": "assert bool(f(1) == 1)",
     "is True": "assert (f(1) == 1) is True",

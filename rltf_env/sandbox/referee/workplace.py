@@ -1,0 +1,39 @@
+"""The folder in which tests and checkers run: one of their own, empty whenever one begins. Standard library only.
+
+What a test writes is in nobody's way then, neither among the caller's files nor before the next program.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+
+from rltf_env.sandbox.cage import folders
+
+_home = ""  # none: they run where the process is
+
+
+def move_in(home: str) -> None:
+    """Makes it, and makes it this process's working folder for good. It is removed when the process ends."""
+    global _home
+    sys.path[:] = map(os.path.abspath, sys.path)
+    os.mkdir(home, 0o700)
+    atexit.register(_leave, home)
+    os.chdir(home)
+    _home = home
+
+
+def tidy() -> None:
+    """Empties it, and comes back to it."""
+    if not _home:
+        return
+    if os.listdir(_home):
+        _leave(_home)
+        os.mkdir(_home, 0o700)
+    os.chdir(_home)
+
+
+def _leave(home: str) -> None:
+    os.chdir(os.path.dirname(home))
+    folders.remove(home)

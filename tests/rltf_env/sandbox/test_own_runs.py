@@ -1,0 +1,65 @@
+"""Scripts that run their own tests: each in plain Python, one that is fooled or asserts the success of its suite by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from judged_suites import holds, judged
+
+from rltf_env import sandbox
+from rltf_env.core import Outcome, Sandbox
+
+RIGHT = "def f(x): return x * x"
+WRONG = "def f(x): return x + 2"
+LIAR = """
+class Yes:
+    def __eq__(self, other): return True
+    def __ne__(self, other): return False
+    def __hash__(self): return 4
+def f(x): return Yes()
+"""
+READER = """
+import sys
+def f(x):
+    return next(c for c in sys._getframe(1).f_code.co_consts if isinstance(c, int) and c > 3)
+"""
+CASE = """
+import io, sys, unittest
+class TestF(unittest.TestCase):
+    def setUp(self):
+        self.four = 4
+    def test_two(self):
+        assert f(2) == 4
+    def test_three(self):
+        self.assertEqual(f(3), 9)
+"""
+LOADED = f"{CASE}\nsuite = unittest.defaultTestLoader.loadTestsFromTestCase(TestF)\n"
+RUN = f"{LOADED}result = unittest.TextTestRunner(stream=io.StringIO()).run(suite)\n"
+RUNS = {
+    "a method": f"{CASE}\nTestF().test_two()\nTestF().test_three()",
+    "methods of an object": f"{CASE}\ncase = TestF()\ncase.setUp()\ncase.test_two()\ncase.test_three()",
+    "a plain class": "class TestF:\n    def test_two(self):\n        assert f(2) == 4 and f(3) == 9\nTestF().test_two()",
+    "debug": f"{LOADED}suite.debug()",
+    "a result that is asserted": f"{RUN}assert result.wasSuccessful()",
+    "a result that raises": f"{RUN}if result.failures or result.errors:\n    raise Exception('some tests failed')",
+    "a result that exits": f"{RUN}sys.exit(not result.wasSuccessful())",
+    "a function": f"{RUN}def check(): assert result.wasSuccessful()\ncheck()",
+}
+
+
+@pytest.fixture(scope="module")
+def judge() -> Iterator[Sandbox]:
+    with sandbox.load(workers=1, case_seconds=1.0, cache=0) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("with_reference", [True, False], ids=["reference", "none"])
+@pytest.mark.parametrize("name", RUNS)
+def test_a_script_that_runs_its_own_tests_is_no_easier_to_fool(judge: Sandbox, name: str, with_reference: bool) -> None:
+    solutions = [RIGHT] if with_reference else []
+    assert holds(RUNS[name], LIAR)
+    assert [holds(RUNS[name], program) for program in (RIGHT, WRONG)] == [True, False]
+    verdicts = [judged(judge, p, RUNS[name], *solutions, entry_point="f") for p in (RIGHT, WRONG, LIAR, READER)]
+    assert [verdict.outcome is Outcome.PASSED for verdict in verdicts] == [True, False, False, False]
+    assert verdicts[0].unguarded == 0
