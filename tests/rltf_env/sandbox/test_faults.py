@@ -68,7 +68,7 @@ def add(a, b):
     here = os.getcwd()
     os.chdir("/")
     os.rmdir(here)
-    os.chmod(os.path.dirname(here), 0)
+    os.chmod(os.path.dirname(os.path.dirname(here)), 0)
     return a + b
 # {}
 """
