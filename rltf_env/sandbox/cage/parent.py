@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import _signal  # pyright: ignore[reportMissingImports]
 import contextlib
-import faulthandler
 import gc
 import json
 import os
@@ -29,7 +28,7 @@ except ImportError:  # not on Windows
 
 from rltf_env.sandbox.cage import home, program, purity, seeds, streams, together, trace, turns, warmup
 from rltf_env.sandbox.cage.clock import GUARD, LOOK, Clock, below, cpu_of, hold_too_much, kill_below, me, resident
-from rltf_env.sandbox.cage.entry import DUMPING, Packages, numbers
+from rltf_env.sandbox.cage.entry import DUMPING, Packages, leave_stack, numbers
 from rltf_env.sandbox.cage.files import (
     ASK_END,
     BATCH,
@@ -380,13 +379,11 @@ def serve(options: dict[str, Any], *, alone: bool, on_entry: Any, adopt: Any, co
     """The warm parent's loop: a program in, what became of it out, until the referee goes away."""
     requests = Turns(REQUESTS)
     cage = Cage(options, alone=alone, on_entry=on_entry, adopt=adopt, count=count)
-    faulthandler.enable(RESULT, all_threads=False)
     _signal.set_wakeup_fd(-1)
     _signal.pthread_sigmask(_signal.SIG_BLOCK, _HIDDEN)
-    for signal in (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, *DUMPING):
+    for signal in (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP):
         _signal.signal(signal, _signal.SIG_DFL)
-    for signal in DUMPING:
-        faulthandler.register(signal, RESULT, all_threads=False, chain=True)
+    leave_stack()
     sys.meta_path.append(Packages(options["packages"]))  # type: ignore[arg-type]
     program.hide_own_frames()
     seeds.install()
