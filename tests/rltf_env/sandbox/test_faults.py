@@ -98,6 +98,16 @@ def test_a_folder_that_is_removed_is_made_anew() -> None:
 
 
 @linux
+def test_a_caller_that_ignores_the_end_of_its_children_is_judged_for_all_the_same() -> None:
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        with sandbox.load("forkserver", workers=1, cache=0) as opened:
+            assert opened.run(program(1), ADD).outcome is Outcome.PASSED
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+@linux
 def test_closing_leaves_no_process_descriptor_or_thread() -> None:
     before, threads = set(os.listdir("/proc/self/fd")), threading.active_count()
     others = descendants(os.getpid())  # what other tests have started, and keep
