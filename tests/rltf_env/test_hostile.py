@@ -103,6 +103,25 @@ def test_what_a_program_sets_on_what_it_shares_ends_with_it(without: tuple[str, 
     assert not any(complaints), "\n".join(filter(None, complaints))
 
 
+FOLDERS = (
+    "remove_folder keeps_default_rights keeps_locked_folder keeps_readonly_folder keeps_file_beside keeps_file_as_folder "
+    "odd_file_names locked_names locked_folders"
+).split()
+
+
+@pytest.mark.parametrize("more", [(), ("seccomp",), ("seccomp", "rlimits")], ids="+".join)
+def test_a_program_s_folder_is_new_where_no_wall_is_around_it(more: tuple[str, ...]) -> None:
+    trials = {trial.name: trial for trial in battery.trials()}
+    pairs = [(trials[name], trials["write_and_read_file"]) for name in FOLDERS]
+    jobs = [(trial, problem) for pair in pairs for trial in pair for problem in trial.problems]
+    without = (*NO_NAMESPACES, "landlock", "uid", "caps", *more)
+    before = left_behind()
+    with sandbox.load("forkserver", **{**LIMITS, "workers": 1}, without=without, cache=0) as judge:
+        complaints = [trial.complaint(judge.run(trial.source, problem)) for trial, problem in jobs]
+    assert not any(complaints), "\n".join(filter(None, complaints))
+    assert left_behind() <= before
+
+
 CAGED = frozenset(  # programs whose verdict depends on a layer that is missing on purpose
     [
         "parent_environment",

@@ -37,16 +37,22 @@ def become_program(result: int, options: dict[str, Any], pipes: tuple[int, ...] 
     for fd, number in zip(copies, (program.ASK, program.TELL), strict=False):
         os.dup2(fd, number)
     os.closerange(program.RESULT + 1 + len(copies), 256)
-    faulthandler.enable(program.RESULT, all_threads=False)
-    if hasattr(faulthandler, "register"):
-        for signal in DUMPING:
-            _signal.signal(signal, _signal.SIG_DFL)
-            faulthandler.register(signal, program.RESULT, all_threads=False, chain=True)
+    leave_stack()
     sys.meta_path.append(Packages(options["packages"]))  # type: ignore[arg-type]
     program.hide_own_frames()
     seeds.install()
     seeds.seed()
     sys.argv[:] = ["program.py"]
+
+
+def leave_stack() -> None:
+    """Has a process that a signal ends leave its stack behind its results: Python's alone, though later ones have C's as well."""
+    options: dict[str, Any] = {"c_stack": False} if sys.version_info >= (3, 14) else {}
+    faulthandler.enable(program.RESULT, all_threads=False, **options)
+    if hasattr(faulthandler, "register"):  # not on Windows
+        for signal in DUMPING:
+            _signal.signal(signal, _signal.SIG_DFL)
+            faulthandler.register(signal, program.RESULT, all_threads=False, chain=True)
 
 
 def limit(options: dict[str, Any]) -> None:

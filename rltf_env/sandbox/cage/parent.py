@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import _signal  # pyright: ignore[reportMissingImports]
 import contextlib
-import faulthandler
 import gc
 import json
 import os
@@ -27,9 +26,9 @@ try:
 except ImportError:  # not on Windows
     resource = None  # type: ignore[assignment]
 
-from rltf_env.sandbox.cage import folders, isolation, program, purity, seeds, streams, together, trace, turns, warmup
+from rltf_env.sandbox.cage import home, program, purity, seeds, streams, together, trace, turns, warmup
 from rltf_env.sandbox.cage.clock import GUARD, LOOK, Clock, below, cpu_of, hold_too_much, kill_below, me, resident
-from rltf_env.sandbox.cage.entry import DUMPING, Packages, numbers
+from rltf_env.sandbox.cage.entry import DUMPING, Packages, leave_stack, numbers
 from rltf_env.sandbox.cage.files import (
     ASK_END,
     BATCH,
@@ -52,7 +51,7 @@ from rltf_env.sandbox.cage.limits import Limits, unpacked
 from rltf_env.sandbox.frames import Turns, pack, pack_text, write_all, write_frame
 
 REQUESTS, REPLIES = TELL_END + 1, TELL_END + 2  # pipes
-FOLDERS = REPLIES + 1  # the first of the private folders
+FOLDERS = REPLIES + 1  # the first of the private folders, see `home.hold`
 LAST = FOLDERS + 8  # no program has a descriptor from REPORT to this one, but a live one its two pipes
 
 _HIDDEN = (*numbers("SIGCHLD SIGABRT SIGSEGV SIGBUS SIGFPE SIGILL"), *DUMPING)
@@ -72,13 +71,9 @@ class Cage:
         self.size = program.own_size()
         self.used: Limits | None = None
         self.use(Limits.of(options))
-        self.home, self.keep = os.getcwd(), set(os.listdir())
-        self.folders = isolation.folders()
-        self.fds = tuple(range(FOLDERS, FOLDERS + len(self.folders)))
-        self.clean = [os.listdir(folder) for folder in self.folders]
-        self.restores, self.restores_files = may_restore(self.fds, 0o700), may_restore(CASE, MODE)
-        self.lost = False
         self.parent = os.getppid()  # without which nobody wants to know
+        self.home, self.restores_files = home.Home(FOLDERS), may_restore(CASE, MODE)
+        self.lost = False
         self.rows = 1  # of the file of lines
         self.own = resident("self")
         self.proc_pid = me()
@@ -111,7 +106,7 @@ class Cage:
             longest = 2 * self.options["program_seconds"] + self.options["wall_seconds"] + self.hard + 5
             record = self._watch(pid, longest, GUARD * longest, several=True)
         try:
-            self._tidy()
+            self.home.tidy(self.parent)
         except OSError as error:  # what it left behind cannot be removed: this cage has judged its last
             self.lost = True
             return json.dumps({"unclean": str(error)}).encode()
@@ -194,7 +189,7 @@ class Cage:
                 self._limit(limits)
                 self._enter(run, code, traits, case, self.depth + 3, number)
             record = self._watch(pid, self.hard * tests, self.options["wall_seconds"] * tests)
-            self._tidy()
+            self.home.tidy(self.parent)
             records.append(record)
             outputs.append((content(STDOUT), content(RESULT)))
             cpu += record["seconds"]
@@ -367,42 +362,11 @@ class Cage:
             return False
         return True
 
-    def _tidy(self) -> None:
-        """Takes back what a program set on the private folders, and empties them, if there is anything in them."""
-        if self.restores:
-            restore(self.fds, 0o700)
-        try:
-            os.getcwd()
-        except FileNotFoundError:  # removed, which a program can where there are no walls around files
-            if os.getppid() != self.parent:  # or the judge has, which is closed
-                os._exit(0)
-            self.home += "+"
-            os.makedirs(self.home, 0o700)
-            os.chdir(self.home)
-            hold(self.folders)
-        for folder, names in zip(self.folders, self.clean, strict=True):
-            if os.listdir(folder) != names:  # times are too coarse to tell
-                break
-        else:
-            return
-        for folder in self.folders:
-            folders.empty(folder, self.keep if folder == "." else ())
-        self.clean = [os.listdir(folder) for folder in self.folders]
-
 
 def _packed(records: list[dict[str, Any]], outputs: list[tuple[bytes, bytes]]) -> bytes:
     """The answer for a program of several cases. The JSON is written by hand: an encoder touches, and so copies, forty pages."""
     texts = ", ".join([_RECORD % record for record in records])
     return pack_text(f"[null, [{texts}]]", [piece for pair in outputs for piece in pair])
-
-
-def hold(folders: list[str]) -> None:
-    """Opens the private folders: a program could lock their paths."""
-    for fd, folder in enumerate(folders, FOLDERS):
-        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        if opened != fd:
-            os.dup2(opened, fd)
-            os.close(opened)
 
 
 _RECORD = '{"status": %(status)d, "seconds": %(seconds)r, "wall": %(wall)r, "end": "%(end)s"}'
@@ -415,13 +379,11 @@ def serve(options: dict[str, Any], *, alone: bool, on_entry: Any, adopt: Any, co
     """The warm parent's loop: a program in, what became of it out, until the referee goes away."""
     requests = Turns(REQUESTS)
     cage = Cage(options, alone=alone, on_entry=on_entry, adopt=adopt, count=count)
-    faulthandler.enable(RESULT, all_threads=False)
     _signal.set_wakeup_fd(-1)
     _signal.pthread_sigmask(_signal.SIG_BLOCK, _HIDDEN)
-    for signal in (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP, *DUMPING):
+    for signal in (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP):
         _signal.signal(signal, _signal.SIG_DFL)
-    for signal in DUMPING:
-        faulthandler.register(signal, RESULT, all_threads=False, chain=True)
+    leave_stack()
     sys.meta_path.append(Packages(options["packages"]))  # type: ignore[arg-type]
     program.hide_own_frames()
     seeds.install()

@@ -104,7 +104,8 @@ def _line(record: dict[str, Any]) -> int | None:
 
 def stuck_line(data: bytes) -> int | None:
     """The line that a killed process was in, from the stack that it left behind its results, innermost frame first."""
-    match = _FRAME.search(data, max(data.rfind(b"(most recent call first)"), 0))
+    stack = data.rfind(b"(most recent call first):\n  File ")  # not C's, which later Pythons may add
+    match = _FRAME.search(data, max(stack, 0))
     return int(match[1]) if match and len(match[1]) < 9 else None
 
 

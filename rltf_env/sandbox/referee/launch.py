@@ -205,16 +205,16 @@ class Forks:
 
 
 def _become_cage(options: dict[str, Any], fds: list[int], layers: list[str], user: int, folder: str) -> None:
-    from rltf_env.sandbox.cage import parent
+    from rltf_env.sandbox.cage import home, parent
 
     for number, fd in enumerate([os.dup2(fd, 100 + number) for number, fd in enumerate(fds)]):
         os.dup2(fd, number)
     os.closerange(len(fds), 4096)
     packages = [path for paths in options["packages"].values() for path in paths]
-    os.mkdir(os.path.join(folder, "work"))
-    os.chdir(os.path.join(folder, "work"))
+    os.makedirs(os.path.join(folder, "own", "work"))
+    os.chdir(os.path.join(folder, "own", "work"))
     layers = isolation.confine(options, layers, packages, user)
-    parent.hold(isolation.folders())
+    home.hold(parent.FOLDERS)
     write_frame(parent.REPLIES, json.dumps({"layers": layers}).encode())
     on_entry, adopt, alone = isolation.dumpable(), isolation.adopt_orphans, "pid" in layers
     if not alone:  # it has to end a program's processes, and then itself, when its parent has gone: see `Cage`

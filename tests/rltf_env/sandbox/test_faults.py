@@ -68,7 +68,7 @@ def add(a, b):
     here = os.getcwd()
     os.chdir("/")
     os.rmdir(here)
-    os.chmod(os.path.dirname(here), 0)
+    os.chmod(os.path.dirname(os.path.dirname(here)), 0)
     return a + b
 # {}
 """
@@ -95,6 +95,16 @@ def test_a_folder_that_is_removed_is_made_anew() -> None:
         assert [opened.run(source, ADD).outcome for _ in range(3)] == [Outcome.PASSED] * 3
         assert opened.run("def add(a, b):\n    open('x', 'w').close()\n    return a + b", ADD).outcome is Outcome.PASSED
         assert worker.process is before
+
+
+@linux
+def test_a_caller_that_ignores_the_end_of_its_children_is_judged_for_all_the_same() -> None:
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        with sandbox.load("forkserver", workers=1, cache=0) as opened:
+            assert opened.run(program(1), ADD).outcome is Outcome.PASSED
+    finally:
+        signal.signal(signal.SIGCHLD, before)
 
 
 @linux

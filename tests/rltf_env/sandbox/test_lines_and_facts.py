@@ -17,7 +17,7 @@ from rltf_env.errors import UsageError
 from rltf_env.sandbox.cage import trace
 from rltf_env.sandbox.pool.options import Options
 from rltf_env.sandbox.pool.pool import PoolSandbox
-from rltf_env.sandbox.referee import precompile
+from rltf_env.sandbox.referee import failures, precompile
 from rltf_env.sandbox.values import FILENAME
 
 SIGN = "def f(x):\n    if x < 0:\n        return -x\n    return x\n"
@@ -208,3 +208,23 @@ def test_an_analyser_that_is_lost_is_no_text_without_facts(analyser: precompile.
     analyser.close()
     with pytest.raises(EOFError, match="lost"):
         analyser.facts("x = 1")
+
+
+DEATH = b"""{"ok": 1}
+Fatal Python error: Aborted
+
+Current thread 0x00007f [python] (most recent call first):
+  File "/usr/lib/python3.14/re/__init__.py", line 5 in match
+  File "<program>", line 3 in add
+  File "/rltf_env/sandbox/cage/program.py", line 200 in _run
+
+Current thread's C stack trace (most recent call first):
+  Binary file "/usr/bin/python3.14", at _Py_DumpStack+0x30 [0x4b53b0]
+"""
+
+
+def test_the_line_of_a_process_that_was_killed_is_that_of_its_last_stack_of_python_s() -> None:
+    assert failures.stuck_line(DEATH) == 3
+    assert failures.stuck_line(DEATH.partition(b"\nCurrent thread's C")[0]) == 3
+    assert failures.stuck_line(DEATH.replace(b"line 3", b"line 7") + DEATH) == 3
+    assert failures.stuck_line(b"") is None
