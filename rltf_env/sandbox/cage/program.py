@@ -220,13 +220,8 @@ def run_batch(
 
     After each case its number, the length of the output so far, the CPU time and the exit status are added to the results.
     """
-    emit, exit, fstat, clock, dup2 = (
-        write_line,
-        os._exit,
-        os.fstat,
-        time.thread_time,
-        os.dup2,
-    )  # a process's clock is coarse under RLIMIT_CPU
+    emit, exit, fstat, dup2 = write_line, os._exit, os.fstat, os.dup2
+    clock = time.thread_time  # a process's clock is coarse under RLIMIT_CPU
     sys.set_int_max_str_digits(0)
     stdin, stdout = os.dup(0), os.dup(1)
     sweep, renew = purity.leavings(traits), streams.maker(bool(traits & purity.ERRORS))

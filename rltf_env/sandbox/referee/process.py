@@ -37,9 +37,7 @@ def main() -> None:
     inbox, outbox = os.dup(0), os.dup(1)
     os.dup2(os.open(os.devnull, os.O_RDWR), 0)
     os.dup2(0, 1)
-    if hasattr(
-        signal, "SIGCHLD"
-    ):  # whoever ignores it, and so whoever comes from it, does not learn how its children end
+    if hasattr(signal, "SIGCHLD"):  # whoever ignores it does not learn how its children end, nor do they of theirs
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for name in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
