@@ -312,3 +312,15 @@ def limits(options: dict[str, Any], own: int) -> list[tuple[int, tuple[int, int]
         (resource.RLIMIT_FSIZE, (size, size)),
         (resource.RLIMIT_CPU, (seconds, seconds + 1)),
     ]
+
+
+def check_hard_limits(options: dict[str, Any]) -> None:
+    """Raises OSError if this process may not have as much as the options give each program: nor would any program."""
+    kinds = (("memory", "v", 1024), ("file size", "f", 1024), ("CPU time", "t", 1))
+    for (kind, (_, most)), (what, flag, unit) in zip(limits(options, own_size()), kinds, strict=True):
+        hard = resource.getrlimit(kind)[1]
+        if hard != resource.RLIM_INFINITY and hard < most:
+            raise OSError(
+                f"Expected a hard limit on {what} of at least {-(-most // unit)} (ulimit -H{flag}), since the judge's options give "
+                f"each program as much, got {hard // unit}. Raise it where this process is started, or give programs less."
+            )
