@@ -98,9 +98,8 @@ class Batch:
     loss_mask: Tensor  # bool (B, T): and it is to be learnt from
     weights: Tensor  # float32 (B, T)
     old_logprobs: Tensor  # float32 (B, T), when sampled
-    extra: Mapping[str, Tensor] = field(
-        default_factory=dict
-    )  # float32 (B, T) each: what else an agent's loss reads, by name
+    # float32 (B, T) each: what else an agent's loss reads, by name.
+    extra: Mapping[str, Tensor] = field(default_factory=dict)
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""

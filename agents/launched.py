@@ -153,9 +153,8 @@ class Meeting:
         if dist.is_initialized():
             raise UsageError("Expected a process that is in no group of torch.distributed yet, got one that is.")
         self.launch, self.patience, self.alarm = launch, recipe.scale.patience, ranks.Alarm()
-        life = os.environ.get(
-            "TORCHELASTIC_RESTART_COUNT", "0"
-        )  # a restart finds the addresses of the dead in the same store
+        # A restart finds the addresses of the dead in the same store.
+        life = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
         self.store: Store = PrefixStore(f"run/{life}", next(rendezvous("env://", timeout=MEETING))[0])
         place = TCPStore(launch.address, launch.port, is_master=False, timeout=timedelta(seconds=self.patience))
         self.signs = PrefixStore(f"signs/{life}", place)

@@ -129,10 +129,8 @@ def __getattr__(name: str) -> Any:
     """The public classes and modules, imported at first use."""
     if name in __all__ and name[0].isupper():
         return getattr(importlib.import_module(f"{__name__}.{_HOMES.get(name, 'core')}"), name)
-    if name in __all__ or name in (
-        "audit",
-        "html",
-    ):  # the last two for one version, with a warning that they have moved
+    # The last two for one version, with a warning that they have moved.
+    if name in __all__ or name in ("audit", "html"):
         return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

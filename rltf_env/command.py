@@ -47,9 +47,8 @@ WORDS = {
 }
 
 
-_called: ContextVar[tuple[str, str]] = ContextVar(
-    "_called", default=("", "")
-)  # a module, and what the user typed for it
+# A module, and what the user typed for it.
+_called: ContextVar[tuple[str, str]] = ContextVar("_called", default=("", ""))
 
 
 @contextlib.contextmanager

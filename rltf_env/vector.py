@@ -120,9 +120,8 @@ class UnitTestVectorEnv(UnitTestEnvBase, VectorEnv[Any, Any, Any]):  # pyright: 
         self._make_spaces()
         rows, length = self.num_envs, self.max_program_tokens
         self._prompt = np.full((rows, self.max_prompt_tokens), self.pad_id, np.int64)
-        self._cells = np.full(
-            rows * length + 1, self.pad_id, np.int64
-        )  # all programs in one line, and a cell for nobody's
+        # All programs in one line, and a cell for nobody's.
+        self._cells = np.full(rows * length + 1, self.pad_id, np.int64)
         self._program = self._cells[:-1].reshape(rows, length)  # the same memory
         self._copy_prompt, self._copy_program = _Copies(self._prompt), _Copies(self._program)
         self._cell = np.full(rows, rows * length)  # where each row's next token goes

@@ -86,9 +86,8 @@ def rltf_data(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 
 def check_split(name: str, split: str, judge: Sandbox, limit: int | None) -> None:
     load = importlib.import_module(f"rltf_env.datasets.{name}").load
-    fewer = (
-        {"size": limit} if limit and "size" in inspect.signature(load).parameters else {}
-    )  # where each is made first
+    # Where each is made first.
+    fewer = {"size": limit} if limit and "size" in inspect.signature(load).parameters else {}
     try:
         problems = datasets.load(name, split, **fewer)
     except MissingData as error:

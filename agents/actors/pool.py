@@ -315,11 +315,8 @@ def instructions(recipe: Recipe, agent: OffPolicyAgent, who: tuple[int, int, int
         recipe,
         run=dataclasses.replace(recipe.run, seed=seed),
         env=env,
-        policy={
-            "seed": recipe.run.seed,
-            **recipe.policy,
-            **_device(scale, who[0]),
-        },  # what is frozen is as the learner's
+        # What is frozen is as the learner's.
+        policy={"seed": recipe.run.seed, **recipe.policy, **_device(scale, who[0])},
         agent={**recipe.agent, **_writing(recipe, agent)},
         scale=Scale(),
     )

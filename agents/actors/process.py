@@ -34,9 +34,8 @@ PATIENCE = 20.0  # seconds to end in good order; then in bad
 
 def main() -> None:
     """Writes until the input ends."""
-    signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # whoever started us in the background may have had it ignored
+    # Whoever started us in the background may have had it ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     answers = cast(BinaryIO, os.fdopen(os.dup(1), "wb", buffering=0))
     os.dup2(2, 1)  # whatever a library prints is no answer
     orders = cast(BinaryIO, io.FileIO(0, closefd=False))  # a buffer's lock would be held at exit

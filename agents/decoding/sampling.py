@@ -95,9 +95,8 @@ class Sampling:
         was_training = policy.model.training
         policy.model.eval()
         try:
-            write = plugins.find(
-                "engines", self.engine, package="agents"
-            )()  # by name: an engine knows what sampling is
+            # By name: an engine knows what sampling is.
+            write = plugins.find("engines", self.engine, package="agents")()
             return write(self, policy, Request(prompts, given, repeats, max_tokens, generator, done))
         finally:
             policy.model.train(was_training)
@@ -130,9 +129,8 @@ def sample_tokens(logp: Tensor, generator: torch.Generator) -> Tensor:
     passed = logp.exp().cumsum(-1, dtype=kind)
     uniform = torch.rand(len(logp), 1, dtype=kind, device=logp.device, generator=generator)
     drawn = torch.searchsorted(passed, uniform * passed[:, -1:], right=True)
-    return drawn.clamp(
-        max=logp.shape[-1] - 1
-    )  # of NaN, which is found out later: an index beyond the vocabulary kills a GPU
+    # Of NaN the index is beyond the vocabulary, which kills a GPU; that it is NaN is found out later.
+    return drawn.clamp(max=logp.shape[-1] - 1)
 
 
 def _in_whole_numbers(logp: Tensor, generator: torch.Generator) -> Tensor:

@@ -45,9 +45,8 @@ def _write(
     stops, ends = Stops.of(policy, sampling.stop), ends_of(policy)
     state, logits = policy.begin(request.prompts, prefixes, repeats)
     count = len(room)
-    rows = torch.arange(
-        count, device=logits.device
-    )  # which program each row of `state`, and of all that follows, writes
+    # Which program each row of `state`, and of all that follows, writes.
+    rows = torch.arange(count, device=logits.device)
     tokens = torch.empty(count, max(room), dtype=torch.long, device=logits.device)
     logprobs, behaviour = (torch.empty(tokens.shape, device=logits.device) for _ in range(2))
     lengths = torch.zeros(count, dtype=torch.long, device=logits.device)

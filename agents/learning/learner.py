@@ -225,9 +225,8 @@ class Learner:
     @contextmanager
     def _mode(self, rank: int = 0) -> Iterator[None]:
         """The model as it learns: without dropout, or with dropout from a generator that is lent the update's number."""
-        model = (
-            self.policy.model.eval()
-        )  # dropout draws from the global generator, and no ratio to the sampled would be 1
+        # Dropout draws from the global generator, and no ratio to the sampled would be 1.
+        model = self.policy.model.eval()
         if not self.config.dropout:
             yield
             return

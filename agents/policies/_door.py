@@ -28,9 +28,8 @@ P = TypeVar("P")
 SMALL = 50_000_000  # parameters, up to which the weights too are saved and loaded
 FOLDERS = "rltf-door-"  # what the names of the folders begin with
 DAY = 24 * 3600.0  # seconds; a folder as old as that was left by a process that was killed
-_saved: set[str] = (
-    set()
-)  # what has come back from a folder in this process: a matter of classes and shapes, not of weights
+# What has come back from a folder in this process: a matter of classes and shapes, not of weights.
+_saved: set[str] = set()
 
 
 def entered(policy: P) -> P:

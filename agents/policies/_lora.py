@@ -54,9 +54,8 @@ def attach(model: Any, options: Mapping[str, Any], seed: int) -> Any:
     )
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         torch.default_generator.manual_seed(seed)
-        warnings.filterwarnings(
-            "ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning
-        )  # peft 0.21 asks so
+        # peft 0.21 asks that way.
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
         warnings.filterwarnings("ignore", "Model has `tie_word_embeddings=True`")  # refused below, in our words
         try:
             adapted = get_peft_model(model, config)

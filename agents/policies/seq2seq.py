@@ -251,9 +251,8 @@ class Seq2SeqPolicy(Transformer):
         if padded is not None:
             prompts, own = self.step_mask(encoded.mask, padded[0]), self.step_mask(mask, padded[1])
         return self.forward(
-            encoder_outputs=encoded.kind(
-                last_hidden_state=encoded.states
-            ),  # a model of experts asks its own kind for more
+            # A model of experts asks its own kind for more.
+            encoder_outputs=encoded.kind(last_hidden_state=encoded.states),
             attention_mask=prompts,
             decoder_input_ids=ids,
             decoder_attention_mask=own,

@@ -34,9 +34,8 @@ def chart(title: str, curves: Sequence[Curve], *, percent: bool = False) -> str:
         return ""
     reach = [y + s * h for c in drawn for y, h in zip(c.y, c.half or [0.0] * len(c.y), strict=True) for s in (-1, 1)]
     low, high = (max(0.0, min(reach)), min(1.0, max(reach))) if percent else (min(reach), max(reach))
-    xs = [
-        x for x in ticks(min(min(c.x) for c in drawn), max(max(c.x) for c in drawn)) if x == round(x)
-    ]  # whole updates
+    # Only whole updates.
+    xs = [x for x in ticks(min(min(c.x) for c in drawn), max(max(c.x) for c in drawn)) if x == round(x)]
     ys = ticks(low, high)
     scale = _Scale(min(min(c.x) for c in drawn), max(max(c.x) for c in drawn), ys[0], ys[-1])
     body = [_grid(scale, xs, ys, percent)]

@@ -34,9 +34,8 @@ from rltf_env.errors import DataError
 FRAME = Path(__file__).with_name("page.html")
 PROGRAMS, LONGEST = 3, 6000  # different programs a problem, and characters of each
 LEVEL = 0.05  # adjusted p-values below this are called a difference
-DUMMY_PROBLEM = Problem(
-    "none", "", [StdinCase("", "")]
-)  # rewards look at program and verdict; a problem they must be given
+# Rewards look at program and verdict; a problem they must be given.
+DUMMY_PROBLEM = Problem("none", "", [StdinCase("", "")])
 NAMES = {
     "PASSED": "passed",
     "WRONG_ANSWER": "wrong answer",

@@ -259,9 +259,8 @@ def load(
     if decoder == "sampling":
         options.setdefault("rows", rows)
         if not anew:
-            options.setdefault(
-                "stop", (*suite.stop, *description.get("stop", ()))
-            )  # what stands behind it is cut off anyway
+            # What stands behind it is cut off anyway.
+            options.setdefault("stop", (*suite.stop, *description.get("stop", ())))
     try:
         decode = plugins.find("decoding", decoder, package="agents")(**options)
     except TypeError as error:

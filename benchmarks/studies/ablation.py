@@ -35,10 +35,8 @@ from rltf_env.command import Parser, guarded, leave
 from rltf_env.errors import UsageError
 from rltf_env.intervals import rate_interval
 
-SPLITS = {
-    "seen": "",
-    "unseen": "-unseen",
-}  # what compositions are called, and how the folder that measures on them ends
+# What compositions are called, and how the folder that measures on them ends.
+SPLITS = {"seen": "", "unseen": "-unseen"}
 
 
 @dataclass(frozen=True)

@@ -141,9 +141,8 @@ def table(study: Study, runs: Mapping[int, Mapping[str, Mapping[str, Any]]]) -> 
     """All figures, as plain data, of the evaluations by seed, measure and arm."""
     figures: dict[str, Any] = {"prediction": study.prediction, "seeds": sorted(runs)}
     for measure in MEASURES:
-        rates = {
-            id: np.stack([demo.rates(runs[seed][measure][id]) for seed in sorted(runs)]) for id in study.arms
-        }  # (S, N) each
+        # (S, N) each.
+        rates = {id: np.stack([demo.rates(runs[seed][measure][id]) for seed in sorted(runs)]) for id in study.arms}
         arms = {
             id: {
                 "name": study.arms[id].name,

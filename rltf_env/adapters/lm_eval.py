@@ -28,9 +28,8 @@ from rltf_env.errors import SandboxError, UnknownName, UsageError
 
 SPLIT = "test"
 PROMPTS = ("chat", "text")
-_asked: defaultdict[tuple[str, str], deque[Future[Judgement]]] = defaultdict(
-    deque
-)  # verdicts to come, by id and program
+# Verdicts to come, by id and program.
+_asked: defaultdict[tuple[str, str], deque[Future[Judgement]]] = defaultdict(deque)
 
 
 # ------------------------------------------------------------------------------------------------ the task

@@ -234,9 +234,8 @@ class LazyCases(Lazy):
         return f"LazyCases({self._place.where!r})"
 
 
-@lru_cache(
-    maxsize=8
-)  # the twenty programs of one problem are judged one after the other; all of APPS does not fit in memory
+# The twenty programs of one problem are judged one after the other; all of APPS does not fit in memory.
+@lru_cache(maxsize=8)
 def _decode_place(place: Place) -> Decoded:
     return decode(place.text(), place.url, place.where)
 

@@ -7,10 +7,8 @@ from dataclasses import replace
 
 from rltf_env.core import Case, FailureKind, Limits, Outcome, Problem, Sandbox, Verdict
 
-PATIENCE, SHORTEST = (
-    4.0,
-    0.25,
-)  # times what a reference takes over a case, and seconds, that a wrong program has at the least
+# Times what a reference takes over a case, and seconds, that a wrong program has at the least.
+PATIENCE, SHORTEST = 4.0, 0.25
 Kills = Sequence[Set[Hashable]]  # for each test the programs that it fails
 
 

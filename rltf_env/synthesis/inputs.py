@@ -21,11 +21,8 @@ from rltf_env.errors import UsageError
 
 Arguments = tuple[Any, ...]
 WORDS = "aab bcdeioAZ 019_-.,"  # characters of texts; a few come often, so that texts have something in common
-SMALL, LARGE, LONGEST = (
-    12,
-    1000,
-    8,
-)  # numbers mostly up to the first, at most up to the second; length of texts and lists
+# Numbers mostly up to the first, at most up to the second; length of texts and lists.
+SMALL, LARGE, LONGEST = 12, 1000, 8
 _ITEMS = {"list": 1, "set": 1, "frozenset": 1, "dict": 2}
 _SPELLINGS = {
     "List": "list", "Sequence": "list", "MutableSequence": "list", "Iterable": "list", "Collection": "list", "Set": "set",

@@ -52,9 +52,8 @@ def test_the_small_task_is_what_it_says() -> None:
     assert words.vocab_size < 30
     for problem in chosen:
         assert words.program(words.encode(problem.solutions[0])).text == problem.solutions[0]
-        assert (
-            len(words.encode(problem.solutions[0])) == len(words.encode(small.GIVEN)) + small.CHOSEN + 1
-        )  # the newline
+        # One more for the newline.
+        assert len(words.encode(problem.solutions[0])) == len(words.encode(small.GIVEN)) + small.CHOSEN + 1
 
 
 def test_references_solve_the_small_task_and_one_answer_solves_one_problem() -> None:

@@ -153,9 +153,8 @@ VALUES = torch.tensor([[1.0, 2.0, 3.0], [2.0, 4.0, 50.0]])
 def test_centred_and_standardised() -> None:
     close(f.centred(torch.tensor([[1.0, 3.0], [5.0, 5.0]])), [[-1.0, 1.0], [0.0, 0.0]])
     close(f.standardised(torch.tensor([[1.0, 5.0], [5.0, 5.0]]), 0.5), [[-0.8, 0.8], [0.0, 0.0]])  # std 2, and 0
-    close(
-        f.standardised(torch.tensor([[0.0, 0.0, 6.0]]), 0.0), [[-(0.5**0.5), -(0.5**0.5), 2**0.5]]
-    )  # mean 2, std sqrt(8)
+    # The mean is 2, the standard deviation sqrt(8).
+    close(f.standardised(torch.tensor([[0.0, 0.0, 6.0]]), 0.0), [[-(0.5**0.5), -(0.5**0.5), 2**0.5]])
 
 
 def test_whiten() -> None:

@@ -96,9 +96,8 @@ def test_a_program_counts_once_for_each_problem(
 ) -> None:
     env = make_env(by_length)
     problems = [env.source.find("p0"), env.source.find("p1")]
-    result = labelling.label_chunk(
-        policy, env, problems, Settings(samples=4), 0, Sampling(temperature=0.0)
-    )  # four times the same
+    # Four times the same.
+    result = labelling.label_chunk(policy, env, problems, Settings(samples=4), 0, Sampling(temperature=0.0))
     assert sorted(each.problem for each in result.labels) == ["p0", "p1"]
 
 

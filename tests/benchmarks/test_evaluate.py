@@ -46,9 +46,8 @@ def test_command_makes_a_record_that_verifies(suite: Any, tmp_path: Path, capsys
 def test_verification_reports_every_verdict_that_changes(
     suite: Any, tmp_path: Path, make_record: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def rules(
-        source: str, problem: Problem
-    ) -> Any:  # a judge that pays everything, the second sample of one problem aside
+    # A judge that pays everything, the second sample of one problem aside.
+    def rules(source: str, problem: Problem) -> Any:
         return "ZeroDivisionError" if source.endswith("# 1") else True
 
     make_record(tmp_path, suite, lambda p, n, s: [p.solutions[0], "def f(x): return 1/0 # 1"], rules)

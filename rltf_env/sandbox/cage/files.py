@@ -17,9 +17,8 @@ except ImportError:  # not on Windows, where there is no cage whose files these 
     _fcntl = None  # type: ignore[assignment]
 
 STDIN, STDOUT, STDERR, RESULT, REPORT, LINES = range(6)  # their descriptors in the cage
-TURNS, ASK_END, TELL_END = range(
-    LINES + 1, LINES + 4
-)  # of a live program: see `turns.py`; pipes to the program, and from it
+# Of a live program: see `turns.py`; pipes to the program, and from it.
+TURNS, ASK_END, TELL_END = range(LINES + 1, LINES + 4)
 CASE = (STDIN, STDOUT, RESULT)  # used anew for every case
 MODE = 0o777  # of a memory file
 BATCH = b"batch"  # in the report: the process that compiled the program runs all of its cases

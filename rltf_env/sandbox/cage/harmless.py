@@ -83,9 +83,7 @@ def _kind(module: str, name: str, value: Any) -> Use:
     """How a name may be used: in annotations (NOTE), called with one argument (ONCE), or True if its attributes can be set."""
     if module == "typing":
         return NOTE
-    if module in ("sys", "random") and callable(
-        value
-    ):  # which the judge may have put a function of its own in the place of
+    if module in ("sys", "random") and callable(value):  # the judge may have put a function of its own in its place
         return True
     return ONCE if module in SETTERS and name in _SINGLE else _settable(value)
 

@@ -38,9 +38,7 @@ class Home:
         """
         if self.renews:
             self._renew()
-            if (
-                os.getppid() != parent
-            ):  # it, or whoever tidied up after it, may have removed everything before this was made
+            if os.getppid() != parent:  # whoever tidied up after it may have done so before this was made
                 folders.remove(os.path.dirname(os.path.dirname(self.path)))
                 os._exit(0)
             return

@@ -20,9 +20,8 @@ from rltf_env.sandbox.cage.turns import LAYOUT
 
 _SOON = 0.0002  # seconds in which nobody can have waited for a processor worth mentioning
 _DELAYS = "/proc/thread-self/schedstat"
-Wait = Callable[
-    [int, int], bool
-]  # a descriptor, what is to become of it (POLLIN, POLLOUT): False if the program has ended
+# A descriptor, what is to become of it (POLLIN, POLLOUT): False if the program has ended.
+Wait = Callable[[int, int], bool]
 
 
 class Turns:

@@ -220,13 +220,8 @@ def run_batch(
 
     After each case its number, the length of the output so far, the CPU time and the exit status are added to the results.
     """
-    emit, exit, fstat, clock, dup2 = (
-        write_line,
-        os._exit,
-        os.fstat,
-        time.thread_time,
-        os.dup2,
-    )  # a process's clock is coarse under RLIMIT_CPU
+    emit, exit, fstat, dup2 = write_line, os._exit, os.fstat, os.dup2
+    clock = time.thread_time  # a process's clock is coarse under RLIMIT_CPU
     sys.set_int_max_str_digits(0)
     stdin, stdout = os.dup(0), os.dup(1)
     sweep, renew = purity.leavings(traits), streams.maker(bool(traits & purity.ERRORS))
@@ -317,3 +312,15 @@ def limits(options: dict[str, Any], own: int) -> list[tuple[int, tuple[int, int]
         (resource.RLIMIT_FSIZE, (size, size)),
         (resource.RLIMIT_CPU, (seconds, seconds + 1)),
     ]
+
+
+def check_hard_limits(options: dict[str, Any]) -> None:
+    """Raises OSError if this process may not have as much as the options give each program: nor would any program."""
+    kinds = (("memory", "v", 1024), ("file size", "f", 1024), ("CPU time", "t", 1))
+    for (kind, (_, most)), (what, flag, unit) in zip(limits(options, own_size()), kinds, strict=True):
+        hard = resource.getrlimit(kind)[1]
+        if hard != resource.RLIM_INFINITY and hard < most:
+            raise OSError(
+                f"Expected a hard limit on {what} of at least {-(-most // unit)} (ulimit -H{flag}), since the judge's options give "
+                f"each program as much, got {hard // unit}. Raise it where this process is started, or give programs less."
+            )

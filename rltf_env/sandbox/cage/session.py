@@ -50,9 +50,8 @@ class Session:
         self.results: list[Any] = []  # what each operation came to
         self.objects = False  # the test may want more of a value than what is plain in it
         self.inner: list[Any] = []  # things inside of what they came to
-        self.numbers: dict[
-            int, int
-        ] = {}  # of the things that the test has heard of, by id: they are held, so ids stay theirs
+        # Of the things that the test has heard of, by id: they are held, so ids stay theirs.
+        self.numbers: dict[int, int] = {}
 
     def perform(self, op: Any) -> str:
         """Does one operation and says what came of it, as JSON.
@@ -165,9 +164,8 @@ class _Missing(Exception):
 _FunctionType, _MethodType = type(lambda: 0), type(Session({}).perform)
 _PLAINLY = frozenset({type(None), bool, int, str, float, list, tuple, dict, set, _MethodType})  # nothing besides
 _CONTAINERS = frozenset({list, tuple, dict, set, frozenset})
-_COPYING = frozenset(
-    {"call", "list", "next"}
-)  # what `get` and `item` come to may be part of something that the test changes
+# What `get` and `item` come to may be part of something that the test changes.
+_COPYING = frozenset({"call", "list", "next"})
 
 
 def _may_be_false(kind: Any, mro=type.__dict__["__mro__"].__get__, names=type.__dict__["__dict__"].__get__) -> bool:

@@ -238,9 +238,8 @@ def _by_unittest(
         def __init__(self) -> None:
             super().__init__()
             self.rows: dict[str, Result] = {}
-            self.lost: Result = {
-                "status": "error"
-            }  # of the tests that a fixture of their class or module kept from running
+            # Of the tests that a fixture of their class or module kept from running.
+            self.lost: Result = {"status": "error"}
 
         def _note(self, case: Any, error: BaseException) -> None:
             row = _result(_name(case), error)

@@ -10,9 +10,8 @@ import os
 import struct
 import time
 
-LAYOUT = struct.Struct(
-    "=ddd"
-)  # seconds of the referee's turns so far; since when it has the turn, or 0; 1 if all is asked
+# Seconds of the referee's turns so far; since when it has the turn, or 0; 1 if all is asked.
+LAYOUT = struct.Struct("=ddd")
 
 
 def read(fd: int) -> tuple[float, bool]:

@@ -14,10 +14,11 @@ from typing import Any
 
 from rltf_env.sandbox.cage import harmless
 
+# Not what is large and rare: dataclasses and hashlib would add a quarter to the cost of every fork.
 MODULES = (
     "typing math cmath re string random itertools functools collections collections.abc heapq bisect operator copy "
     "datetime array decimal fractions statistics time enum abc io"
-)  # not what is large and rare: dataclasses and hashlib would add a quarter to the cost of every fork
+)
 _POOL, _FIRST = 16384, 48  # bytes of a pool of CPython's allocator, and where the first object in it is
 _LARGEST = 512  # bytes of an object that has a pool
 _fillers: list[Any] = []

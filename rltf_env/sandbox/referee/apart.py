@@ -31,11 +31,8 @@ if TYPE_CHECKING:
     from rltf_env.sandbox.referee.script import Script
 
 MOST_RUNS = 200  # of one program on one script, where no program can be asked one thing after another
-NOT_RUN: Report = (
-    {"status": 0, "seconds": 0.0, "wall": 0.0, "end": ""},
-    b"",
-    b"",
-)  # of a program that is only run live
+# Of a program that is only run live.
+NOT_RUN: Report = {"status": 0, "seconds": 0.0, "wall": 0.0, "end": ""}, b"", b""
 Finding = tuple[int, list[Any] | None]  # an outcome, and the failure
 
 
@@ -44,9 +41,8 @@ class Apart:
 
     def __init__(self, referee: Any) -> None:
         self.referee, self.options = referee, referee.options
-        self._live = (
-            getattr(referee.runner, "live", None) if os.name == "posix" else None
-        )  # runs a program step by step
+        # Runs a program step by step.
+        self._live = getattr(referee.runner, "live", None) if os.name == "posix" else None
 
     def live(self, script: Script) -> bool:
         """True if programs are asked by a script one thing after another from the start."""

@@ -18,11 +18,8 @@ import signal
 import sys
 from typing import Any
 
-LONGEST, SECONDS, PATIENCE = (
-    1 << 16,
-    1.0,
-    60.0,
-)  # bytes of a text; CPU seconds, and seconds in all, that reading it may take
+LONGEST = 1 << 16  # bytes of a text
+SECONDS, PATIENCE = 1.0, 60.0  # CPU seconds, and seconds in all, that reading it may take
 
 
 def _borrow() -> None:

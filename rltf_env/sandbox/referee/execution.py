@@ -43,9 +43,9 @@ _BY_NAME = {
         "xml": "ElementTree XInclude dom expat iterparse parse sax",
     }.items()
 }
-_HARMLESS = frozenset(
+_HARMLESS = frozenset(  # in `os`
     "path sep linesep extsep pathsep curdir pardir environ getenv fspath cpu_count name".split()
-)  # in `os`
+)
 _EXCEPTIONS = frozenset(  # in these modules
     "open open_code eval exec compile FunctionType CodeType create_subprocess_shell create_subprocess_exec".split()
 )

@@ -106,9 +106,7 @@ class _Objects:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _CHANGING:
             return path_of(node.func.value) not in self.made and self._is_shared(node.func.value, node)
         if isinstance(node, (ast.Subscript, ast.Attribute)) and not isinstance(node.ctx, ast.Load):
-            own = (
-                node.value if isinstance(node, ast.Subscript) else _root(node)
-            )  # attributes are set where the objects are
+            own = node.value if isinstance(node, ast.Subscript) else _root(node)  # attributes are where the object is
             return path_of(own) not in self.made and self._is_shared(node.value, node)
         return isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name) and self._is_extended(node)
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from rltf_env.sandbox.cage import crowd, folders, isolation
+from rltf_env.sandbox.cage import crowd, folders, isolation, program
 from rltf_env.sandbox.cage.files import BATCH, Files, content
 from rltf_env.sandbox.cage.limits import Limits
 from rltf_env.sandbox.cage.turns import LAYOUT
@@ -34,6 +34,8 @@ def runner(options: dict[str, Any], alert: Alert) -> tuple[Any, Any, list[str]]:
     all ran in one process; the reports; the lines, as `trace.Traced`, if they are traced. `run.use(limits)` says what the
     programs to come may use.
     """
+    if "rlimits" not in options["without"] and os.name == "posix":
+        program.check_hard_limits(options)
     if options["backend"] == "subprocess":
         from rltf_env.sandbox.cage import per_case
 
@@ -43,7 +45,7 @@ def runner(options: dict[str, Any], alert: Alert) -> tuple[Any, Any, list[str]]:
 
 
 def _forks(options: dict[str, Any], alert: Alert) -> tuple[Any, Any, list[str]]:
-    from rltf_env.sandbox.cage import parent, program, warmup
+    from rltf_env.sandbox.cage import parent, warmup
     from rltf_env.sandbox.referee import precompile
 
     warmup.load()

@@ -26,9 +26,18 @@ def _borrow() -> None:
         sys.modules[name] = package
 
 
+def _stand_in_for_stderr() -> None:
+    """Without it, as a daemon's child may be, its number would be that of the first file which is opened here."""
+    try:
+        os.fstat(2)
+    except OSError:
+        os.open(os.devnull, os.O_RDWR)
+
+
 def main() -> None:
     """Makes the cage, says what it is made of, then answers jobs until there are no more (`messages.py`)."""
     _borrow()
+    _stand_in_for_stderr()
     options = json.loads(sys.argv.pop())  # a test or a checker finds no arguments
     from rltf_env.sandbox.cage import stack
 
@@ -37,9 +46,7 @@ def main() -> None:
     inbox, outbox = os.dup(0), os.dup(1)
     os.dup2(os.open(os.devnull, os.O_RDWR), 0)
     os.dup2(0, 1)
-    if hasattr(
-        signal, "SIGCHLD"
-    ):  # whoever ignores it, and so whoever comes from it, does not learn how its children end
+    if hasattr(signal, "SIGCHLD"):  # whoever ignores it does not learn how its children end, nor do they of theirs
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for name in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, name):

@@ -13,12 +13,13 @@ from typing import Any
 
 from rltf_env.sandbox.referee.failures import as_list
 
+# Classes of Python's own whose objects compare nothing: what they contain is told by their items.
 ITERABLES = frozenset(
     "generator map filter zip enumerate reversed range_iterator list_iterator list_reverseiterator tuple_iterator str_iterator "
     "str_ascii_iterator set_iterator dict_keyiterator dict_valueiterator dict_itemiterator bytes_iterator callable_iterator "
     "dict_keys dict_values dict_items chain islice accumulate combinations permutations product takewhile dropwhile "
     "filterfalse starmap zip_longest compress pairwise groupby repeat cycle count array memoryview".split()
-)  # classes of Python's own whose objects compare nothing: what they contain is told by their items
+)
 _ITERATORS = frozenset("generator map filter zip enumerate reversed chain islice".split())
 DEEPEST = 64  # results that a guess follows, each made of the last one
 

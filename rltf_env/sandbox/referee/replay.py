@@ -340,9 +340,8 @@ class Live(Replay):
 
     def perform(self, verb: str, *args: Any) -> Any:
         """Sends the operation to the program and waits for what came of it. Raises Stuck past the time limit."""
-        if (
-            not self.steps % 256 and time.process_time() > self.until
-        ):  # most of it is the system's, which no alarm here counts
+        # Most of the time is the system's, which no alarm here counts.
+        if not self.steps % 256 and time.process_time() > self.until:
             raise Stuck
         reply = self.talk.ask(marshal.dumps(self._packed(verb, args)))
         self.steps += 1

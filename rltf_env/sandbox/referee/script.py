@@ -123,9 +123,8 @@ def _digest(data: bytes) -> bytes:
     return hashlib.blake2b(data, digest_size=32).digest()
 
 
-_READING = frozenset(
-    "exec eval globals locals vars".split()
-)  # with these a script may use a name that it does not show
+# With these a script may use a name that it does not show.
+_READING = frozenset("exec eval globals locals vars".split())
 _KEEPING = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.For, ast.NamedExpr, ast.With, ast.comprehension)
 
 

@@ -153,9 +153,7 @@ def crosses(suite: Suite, entry_point: str, helpers: set[str]) -> bool:
     return all(_plain(node, own, program_names) for node in nodes)
 
 
-_SILENT = frozenset(
-    ("StopIteration", "StopAsyncIteration", "GeneratorExit")
-)  # another error, where it would end a loop
+_SILENT = frozenset(("StopIteration", "StopAsyncIteration", "GeneratorExit"))  # others would end a loop, too
 
 
 def _goes_its_own_way(node: ast.AST, program_names: set[str]) -> bool:

@@ -98,9 +98,8 @@ def test_token_level_credit_stands_on_its_token_beside_the_groups_advantage(
 
 def test_the_running_mean_follows_the_returns(policy: CausalPolicy, make_env: MakeEnv) -> None:
     agent = reinforce.load(policy, make_env(answers(True), reward=paid), seed=0, **SMALL)
-    assert [float(written(agent)[0].weights[0]) for _ in range(3)] == pytest.approx(
-        [2.75, 2.475, 2.2275]
-    )  # 2.75 * 0.9^n
+    # 2.75 * 0.9 ** n
+    assert [float(written(agent)[0].weights[0]) for _ in range(3)] == pytest.approx([2.75, 2.475, 2.2275])
 
 
 def test_a_program_that_strays_from_the_reference_earns_less(policy: CausalPolicy, make_env: MakeEnv) -> None:
@@ -281,9 +280,8 @@ def test_the_kl_coefficient_steers_and_the_reference_stays(policy: CausalPolicy,
     first = {name: t.clone() for name, t in agent.reference.state_dict().items()}
     lines = [agent.update() for _ in range(3)]
     assert lines[0]["kl_reference"] == pytest.approx(0, abs=1e-4)
-    assert [line["kl_coefficient"] for line in lines[:2]] == pytest.approx(
-        [0.5, 0.49]
-    )  # below the target: 0.5 * (1 - 0.02)
+    # Below the target: 0.5 * (1 - 0.02)
+    assert [line["kl_coefficient"] for line in lines[:2]] == pytest.approx([0.5, 0.49])
     assert all(torch.equal(t, first[name]) for name, t in agent.reference.state_dict().items())
 
 

@@ -234,10 +234,8 @@ def test_a_supervised_update_may_have_a_size_of_its_own(
 
 @pytest.mark.parametrize(
     ("story", "kept"),
-    [
-        ((4, 4, 0, 4, 1, 1), 2),
-        ((4, 4, 0, 0, 1, 1), 6),
-    ],  # groups of two: only the second differs; none differs, so all stay
+    # Groups of two: only the second differs; none differs, so all stay.
+    [((4, 4, 0, 4, 1, 1), 2), ((4, 4, 0, 0, 1, 1), 6)],
     ids=["some weighted", "none weighted"],
 )
 def test_programs_of_groups_that_earned_the_same_can_be_left_out(

@@ -101,9 +101,8 @@ def test_samples_of_one_prompt_share_a_micro_batch_where_that_reads_less() -> No
     assert [positions_read(mixed, 2), positions_read(mixed[::2] + mixed[1::2], 2)] == [100, 61]
     parts = [[(len(s.prompt), len(s.tokens)) for s in part] for part, _ in micro_batches(mixed, 2, "seq_sum")]
     assert parts == [[(20, 3), (20, 5)], [(21, 3), (21, 5)]]
-    long = lengths(
-        (1, 3), (2, 3), (1, 50), (2, 50)
-    )  # by prompt: 1 + 2*50 and 2 + 2*50; by length: 4 + 2*3 and 4 + 2*50
+    # By prompt: 1 + 2*50 and 2 + 2*50; by length: 4 + 2*3 and 4 + 2*50.
+    long = lengths((1, 3), (2, 3), (1, 50), (2, 50))
     parts = [[len(s.tokens) for s in part] for part, _ in micro_batches(long, 2, "seq_sum")]
     assert parts == [[3, 3], [50, 50]]
 

@@ -58,9 +58,8 @@ def test_ours_takes_a_step_when_it_is_asked() -> None:
         assert 4 <= said["tokens"] <= 4 * SMALL.tokens
         assert said["seconds"] >= said["generate"] + said["judge"] + said["update"] > 0
         assert said["judge"] > 0
-        assert (
-            said["peak_bytes"] > said["least_bytes"] > 4 * 4 * 500_000
-        )  # of over half a million numbers of four bytes
+        # There are over half a million numbers of four bytes.
+        assert said["peak_bytes"] > said["least_bytes"] > 4 * 4 * 500_000
         assert 0 <= said["padding"] < 1
         assert 0 <= said["idle_rows"] < 1
 

@@ -246,3 +246,37 @@ def test_a_judge_may_live_in_a_thread_of_any_process(first: str) -> None:
             pytest.importorskip(name)
     code = textwrap.dedent(PLACES).format(first=first)
     assert subprocess.run([sys.executable, "-c", code], timeout=120, check=False).returncode == 0
+
+
+READS = """
+import os, resource, sys
+{first}
+from rltf_env import sandbox
+from rltf_env.core import Problem, StdinCase
+with sandbox.load({backend!r}, workers=1) as judge:
+    verdict = judge.run("print(input())", Problem("echo", "", [StdinCase("7", "7")]))
+os._exit(0 if verdict.failure is None else 1)
+"""
+
+
+@linux
+@pytest.mark.parametrize("backend", ["forkserver", "subprocess"])
+@pytest.mark.parametrize("streams", [(0,), (2,), (0, 2), (1, 2), (0, 1, 2)], ids=str)
+def test_programs_read_whatever_streams_their_caller_lacks(backend: str, streams: tuple[int, ...]) -> None:
+    code = READS.format(backend=backend, first=f"[os.close(number) for number in {streams}]")
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
+
+
+@linux
+@pytest.mark.parametrize("backend", ["forkserver", "subprocess"])
+@pytest.mark.parametrize(
+    ("kind", "most", "what"), [("FSIZE", 1 << 20, "file size"), ("CPU", 4, "CPU time"), ("AS", 1 << 29, "memory")]
+)
+def test_a_caller_that_may_have_less_than_a_program_is_told(backend: str, kind: str, most: int, what: str) -> None:
+    first = f"resource.setrlimit(resource.RLIMIT_{kind}, ({most}, {most}))"
+    ended = subprocess.run(
+        [sys.executable, "-c", READS.format(backend=backend, first=first)],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 1
+    assert f"SandboxError: Expected a hard limit on {what} of at least" in ended.stderr

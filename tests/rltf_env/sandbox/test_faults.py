@@ -115,9 +115,8 @@ def test_closing_leaves_no_process_descriptor_or_thread() -> None:
     opened.level()
     stuck = [opened.submit("import time\ntime.sleep(100)", WAIT), opened.submit("while True: pass", WAIT)]
     workers = [worker.process.pid for worker in opened.workers if worker.process]
-    assert wait_until(
-        lambda: [len(descendants(pid)) for pid in workers] == [4, 4]
-    )  # cage, program, compiler, who starts it anew
+    # Cage, program, compiler, who starts it anew.
+    assert wait_until(lambda: [len(descendants(pid)) for pid in workers] == [4, 4])
     below = descendants(os.getpid()) - others
     assert len(below) >= 2 * len(workers)
     opened.close()

@@ -72,9 +72,8 @@ def test_a_passed_program_has_no_failing_line() -> None:
 
 
 def test_each_token_is_as_warm_as_its_own_reward() -> None:
-    frame = judged(
-        "abcd", {0: -1.0, 1: -0.25, 3: 0.5}, program_reward=-9.0
-    )  # the whole program's share is in words alone
+    # The whole program's share is in words alone.
+    frame = judged("abcd", {0: -1.0, 1: -0.25, 3: 0.5}, program_reward=-9.0)
     assert "\x1b[48;5;160ma\x1b[0m\x1b[48;5;88mb\x1b[0mc\x1b[48;5;34md\x1b[0m" in frame
 
 
