@@ -21,7 +21,7 @@ demo: $(VENV)/ready  ## train a small transformer with unit test feedback and sh
 	$(RUN) benchmarks.demo
 
 test: $(VENV)/ready  ## the tests (below 10 minutes, 2 cores)
-	$(RUN) pytest -n 2
+	$(RUN) pytest -n 3 --dist worksteal
 
 test-all: $(VENV)/ready $(VENV)/weights  ## the tests, with the slow ones: learning runs, long batteries
 	$(RUN) pytest -m 'slow or not slow'

@@ -233,6 +233,7 @@ class Worker:
             [sys.executable, "-s", "-S", "-P", "-B", "-X", "utf8", str(PROCESS), options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=None if _has_stderr() else subprocess.DEVNULL,
             bufsize=0,
             env={**ENVIRONMENT, **{name: os.environ[name] for name in INHERITED if name in os.environ}},
             start_new_session=POSIX,
@@ -294,6 +295,14 @@ class Worker:
         folders.remove(self.folder)  # both are gone, unless the process was killed
         folders.remove(self.folder + _OF_TESTS)
         return process.returncode
+
+
+def _has_stderr() -> bool:
+    """False where standard error is closed, as a daemon's may be, and where its number is now that of a file of Python's."""
+    try:
+        return os.get_inheritable(2)
+    except OSError:
+        return False
 
 
 def _timed_out(job: Job, comparing: bool, judge: str, options: Options) -> Verdict:

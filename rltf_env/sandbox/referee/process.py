@@ -26,18 +26,9 @@ def _borrow() -> None:
         sys.modules[name] = package
 
 
-def _stand_in_for_stderr() -> None:
-    """Without it, as a daemon's child may be, its number would be that of the first file which is opened here."""
-    try:
-        os.fstat(2)
-    except OSError:
-        os.open(os.devnull, os.O_RDWR)
-
-
 def main() -> None:
     """Makes the cage, says what it is made of, then answers jobs until there are no more (`messages.py`)."""
     _borrow()
-    _stand_in_for_stderr()
     options = json.loads(sys.argv.pop())  # a test or a checker finds no arguments
     from rltf_env.sandbox.cage import stack
 

@@ -279,4 +279,4 @@ def test_a_caller_that_may_have_less_than_a_program_is_told(backend: str, kind: 
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert ended.returncode == 1
-    assert f"SandboxError: Expected a hard limit on {what} of at least" in ended.stderr
+    assert f"SandboxError: The judge could not be started: Expected a hard limit on {what} of at least" in ended.stderr
