@@ -15,6 +15,7 @@ from rltf_env.sandbox.referee.changes import (
     OPPOSITE,
     Change,
     change_in,
+    equal_to_none,
     longer_text,
     negate,
     one_more,
@@ -214,10 +215,14 @@ class Finder:
         sites = [t for side in self._expected(sides) for t in self._side(node, side, sure)]
         if len(sides) != 2 or not all(map(self._ours, sides)):
             return sites
-        return self._own([*sites, (node, other_relation, sure, True), (node, other_equality, sure, True)])
+        return self._own([*sites, (node, other_relation, sure, True), (node, other_equality, sure, True)], sides)
 
-    def _own(self, sites: list[Site]) -> list[Site]:
+    def _own(self, sites: list[Site], sides: list[ast.expr]) -> list[Site]:
         """Of a comparison in which only the program has a part: it says what is equal."""
+        sound = sites[-1][2]
+        for call in looks.made_for(sides, self.single, self.nodes):
+            sites.append((call, equal_to_none, sound, True))
+            sites += self._values(call, False, other_answer) if looks.is_of_class(call) else []
         self.own_equality |= {id(site[0]) for site in sites}
         return sites
 
@@ -252,7 +257,7 @@ class Finder:
         compared = [] if name in asserting.ORDER else self._expected(arguments)
         sites = [t for a in compared for t in self._side(node, a, sure, self._limits(node, name))]
         if name in asserting.EQUAL and len(node.args) > 1 and all(map(self._ours, node.args[:2])):
-            sites = self._own([*sites, (node, unequal_to_all, sound, True)])
+            sites = self._own([*sites, (node, unequal_to_all, sound, True)], node.args[:2])
         if name in OPPOSITE:
             sites.append((node, other_method, sound, False))
         return [*_truths(arguments, sound), *sites] if name == "assertIs" else sites

@@ -9,7 +9,7 @@ import pytest
 from judged_suites import judged, share
 
 from rltf_env import sandbox
-from rltf_env.core import Sandbox
+from rltf_env.core import Outcome, Problem, Sandbox, ScriptCase
 from rltf_env.sandbox.referee import looks, origins
 
 
@@ -118,3 +118,30 @@ def test_a_name_that_a_program_may_have_from_the_test_is_no_expectation_by_the_t
     program = "MOST = 3\ndef f(n): return min(n, MOST)"
     test = "import unittest\nMOST = 3\nclass T(unittest.TestCase):\n    def test(self): self.assertEqual(f(9), MOST)"
     assert judged(judge, program, test).pass_ratio == 1
+
+
+TREES = """import dataclasses
+@dataclasses.dataclass
+class Tree:
+    label: int = 0
+    children: list = dataclasses.field(default_factory=list)
+def parse(text):
+    labels = [int(word) for word in text.split()]
+    return Tree(labels[0], [Tree(label) for label in labels[1:]])
+"""
+GIVES_BACK = f"{TREES}import sys\ndef parse(text): return sys._getframe(1).f_locals['want']\n"
+
+
+@pytest.mark.parametrize("made", ["Tree(7, [Tree(2)])", "Tree(label=7, children=[Tree(label=2)])", "parsed('7 2')"])
+@pytest.mark.parametrize("looks", ["assert parse('7 2') == want", "got = parse('7 2')\n    assert want == got"])
+@pytest.mark.parametrize("solutions", [(TREES,), ()], ids=["reference", "none"])
+def test_an_object_of_the_programs_own_that_has_a_name_is_false_there(
+    judge: Sandbox, made: str, looks: str, solutions: tuple[str, ...]
+) -> None:
+    """Exercism's tests name what they expect: `expected = Tree(...)`."""
+    head = "from solution import Tree, parse\ndef parsed(text): return parse(text)\n"
+    text = f"{head}def test():\n    want = {made}\n    {looks}\n"
+    problem = Problem("trees", "", [ScriptCase(text)], solutions=solutions)
+    outcomes = [judge.run(program, problem).outcome for program in (TREES, GIVES_BACK)]
+    assert outcomes[0] is Outcome.PASSED
+    assert outcomes[1] is not Outcome.PASSED
