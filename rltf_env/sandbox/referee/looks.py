@@ -38,12 +38,14 @@ def made_for(sides: Sequence[ast.expr], single: set[str], nodes: Sequence[ast.AS
     pairs = [(node.targets, node.value) for node in nodes if isinstance(node, ast.Assign)]
     made = {path_of(targets[0]): value for targets, value in pairs if len(targets) == 1 and isinstance(value, ast.Call)}
     calls = [made[name] for name in map(path_of, sides) if name in single and name in made]
-    return [call for call in calls if is_of_class(call)] or calls
+    return [call for call in calls if is_object(call)] or calls
 
 
-def is_of_class(call: ast.Call) -> bool:
-    """True if the name of what is called looks like that of a class."""
-    return path_of(call.func).rpartition(".")[2][:1].isupper()
+def is_object(value: ast.expr) -> bool:
+    """True for a call of what looks like a class by its name, and for a list of such objects."""
+    if isinstance(value, (ast.List, ast.Tuple)):
+        return any(map(is_object, value.elts))
+    return isinstance(value, ast.Call) and path_of(value.func).rpartition(".")[2][:1].isupper()
 
 
 class Shared:

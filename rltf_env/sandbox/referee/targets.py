@@ -222,7 +222,6 @@ class Finder:
         sound = sites[-1][2]
         for call in looks.made_for(sides, self.single, self.nodes):
             sites.append((call, equal_to_none, sound, True))
-            sites += self._values(call, False, other_answer) if looks.is_of_class(call) else []
         self.own_equality |= {id(site[0]) for site in sites}
         return sites
 
@@ -406,10 +405,10 @@ class Finder:
             return self._approximate(value, sound)
         if isinstance(value, (ast.Name, ast.Attribute)) and path_of(value):
             name = path_of(value)
-            if depth >= 3 or name in self.program_names or name in self.inputs:
+            if depth >= 3 or name in self.inputs:
                 return []  # to another input the same answer may be as wrong, or as right
             alone = sound and name in self.single
-            origins = self.values.get(name, ())
+            origins = [o for o in self.values.get(name, ()) if name not in self.program_names or looks.is_object(o)]
             return [s for o in origins for s in self._values(o, alone and not self._ours(o), change, depth + 1)]
         minus = isinstance(getattr(value, "op", None), ast.USub)
         shown = minus or isinstance(value, _SHOWING) or computed.is_array(value)

@@ -145,3 +145,36 @@ def test_an_object_of_the_programs_own_that_has_a_name_is_false_there(
     outcomes = [judge.run(program, problem).outcome for program in (TREES, GIVES_BACK)]
     assert outcomes[0] is Outcome.PASSED
     assert outcomes[1] is not Outcome.PASSED
+
+
+# Where a test keeps objects of the program's that it expects, and what a program reads there.
+KEPT = {
+    "the module": ("WANT = Tree(7)\ndef test():\n    assert parse('7') == WANT", "frame.f_globals['WANT']"),
+    "rows": (
+        "def test():\n    for text, want in [('7', Tree(7)), ('8', Tree(8))]:\n        assert parse(text) == want",
+        "frame.f_locals['want']",
+    ),
+    "parameters": (
+        "import pytest\n@pytest.mark.parametrize('text,want', [('7', Tree(7)), ('8', Tree(8))])\n"
+        "def test(text, want):\n    assert parse(text) == want",
+        "frame.f_locals['want']",
+    ),
+    "setUp": (
+        "import unittest\nclass T(unittest.TestCase):\n    def setUp(self): self.want = Tree(7)\n"
+        "    def test(self): self.assertEqual(parse('7'), self.want)",
+        "frame.f_locals['self'].want",
+    ),
+    "a list": ("def test():\n    want = [Tree(7)]\n    assert want == [parse('7')]", "frame.f_locals['want'][0]"),
+}
+
+
+@pytest.mark.parametrize(("text", "read"), KEPT.values(), ids=KEPT)
+def test_with_a_reference_what_such_objects_are_made_of_is_false_wherever_they_are_kept(
+    judge: Sandbox, text: str, read: str
+) -> None:
+    problem = Problem("kept", "", [ScriptCase(f"from solution import Tree, parse\n{text}\n")], solutions=(TREES,))
+    frame = "next(f for f in (sys._getframe(1), sys._getframe(2)) if 'comp' not in f.f_code.co_name)"
+    cheat = f"{TREES}import sys\ndef parse(text):\n    frame = {frame}\n    return {read}\n"
+    outcomes = [judge.run(program, problem).outcome for program in (TREES, cheat)]
+    assert outcomes[0] is Outcome.PASSED
+    assert outcomes[1] is not Outcome.PASSED
