@@ -239,6 +239,12 @@ def unequal_to_all(node: ast.Call, rng: random.Random) -> None:
     node.args[1] = ast.copy_location(_strange(rng), node.args[1])
 
 
+def equal_to_none(node: Any, rng: random.Random) -> None:
+    """What a name stands for that is compared with an answer: a program that gives back what it reads there is found out."""
+    new = _strange(rng)
+    node.__class__, node.__dict__ = new.__class__, {**vars(new), **_place(node)}  # type: ignore[assignment]
+
+
 def _strange(rng: random.Random) -> ast.expr:
     """A value that no answer is by chance."""
     if rng.random() < 0.25:

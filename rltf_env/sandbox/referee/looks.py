@@ -33,6 +33,21 @@ def single_names(scope: Sequence[ast.AST]) -> set[str]:
     return {name for name, times in bound.items() if times == 1 and looks[name] and looks[name] in (1, quiet[name])}
 
 
+def made_for(sides: Sequence[ast.expr], single: set[str], nodes: Sequence[ast.AST]) -> list[ast.Call]:
+    """Of sides of a comparison that are such names, the calls that made what they stand for; those of classes, if any is."""
+    pairs = [(node.targets, node.value) for node in nodes if isinstance(node, ast.Assign)]
+    made = {path_of(targets[0]): value for targets, value in pairs if len(targets) == 1 and isinstance(value, ast.Call)}
+    calls = [made[name] for name in map(path_of, sides) if name in single and name in made]
+    return [call for call in calls if is_object(call)] or calls
+
+
+def is_object(value: ast.expr) -> bool:
+    """True for a call of what looks like a class by its name, and for a list of such objects."""
+    if isinstance(value, (ast.List, ast.Tuple)):
+        return any(map(is_object, value.elts))
+    return isinstance(value, ast.Call) and path_of(value.func).rpartition(".")[2][:1].isupper()
+
+
 class Shared:
     """What tests share: names of the module, and attributes of classes.
 

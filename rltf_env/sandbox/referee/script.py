@@ -12,6 +12,7 @@ import types
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from rltf_env.sandbox.referee import scopes
 from rltf_env.sandbox.referee.operations import Operation
 from rltf_env.sandbox.referee.replay import HELD_BACK, Conclusion, End, Guess
 from rltf_env.sandbox.values import TEST
@@ -35,12 +36,12 @@ class Script:
         self.codes = [_compiled(text, tree) for text, tree in zip(self._texts, trees, strict=True)]
         self.entry_point = (entry_point or "").partition(".")[0]
         own, self.helpers = helpers_given(prefix, self.entry_point)
-        bound = _bound(nodes) | own
-        used = {node.id for node in nodes if isinstance(node, ast.Name)} - bound
+        used, bound = scopes.of_module(self._texts)
+        used -= own
         builtin = {name for name in used if hasattr(builtins, name)}
         foreign = used - builtin | (builtin & {self.entry_point, *_defined(solutions, builtin)})
         names = [name for code in self.codes for name in _globals_of(code, foreign)]
-        if self.entry_point and not _READING.isdisjoint(used) and self.entry_point not in bound:
+        if self.entry_point and not _READING.isdisjoint(used) and self.entry_point not in bound | own:
             names.append(self.entry_point)
         self.names = list(dict.fromkeys(names))
         self.keeps_things = any(isinstance(node, _KEEPING) for node in nodes)
@@ -163,22 +164,6 @@ def _walk(tree: ast.AST) -> list[ast.AST]:
             elif isinstance(value, ast.AST) and not isinstance(value, ast.expr_context):
                 nodes.append(value)
     return nodes
-
-
-def _bound(nodes: Iterable[ast.AST]) -> set[str]:
-    """Names that the script itself gives a value."""
-    names = set()
-    for node in nodes:
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.AsyncFunctionDef)):
-            names.add(node.name)
-        elif isinstance(node, ast.Name):
-            if isinstance(node.ctx, ast.Store):
-                names.add(node.id)
-        elif isinstance(node, (ast.Import, ast.ImportFrom)):
-            names.update((alias.asname or alias.name).partition(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ExceptHandler) and node.name:
-            names.add(node.name)
-    return names
 
 
 def _imports(trees: list[ast.Module]) -> Iterator[str]:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeGuard
 
-from rltf_env.sandbox.referee import made_tests, stars
+from rltf_env.sandbox.referee import made_tests, scopes, stars
 from rltf_env.sandbox.referee.failures import BadProblem
 from rltf_env.sandbox.referee.runners import (
     DEFINITIONS,
@@ -90,10 +90,13 @@ def read(texts: list[str], entry_point: str, defined: set[str], packages: Iterab
     nodes = [node for tree in trees for node in ast.walk(tree)]
     importable = {*sys.stdlib_module_names, *packages}
     modules, imported, missing, absent = _program_imports(nodes, importable, {entry_point, *defined} - {""})
-    bound = _bound(nodes)
     used = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
     program_names = {entry_point, *defined}
-    bare = used - bound - {"__name__", "__file__", "__doc__"} - (stars.brought(nodes) - program_names)
+    bare = (
+        (used & scopes.of_module(texts)[0])
+        - {"__name__", "__file__", "__doc__"}
+        - (stars.brought(nodes) - program_names)
+    )
     bare = {name for name in bare if not hasattr(builtins, name) or name in program_names}
     top = [statement for tree in trees for statement in tree.body]
     inner = made_tests.in_blocks([part for part in top if not is_guard(part)])

@@ -15,6 +15,7 @@ from rltf_env.sandbox.referee.changes import (
     OPPOSITE,
     Change,
     change_in,
+    equal_to_none,
     longer_text,
     negate,
     one_more,
@@ -214,10 +215,13 @@ class Finder:
         sites = [t for side in self._expected(sides) for t in self._side(node, side, sure)]
         if len(sides) != 2 or not all(map(self._ours, sides)):
             return sites
-        return self._own([*sites, (node, other_relation, sure, True), (node, other_equality, sure, True)])
+        return self._own([*sites, (node, other_relation, sure, True), (node, other_equality, sure, True)], sides)
 
-    def _own(self, sites: list[Site]) -> list[Site]:
+    def _own(self, sites: list[Site], sides: list[ast.expr]) -> list[Site]:
         """Of a comparison in which only the program has a part: it says what is equal."""
+        sound = sites[-1][2]
+        for call in looks.made_for(sides, self.single, self.nodes):
+            sites.append((call, equal_to_none, sound, True))
         self.own_equality |= {id(site[0]) for site in sites}
         return sites
 
@@ -252,7 +256,7 @@ class Finder:
         compared = [] if name in asserting.ORDER else self._expected(arguments)
         sites = [t for a in compared for t in self._side(node, a, sure, self._limits(node, name))]
         if name in asserting.EQUAL and len(node.args) > 1 and all(map(self._ours, node.args[:2])):
-            sites = self._own([*sites, (node, unequal_to_all, sound, True)])
+            sites = self._own([*sites, (node, unequal_to_all, sound, True)], node.args[:2])
         if name in OPPOSITE:
             sites.append((node, other_method, sound, False))
         return [*_truths(arguments, sound), *sites] if name == "assertIs" else sites
@@ -401,10 +405,10 @@ class Finder:
             return self._approximate(value, sound)
         if isinstance(value, (ast.Name, ast.Attribute)) and path_of(value):
             name = path_of(value)
-            if depth >= 3 or name in self.program_names or name in self.inputs:
+            if depth >= 3 or name in self.inputs:
                 return []  # to another input the same answer may be as wrong, or as right
             alone = sound and name in self.single
-            origins = self.values.get(name, ())
+            origins = [o for o in self.values.get(name, ()) if name not in self.program_names or looks.is_object(o)]
             return [s for o in origins for s in self._values(o, alone and not self._ours(o), change, depth + 1)]
         minus = isinstance(getattr(value, "op", None), ast.USub)
         shown = minus or isinstance(value, _SHOWING) or computed.is_array(value)

@@ -9,7 +9,7 @@ import pytest
 from judged_suites import judged, share
 
 from rltf_env import sandbox
-from rltf_env.core import Sandbox
+from rltf_env.core import Outcome, Problem, Sandbox, ScriptCase
 from rltf_env.sandbox.referee import looks, origins
 
 
@@ -118,3 +118,63 @@ def test_a_name_that_a_program_may_have_from_the_test_is_no_expectation_by_the_t
     program = "MOST = 3\ndef f(n): return min(n, MOST)"
     test = "import unittest\nMOST = 3\nclass T(unittest.TestCase):\n    def test(self): self.assertEqual(f(9), MOST)"
     assert judged(judge, program, test).pass_ratio == 1
+
+
+TREES = """import dataclasses
+@dataclasses.dataclass
+class Tree:
+    label: int = 0
+    children: list = dataclasses.field(default_factory=list)
+def parse(text):
+    labels = [int(word) for word in text.split()]
+    return Tree(labels[0], [Tree(label) for label in labels[1:]])
+"""
+GIVES_BACK = f"{TREES}import sys\ndef parse(text): return sys._getframe(1).f_locals['want']\n"
+
+
+@pytest.mark.parametrize("made", ["Tree(7, [Tree(2)])", "Tree(label=7, children=[Tree(label=2)])", "parsed('7 2')"])
+@pytest.mark.parametrize("looks", ["assert parse('7 2') == want", "got = parse('7 2')\n    assert want == got"])
+@pytest.mark.parametrize("solutions", [(TREES,), ()], ids=["reference", "none"])
+def test_an_object_of_the_programs_own_that_has_a_name_is_false_there(
+    judge: Sandbox, made: str, looks: str, solutions: tuple[str, ...]
+) -> None:
+    """Exercism's tests name what they expect: `expected = Tree(...)`."""
+    head = "from solution import Tree, parse\ndef parsed(text): return parse(text)\n"
+    text = f"{head}def test():\n    want = {made}\n    {looks}\n"
+    problem = Problem("trees", "", [ScriptCase(text)], solutions=solutions)
+    outcomes = [judge.run(program, problem).outcome for program in (TREES, GIVES_BACK)]
+    assert outcomes[0] is Outcome.PASSED
+    assert outcomes[1] is not Outcome.PASSED
+
+
+# Where a test keeps objects of the program's that it expects, and what a program reads there.
+KEPT = {
+    "the module": ("WANT = Tree(7)\ndef test():\n    assert parse('7') == WANT", "frame.f_globals['WANT']"),
+    "rows": (
+        "def test():\n    for text, want in [('7', Tree(7)), ('8', Tree(8))]:\n        assert parse(text) == want",
+        "frame.f_locals['want']",
+    ),
+    "parameters": (
+        "import pytest\n@pytest.mark.parametrize('text,want', [('7', Tree(7)), ('8', Tree(8))])\n"
+        "def test(text, want):\n    assert parse(text) == want",
+        "frame.f_locals['want']",
+    ),
+    "setUp": (
+        "import unittest\nclass T(unittest.TestCase):\n    def setUp(self): self.want = Tree(7)\n"
+        "    def test(self): self.assertEqual(parse('7'), self.want)",
+        "frame.f_locals['self'].want",
+    ),
+    "a list": ("def test():\n    want = [Tree(7)]\n    assert want == [parse('7')]", "frame.f_locals['want'][0]"),
+}
+
+
+@pytest.mark.parametrize(("text", "read"), KEPT.values(), ids=KEPT)
+def test_with_a_reference_what_such_objects_are_made_of_is_false_wherever_they_are_kept(
+    judge: Sandbox, text: str, read: str
+) -> None:
+    problem = Problem("kept", "", [ScriptCase(f"from solution import Tree, parse\n{text}\n")], solutions=(TREES,))
+    frame = "next(f for f in (sys._getframe(1), sys._getframe(2)) if 'comp' not in f.f_code.co_name)"
+    cheat = f"{TREES}import sys\ndef parse(text):\n    frame = {frame}\n    return {read}\n"
+    outcomes = [judge.run(program, problem).outcome for program in (TREES, cheat)]
+    assert outcomes[0] is Outcome.PASSED
+    assert outcomes[1] is not Outcome.PASSED

@@ -1,0 +1,46 @@
+"""Which names of a script are the program's, where the script binds the same name elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from rltf_env import sandbox
+from rltf_env.core import Outcome, Problem, Sandbox, ScriptCase
+from rltf_env.sandbox.referee import scopes
+
+SCRIPTS = {
+    "a parameter": "def check(f):\n    assert f(2) == 3\ncheck(f)",  # as HumanEvalPack has it
+    "a default": "def check(f=f):\n    assert f(2) == 3\ncheck()",
+    "a lambda's": "g = (lambda f: f(2))(f)\nassert g == 3",
+    "a comprehension's": "assert [f for f in [3]] == [f(2)]",
+    "a local": "def three():\n    f = 3\n    return f\nassert f(2) == three()",
+    "a class's": "class T:\n    f = staticmethod(f)\n    def run(self):\n        assert self.f(2) == 3\nT().run()",
+    "bound anew": "import functools\nf = functools.lru_cache(f)\nassert f(2) == 3",
+    "wrapped": "g = f\ndef f(x):\n    return g(x)\nassert f(2) == 3",
+    "a test's parameter": "import pytest\n@pytest.mark.parametrize('f', [f])\ndef test(f):\n    assert f(2) == 3",
+}
+
+
+@pytest.fixture(scope="module")
+def judge() -> Iterator[Sandbox]:
+    with sandbox.load(workers=1, cache=0) as judge:
+        yield judge
+
+
+@pytest.mark.parametrize("text", SCRIPTS.values(), ids=SCRIPTS)
+@pytest.mark.parametrize("solutions", [("def f(x): return x + 1",), ()], ids=["reference", "none"])
+def test_a_name_that_a_script_binds_elsewhere_is_the_programs(
+    judge: Sandbox, text: str, solutions: tuple[str, ...]
+) -> None:
+    problem = Problem("shadowed", "", [ScriptCase(text)], solutions=solutions)
+    outcomes = [judge.run(f"def f(x): return x + {step}", problem).outcome for step in (1, 2)]
+    assert outcomes == [Outcome.PASSED, Outcome.WRONG_ANSWER]
+
+
+def test_names_are_looked_up_in_the_module_where_no_scope_binds_them() -> None:
+    free, bound = scopes.of_module(
+        ["a = b", "class C(d):\n    e = g\n    h = e\ndef i(j):\n    global k\n    k = l(a, j)"]
+    )
+    assert (free, bound) == ({"b", "d", "g", "l", "__name__"}, {"a", "C", "i", "k"})
