@@ -58,7 +58,8 @@ def test_what_a_checker_writes_does_not_lie_before_the_next_program(judge: Sandb
 
 @pytest.mark.parametrize(
     "ends",
-    ["shutil.rmtree(os.getcwd())", "os.rename(os.getcwd(), os.path.join(os.path.dirname(os.getcwd()), str(os.getpid())))", "os.chmod('.', 0)",
+    ["shutil.rmtree(os.getcwd())", "os.rename(os.getcwd(), os.path.join(os.path.dirname(os.getcwd()), str(os.getpid())))",
+     "os.chmod('.', 0)",
      "there = os.getcwd(); os.rmdir(there); open(there, 'w').close()",
      "there = os.getcwd(); os.rmdir(there); os.symlink('/', there)"],
     ids=["removed", "moved", "locked", "a file", "a link"],
