@@ -63,7 +63,9 @@ def _removed(name: str, folder: int) -> bool:
 
 
 def remove(folder: str | os.PathLike[str]) -> None:
-    """Removes a folder with all that is in it, as far as that can be done; never raises."""
+    """Removes a folder with all that is in it, or what stands in its place, as far as that can be done; never raises."""
+    with contextlib.suppress(OSError):  # a file, or a link
+        os.unlink(folder)
     if os.open not in os.supports_dir_fd:  # not on Windows
         import shutil
 
@@ -73,3 +75,11 @@ def remove(folder: str | os.PathLike[str]) -> None:
         os.chmod(folder, 0o700)
         empty(folder)
         os.rmdir(folder)
+
+
+def renew(folder: str) -> None:
+    """Makes a folder anew, whatever it has become. Raises OSError where that cannot be done."""
+    with contextlib.suppress(FileNotFoundError):
+        os.rename(folder, old := f"{folder}.{os.urandom(8).hex()}")
+        remove(old)
+    os.mkdir(folder, 0o700)

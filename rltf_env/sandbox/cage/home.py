@@ -6,7 +6,6 @@ cage no more than by a program: there it is emptied, and what its owner may set 
 
 from __future__ import annotations
 
-import contextlib
 import os
 
 from rltf_env.sandbox.cage import folders, isolation
@@ -58,11 +57,8 @@ class Home:
 
     def _renew(self) -> None:
         """Makes the folder anew, and the one around it, whatever they have become."""
-        around = os.path.dirname(self.path)
-        with contextlib.suppress(FileNotFoundError):
-            os.rename(around, old := f"{around}.{os.urandom(8).hex()}")
-            folders.remove(old)
-        os.makedirs(self.path, MODE)
+        folders.renew(os.path.dirname(self.path))
+        os.mkdir(self.path, MODE)
         os.chdir(self.path)
 
 

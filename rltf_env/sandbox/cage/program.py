@@ -15,6 +15,7 @@ import marshal
 import os
 import sys
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any, NoReturn
@@ -204,7 +205,8 @@ def _run(code: Any, traits: int, ops: Any, emit: Any, frames: int = 0, below: in
     if ops is not None:
         flush()
         return 0
-    return _finish(module, emit, bool(traits & purity.LATE)) or status
+    del module  # which is to be held by nothing but the program when that ends
+    return _finish(emit, bool(traits & purity.LATE)) or status
 
 
 def run_batch(
@@ -264,11 +266,8 @@ def flush() -> None:
             pass
 
 
-def _finish(module: ModuleType, emit: Any, late: bool) -> int:
-    """What the interpreter does at its end: threads are joined, exit functions called, what the program holds is dropped.
-
-    What holds itself is dropped too, where the program could notice (`late`).
-    """
+def _finish(emit: Any, late: bool) -> int:
+    """What the interpreter does at its end: threads are joined, exit functions called, what the program holds is dropped."""
     threading = sys.modules.get("threading")
     atexit = sys.modules.get("atexit")
     status = 0
@@ -281,14 +280,25 @@ def _finish(module: ModuleType, emit: Any, late: bool) -> int:
         emit(json.dumps(failure_record(error)))
         status = 1
     flush()
+    _drop(late)
+    flush()
+    return status
+
+
+def _drop(late: bool) -> None:
+    """Drops the program, whose functions hold its names and are held by them.
+
+    Where it could notice (`late`) that is left to the collector: it calls finalizers while the names are still there.
+    """
     try:
-        module.__dict__.clear()
+        kept = weakref.ref(sys.modules.pop("__main__"))
         if late:
+            gc.collect()
+        if module := kept():
+            module.__dict__.clear()
             gc.collect()
     except BaseException:
         pass
-    flush()
-    return status
 
 
 # ------------------------------------------------------------------------------------------------------------ limits

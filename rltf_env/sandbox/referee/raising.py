@@ -79,7 +79,8 @@ class ExpectNothing(NamedTuple):
         bindings = [ast.Assign([name], _other_error(name, rng)) for name in other]
         body = [*bindings, *_tried(node)] or [ast.Pass()]
         if len(getattr(node, "items", ())) > 1:
-            node.items, node.body = node.items[:-1], body
+            node.items.remove(_expecting(node))
+            node.body = body
             return
         for name in [name for name in vars(node) if name in node._fields]:
             delattr(node, name)
@@ -89,7 +90,7 @@ class ExpectNothing(NamedTuple):
 
 def _tried(node: Any) -> list[ast.stmt]:
     """What is done where nothing is raised, without a complaint of that, and what is noted where an error is."""
-    if isinstance(node, ast.Expr):  # assertRaises(Error, f, x)
+    if isinstance(node, (ast.Expr, ast.Assign)):  # assertRaises(Error, f, x)
         call: Any = node.value
         function, *args = _called_at_once(call)
         return [ast.Expr(ast.Call(function, args, call.keywords))]
@@ -104,8 +105,8 @@ def _tried(node: Any) -> list[ast.stmt]:
 def _names_of_error(node: Any) -> set[str]:
     """What an error goes by that is caught, and what it is kept under."""
     if not isinstance(node, ast.Try):
-        items = [item.optional_vars for item in getattr(node, "items", ()) if item.optional_vars]
-        return {name.id for item in items for name in _names(item)}
+        targets = [_expecting(node).optional_vars] if hasattr(node, "items") else getattr(node, "targets", ())
+        return {name.id for target in targets if target for name in _names(target)}
     names = {node.handlers[0].name or ""}
     _without(node.handlers[0].body, names)
     return names
@@ -143,12 +144,20 @@ def of(node: ast.AST, place: Place | None, bound: Iterable[str], sound: bool) ->
     """
     if isinstance(node, ast.Try):
         return _of_try(node, place, sound)
-    call: Any = node.items[-1].context_expr if isinstance(node, (ast.With, ast.AsyncWith)) else node.value  # type: ignore[attr-defined]
-    if not _expects_error(call) or (isinstance(node, ast.Expr) and not _called_at_once(call)):
+    expecting = _expecting(node)
+    if expecting is None:
         return []
+    call: Any = expecting.context_expr if isinstance(expecting, ast.withitem) else expecting
     kind = next(iter(call.args), None)
     name = kind.id if isinstance(kind, ast.Name) and kind.id in bound else ""
     return _nothing(node, place, bool(_names_of_error(node)), name, sound)
+
+
+def _expecting(node: Any) -> Any:
+    """What of a statement expects an error: an item of a `with`, or a call that calls something at once; None if nothing does."""
+    if isinstance(node, (ast.With, ast.AsyncWith)):
+        return next((item for item in node.items if _expects_error(item.context_expr)), None)
+    return node.value if _expects_error(node.value) and _called_at_once(node.value) else None
 
 
 def _expects_error(call: ast.AST) -> bool:

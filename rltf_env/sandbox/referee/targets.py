@@ -159,7 +159,9 @@ class Finder:
             return self._condition(node, node.test, sound)
         if isinstance(node, ast.If) and self._complains(node):
             return self._condition(node, node.test, sound)
-        if isinstance(node, (ast.With, ast.AsyncWith, ast.Expr)) or (isinstance(node, ast.Try) and self._ours(node)):
+        if isinstance(node, (ast.With, ast.AsyncWith, ast.Expr, ast.Assign)) or (
+            isinstance(node, ast.Try) and self._ours(node)
+        ):
             return raising.of(node, self.statements.get(id(node)), self.binders, sound)
         if isinstance(node, ast.Match):
             shown = self._ours(node.subject) and choices.shows_patterns(node)

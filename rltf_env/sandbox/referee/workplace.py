@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import stat
 import sys
 
 from rltf_env.sandbox.cage import folders
@@ -25,13 +26,20 @@ def move_in(home: str) -> None:
 
 
 def tidy() -> None:
-    """Empties it, and comes back to it."""
+    """Makes it anew unless it is as it was made, and comes back to it."""
     if not _home:
         return
-    if os.listdir(_home):
-        _leave(_home)
-        os.mkdir(_home, 0o700)
+    if not _is_as_made():
+        os.chdir(os.path.dirname(_home))
+        folders.renew(_home)
     os.chdir(_home)
+
+
+def _is_as_made() -> bool:
+    try:
+        return os.lstat(_home).st_mode == stat.S_IFDIR | 0o700 and not os.listdir(_home)
+    except OSError:  # a test has removed it, say
+        return False
 
 
 def _leave(home: str) -> None:

@@ -35,6 +35,7 @@ _FORMS = {
     "with": "with self.assertRaises(Bad):\n    f(-1)",
     "beside values": "self.assertEqual(g(2), -2)\nwith self.assertRaises(Bad):\n    f(-1)",
     "named": "with self.assertRaises(Bad) as caught:\n    f(-1)\nerror = caught.exception\nself.assertIsInstance(error, Bad)",
+    "in front": "import contextlib\nwith self.assertRaises(Bad), contextlib.nullcontext():\n    f(-1)",
     "at once": "self.assertRaises(Bad, f, -1)",
     "at once, with a pattern": "self.assertRaisesRegex(Bad, 'n', f, -1)",
     "in a subtest": "for x, kind in [(-1, Bad), (-2, Bad)]:\n    with self.subTest(x=x), self.assertRaises(kind):\n        f(x)",
@@ -72,7 +73,9 @@ def test_a_program_that_raises_whenever_its_caller_names_its_error_is_found_out(
 
 @pytest.mark.parametrize(
     "body",
-    ["with pytest.raises(ValueError):\n    f(-1)", "pytest.raises(ValueError, f, -1)",
+    ["error = pytest.raises(ValueError, f, -1)\nassert error.value",
+     "import io\nwith pytest.raises(ValueError) as error, io.StringIO() as file:\n    f(-1)\nassert error.value",
+     "with pytest.raises(ValueError):\n    f(-1)", "pytest.raises(ValueError, f, -1)",
      "with pytest.raises(ValueError) as caught:\n    f(-1)\nassert caught.value",
      "try:\n    f(-1)\n    assert False\nexcept ValueError as error:\n    assert error",
      "try:\n    f(-1)\nexcept ValueError:\n    pass\nelse:\n    raise AssertionError"],

@@ -56,6 +56,23 @@ def test_what_a_checker_writes_does_not_lie_before_the_next_program(judge: Sandb
     assert [judge.run(program, problem).outcome for program in PROGRAMS] == [Outcome.PASSED] * 2
 
 
+@pytest.mark.parametrize(
+    "ends",
+    ["shutil.rmtree(os.getcwd())", "os.rename(os.getcwd(), os.path.join(os.path.dirname(os.getcwd()), str(os.getpid())))",
+     "os.chmod('.', 0)",
+     "there = os.getcwd(); os.rmdir(there); open(there, 'w').close()",
+     "there = os.getcwd(); os.rmdir(there); os.symlink('/', there)"],
+    ids=["removed", "moved", "locked", "a file", "a link"],
+)  # fmt: skip
+def test_the_next_program_has_a_folder_whatever_a_test_did_to_its_own(judge: Sandbox, ends: str) -> None:
+    test = f"import os, shutil\nassert f(1) == 1\n{ends}\n"
+    assert [_judged(judge, program, test, PROGRAMS[0]).outcome for program in PROGRAMS] == [Outcome.PASSED] * 2
+    checker = f"import os, shutil\ndef check(given, expected, got):\n    {ends}\n    return got == expected\n"
+    problem = Problem("checked", "s", [CallCase((1,), 1)], "f", meta={"checker": checker})
+    assert [judge.run(program, problem).outcome for program in PROGRAMS] == [Outcome.PASSED] * 2
+    assert _judged(judge, PROGRAMS[0], WRITES, PROGRAMS[0]).outcome is Outcome.PASSED
+
+
 # ------------------------------------------------------------------------------------------------------------- imports
 
 IMPORTS = {
