@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from rltf_env.sandbox.referee import asserting, certainty
 
 Place = tuple[ast.AST, str, int]  # of a statement: what it is in, in which of its fields, and where there
+FORMS = (ast.With, ast.AsyncWith, ast.Expr, ast.Assign)  # statements, beside `try`, in which an error may be expected
 Site = tuple[ast.AST, Callable[[Any, random.Random], None], bool, bool]  # as in `targets.py`
 
 # Errors that nobody derives his own from, or raises for an answer.

@@ -92,11 +92,8 @@ def read(texts: list[str], entry_point: str, defined: set[str], packages: Iterab
     modules, imported, missing, absent = _program_imports(nodes, importable, {entry_point, *defined} - {""})
     used = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
     program_names = {entry_point, *defined}
-    bare = (
-        (used & scopes.of_module(texts)[0])
-        - {"__name__", "__file__", "__doc__"}
-        - (stars.brought(nodes) - program_names)
-    )
+    bare = used & scopes.of_module(texts)[0] - {"__name__", "__file__", "__doc__"}
+    bare -= stars.brought(nodes) - program_names
     bare = {name for name in bare if not hasattr(builtins, name) or name in program_names}
     top = [statement for tree in trees for statement in tree.body]
     inner = made_tests.in_blocks([part for part in top if not is_guard(part)])

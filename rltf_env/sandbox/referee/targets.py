@@ -159,9 +159,7 @@ class Finder:
             return self._condition(node, node.test, sound)
         if isinstance(node, ast.If) and self._complains(node):
             return self._condition(node, node.test, sound)
-        if isinstance(node, (ast.With, ast.AsyncWith, ast.Expr, ast.Assign)) or (
-            isinstance(node, ast.Try) and self._ours(node)
-        ):
+        if isinstance(node, raising.FORMS) or (isinstance(node, ast.Try) and self._ours(node)):
             return raising.of(node, self.statements.get(id(node)), self.binders, sound)
         if isinstance(node, ast.Match):
             shown = self._ours(node.subject) and choices.shows_patterns(node)
