@@ -108,6 +108,7 @@ MAY_RUN = {
     "rltf_env.sandbox.referee.copies",  # compiles tests that run beside a program, and
     "rltf_env.sandbox.referee.together",  # unpacks them
     "rltf_env.sandbox.referee.script",  # (compiled here)
+    "rltf_env.sandbox.referee.scopes",  # compiles tests to read which names they look up; runs nothing
     "rltf_env.sandbox.referee.replay",  # its own assertions, in a process that never runs a line of the program
     "rltf_env.datasets._procedural_ops",  # references that it generated itself, to know their results
     "rltf_env.testing",  # unpickles what it has just pickled
