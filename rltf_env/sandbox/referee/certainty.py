@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping, Sequence
 
+from rltf_env.sandbox.referee import computed
 from rltf_env.sandbox.referee.origins import elements_of
 from rltf_env.sandbox.referee.suite import Function
 
@@ -122,11 +123,30 @@ def _inside(test: ast.expr, literals: Mapping[str, ast.expr], wrong: bool) -> tu
         other = test.comparators[0]
         is_true = isinstance(other, ast.Constant) and other.value is True and isinstance(test.ops[0], _TRUE)
         return ([test.left] if is_true and isinstance(test.left, ast.Compare) else []), wrong
+    if not wrong and (compared := _element_by_element(test)):
+        return compared, wrong
     if not isinstance(test, ast.Call) or len(test.args) != 1 or not isinstance(test.func, ast.Name):
         return [], wrong
     if test.func.id == "bool":
         return test.args, wrong
     return (_each(test.args[0], literals) if test.func.id == ("any" if wrong else "all") else []), wrong
+
+
+def _element_by_element(test: ast.expr) -> list[ast.expr]:
+    """The comparison with an array of which all has to be true: `np.all(f(x) == np.array([1, 2]))`, `(f(x) == [1, 2]).all()`.
+
+    With less than two things in it, or a number in its place, an empty answer would be equal to anything.
+    """
+    if not isinstance(test, ast.Call) or not isinstance(test.func, ast.Attribute) or test.func.attr != "all":
+        return []
+    compared = [*test.args, test.func.value] if not test.keywords else []
+    return [e for e in compared if isinstance(e, ast.Compare) and any(map(_is_array, (e.left, *e.comparators)))]
+
+
+def _is_array(side: ast.expr) -> bool:
+    """True for several things that are there to see."""
+    value = side.args[0] if computed.is_array(side) else side
+    return isinstance(value, (ast.List, ast.Tuple)) and len(value.elts) > 1
 
 
 def _each(looked_at: ast.expr, literals: Mapping[str, ast.expr]) -> list[ast.expr]:

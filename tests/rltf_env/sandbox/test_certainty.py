@@ -106,6 +106,34 @@ def test_no_right_array_passes_a_copy(name: str) -> None:
     assert not any(holds(copy, program) for copy in _copies(test))
 
 
+ELEMENTS = (
+    "np.all(f(1) == np.array([1, 2]))",
+    "np.all(np.array([1, 2]) == f(1))",
+    "(f(1) == [1, 2]).all()",
+    "bool(np.all(f(1) == np.array([1, 2])))",
+)
+
+
+@pytest.mark.parametrize("condition", ELEMENTS)
+def test_what_holds_for_all_of_an_array_is_falsified_without_a_reference(condition: str) -> None:
+    pytest.importorskip("numpy")
+    test = f"import numpy as np\nassert {condition}"
+    right, falsified = "import numpy as np\ndef f(x): return np.array([x, 2 * x])", _copies(test)
+    liar = f"{LIAR}Yes.all = lambda self, **given: True\nYes.__eq__ = lambda self, other: self\nYes.__array_ufunc__ = None\n"
+    assert holds(test, right)
+    assert holds(test, liar)
+    assert any(holds(copy, liar) for copy in falsified)
+    assert not any(holds(copy, right) for copy in falsified)
+
+
+@pytest.mark.parametrize("condition", ["np.all(f(1) == 0)", "np.all(f(1) == np.array([0]))", "(f(1) == 0).all()"])
+def test_of_an_empty_answer_all_is_equal_to_a_number(condition: str) -> None:
+    pytest.importorskip("numpy")
+    test, empty = f"import numpy as np\nassert {condition}", "import numpy as np\ndef f(x): return np.zeros(0)"
+    assert holds(test, empty)
+    assert not any(holds(copy, empty) for copy in _copies(test))
+
+
 def test_parts_of_a_condition_come_with_whether_they_must_not_hold() -> None:
     test = ast.parse("a and not (b or not c) and (d or e)", mode="eval").body
     parts = [(ast.unparse(part), wrong) for part, wrong in certainty.held(test, {})]
