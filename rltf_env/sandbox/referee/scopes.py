@@ -6,39 +6,58 @@ import dis
 import inspect
 import symtable
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from functools import lru_cache
 
 
-def of_module(texts: Iterable[str]) -> tuple[set[str], set[str]]:
+@lru_cache(maxsize=8)  # a script is read several times, one after the other
+def of_module(*texts: str) -> tuple[frozenset[str], frozenset[str]]:
     """Names that texts, one after the other in one module, look up there and do not bind, or not before (`f = cached(f)`);
     and those that they bind.
 
     Raises SyntaxError or ValueError for what is not Python.
     """
-    outer: set[str] = set()
-    early: set[str] = set()
-    bound: set[str] = set()
-    for text in texts:
-        code = compile(text, "<test>", "exec", dont_inherit=True)
-        early |= set(_looked_up_first(code, bound))
-        for symbol in _globals(symtable.symtable(text, "<test>", "exec")):
-            (bound if symbol.is_assigned() or symbol.is_imported() else outer).add(symbol.get_name())
-        classes = [part for part in _within(code) if part is not code and not part.co_flags & inspect.CO_OPTIMIZED]
-        outer.update(name for part in classes for name in _looked_up_first(part, set()))
-    return early | (outer - bound), bound
+    tables = [list(_within(symtable.symtable(text, "<test>", "exec"))) for text in texts]
+    symbols = [symbol for each in tables for table in each for symbol in table.get_symbols() if symbol.is_global()]
+    bound = {symbol.get_name() for symbol in symbols if _is_bound(symbol)}
+    names = {symbol.get_name() for symbol in symbols} - bound
+    before: set[str] = set()  # what the texts before this one bind
+    for text, each in zip(texts, tables, strict=True):
+        if any(_may_look_up_first(table, bound) for table in each):
+            code = compile(text, "<test>", "exec", dont_inherit=True)
+            names.update(_looked_up_first(code, before))
+            classes = [part for part in _parts(code) if not part.co_flags & inspect.CO_OPTIMIZED]
+            names.update(name for part in classes for name in _looked_up_first(part, set()))
+        before |= {s.get_name() for table in each for s in table.get_symbols() if s.is_global() and _is_bound(s)}
+    return frozenset(names), frozenset(bound)
 
 
-def _globals(table: symtable.SymbolTable) -> Iterator[symtable.Symbol]:
-    yield from filter(symtable.Symbol.is_global, table.get_symbols())
+def _may_look_up_first(table: symtable.SymbolTable, bound: set[str]) -> bool:
+    """True unless the block of a module or a class only looks up what nobody binds: then its code need not be read."""
+    looked_up = [symbol for symbol in table.get_symbols() if symbol.is_referenced()]
+    return table.get_type() != "function" and any(_is_bound(each) or each.get_name() in bound for each in looked_up)
+
+
+def _is_bound(symbol: symtable.Symbol) -> bool:
+    return symbol.is_assigned() or symbol.is_imported()
+
+
+def _within(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
+    yield table
     for child in table.get_children():
-        yield from _globals(child)
+        yield from _within(child)
 
 
-def _within(code: types.CodeType) -> Iterator[types.CodeType]:
-    yield code
+def _code(text: str) -> types.CodeType:
+    return compile(text, "<test>", "exec", dont_inherit=True)
+
+
+def _parts(code: types.CodeType) -> Iterator[types.CodeType]:
+    """What is compiled inside it."""
     for part in code.co_consts:
         if isinstance(part, types.CodeType):
-            yield from _within(part)
+            yield part
+            yield from _parts(part)
 
 
 def _looked_up_first(code: types.CodeType, bound: set[str]) -> Iterator[str]:

@@ -9,7 +9,7 @@ import hashlib
 import itertools
 import re
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from typing import Any
 
 from rltf_env.sandbox.referee import scopes
@@ -36,7 +36,7 @@ class Script:
         self.codes = [_compiled(text, tree) for text, tree in zip(self._texts, trees, strict=True)]
         self.entry_point = (entry_point or "").partition(".")[0]
         own, self.helpers = helpers_given(prefix, self.entry_point)
-        used, bound = scopes.of_module(self._texts)
+        used, bound = scopes.of_module(*self._texts)
         used -= own
         builtin = {name for name in used if hasattr(builtins, name)}
         foreign = used - builtin | (builtin & {self.entry_point, *_defined(solutions, builtin)})
@@ -137,20 +137,12 @@ def _unassert(node: ast.AST) -> None:
             block[:] = [ast.copy_location(ast.Expr(s.test), s) if isinstance(s, ast.Assert) else s for s in block]
 
 
-def _globals_of(code: types.CodeType, among: set[str]) -> list[str]:
-    """Which of these names the code looks up among its globals, in the order in which it does.
-
-    Most code has none of them: it need not be read instruction by instruction.
-    """
-    names: list[str] = []
-    if not among.isdisjoint(code.co_names):
-        import dis
-
-        names += [i.argval for i in dis.get_instructions(code) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")]
+def _globals_of(code: types.CodeType, among: Set[str]) -> Iterator[str]:
+    """Names that the script looks up among its globals, in the order in which its code mentions them."""
+    yield from (name for name in code.co_names if name in among)
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
-            names += _globals_of(constant, among)
-    return [name for name in names if name in among]
+            yield from _globals_of(constant, among)
 
 
 def _walk(tree: ast.AST) -> list[ast.AST]:

@@ -86,13 +86,15 @@ def read(texts: list[str], entry_point: str, defined: set[str], packages: Iterab
         defined: names that the problem's reference solutions define.
         packages: third-party packages that a test may import.
     """
-    trees = [_straightened(ast.parse(text)) for text in texts]
+    trees = [ast.parse(text) for text in texts]
     nodes = [node for tree in trees for node in ast.walk(tree)]
+    if any(map(_always, nodes)):
+        nodes = [node for tree in trees for node in ast.walk(_straightened(tree))]
     importable = {*sys.stdlib_module_names, *packages}
     modules, imported, missing, absent = _program_imports(nodes, importable, {entry_point, *defined} - {""})
     used = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
     program_names = {entry_point, *defined}
-    bare = used & scopes.of_module(texts)[0] - {"__name__", "__file__", "__doc__"}
+    bare = used & scopes.of_module(*texts)[0] - {"__name__", "__file__", "__doc__"}
     bare -= stars.brought(nodes) - program_names
     bare = {name for name in bare if not hasattr(builtins, name) or name in program_names}
     top = [statement for tree in trees for statement in tree.body]
@@ -100,7 +102,8 @@ def read(texts: list[str], entry_point: str, defined: set[str], packages: Iterab
     branches = ast.Module([part for part in inner if not (isinstance(part, Function) and part.name in used)], [])
     functions, classes = _test_functions([*top, *branches.body]), _test_classes([*trees, branches])
     runner = "plain" if calls_itself(top, functions, classes) else runner_of(top, functions, classes, nodes)
-    if runner == "plain" and not used & _LOOKING_UP:
+    unnamed = [part for part in top if isinstance(part, Function) and part.name not in used]
+    if unnamed and runner == "plain" and not used & _LOOKING_UP:
         idle = {id(part) for function in uncalled(top) if not function.decorator_list for part in ast.walk(function)}
         bare &= {node.id for node in nodes if isinstance(node, ast.Name) and id(node) not in idle}
     visible = [f.name for f in functions if not _may_be_skipped(f) and f not in branches.body]

@@ -103,6 +103,7 @@ def test_a_number_that_need_not_be_met_exactly_becomes_another_that_the_test_has
     assert "self.assertAlmostEqual(f(1), 1.75, delta=0.3)" not in _values_expected(*near)
 
 
+TRIED, LUCKY = 6, 2  # judged, and paid at most: of fifty that ask for letters one is, by chance
 _READS = """
 import dis, sys
 def f(x):
@@ -130,9 +131,10 @@ def test_a_program_that_gives_back_what_looks_like_an_answer_is_found_out(judge:
     right = f"def f(n): return {_RIGHT[name]}"
     problem = Problem(f"peers/{name}", "s", [ScriptCase("from solution import f\n" + tests)], solutions=[right])
     assert judge.run(right + "  # as its reference", problem).pass_ratio == 1
-    verdict = judge.run(_READS.replace("LIKELY", likely), problem)
-    assert verdict.failure is not None
-    assert verdict.failure.kind == "FooledTest"
+    cheats = [_READS.replace("LIKELY", likely) + f"# {number}" for number in range(TRIED)]
+    failures = [verdict.failure for verdict in judge.map((cheat, problem) for cheat in cheats)]
+    assert failures.count(None) <= LUCKY
+    assert {failure.kind for failure in failures if failure} == {"FooledTest"}
 
 
 @pytest.mark.parametrize(

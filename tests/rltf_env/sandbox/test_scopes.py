@@ -41,6 +41,11 @@ def test_a_name_that_a_script_binds_elsewhere_is_the_programs(
 
 def test_names_are_looked_up_in_the_module_where_no_scope_binds_them() -> None:
     free, bound = scopes.of_module(
-        ["a = b", "class C(d):\n    e = g\n    h = e\ndef i(j):\n    global k\n    k = l(a, j)"]
+        "a = b", "class C(d):\n    e = g\n    h = e\ndef i(j):\n    global k\n    k = l(a, j)"
     )
     assert (free, bound) == ({"b", "d", "g", "l", "__name__"}, {"a", "C", "i", "k"})
+
+
+def test_a_name_that_a_later_text_binds_is_looked_up_before() -> None:
+    assert scopes.of_module("assert f(1) == 2", "f = 3\nassert f == 3") == ({"f"}, {"f"})
+    assert scopes.of_module("f = 3", "assert f == 3") == (set(), {"f"})
