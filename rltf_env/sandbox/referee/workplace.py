@@ -19,8 +19,8 @@ def move_in(home: str) -> None:
     """Makes it, and makes it this process's working folder for good. It is removed when the process ends."""
     global _home
     sys.path[:] = map(os.path.abspath, sys.path)
+    atexit.register(_leave, home)  # before it is there: this process may be told to end at any moment
     os.mkdir(home, 0o700)
-    atexit.register(_leave, home)
     os.chdir(home)
     _home = home
 
