@@ -241,8 +241,7 @@ def unequal_to_all(node: ast.Call, rng: random.Random) -> None:
 
 def equal_to_none(node: Any, rng: random.Random) -> None:
     """What a name stands for that is compared with an answer: a program that gives back what it reads there is found out."""
-    new = _strange(rng)
-    node.__class__, node.__dict__ = new.__class__, {**vars(new), **_place(node)}  # type: ignore[assignment]
+    _become(node, _strange(rng))
 
 
 def _strange(rng: random.Random) -> ast.expr:
@@ -267,8 +266,7 @@ def other_value(kind: str) -> Change:
     """An expression becomes one that is never equal to it (`computed.py`)."""
 
     def change(node: Any, rng: random.Random) -> None:
-        new = changed(copy.copy(node), kind, rng)
-        node.__class__, node.__dict__ = new.__class__, {**vars(new), **_place(node)}
+        _become(node, changed(copy.copy(node), kind, rng))
 
     return change
 
@@ -310,6 +308,11 @@ def other_binding(value: ast.expr, kind: str) -> Change:
         node.body[int(has_words) : int(has_words)] = statements
 
     return change
+
+
+def _become(node: Any, new: ast.AST) -> None:
+    """Makes a node of the tree another one, where it is."""
+    node.__class__, node.__dict__ = new.__class__, {**vars(new), **_place(node)}
 
 
 def _place(node: ast.AST) -> dict[str, Any]:

@@ -194,13 +194,10 @@ def _of_try(node: ast.Try, place: Place | None, sound: bool) -> list[Site]:
 
 def _is_noted(handler: ast.ExceptHandler, place: Place | None) -> bool:
     """True for `raised = True` or `caught = error`, where the test asks for nothing but that later."""
-    names = {n.id for each in handler.body if isinstance(each, ast.Assign) for n in map(_base, each.targets) if n}
+    targets = [target for each in handler.body if isinstance(each, ast.Assign) for target in each.targets]
+    names = {target.id for target in targets if isinstance(target, ast.Name)}
     later = getattr(place[0], place[1])[place[2] + 1 :] if place else []
     return any(isinstance(each, (ast.Assert, ast.Expr)) and _what_is_there(each) in names for each in later)
-
-
-def _base(target: ast.expr) -> ast.Name | None:
-    return target if isinstance(target, ast.Name) else None
 
 
 def _what_is_there(statement: ast.Assert | ast.Expr) -> str | None:

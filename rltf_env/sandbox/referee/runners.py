@@ -45,9 +45,8 @@ def calls_itself(top: list[ast.stmt], functions: list[Function], classes: list[t
     )
 
 
-def uncalled(scope: Sequence[ast.AST]) -> list[Function]:
-    """Of a script the functions, and the methods of tests, that nobody calls."""
-    nodes = [part for node in scope for part in ast.walk(node)]
+def uncalled(scope: Sequence[ast.AST], nodes: Sequence[ast.AST]) -> list[Function]:
+    """Of a script the functions, and the methods of tests, that nobody calls. `nodes`: all that is in it."""
     called = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
     called |= {n.attr for n in nodes if isinstance(n, ast.Attribute)}
     return [n for n in scope if isinstance(n, Function) and n.name not in called]

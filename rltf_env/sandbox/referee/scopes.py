@@ -18,17 +18,18 @@ def of_module(*texts: str) -> tuple[frozenset[str], frozenset[str]]:
     Raises SyntaxError or ValueError for what is not Python.
     """
     tables = [list(_within(symtable.symtable(text, "<test>", "exec"))) for text in texts]
-    symbols = [symbol for each in tables for table in each for symbol in table.get_symbols() if symbol.is_global()]
-    bound = {symbol.get_name() for symbol in symbols if _is_bound(symbol)}
-    names = {symbol.get_name() for symbol in symbols} - bound
+    symbols = [[s for table in each for s in table.get_symbols() if s.is_global()] for each in tables]
+    bindings = [{symbol.get_name() for symbol in each if _is_bound(symbol)} for each in symbols]
+    bound = set[str]().union(*bindings)
+    names = {symbol.get_name() for each in symbols for symbol in each} - bound
     before: set[str] = set()  # what the texts before this one bind
-    for text, each in zip(texts, tables, strict=True):
+    for text, each, own in zip(texts, tables, bindings, strict=True):
         if any(_may_look_up_first(table, bound) for table in each):
             code = compile(text, "<test>", "exec", dont_inherit=True)
             names.update(_looked_up_first(code, before))
             classes = [part for part in _parts(code) if not part.co_flags & inspect.CO_OPTIMIZED]
             names.update(name for part in classes for name in _looked_up_first(part, set()))
-        before |= {s.get_name() for table in each for s in table.get_symbols() if s.is_global() and _is_bound(s)}
+        before |= own
     return frozenset(names), frozenset(bound)
 
 
@@ -46,10 +47,6 @@ def _within(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
     yield table
     for child in table.get_children():
         yield from _within(child)
-
-
-def _code(text: str) -> types.CodeType:
-    return compile(text, "<test>", "exec", dont_inherit=True)
 
 
 def _parts(code: types.CodeType) -> Iterator[types.CodeType]:

@@ -26,8 +26,6 @@ from rltf_env.sandbox.referee.runners import (
 _CASE = "unittest.TestCase"
 _EXITS = frozenset(("sys.exit", "exit", "quit", "SystemExit", "os._exit"))
 _RUNNERS = frozenset(("unittest.main", "pytest.main", "main", "doctest.testmod"))
-
-
 _LOOKING_UP = frozenset(("eval", "exec", "globals", "vars"))
 
 
@@ -102,10 +100,10 @@ def read(texts: list[str], entry_point: str, defined: set[str], packages: Iterab
     branches = ast.Module([part for part in inner if not (isinstance(part, Function) and part.name in used)], [])
     functions, classes = _test_functions([*top, *branches.body]), _test_classes([*trees, branches])
     runner = "plain" if calls_itself(top, functions, classes) else runner_of(top, functions, classes, nodes)
-    unnamed = [part for part in top if isinstance(part, Function) and part.name not in used]
-    if unnamed and runner == "plain" and not used & _LOOKING_UP:
-        idle = {id(part) for function in uncalled(top) if not function.decorator_list for part in ast.walk(function)}
-        bare &= {node.id for node in nodes if isinstance(node, ast.Name) and id(node) not in idle}
+    idle = uncalled(top, nodes) if runner == "plain" and not used & _LOOKING_UP else []
+    unused = {id(part) for function in idle if not function.decorator_list for part in ast.walk(function)}
+    if unused:
+        bare &= {node.id for node in nodes if isinstance(node, ast.Name) and id(node) not in unused}
     visible = [f.name for f in functions if not _may_be_skipped(f) and f not in branches.body]
     names = {id(node): name for tree in trees for name, node in classes_of(tree)}
     seen = [node for node, _ in classes if not _may_be_skipped(node) and id(node) in names]
