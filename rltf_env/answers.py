@@ -44,6 +44,7 @@ _CODE = re.compile(
     r"^[ \t]*(?:import|from|def|class|async|@|for|while|if|with|try|print\b|[\w.,\[\] ]+[-+*/|&]?=)", re.MULTILINE
 )
 _READS = re.compile(r"\binput\s*\(|\bstdin\b|\bopen\s*\(\s*0\b")
+_FIRST_INDENT = re.compile(r"^[ \t]*(?=\S)", re.MULTILINE)
 _RETURNS = re.compile(r"^(?:return|yield)\b", re.MULTILINE)
 
 
@@ -256,9 +257,16 @@ def _merit(block: _Block, others: Sequence[_Block], entry_point: str | None) -> 
 
 def _dedented(text: str, entry_point: str | None) -> str:
     """`text` without common indentation, unless it is the body of what the prompt has begun."""
-    less = textwrap.dedent(text)
+    less = _at_the_margin(text)
     body = _RETURNS.search(less) or (entry_point is not None and not defines(less, entry_point))
     return text if body else less
+
+
+def _at_the_margin(text: str) -> str:
+    """`text` without common indentation, and else as it is: `textwrap.dedent` also empties lines of blanks, within strings too."""
+    before, after = (_FIRST_INDENT.search(each) for each in (text, textwrap.dedent(text)))
+    width = len(before[0]) - len(after[0]) if before and after else 0
+    return re.sub(rf"^[ \t]{{{width}}}", "", text, flags=re.MULTILINE)
 
 
 def _is_code(text: str, entry_point: str | None) -> bool:
@@ -295,7 +303,7 @@ def _among_prose(text: str, entry_point: str | None) -> tuple[str, int] | None:
         if _CODE.match(line):
             code = _longest(lines[i:])
             if code and defines(code, entry_point):
-                return textwrap.dedent(code), at
+                return _at_the_margin(code), at
         at += len(line)
     return None
 

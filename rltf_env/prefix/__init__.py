@@ -68,9 +68,8 @@ class Grammar:
         return Grammar(stacks, self.indents, depth, True) if stacks else None
 
     def _shifted(self, terminal: str) -> _lr.Stacks:
-        machine = _lr.python()
-        stacks = machine.advance(self.stacks, terminal)
-        return stacks + machine.advance(self.stacks, "NAME") if terminal in _SOFT else stacks
+        stacks = _lr.PYTHON.advance(self.stacks, terminal)
+        return stacks + _lr.PYTHON.advance(self.stacks, "NAME") if terminal in _SOFT else stacks
 
     def _at_line_end(self) -> Grammar | None:
         stacks = self._shifted("NEWLINE")
@@ -83,7 +82,7 @@ class Grammar:
             stacks = self._shifted("INDENT") if indent.tabless > top.tabless else ()
             return Grammar(stacks, (*indents, indent)) if stacks else None
         while indent.column < indents[-1].column and stacks:
-            stacks, indents = _lr.python().advance(stacks, "DEDENT"), indents[:-1]
+            stacks, indents = _lr.PYTHON.advance(stacks, "DEDENT"), indents[:-1]
         return Grammar(stacks, indents) if stacks and indent == indents[-1] else None
 
     def allows(self, terminals: tuple[str, ...]) -> bool:
@@ -101,7 +100,7 @@ LexerState = tuple[_lexer.State, bytes, bool]  # `Prefix` without its grammar
 
 
 def _nothing() -> Grammar:
-    return Grammar((_lr.python().bottom,))
+    return Grammar((_lr.PYTHON.bottom,))
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,22 +4,39 @@ An LR parser never shifts a terminal after which no sentence of the grammar coul
 4.5.5): a sequence of terminals that was shifted is the beginning of a program. Where the grammar leaves several
 ways open (`a, b` may become a tuple or what is assigned to), all are followed, each on a stack of its own (Tomita 1986).
 Stacks are linked lists that share what is below, and equal stacks are one object: to remember a state costs nothing, and what was
-tried from it once is remembered with it.
+tried from it once is remembered with it. Threads may share a machine; nothing waits for a lock, which a fork could leave closed.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from functools import cache
 
 from rltf_env.prefix import _grammar
 
 Item = tuple[int, int]  # a production and how much of it has been seen
+Kernel = frozenset[Item]
 MOST_SHARED = 200_000  # stack entries that are shared before all are forgotten and sharing begins anew
 
 
+class State:
+    """What may be shifted and reduced after the items of `kernel` have been seen.
+
+    Args:
+        kernel: the items.
+        moves: by symbol: the state after it, or its kernel until somebody comes there.
+        reductions: the rules that may end: what they become, how many symbols they replace, and what may follow.
+    """
+
+    __slots__ = ("kernel", "moves", "reductions")
+
+    def __init__(
+        self, kernel: Kernel, moves: dict[str, State | Kernel], reductions: list[tuple[str, int, frozenset[str]]]
+    ) -> None:
+        self.kernel, self.moves, self.reductions = kernel, moves, reductions
+
+
 class Table:
-    """The states of one grammar: what may be shifted and reduced in each."""
+    """The states of one grammar. Threads share it: a state is finished before the one step that shows it to others."""
 
     def __init__(self, productions: tuple[_grammar.Production, ...], start: str) -> None:
         self.productions = productions
@@ -27,11 +44,8 @@ class Table:
         for number, (name, _) in enumerate(productions):
             self.by_name[name].append(number)
         self.follow = self._follow(start)
-        self._numbers: dict[frozenset[Item], int] = {}
-        self.kernels: list[frozenset[Item]] = []
-        self._moves: list[dict[str, int | frozenset[Item]]] = []
-        self._reductions: list[list[tuple[str, int, frozenset[str]]]] = []
-        self.start = self.number(frozenset((number, 0) for number in self.by_name[start]))
+        self._states: dict[Kernel, State] = {}
+        self.start = self.state(frozenset((number, 0) for number in self.by_name[start]))
 
     def _first(self) -> dict[str, set[str]]:
         """The terminals that each rule may begin with; no rule matches nothing."""
@@ -59,19 +73,12 @@ class Table:
                         changed = changed or bool(new)
         return {name: frozenset(terminals) for name, terminals in follow.items()}
 
-    def number(self, kernel: frozenset[Item]) -> int:
-        """The state with these items. Numbers are given in the order of first need, so they are a process's own."""
-        if kernel not in self._numbers:
-            self._numbers[kernel] = len(self._moves)
-            self.kernels.append(kernel)
-            moves, reductions = self._closed(kernel)
-            self._moves.append(moves)
-            self._reductions.append(reductions)
-        return self._numbers[kernel]
+    def state(self, kernel: Kernel) -> State:
+        """The one state with these items."""
+        state = self._states.get(kernel)
+        return state or self._states.setdefault(kernel, self._closed(kernel))
 
-    def _closed(
-        self, kernel: frozenset[Item]
-    ) -> tuple[dict[str, int | frozenset[Item]], list[tuple[str, int, frozenset[str]]]]:
+    def _closed(self, kernel: Kernel) -> State:
         moves: dict[str, set[Item]] = defaultdict(set)
         reductions = []
         todo, seen = list(kernel), set(kernel)
@@ -85,18 +92,18 @@ class Table:
             new = {(each, 0) for each in self.by_name.get(symbols[at], ())} - seen
             seen |= new
             todo += new
-        return {symbol: frozenset(items) for symbol, items in moves.items()}, reductions
+        return State(kernel, {symbol: frozenset(items) for symbol, items in moves.items()}, reductions)
 
-    def move(self, state: int, symbol: str) -> int | None:
+    def move(self, state: State, symbol: str) -> State | None:
         """The state after `symbol`, or None where it may not come."""
-        target = self._moves[state].get(symbol)
+        target = state.moves.get(symbol)
         if isinstance(target, frozenset):
-            target = self._moves[state][symbol] = self.number(target)
+            target = state.moves[symbol] = self.state(target)
         return target
 
-    def reductions(self, state: int, terminal: str) -> list[tuple[str, int]]:
+    def reductions(self, state: State, terminal: str) -> list[tuple[str, int]]:
         """The rules that may end before `terminal`: what they become, and how many symbols they replace."""
-        return [(name, size) for name, size, follow in self._reductions[state] if terminal in follow]
+        return [(name, size) for name, size, follow in state.reductions if terminal in follow]
 
 
 class Stack:
@@ -104,14 +111,14 @@ class Stack:
 
     __slots__ = ("after", "below", "state")
 
-    def __init__(self, state: int, below: Stack | None) -> None:
+    def __init__(self, state: State, below: Stack | None) -> None:
         self.state, self.below = state, below
         self.after: dict[str, tuple[Stack, ...]] = {}  # by terminal: what was found the last time
 
     def __reduce__(self) -> tuple[object, ...]:
         kernels, stack = [], self
         while stack.below is not None:
-            kernels.append(python().table.kernels[stack.state])
+            kernels.append(stack.state.kernel)
             stack = stack.below
         return _restored, (kernels[::-1],)
 
@@ -124,16 +131,14 @@ class Machine:
 
     def __init__(self, table: Table) -> None:
         self.table = table
-        self._shared: dict[tuple[int, int], Stack] = {}
+        self._shared: dict[tuple[State, int], Stack] = {}
         self.bottom = Stack(table.start, None)
 
-    def push(self, below: Stack, state: int) -> Stack:
+    def push(self, below: Stack, state: State) -> Stack:
         """The stack with `state` on top; equal stacks are one object, so that they compare quickly."""
         key = state, id(below)
-        stack = self._shared.get(key)
-        if stack is None:
-            stack = self._shared[key] = Stack(state, below)  # keeps `below` alive, and so its id its own
-        return stack
+        stack = self._shared.get(key)  # keeps `below` alive, and so its id its own
+        return stack or self._shared.setdefault(key, Stack(state, below))
 
     def advance(self, stacks: Stacks, terminal: str) -> Stacks:
         """The parses after `terminal`; none if no program goes on like this."""
@@ -171,16 +176,13 @@ class Machine:
         return tuple(shifted)
 
 
-def _restored(kernels: list[frozenset[Item]]) -> Stack:
+def _restored(kernels: list[Kernel]) -> Stack:
     """The stack of these states in this process, from the bottom up."""
-    machine = python()
-    stack = machine.bottom
+    stack = PYTHON.bottom
     for kernel in kernels:
-        stack = machine.push(stack, machine.table.number(kernel))
+        stack = PYTHON.push(stack, PYTHON.table.state(kernel))
     return stack
 
 
-@cache
-def python() -> Machine:
-    """The one machine of Python's grammar that a process needs."""
-    return Machine(Table(_grammar.productions(), _grammar.START))
+PYTHON = Machine(Table(_grammar.productions(), _grammar.START))
+"""The one machine of Python's grammar that a process needs."""

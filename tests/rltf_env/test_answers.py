@@ -13,6 +13,7 @@ USE = "print(f(2))\n"
 S = "class Solution:\n    def f(self): pass\n"
 READ = "n = int(input())\nprint(2 * n)\n"
 LONG = 'def f(x):\n    """Doubles.\n\n    ```\n    f(2)\n    ```\n    """\n    return 2 * x\n'
+BLANKS = 'def f(x):\n    s = """a\n    \n  b"""\n    \n    return 2 * x\n'
 LIST = "".join(f"   {line}\n" for line in F.splitlines())
 QUOTE = "".join(f"> {line}\n" for line in F.splitlines())
 
@@ -76,6 +77,8 @@ ANSWERS: list[tuple[str, str, str | None]] = [
     (fence(F) + "And:\n" + fence("import unittest\nclass T(unittest.TestCase):\n    pass\n"), F, "f"),
     (fence(F) + "```python\nassert f(2) == 4\n", F, "f"),
     # ------------------------------------------------------------------ lists, quotations, indentation
+    (fence(BLANKS), BLANKS, "f"),
+    (fence("".join(f"  {line}" for line in BLANKS.splitlines(keepends=True))), BLANKS, "f"),
     ("1. Do this:\n\n   ```python\n" + LIST + "   ```\n", F, "f"),
     ("- ```python\n" + F.replace("def", "  def").replace("    ", "      ") + "  ```\n", F, "f"),
     ("> ```python\n" + QUOTE + "> ```\n", F, "f"),

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import sysconfig
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,18 @@ def test_exceptions_without_parentheses_are_the_newest_versions(version: tuple[i
     for terminal in "'try' ':' NAME NEWLINE 'except' NAME ',' NAME ':' NAME NEWLINE END".split():
         stacks = machine.advance(stacks, terminal)
     assert bool(stacks) is alive
+
+
+def test_threads_share_the_states_that_they_make(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_lr, "PYTHON", _lr.Machine(_lr.Table(_grammar.productions(), _grammar.START)))
+    often = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            complete = list(threads.map(lambda text: Prefix().feed(text).complete, cases(GOOD)))
+    finally:
+        sys.setswitchinterval(often)
+    assert all(complete)
 
 
 @pytest.mark.parametrize("marked", cases(BAD), ids=repr)
