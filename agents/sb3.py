@@ -15,6 +15,8 @@ import torch
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
 
+from rltf_env.errors import UsageError
+
 
 class Judged(gymnasium.Wrapper[Any, Any, Any, Any]):
     """Reports a cut-off program as *terminated*.
@@ -55,9 +57,13 @@ class TransformerExtractor(BaseFeaturesExtractor):
         self.encoder = nn.TransformerEncoder(layer, layers, nn.LayerNorm(width), enable_nested_tensor=False)
 
     def forward(self, observations: dict[str, Tensor]) -> Tensor:
-        """Prompt (B, P) and program (B, T), as the floats that Stable-Baselines3 makes of them, to (B, width)."""
-        parts = [self._trimmed(observations["prompt"].long(), 0)]
-        parts.append(self._trimmed(observations["program"].long(), self.prompt_length))
+        """Prompt (B, P) and program (B, T), as the floats that Stable-Baselines3 makes of them, to (B, width).
+
+        Raises:
+            UsageError: something on the way has made other numbers of the token ids.
+        """
+        parts = [self._trimmed(self._ids(observations["prompt"]), 0)]
+        parts.append(self._trimmed(self._ids(observations["program"]), self.prompt_length))
         tokens = torch.cat([part for part, _ in parts], 1)  # (B, L)
         positions = torch.cat([place for _, place in parts])  # (L,)
         padding = tokens == self.pad_id
@@ -65,6 +71,15 @@ class TransformerExtractor(BaseFeaturesExtractor):
         order = torch.arange(tokens.shape[1], device=tokens.device)
         last = torch.where(padding, -1, order).argmax(1)  # (B,)
         return hidden[torch.arange(len(tokens), device=tokens.device), last]
+
+    def _ids(self, values: Tensor) -> Tensor:
+        ids = values.long()
+        if not bool(((ids == values) & (ids >= 0) & (ids <= self.pad_id)).all()):
+            raise UsageError(
+                f"Expected observations of token ids, whole numbers in [0, {self.pad_id}], got {values.min():.3g} to "
+                f"{values.max():.3g}. A wrapper scales them: leave it out, or pass VecNormalize(..., norm_obs=False)."
+            )
+        return ids
 
     def _trimmed(self, tokens: Tensor, offset: int) -> tuple[Tensor, Tensor]:
         """Without the columns that are padding in every row, but at least one; and the positions of those that stay."""

@@ -15,6 +15,7 @@ from agents.examples import small
 from agents.sb3 import Judged, TransformerExtractor
 from rltf_env import sandbox
 from rltf_env.core import Outcome, Sandbox
+from rltf_env.errors import UsageError
 
 sb3_contrib = pytest.mark.skipif(
     importlib.util.find_spec("sb3_contrib") is None, reason="needs sb3-contrib: pip install 'rltf[thirdparty]'"
@@ -119,6 +120,13 @@ def test_features_do_not_depend_on_the_neighbours_in_a_batch() -> None:
     together = extractor(batch)
     alone = torch.cat([extractor({key: rows[i : i + 1] for key, rows in batch.items()}) for i in range(2)])
     assert torch.allclose(together, alone, atol=1e-5)
+
+
+@pytest.mark.parametrize("scaled", [0.01, -1.0, 10.0])
+def test_observations_that_a_wrapper_has_scaled_are_refused(scaled: float) -> None:
+    extractor = TransformerExtractor(SPACE, width=16, layers=1, heads=2)
+    with pytest.raises(UsageError, match="token ids.*norm_obs=False"):
+        extractor({"prompt": torch.tensor([[1.0, 2.0, 9.0, 9.0]]), "program": torch.full((1, 6), scaled)})
 
 
 def test_a_cut_off_program_is_the_end(judge: Sandbox) -> None:
