@@ -125,7 +125,7 @@ def test_features_do_not_depend_on_the_neighbours_in_a_batch() -> None:
 @pytest.mark.parametrize("scaled", [0.01, -1.0, 10.0])
 def test_observations_that_a_wrapper_has_scaled_are_refused(scaled: float) -> None:
     extractor = TransformerExtractor(SPACE, width=16, layers=1, heads=2)
-    with pytest.raises(UsageError, match="token ids.*norm_obs=False"):
+    with pytest.raises(UsageError, match=r"token ids.*norm_obs=False"):
         extractor({"prompt": torch.tensor([[1.0, 2.0, 9.0, 9.0]]), "program": torch.full((1, 6), scaled)})
 
 
