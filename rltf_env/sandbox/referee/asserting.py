@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+
 ANY_ERROR = frozenset(("Exception", "BaseException"))
 RAISES = frozenset("raises assertRaises assertRaisesRegex assertRaisesRegexp assertWarns assertWarnsRegex".split())
 ORDER = frozenset("assertGreater assertLessEqual assertLess assertGreaterEqual assertIsNone assertIsNotNone "
@@ -11,3 +13,8 @@ EQUAL = frozenset("assertEqual assertEquals assertListEqual assertDictEqual asse
          "assertMultiLineEqual assertSequenceEqual".split())  # fmt: skip
 ARRAYS = frozenset("assert_array_equal assert_equal array_equal".split())
 TWO = frozenset((*EQUAL, "assertAlmostEqual", "assertAlmostEquals"))
+
+
+def counts(owner: ast.AST) -> bool:
+    """True for an assertion that only counts what the values which it compares are made of."""
+    return "CountEqual" in ast.unparse(getattr(owner, "func", owner))

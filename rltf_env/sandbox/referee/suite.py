@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeGuard
 
-from rltf_env.sandbox.referee import made_tests, scopes, stars
+from rltf_env.sandbox.referee import displays, made_tests, scopes, stars
 from rltf_env.sandbox.referee.failures import BadProblem
 from rltf_env.sandbox.referee.runners import (
     DEFINITIONS,
@@ -86,6 +86,8 @@ def read(texts: list[str], entry_point: str, defined: set[str], packages: Iterab
     """
     trees = [ast.parse(text) for text in texts]
     nodes = [node for tree in trees for node in ast.walk(tree)]
+    for node in nodes:
+        displays.simplify(node)
     if any(map(_always, nodes)):
         nodes = [node for tree in trees for node in ast.walk(_straightened(tree))]
     importable = {*sys.stdlib_module_names, *packages}

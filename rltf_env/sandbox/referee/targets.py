@@ -286,7 +286,7 @@ class Finder:
             return self._values(member, sure, longer_text) if not self._ours(member) else []
         if not all(any(isinstance(part, ast.Constant) for part in ast.walk(element)) for element in elements):
             return []
-        return [(literal, other_members, sound and literal is container, True)]
+        return [(literal, other_members, sound and literal is container and all(map(self._shows, elements)), True)]
 
     # --------------------------------------------------------------------------------------------------- values
 
@@ -304,8 +304,9 @@ class Finder:
             sound: the test fails in any case where the sides are farther from each other than they may be.
             limits: how far that is; None if they have to be equal.
         """
-        any_order = isinstance(side, ast.Constant) and "CountEqual" in ast.unparse(getattr(owner, "func", owner))
-        change = tolerance.far(limits) if limits else other_constant if any_order else other_answer
+        kinds = {type(o) for o in (side, *self.values.get(path_of(side), ()))} if asserting.counts(owner) else set()
+        sound = sound and kinds.isdisjoint((ast.Dict, ast.DictComp))  # of which only the keys count
+        change = tolerance.far(limits) if limits else other_constant if ast.Constant in kinds else other_answer
         if change is None:
             return []
         if self._shows(side) or self._ours(side):

@@ -85,6 +85,22 @@ RIGHT = {
         "assert f((1, 2)) == tuple(reversed((1, 2)))\nz = {1}\nassert set(f([1])) == z | z\nassert (f('a') == 'a') == bool('a')",
         ["def f(x): return x[::-1]"],
     ),
+    "twice in a display": (
+        "assert f(1) == {1, 2, 1, True}\nassert f(2) == {'a': 1, 'b': 2, 'a': 3}\nassert [f(1)] == [{2, 1, 2}]\n"
+        "for x, y in {3: 4, 3: 5}.items():\n    assert f(x) == y",
+        ["def f(x): return {1: {1, 2}, 2: {'a': 3, 'b': 2}, 3: 5}[x]"],
+    ),
+    "only counted": (
+        "import unittest\nself = unittest.TestCase()\nkeys = {'a': 1, 'b': 2}\nletters = 'abc'\n"
+        "self.assertCountEqual(f(1), {'a': 1, 'b': 2})\nself.assertCountEqual(keys, f(1))\n"
+        "self.assertCountEqual(f(1), {x: 1 for x in 'ab'})\nself.assertCountEqual(f(2), letters)\n"
+        "for letters in ('abc', 'bca'):\n    self.assertCountEqual(f(2), letters)\nself.assertCountEqual(f(1), ['a', 'b'])",
+        ["def f(x): return {1: 'ab', 2: 'cba'}[x]", "def f(x): return [*'ba', *'c' * (x - 1)]"],
+    ),
+    "computed members": (
+        "assert f(1) in [max([1, 5, 3]), 7]\nassert f(2) in (len('ab'), 3)\nassert f(1) in [5, 6]",
+        ["def f(x): return {1: 5, 2: 2}[x]"],
+    ),
 }
 
 
