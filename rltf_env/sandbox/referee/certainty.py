@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping, Sequence
 
-from rltf_env.sandbox.referee import computed
+from rltf_env.sandbox.referee import asserting, computed
 from rltf_env.sandbox.referee.origins import elements_of
 from rltf_env.sandbox.referee.suite import Function
 
@@ -57,6 +57,18 @@ def _is_silenced(scope: ast.AST, functions: Sequence[Function]) -> bool:
 def _is_loud(handler: ast.ExceptHandler) -> bool:
     calls = {ast.unparse(n.func).rpartition(".")[2] for n in ast.walk(handler) if isinstance(n, ast.Call)}
     return not calls.isdisjoint(_FAILING) or any(isinstance(node, ast.Raise) for node in ast.walk(handler))
+
+
+def heard(nodes: Sequence[ast.AST]) -> list[ast.AST]:
+    """Nodes without those in which an error is expected, or is kept from whoever runs the test."""
+    expecting: list[ast.AST] = []
+    for node in nodes:
+        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in asserting.RAISES:
+            expecting += node.args
+        elif not isinstance(node, ast.Try) or not any(map(_is_loud, node.handlers)):
+            expecting += _branches(node) if not isinstance(node, ast.If) else []
+    quiet = {id(part) for node in expecting for part in ast.walk(node)}
+    return [node for node in nodes if id(node) not in quiet]
 
 
 def _branches(node: ast.AST) -> list[ast.AST]:
