@@ -37,7 +37,7 @@ def doubtful(scope: ast.AST, literals: Mapping[str, ast.expr], functions: Sequen
         yield from ast.walk(scope)
     for node in ast.walk(scope):
         inner = isinstance(node, Function) and node is not scope
-        idle = isinstance(node, (ast.For, ast.AsyncFor)) and not _goes_round(node.iter, literals)
+        idle = isinstance(node, (ast.For, ast.AsyncFor)) and not goes_round(node.iter, literals)
         if isinstance(node, _DOUBTFUL) or inner or idle:
             yield from ast.walk(node)
             continue
@@ -82,7 +82,7 @@ def _branches(node: ast.AST) -> list[ast.AST]:
     return []
 
 
-def _goes_round(iterable: ast.expr, literals: Mapping[str, ast.expr]) -> bool:
+def goes_round(iterable: ast.expr, literals: Mapping[str, ast.expr]) -> bool:
     """True if a loop over this has a first round."""
     if isinstance(iterable, ast.Call) and ast.unparse(iterable.func) == "range" and not iterable.keywords:
         ends = [_number(argument, literals) for argument in iterable.args]
@@ -167,7 +167,7 @@ def _each(looked_at: ast.expr, literals: Mapping[str, ast.expr]) -> list[ast.exp
         return []
     loops = looked_at.generators
     plain = len(loops) == 1 and not loops[0].ifs and not loops[0].is_async
-    return [looked_at.elt] if plain and _goes_round(loops[0].iter, literals) else []
+    return [looked_at.elt] if plain and goes_round(loops[0].iter, literals) else []
 
 
 # ---------------------------------------------------------------------------------------------------------- complaints

@@ -17,9 +17,9 @@ def runner_of(
 ) -> str:
     """Who has to run the tests: unittest where it gives what pytest would, since it is many times quicker."""
     made = made_tests.in_script(top, nodes)
-    if not functions and not classes and not made and not _makes_cases(top):
-        return "plain"
     names = {node.name for node in top if isinstance(node, Function)}
+    if not (functions or classes or made or "load_tests" in names or _makes_cases(top)):
+        return "plain"
     plain = all(isinstance(f, ast.FunctionDef) and not f.decorator_list and not _parameters(f) for f in functions)
     plain = plain and not any(isinstance(node, (ast.Yield, ast.YieldFrom)) for f in functions for node in ast.walk(f))
     own = all(unittest for _, unittest in classes) and not (made and made_tests.of_pytest(nodes))

@@ -72,7 +72,7 @@ class Finder:
         self.held = {id(leaf): wrong for node in nodes for leaf, wrong in self._held(node)}
         self.places: dict[int, list[ast.AST]] = defaultdict(list)  # what asserts something about a node
         self.lists: dict[int, list[ast.AST]] = defaultdict(list)  # that are expected, and hold a node; inner ones first
-        self.branches = reach.branches(nodes, self._ours)
+        self.branches = reach.branches(nodes, self._ours, self.literals)
         self.spared: dict[Change, Change] = {}  # of changes: others that may fit where they do not
         self.own_equality: set[int] = set()  # what is expected of an answer, and made by the program's own classes
         self.nodes, self.kinds = nodes, computed.Kinds(self.values, helpers.all)

@@ -126,3 +126,11 @@ def test_a_test_with_parameters_that_somebody_gives_it_is_collected(judge: Sandb
     fixture = "import pytest\n@pytest.fixture\ndef n(): return 2\ndef test_n(n):\n    assert f(n) == 4\n"
     rows = "@pytest.mark.parametrize('x, want', [(2, 4), (3, 9)])\ndef test_f(x, want):\n    assert f(x) == want"
     assert share(judged(judge, WRONG, f"{fixture}{rows}{MAIN}test_n(2)\n    test_f(2, 4)", RIGHT)) == (2, 3)
+
+
+def test_a_function_that_loads_the_tests_is_a_suite_by_itself(judge: Sandbox) -> None:
+    own = 'import doctest\nfrom solution import f\ndef examples():\n    """\n    >>> f(2), f(3)\n    (4, 9)\n    """\n'
+    test = (
+        f"{own}def load_tests(loader, tests, pattern):\n    tests.addTests(doctest.DocTestSuite())\n    return tests\n"
+    )
+    assert [judged(judge, program, test, RIGHT).pass_ratio for program in (RIGHT, WRONG)] == [1, 0]
