@@ -38,8 +38,14 @@ def streams(value: Any, is_list: bool, where: str) -> tuple[str, ...]:
 
 
 def _strings(value: Any, where: str) -> tuple[str, ...]:
-    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+    if not isinstance(value, list | tuple):
         raise DataError(f"{where}: expected a text or a list of texts, got {type(value).__name__}.")
+    for item in value:
+        if not isinstance(item, str):
+            hint = " A part of each record is named with dots, as in 'tests.input'." if isinstance(item, dict) else ""
+            raise DataError(
+                f"{where}: expected a text or a list of texts, got {type(item).__name__} in the list.{hint}"
+            )
     return tuple(value)
 
 

@@ -32,7 +32,7 @@ def copies(test: str, draws: int, *, sound: bool = True) -> Iterator[tuple[str, 
 
 def holds(test: str, program: str) -> bool:
     """True if a program passes a script that follows it in one plain file."""
-    namespace: dict[str, Any] = {}
+    namespace: dict[str, Any] = {"__name__": "__main__"}
     exec(program, namespace)
     try:
         exec(test, namespace)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping, Sequence
 
-from rltf_env.sandbox.referee import computed
+from rltf_env.sandbox.referee import asserting, computed
 from rltf_env.sandbox.referee.origins import elements_of
 from rltf_env.sandbox.referee.suite import Function
 
@@ -37,7 +37,7 @@ def doubtful(scope: ast.AST, literals: Mapping[str, ast.expr], functions: Sequen
         yield from ast.walk(scope)
     for node in ast.walk(scope):
         inner = isinstance(node, Function) and node is not scope
-        idle = isinstance(node, (ast.For, ast.AsyncFor)) and not _goes_round(node.iter, literals)
+        idle = isinstance(node, (ast.For, ast.AsyncFor)) and not goes_round(node.iter, literals)
         if isinstance(node, _DOUBTFUL) or inner or idle:
             yield from ast.walk(node)
             continue
@@ -59,6 +59,18 @@ def _is_loud(handler: ast.ExceptHandler) -> bool:
     return not calls.isdisjoint(_FAILING) or any(isinstance(node, ast.Raise) for node in ast.walk(handler))
 
 
+def heard(nodes: Sequence[ast.AST]) -> list[ast.AST]:
+    """Nodes without those in which an error is expected, or is kept from whoever runs the test."""
+    expecting: list[ast.AST] = []
+    for node in nodes:
+        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in asserting.RAISES:
+            expecting += node.args
+        elif not isinstance(node, ast.Try) or not any(map(_is_loud, node.handlers)):
+            expecting += _branches(node) if not isinstance(node, ast.If) else []
+    quiet = {id(part) for node in expecting for part in ast.walk(node)}
+    return [node for node in nodes if id(node) not in quiet]
+
+
 def _branches(node: ast.AST) -> list[ast.AST]:
     """The statements inside of one that need not be run, or in which an exception need not be heard of."""
     if isinstance(node, ast.If):
@@ -70,7 +82,7 @@ def _branches(node: ast.AST) -> list[ast.AST]:
     return []
 
 
-def _goes_round(iterable: ast.expr, literals: Mapping[str, ast.expr]) -> bool:
+def goes_round(iterable: ast.expr, literals: Mapping[str, ast.expr]) -> bool:
     """True if a loop over this has a first round."""
     if isinstance(iterable, ast.Call) and ast.unparse(iterable.func) == "range" and not iterable.keywords:
         ends = [_number(argument, literals) for argument in iterable.args]
@@ -155,7 +167,7 @@ def _each(looked_at: ast.expr, literals: Mapping[str, ast.expr]) -> list[ast.exp
         return []
     loops = looked_at.generators
     plain = len(loops) == 1 and not loops[0].ifs and not loops[0].is_async
-    return [looked_at.elt] if plain and _goes_round(loops[0].iter, literals) else []
+    return [looked_at.elt] if plain and goes_round(loops[0].iter, literals) else []
 
 
 # ---------------------------------------------------------------------------------------------------------- complaints

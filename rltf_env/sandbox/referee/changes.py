@@ -216,7 +216,10 @@ def other_choices(places: Sequence[tuple[int, int]]) -> Change:
         for number, side in places:
             compared = parts[number]
             sides = [compared.left, *compared.comparators]
-            sides[side] = ast.copy_location(_stranger(sides[side], rng), sides[side])
+            if side and isinstance(compared.ops[0], (ast.In, ast.NotIn)):
+                other_container(sides[side], rng)
+            else:
+                sides[side] = ast.copy_location(_stranger(sides[side], rng), sides[side])
             compared.left, compared.comparators = sides[0], sides[1:]
 
     return change
@@ -242,6 +245,11 @@ def unequal_to_all(node: ast.Call, rng: random.Random) -> None:
 def equal_to_none(node: Any, rng: random.Random) -> None:
     """What a name stands for that is compared with an answer: a program that gives back what it reads there is found out."""
     _become(node, _strange(rng))
+
+
+def other_container(node: Any, rng: random.Random) -> None:
+    """What an answer has to be in becomes a container of what nothing equals."""
+    _become(node, ast.List([_strange(rng), _strange(rng)], ast.Load()))
 
 
 def _strange(rng: random.Random) -> ast.expr:

@@ -107,7 +107,7 @@ def _closing(condition: ast.AST, wrong: bool) -> list[ast.Compare]:
 
 def _closed(condition: ast.AST, wrong: bool) -> list[ast.Compare]:
     if isinstance(condition, ast.Compare):
-        equal = ast.NotEq if wrong else ast.Eq
+        equal = (ast.NotEq, ast.NotIn) if wrong else (ast.Eq, ast.In)
         return [condition] if len(condition.ops) == 1 and isinstance(condition.ops[0], equal) else []
     if isinstance(condition, ast.BoolOp) and isinstance(condition.op, ast.Or if wrong else ast.And):
         return next((parts for part in condition.values if (parts := _closed(part, wrong))), [])
@@ -116,6 +116,13 @@ def _closed(condition: ast.AST, wrong: bool) -> list[ast.Compare]:
 
 def _all_of(parts: list[list[ast.Compare]]) -> list[ast.Compare]:
     return [each for part in parts for each in part] if all(parts) else []
+
+
+def shown(containers: Sequence[ast.expr]) -> list[ast.expr]:
+    """These containers, if the values are there to see of which an answer has to be one; else nothing."""
+    elements = [getattr(each, "elts", []) for each in containers]
+    constants = [[n for n in ast.walk(part) if isinstance(n, ast.Constant)] for parts in elements for part in parts]
+    return [*containers] if elements and all(elements) and all(constants) else []
 
 
 Place = tuple[int, int]  # a comparison, by its number in the order of `ast.walk`, and which of its sides

@@ -46,12 +46,17 @@ class Origins:
         note_values(shared, self.values, self.program_names, self._literals)
 
     def _note_imports(self, nodes: list[ast.AST]) -> None:
-        """The program's modules, and what they have, may be imported under other names."""
-        for node in [node for node in nodes if isinstance(node, (ast.Import, ast.ImportFrom))]:
-            for alias in node.names:
-                module = alias.name if isinstance(node, ast.Import) else node.module or ""
-                if module.partition(".")[0] in self.program_names:
-                    self.program_names.add(alias.asname or alias.name.partition(".")[0])
+        """The program's modules, and what they have, may be imported under other names. `from total import f` binds no `total`."""
+        imports = [node for node in nodes if isinstance(node, (ast.Import, ast.ImportFrom))]
+        pairs = [
+            (alias.name if isinstance(node, ast.Import) else node.module or "", alias.asname or alias.name)
+            for node in imports
+            for alias in node.names
+        ]
+        own = [(module.partition(".")[0], name.partition(".")[0]) for module, name in pairs]
+        own = [(module, name) for module, name in own if module in self.program_names]
+        self.program_names -= {module for module, _ in own}
+        self.program_names |= {name for _, name in own}
 
     def _note_parameters(self, nodes: list[ast.AST]) -> None:
         """`check(f)` hands the program to a function of the test's own."""

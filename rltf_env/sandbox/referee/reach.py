@@ -9,21 +9,27 @@ from __future__ import annotations
 import ast
 import copy
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from rltf_env.sandbox.referee.certainty import goes_round
 from rltf_env.sandbox.referee.suite import Function
 
 _LOOPS = (ast.GeneratorExp, ast.ListComp, ast.SetComp)
 
 
-def branches(nodes: Sequence[ast.AST], ours: Callable[[ast.AST], bool]) -> set[int]:
+def branches(nodes: Sequence[ast.AST], ours: Callable[[ast.AST], bool], literals: Mapping[str, ast.expr]) -> set[int]:
     """The ids of nodes that a test comes to or not as an answer has it: in loops over it, and behind conditions on it.
 
-    `ours`: says what comes from the program.
+    What is printed is an answer, too, so a loop need only be one of which the text does not say that it goes round.
+
+    Args:
+        nodes: of the test.
+        ours: says what comes from the program.
+        literals: names that stand for one literal.
     """
     inner: list[ast.AST] = []
     for node in nodes:
-        if isinstance(node, (ast.For, ast.AsyncFor)) and ours(node.iter):
+        if isinstance(node, (ast.For, ast.AsyncFor)) and (ours(node.iter) or not goes_round(node.iter, literals)):
             inner += node.body
         elif isinstance(node, (ast.If, ast.While)) and ours(node.test):
             inner += [*node.body, *node.orelse]

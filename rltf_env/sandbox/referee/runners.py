@@ -17,9 +17,9 @@ def runner_of(
 ) -> str:
     """Who has to run the tests: unittest where it gives what pytest would, since it is many times quicker."""
     made = made_tests.in_script(top, nodes)
-    if not functions and not classes and not made and not _makes_cases(top):
-        return "plain"
     names = {node.name for node in top if isinstance(node, Function)}
+    if not (functions or classes or made or "load_tests" in names or _makes_cases(top)):
+        return "plain"
     plain = all(isinstance(f, ast.FunctionDef) and not f.decorator_list and not _parameters(f) for f in functions)
     plain = plain and not any(isinstance(node, (ast.Yield, ast.YieldFrom)) for f in functions for node in ast.walk(f))
     own = all(unittest for _, unittest in classes) and not (made and made_tests.of_pytest(nodes))
@@ -31,7 +31,8 @@ def runner_of(
 def calls_itself(top: list[ast.stmt], functions: list[Function], classes: list[tuple[ast.ClassDef, bool]]) -> bool:
     """True if the script calls a test of its own: it is no suite to be collected, but runs as it stands.
 
-    A decorator called `test` is such a test, too, and so is the method of `TestCases().test_sum()`.
+    A decorator called `test` is such a test, too, and so is the method of `TestCases().test_sum()`. What is called behind
+    `if __name__ == "__main__":` can be collected, unless no runner could call it.
     """
     names = {function.name for function in functions}
     definitions = [part for part in top if isinstance(part, DEFINITIONS)]
@@ -40,9 +41,59 @@ def calls_itself(top: list[ast.stmt], functions: list[Function], classes: list[t
     own = [part for part in top if not isinstance(part, DEFINITIONS) and not is_guard(part)]
     called = [node.func for part in own for node in ast.walk(part) if isinstance(node, ast.Call)]
     methods = {method.name for node, _ in classes for method in methods_of(node)}
-    return any(isinstance(f, ast.Name) and f.id in names for f in called) or any(
-        isinstance(f, ast.Attribute) and f.attr in methods for f in called
-    )
+    by_name = any(isinstance(f, ast.Name) and f.id in names for f in called)
+    by_attribute = any(isinstance(f, ast.Attribute) and f.attr in methods for f in called)
+    return by_name or by_attribute or _calls_by_hand(top, functions, classes)
+
+
+def _calls_by_hand(top: list[ast.stmt], functions: list[Function], classes: list[tuple[ast.ClassDef, bool]]) -> bool:
+    """True if tests are called behind `if __name__ == "__main__":` as no runner could call them.
+
+    They are given what they test (`test_sort(quick_sort)`), have to raise (`test.assertRaises(TypeError, test.test_none)`), or
+    their class does not listen for which test it is made.
+    """
+    own = {
+        node.name for node in top if isinstance(node, Function)
+    }  # fixtures are such, and parameters have their names
+    methods = [(node, method) for node, _ in classes for method in methods_of(node) if not node.decorator_list]
+    needy = {test.name for test in [*functions, *(method for _, method in methods)] if _required(test) - {"self", *own}}
+    deaf = {method.name for node, method in methods if any(map(_is_deaf, node.body))}
+    calls = [(_last(n.func), [*n.args, *n.keywords]) for n in _behind_guard(top) if isinstance(n, ast.Call)]
+    raising = {_last(part) for name, parts in calls if name.startswith("assert") for part in parts}
+    given = {name for name, parts in calls if parts}
+    return bool(given & needy or {name for name, _ in calls} & deaf or raising & {method.name for _, method in methods})
+
+
+def _behind_guard(top: list[ast.stmt]) -> list[ast.AST]:
+    """What is run behind `if __name__ == "__main__":`, with the functions of the script that it calls."""
+    functions = {node.name: node for node in top if isinstance(node, Function)}
+    waiting: list[ast.stmt] = [part for part in top if is_guard(part)]
+    nodes: list[ast.AST] = []
+    while waiting:
+        more = list(ast.walk(waiting.pop()))
+        nodes += more
+        called = {_last(node.func) for node in more if isinstance(node, ast.Call)}
+        waiting += [functions.pop(name) for name in called & functions.keys()]
+    return nodes
+
+
+def _last(node: ast.AST) -> str:
+    """`f` of `f` and of `a.f`."""
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
+def _required(test: Function) -> set[str]:
+    """The parameters without which a test cannot be called. What a decorator may give it is none."""
+    args = [*test.args.posonlyargs, *test.args.args]
+    return set() if test.decorator_list else {arg.arg for arg in args[: len(args) - len(test.args.defaults)]}
+
+
+def _is_deaf(node: ast.stmt) -> bool:
+    """True for an `__init__` that does nothing with what it is given, as the name of a test is."""
+    if not isinstance(node, ast.FunctionDef) or node.name != "__init__":
+        return False
+    given = {arg.arg for arg in ast.walk(node.args) if isinstance(arg, ast.arg)} - {"self"}
+    return given.isdisjoint(n.id for n in ast.walk(node) if isinstance(n, ast.Name))
 
 
 def uncalled(scope: Sequence[ast.AST], nodes: Sequence[ast.AST]) -> list[Function]:

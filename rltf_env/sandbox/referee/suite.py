@@ -90,7 +90,7 @@ def read(texts: list[str], entry_point: str, defined: set[str], packages: Iterab
         displays.simplify(node)
     if any(map(_always, nodes)):
         nodes = [node for tree in trees for node in ast.walk(_straightened(tree))]
-    importable = {*sys.stdlib_module_names, *packages}
+    importable = {*sys.stdlib_module_names, *packages} - stars.meant(nodes, {entry_point, *defined})
     modules, imported, missing, absent = _program_imports(nodes, importable, {entry_point, *defined} - {""})
     used = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
     program_names = {entry_point, *defined}

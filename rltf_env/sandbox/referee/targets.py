@@ -23,6 +23,7 @@ from rltf_env.sandbox.referee.changes import (
     other_binding,
     other_choices,
     other_constant,
+    other_container,
     other_equality,
     other_members,
     other_method,
@@ -66,12 +67,12 @@ class Finder:
         self.wrong = choices.turned(nodes, ifs)  # where the truth would be wrong
         self.alternatives = choices.alternatives(scope, self.wrong, self._ours)
         self.doubtful = {id(n) for node in scope for n in certainty.doubtful(node, self.literals, helpers.all)}
-        idle = runners.uncalled(scope, nodes) if len(scope) > 1 else []  # else it is a test, which a runner calls
+        idle = runners.uncalled(scope, certainty.heard(nodes)) if len(scope) > 1 else []  # a runner calls a test
         self.doubtful |= {id(part) for node in idle for part in ast.walk(node)}
         self.held = {id(leaf): wrong for node in nodes for leaf, wrong in self._held(node)}
         self.places: dict[int, list[ast.AST]] = defaultdict(list)  # what asserts something about a node
         self.lists: dict[int, list[ast.AST]] = defaultdict(list)  # that are expected, and hold a node; inner ones first
-        self.branches = reach.branches(nodes, self._ours)
+        self.branches = reach.branches(nodes, self._ours, self.literals)
         self.spared: dict[Change, Change] = {}  # of changes: others that may fit where they do not
         self.own_equality: set[int] = set()  # what is expected of an answer, and made by the program's own classes
         self.nodes, self.kinds = nodes, computed.Kinds(self.values, helpers.all)
@@ -219,9 +220,7 @@ class Finder:
 
     def _own(self, sites: list[Site], sides: list[ast.expr]) -> list[Site]:
         """Of a comparison in which only the program has a part: it says what is equal."""
-        sound = sites[-1][2]
-        for call in looks.made_for(sides, self.single, self.nodes):
-            sites.append((call, equal_to_none, sound, True))
+        sites += [(call, equal_to_none, sites[-1][2], True) for call in looks.made_for(sides, self.single, self.nodes)]
         self.own_equality |= {id(site[0]) for site in sites}
         return sites
 
@@ -277,16 +276,18 @@ class Finder:
 
     def _membership(self, sides: list[ast.expr], sound: bool) -> list[Site]:
         """Of `member in container`: each of the values that may be right; or the one that the program's container holds."""
-        member, container = sides
-        origins = self.values.get(path_of(container), [])
-        literal = origins[0] if len(origins) == 1 else container
-        elements = literal.elts if isinstance(literal, (ast.List, ast.Tuple, ast.Set)) else []
-        if not elements or self._ours(container):  # what is printed, for one
+        (member, container), name = sides, path_of(sides[1])
+        known = [] if name in self.inputs or self._ours(container) else self.values.get(name) or [container]
+        literals = choices.shown(known)
+        if not literals and not self._ours(member):  # what is printed, for one
             sure = sound and isinstance(member, ast.Constant) and isinstance(member.value, str)
-            return self._values(member, sure, longer_text) if not self._ours(member) else []
-        if not all(any(isinstance(part, ast.Constant) for part in ast.walk(element)) for element in elements):
-            return []
-        return [(literal, other_members, sound and literal is container and all(map(self._shows, elements)), True)]
+            return self._values(member, sure, longer_text)
+        if all(map(self._shows, literals)) and (literals == [container] or (literals and name in self.single)):
+            return [(each, other_members, sound, True) for each in literals]
+        own = self._ours(container)
+        self.own_equality |= {id(member)} if own else set()
+        sites = [(member, equal_to_none, sound, True) if own else (container, other_container, sound, True)]
+        return [*sites, *((each, other_members, False, True) for each in literals)]
 
     # --------------------------------------------------------------------------------------------------- values
 
@@ -398,9 +399,7 @@ class Finder:
         """
         if isinstance(value, ast.Constant):
             return [(value, change, sound, True)] if value.value is not ... else []
-        if (isinstance(value, (ast.List, ast.Tuple)) and not value.elts) or (
-            isinstance(value, ast.Dict) and not value.keys
-        ):
+        if isinstance(value, _SHOWING) and not getattr(value, "elts", getattr(value, "keys", ())):
             return [(value, one_more, sound, True)]
         if tolerance.is_approx(value):
             return self._approximate(value, sound)

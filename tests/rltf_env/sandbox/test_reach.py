@@ -155,3 +155,20 @@ def test_only_what_an_answer_keeps_a_test_from_is_asked_about(body: str, may_mis
     values = [target for target in canaries.targets["test_f"] if target.value]
     assert values
     assert any(target.places for target in values) is may_miss
+
+
+PRINTED = """
+from solution import f
+def test_f(capsys):
+    f([3, 4])
+    for got, want in zip(capsys.readouterr().out.split(), ["3", "4"]):
+        assert got == want
+"""
+
+
+def test_a_program_that_prints_nothing_where_only_what_is_printed_is_looked_at_has_fooled_nobody(
+    judge: Sandbox,
+) -> None:
+    right, wrong = "def f(xs): print(*xs)", "def f(xs): print(*xs[::-1])"
+    problem = Problem("reach/printed", "s", [ScriptCase(PRINTED)], "f", solutions=[right])
+    assert [judge.run(p, problem).pass_ratio for p in (right, "def f(xs): pass", wrong)] == [1, 1, 0]

@@ -412,3 +412,18 @@ def test_a_program_that_answers_another_input_alike_has_fooled_nobody(judge: San
     shares = {share(judged(judge, f"{stub}# {k}\n", NOTHING, reference)) for k in range(6)}
     assert shares == {(2, 3)}
     assert share(judged(judge, reference, NOTHING, reference)) == (3, 3)
+
+
+@pytest.mark.parametrize("head", ["from calendar import get_days", "import calendar\nget_days = calendar.get_days"])
+def test_a_program_may_have_the_name_of_a_module_of_the_library(judge: Sandbox, head: str) -> None:
+    test = (
+        f"{head}\n\ndef test_days():\n    assert get_days(2) == 14\n\ndef test_none():\n    assert get_days(0) == 0\n"
+    )
+    right = "def get_days(weeks): return weeks * 7"
+    assert [judged(judge, p, test, right).pass_ratio for p in (right, "def get_days(weeks): return 0")] == [1, 0.5]
+
+
+def test_what_the_library_has_is_the_library_s(judge: Sandbox) -> None:
+    test = "from statistics import mean\nfrom solution import f\ndef test_f():\n    assert f([1, 3]) == mean([1, 3])"
+    right = "def mean(xs): return 0\ndef f(xs): return sum(xs) / len(xs)"
+    assert judged(judge, right, test, right).pass_ratio == 1

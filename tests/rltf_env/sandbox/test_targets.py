@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import random
+import textwrap
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
@@ -63,8 +64,9 @@ RIGHT = {
         ["def f(x): return 2 * x", "def f(x): return x + x + 0.0"],
     ),
     "exits": (
-        "import sys\ndef main():\n    assert f(1) == 2\n    return 0\nif __name__ == '__main__':\n    sys.exit(main())\n"
-        "if f(1) != 2:\n    sys.exit(1)\nif f(1) == 2:\n    pass\nelse:\n    sys.exit('two')",
+        "import sys\ndef main():\n    assert f(1) == 2\n    return 0\n"
+        "if f(1) != 2:\n    sys.exit(1)\nif f(1) == 2:\n    pass\nelse:\n    sys.exit('two')\n"
+        "if __name__ == '__main__':\n    sys.exit(main())",
         ["def f(x): return 2 * x"],
     ),
     "equality that is denied": (
@@ -409,3 +411,38 @@ def test_tests_that_are_made_with_a_method_of_any_name_are_guarded(judge: Sandbo
     right = "def f(x): return 2 * x"
     assert judged(judge, right, LOADED, right).pass_ratio == 1
     assert judged(judge, EVERYTHING.replace("ANSWER", "Yes()"), LOADED, right).pass_ratio == 0
+
+
+MEMBERS = {
+    "a name": "OK = [4, 5]\nassert f(2) in OK",
+    "rows": "for x, want in [(1, [2, 7]), (3, [6])]:\n    assert f(x) in want",
+    "a table": "T = {1: [2, 7], 3: [6]}\nfor x in T:\n    assert f(x) in T[x]",
+    "computed": "assert f(2) in range(3, 6)\nassert f(3) in [2 * n for n in range(4)]",
+    "an input": "xs = [4, 2]\nassert f(xs[1]) in xs",
+    "one of two": "assert f(2) in (4, 5) or f(2) is None\nassert not (f(3) not in [6] and f(3) != 0)",
+    "the program's own": "assert f(2) in [f(1), f(2)]",
+    "a method": "import unittest\nfor x, want in zip([1, 3], [[2, 7], [6]]):\n    unittest.TestCase().assertIn(f(x), want)",
+}
+MEMBER = """
+class Yes:
+    def __eq__(self, other): return True
+def f(x): return Yes()
+"""
+
+
+@pytest.mark.parametrize("references", [1, 0])
+@pytest.mark.parametrize("name", sorted(MEMBERS))
+def test_an_object_that_is_in_everything_is_refused(judge: Sandbox, name: str, references: int) -> None:
+    right, solutions = "def f(x): return 2 * x", ["def f(x): return x + x"] * references
+    assert all(holds(MEMBERS[name], program) for program in (right, MEMBER))
+    test = "from solution import f\ndef test_f():\n" + textwrap.indent(MEMBERS[name], "    ")
+    assert _judged(judge, right, test, *solutions).pass_ratio == 1
+    assert _judged(judge, MEMBER, test, *solutions).pass_ratio == 0
+
+
+def test_a_parameter_with_the_name_of_the_program_s_module_is_an_expectation(judge: Sandbox) -> None:
+    rows = "import pytest\nfrom total import f\n@pytest.mark.parametrize('x, total', [(1, 2), (3, 6)])\n"
+    test = f"{rows}def test_f(x, total):\n    assert f(x) == total"
+    reader = "import sys\ndef f(x): return sys._getframe(1).f_locals['total']"
+    assert _judged(judge, "def f(x): return 2 * x", test).pass_ratio == 1
+    assert _judged(judge, reader, test).pass_ratio == 0
