@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,28 +23,34 @@ from rltf_env.prefix import Prefix
 _KIN = "think|thinking|thought|thoughts|reasoning|reason|scratchpad|reflection|analysis|seed:think"
 # Opening and closing marks of what a model says to itself; a mark counts at an end of its line, not within code.
 _THOUGHTS = [
-    (rf"<(?:{_KIN})>", rf"</(?:{_KIN})>"),
-    (r"\[THINK\]", r"\[/THINK\]"),
-    ("◁think▷", "◁/think▷"),
-    (r"<\|begin_of_thought\|>", r"<\|end_of_thought\|>"),
-    (r"<\|channel\|>(?:analysis|commentary)[^<\n]*<\|message\|>", r"<\|end\|>|<\|channel\|>final<\|message\|>"),
+    (re.compile(rf"<(?:{_KIN})>"), re.compile(rf"</(?:{_KIN})>")),
+    (re.compile(r"\[THINK\]"), re.compile(r"\[/THINK\]")),
+    (re.compile("◁think▷"), re.compile("◁/think▷")),
+    (re.compile(r"<\|begin_of_thought\|>"), re.compile(r"<\|end_of_thought\|>")),
+    (
+        re.compile(r"<\|channel\|>(?:analysis|commentary)[^<\n]*<\|message\|>"),
+        re.compile(r"<\|end\|>|<\|channel\|>final<\|message\|>"),
+    ),
 ]
 _FINAL = re.compile(r"<\|channel\|>final<\|message\|>|<\|start\|>assistant|<\|begin_of_solution\|>")
-_END = re.compile(
-    r"(?:\s*(?:<\|(?:im_end|endoftext|eot_id|end|return|end_of_solution)\|>|</s>|<end_of_turn>|<eos>))+\s*\Z"
-)
+# White space and end marks, as much as stands together: to look only for what ends a text takes the square of its length.
+_BLANKS = re.compile(r"(?:\s|<\|(?:im_end|endoftext|eot_id|end|return|end_of_solution)\|>|</s>|<end_of_turn>|<eos>)+")
 _FENCE = re.compile(
-    r"^(?P<lead>[ \t]*(?:>[ \t]?)*(?:(?:[-*+]|\d+[.)])[ \t]+)?)(?P<fence>`{3,}|~{3,})[ \t]*(?P<info>[^`\n]*?)\s*$"
+    r"^(?P<lead>[ \t]*(?:>[ \t]?)*(?:(?:[-*+]|\d+[.)])[ \t]+)?)(?P<fence>`{3,}(?!`)|~{3,}(?!~))\s*(?P<info>(?:[^`\s][^`\n]*)?)$"
 )
-_INLINE = re.compile(r"^[ \t]*```(?:(?:python3?|py)[ \t]+)?(?P<code>[^`\n]+?)```[ \t]*$", re.MULTILINE)
+_INLINE = re.compile(r"^[ \t]*```(?:(?:python3?|py)[ \t]+(?![ \t]))?(?P<code>[^`\n]+?)```[ \t]*$", re.MULTILINE)
 _TAGS = re.compile(
     r"(?:\[PYTHON\]|<(?:code|python|answer|solution)>)[ \t]*\n?(.*?)(?:\[/PYTHON\]|</(?:code|python|answer|solution)>|\Z)",
     re.DOTALL | re.IGNORECASE,
 )
 _PYTHON = ("", "python", "python3", "py", "py3", "{python}", "{.python}", "python2", "sage", "ipython")
 _CODE = re.compile(
-    r"^[ \t]*(?:import|from|def|class|async|@|for|while|if|with|try|print\b|[\w.,\[\] ]+[-+*/|&]?=)", re.MULTILINE
+    r"^[ \t]*(?:import|from|def|class|async|@|for|while|if|with|try|print\b|[\w.,\[\]][\w.,\[\] ]*[-+*/|&]?=)",
+    re.MULTILINE,
 )
+_QUOTATION = re.compile(r"^[ \t]*>[ ]?")
+_QUOTES = ('"""', "'''")
+LOOKS = 20  # times that each line of an answer may be read on average, in search of code among its prose
 _READS = re.compile(r"\binput\s*\(|\bstdin\b|\bopen\s*\(\s*0\b")
 _FIRST_INDENT = re.compile(r"^[ \t]*(?=\S)", re.MULTILINE)
 _RETURNS = re.compile(r"^(?:return|yield)\b", re.MULTILINE)
@@ -145,39 +153,56 @@ def parses(text: str) -> bool:
 def _without_thoughts(text: str) -> str:
     """`text` with line ends in the place of thoughts, so that every other character stays where it is."""
     for opening, closing in _THOUGHTS:
-        text = _dropped(text, re.compile(opening), re.compile(closing))
+        text = _blank(text, _thoughts(text, opening, closing))
     finals = list(_FINAL.finditer(text))
-    return _blank(text, 0, finals[-1].end()) if finals else text
+    return _blank(text, [(0, finals[-1].end())]) if finals else text
 
 
-def _dropped(text: str, opening: re.Pattern[str], closing: re.Pattern[str]) -> str:
-    opens = [m for m in opening.finditer(text) if _at_an_end(text, m)]
-    closes = [m for m in closing.finditer(text) if _at_an_end(text, m)]
-    in_thought = not opens or (closes and closes[0].start() < opens[0].start())
+def _thoughts(text: str, opening: re.Pattern[str], closing: re.Pattern[str]) -> Iterator[tuple[int, int]]:
+    """Where the thoughts between such marks begin and end, in order."""
+    opens, closes = _marks(text, opening), _marks(text, closing)
+    in_thought = not opens or (closes and closes[0] < opens[0])
     if closes and in_thought and "channel" not in opening.pattern:  # the prompt has begun the thought
-        text = _blank(text, 0, closes[0].end())
+        yield 0, closes[0][1]
     done = 0
-    for mark in opens:
-        if mark.start() >= done:
-            done = next((m.end() for m in closes if m.start() >= mark.end()), len(text))
-            text = _blank(text, mark.start(), done)
-    return text
+    for start, end in opens:
+        if start >= done:
+            close = bisect_left(closes, (end, 0))
+            done = closes[close][1] if close < len(closes) else len(text)
+            yield start, done
 
 
-def _at_an_end(text: str, mark: re.Match[str]) -> bool:
-    before = text[text.rfind("\n", 0, mark.start()) + 1 : mark.start()]
-    after = text[mark.end() :].partition("\n")[0]
-    if before.lstrip().startswith("#"):  # in a comment
-        return False
-    return not before.strip() or not after.strip() or before.rstrip().endswith((".", "!", "?", ">"))
+def _marks(text: str, mark: re.Pattern[str]) -> list[tuple[int, int]]:
+    """Where the marks stand that count, in order."""
+    spans, at = [], 0
+    for line in text.split("\n") if mark.search(text) else ():
+        first, last = len(line) - len(line.lstrip()), len(line.rstrip())
+        if line[first : first + 1] != "#":  # in a comment
+            inside = (m.span() for m in mark.finditer(line))
+            spans += [(at + a, at + b) for a, b in inside if a <= first or b >= last or _ends_sentence(line, a)]
+        at += len(line) + 1
+    return spans
 
 
-def _blank(text: str, start: int, end: int) -> str:
-    return text[:start] + "\n" * (end - start) + text[end:]
+def _ends_sentence(line: str, end: int) -> bool:
+    while end and line[end - 1].isspace():
+        end -= 1
+    return line[max(end - 1, 0) : end] in (".", "!", "?", ">")
+
+
+def _blank(text: str, spans: Iterable[tuple[int, int]]) -> str:
+    """`text` with line ends in the place of some stretches."""
+    parts, at = [], 0
+    for start, end in spans:
+        parts += [text[at:start], "\n" * (end - start)]
+        at = end
+    return "".join([*parts, text[at:]])
 
 
 def _without_end(text: str) -> str:
-    return _END.sub("", text)
+    """`text` up to its end marks and the white space before them; all of it where it ends with none."""
+    last = deque(_BLANKS.finditer(text), maxlen=1)
+    return text[: last[0].start()] if last and last[0].end() == len(text) and last[0][0].strip() else text
 
 
 # ---------------------------------------------------------------------------------------- blocks
@@ -209,39 +234,36 @@ def _blocks(text: str, entry_point: str | None, opened: bool) -> Iterator[_Block
 def _body(lines: Sequence[str], first: int, lead: str, fence: str, length: int) -> tuple[str, int]:
     """The code from line `first` to its fence, and the line after that: a fence inside a string closes nothing."""
     closed: tuple[str, int] | None = None
-    end = first
-    while end < len(lines):
+    last = next((i for i in range(len(lines) - 1, first - 1, -1) if _FENCE.match(lines[i])), -1)
+    code, quotes = [], (0, 0)
+    for end in range(first, len(lines)):
         mark = _FENCE.match(lines[end])
         if mark and mark["fence"][0] in fence and len(mark["fence"]) >= length:
-            code = _unquoted(lines[first:end], lead)
-            last = not any(_FENCE.match(line) for line in lines[end + 1 :])
-            if closed is None and (mark["info"] or last or not _in_string(code)):
-                return code, end if mark["info"] else end + 1
-            closed = closed or (code, end + 1)
-            if not _in_string(code):
-                return code, end + 1
-        elif (
-            "`" in fence
-            and (tail := re.match(r"^(?P<code>.*[^`\s].*?)`{3,}\s*$", lines[end]))
-            and "`" not in tail["code"]
-        ):
-            return _unquoted([*lines[first:end], tail["code"] + "\n"], lead), end + 1
-        end += 1
-    return closed or (_unquoted(lines[first:], lead), len(lines))
+            if closed is None and (mark["info"] or end == last or not any(quotes)):
+                return "".join(code), end if mark["info"] else end + 1
+            closed = closed or ("".join(code), end + 1)
+            if not any(quotes):
+                return "".join(code), end + 1
+        elif "`" in fence and (tail := _before_ticks(lines[end])):
+            return "".join([*code, _unquoted(tail + "\n", lead)]), end + 1
+        code.append(_unquoted(lines[end], lead))
+        quotes = tuple((count + code[-1].count(each)) % 2 for count, each in zip(quotes, _QUOTES, strict=True))
+    return closed or ("".join(code), len(lines))
 
 
-def _in_string(code: str) -> bool:
-    """Whether a text ends within a string of three quotes, as far as counting tells."""
-    return code.count('"""') % 2 == 1 or code.count("'''") % 2 == 1
+def _before_ticks(line: str) -> str:
+    """The code of a line that ends with a closing fence; "" of any other line."""
+    bare = line.rstrip()
+    code = bare.rstrip("`")
+    return code if len(bare) - len(code) >= 3 and code.strip() and "`" not in code else ""
 
 
-def _unquoted(lines: Sequence[str], lead: str) -> str:
-    """Lines without the quotation marks and the indentation of the fence around them."""
-    width = len(lead.replace(">", ""))
+def _unquoted(line: str, lead: str) -> str:
+    """A line without the quotation marks and the indentation of the fence around it."""
     if ">" in lead:
-        lines = [re.sub(r"^[ \t]*>[ ]?", "", line) for line in lines]
-        width = 0
-    return "".join(re.sub(rf"^[ \t]{{0,{width}}}", "", line) for line in lines)
+        return _QUOTATION.sub("", line)
+    indent = len(line) - len(line.lstrip(" \t"))
+    return line[min(indent, len(lead)) :]
 
 
 def _merit(block: _Block, others: Sequence[_Block], entry_point: str | None) -> int:
@@ -299,24 +321,27 @@ def _unfenced(text: str, entry_point: str | None, untouched: bool) -> Choice:
 def _among_prose(text: str, entry_point: str | None) -> tuple[str, int] | None:
     """The first stretch of lines that is a program and defines what is asked."""
     lines, at = text.splitlines(keepends=True), 0
+    left = LOOKS * len(lines)
     for i, line in enumerate(lines):
-        if _CODE.match(line):
-            code = _longest(lines[i:])
+        if left > 0 and _CODE.match(line):
+            code, seen = _longest(lines, i)
+            left -= seen
             if code and defines(code, entry_point):
                 return _at_the_margin(code), at
         at += len(line)
     return None
 
 
-def _longest(lines: Sequence[str]) -> str:
-    """The most lines from the first on that are a program."""
-    indent = re.match(r"[ \t]*", lines[0])
+def _longest(lines: Sequence[str], first: int) -> tuple[str, int]:
+    """The most lines from `first` on that are a program, and how many were looked at."""
+    indent = re.match(r"[ \t]*", lines[first])
     width = indent.end() if indent else 0
-    prefix, whole = Prefix(), 0
-    for number, line in enumerate(lines, 1):
+    prefix, end, at = Prefix(), first, first
+    for at in range(first, len(lines)):
+        line = lines[at]
         prefix = prefix.feed(line[width:] if not line[:width].strip() else line)
         if not prefix.alive:
             break
         if line.strip() and prefix.complete:
-            whole = number
-    return "".join(lines[:whole])
+            end = at + 1
+    return "".join(lines[first:end]), at + 1 - first

@@ -57,7 +57,16 @@ _MALFORMED = (KeyError, IndexError, TypeError, ValueError, UsageError)
 
 
 def encode_problem(problem: Problem) -> dict[str, Any]:
-    """The problem as JSON has it, without what it has not."""
+    """The problem as JSON has it, without what it has not. Raises UsageError: it holds something that is not plain data."""
+    try:
+        return _encoded_problem(problem)
+    except RecursionError as error:
+        raise UsageError(
+            f"Problem {problem.id!r}: expected plain data, got some that are nested too deeply."
+        ) from error
+
+
+def _encoded_problem(problem: Problem) -> dict[str, Any]:
     row: dict[str, Any] = {"id": problem.id, "statement": problem.statement}
     if problem.entry_point is not None:
         row["entry_point"] = problem.entry_point
@@ -71,8 +80,14 @@ def encode_problem(problem: Problem) -> dict[str, Any]:
 
 
 def decode_problem(row: Mapping[str, Any], where: str) -> Problem:
-    """The problem that a line describes; `where` it stands, for messages."""
-    row = dict(row)
+    """The problem that a line describes; `where` it stands, for messages. Raises DataError: it describes none."""
+    try:
+        return _decoded_problem(dict(row), where)
+    except RecursionError as error:
+        raise DataError(f"{where}: expected plain data, got some that are nested too deeply.") from error
+
+
+def _decoded_problem(row: dict[str, Any], where: str) -> Problem:
     _check_keys(row, KEYS, where, hint=_LAYOUT)
     fields: dict[str, Any] = {name: field(row, name, str, where) for name in ("id", "statement")}
     fields |= {name: field(row, name, str, where) for name in _TEXTS if name in row}

@@ -32,7 +32,7 @@ Row = tuple[str, str]  # field, text
 
 
 class Completions:
-    """See the module's head. `answered` has the ids that the file has programs for, in lower case."""
+    """See the module's head. `by_id` has the programs by the ids of the file; after `answered`, by those of the problems."""
 
     batch, side_by_side = 64, 1
 
@@ -57,7 +57,7 @@ class Completions:
                 f"got {str(value)[:80]}."
             )
         field = fields[-1]  # EvalPlus writes both at times; the whole program is what it judges
-        self.by_id.setdefault(value["task_id"].lower(), []).append((field, value[field]))
+        self.by_id.setdefault(value["task_id"], []).append((field, value[field]))
 
     def describe(self) -> dict[str, Any]:
         """Plain data for the record: the kind, and the digest of the file."""
@@ -78,12 +78,17 @@ class Completions:
                 raise DataError(
                     f"{self.where}: expected programs for at most {len(problems)} problems, got {len(self.ordered)}."
                 )
-            self.by_id = {p.id.lower(): rows for p, rows in zip(problems, self.ordered, strict=False)}
-        ids = {problem.id.lower() for problem in problems}
-        for id in self.by_id:
-            if id not in ids:
-                raise UnknownName(f"task_id of {self.where}:", id, ids)
-        return [problem for problem in problems if problem.id.lower() in self.by_id]
+            self.by_id = {p.id: rows for p, rows in zip(problems, self.ordered, strict=False)}
+        spellings: dict[str, list[str]] = {}
+        for problem in problems:
+            spellings.setdefault(problem.id.lower(), []).append(problem.id)
+        written, self.by_id = self.by_id, {}
+        for id, rows in written.items():
+            alike = spellings.get(id.lower(), [])  # capitals count where they tell problems apart
+            if id not in alike and len(alike) != 1:
+                raise UnknownName(f"task_id of {self.where}:", id, [problem.id for problem in problems])
+            self.by_id.setdefault(id if id in alike else alike[0], []).extend(rows)
+        return [problem for problem in problems if problem.id in self.by_id]
 
     def samples(self, problems: Sequence[Problem], least: int) -> int:
         """How many programs a problem are to be judged: all, if each problem has the same number, and `least` at least."""
@@ -125,7 +130,7 @@ class Completions:
 
     def _rows(self, problem: Problem, samples: int) -> list[Row]:
         """All the programs for a problem, at least `samples`."""
-        rows = self.by_id.get(problem.id.lower(), [])
+        rows = self.by_id.get(problem.id, [])
         if len(rows) < samples:
             remedy = "Pass --answered to leave such problems out." if not rows else f"Pass --samples {len(rows)}."
             raise UsageError(

@@ -110,7 +110,7 @@ def inspect(content: bytes, where: str) -> tuple[str, dict[str, list[tuple[str, 
             if sample.get("error") or not choices:
                 continue
             field = CUT if choices[0].get("stop_reason") in ("max_tokens", "model_length") else WHOLE
-            rows.setdefault(str(sample["id"]).lower(), []).append((field, _text(choices[0]["message"]["content"])))
+            rows.setdefault(str(sample["id"]), []).append((field, _text(choices[0]["message"]["content"])))
         return log["eval"]["model"], rows, sampling
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(
@@ -137,7 +137,7 @@ def lm_eval(content: bytes, where: str, results: Mapping[str, Any]) -> tuple[str
         for number, line in enumerate(filter(None, content.splitlines()), 1):
             row = parse(line, f"{where}:{number}")
             doc, filtered = row["doc"], row.get("filter", "")
-            id = str(doc["id"] if "id" in doc else doc["task_id"]).lower()
+            id = str(doc["id"] if "id" in doc else doc["task_id"])
             if first.setdefault(id, filtered) == filtered:  # a row for each filter: the raw answers are the same
                 rows.setdefault(id, []).extend((WHOLE, text) for request in row["resps"] for text in request)
     except (KeyError, TypeError) as error:

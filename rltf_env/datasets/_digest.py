@@ -22,8 +22,13 @@ def digest(problems: Iterable[Problem]) -> str:
     """
     total = hashlib.sha256()
     for problem in problems:
-        for part in _encode(_content(problem)):
-            total.update(part)
+        try:
+            for part in _encode(_content(problem)):
+                total.update(part)
+        except RecursionError as error:
+            raise UsageError(
+                f"Problem {problem.id!r}: expected plain data, got some that are nested too deeply."
+            ) from error
     return total.hexdigest()
 
 

@@ -19,7 +19,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
 from rltf_env.core import CaseResult, FailureKind, Limits, Problem, StdinCase
-from rltf_env.errors import DataError
+from rltf_env.errors import DataError, InvalidProblem
 from rltf_env.serve.queue import JudgeQueue
 from rltf_env.serve.replies import Json, detail
 
@@ -64,6 +64,8 @@ def router(queue: JudgeQueue) -> APIRouter:
         work = queue.admitted(problem.prefix + body.code, problem, patience, printed=True)
         try:
             verdict = await or_hang_up(work, request)
+        except InvalidProblem as error:
+            return detail(422, f"stdin: {error}"[:500])
         except Exception:
             # Law: a judge that failed says nothing of the program. Whatever it was, it is 504 here.
             return detail(504, "The judge cannot judge now.")

@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from rltf_env.errors import DataError, SandboxError, UsageError
 
@@ -81,6 +82,10 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(SandboxError)
     async def broken(request: Request, error: SandboxError) -> Json:
         return detail(503, "The judge cannot judge.", {"Retry-After": str(AGAIN)})
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(request: Request, error: ClientDisconnect) -> Response:
+        return Response(status_code=499)  # for the metrics: nobody reads it
 
     @app.exception_handler(Exception)
     async def failed(request: Request, error: Exception) -> Json:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import numpy as np
@@ -71,10 +72,8 @@ def router(queue: JudgeQueue, store: ProblemStore) -> APIRouter:
             raise DataError("the body: expected as many prompts and labels as queries.")
         if len(body.query) > queue.settings.queue:
             raise DataError(f"query: expected {queue.settings.queue} at most, got {len(body.query)}.")
-        pairs = [
-            _pair(query.removeprefix(prompt), label, store)
-            for query, prompt, label in zip(body.query, body.prompts, body.labels, strict=True)
-        ]
+        given = [query.removeprefix(prompt) for query, prompt in zip(body.query, body.prompts, strict=True)]
+        pairs = await _pairs(given, body.labels, store)
         verdicts = await judged(pairs)
         totals = [value(*pair, verdict) for pair, verdict in zip(pairs, verdicts, strict=True)]
         passed = [float(verdict.pass_ratio == 1.0) for verdict in verdicts]
@@ -84,18 +83,23 @@ def router(queue: JudgeQueue, store: ProblemStore) -> APIRouter:
     @routes.post("/reward", response_class=Response)
     async def remote_rm(body: Sample) -> Response:
         """The service's reward on an answer, a bare number."""
-        pair = _pair(body.response, body.label, store)
-        (verdict,) = await judged([pair])
-        return Json(value(*pair, verdict))
+        pairs = await _pairs([body.response], [body.label], store)
+        (verdict,) = await judged(pairs)
+        return Json(value(*pairs[0], verdict))
 
     return routes
 
 
-def _pair(answer: str, label: str | dict[str, Any], store: ProblemStore) -> tuple[Problem, str]:
-    """The problem, and the whole program that an answer to it amounts to."""
-    problem = _labelled(label, store)
+async def _pairs(given: Sequence[str], labels: Sequence[Label], store: ProblemStore) -> list[tuple[Problem, str]]:
+    """Of each answer the problem, and the whole program that it amounts to. Long answers are read beside the event loop."""
+    problems = [_labelled(label, store) for label in labels]
+    texts = await asyncio.to_thread(lambda: list(map(_program, problems, given)))
+    return list(zip(problems, texts, strict=True))
+
+
+def _program(problem: Problem, answer: str) -> str:
     program = answers.extract(answer, problem.entry_point).program
-    return problem, answers.joined(problem.prefix, program, problem.entry_point)
+    return answers.joined(problem.prefix, program, problem.entry_point)
 
 
 def _labelled(label: str | dict[str, Any], store: ProblemStore) -> Problem:

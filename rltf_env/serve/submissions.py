@@ -8,6 +8,7 @@ so 504, and nothing else, stands for a judge that cannot judge.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -80,7 +81,7 @@ def router(queue: JudgeQueue, store: ProblemStore) -> APIRouter:
     routes = APIRouter(tags=["SandboxFusion"])
 
     async def submit(body: Submission, request: Request) -> Response:
-        asked = _asked(body, store)
+        asked = await _asked(body, store)
         work = queue.admitted(asked.text, asked.problem, _patience(body.config, queue.settings.patience))
         try:
             verdict = await or_hang_up(work, request)
@@ -112,7 +113,7 @@ def _patience(config: Config, most: float) -> float:
 # --------------------------------------------------------------------------------------------------------- what is asked
 
 
-def _asked(body: Submission, store: ProblemStore) -> Asked:
+async def _asked(body: Submission, store: ProblemStore) -> Asked:
     """The problem and the program of a request. Raises DataError, UsageError."""
     config, extra = body.config, body.config.extra or {}
     if config.custom_extract_logic is not None:
@@ -121,13 +122,18 @@ def _asked(body: Submission, store: ProblemStore) -> Asked:
         raise DataError("config.extra: expected no 'special_judge_program': a problem may have a checker, by /judge.")
     if not config.provided_data:
         problem = known(store, body.dataset, body.id)
-        program = answers.extract(body.completion, problem.entry_point).program
+        program = await _program(body.completion, problem.entry_point)
         return _whole(problem, program, (None,) * len(problem.cases))
     if config.dataset_type not in DATASETS:
         raise DataError("config.dataset_type: expected 'CommonOJDataset' or none, got another.")
     tests = provided.read(_row(config.provided_data, body.id), whole=bool(extra.get("return_full_case")))
-    program = answers.extract(body.completion, tests.function).program
+    program = await _program(body.completion, tests.function)
     return _whole(store.keep(_problem(tests, program, config))[1], program, tests.shown)
+
+
+async def _program(answer: str, entry_point: str | None) -> str:
+    """The program in an answer. A long one is read beside the event loop."""
+    return (await asyncio.to_thread(answers.extract, answer, entry_point)).program
 
 
 def _whole(problem: Problem, program: str, shown: tuple[dict[str, Any] | None, ...]) -> Asked:

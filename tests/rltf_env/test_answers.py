@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from rltf_env.answers import choose, extract
@@ -149,3 +151,28 @@ def test_any_text_has_a_program(text: str) -> None:
 def test_the_reason_is_told() -> None:
     assert choose(fence(F) + fence(USE), "f").how == "block 1 of 2"
     assert choose("<think>hm", "f").how == "nothing but thoughts"
+
+
+LINES = 20_000
+LOOPS = {  # texts that a model in a loop writes
+    "blanks before a backtick": "```" + " " * LINES + "`\n" + F,
+    "blanks after a language": "```py" + " " * LINES + "x\n" + F,
+    "blanks before code": " " * LINES + "x\n" + fence(F),
+    "blanks between": F + " " * LINES + "b",
+    "a line that ends with one backtick": "```python\n" + "a" * LINES + "`\n```",
+    "tildes": "~" * LINES + "`",
+    "fences in a string": "```python\nx = '''\n" + "```\n" * LINES,
+    "thoughts": "<think>a</think>.\n" * LINES,
+    "thoughts in one line": "<think>. " * LINES,
+    "end marks": "<|im_end|> " * LINES + "x",
+    "calls that nothing closes": "f = f(\n" * (LINES // 20),
+    "strings that nothing closes": "x = '''\n" * (LINES // 20) + "def f(x",
+}
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("text", LOOPS.values(), ids=LOOPS.keys())
+def test_an_answer_without_sense_is_read_in_little_time(text: str) -> None:
+    before = time.process_time()
+    extract(text, "f")
+    assert time.process_time() - before < 10

@@ -14,7 +14,7 @@ from tempfile import NamedTemporaryFile
 import pytest
 
 from rltf_env import sandbox
-from rltf_env.core import CallCase, Outcome, Problem, StdinCase
+from rltf_env.core import CallCase, Outcome, Problem, ScriptCase, StdinCase
 from rltf_env.sandbox.cage import clock, isolation, stack
 
 ADD = Problem("add", "", [CallCase((1, 2), 3)], "add")
@@ -129,6 +129,25 @@ def test_only_named_packages_can_be_listed_read_and_imported(backend: str, witho
     with sandbox.load(backend, workers=1, packages=(), without=without) as judge:
         verdict = judge.run(textwrap.dedent(source), LINE)
     assert verdict.outcome is Outcome.PASSED, verdict.results[0]
+
+
+@BACKENDS
+@pytest.mark.parametrize(
+    "without", [("root",), ("user", "pid", "net", "ipc", "uts", "root")], ids=["contained", "filtered"]
+)
+def test_pytest_reads_no_folder_that_a_wall_hides(backend: str, without: tuple[str, ...]) -> None:
+    test = """
+        import pytest
+        from solution import add
+        @pytest.fixture
+        def one():
+            return 1
+        def test_add(one):
+            assert add(one, 2) == 3
+        """
+    problem = Problem("suite", "", [ScriptCase(textwrap.dedent(test))], solutions=["def add(a, b): return a + b"])
+    with sandbox.load(backend, workers=1, without=without) as judge:
+        assert judge.run(problem.solutions[0], problem).outcome is Outcome.PASSED
 
 
 # ------------------------------------------------------------------------------------------------------ memory, pipes

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rltf_env import plain
+from rltf_env import datasets, plain
 from rltf_env.core import (
     CallCase,
     CaseResult,
@@ -182,3 +182,13 @@ def test_malformed_data_are_an_error_that_says_where_they_stand(decode: Any, row
 def test_what_is_no_plain_data_is_refused() -> None:
     with pytest.raises(UsageError, match="got object: JSON cannot hold it"):
         plain.encode_value([object()])
+
+
+def test_values_that_are_nested_too_deeply_are_refused_by_name() -> None:
+    deep: list[Any] = []
+    for _ in range(5000):
+        deep = [deep]
+    problem = Problem("deep", "", [CallCase((deep,), 1)], "f")
+    for read in (plain.encode_problem, lambda problem: datasets.digest([problem])):
+        with pytest.raises(UsageError, match="'deep': expected plain data, got some that are nested too deeply"):
+            read(problem)

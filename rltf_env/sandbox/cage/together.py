@@ -348,7 +348,7 @@ def _limit(case: Any, deadline: Deadline, progress: Progress) -> None:
 
 _OPTIONS = (
     "-p no:cacheprovider -p no:terminal -p no:faulthandler -p no:unraisableexception -p no:threadexception "
-    "--assert=plain -s --noconftest --rootdir=."
+    "--assert=plain -s --noconftest --rootdir=. --confcutdir=."
 ).split()
 
 

@@ -105,6 +105,14 @@ def test_answered_problems_are_those_of_the_file(tmp_path: Path) -> None:
     assert solver.answered(PROBLEMS) == PROBLEMS[:1]  # type: ignore[attr-defined]
 
 
+def test_capitals_tell_problems_apart_where_nothing_else_does(tmp_path: Path) -> None:
+    small, large = Problem("f", "", CASE, "f"), Problem("F", "", CASE, "f")
+    rows = [{"task_id": "F", "solution": "1"}, {"task_id": "f", "solution": "2"}]
+    solver = solvers.find(write(tmp_path / "a.jsonl", "\n".join(map(json.dumps, rows))), SUITE, {})
+    assert solver.answered([small, large]) == [small, large]  # type: ignore[attr-defined]
+    assert texts(solver.write([small, large], 1, 0)) == [["2"], ["1"]]
+
+
 @pytest.mark.parametrize(
     ("content", "error", "message"),
     [
@@ -122,7 +130,7 @@ def test_file_that_is_none_names_the_line(content: str, error: type, message: st
 def test_file_for_other_problems_names_the_nearest(tmp_path: Path) -> None:
     row = {"task_id": "HumanEval/00", "completion": ""}
     solver = solvers.find(write(tmp_path / "a.jsonl", json.dumps(row)), SUITE, {})
-    with pytest.raises(UnknownName, match="Did you mean 'humaneval/0'"):
+    with pytest.raises(UnknownName, match="Did you mean 'HumanEval/0'"):
         solver.answered(PROBLEMS)  # type: ignore[attr-defined]
 
 

@@ -104,6 +104,11 @@ def test_a_fault_of_the_service_is_504(serve: Any) -> None:
     assert client.post("/run_code", asked("x")).status == 504
 
 
+def test_input_that_no_stream_holds_is_a_fault_of_the_request(judging: Any) -> None:
+    reply = judging.post("/run_code", asked("print(input())", stdin="\ud800"))
+    assert (reply.status, reply.json["detail"].startswith("stdin: ")) == (422, True)
+
+
 def test_a_full_queue_is_504_before_the_client_gives_up(serve: Any, held: Any) -> None:
     client = serve(sandbox=held, queue=1, waiting=1, patience=0.3)
     replies: list[int] = []

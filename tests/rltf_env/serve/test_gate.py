@@ -160,3 +160,14 @@ def test_a_fault_is_logged_by_place_and_answered_without_its_words(
     assert reply.status == 500
     assert "hush" not in reply.text + caplog.text
     assert "RuntimeError in" in caplog.text
+
+
+def test_a_client_that_hangs_up_in_its_request_is_no_fault(serve: Any, caplog: pytest.LogCaptureFixture) -> None:
+    client = serve()
+    host, port = client.place.split(":")
+    with socket.create_connection((host, int(port))) as opened:
+        opened.sendall(b"POST /judge HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{")
+    while 'route="/judge",status="' not in (metrics := client.get("/metrics").text):
+        pass
+    assert 'route="/judge",status="499"' in metrics
+    assert not caplog.text

@@ -135,6 +135,14 @@ def test_no_bytes_break_the_service(client: str, path: str, body: bytes) -> None
     assert 400 <= ask(client, "POST", path, body) < 500
 
 
+@pytest.mark.parametrize("where", ["args", "meta"])
+def test_values_that_are_nested_too_deeply_are_the_client_s_fault(client: str, where: str) -> None:
+    deep = "[" * 700 + "]" * 700
+    row = json.dumps({**ROW, "cases": [{"args": ["DEEP"], "expected": 1}], "meta": {"note": "DEEP"}})
+    row = row.replace('"DEEP"', deep if where == "args" else "1", 1).replace('"DEEP"', deep if where == "meta" else "1")
+    assert ask(client, "POST", "/judge", f'{{"jobs": [{{"program": "", "problem": {row}}}]}}'.encode()) == 422
+
+
 @pytest.mark.parametrize(
     "target",
     ["/problems?limit=0", "/problems?limit=x", "/problems?limit=" + "9" * 5000, "/problems?whole=maybe", "/problems/%00",
