@@ -15,12 +15,12 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import NamedTuple
 
-from rltf_env.core import Outcome, Problem, Sandbox, Verdict
+from rltf_env.core import Outcome, Problem, Sandbox, StdinCase, Verdict
 from rltf_env.core.seams import in_order
 from rltf_env.core.verdicts import nothing_ran
 from rltf_env.datasets._digest import digest
 from rltf_env.datasets._quarantine import Entry
-from rltf_env.errors import InvalidProblem, UsageError
+from rltf_env.errors import InvalidProblem, SandboxError, UsageError
 
 AHEAD = 256  # programs that the judge is given at a time
 
@@ -59,6 +59,7 @@ def findings(problems: Iterable[Problem], sandbox: Sandbox) -> Iterator[Finding]
     """The verdict on every reference of every problem, in order; a problem without a reference gives faults alone.
 
     Raises:
+        SandboxError: the judge has failed, on any problem. One whose own test ends the judge's process is a finding.
         UsageError: the sandbox runs no programs.
     """
     if not getattr(sandbox, "runs_programs", True):
@@ -72,18 +73,31 @@ def findings(problems: Iterable[Problem], sandbox: Sandbox) -> Iterator[Finding]
 
     with closing(in_order(futures(), AHEAD)) as verdicts:
         for verdict in verdicts:
-            yield from _found(*pending.popleft(), verdict)
+            yield from _found(*pending.popleft(), verdict, sandbox)
 
 
-def _found(problem: Problem, what: str, number: int | None, verdict: Future[Verdict]) -> Iterator[Finding]:
+def _found(
+    problem: Problem, what: str, number: int | None, verdict: Future[Verdict], sandbox: Sandbox
+) -> Iterator[Finding]:
     """What a reference shows; of an empty program, only that it could not be judged."""
     try:
         finding = Finding(problem, what, number, verdict.result())
-    except InvalidProblem as error:
+    except (InvalidProblem, SandboxError) as error:
+        if isinstance(error, SandboxError) and not _judges(sandbox):
+            raise
         yield Finding(problem, what, number, None, str(error))
         return
     if number is not None:
         yield finding
+
+
+def _judges(sandbox: Sandbox) -> bool:
+    """Whether a judge that gave no verdict has one on an empty program: if so, the fault is that problem's."""
+    try:
+        sandbox.run("", Problem("empty", "Print nothing.", (StdinCase("", ""),)))
+    except SandboxError:
+        return False
+    return True
 
 
 def _jobs(problems: Iterable[Problem]) -> Iterator[tuple[Problem, str, int | None, str, Problem]]:

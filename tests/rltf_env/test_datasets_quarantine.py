@@ -98,6 +98,21 @@ def test_a_problem_that_cannot_be_judged_is_listed_and_the_others_are_checked(
     assert [each.id for each in datasets.load("mine.jsonl", quarantine="mine.quarantine.json")] == ["sound"]
 
 
+def test_a_problem_that_ends_the_judge_is_listed_and_the_others_are_checked() -> None:
+    def rule(source: str, problem: Problem) -> Outcome:
+        if problem.id == BROKEN.id:
+            raise SandboxError("The judge failed 3 times on 'broken'.")
+        return Outcome.PASSED
+
+    examined = list(audit.examine((SOUND, BROKEN, HALF), sandbox.load("scripted", rules=rule)))
+    assert [(each.problem.id, each.broken) for each in examined] == [
+        ("sound", False),
+        ("broken", True),
+        ("half", False),
+    ]
+    assert examined[1].entry.reason == "The judge failed 3 times on 'broken'."
+
+
 def test_the_list_is_honoured_and_says_what_it_left_out(mine: str) -> None:
     command.main(["check", mine, "--seconds", "1", "--quarantine", "list.json"])
     problems = datasets.load(mine, quarantine="list.json")
