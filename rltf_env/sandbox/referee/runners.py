@@ -52,9 +52,7 @@ def _calls_by_hand(top: list[ast.stmt], functions: list[Function], classes: list
     They are given what they test (`test_sort(quick_sort)`), have to raise (`test.assertRaises(TypeError, test.test_none)`), or
     their class does not listen for which test it is made.
     """
-    own = {
-        node.name for node in top if isinstance(node, Function)
-    }  # fixtures are such, and parameters have their names
+    own = {node.name for node in top if isinstance(node, Function)}  # a parameter may have the name of a fixture
     methods = [(node, method) for node, _ in classes for method in methods_of(node) if not node.decorator_list]
     needy = {test.name for test in [*functions, *(method for _, method in methods)] if _required(test) - {"self", *own}}
     deaf = {method.name for node, method in methods if any(map(_is_deaf, node.body))}
