@@ -32,6 +32,7 @@ with contextlib.suppress(ImportError):  # not on Windows; only `level` is asked 
 
 LEVELS = ("none", "limits", "filtered", "contained", "full")
 LAYERS = ("user", "pid", "net", "ipc", "uts", "root", "rlimits", "uid", "caps", "landlock", "seccomp")
+OPEN_FILES = 256
 NAMESPACES = {"pid": 0x20000000, "net": 0x40000000, "ipc": 0x08000000, "uts": 0x04000000}
 NEWUSER, NEWNS = 0x10000000, 0x00020000
 SET_PDEATHSIG, SET_DUMPABLE, SET_SUBREAPER = 1, 4, 36  # orders to prctl(2)
@@ -411,9 +412,16 @@ def _open_to_all(path: str) -> bool:
     return True
 
 
+def allow_open_files() -> None:
+    """Lets this process open as many files as it and its programs need, where its caller could open fewer."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, OPEN_FILES), hard))
+
+
 def _common_limits() -> None:
     """Limits that bind the warm parent as well; the others are set in each program."""
-    limits = [(resource.RLIMIT_CORE, 0), (resource.RLIMIT_NOFILE, 256)]
+    limits = [(resource.RLIMIT_CORE, 0), (resource.RLIMIT_NOFILE, OPEN_FILES)]
     if hasattr(resource, "RLIMIT_SIGPENDING"):  # counted for each user, as processes are
         limits.append((resource.RLIMIT_SIGPENDING, 256))
     for what, limit in limits:

@@ -324,10 +324,11 @@ def limits(options: dict[str, Any], own: int) -> list[tuple[int, tuple[int, int]
     ]
 
 
-def check_hard_limits(options: dict[str, Any]) -> None:
-    """Raises OSError if this process may not have as much as the options give each program: nor would any program."""
-    kinds = (("memory", "v", 1024), ("file size", "f", 1024), ("CPU time", "t", 1))
-    for (kind, (_, most)), (what, flag, unit) in zip(limits(options, own_size()), kinds, strict=True):
+def check_hard_limits(options: dict[str, Any], open_files: int) -> None:
+    """Raises OSError if this process may not have as much as each program gets: nor would any program."""
+    kinds = (("memory", "v", 1024), ("file size", "f", 1024), ("CPU time", "t", 1), ("open files", "n", 1))
+    every = [*limits(options, own_size()), (resource.RLIMIT_NOFILE, (open_files, open_files))]
+    for (kind, (_, most)), (what, flag, unit) in zip(every, kinds, strict=True):
         hard = resource.getrlimit(kind)[1]
         if hard != resource.RLIM_INFINITY and hard < most:
             raise OSError(

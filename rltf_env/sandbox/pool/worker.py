@@ -48,6 +48,7 @@ ENVIRONMENT = {
     "NUMEXPR_NUM_THREADS": "1",
 }
 INHERITED = ("SYSTEMROOT", "TEMP", "TMP", "TMPDIR", "LD_LIBRARY_PATH")  # without these Python may not start
+UMASK = 0o022  # a caller's own, such as 0o077, would keep programs from their folders
 
 
 class Overdue(Exception):
@@ -237,6 +238,7 @@ class Worker:
             bufsize=0,
             env={**ENVIRONMENT, **{name: os.environ[name] for name in INHERITED if name in os.environ}},
             start_new_session=POSIX,
+            umask=UMASK,
             pass_fds=() if board < 0 else (board,),
         )
         assert process.stdin is not None

@@ -35,7 +35,8 @@ def runner(options: dict[str, Any], alert: Alert) -> tuple[Any, Any, list[str]]:
     programs to come may use.
     """
     if "rlimits" not in options["without"] and os.name == "posix":
-        program.check_hard_limits(options)
+        program.check_hard_limits(options, isolation.OPEN_FILES)
+        isolation.allow_open_files()
     if options["backend"] == "subprocess":
         from rltf_env.sandbox.cage import per_case
 

@@ -270,7 +270,8 @@ def test_programs_read_whatever_streams_their_caller_lacks(backend: str, streams
 @linux
 @pytest.mark.parametrize("backend", ["forkserver", "subprocess"])
 @pytest.mark.parametrize(
-    ("kind", "most", "what"), [("FSIZE", 1 << 20, "file size"), ("CPU", 4, "CPU time"), ("AS", 1 << 29, "memory")]
+    ("kind", "most", "what"),
+    [("FSIZE", 1 << 20, "file size"), ("CPU", 4, "CPU time"), ("AS", 1 << 29, "memory"), ("NOFILE", 64, "open files")],
 )
 def test_a_caller_that_may_have_less_than_a_program_is_told(backend: str, kind: str, most: int, what: str) -> None:
     first = f"resource.setrlimit(resource.RLIMIT_{kind}, ({most}, {most}))"
@@ -280,3 +281,13 @@ def test_a_caller_that_may_have_less_than_a_program_is_told(backend: str, kind: 
     )  # fmt: skip
     assert ended.returncode == 1
     assert f"SandboxError: The judge could not be started: Expected a hard limit on {what} of at least" in ended.stderr
+
+
+@linux
+@pytest.mark.parametrize("backend", ["forkserver", "subprocess"])
+@pytest.mark.parametrize(
+    "first", ["os.umask(0o077)", "os.umask(0o777)", "resource.setrlimit(resource.RLIMIT_NOFILE, (40, 4096))"]
+)
+def test_a_callers_mask_and_number_of_files_are_its_own(backend: str, first: str) -> None:
+    code = READS.format(backend=backend, first=first)
+    assert subprocess.run([sys.executable, "-B", "-c", code], timeout=60, check=False).returncode == 0
