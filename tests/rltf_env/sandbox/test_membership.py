@@ -32,7 +32,8 @@ def judge() -> Iterator[Sandbox]:
 def test_who_answers_with_more_passes_no_copy_and_who_holds_anything_does(name: str) -> None:
     asserted, program = MORE[name]
     found = [(holds(text, program), holds(text, ANYTHING)) for text, _ in copies(f"assert {asserted}", 30, sound=False)]
-    assert not any(more for more, _ in found) and any(anything for _, anything in found)
+    assert not any(more for more, _ in found)
+    assert any(anything for _, anything in found)
 
 
 def test_who_answers_with_more_keeps_the_tests_that_ask_for_less(judge: Sandbox) -> None:
@@ -46,4 +47,5 @@ def test_who_answers_with_more_keeps_the_tests_that_ask_for_less(judge: Sandbox)
 def test_a_comparison_that_is_handed_to_the_program_is_input() -> None:
     test = "assert [] in f([0, 1], when=lambda x: x == 0)"
     texts = {text for text, _ in copies(test, 10, sound=False)}
-    assert texts and all("lambda x: x == 0" in text for text in texts)
+    assert texts
+    assert all("lambda x: x == 0" in text for text in texts)
