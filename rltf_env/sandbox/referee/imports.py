@@ -17,17 +17,20 @@ def program_imports(
     nodes: list[ast.AST], importable: set[str], defined: set[str], needed: Container[str]
 ) -> tuple[list[str], list[str], list[tuple[str, int]], set[int]]:
     """The modules that stand for the program, what is imported from them, and the packages that nobody has (see `Suite`)."""
-    optional, idle = _optional(nodes, importable), _idle(nodes)
+    optional, idle, inner = _optional(nodes, importable), _idle(nodes), _submodules(nodes, defined)
     foreign = [
         (name, names, 0 if id(node) in optional else getattr(node, "lineno", 0), id(node) in idle)
         for node in nodes
-        for name, names in imports_of(node)
+        for whole, parts in imports_of(node)
+        for name, names in _divided(whole, parts, inner)
         if top_of(name) not in importable
     ]
+    foreign += [(name, [], 0, True) for name in _fetched(nodes) if top_of(name) not in importable]
     sure = {name for name, names, *_ in foreign if not name or _plain(name) in _USUAL or defined.intersection(names)}
     bases = {node.value.id for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
              and node.attr in defined}  # fmt: skip
     aliases = [a for node in nodes if isinstance(node, ast.Import) for a in node.names]
+    sure |= {name for name, *_ in foreign if name in inner}
     sure |= {a.name for a in aliases if top_of(a.name) not in importable and (a.asname or top_of(a.name)) in bases}
     wanted = [name for name, _, line, _ in foreign if line] or [name for name, *_ in foreign if not _unknown(nodes)]
     one = len({*wanted}) == 1 or (len({*map(top_of, wanted)}) == 1 and not _unknown(nodes))
@@ -40,6 +43,36 @@ def program_imports(
     missing = [(name, line) for name, _, line, may_idle in foreign if name not in sure and line and not may_idle]
     absent = {line for name, _, line, may_idle in foreign if name not in sure and line and may_idle}
     return modules, [name for name in imported if name not in modules or not is_module(name, nodes)], missing, absent
+
+
+def _submodules(nodes: list[ast.AST], defined: set[str]) -> set[str]:
+    """Modules that a script takes from a package, and from them what the program defines: `from shop import till`, `till.f`."""
+    bases = {
+        n.value.id
+        for n in nodes
+        if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name) and n.attr in defined
+    }
+    taken = [(n.module, a) for n in nodes if isinstance(n, ast.ImportFrom) and n.module for a in n.names]
+    return {f"{package}.{a.name}" for package, a in taken if (a.asname or a.name) in bases and a.name not in defined}
+
+
+def _divided(module: str, names: list[str], inner: set[str]) -> Iterator[tuple[str, list[str]]]:
+    """An import, and those that are hidden in it, each of a module."""
+    rest = [name for name in names if f"{module}.{name}" not in inner]
+    if rest or not names:
+        yield module, rest
+    yield from ((f"{module}.{name}", []) for name in names if name not in rest)
+
+
+def _fetched(nodes: list[ast.AST]) -> Iterator[str]:
+    """Modules that are imported by a name which is a constant of the script's, as far as the text says."""
+    assigned = [n for n in nodes if isinstance(n, ast.Assign) and isinstance(n.value, ast.Constant)]
+    constants = {target.id: n.value for n in assigned for target in n.targets if isinstance(target, ast.Name)}
+    for call in nodes:
+        if isinstance(call, ast.Call) and call.args and ast.unparse(call.func) in _IMPORTERS:
+            name = constants.get(getattr(call.args[0], "id", ""), call.args[0])
+            if isinstance(name, ast.Constant) and isinstance(name.value, str):
+                yield name.value.lstrip(".")
 
 
 def _by_star(nodes: list[ast.AST], modules: list[str], defined: set[str]) -> bool:

@@ -36,3 +36,31 @@ def test_a_module_that_the_references_import_is_not_the_program(name: str) -> No
     problem = Problem("suite", "s", [ScriptCase(NEEDED[name])], solutions=[program])
     with sandbox.load(workers=1) as judge, pytest.raises(InvalidProblem, match="packages=\\('no_such_package'"):
         judge.run(program, problem)
+
+
+CHECKS = "def test_a():\n    assert till.total([2, 3]) == 5\ndef test_b():\n    assert till.total([]) == 0\n"
+WHOLE = {
+    "from a package": f"from shop import till\n{CHECKS}",
+    "by another name": f"from shop.counter import box as till\n{CHECKS}",
+    "by a constant": f"import importlib\ntill = importlib.import_module('shop.till')\n{CHECKS}",
+    "by a name": (
+        "import unittest\nfrom unittest.mock import patch\nfrom importlib import import_module\nexercise = 'shop.till'\n"
+        "class Tests(unittest.TestCase):\n    @classmethod\n    def setUpClass(cls):\n"
+        "        with patch('builtins.input', side_effect=['1']):\n            cls.till = import_module(exercise)\n"
+        "    def test_a(self):\n        self.assertEqual(self.till.total([2, 3]), 5)\n"
+        "    def test_b(self):\n        self.assertEqual(self.till.total([]), 0)\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_the_program_may_be_a_module_of_a_package_or_one_that_is_imported_by_its_name(name: str) -> None:
+    problem = Problem("suite", "s", [ScriptCase(WHOLE[name])], solutions=["def total(xs): return sum(xs)"])
+    with sandbox.load(workers=1) as judge:
+        programs = (problem.solutions[0], "def total(xs): return 0")
+        assert [judge.run(program, problem).pass_ratio for program in programs] == [1, 0.5]
+
+
+def test_a_module_that_is_not_to_be_there_is_not_the_program() -> None:
+    test = "import importlib\nfrom shop import f\ntry:\n    importlib.import_module('no_such_module')\nexcept ImportError:\n    pass\n"
+    assert read([test], "", {"f"}, ["pytest"]).modules == ["shop"]
