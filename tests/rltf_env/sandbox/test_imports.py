@@ -62,5 +62,6 @@ def test_the_program_may_be_a_module_of_a_package_or_one_that_is_imported_by_its
 
 
 def test_a_module_that_is_not_to_be_there_is_not_the_program() -> None:
-    test = "import importlib\nfrom shop import f\ntry:\n    importlib.import_module('no_such_module')\nexcept ImportError:\n    pass\n"
+    fetched = "try:\n    importlib.import_module('no_such_module')\nexcept ImportError:\n    pass\n"
+    test = f"import importlib\nfrom shop import f\n{fetched}"
     assert read([test], "", {"f"}, ["pytest"]).modules == ["shop"]
