@@ -52,8 +52,9 @@ def _submodules(nodes: list[ast.AST], defined: set[str]) -> set[str]:
         for n in nodes
         if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name) and n.attr in defined
     }
-    taken = [(n.module, a) for n in nodes if isinstance(n, ast.ImportFrom) and n.module for a in n.names]
-    return {f"{package}.{a.name}" for package, a in taken if (a.asname or a.name) in bases and a.name not in defined}
+    imports = [n for n in nodes if isinstance(n, ast.ImportFrom) and n.module and _plain(n.module) not in _USUAL]
+    taken = [(n.module, a) for n in imports for a in n.names if (a.asname or a.name) in bases]
+    return {f"{package}.{a.name}" for package, a in taken if a.name not in defined}
 
 
 def _divided(module: str, names: list[str], inner: set[str]) -> Iterator[tuple[str, list[str]]]:

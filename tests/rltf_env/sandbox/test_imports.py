@@ -42,6 +42,7 @@ CHECKS = "def test_a():\n    assert till.total([2, 3]) == 5\ndef test_b():\n    
 WHOLE = {
     "from a package": f"from shop import till\n{CHECKS}",
     "by another name": f"from shop.counter import box as till\n{CHECKS}",
+    "by its package's name": f"from till import till\n{CHECKS}",
     "by a constant": f"import importlib\ntill = importlib.import_module('shop.till')\n{CHECKS}",
     "by a name": (
         "import unittest\nfrom unittest.mock import patch\nfrom importlib import import_module\nexercise = 'shop.till'\n"
