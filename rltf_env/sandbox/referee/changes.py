@@ -108,13 +108,21 @@ def _exchanged(text: str, rng: random.Random) -> str | None:
     return "".join(letters)
 
 
-def longer_text(node: ast.Constant, rng: random.Random) -> None:
-    """Another constant; a text becomes one that no other has in it by chance."""
-    if not isinstance(node.value, str):
-        other_constant(node, rng)
-        return
-    more = max(_SHORT - len(node.value), 2)
-    node.value += "".join(rng.choice(_LETTERS) for _ in range(more))
+def unlikely(node: Any, rng: random.Random) -> None:
+    """A constant becomes one that no answer has in it by chance; an empty container gets such constants.
+
+    A wrong answer may have more in it than the right one, and be no fooling for that.
+    """
+    if not isinstance(node, ast.Constant):
+        one_more(node, rng)
+    for part in [part for part in ast.walk(node) if isinstance(part, ast.Constant)]:
+        more = "".join(rng.choice(_LETTERS) for _ in range(_SHORT))
+        if isinstance(part.value, str):
+            part.value += more[: max(_SHORT - len(part.value), 2)]
+        elif isinstance(part.value, bytes):
+            part.value += more.encode()
+        else:
+            _become(part, _stranger(part, rng))
 
 
 _SHORT, _LETTERS = 6, "abcdefghkmnprstuvwxyz"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from rltf_env.sandbox.referee import tolerance
 from rltf_env.sandbox.referee.origins import own_attributes, path_of
@@ -178,3 +178,17 @@ def _bindings(nodes: Iterable[ast.AST]) -> Counter[str]:
         elif isinstance(node, ast.NamedExpr):
             bound[node.target.id] += 1
     return bound
+
+
+def comparisons(test: ast.expr, uses: Callable[[ast.AST], bool], ours: Callable[[ast.AST], bool]) -> list[ast.Compare]:
+    """Those in a condition. What compares nothing of the program's, and is handed to it, is input: `f(lambda x: x == 0)`.
+
+    Args:
+        test: the condition.
+        uses: says of a node whether it calls the program.
+        ours: says of a node whether the program has a part in it.
+    """
+    calls = [node for node in ast.walk(test) if isinstance(node, ast.Call) and uses(node)]
+    arguments = [arg for call in calls for arg in (*call.args, *(k.value for k in call.keywords))]
+    handed = {id(part) for arg in arguments for part in ast.walk(arg)}
+    return [n for n in ast.walk(test) if isinstance(n, ast.Compare) and (id(n) not in handed or ours(n))]

@@ -26,9 +26,7 @@ def of_module(*texts: str) -> tuple[frozenset[str], frozenset[str]]:
     for text, each, own in zip(texts, tables, bindings, strict=True):
         if any(_may_look_up_first(table, bound) for table in each):
             code = compile(text, "<test>", "exec", dont_inherit=True)
-            names.update(_looked_up_first(code, before))
-            classes = [part for part in _parts(code) if not part.co_flags & inspect.CO_OPTIMIZED]
-            names.update(name for part in classes for name in _looked_up_first(part, set()))
+            names.update(_looked_up_first(code, set(before), bound))
         before |= own
     return frozenset(names), frozenset(bound)
 
@@ -49,19 +47,31 @@ def _within(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
         yield from _within(child)
 
 
-def _parts(code: types.CodeType) -> Iterator[types.CodeType]:
-    """What is compiled inside it."""
-    for part in code.co_consts:
-        if isinstance(part, types.CodeType):
-            yield part
-            yield from _parts(part)
+def _looked_up_first(code: types.CodeType, known: set[str], bound: set[str]) -> Iterator[str]:
+    """What the code of a module or a class looks up by name before the class or the module binds that.
 
-
-def _looked_up_first(code: types.CodeType, bound: set[str]) -> Iterator[str]:
-    """What the code of a module or a class looks up by name before it binds that itself."""
-    own = set(bound)
+    Args:
+        code: of a module, or of a class.
+        known: what the module has bound when this code begins. Grows as the module binds more.
+        bound: what the module has bound in the end: a class in a function comes to be at an unknown time.
+    """
+    own = known if code.co_name == "<module>" else set[str]()
     for instruction in dis.get_instructions(code):
-        if instruction.opname in ("STORE_NAME", "STORE_GLOBAL"):
-            own.add(instruction.argval)
-        elif instruction.opname == "LOAD_NAME" and instruction.argval not in own:
-            yield instruction.argval
+        name = instruction.argval
+        if instruction.opname == "STORE_GLOBAL":
+            known.add(name)
+        elif instruction.opname == "STORE_NAME":
+            own.add(name)
+        elif instruction.opname == "LOAD_NAME" and name not in own | known:
+            yield name
+        elif isinstance(name, types.CodeType):
+            yield from _looked_up_inside(name, known, bound)
+
+
+def _looked_up_inside(code: types.CodeType, known: set[str], bound: set[str]) -> Iterator[str]:
+    """The same of a class, or of the classes that stand in a function."""
+    if not code.co_flags & inspect.CO_OPTIMIZED:
+        yield from _looked_up_first(code, known, bound)
+    else:
+        inner = [part for part in code.co_consts if isinstance(part, types.CodeType)]
+        yield from (name for part in inner for name in _looked_up_inside(part, set(bound), bound))

@@ -8,11 +8,12 @@ from __future__ import annotations
 import ast
 import builtins
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator
 from typing import Any, NamedTuple, TypeGuard
 
 from rltf_env.sandbox.referee import displays, made_tests, scopes, stars
 from rltf_env.sandbox.referee.failures import BadProblem
+from rltf_env.sandbox.referee.imports import imports_of, is_module, loads, program_imports, top_of
 from rltf_env.sandbox.referee.runners import (
     DEFINITIONS,
     Function,
@@ -72,10 +73,16 @@ class Suite(NamedTuple):
     @property
     def program_names(self) -> set[str]:
         """Names that come from the program: it defines them, or they are its modules."""
-        return {*self.bare, *self.imported, *map(_top, self.modules)}
+        return {*self.bare, *self.imported, *map(top_of, self.modules)}
 
 
-def read(texts: list[str], entry_point: str, defined: set[str], packages: Iterable[str]) -> Suite:
+def read(
+    texts: list[str],
+    entry_point: str,
+    defined: set[str],
+    packages: Iterable[str],
+    needed: Container[str] = frozenset(),
+) -> Suite:
     """Reads a script. Raises SyntaxError or ValueError if it is not Python.
 
     Args:
@@ -83,6 +90,7 @@ def read(texts: list[str], entry_point: str, defined: set[str], packages: Iterab
         entry_point: of the problem, may be empty.
         defined: names that the problem's reference solutions define.
         packages: third-party packages that a test may import.
+        needed: modules that the reference solutions import, none of which is a program's own.
     """
     trees = [ast.parse(text) for text in texts]
     nodes = [node for tree in trees for node in ast.walk(tree)]
@@ -91,7 +99,7 @@ def read(texts: list[str], entry_point: str, defined: set[str], packages: Iterab
     if any(map(_always, nodes)):
         nodes = [node for tree in trees for node in ast.walk(_straightened(tree))]
     importable = {*sys.stdlib_module_names, *packages} - stars.meant(nodes, {entry_point, *defined})
-    modules, imported, missing, absent = _program_imports(nodes, importable, {entry_point, *defined} - {""})
+    modules, imported, missing, absent = program_imports(nodes, importable, {entry_point, *defined} - {""}, needed)
     used = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
     program_names = {entry_point, *defined}
     bare = used & scopes.of_module(*texts)[0] - {"__name__", "__file__", "__doc__"}
@@ -114,7 +122,7 @@ def read(texts: list[str], entry_point: str, defined: set[str], packages: Iterab
     runs = sum(_times(f, lists) for f in functions)
     runs += sum(_times(node, lists) * _times(method, lists) for node, _ in classes for method in methods_of(node))
     guarded = any(map(is_guard, top)) and runner == "plain"
-    module_alone = "solution" not in program_names and _is_module("solution", nodes)
+    module_alone = "solution" not in program_names and is_module("solution", nodes)
     for tree in trees:
         _rewrite(tree, module_alone=module_alone, collected=runner != "plain")
     return Suite(
@@ -130,14 +138,16 @@ def read(texts: list[str], entry_point: str, defined: set[str], packages: Iterab
         absent,
         any(word in text for text in texts for word in _SOURCE),
         not bare and _brings(texts, top, modules),
-        {name for node in nodes if isinstance(node, ast.Raise) and node.exc for name in _loads([*ast.walk(node.exc)])},
+        {name for node in nodes if isinstance(node, ast.Raise) and node.exc for name in loads([*ast.walk(node.exc)])},
         not used.isdisjoint(_LOOKING_UP),
     )
 
 
-def suite_of(texts: list[str], entry_point: str, defined: set[str], options: dict[str, Any]) -> Suite:
+def suite_of(
+    texts: list[str], entry_point: str, defined: set[str], options: dict[str, Any], needed: Container[str]
+) -> Suite:
     """A script as a suite. Raises BadProblem if it needs what nobody has, SyntaxError or ValueError if it is not Python."""
-    suite = read(texts, entry_point, defined, options["packages"])
+    suite = read(texts, entry_point, defined, options["packages"], needed)
     if suite.missing:
         name, line = suite.missing[0]
         raise BadProblem(
@@ -145,123 +155,6 @@ def suite_of(texts: list[str], entry_point: str, defined: set[str], options: dic
             f"packages, and no module of the program's. Install it and name it: packages=({name.partition('.')[0]!r}, ...)"
         )
     return suite
-
-
-# ------------------------------------------------------------------------------------------------------------ imports
-
-
-def _program_imports(
-    nodes: list[ast.AST], importable: set[str], defined: set[str]
-) -> tuple[list[str], list[str], list[tuple[str, int]], set[int]]:
-    """The modules that stand for the program, what is imported from them, and the packages that nobody has (see `Suite`)."""
-    optional, idle = _optional(nodes, importable), _idle(nodes)
-    foreign = [
-        (name, names, 0 if id(node) in optional else getattr(node, "lineno", 0), id(node) in idle)
-        for node in nodes
-        for name, names in _imports(node)
-        if _top(name) not in importable
-    ]
-    sure = {name for name, names, *_ in foreign if not name or _plain(name) in _USUAL or defined.intersection(names)}
-    bases = {node.value.id for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
-             and node.attr in defined}  # fmt: skip
-    aliases = [a for node in nodes if isinstance(node, ast.Import) for a in node.names]
-    sure |= {a.name for a in aliases if _top(a.name) not in importable and (a.asname or _top(a.name)) in bases}
-    wanted = [name for name, _, line, _ in foreign if line] or [name for name, *_ in foreign if not _unknown(nodes)]
-    one = len({*wanted}) == 1 or (len({*map(_top, wanted)}) == 1 and not _unknown(nodes))
-    if not sure and one and not defined & _loads(nodes):
-        # The one module or package that nobody has, of a test that takes the program from nowhere else.
-        sure = set(wanted)
-    modules = list(dict.fromkeys(name or "solution" for name, *_ in foreign if name in sure))
-    imported = list(dict.fromkeys(n for name, names, *_ in foreign if name in sure for n in names if n != "*"))
-    missing = [(name, line) for name, _, line, may_idle in foreign if name not in sure and line and not may_idle]
-    absent = {line for name, _, line, may_idle in foreign if name not in sure and line and may_idle}
-    return modules, [name for name in imported if name not in modules or not _is_module(name, nodes)], missing, absent
-
-
-def _optional(nodes: list[ast.AST], importable: set[str]) -> set[int]:
-    """The ids of what stands in a `try` that goes on where a module is not there, and of what is instead of one that is."""
-    tries = [n for n in nodes if isinstance(n, ast.Try) and any(map(_goes_on, n.handlers))]
-    bodies: list[Sequence[ast.AST]] = [node.body for node in tries]
-    for node in tries:
-        names = [_top(name) for statement in node.body for n in ast.walk(statement) for name, _ in _imports(n)]
-        bodies += [node.handlers] if names and importable.issuperset(names) else []
-    return {id(part) for body in bodies for statement in body for part in ast.walk(statement)}
-
-
-_IDLE = (ast.FunctionDef, ast.AsyncFunctionDef, ast.If, ast.For, ast.While, ast.Match, ast.ExceptHandler)
-
-
-def _idle(nodes: list[ast.AST]) -> set[int]:
-    """The ids of what a run need not come to."""
-    return {id(part) for node in nodes if isinstance(node, _IDLE) for part in ast.walk(node)}
-
-
-def _goes_on(handler: ast.ExceptHandler) -> bool:
-    return handler.type is None or any(
-        name in ast.unparse(handler.type) for name in ("Import", "NotFound", "Exception")
-    )
-
-
-def _unknown(nodes: list[ast.AST]) -> set[str]:
-    """Names that only the program can have bound."""
-    return {name for name in _loads(nodes) if not hasattr(builtins, name) and name not in ("__file__", "__name__")}
-
-
-_USUAL = frozenset(
-    "solution solutions program main submission answer candidate implementation code_solution your_module my_module "
-    "module_name target solution_module student".split()
-)
-
-
-def _imports(node: ast.AST) -> Iterator[tuple[str, list[str]]]:
-    """Modules that a statement imports, with the names that it takes from them. The name of a relative one may be empty."""
-    if isinstance(node, ast.Import):
-        for alias in node.names:
-            yield alias.name, []
-    elif isinstance(node, ast.ImportFrom):
-        if node.level and not node.module:
-            for alias in node.names:
-                yield alias.name, []
-        else:
-            yield node.module or "", [alias.name for alias in node.names]
-    elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
-        name = str(node.args[0].value)
-        if _plain(name) in _USUAL and ast.unparse(node.func) in _IMPORTERS:
-            yield name, []
-
-
-_IMPORTERS = frozenset(("import_module", "importlib.import_module", "__import__"))
-
-
-def _top(name: str) -> str:
-    return name.partition(".")[0]
-
-
-def _plain(name: str) -> str:
-    return name.rpartition(".")[2]
-
-
-def _loads(nodes: list[ast.AST]) -> set[str]:
-    return {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)} - _bound(nodes)
-
-
-def _bound(nodes: Iterable[ast.AST]) -> set[str]:
-    """Names that the script itself gives a value."""
-    names: set[str] = set()
-    for node in nodes:
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.AsyncFunctionDef)):
-            names.add(node.name)
-        elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-            names.add(node.id)
-        elif isinstance(node, ast.arg):
-            names.add(node.arg)
-        elif isinstance(node, (ast.Import, ast.ImportFrom)):
-            names.update((alias.asname or alias.name).partition(".")[0] for alias in node.names)
-        elif isinstance(node, (ast.ExceptHandler, ast.MatchAs, ast.MatchStar)) and node.name:
-            names.add(node.name)
-        elif isinstance(node, ast.MatchMapping) and node.rest:
-            names.add(node.rest)
-    return names
 
 
 # -------------------------------------------------------------------------------------------------------------- tests
@@ -314,7 +207,7 @@ def _brings(texts: list[str], top: list[ast.stmt], modules: list[str]) -> bool:
         return False
     for statement in top:
         nodes = [] if isinstance(statement, DEFINITIONS) or is_guard(statement) else list(ast.walk(statement))
-        if any(name == modules[0] for node in nodes for name, _ in _imports(node)):
+        if any(name == modules[0] for node in nodes for name, _ in imports_of(node)):
             return isinstance(statement, (ast.With, ast.For, ast.While))
         if any(map(_prepares, nodes)):
             return True
@@ -405,36 +298,9 @@ def _absolute(statement: Any, module_alone: bool) -> Any:
     return statement
 
 
-def _is_module(name: str, nodes: list[ast.AST]) -> bool:
-    """True if a test does nothing with what it imports by this name but to take something from it."""
-    imports = [node for node in nodes if isinstance(node, ast.ImportFrom)]
-    names = {alias.asname or name for node in imports for alias in node.names if alias.name == name}
-    bases = {id(node.value) for node in nodes if isinstance(node, ast.Attribute)}
-    uses = [node for node in nodes if isinstance(node, ast.Name) and node.id in names]
-    return bool(uses) and all(id(node) in bases for node in uses)
-
-
 def _runs_tests(statement: ast.stmt) -> bool:
     """True for `unittest.main()` and its kin, and for `sys.exit(...)` after a run of the script's own: a runner collects it."""
     if not isinstance(statement, (ast.Expr, ast.Raise)):
         return False
     names = [ast.unparse(node.func) for node in ast.walk(statement) if isinstance(node, ast.Call)]
     return any(name in _RUNNERS for name in names) or any(name in _EXITS for name in names[:1])
-
-
-def names_defined(sources: Iterable[str]) -> set[str]:
-    """Names that programs give a value at their top level."""
-    names: set[str] = set()
-    for source in sources:
-        try:
-            body = ast.parse(source).body
-        except (SyntaxError, ValueError, RecursionError):  # a reference that is no Python defines nothing
-            continue
-        for node in body:
-            if isinstance(node, DEFINITIONS):
-                names.add(node.name)
-            elif isinstance(node, (ast.Import, ast.ImportFrom)):  # a test may live on the program's imports
-                names |= _bound([node]) - {"*"}
-            elif isinstance(node, (ast.Assign, ast.AnnAssign, ast.If, ast.Try, ast.For, ast.With)):
-                names |= _bound(ast.walk(node)) if not isinstance(node, ast.If) or not is_guard(node) else set()
-    return names

@@ -16,7 +16,6 @@ from rltf_env.sandbox.referee.changes import (
     Change,
     change_in,
     equal_to_none,
-    longer_text,
     negate,
     one_more,
     other_answer,
@@ -33,6 +32,7 @@ from rltf_env.sandbox.referee.changes import (
     other_returns,
     other_value,
     unequal_to_all,
+    unlikely,
 )
 from rltf_env.sandbox.referee.helpers import Helpers
 from rltf_env.sandbox.referee.origins import Origins, is_of_program, note_values, part_of, path_of
@@ -177,7 +177,7 @@ class Finder:
 
     def _condition(self, owner: ast.AST, test: ast.expr, sound: bool) -> list[Site]:
         """Of what has to be true, or must not be where the test complains if it is."""
-        compared = [n for n in ast.walk(test) if isinstance(n, ast.Compare)]
+        compared = looks.comparisons(test, self._uses, self._ours)
         sites = self._compared(compared, id(test) in self.wrong)
         known = {id(part) for n in compared for part in ast.walk(n)} | self.alternatives
         for call in [n for n in ast.walk(test) if isinstance(n, ast.Call) and id(n) not in known]:
@@ -243,7 +243,7 @@ class Finder:
     def _call(self, node: ast.Call, name: str, sound: bool) -> list[Site]:
         arguments = node.args[:2] if name in asserting.TWO or name in OPPOSITE else self._arguments(node)
         if name in ("assertTrue", "assertFalse") and node.args:
-            compared = [n for n in ast.walk(node.args[0]) if isinstance(n, ast.Compare)]
+            compared = looks.comparisons(node.args[0], self._uses, self._ours)
             sites = [*self._compared(compared, name == "assertFalse"), *self._choices(node.args[0])]
             return [*sites, (node, other_method, sound, False)]
         if name in ("assertLess", "assertLessEqual") and len(node.args) > 1:
@@ -281,7 +281,7 @@ class Finder:
         literals = choices.shown(known)
         if not literals and not self._ours(member):  # what is printed, for one
             sure = sound and isinstance(member, ast.Constant) and isinstance(member.value, str)
-            return self._values(member, sure, longer_text)
+            return self._values(member, sure, unlikely)
         if all(map(self._shows, literals)) and (literals == [container] or (literals and name in self.single)):
             return [(each, other_members, sound, True) for each in literals]
         own = self._ours(container)
@@ -400,7 +400,7 @@ class Finder:
         if isinstance(value, ast.Constant):
             return [(value, change, sound, True)] if value.value is not ... else []
         if isinstance(value, _SHOWING) and not getattr(value, "elts", getattr(value, "keys", ())):
-            return [(value, one_more, sound, True)]
+            return [(value, change if change is unlikely else one_more, sound, True)]
         if tolerance.is_approx(value):
             return self._approximate(value, sound)
         if isinstance(value, (ast.Name, ast.Attribute)) and path_of(value):

@@ -18,6 +18,7 @@ from rltf_env.sandbox.referee.canaries import Canaries, Falsehood, Where
 from rltf_env.sandbox.referee.copies import Copy, compiled, worth
 from rltf_env.sandbox.referee.dependence import may_depend
 from rltf_env.sandbox.referee.failures import RUNTIME_ERROR, BadProblem, failure
+from rltf_env.sandbox.referee.imports import names_defined
 from rltf_env.sandbox.referee.outcomes import (
     SCRIPT,
     Outcome,
@@ -29,7 +30,7 @@ from rltf_env.sandbox.referee.outcomes import (
     result_of,
 )
 from rltf_env.sandbox.referee.stand_ins import BOMB, NAMELESS, NULL, STAND_IN_SECONDS
-from rltf_env.sandbox.referee.suite import Suite, names_defined
+from rltf_env.sandbox.referee.suite import Suite
 from rltf_env.sandbox.referee.tally import Tally, base, runs_of, with_failures
 
 PAIRS = (Where.VALUES, Where.VALUES, Where.ANY)  # of copies that are kept; each is in a round, beside the test as it is

@@ -12,10 +12,11 @@ from typing import Any
 from rltf_env.sandbox.referee.execution import running
 from rltf_env.sandbox.referee.failures import BadProblem, not_python
 from rltf_env.sandbox.referee.identity import tells_copies
+from rltf_env.sandbox.referee.imports import modules_needed, names_defined
 from rltf_env.sandbox.referee.origins import is_of_program
 from rltf_env.sandbox.referee.script import helpers_given
 from rltf_env.sandbox.referee.settings import sets_for_all
-from rltf_env.sandbox.referee.suite import Suite, names_defined, suite_of
+from rltf_env.sandbox.referee.suite import Suite, suite_of
 from rltf_env.sandbox.referee.together import Run, Together
 
 
@@ -40,7 +41,8 @@ class Ways:
         self.data, self.options = data, options
         self.entry_point = (data["entry_point"] or "").partition(".")[0]
         self.solutions: list[str] = data["solutions"]
-        self.defined = names_defined([*self.solutions, data["prefix"], data.get("starter", "")])
+        sources = [*self.solutions, data["prefix"], data.get("starter", "")]
+        self.defined, self.needed = names_defined(sources), modules_needed(sources)
         self.together: dict[int, Together] = {}
         self.unproven: set[int] = set()  # judged apart, until a program fails: then the reference has to pass
         self.proven: set[int] = set()  # it has
@@ -53,7 +55,7 @@ class Ways:
         """A script, read anew: its syntax tree is large, and mostly not wanted again."""
         _, script, setup = self.data["cases"][index]
         texts = [text for text in (setup, script) if text.strip()]
-        return suite_of(texts, self.entry_point, self.defined, self.options)
+        return suite_of(texts, self.entry_point, self.defined, self.options, self.needed)
 
     def _together(self, suite: Suite) -> Together:
         return Together(suite, self.entry_point, self.solutions, self.options)

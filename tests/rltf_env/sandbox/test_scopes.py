@@ -49,3 +49,22 @@ def test_names_are_looked_up_in_the_module_where_no_scope_binds_them() -> None:
 def test_a_name_that_a_later_text_binds_is_looked_up_before() -> None:
     assert scopes.of_module("assert f(1) == 2", "f = 3\nassert f == 3") == ({"f"}, {"f"})
     assert scopes.of_module("f = 3", "assert f == 3") == (set(), {"f"})
+
+
+def test_a_class_finds_what_its_module_has_bound_before_it() -> None:
+    head = "from unittest.mock import patch\n"
+    body = "class T:\n    @patch('a')\n    def test(self):\n        class Own:\n            patched = patch\n"
+    assert scopes.of_module(head + body) == ({"__name__"}, {"patch", "T"})
+    assert scopes.of_module(body + head) == ({"patch", "__name__"}, {"patch", "T"})
+    assert scopes.of_module(head, body) == ({"__name__"}, {"patch", "T"})
+
+
+def test_a_decorator_of_a_method_is_the_tests_own(judge: Sandbox) -> None:
+    test = (
+        "import unittest\nfrom unittest.mock import patch\nclass Tests(unittest.TestCase):\n"
+        "    @patch('random.randint', return_value=50)\n    def test_dice(self, randint):\n"
+        "        self.assertEqual(dice(3), 50)\n    def test_none(self):\n        self.assertEqual(dice(0), 0)\n"
+    )
+    right = "import random\ndef dice(n):\n    return n and random.randint(1, n)\n"
+    problem = Problem("dice", "", [ScriptCase(test)], entry_point="dice", solutions=[right])
+    assert [judge.run(p, problem).pass_ratio for p in (right, "def dice(n):\n    return 0\n")] == [1, 0.5]
