@@ -166,7 +166,8 @@ def test_threads_share_what_is_remembered(few: TokenMasks) -> None:
             return 0
 
     prefix = Interrupted()
-    assert few(prefix).tolist() == few(prefix).tolist() == few(Prefix()).tolist()
+    first, another, again = few(prefix), few(Prefix()), few(prefix)
+    assert first.tolist() == another.tolist() == again.tolist()
 
 
 def test_a_tokenizer_whose_tokens_are_no_bytes_is_refused() -> None:
