@@ -139,8 +139,6 @@ def begin(folder: Path, header: Mapping[str, Any]) -> dict[str, Any]:
         DataError: it holds a record of another evaluation; the message says in what they differ.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for leftover in folder.glob(".*.tmp"):  # of a killed writer
-        leftover.unlink()
     path = folder / HEADER
     if not path.exists():
         write_json(path, header)
@@ -185,6 +183,8 @@ def finish(folder: Path, header: Mapping[str, Any], samples: Sequence[JudgedAnsw
     write_bytes(folder / SAMPLES, content)
     write_json(folder / REPORT, report)
     write_json(folder / HEADER, {**header, "samples_sha256": hashlib.sha256(content).hexdigest()})
+    for leftover in folder.glob(".*.tmp"):  # of killed writers; who begins now finds a header, and writes nothing
+        leftover.unlink(missing_ok=True)
     (folder / JOURNAL).unlink(missing_ok=True)
 
 
