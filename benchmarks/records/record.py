@@ -139,6 +139,8 @@ def begin(folder: Path, header: Mapping[str, Any]) -> dict[str, Any]:
         DataError: it holds a record of another evaluation; the message says in what they differ.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    for leftover in filter(_is_left, folder.glob(".*.tmp")):
+        leftover.unlink(missing_ok=True)
     path = folder / HEADER
     if not path.exists():
         write_json(path, header)
@@ -155,6 +157,17 @@ def begin(folder: Path, header: Mapping[str, Any]) -> dict[str, Any]:
             "Choose another folder with --out, or remove this one."
         )
     return earlier
+
+
+def _is_left(aside: Path) -> bool:
+    """Whether the process that wrote a file aside, whose number is in its name, is gone."""
+    try:
+        os.kill(int(aside.suffixes[-2][1:]), 0)
+    except ProcessLookupError:
+        return True
+    except (IndexError, ValueError, OSError):  # nobody's that we know
+        return False
+    return False
 
 
 def _came_to_nothing(folder: Path, header: Mapping[str, Any]) -> bool:
@@ -183,8 +196,6 @@ def finish(folder: Path, header: Mapping[str, Any], samples: Sequence[JudgedAnsw
     write_bytes(folder / SAMPLES, content)
     write_json(folder / REPORT, report)
     write_json(folder / HEADER, {**header, "samples_sha256": hashlib.sha256(content).hexdigest()})
-    for leftover in folder.glob(".*.tmp"):  # of killed writers; who begins now finds a header, and writes nothing
-        leftover.unlink(missing_ok=True)
     (folder / JOURNAL).unlink(missing_ok=True)
 
 
