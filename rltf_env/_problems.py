@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from rltf_env import curricula, datasets, sources
 from rltf_env.core import Problem, Source
 from rltf_env.errors import MissingData, UsageError
+from rltf_env.plugins import as_options
 
 FALLBACK_OPTIONS = ("held_out",)  # what the embedded problems can be asked for in place of another dataset's
 
@@ -22,19 +23,24 @@ def find_source(
     dataset: str | Sequence[Problem],
     split: str | None,
     root: str | None,
-    options: dict[str, Any],
+    dataset_options: Mapping[str, Any] | None,
     source: str | Source | None,
-    source_options: dict[str, Any],
+    source_options: Mapping[str, Any] | None,
 ) -> tuple[Source, str, dict[str, Any]]:
     """The source, the name of the data that it draws from (`"custom"` unless they were asked for by name), and their options."""
     if source_options and not isinstance(source, str):
         raise UsageError(f"Expected source_options with the name of a source, got them with source={source!r}.")
+    options = as_options("dataset_options", dataset_options)
     if source is not None and not isinstance(source, str):
         if options:
             raise UsageError(f"Expected dataset_options with a dataset, got them with source={source!r}.")
         return datasets.source(source), "custom", {}
     options = datasets.checked(options)
-    draw = partial(_named_source, source, source_options) if isinstance(source, str) else datasets.source
+    draw = (
+        partial(_named_source, source, as_options("source_options", source_options))
+        if isinstance(source, str)
+        else datasets.source
+    )
     if not isinstance(dataset, str):
         return draw(dataset, split, root, **options), "custom", options
     try:
@@ -63,8 +69,9 @@ def _named_source(name: str, own: dict[str, Any], dataset: Any, *where: Any, **o
     return sources.load(name, datasets.load(dataset, *where, **options), **own)
 
 
-def practised(source: Source, curriculum: curricula.AnyCurriculum | None, options: dict[str, Any]) -> Source:
+def practised(source: Source, curriculum: curricula.AnyCurriculum | None, options: Mapping[str, Any] | None) -> Source:
     """The source, in the curriculum if there is one."""
+    options = as_options("curriculum_options", options)
     if curriculum is not None:
         return curricula.load(curriculum, source, **options)
     if options:

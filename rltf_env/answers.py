@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from rltf_env.errors import UsageError
 from rltf_env.joining import join
 from rltf_env.prefix import Prefix
 
@@ -85,7 +86,7 @@ class _Block:
 
 
 def extract(text: str, entry_point: str | None = None, *, opened: bool = False) -> Extracted:
-    """The program in an answer; of any text whatever, without an error.
+    """The program in an answer; of any text whatever, without an error. Raises UsageError of what is no text.
 
     Args:
         text: the answer, as the model gave it.
@@ -98,6 +99,9 @@ def extract(text: str, entry_point: str | None = None, *, opened: bool = False) 
 
 def choose(text: str, entry_point: str | None = None, *, opened: bool = False) -> Choice:
     """As `extract`, with the reason."""
+    if not isinstance(text, str):
+        got = f"{type(text).__name__}: {str(text)[:60]!r}"
+        raise UsageError(f"Expected an answer as text, got {got}. Of a message or its parts, pass the text.")
     plain = _without_end(_without_thoughts(text))
     if not plain.strip():
         return Choice("", len(text), "nothing but thoughts" if text.strip() else "nothing")

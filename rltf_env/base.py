@@ -39,6 +39,7 @@ from rltf_env.core import (
     line_starts,
 )
 from rltf_env.errors import SandboxError, UnknownName, UsageError
+from rltf_env.plugins import as_options
 from rltf_env.sandbox import check_runs
 from rltf_env.sandbox import find as find_sandbox
 from rltf_env.sandbox.pool import leases
@@ -108,7 +109,7 @@ class UnitTestEnvBase:
         for name in unknown:
             raise UnknownName("argument", name, _arguments(type(self)))
         self.tokenizer = tokenizers.load(tokenizer)
-        self.reward = rewards.load(reward, **(reward_options or {}))
+        self.reward = rewards.load(reward, **as_options("reward_options", reward_options))
         self.max_prompt_tokens = positive("max_prompt_tokens", max_prompt_tokens)
         self.max_program_tokens = positive("max_program_tokens", max_program_tokens)
         if isinstance(prompt_style, str) and prompt_style not in prompts.STYLES:
@@ -120,7 +121,7 @@ class UnitTestEnvBase:
             raise UsageError(f"Expected sandbox_options with the name of a sandbox, got them with {sandbox!r}.")
         if isinstance(sandbox, str):
             find_sandbox(sandbox)  # it is opened when it is needed, but an unknown one is told now
-        self._judge, self._judge_options = sandbox, dict(sandbox_options or {})
+        self._judge, self._judge_options = sandbox, as_options("sandbox_options", sandbox_options)
         if isinstance(sandbox, str):
             self._judge_options |= _needed(rewards.needs(self.reward), self._judge_options, "the reward")
         else:
@@ -128,11 +129,11 @@ class UnitTestEnvBase:
         self._lease: leases.Lease | None = None
         self.split, self.root = split, root
         whole, self.dataset_name, self.dataset_options = find_source(
-            dataset, split, root, dict(dataset_options or {}), source, dict(source_options or {})
+            dataset, split, root, dataset_options, source, source_options
         )
         if curriculum is not None:
             self.check_runs("a curriculum, which counts programs that pass")
-        self.source = practised(whole, curriculum, dict(curriculum_options or {}))
+        self.source = practised(whole, curriculum, curriculum_options)
         self._made = self.source, whole  # the digest is that of whole problems, unless somebody sets another source
         if rewards.reads_references(self.reward):
             _check_references(self.source)
@@ -306,6 +307,8 @@ class UnitTestEnvBase:
 
         For completions, which must all have a verdict. `judge` refuses a text that does not come back from tokens.
         """
+        if not isinstance(text, str):
+            raise UsageError(f"Expected a program as text, got {type(text).__name__}: {str(text)[:60]!r}.")
         try:
             return self._as_program(problem, text)
         except (UsageError, TypeError, UnicodeError):  # special tokens spelled out, normalisers, lone surrogates

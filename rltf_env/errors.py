@@ -38,7 +38,7 @@ class UnknownName(UsageError):
         super().__init__(str(kind) if known is None else self._message())
 
     def _message(self) -> str:
-        near = difflib.get_close_matches(self.name, self.known, n=1)
+        near = difflib.get_close_matches(str(self.name), self.known, n=1)  # it may be any object
         guess = f" Did you mean {near[0]!r}?" if near else ""
         more = f", and {len(self.known) - 20} more" if len(self.known) > 20 else ""
         listing = ", ".join(self.known[:20]) + more or "none"

@@ -12,7 +12,7 @@ import importlib.util
 import json
 import pkgutil
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -20,6 +20,13 @@ from rltf_env.errors import UnknownName, UsageError
 
 OWN = 'A component of your own is named "module:attr".'
 NOUNS = {"policies": "policy", "algorithms": "agent", "decoding": "decoder", "sandbox": "sandbox"}  # of folders
+
+
+def as_options(name: str, options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Options as a dict. Raises UsageError unless they are a mapping, or None."""
+    if options is not None and not isinstance(options, Mapping):
+        raise UsageError(f"Expected {name} to be a dict of names and values, got {options!r}.")
+    return dict(options or {})
 
 
 def names(folder: str, *, package: str = "rltf_env") -> tuple[str, ...]:

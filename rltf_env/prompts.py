@@ -214,12 +214,17 @@ def _report(problem: Problem, verdict: Verdict, public: Verdict | None) -> str:
     if public is None:  # a syntax error is the program's own, whatever it is tested with
         words = _outcome(without_contents(verdict.results[0]))
         return f"{words}\n" if verdict.outcome is Outcome.SYNTAX_ERROR else "Fails tests that are not shown.\n"
-    lines = [
-        f"{example}\n-> {_outcome(result)}\n"
-        for example, result in zip(visible_examples(problem), public.results, strict=True)
-    ]
     hidden = public.outcome is Outcome.PASSED
+    lines = _on_examples(visible_examples(problem), public.results)
     return "".join([*lines, *(["Fails tests that are not shown.\n"] if hidden else [])])
+
+
+def _on_examples(shown: Sequence[str], results: Sequence[CaseResult]) -> list[str]:
+    """Each example with its result. Of a suite, which has a result for each of its tests, the text and then the results."""
+    ends = [f"-> {_outcome(result)}\n" for result in results]
+    if len(shown) != len(ends):
+        return [*(f"{example}\n" for example in shown), *ends]
+    return [f"{example}\n{end}" for example, end in zip(shown, ends, strict=True)]
 
 
 def _outcome(result: CaseResult) -> str:

@@ -35,6 +35,7 @@ from rltf_env.errors import DataError, RLTFError, UsageError
 from rltf_env.synthesis import coverage
 from rltf_env.synthesis._options import add_options
 from rltf_env.synthesis.inputs import Arguments, mutate
+from rltf_env.synthesis.making import DEEP
 from rltf_env.synthesis.results import LARGEST, Call, ask, judge_options, steady
 from rltf_env.synthesis.seeds import inputs_of
 from rltf_env.view import ansi
@@ -125,6 +126,8 @@ def strengthen(
             yield _stronger(problem, judge, rng, settings or Settings(), (programs or {}).get(problem.id, ()))
         except (UsageError, DataError) as why:
             yield Strengthened(problem, why=str(why))
+        except RecursionError:
+            yield Strengthened(problem, why=DEEP)
 
 
 def _stronger(

@@ -183,10 +183,13 @@ class TextEnv(UnitTestEnvBase, gymnasium.Env[str, str]):  # pyright: ignore[repo
 
 
 def _without_hidden(verdict: Verdict, problem: Problem) -> Verdict:
-    """`verdict` without what could tell what hidden cases hold."""
+    """`verdict` without what could tell what hidden cases hold. No result of a suite says which case it is of."""
     public = list(problem.examples)
+    shown = [case in public for case in problem.cases]
+    if len(shown) != len(verdict.results):
+        shown = [all(shown)] * len(verdict.results)
     results = (
-        result if case in public else prompts.without_contents(result)
-        for case, result in zip(problem.cases, verdict.results, strict=True)
+        result if visible else prompts.without_contents(result)
+        for visible, result in zip(shown, verdict.results, strict=True)
     )
     return replace(verdict, results=tuple(results))

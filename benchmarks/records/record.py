@@ -139,8 +139,8 @@ def begin(folder: Path, header: Mapping[str, Any]) -> dict[str, Any]:
         DataError: it holds a record of another evaluation; the message says in what they differ.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for leftover in folder.glob(".*.tmp"):  # of a killed writer
-        leftover.unlink()
+    for leftover in filter(_is_left, folder.glob(".*.tmp")):
+        leftover.unlink(missing_ok=True)
     path = folder / HEADER
     if not path.exists():
         write_json(path, header)
@@ -157,6 +157,17 @@ def begin(folder: Path, header: Mapping[str, Any]) -> dict[str, Any]:
             "Choose another folder with --out, or remove this one."
         )
     return earlier
+
+
+def _is_left(aside: Path) -> bool:
+    """Whether the process that wrote a file aside, whose number is in its name, is gone."""
+    try:
+        os.kill(int(aside.suffixes[-2][1:]), 0)
+    except ProcessLookupError:
+        return True
+    except (IndexError, ValueError, OSError):  # nobody's that we know
+        return False
+    return False
 
 
 def _came_to_nothing(folder: Path, header: Mapping[str, Any]) -> bool:

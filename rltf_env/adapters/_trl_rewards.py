@@ -8,7 +8,7 @@ from typing import Any
 
 from rltf_env import answers
 from rltf_env.adapters.completion import Choose, read
-from rltf_env.adapters.judge import within
+from rltf_env.adapters.judge import find, within
 from rltf_env.core import Feedback, Judgement, Problem
 from rltf_env.env import UnitTestEnv
 from rltf_env.errors import SandboxError, UsageError
@@ -33,7 +33,7 @@ class UnitTests:
 
     def __call__(self, completion_ids: Sequence[Sequence[int]], **columns: Any) -> list[float | None]:
         """`feedback.program_reward` of each completion (None: the judge failed twice); all of it is left in `feedback`."""
-        problems = problems_of(self.env, columns)
+        problems = problems_of(self.env, columns, completion_ids)
         said = [
             read(ids, self.env.tokenizer, problem, choose=self.choose)
             for ids, problem in zip(completion_ids, problems, strict=True)
@@ -47,13 +47,17 @@ class UnitTests:
         return [feedback and feedback.program_reward for feedback in self.feedback]
 
 
-def problems_of(env: UnitTestEnv, columns: Mapping[str, Any]) -> list[Problem]:
-    """The problems of a batch, by the ids in its column. Raises UsageError without one."""
-    if PROBLEM not in columns:
+def problems_of(env: UnitTestEnv, columns: Mapping[str, Any], completions: Sequence[Any]) -> list[Problem]:
+    """The problems of a batch, by the ids in its column. Raises UsageError without one for each completion."""
+    ids = columns.get(PROBLEM)
+    if ids is None:
         raise UsageError(
             f"Expected a column {PROBLEM!r} with the ids of the problems. Build it with adapters.trl.dataset."
         )
-    return [env.source.find(id) for id in columns[PROBLEM]]
+    if completions is None or len(completions) != len(ids):
+        got = "none" if completions is None else len(completions)
+        raise UsageError(f"Expected a completion for each of {len(ids)} problems, got {got}.")
+    return [find(env, id) for id in ids]
 
 
 def result_of(future: Future[Judgement]) -> Judgement | None:

@@ -59,7 +59,7 @@ class UnitTestAgentLoop(SingleTurnAgentLoop):
         output = await super().run(sampling_params, **row)
         options = {"dataset": row.get("data_source"), **self.judge_options}
         env = judge.opened(**options)
-        problem = env.source.find(row["reward_model"]["ground_truth"])
+        problem = judge.find(env, row["reward_model"]["ground_truth"])
         completion = read(output.response_ids, self.tokenizer, problem, truncated=_cut(self, output.response_ids))
         try:
             result = await judge.judged(env, problem, completion.program)

@@ -104,7 +104,7 @@ def read(
             has opened a fence wants `partial(answers.choose, opened=True)`.
         truncated: cut off at the length limit.
     """
-    ids = np.asarray(token_ids, np.int64)
+    ids = _checked(token_ids)
     text, starts, speaks = _text_of(tokenizers.load(tokenizer), ids)
     choice = choose(text, problem.entry_point) if choose else Choice(text, 0, "all of it")
     judged = answers.joined(problem.prefix, choice.program, problem.entry_point)
@@ -129,7 +129,7 @@ def credit(
     Raises:
         UsageError: the ids do not spell such a program there.
     """
-    ids = np.asarray(token_ids, np.int64)
+    ids = _checked(token_ids)
     text, starts, speaks = _text_of(tokenizers.load(tokenizer), ids)
     if program is None:
         first = int(np.argmax(speaks & (_ends(text, starts, speaks) > offset))) if speaks.any() else 0
@@ -147,6 +147,19 @@ def credit(
 
 
 # ------------------------------------------------------------------------------------ ids and characters
+
+
+def _checked(token_ids: Ids) -> IntArray:
+    """int64 (T,). Raises UsageError unless they are integers, one after the other."""
+    try:
+        ids = np.asarray(token_ids)
+    except ValueError:  # rows of several lengths
+        ids = np.asarray(None)
+    if ids.ndim != 1 or (ids.size and ids.dtype.kind not in "iu"):
+        raise UsageError(
+            f"Expected token ids as integers (T,), got {str(token_ids)[:60]!r}. Pass those of one completion."
+        )
+    return ids.astype(np.int64)
 
 
 def _text_of(tokenizer: Tokenizer, ids: IntArray) -> tuple[str, IntArray, BoolArray]:

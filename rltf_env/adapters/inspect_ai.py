@@ -90,7 +90,7 @@ def verdict(dataset: str, **options: Any) -> Scorer:
 
     async def score(state: TaskState, target: Target) -> Score:
         env = judge.opened(dataset, **options)
-        problem = env.source.find(target.text)
+        problem = judge.find(env, target.text)
         answer = state.output.completion
         try:
             result = await judge.judged(env, problem, answer)

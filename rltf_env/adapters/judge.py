@@ -97,6 +97,8 @@ def opened(dataset: str | UnitTestEnv, **options: Any) -> UnitTestEnv:
                 "Give them to the environment, or pass the name of a dataset."
             )
         return dataset
+    if not isinstance(dataset, str):
+        raise UsageError(f"Expected the name of a dataset, or an environment, got {type(dataset).__name__}.")
     options = {name: _plain(value) for name, value in options.items()}
     check_runs(options.get("sandbox", "auto"), USE)
     key = (os.getpid(), dataset, tuple(sorted((name, _mark(value)) for name, value in options.items())))
@@ -166,7 +168,7 @@ def problems(
 
 def check_digest(loaded: Iterable[Problem], digest: str, name: str) -> None:
     """Raises DataError unless problems have a digest that begins with these digits, UsageError of fewer than eight."""
-    if len(digest) < 8:
+    if not isinstance(digest, str) or len(digest) < 8:
         raise UsageError(f"Expected at least 8 digits of a digest, got {digest!r}.")
     actual = datasets.digest(loaded)
     if not actual.startswith(digest):
@@ -182,6 +184,16 @@ def messages(problem: Problem) -> list[dict[str, str]]:
 
 
 # ---------------------------------------------------------------------------------------------- judging
+
+
+def find(env: UnitTestEnv, id: Any) -> Problem:
+    """The problem that a trainer's row names. Raises UnknownName, or UsageError of what is no id."""
+    if not isinstance(id, str):
+        raise UsageError(
+            f"Expected the id of a problem, a text, got {type(id).__name__}: {str(id)[:60]!r}. Make rows with the adapter's own "
+            "function, and leave that column as it is."
+        )
+    return env.source.find(id)
 
 
 def whole(problem: Problem, answer: str) -> str:

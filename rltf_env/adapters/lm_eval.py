@@ -135,13 +135,21 @@ def programs(resps: Sequence[Sequence[str]], docs: Sequence[Mapping[str, Any]]) 
     """The program of each answer, as lm-eval will log it. All are with the judge by then: their verdicts are kept."""
     made = []
     for answers, doc in zip(resps, docs, strict=True):
-        env = judge.opened(**json.loads(doc["judge"]))
-        problem = env.source.find(doc["id"])
+        env = judge.opened(**_how(doc))
+        problem = judge.find(env, doc["id"])
         asked = [judge.ask(env, problem, answer) for answer in answers]
         for program, future in asked:
             _asked[problem.id, program.text].append(future)
         made.append([program.text for program, _ in asked])
     return made
+
+
+def _how(doc: Mapping[str, Any]) -> dict[str, Any]:
+    """How the problem of a document is found and judged."""
+    try:
+        return {"dataset": json.loads(doc["judge"])["dataset"], **json.loads(doc["judge"])}
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"Expected a document made by {__name__}.documents, got {str(doc)[:60]!r}.") from error
 
 
 def pass_at_k(references: Sequence[str], predictions: Sequence[Sequence[str]], k: Sequence[int]) -> dict[str, float]:

@@ -97,7 +97,7 @@ class Episodes:
         if split is not None:
             self._check_split(split)
         if problem:
-            return self._env().source.find(problem)
+            return judge.find(self._env(), problem)
         if index is None:
             return self.problems[int(self._rng.integers(len(self.problems)))]
         if type(index) is not int or not 0 <= index < len(self.problems):
@@ -132,7 +132,7 @@ class Episodes:
 
     def _asked(self, action: Any) -> Problem:
         if action.problem:
-            self._problem, self._steps, self._done = self._env().source.find(action.problem), 0, False
+            self._problem, self._steps, self._done = judge.find(self._env(), action.problem), 0, False
         if self._problem is None:
             raise UsageError("Expected reset() before an answer, or the answer's problem. POST /step has no session.")
         if self._done:

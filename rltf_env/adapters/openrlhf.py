@@ -43,11 +43,13 @@ def reward_function(dataset: str | UnitTestEnv, **options: Any) -> RewardFunctio
     def reward_func(queries: Sequence[str], prompts: Sequence[Any], labels: Sequence[str], **_: Any) -> dict[str, Any]:
         """Judges a batch. Raises SandboxError: OpenRLHF then has no reward for it, as it should be."""
         env = judge.opened(dataset, **options)
-        if not len(queries) == len(prompts) == len(labels):
+        sizes = [len(column) if hasattr(column, "__len__") else column for column in (queries, prompts, labels)]
+        if None in sizes or len(set(sizes)) > 1:
             raise UsageError(
-                f"Expected as many queries as prompts and labels, got {len(queries)}, {len(prompts)} and {len(labels)}."
+                "Expected as many queries as prompts and labels, got {}, {} and {}. Name the column of the ids: "
+                "--data.label_key label.".format(*sizes)
             )
-        problems = [env.source.find(label) for label in labels]
+        problems = [judge.find(env, label) for label in labels]
         answers = [answer_of(query, prompt) for query, prompt in zip(queries, prompts, strict=True)]
         asked = [judge.ask(env, problem, answer) for problem, answer in zip(problems, answers, strict=True)]
         results = [
@@ -77,9 +79,9 @@ def answer_of(query: str, prompt: Any) -> str:
     Raises:
         UsageError: the prompt is not there. To look for a program in all of it would find the prompt's own code.
     """
-    if not isinstance(prompt, str) or not prompt or prompt not in query:
+    if not isinstance(query, str) or not isinstance(prompt, str) or not prompt or prompt not in query:
         raise UsageError(
-            f"Expected a query that holds its prompt, got {query[:60]!r} for {str(prompt)[:60]!r}. OpenRLHF cuts prompts that are "
-            "too long from the left: raise --data.max_len, so that no prompt is cut."
+            f"Expected a query that holds its prompt, got {str(query)[:60]!r} for {str(prompt)[:60]!r}. OpenRLHF cuts "
+            "prompts that are too long from the left: raise --data.max_len, so that no prompt is cut."
         )
     return query[query.index(prompt) + len(prompt) :]

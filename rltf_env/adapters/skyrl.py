@@ -107,7 +107,7 @@ class UnitTestSteps:
     def step(self, action: str) -> dict[str, Any]:
         """Judges an answer. Raises SandboxError if the judge failed twice and no generator takes care of that."""
         env = judge.opened(**self.options)
-        problem = env.source.find(self.problem_id)
+        problem = judge.find(env, self.problem_id)
         box = self.extras.get(BOX)
         try:
             result = judge.judge(env, problem, action)

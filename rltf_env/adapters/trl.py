@@ -82,7 +82,7 @@ def reward_function(env: UnitTestEnv, extract: Extract | None = answers.extract)
     env = within(env)
 
     def unit_tests(completions: Sequence[Any], **columns: Any) -> list[float | None]:
-        problems = problems_of(env, columns)
+        problems = problems_of(env, columns, completions)
         texts = [_program(completion, p, extract) for completion, p in zip(completions, problems, strict=True)]
         programs = [env.program_of(problem, text) for problem, text in zip(problems, texts, strict=True)]
         futures = [env.submit(problem, program) for problem, program in zip(problems, programs, strict=True)]
@@ -109,7 +109,20 @@ def completion_text(completion: Any) -> str:
     """The text of a completion: a text itself, or what the last message of a conversation says.
 
     A message's content may be a text, parts (of which the texts count), or nothing, as in a tool call: that is "".
+
+    Raises:
+        UsageError: something else.
     """
+    try:
+        return _said(completion)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"Expected a completion as text, a message or a conversation, got {type(completion).__name__}: "
+            f"{str(completion)[:60]!r}."
+        ) from error
+
+
+def _said(completion: Any) -> str:
     if isinstance(completion, str) or completion is None:
         return completion or ""
     message = completion if isinstance(completion, Mapping) else (completion[-1] if len(completion) else {})
@@ -139,7 +152,7 @@ class ProgramEnvironment:
 
     def reset(self, **row: Any) -> str | None:
         """Begins with the problem of a row; its prompt is in the row already, so nothing is added to it."""
-        (self._problem,) = problems_of(self._env, {name: [value] for name, value in row.items()})
+        (self._problem,) = problems_of(self._env, {name: [value] for name, value in row.items()}, [row])
         self._program = ""
         return None if row.get("prompt") else prompts.render(self._problem)
 

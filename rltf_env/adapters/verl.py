@@ -66,7 +66,7 @@ def compute_score(
     """
     rest = {name: value for name, value in options.items() if name not in IGNORED}
     env = judge.opened(rest.pop("dataset", data_source), **rest)
-    result = judge.judge(env, env.source.find(ground_truth), solution_str)
+    result = judge.judge(env, judge.find(env, ground_truth), solution_str)
     return {"score": result.reward, **result.notes}
 
 

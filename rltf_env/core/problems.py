@@ -52,6 +52,10 @@ class ScriptCase:
 
 
 Case = StdinCase | CallCase | ScriptCase
+VERDICT_NOTES = (
+    "order",
+    "checker",
+)  # of `Problem.meta`, those that a verdict depends on; the order "same" is that of none
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,13 +96,14 @@ def source(name: Dataset | Source, split: str | None = None, root: Root = None, 
 
 def checked(options: Mapping[str, Any] | None) -> dict[str, Any]:
     """A dataset's options as a dict; UsageError if they hold an argument of `load` itself, which stands beside them."""
+    options = plugins.as_options("dataset_options", options)
     for key in ("name", "split", "root"):
-        if key in (options or {}):
+        if key in options:
             raise UsageError(
-                f"Expected {key!r} beside the options of a dataset, got it among them: {(options or {})[key]!r}. "
+                f"Expected {key!r} beside the options of a dataset, got it among them: {options[key]!r}. "
                 + ("Pass dataset=." if key == "name" else f"Pass {key}=, or --{key} to a command.")
             )
-    return dict(options or {})
+    return options
 
 
 def _find(name: Dataset, root: Root) -> tuple[Any, Root]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
 from rltf_env.core import CallCase, Case, Limits, Problem, ScriptCase, StdinCase
+from rltf_env.core.problems import VERDICT_NOTES
 from rltf_env.errors import UsageError
 
 
@@ -14,8 +15,8 @@ def digest(problems: Iterable[Problem]) -> str:
     """SHA-256 (64 hexadecimal digits) over the content of `problems`, in their order.
 
     Everything that a program can be shown, trained on or judged by counts: id, statement, cases, entry point, examples,
-    solutions, difficulty, prefix, starter, held-out cases and limits. `meta`, which holds notes, does not; nor does whether
-    cases load lazily. The same on every machine, process and Python version.
+    solutions, difficulty, prefix, starter, held-out cases and limits. Of `meta`, which holds notes, only what a verdict depends
+    on does (`VERDICT_NOTES`); nor does it count whether cases load lazily. The same on every machine, process and Python version.
 
     Raises:
         UsageError: a case holds something that is not plain data.
@@ -50,6 +51,7 @@ def _content(problem: Problem) -> tuple[Any, ...]:
         problem.starter,
         *((tuple(map(_case, problem.held_out)),) if problem.held_out else ()),  # what is published has neither
         *((_limits(problem.limits),) if problem.limits is not None else ()),
+        *(("note", name, note) for name in VERDICT_NOTES if (note := problem.meta.get(name)) not in (None, "same")),
     )
 
 

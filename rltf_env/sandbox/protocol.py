@@ -21,6 +21,7 @@ from typing import Any
 
 from rltf_env import plain
 from rltf_env.core import Problem, Verdict
+from rltf_env.core.problems import VERDICT_NOTES
 from rltf_env.errors import DataError, InvalidProblem, RLTFError, SandboxError, UsageError
 
 
@@ -28,7 +29,6 @@ class Returned(RLTFError):
     """The host gives back a job that it has not begun with: another host has nothing to do."""
 
 
-NOTES = ("order", "checker")  # of `Problem.meta`, those that a verdict depends on
 ERRORS = {kind.__name__: kind for kind in (Returned, InvalidProblem, UsageError, SandboxError)}
 PASSING = ("workers", "pending", "cache")  # options of a judge that no verdict depends on
 Result = Verdict | Exception
@@ -36,7 +36,7 @@ Result = Verdict | Exception
 
 def essence(problem: Problem) -> Problem:
     """The problem without what no verdict depends on: its words, examples, held-out cases, other notes."""
-    notes = {name: problem.meta[name] for name in NOTES if name in problem.meta}
+    notes = {name: problem.meta[name] for name in VERDICT_NOTES if name in problem.meta}
     empty: dict[str, Any] = {"statement": "", "difficulty": "", "starter": "", "examples": (), "held_out": ()}
     return replace(problem, meta=notes, **empty)
 
@@ -56,7 +56,7 @@ def encode_problem(problem: Problem) -> dict[str, Any]:
 def digest(problem: Problem) -> str:
     """SHA-256 (64 hexadecimal digits) of all that a verdict on the problem depends on, and of its id.
 
-    `datasets.digest` is another: it says what a result was measured on, words included and notes not.
+    `datasets.digest` is another: it says what a result was measured on, words included.
 
     Raises:
         InvalidProblem: it holds something that is not plain data.

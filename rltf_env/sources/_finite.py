@@ -20,7 +20,7 @@ class Finite:
 
     def find(self, id: str) -> Problem:
         """The problem with this id; raises `UnknownName`, which names the nearest."""
-        if id not in self._by_id:
+        if not isinstance(id, str) or id not in self._by_id:
             raise UnknownName("problem", id, self._by_id)
         return self._by_id[id]
 

@@ -11,18 +11,21 @@ Of any other, `Any` too, nothing is drawn. Everything here is plain data; nothin
 from __future__ import annotations
 
 import ast
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from rltf_env.errors import UsageError
+from rltf_env.datasets._files import parse_python
+from rltf_env.errors import DataError, UsageError
 
 Arguments = tuple[Any, ...]
 WORDS = "aab bcdeioAZ 019_-.,"  # characters of texts; a few come often, so that texts have something in common
 # Numbers mostly up to the first, at most up to the second; length of texts and lists.
 SMALL, LARGE, LONGEST = 12, 1000, 8
+DEEPEST = 7  # types within one another: what is drawn of a list of lists grows with a power of that
 _ITEMS = {"list": 1, "set": 1, "frozenset": 1, "dict": 2}
 _SPELLINGS = {
     "List": "list", "Sequence": "list", "MutableSequence": "list", "Iterable": "list", "Collection": "list", "Set": "set",
@@ -49,6 +52,17 @@ class Type:
     kind: str
     parts: tuple[Type, ...] = ()
     values: tuple[Any, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.depth > DEEPEST:
+            raise _unknown(f"the type of types more than {DEEPEST} deep")
+        if self.kind in ("union", "tuple", "literal") and not (self.parts or self.values):
+            raise _unknown(f"the type {self.kind} of nothing")
+
+    @property
+    def depth(self) -> int:
+        """1 for a type without parts."""
+        return 1 + max((part.depth for part in self.parts), default=0)
 
     def __str__(self) -> str:
         if self.kind == "union":
@@ -84,10 +98,11 @@ def parse(annotation: ast.expr | None) -> Type:
 
 
 def _parsed_text(text: str) -> Type:
-    try:
-        return parse(ast.parse(text.strip(), mode="eval").body)
-    except SyntaxError:
-        raise _unknown(f"the type {text!r}") from None
+    with contextlib.suppress(DataError):
+        match parse_python(text.strip(), "a type").body:
+            case [ast.Expr(value=annotation)]:
+                return parse(annotation)
+    raise _unknown(f"the type {text!r:.60}")
 
 
 def _generic(name: str, parts: list[ast.expr]) -> Type:

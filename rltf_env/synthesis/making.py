@@ -22,6 +22,7 @@ from rltf_env.synthesis.seeds import inputs_of
 Choice = Literal["mutants", "drawn"]
 RUNS = (1, 2)  # seeds of the two runs
 COLUMNS = ("code", "statement", "id", "entry_point")
+DEEP = "its code is nested too deeply"
 _UNTESTED = ScriptCase("raise NotImplementedError('no tests yet')")
 
 
@@ -82,6 +83,8 @@ def synthesize(
             made.append(_made(problem, judge, rng, settings))
         except (UsageError, DataError) as why:
             skipped.append((problem.id, str(why)))
+        except RecursionError:
+            skipped.append((problem.id, DEEP))
     if not made:
         reasons = Counter(why for _, why in skipped).most_common(3)
         words = "; ".join(f"{count} times: {why}" for why, count in reasons)

@@ -108,7 +108,7 @@ def judge_options(largest: int = LARGEST, seconds: float = 2.0) -> dict[str, Any
 
 def question(program: str, entry_point: str, calls: Sequence[Call], id: str = "question") -> tuple[str, Problem]:
     """A program with its tail, and the problem whose cases are the calls."""
-    tail = _TAIL.replace("ENTRY", entry_point).replace("MARK", repr(_MARK))
+    tail = _TAIL.replace("MARK", repr(_MARK)).replace("ENTRY", entry_point)
     cases = [StdinCase(json.dumps(_asked(call)), "") for call in calls]
     return f"{program}\n{tail}", Problem(id, "Answer.", cases)
 

@@ -13,7 +13,6 @@ Trying every token of a vocabulary in every state would cost a second at 49,000 
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
@@ -105,9 +104,9 @@ class TokenMasks:
         self._order = [i for i in sorted(range(self._size), key=spellings.__getitem__) if i != eos_id and spellings[i]]
         self._sorted = [spellings[i] for i in self._order]
         self._shared = [_in_common(a, b) for a, b in pairwise([b"", *self._sorted])]
-        self._places: OrderedDict[LexerState, tuple[list[Class], IntArray]] = OrderedDict()
-        self._masks: OrderedDict[Prefix, BoolArray] = OrderedDict()
-        self._most = max(64, min(8192, KEPT_BYTES // self._size))
+        # Threads that write programs at once share what is remembered: `lru_cache` allows that.
+        self._mask = lru_cache(max(64, min(8192, KEPT_BYTES // self._size)))(self._mask_after)
+        self._classes = lru_cache(KEPT_PLACES)(self._classify_tokens)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _shared_masks, self._made_of  # what was remembered stays where it is
@@ -118,14 +117,7 @@ class TokenMasks:
         Where no token is right, the end token alone is allowed: on a dead prefix, or one that this vocabulary can't continue.
         Tokens that spell nothing are never allowed.
         """
-        mask = self._masks.get(prefix)
-        if mask is None:
-            mask = self._masks[prefix] = self._mask_after(prefix)
-            if len(self._masks) > self._most:
-                self._masks.popitem(last=False)
-        else:
-            self._masks.move_to_end(prefix)
-        return mask
+        return self._mask(prefix)
 
     def _mask_after(self, prefix: Prefix) -> BoolArray:
         mask = np.zeros(self._size, bool)
@@ -138,17 +130,6 @@ class TokenMasks:
         mask[self._eos] |= not mask.any()
         mask.flags.writeable = False
         return mask
-
-    def _classes(self, place: LexerState) -> tuple[list[Class], IntArray]:
-        """The classes of tokens at `place`, and for each token in sorted order the number of its own."""
-        classes = self._places.get(place)
-        if classes is None:
-            classes = self._places[place] = self._classify_tokens(place)
-            if len(self._places) > KEPT_PLACES:
-                self._places.popitem(last=False)
-        else:
-            self._places.move_to_end(place)
-        return classes
 
     def _classify_tokens(self, place: LexerState) -> tuple[list[Class], IntArray]:
         """The classes of tokens at `place`, and for each token in sorted order the number of its own.

@@ -166,6 +166,14 @@ def test_digest_does_not_see_notes_or_the_type_of_the_sequence():
     assert datasets.digest([problem(meta={"url": "x"}, cases=[CallCase((1, 2), 3)])]) == datasets.digest([problem()])
 
 
+@pytest.mark.parametrize(
+    "notes", [{"order": "any"}, {"checker": "def check(given, expected, got):\n    return True\n"}]
+)
+def test_digest_sees_notes_that_a_verdict_depends_on(notes: dict):
+    assert datasets.digest([problem(meta=notes)]) != datasets.digest([problem()])
+    assert datasets.digest([problem(meta={"order": "same", "checker": None})]) == datasets.digest([problem()])
+
+
 def test_digest_takes_odd_values():
     odd = (10**5000, math.nan, math.inf, "\ud800", b"\xff", None, 1j, frozenset({1, (2, "x")}), {1: {2: 3}})
     assert datasets.digest([problem(cases=(CallCase(odd, 0),))]) == datasets.digest(

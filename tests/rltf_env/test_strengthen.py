@@ -44,6 +44,11 @@ def test_a_wrong_program_that_passed_is_failed_by_the_new_tests(judge: Sandbox) 
         assert judge.run(AT_LEAST, problem).outcome is Outcome.WRONG_ANSWER
 
 
+def test_a_reference_that_is_nested_too_deeply_is_left_out(judge: Sandbox) -> None:
+    deep = ABOVE.replace("v > k", "v > k" + " + 0" * 900)
+    assert stronger(judge, replace(WEAK, solutions=[deep])).why == "its code is nested too deeply"
+
+
 def test_new_tests_are_held_out_or_cases_of_another_problem(judge: Sandbox) -> None:
     result = stronger(judge, WEAK, AT_LEAST)
     kept, changed = result.stronger(), result.stronger("cases")

@@ -276,6 +276,31 @@ def test_of_a_public_case_everything_is_told(make: Any) -> None:
     assert {(result.failure.message, result.stdout) for result in others} == {("", "")}
 
 
+SUITE = f"""
+import unittest
+from solution import f
+class Tests(unittest.TestCase):
+    def test_one(self):
+        self.assertEqual(f(2), 4, "{CANARY}")
+    def test_two(self):
+        self.assertEqual(f(3), 6, "{CANARY}")
+"""
+
+
+@pytest.mark.parametrize("public", [True, False], ids=["with examples", "without"])
+def test_a_suite_has_a_result_for_each_of_its_tests(make: Any, public: bool) -> None:
+    cases = (ScriptCase(SUITE),)
+    problem = Problem("suite", "Twice.", cases, solutions=("def f(x):\n    return 2 * x\n",))
+    env = make(replace(problem, examples=cases if public else ()), max_turns=3, max_prompt_tokens=512)
+    env.reset()
+    assert (CANARY in env.step("def f(x):\n    return x * x\n")[0]) is public
+    observation, *_ = env.step("def f(x):\n    return x + 2\n")
+    assert observation.count("\n-> passed\n-> WrongAnswer") == (2 if public else 0)
+    *_, info = env.step("def f(x):\n    return 4\n")
+    assert [result.outcome for result in info["verdict"].results] == [Outcome.PASSED, Outcome.WRONG_ANSWER]
+    assert (CANARY in repr(info)) is public
+
+
 def test_without_examples_only_the_programs_own_syntax_is_told(make: Any) -> None:
     env = make(replace(DOUBLE, examples=()), max_turns=3)
     env.reset()

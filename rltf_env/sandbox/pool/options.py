@@ -7,7 +7,7 @@ import functools
 import importlib.util
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from importlib import metadata
 from multiprocessing import current_process
@@ -15,6 +15,8 @@ from typing import Any
 
 from rltf_env.errors import UnknownName, UsageError
 from rltf_env.sandbox.cage.isolation import LAYERS, LEVELS
+
+MOST = 1 << 40  # of any number: as MiB, or in microseconds, the kernel can still count so many
 
 
 @dataclass(frozen=True)
@@ -198,7 +200,8 @@ def _check_value(name: str, value: Any, default: Any) -> None:
             raise UsageError(f"Expected {name} to be a text, got {value!r}.")
         return
     if isinstance(default, tuple):
-        if isinstance(value, str) or not all(isinstance(item, str) for item in value):
+        names = isinstance(value, Collection) and not isinstance(value, str)  # not an iterator, which is read only once
+        if not names or not all(isinstance(item, str) and item for item in value):
             raise UsageError(f"Expected {name} to be names in a tuple or list, got {value!r}.")
         return
     if isinstance(default, bool):
@@ -206,6 +209,8 @@ def _check_value(name: str, value: Any, default: Any) -> None:
             raise UsageError(f"Expected {name} to be True or False, got {value!r}.")
         return
     whole = isinstance(default, int)
-    good = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool) and value > 0
+    good = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool) and 0 < value < MOST
     if not good and not (value is None and default is None) and not (name in ("workers", "cache") and value == 0):
-        raise UsageError(f"Expected {name} to be a positive {'whole ' if whole else ''}number, got {value!r}.")
+        raise UsageError(
+            f"Expected {name} to be a positive {'whole ' if whole else ''}number below 2 ** 40, got {value!r}."
+        )

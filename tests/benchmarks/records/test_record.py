@@ -73,6 +73,16 @@ def test_two_runs_cannot_write_into_one_record(tmp_path: Path) -> None:
     records.RecordJournal(tmp_path / "journal.jsonl").close()
 
 
+def test_what_a_killed_writer_left_goes_and_what_another_is_writing_stays(tmp_path: Path) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    left, living = (tmp_path / f".{name}.tmp" for name in (f"header.json.{gone.pid}", f"report.json.{os.getpid()}"))
+    left.touch()
+    living.touch()
+    records.begin(tmp_path, {"format": records.FORMAT})
+    assert (left.exists(), living.exists()) == (False, True)
+
+
 def test_record_of_another_evaluation_is_not_continued(tmp_path: Path, suite: Any, make_record: Any) -> None:
     made = make_record(tmp_path, suite, lambda p, n, s: ["x"] * n)
     with pytest.raises(DataError, match=r"there departures \[\]; here departures \['a'\]"):

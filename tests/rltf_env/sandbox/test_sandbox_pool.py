@@ -90,6 +90,12 @@ BAD_OPTIONS = [
     ({"require": "ful"}, UnknownName, "full"),
     ({"without": ("seccom",)}, UnknownName, "seccomp"),
     ({"packages": "numpy"}, UsageError, "tuple"),
+    ({"packages": None}, UsageError, "tuple"),
+    ({"packages": ("",)}, UsageError, "tuple"),
+    ({"packages": iter(["numpy"])}, UsageError, "tuple"),
+    ({"without": 3}, UsageError, "tuple"),
+    ({"case_seconds": float("inf")}, UsageError, "below"),
+    ({"memory_mb": 10**30}, UsageError, "below"),
 ]
 
 

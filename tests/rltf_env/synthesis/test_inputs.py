@@ -45,7 +45,12 @@ def test_an_annotation_is_read(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["Any", "list", "list[Any]", "Callable[[int], int]", "np.ndarray", "T", "set[list[int]]", "'list['", "object"],
+    [
+        *("Any", "list", "list[Any]", "Callable[[int], int]", "np.ndarray", "T", "set[list[int]]", "'list['", "object"),
+        *("tuple[()]", "Literal[()]", "Union[()]", "'int; int'", r"'\0'", "list[" * 50 + "int" + "]" * 50),
+        *(repr("-" * 50_000 + "1"), repr("int | " * 20_000 + "int"), repr("a." * 50_000 + "a")),
+    ],
+    ids=range(15 + 3),
 )
 def test_a_type_of_which_nothing_is_drawn_is_refused_by_name(text: str) -> None:
     with pytest.raises(UsageError, match="of which values can be drawn, got the type"):

@@ -91,6 +91,17 @@ def test_what_can_be_no_problem_is_left_out_with_the_reason(judge: Sandbox) -> N
         assert expected in why
 
 
+def test_code_that_is_nested_too_deeply_is_left_out(judge: Sandbox) -> None:
+    deep = GROW.replace("v + 1", "v" + " + 1" * 900)
+    union = GROW.replace("k: int", "k: " + "int | " * 900 + "int")
+    assert [why for _, why in made(judge, GROW, deep, union).skipped] == [making.DEEP] * 2
+
+
+@pytest.mark.parametrize("name", ["bookMARK", "ENTRY"])
+def test_a_function_may_have_any_name(judge: Sandbox, name: str) -> None:
+    assert made(judge, GROW.replace("grow", name))[0].entry_point == name
+
+
 def test_tests_that_fail_too_few_mutants_are_no_tests(judge: Sandbox) -> None:
     code = "def f(x: int) -> int:\n    'd'\n    if x > 5000:\n        x = x * 3 - 1 + 7\n    return x\n"
     with pytest.raises(UsageError, match=r"got none of 1\. 1 times: its tests fail only [0-3] of 6 mutants"):

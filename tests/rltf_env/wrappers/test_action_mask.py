@@ -20,6 +20,7 @@ from rltf_env.env import UnitTestEnv
 from rltf_env.errors import UsageError
 from rltf_env.prefix import DEAD, Prefix
 from rltf_env.tokenizers import Bytes, HuggingFace, Words
+from rltf_env.wrappers import action_mask
 from rltf_env.wrappers.action_mask import ActionMask, PrefixTracker, TokenMasks, masks_of, spellings
 
 EOS = 256
@@ -140,12 +141,33 @@ def test_equal_prefixes_have_one_mask_that_can_not_be_written_to() -> None:
         first[0] = True
 
 
-def test_what_is_remembered_is_bounded() -> None:
-    masks = TokenMasks(Bytes().spellings(), EOS)
-    masks._most = 10
-    for n in range(30):
-        masks(Prefix().feed("(" * n))
-    assert len(masks._masks) == 10
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> TokenMasks:
+    """Masks of a small vocabulary, of which 64 are remembered."""
+    monkeypatch.setattr(action_mask, "KEPT_BYTES", 1)
+    return TokenMasks((b"(", b"x", b""), eos_id=2)
+
+
+def test_what_is_remembered_is_bounded(few: TokenMasks) -> None:
+    for n in range(100):
+        few(Prefix().feed("(" * n))
+    assert few._mask.cache_info().currsize == 64
+
+
+def test_threads_share_what_is_remembered(few: TokenMasks) -> None:
+    looks = []
+
+    class Interrupted(Prefix):
+        def __hash__(self) -> int:  # each second time, another thread has asked for as many masks as are remembered
+            looks.append(self)
+            if len(looks) % 2 == 0:
+                for n in range(65):
+                    few(Prefix().feed("(" * n))
+            return 0
+
+    prefix = Interrupted()
+    first, another, again = few(prefix), few(Prefix()), few(prefix)
+    assert first.tolist() == another.tolist() == again.tolist()
 
 
 def test_a_tokenizer_whose_tokens_are_no_bytes_is_refused() -> None:
