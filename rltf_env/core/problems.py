@@ -52,10 +52,8 @@ class ScriptCase:
 
 
 Case = StdinCase | CallCase | ScriptCase
-VERDICT_NOTES = (
-    "order",
-    "checker",
-)  # of `Problem.meta`, those that a verdict depends on; the order "same" is that of none
+VERDICT_NOTES = ("order", "checker")
+"""Of `Problem.meta`, the notes that a verdict depends on; the order "same" is that of none."""
 
 
 @dataclass(frozen=True, slots=True)
