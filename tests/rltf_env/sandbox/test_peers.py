@@ -103,7 +103,10 @@ def test_a_number_that_need_not_be_met_exactly_becomes_another_that_the_test_has
     assert "self.assertAlmostEqual(f(1), 1.75, delta=0.3)" not in _values_expected(*near)
 
 
-TRIED, LUCKY = 6, 2  # judged, and paid at most: of fifty that ask for letters one is, by chance
+TRIED, LUCKY = (
+    6,
+    2,
+)  # problems, and those that pay at most: of fifty that ask for letters one does, by its draw of copies
 _READS = """
 import dis, sys
 def f(x):
@@ -129,10 +132,11 @@ def test_a_program_that_gives_back_what_looks_like_an_answer_is_found_out(judge:
         for n in range(1, 7)
     )
     right = f"def f(n): return {_RIGHT[name]}"
-    problem = Problem(f"peers/{name}", "s", [ScriptCase("from solution import f\n" + tests)], solutions=[right])
-    assert judge.run(right + "  # as its reference", problem).pass_ratio == 1
-    cheats = [_READS.replace("LIKELY", likely) + f"# {number}" for number in range(TRIED)]
-    failures = [verdict.failure for verdict in judge.map((cheat, problem) for cheat in cheats)]
+    script = ScriptCase("from solution import f\n" + tests)
+    problems = [Problem(f"peers/{name}/{number}", "s", [script], solutions=[right]) for number in range(TRIED)]
+    assert judge.run(right + "  # as its reference", problems[0]).pass_ratio == 1
+    cheat = _READS.replace("LIKELY", likely)
+    failures = [verdict.failure for verdict in judge.map((cheat, problem) for problem in problems)]
     assert failures.count(None) <= LUCKY
     assert {failure.kind for failure in failures if failure} == {"FooledTest"}
 
