@@ -168,6 +168,7 @@ CAGED = frozenset(  # programs whose verdict depends on a layer that is missing 
         "passed_descriptors",
         "shared_stores",
         "socket_buffers_hidden",
+        "page_cache",
     ]
 )
 
