@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from rltf_env.core import Problem
 from rltf_env.errors import UsageError
 from rltf_env.joining import join
 from rltf_env.prefix import Prefix
@@ -112,6 +113,11 @@ def choose(text: str, entry_point: str | None = None, *, opened: bool = False) -
         block, number = usable[best], blocks.index(usable[best]) + 1
         return Choice(_dedented(block.text, entry_point), block.offset, f"block {number} of {len(blocks)}")
     return _unfenced(plain, entry_point, untouched=text.startswith(plain))
+
+
+def whole(problem: Problem, answer: str) -> str:
+    """The whole program that an answer in words amounts to: taken out of it, behind what the problem gives for free."""
+    return joined(problem.prefix, extract(answer, problem.entry_point).program, problem.entry_point)
 
 
 def joined(prefix: str, text: str, entry_point: str | None) -> str:

@@ -23,6 +23,7 @@ import base64
 import binascii
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, fields
 from typing import Any, TypeVar
 
@@ -42,7 +43,7 @@ from rltf_env.core import (
     StdinCase,
     Verdict,
 )
-from rltf_env.errors import DataError, UnknownName, UsageError
+from rltf_env.errors import DataError, RLTFError, UnknownName, UsageError
 
 T = TypeVar("T")
 KEYS = tuple(each.name for each in fields(Problem))
@@ -53,17 +54,22 @@ _BITS = 4000  # the lowest limit that an interpreter may set on the digits of a 
 _MALFORMED = (KeyError, IndexError, TypeError, ValueError, UsageError)
 
 
+@contextmanager
+def not_too_deep(where: str, kind: type[RLTFError]) -> Iterator[None]:
+    """Raises an error of this kind in the place of a RecursionError over nested data; `where` they stand, for its message."""
+    try:
+        yield
+    except RecursionError as error:
+        raise kind(f"{where}: expected plain data, got some that are nested too deeply.") from error
+
+
 # ---------------------------------------------------------------------------------------- problems
 
 
 def encode_problem(problem: Problem) -> dict[str, Any]:
     """The problem as JSON has it, without what it has not. Raises UsageError: it holds something that is not plain data."""
-    try:
+    with not_too_deep(f"Problem {problem.id!r}", UsageError):
         return _encoded_problem(problem)
-    except RecursionError as error:
-        raise UsageError(
-            f"Problem {problem.id!r}: expected plain data, got some that are nested too deeply."
-        ) from error
 
 
 def _encoded_problem(problem: Problem) -> dict[str, Any]:
@@ -81,10 +87,8 @@ def _encoded_problem(problem: Problem) -> dict[str, Any]:
 
 def decode_problem(row: Mapping[str, Any], where: str) -> Problem:
     """The problem that a line describes; `where` it stands, for messages. Raises DataError: it describes none."""
-    try:
+    with not_too_deep(where, DataError):
         return _decoded_problem(dict(row), where)
-    except RecursionError as error:
-        raise DataError(f"{where}: expected plain data, got some that are nested too deeply.") from error
 
 
 def _decoded_problem(row: dict[str, Any], where: str) -> Problem:

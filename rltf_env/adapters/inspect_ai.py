@@ -29,7 +29,7 @@ from inspect_ai.scorer import (  # pyright: ignore[reportMissingImports]
 )
 from inspect_ai.solver import TaskState, generate  # pyright: ignore[reportMissingImports]
 
-from rltf_env import datasets, prompts
+from rltf_env import answers, datasets, prompts
 from rltf_env.adapters import judge
 from rltf_env.errors import SandboxError, UsageError
 
@@ -95,7 +95,7 @@ def verdict(dataset: str, **options: Any) -> Scorer:
         try:
             result = await judge.judged(env, problem, answer)
         except SandboxError as error:
-            return Score.unscored(reason=UNJUDGED, answer=judge.whole(problem, answer), explanation=str(error))
+            return Score.unscored(reason=UNJUDGED, answer=answers.whole(problem, answer), explanation=str(error))
         value = {**result.notes, "reward": result.reward}
         return Score(value=value, answer=result.program.text, explanation=result.failure or "passed")
 

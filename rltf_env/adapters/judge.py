@@ -196,12 +196,6 @@ def find(env: UnitTestEnv, id: Any) -> Problem:
     return env.source.find(id)
 
 
-def whole(problem: Problem, answer: str) -> str:
-    """The whole program that an answer in words amounts to: taken out of it, behind what the problem gives for free."""
-    text = answers.extract(answer, problem.entry_point).program
-    return answers.joined(problem.prefix, text, problem.entry_point)
-
-
 def within(env: Any) -> UnitTestEnv:
     """The environment in the wrappers that `gymnasium.make` puts around it, or `env` itself.
 
@@ -217,7 +211,7 @@ def within(env: Any) -> UnitTestEnv:
 
 def ask(env: UnitTestEnv, problem: Problem, answer: str | Program) -> tuple[Program, Future[Judgement]]:
     """The program of an answer, and its judgement to come. A `Program` is judged as it is."""
-    program = answer if isinstance(answer, Program) else env.program_of(problem, whole(problem, answer))
+    program = answer if isinstance(answer, Program) else env.program_of(problem, answers.whole(problem, answer))
     return program, env.submit(problem, program)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from rltf_env.core import CallCase, Case, Limits, Problem, ScriptCase, StdinCase
 from rltf_env.core.problems import VERDICT_NOTES
 from rltf_env.errors import UsageError
+from rltf_env.plain import not_too_deep
 
 
 def digest(problems: Iterable[Problem]) -> str:
@@ -23,13 +24,9 @@ def digest(problems: Iterable[Problem]) -> str:
     """
     total = hashlib.sha256()
     for problem in problems:
-        try:
+        with not_too_deep(f"Problem {problem.id!r}", UsageError):
             for part in _encode(_content(problem)):
                 total.update(part)
-        except RecursionError as error:
-            raise UsageError(
-                f"Problem {problem.id!r}: expected plain data, got some that are nested too deeply."
-            ) from error
     return total.hexdigest()
 
 

@@ -93,13 +93,8 @@ def router(queue: JudgeQueue, store: ProblemStore) -> APIRouter:
 async def _pairs(given: Sequence[str], labels: Sequence[Label], store: ProblemStore) -> list[tuple[Problem, str]]:
     """Of each answer the problem, and the whole program that it amounts to. Long answers are read beside the event loop."""
     problems = [_labelled(label, store) for label in labels]
-    texts = await asyncio.to_thread(lambda: list(map(_program, problems, given)))
+    texts = await asyncio.to_thread(lambda: list(map(answers.whole, problems, given)))
     return list(zip(problems, texts, strict=True))
-
-
-def _program(problem: Problem, answer: str) -> str:
-    program = answers.extract(answer, problem.entry_point).program
-    return answers.joined(problem.prefix, program, problem.entry_point)
 
 
 def _labelled(label: str | dict[str, Any], store: ProblemStore) -> Problem:

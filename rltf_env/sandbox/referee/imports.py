@@ -177,10 +177,10 @@ def bound(nodes: Iterable[ast.AST]) -> set[str]:
     return names
 
 
-def names_defined(sources: Iterable[str]) -> set[str]:
-    """Names that programs give a value at their top level."""
+def names_defined(statements: Iterable[ast.stmt]) -> set[str]:
+    """Names that programs give a value at their top level, of which these are the statements."""
     names: set[str] = set()
-    for node in _statements(sources):
+    for node in statements:
         if isinstance(node, DEFINITIONS):
             names.add(node.name)
         elif isinstance(node, (ast.Import, ast.ImportFrom)):  # a test may live on the program's imports
@@ -190,13 +190,14 @@ def names_defined(sources: Iterable[str]) -> set[str]:
     return names
 
 
-def modules_needed(sources: Iterable[str]) -> set[str]:
+def modules_needed(statements: Iterable[ast.stmt]) -> set[str]:
     """Modules that programs import at their top level, by the first part of their names."""
-    own = [node for node in _statements(sources) if not getattr(node, "level", 0)]
+    own = [node for node in statements if not getattr(node, "level", 0)]
     return {top_of(name) for node in own for name, _ in imports_of(node)}
 
 
-def _statements(sources: Iterable[str]) -> Iterator[ast.stmt]:
+def statements_of(sources: Iterable[str]) -> Iterator[ast.stmt]:
+    """What stands at the top level of programs."""
     for source in sources:
         try:
             yield from ast.parse(source).body

@@ -62,7 +62,7 @@ def _looked_up_first(code: types.CodeType, known: set[str], bound: set[str]) -> 
             known.add(name)
         elif instruction.opname == "STORE_NAME":
             own.add(name)
-        elif instruction.opname == "LOAD_NAME" and name not in own | known:
+        elif instruction.opname == "LOAD_NAME" and name not in own and name not in known:
             yield name
         elif isinstance(name, types.CodeType):
             yield from _looked_up_inside(name, known, bound)

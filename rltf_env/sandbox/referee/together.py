@@ -18,7 +18,7 @@ from rltf_env.sandbox.referee.canaries import Canaries, Falsehood, Where
 from rltf_env.sandbox.referee.copies import Copy, compiled, worth
 from rltf_env.sandbox.referee.dependence import may_depend
 from rltf_env.sandbox.referee.failures import RUNTIME_ERROR, BadProblem, failure
-from rltf_env.sandbox.referee.imports import names_defined
+from rltf_env.sandbox.referee.imports import names_defined, statements_of
 from rltf_env.sandbox.referee.outcomes import (
     SCRIPT,
     Outcome,
@@ -58,7 +58,7 @@ class Together:
             raise BadProblem(
                 'its tests need pytest, which is not among the judge\'s packages: packages=("pytest", ...)'
             )
-        self.defined = names_defined(solutions)
+        self.defined = names_defined(statements_of(solutions))
         self.names: list[str] | None = None  # of the tests, once a reference has run them
         self.solved: set[str] = set()  # those that it passes
         self.tally = Tally([""], [])  # of the tests, where none has

@@ -12,7 +12,7 @@ from typing import Any
 from rltf_env.sandbox.referee.execution import running
 from rltf_env.sandbox.referee.failures import BadProblem, not_python
 from rltf_env.sandbox.referee.identity import tells_copies
-from rltf_env.sandbox.referee.imports import modules_needed, names_defined
+from rltf_env.sandbox.referee.imports import modules_needed, names_defined, statements_of
 from rltf_env.sandbox.referee.origins import is_of_program
 from rltf_env.sandbox.referee.script import helpers_given
 from rltf_env.sandbox.referee.settings import sets_for_all
@@ -41,8 +41,8 @@ class Ways:
         self.data, self.options = data, options
         self.entry_point = (data["entry_point"] or "").partition(".")[0]
         self.solutions: list[str] = data["solutions"]
-        sources = [*self.solutions, data["prefix"], data.get("starter", "")]
-        self.defined, self.needed = names_defined(sources), modules_needed(sources)
+        statements = [*statements_of([*self.solutions, data["prefix"], data.get("starter", "")])]
+        self.defined, self.needed = names_defined(statements), modules_needed(statements)
         self.together: dict[int, Together] = {}
         self.unproven: set[int] = set()  # judged apart, until a program fails: then the reference has to pass
         self.proven: set[int] = set()  # it has
