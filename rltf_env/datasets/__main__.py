@@ -6,6 +6,9 @@ as it is judged. So is one, with a reference or without, on which no program can
 the end; an interrupted check leaves it alone. Without broken problems there is no file, unless one was asked for, or is there
 already.
 
+A problem whose cases a program passes that does nothing (the reference with empty functions; an empty program where it reads
+standard input) is named, too. It may be sound, and it teaches nothing.
+
 Exit status 0: every reference passes; 1: some do not; 2: the data cannot be read, or the judge fails; 130: interrupted.
 """
 
@@ -20,11 +23,12 @@ from typing import Any
 
 from rltf_env import datasets, plugins, sandbox
 from rltf_env.command import at_least, check_writable, guarded, leave, parser
-from rltf_env.core import Problems
+from rltf_env.core import Problem, Problems
 from rltf_env.datasets import _quarantine, audit
 from rltf_env.view import ansi
 
 ROWS = 50  # problems that are told on the screen
+NAMED = 8  # of those that a program passes which does nothing
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -74,10 +78,13 @@ def _parser() -> argparse.ArgumentParser:
 def _check(problems: Problems, judge: Any, args: argparse.Namespace) -> int:
     total = sum(bool(problem.solutions) for problem in problems)
     faulty: list[audit.Examined] = []
+    solved: list[Problem] = []
     with _progress(f"check {args.name}", total) as advance:
         for examined in audit.examine(problems, judge):
             if examined.failed:
                 faulty.append(examined)
+            if examined.solved_by:
+                solved.append(examined.problem)
             advance()
     broken = [examined for examined in faulty if examined.broken]
     path = _list(args)
@@ -89,12 +96,25 @@ def _check(problems: Problems, judge: Any, args: argparse.Namespace) -> int:
         "checked": total,
     }
     print(_report(problems, total, faulty))
+    if undemanding := _undemanding(solved, judge):
+        print(_weakness(undemanding))
     if broken or args.quarantine or os.path.exists(path):
         _quarantine.write(path, (examined.entry for examined in broken), about)
         print(f"{len(broken)} broken problem{'s' * (len(broken) != 1)} listed in {path}")
     else:
         print("No problem is broken: no list was written.")
     return 1 if faulty else 0
+
+
+def _undemanding(problems: Sequence[Problem], judge: Any) -> list[Problem]:
+    """Those of which a program that does nothing passes the cases."""
+    found: list[Problem] = []
+    with _progress("check that a stub fails", len(problems)) as advance:
+        for problem, passed in audit.stubbed(problems, judge):
+            if passed:
+                found.append(problem)
+            advance()
+    return found
 
 
 def _stem(name: str) -> str:
@@ -121,6 +141,13 @@ def _report(problems: Problems, total: int, faulty: Sequence[audit.Examined]) ->
             f"{len(problems.skipped)} were left out by the loader, such as {ansi.printable(': '.join(problems.skipped[0]))}"
         )
     return "\n".join(lines)
+
+
+def _weakness(problems: Sequence[Problem]) -> str:
+    """Which problems ask for nothing, for people."""
+    names = ", ".join(ansi.printable(problem.id, keep="") for problem in problems[:NAMED])
+    more = f" and {len(problems) - NAMED} more" if len(problems) > NAMED else ""
+    return f"A program that does nothing passes {len(problems)}: {names}{more}"
 
 
 def _row(examined: audit.Examined) -> tuple[str, ...]:

@@ -1,12 +1,14 @@
 """Are the problems sound? Every reference solution goes through the judge; what comes back is findings, and a quarantine list.
 
 Problems --references--> Sandbox --> findings --quarantine--> the list that `datasets.load(quarantine=)` honours
+Problems ----stubs-----> Sandbox --> problems that pay a program which does nothing
 
 A problem without a reference is judged with an empty program, which shows faults of its tests.
 """
 
 from __future__ import annotations
 
+import ast
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
@@ -19,8 +21,9 @@ from rltf_env.core import Outcome, Problem, Sandbox, StdinCase, Verdict
 from rltf_env.core.seams import in_order
 from rltf_env.core.verdicts import nothing_ran
 from rltf_env.datasets._digest import digest
+from rltf_env.datasets._files import parse_python
 from rltf_env.datasets._quarantine import Entry
-from rltf_env.errors import InvalidProblem, SandboxError, UsageError
+from rltf_env.errors import DataError, InvalidProblem, SandboxError, UsageError
 
 AHEAD = 256  # programs that the judge is given at a time
 
@@ -150,3 +153,40 @@ def examine(problems: Iterable[Problem], sandbox: Sandbox) -> Iterator[Examined]
     for _, some in groupby(findings(problems, sandbox), key=lambda finding: finding.problem.id):
         group = tuple(some)
         yield Examined(group[0].problem, group)
+
+
+def stubbed(problems: Iterable[Problem], sandbox: Sandbox) -> Iterator[tuple[Problem, bool]]:
+    """Each problem that has a `stub`, in order, and whether that passes its cases. Raises SandboxError: the judge has failed."""
+    pending: deque[Problem] = deque()  # handed to the judge, not answered yet
+
+    def futures() -> Iterator[Future[Verdict]]:
+        for problem in problems:
+            if (program := stub(problem)) is not None:
+                pending.append(problem)
+                yield sandbox.submit(program, problem)
+
+    with closing(in_order(futures(), AHEAD)) as verdicts:
+        for verdict in verdicts:
+            try:
+                passed = verdict.result().outcome is Outcome.PASSED
+            except InvalidProblem:  # on this program alone: the reference had a verdict
+                passed = False
+            yield pending.popleft(), passed
+
+
+def stub(problem: Problem) -> str | None:
+    """A program that does nothing: the first reference without what its functions do; where programs are run, an empty one.
+
+    Returns:
+        its text; None without a reference that has functions.
+    """
+    if any(isinstance(case, StdinCase) for case in problem.cases):
+        return ""
+    try:
+        tree = parse_python(problem.solutions[0], "a reference solution") if problem.solutions else ast.Module([], [])
+    except DataError:
+        return None
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    for function in functions:
+        function.body = [ast.Pass()]
+    return ast.unparse(ast.fix_missing_locations(tree)) + "\n" if functions else None

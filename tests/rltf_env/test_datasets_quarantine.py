@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from rltf_env import UnitTestEnv, datasets, sandbox
-from rltf_env.core import CallCase, Outcome, Problem, Problems, Sandbox, ScriptCase
+from rltf_env.core import CallCase, Outcome, Problem, Problems, Sandbox, ScriptCase, StdinCase
 from rltf_env.datasets import __main__ as command
 from rltf_env.datasets import audit
 from rltf_env.errors import DataError, SandboxError
@@ -111,6 +111,38 @@ def test_a_problem_that_ends_the_judge_is_listed_and_the_others_are_checked() ->
         ("half", False),
     ]
     assert examined[1].entry.reason == "The judge failed 3 times on 'broken'."
+
+
+TWICE = "def f(n):\n    return 2 * n\n"
+UNDEMANDING = ("print(f(2))", "f(2)", "def test_f():\n    f(2)\n", "assert f(2) in (4, None)")
+
+
+def test_problems_that_pay_a_program_which_does_nothing_are_named(
+    mine: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weak = [Problem(f"weak {n}", "", [ScriptCase(text)], solutions=(TWICE,)) for n, text in enumerate(UNDEMANDING)]
+    silent = Problem("weak silence", "", [StdinCase("1", "")], solutions=("input()",))
+    strong = Problem("strong", "", [ScriptCase("assert f(2) == 4")], solutions=(TWICE,))
+    class_ = Problem(
+        "class", "", [ScriptCase("assert A().f() is None")], solutions=("class A:\n    def f(self): ...\n",)
+    )
+    datasets.dump([*weak, silent, strong, class_, SOUND, BROKEN], mine)
+    assert command.main(["check", mine, "--seconds", "1"]) == 1  # BROKEN's reference fails; the others are sound
+    out = capsys.readouterr().out
+    assert "A program that does nothing passes 6: weak 0, weak 1, weak 2, weak 3, weak silence, class\n" in out
+    datasets.dump([SOUND, strong], mine)
+    assert command.main(["check", mine]) == 0
+    assert "does nothing" not in capsys.readouterr().out
+
+
+def test_a_stub_has_the_reference_s_names_and_does_nothing() -> None:
+    source = "import math\nclass A:\n    size = 3\n    async def g(self, n: int = 2) -> int:\n        return math.pi\n"
+    problem = Problem("p", "", [ScriptCase("assert A")], solutions=(source,))
+    expected = "import math\n\nclass A:\n    size = 3\n\n    async def g(self, n: int=2) -> int:\n        pass\n"
+    assert audit.stub(problem) == expected
+    assert audit.stub(replace(problem, solutions=("f = lambda n: n\n",))) is None  # nothing to take away
+    assert audit.stub(replace(problem, solutions=("def f(:",))) is None
+    assert audit.stub(replace(problem, solutions=())) is None
 
 
 def test_the_list_is_honoured_and_says_what_it_left_out(mine: str) -> None:
