@@ -7,7 +7,6 @@ that none meets what another has left in it.
 from __future__ import annotations
 
 import ast
-import contextlib
 import inspect
 import sys
 import traceback
@@ -53,7 +52,7 @@ class Checker:
         module = sys.modules[_MODULE] = types.ModuleType(_MODULE)  # where data classes look for their own
         seed()
         try:
-            with Deadline(seconds), _quiet():
+            with Deadline(seconds):
                 exec(self._code, vars(module))
             if self._check is None:
                 _check_arguments(module.check)
@@ -72,8 +71,7 @@ class Checker:
         """
         why, detail = contrast(expected, answer), ""
         try:
-            with _quiet():
-                said = self._check(args, expected, answer)
+            said = self._check(args, expected, answer)
             if said is True:
                 return PASSED, None
             if said:
@@ -116,11 +114,6 @@ def _place(error: BaseException) -> str:
     """The module in which an exception was raised."""
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
     return frame.f_globals.get("__name__", "")
-
-
-def _quiet() -> Any:
-    """A checker's log goes where its output goes, which is nowhere: it may quote answers, and those are not fit for a terminal."""
-    return contextlib.redirect_stderr(sys.stdout)
 
 
 def load(source: str | None) -> Checker | None:

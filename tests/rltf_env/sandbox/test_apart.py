@@ -256,3 +256,26 @@ def test_the_same_program_takes_no_longer_when_many_were_wrong_before(fork: Pool
     assert {kind(fork, source, problem) for source in sources} == {FailureKind.WRONG_ANSWER}
     assert kind(fork, "def f(x):\n    return x\n", problem) is None
     assert time.process_time() - began < 5
+
+
+COMPLAINTS = (
+    "import sys\nprint(f(2), file=sys.stderr)",
+    "import logging\nlogging.warning('%s', f(2))",
+    "import warnings\nwarnings.warn(f'{f(2)}')",
+    "class Last:\n    def __del__(self):\n        assert f(2) == 5\nlast = Last()\ndel last",
+    "import atexit\natexit.register(f, 2)",
+    "import asyncio\nasync def work():\n    assert f(2) == 5\n"
+    "async def main():\n    task = asyncio.create_task(work())\n    await asyncio.sleep(0)\nasyncio.run(main())",
+)
+
+
+@pytest.mark.parametrize("complaint", COMPLAINTS, ids=["print", "log", "warn", "del", "atexit", "task"])
+def test_what_a_test_complains_of_stays_off_the_caller_s_terminal(
+    complaint: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It may quote answers, and those are not fit for a terminal."""
+    source = "def f(n):\n    return 2 * n"
+    problem = Problem("p", "", (ScriptCase(f"{complaint}\nassert f(3) == 6"),), solutions=(source,))
+    with sandbox.load(workers=1) as judge:
+        assert judge.run(source, problem).outcome is Outcome.PASSED
+    assert capfd.readouterr().err == ""

@@ -138,10 +138,11 @@ def test_a_checker_that_fails_for_a_program_alone_does_not_find_it_right(judge: 
 
 
 @pytest.mark.parametrize("log", ["print(got, file=sys.stderr)", "logging.warning('%s', got)"])
-def test_a_checker_may_log_what_it_gets(judge: Sandbox, log: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_checker_may_log_what_it_gets(log: str, capfd: pytest.CaptureFixture[str]) -> None:
     logs = problem(f"{log}\n    return got == expected", head="import logging, sys\n" + HEAD)
-    assert judge.run("f = lambda x: 2 * x", logs).outcome is Outcome.PASSED
-    assert judge.run("f = lambda x: 3 * x", logs).outcome is Outcome.WRONG_ANSWER
+    with sandbox.load(workers=1) as judge:
+        assert judge.run("f = lambda x: 2 * x", logs).outcome is Outcome.PASSED
+        assert judge.run("f = lambda x: 3 * x", logs).outcome is Outcome.WRONG_ANSWER
     assert capfd.readouterr().err == ""
 
 
