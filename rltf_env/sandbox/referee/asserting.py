@@ -15,6 +15,11 @@ ARRAYS = frozenset("assert_array_equal assert_equal array_equal".split())
 TWO = frozenset((*EQUAL, "assertAlmostEqual", "assertAlmostEquals"))
 
 
+def name_of(node: ast.AST) -> str:
+    """The last name of what is called or looked up: `f` of `f` and of `a.f`."""
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
 def counts(owner: ast.AST) -> bool:
     """True for an assertion that only counts what the values which it compares are made of."""
     return "CountEqual" in ast.unparse(getattr(owner, "func", owner))

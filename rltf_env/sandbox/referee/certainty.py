@@ -15,6 +15,7 @@ _DOUBTFUL = (
     *(ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp),
 )
 _TRUE = (ast.Is, ast.Eq)
+_WAITING = ("gather", "wait_for", "shield")
 _LEAVING = (ast.Return, ast.Break, ast.Continue, ast.Yield, ast.YieldFrom)
 _TRANSPARENT = frozenset(
     "subTest open patch object dict multiple catch_warnings TemporaryDirectory NamedTemporaryFile "
@@ -69,6 +70,62 @@ def heard(nodes: Sequence[ast.AST]) -> list[ast.AST]:
             expecting += _branches(node) if not isinstance(node, ast.If) else []
     quiet = {id(part) for node in expecting for part in ast.walk(node)}
     return [node for node in nodes if id(node) not in quiet]
+
+
+def unsure(scope: Sequence[ast.AST]) -> list[Function]:
+    """Functions of a script that need not be run, or in which an exception need not be heard of.
+
+    What is called is run. What is handed over need not be, or what it raises is kept: `Thread(target=work)`, `create_task(work())`.
+    """
+    loud = {id(node) for node in heard([part for statement in scope for part in ast.walk(statement)])}
+    inner = {n.name: n for statement in scope for n in ast.walk(statement) if isinstance(n, Function)}
+    left = {**inner, **{node.name: node for node in scope if isinstance(node, Function)}}
+    reached: list[ast.AST] = []
+    found: list[ast.AST] = [node for node in scope if not isinstance(node, Function)]
+    while found:
+        reached += [node for each in found for node in _at_once(each) if id(node) in loud]
+        found = [left.pop(name) for name in _run_by(reached, inner) & left.keys()]
+    return [node for node in scope if isinstance(node, Function) and left.get(node.name) is node]
+
+
+def _at_once(node: ast.AST) -> Iterator[ast.AST]:
+    """What is run with a statement, or with a call of a function: not the functions in it, but what a class has by itself."""
+    yield node
+    for part in ast.iter_child_nodes(node):
+        own = isinstance(part, Function) and isinstance(node, ast.ClassDef) and part.name.startswith("__")
+        if own or not isinstance(part, (Function, ast.Lambda)):
+            yield from _at_once(part)
+
+
+def _run_by(nodes: Sequence[ast.AST], functions: Mapping[str, Function]) -> set[str]:
+    """The names of functions that are called: as they are, or as the elements of what a loop goes over."""
+    calls = [node for node in nodes if isinstance(node, ast.Call)]
+    awaited = {id(part) for node in nodes for part in _awaited(node)}
+    called = {asserting.name_of(call.func) for call in calls if id(call) in awaited or not _is_async(call, functions)}
+    loops = [node for node in nodes if isinstance(node, ast.For) and called & _names(node.target)]
+    lists = {name for loop in loops for name in _names(loop.iter)}
+    filled = [
+        n.value for n in nodes if isinstance(n, ast.Assign) and any(asserting.name_of(t) in lists for t in n.targets)
+    ]
+    return called.union(lists, *map(_names, filled))
+
+
+def _is_async(call: ast.Call, functions: Mapping[str, Function]) -> bool:
+    return isinstance(functions.get(asserting.name_of(call.func)), ast.AsyncFunctionDef)
+
+
+def _awaited(node: ast.AST) -> list[ast.expr]:
+    """What an `await`, or what starts a loop of asyncio's, waits for; an exception comes to who waits."""
+    if isinstance(node, ast.Await):
+        inner = node.value if isinstance(node.value, ast.Call) else None
+        gathers = inner is not None and asserting.name_of(inner.func) in _WAITING and not inner.keywords
+        return [node.value, *(inner.args if inner is not None and gathers else [])]
+    runs = isinstance(node, ast.Call) and asserting.name_of(node.func) in ("run", "run_until_complete")
+    return list(node.args) if isinstance(node, ast.Call) and runs else []
+
+
+def _names(node: ast.AST) -> set[str]:
+    return {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
 
 
 def _branches(node: ast.AST) -> list[ast.AST]:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from rltf_env.sandbox.referee import tolerance
+from rltf_env.sandbox.referee.asserting import name_of
 from rltf_env.sandbox.referee.origins import own_attributes, path_of
 from rltf_env.sandbox.referee.suite import Function
 from rltf_env.sandbox.referee.wording import said, words
@@ -59,7 +60,7 @@ class Shared:
         nodes = [part for tree in trees for part in ast.walk(tree)]
         quiet = _quiet_in(nodes)
         loads = [n for n in nodes if isinstance(n, (ast.Name, ast.Attribute)) and isinstance(n.ctx, ast.Load)]
-        seen, open_to_all = set(map(_last, loads)), {_last(n) for n in loads if id(n) not in quiet}
+        seen, open_to_all = set(map(name_of, loads)), {name_of(n) for n in loads if id(n) not in quiet}
         open_to_all |= {n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)}  # `getattr`
         self._quiet = seen - open_to_all  # names, and attributes of whatever
         self._names = {name for name, times in _bindings(nodes).items() if times == 1}
@@ -75,10 +76,6 @@ class Shared:
         owners = ("self", "cls", *(node.name for node in classes))
         found = {f"{owner}.{attribute}" for attribute, times in stored.items() if times == 1 for owner in owners}
         return {name for name in self._names | found if name.rpartition(".")[2] in self._quiet}
-
-
-def _last(node: ast.AST) -> str:
-    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
 def single_parts(scope: Sequence[ast.AST]) -> set[str]:

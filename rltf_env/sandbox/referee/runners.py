@@ -6,6 +6,7 @@ import ast
 from collections.abc import Sequence
 
 from rltf_env.sandbox.referee import made_tests
+from rltf_env.sandbox.referee.asserting import name_of
 from rltf_env.sandbox.referee.made_tests import DEFINITIONS, Function
 
 _MODULE = frozenset(("setUpModule", "tearDownModule"))  # which pytest calls for functions, too
@@ -56,8 +57,8 @@ def _calls_by_hand(top: list[ast.stmt], functions: list[Function], classes: list
     methods = [(node, method) for node, _ in classes for method in methods_of(node) if not node.decorator_list]
     needy = {test.name for test in [*functions, *(method for _, method in methods)] if _required(test) - {"self", *own}}
     deaf = {method.name for node, method in methods if any(map(_is_deaf, node.body))}
-    calls = [(_last(n.func), [*n.args, *n.keywords]) for n in _behind_guard(top) if isinstance(n, ast.Call)]
-    raising = {_last(part) for name, parts in calls if name.startswith("assert") for part in parts}
+    calls = [(name_of(n.func), [*n.args, *n.keywords]) for n in _behind_guard(top) if isinstance(n, ast.Call)]
+    raising = {name_of(part) for name, parts in calls if name.startswith("assert") for part in parts}
     given = {name for name, parts in calls if parts}
     return bool(given & needy or {name for name, _ in calls} & deaf or raising & {method.name for _, method in methods})
 
@@ -70,14 +71,9 @@ def _behind_guard(top: list[ast.stmt]) -> list[ast.AST]:
     while waiting:
         more = list(ast.walk(waiting.pop()))
         nodes += more
-        called = {_last(node.func) for node in more if isinstance(node, ast.Call)}
+        called = {name_of(node.func) for node in more if isinstance(node, ast.Call)}
         waiting += [functions.pop(name) for name in called & functions.keys()]
     return nodes
-
-
-def _last(node: ast.AST) -> str:
-    """`f` of `f` and of `a.f`."""
-    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
 def _required(test: Function) -> set[str]:

@@ -1,7 +1,7 @@
 """Programs that stand for any program, to find out whether a test depends on one at all.
 
-`NULL` is whatever a test could wish for: a test that fails against it fails whatever the program is. `BOMB` raises at every
-use: a test that passes against it uses nothing of the program.
+`NULL` is whatever a test could wish for: a test that fails against it fails whatever the program is. `BOMB` ends the process at
+every use: a test that passes against it uses nothing of the program.
 """
 
 from __future__ import annotations
@@ -83,16 +83,17 @@ __made__ = _AnythingZNamed()
 BOMB = (
     _ASKED
     + """
-class Used(BaseException): pass
+def _use(*args, _exit=__import__("os")._exit, **kwargs):
+    _exit(1)  # an exception might be kept: by a thread, a task, a `finally` that returns
 class _Type(type):
-    def _use(*args, **kwargs): raise Used
+    _use = _use
     __call__ = __iter__ = __contains__ = __getitem__ = __len__ = __instancecheck__ = __subclasscheck__ = _use
     def __getattribute__(cls, name):
         if name.startswith("__") and name not in ("__doc__", "__name__", "__dict__"):
             return type.__getattribute__(cls, name)
-        raise Used
+        _use()
 class Bomb(metaclass=_Type):
-    def _use(*args, **kwargs): raise Used
+    _use = _use
     __call__ = __getattr__ = __iter__ = __enter__ = __getitem__ = __setitem__ = __bool__ = __eq__ = __hash__ = _use
     __int__ = __float__ = __index__ = __str__ = __repr__ = __len__ = __lt__ = __le__ = __gt__ = __ge__ = __ne__ = _use
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __contains__ = __neg__ = __abs__ = __next__ = _use

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from rltf_env.sandbox.referee import asserting, certainty, choices, computed, looks, raising, reach, runners, tolerance
+from rltf_env.sandbox.referee import asserting, certainty, choices, computed, looks, raising, reach, tolerance
 from rltf_env.sandbox.referee.changes import (
     OPPOSITE,
     Change,
@@ -67,8 +67,8 @@ class Finder:
         self.wrong = choices.turned(nodes, ifs)  # where the truth would be wrong
         self.alternatives = choices.alternatives(scope, self.wrong, self._ours)
         self.doubtful = {id(n) for node in scope for n in certainty.doubtful(node, self.literals, helpers.all)}
-        idle = runners.uncalled(scope, certainty.heard(nodes)) if len(scope) > 1 else []  # a runner calls a test
-        self.doubtful |= {id(part) for node in idle for part in ast.walk(node)}
+        unsure = certainty.unsure(scope) if len(scope) > 1 else []  # a runner calls a test
+        self.doubtful |= {id(part) for node in unsure for part in ast.walk(node)}
         self.held = {id(leaf): wrong for node in nodes for leaf, wrong in self._held(node)}
         self.places: dict[int, list[ast.AST]] = defaultdict(list)  # what asserts something about a node
         self.lists: dict[int, list[ast.AST]] = defaultdict(list)  # that are expected, and hold a node; inner ones first

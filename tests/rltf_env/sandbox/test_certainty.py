@@ -46,6 +46,14 @@ CONDITIONS = {
     "assertTrue of all": _in_unittest(f"self.assertTrue(all(f(x) == y for x, y in {CASES}))"),
     "assertTrue of and": _in_unittest("self.assertTrue(f(1) == 1 and f(3) == 9)"),
     "a complaint": "if f(1) != 1 or not f(2) == 4:\n    raise AssertionError",
+    "a function that main calls": "def check():\n    assert f(1) == 1\ndef main():\n    check()\nif True:\n    main()",
+    "functions in a loop": "def one():\n    assert f(1) == 1\nfor check in (one, lambda: None):\n    check()",
+    "functions in a list": "def one():\n    assert f(1) == 1\nCHECKS = {'one': one}\nfor _, check in CHECKS.items():\n    check()",
+    "a class that calls": "def one():\n    assert f(1) == 1\nclass All:\n    def __init__(self):\n        self.go()\n"
+    "    def go(self):\n        one()\nAll()",
+    "a coroutine": "import asyncio\nasync def one():\n    assert f(1) == 1\nasyncio.run(one())",
+    "coroutines": "import asyncio\nasync def one():\n    assert f(1) == 1\nasync def two():\n    assert f(2) == 4\n"
+    "async def main():\n    await asyncio.gather(one(), two())\nasyncio.run(main())",
     "an end": "def test_f():\n    assert f(1) == 1\n    return True\ntest_f()",
     "at last": "try:\n    assert f(1) == 1\nfinally:\n    print(end='')",
 }
@@ -75,6 +83,15 @@ DOUBTFUL = {
     "all that are chosen": "assert all(f(x) == 1 for x in (1, 2) if x == 1)",
     "all of the program's": "def g(): return []\nassert all(f(x) == 7 for x in g())",
     "a function that nobody calls": "def check():\n    assert f(9) == 3\nassert f(1) == 1",
+    "a function that a thread runs": "def work():\n    assert f(9) == 3\n"
+    "import threading\nthread = threading.Thread(target=work)\nassert f(1) == 1",
+    "a task that nobody waits for": "import asyncio\nasync def work():\n    assert f(9) == 3\n"
+    "async def main():\n    task = asyncio.create_task(work())\n    task.cancel()\n    assert f(1) == 1\nasyncio.run(main())",
+    "tasks whose errors are results": "import asyncio\nasync def work():\n    assert f(1) == 3\nasync def main():\n"
+    "    await asyncio.gather(work(), return_exceptions=True)\n    assert f(1) == 1\nasyncio.run(main())",
+    "a lambda that nobody calls": "def check():\n    assert f(9) == 3\nlater = lambda: check()\nassert f(1) == 1",
+    "a list of tests that nobody runs": "def check():\n    assert f(9) == 3\nchecks = [check]\nassert f(1) == 1",
+    "what only such a function calls": "def check():\n    assert f(9) == 3\ndef work():\n    check()\nw = [work]\nassert f(1) == 1",
     "any": "assert any(f(x) == 4 for x in (1, 2))",
     "or": "assert f(1) == 1 or f(2) == 5",
     "one list by two names": "x = y = 3\nassert f(x) == 3 * y",

@@ -162,6 +162,31 @@ def test_a_test_that_asks_nothing_of_its_program_is_seen_whatever_else_a_referen
             judged(judge, head + REFERENCE, test)
 
 
+KEPT = """import threading
+errors = []
+def work(n):
+    try:
+        assert f(n) == n + 1
+    except AssertionError as error:
+        errors.append(error)
+threads = [threading.Thread(target=work, args=(n,)) for n in range(3)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+assert not errors
+"""
+
+
+@pytest.mark.parametrize("solutions", [[REFERENCE], []])
+def test_a_test_whose_threads_keep_what_a_program_raises_uses_it_for_all_that(
+    judge: Sandbox, solutions: list[str]
+) -> None:
+    """A thread ends by an exception that is no assertion's, and nobody hears of it."""
+    assert judged(judge, REFERENCE, KEPT, *solutions).pass_ratio == 1
+    assert judged(judge, "def f(n):\n    return n + 2\n", KEPT, *solutions).failure.kind == "WrongAnswer"
+
+
 def test_a_fixture_that_a_program_brings_is_no_fault_of_its_test(judge: Sandbox) -> None:
     program = f"import pytest\n@pytest.fixture\ndef three():\n    return 3\n{REFERENCE}"
     test = "from solution import *\ndef test_three(three):\n    assert f(three) == 4\n"
