@@ -30,7 +30,10 @@ def doubtful(scope: ast.AST, literals: Mapping[str, ast.expr], functions: Sequen
     """
     is_test = isinstance(scope, Function) and scope.name.startswith("test")
     last = scope.body[-1:] if isinstance(scope, Function) and is_test else []  # leaves nothing out
-    leaves = isinstance(scope, Function) and any(isinstance(n, _LEAVING) and n not in last for n in ast.walk(scope))
+    leaves = isinstance(scope, Function) and (
+        any(isinstance(n, _LEAVING) and n not in last for n in ast.walk(scope))
+        or any(_ends_well(n) for statement in scope.body[:-1] for n in ast.walk(statement))
+    )
     reversed_ = isinstance(scope, Function) and any(
         word in ast.unparse(decorator) for decorator in scope.decorator_list for word in ("expectedFailure", "xfail")
     )
@@ -72,8 +75,8 @@ def heard(nodes: Sequence[ast.AST]) -> list[ast.AST]:
     return [node for node in nodes if id(node) not in quiet]
 
 
-def unsure(scope: Sequence[ast.AST]) -> list[Function]:
-    """Functions of a script that need not be run, or in which an exception need not be heard of.
+def unsure(scope: Sequence[ast.AST]) -> list[ast.AST]:
+    """What of a script need not be run, or heard of: some of its functions, and what comes after it may have ended well.
 
     What is called is run. What is handed over need not be, or what it raises is kept: `Thread(target=work)`, `create_task(work())`.
     """
@@ -85,7 +88,19 @@ def unsure(scope: Sequence[ast.AST]) -> list[Function]:
     while found:
         reached += [node for each in found for node in _at_once(each) if id(node) in loud]
         found = [left.pop(name) for name in _run_by(reached, inner) & left.keys()]
-    return [node for node in scope if isinstance(node, Function) and left.get(node.name) is node]
+    idle = [node for node in scope if isinstance(node, Function) and left.get(node.name) is node]
+    own = [node for node in scope if not isinstance(node, Function)]
+    ends = [place for place, node in enumerate(own) if any(map(_ends_well, _at_once(node)))]
+    return [*idle, *(own[ends[0] + 1 :] if ends else [])]
+
+
+def _ends_well(node: ast.AST) -> bool:
+    """True for what ends a process as one that has done its work: `sys.exit()`, `raise SystemExit`."""
+    if isinstance(node, ast.Raise):
+        return node.exc is not None and ast.unparse(node.exc) in ("SystemExit", "SystemExit()", "SystemExit(0)")
+    if not isinstance(node, ast.Call) or asserting.name_of(node.func) not in _ENDING:
+        return False
+    return not node.args or (isinstance(node.args[0], ast.Constant) and not node.args[0].value)
 
 
 def _at_once(node: ast.AST) -> Iterator[ast.AST]:
@@ -229,7 +244,8 @@ def _each(looked_at: ast.expr, literals: Mapping[str, ast.expr]) -> list[ast.exp
 
 # ---------------------------------------------------------------------------------------------------------- complaints
 
-_FAILING = frozenset(("fail", "exit", "quit", "_exit"))
+_ENDING = frozenset(("exit", "quit", "_exit"))
+_FAILING = _ENDING | {"fail"}
 
 
 def complains(body: list[ast.stmt], of_program: bool) -> bool:

@@ -54,6 +54,8 @@ CONDITIONS = {
     "a coroutine": "import asyncio\nasync def one():\n    assert f(1) == 1\nasyncio.run(one())",
     "coroutines": "import asyncio\nasync def one():\n    assert f(1) == 1\nasync def two():\n    assert f(2) == 4\n"
     "async def main():\n    await asyncio.gather(one(), two())\nasyncio.run(main())",
+    "before the end": "assert f(1) == 1\nraise SystemExit",
+    "before the end of a function": "def main():\n    assert f(1) == 1\n    quit()\nmain()",
     "an end": "def test_f():\n    assert f(1) == 1\n    return True\ntest_f()",
     "at last": "try:\n    assert f(1) == 1\nfinally:\n    print(end='')",
 }
@@ -92,6 +94,8 @@ DOUBTFUL = {
     "a lambda that nobody calls": "def check():\n    assert f(9) == 3\nlater = lambda: check()\nassert f(1) == 1",
     "a list of tests that nobody runs": "def check():\n    assert f(9) == 3\nchecks = [check]\nassert f(1) == 1",
     "what only such a function calls": "def check():\n    assert f(9) == 3\ndef work():\n    check()\nw = [work]\nassert f(1) == 1",
+    "what comes after the end": "import sys\nassert f(1) == 1\nif sys.argv:\n    sys.exit(0)\nassert f(2) == 7",
+    "what follows an end in main": "def main():\n    if f(1) == 1:\n        raise SystemExit\n    assert f(2) == 7\nmain()",
     "any": "assert any(f(x) == 4 for x in (1, 2))",
     "or": "assert f(1) == 1 or f(2) == 5",
     "one list by two names": "x = y = 3\nassert f(x) == 3 * y",
