@@ -8,50 +8,100 @@ from __future__ import annotations
 import ast
 import builtins
 from collections.abc import Container, Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from rltf_env.sandbox.referee import stars
 from rltf_env.sandbox.referee.runners import DEFINITIONS, is_guard
 
 
-def program_imports(
-    nodes: list[ast.AST], importable: set[str], defined: set[str], needed: Container[str]
-) -> tuple[list[str], list[str], list[tuple[str, int]], set[int]]:
-    """The modules that stand for the program, what is imported from them, and the packages that nobody has (see `Suite`)."""
+class Imports(NamedTuple):
+    """What a test imports that is not there.
+
+    Args:
+        modules: that stand for the program.
+        names: what the test takes from them.
+        missing: packages that nobody has, each with its line.
+        absent: lines of such imports that no run need come to.
+    """
+
+    modules: list[str]
+    names: list[str]
+    missing: list[tuple[str, int]]
+    absent: set[int]
+
+
+class _Foreign(NamedTuple):
+    """A module that is not there: what is taken from it, where (0: a test can do without), and whether a run may not come to it."""
+
+    module: str
+    names: list[str]
+    line: int
+    may_idle: bool
+
+
+def program_imports(nodes: list[ast.AST], importable: set[str], defined: set[str], needed: Container[str]) -> Imports:
+    """Sorts what is not there into the program and packages that nobody has.
+
+    Args:
+        nodes: of the test.
+        importable: the first parts of the names of all modules that are there.
+        defined: names that the program defines, as far as they are known.
+        needed: the same of modules that the references import, too: those are packages.
+    """
+    foreign = _foreign(nodes, importable, defined)
+    own = _of_program(foreign, nodes, importable, defined)
+    own = {module for module in own if _plain(module) in _USUAL or top_of(module) not in needed}
+    modules = list(dict.fromkeys(each.module or "solution" for each in foreign if each.module in own))
+    taken = dict.fromkeys(name for each in foreign if each.module in own for name in each.names if name != "*")
+    names = [name for name in taken if name not in modules or not is_module(name, nodes)]
+    lacking = [each for each in foreign if each.module not in own and each.line]
+    missing = [(each.module, each.line) for each in lacking if not each.may_idle]
+    return Imports(modules, names, missing, {each.line for each in lacking if each.may_idle})
+
+
+def _foreign(nodes: list[ast.AST], importable: set[str], defined: set[str]) -> list[_Foreign]:
     optional, idle, inner = _optional(nodes, importable), _idle(nodes), _submodules(nodes, defined)
-    foreign = [
-        (name, names, 0 if id(node) in optional else getattr(node, "lineno", 0), id(node) in idle)
+    found = [
+        _Foreign(module, names, 0 if id(node) in optional else getattr(node, "lineno", 0), id(node) in idle)
         for node in nodes
         for whole, parts in imports_of(node)
-        for name, names in _divided(whole, parts, inner)
-        if top_of(name) not in importable
+        for module, names in _divided(whole, parts, inner)
     ]
-    foreign += [(name, [], 0, True) for name in _fetched(nodes) if top_of(name) not in importable]
-    sure = {name for name, names, *_ in foreign if not name or _plain(name) in _USUAL or defined.intersection(names)}
-    bases = {node.value.id for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
-             and node.attr in defined}  # fmt: skip
-    aliases = [a for node in nodes if isinstance(node, ast.Import) for a in node.names]
-    sure |= {name for name, *_ in foreign if name in inner}
-    sure |= {a.name for a in aliases if top_of(a.name) not in importable and (a.asname or top_of(a.name)) in bases}
-    wanted = [name for name, _, line, _ in foreign if line] or [name for name, *_ in foreign if not _unknown(nodes)]
-    one = len({*wanted}) == 1 or (len({*map(top_of, wanted)}) == 1 and not _unknown(nodes))
-    if not sure and one and (not defined & loads(nodes) or _by_star(nodes, wanted, defined)):
-        # The one module or package that nobody has, of a test that takes the program from nowhere else.
-        sure = set(wanted)
-    sure = {name for name in sure if _plain(name) in _USUAL or top_of(name) not in needed}
-    modules = list(dict.fromkeys(name or "solution" for name, *_ in foreign if name in sure))
-    imported = list(dict.fromkeys(n for name, names, *_ in foreign if name in sure for n in names if n != "*"))
-    missing = [(name, line) for name, _, line, may_idle in foreign if name not in sure and line and not may_idle]
-    absent = {line for name, _, line, may_idle in foreign if name not in sure and line and may_idle}
-    return modules, [name for name in imported if name not in modules or not is_module(name, nodes)], missing, absent
+    found += [_Foreign(module, [], 0, True) for module in _fetched(nodes)]
+    return [each for each in found if top_of(each.module) not in importable]
+
+
+def _of_program(foreign: list[_Foreign], nodes: list[ast.AST], importable: set[str], defined: set[str]) -> set[str]:
+    """The modules that stand for the program: by a usual name, or for what a reference defines; else the only one there is."""
+    inner = _submodules(nodes, defined)
+    own = {each.module for each in foreign if not each.module or _plain(each.module) in _USUAL or each.module in inner}
+    own |= {each.module for each in foreign if defined.intersection(each.names)}
+    bases = _bases(nodes, defined)
+    aliases = [alias for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    own |= {a.name for a in aliases if top_of(a.name) not in importable and (a.asname or top_of(a.name)) in bases}
+    return own or _only_one(foreign, nodes, defined)
+
+
+def _only_one(foreign: list[_Foreign], nodes: list[ast.AST], defined: set[str]) -> set[str]:
+    """The one module or package that nobody has, of a test that takes the program from nowhere else."""
+    from_elsewhere = _unknown(nodes)
+    modules = [each.module for each in foreign if each.line]
+    if not modules and not from_elsewhere:
+        modules = [each.module for each in foreign]
+    one = len(set(modules)) == 1 or (len({*map(top_of, modules)}) == 1 and not from_elsewhere)
+    lacks_program = not defined & loads(nodes) or _by_star(nodes, modules, defined)
+    return set(modules) if one and lacks_program else set()
+
+
+def _bases(nodes: Iterable[ast.AST], defined: set[str]) -> set[str]:
+    """Names of which the script takes what the program defines, as an attribute."""
+    attributes = [node for node in nodes if isinstance(node, ast.Attribute) and node.attr in defined]
+    return {node.value.id for node in attributes if isinstance(node.value, ast.Name)}
 
 
 def _submodules(nodes: list[ast.AST], defined: set[str]) -> set[str]:
     """Modules that a script takes from a package, and from them what the program defines: `from shop import till`, `till.f`."""
-    bases = {
-        n.value.id
-        for n in nodes
-        if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name) and n.attr in defined
-    }
+    bases = _bases(nodes, defined)
     imports = [n for n in nodes if isinstance(n, ast.ImportFrom) and n.module and _plain(n.module) not in _USUAL]
     taken = [(n.module, a) for n in imports for a in n.names if (a.asname or a.name) in bases]
     return {f"{package}.{a.name}" for package, a in taken if a.name not in defined}

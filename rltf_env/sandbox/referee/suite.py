@@ -99,7 +99,7 @@ def read(
     if any(map(_always, nodes)):
         nodes = [node for tree in trees for node in ast.walk(_straightened(tree))]
     importable = {*sys.stdlib_module_names, *packages} - stars.meant(nodes, {entry_point, *defined})
-    modules, imported, missing, absent = program_imports(nodes, importable, {entry_point, *defined} - {""}, needed)
+    imports = program_imports(nodes, importable, {entry_point, *defined} - {""}, needed)
     used = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
     program_names = {entry_point, *defined}
     bare = used & scopes.of_module(*texts)[0] - {"__name__", "__file__", "__doc__"}
@@ -130,14 +130,14 @@ def read(
         runner,
         visible if runner != "plain" else [],
         max(runs, 1) if runner != "plain" else 1,
-        modules,
-        imported,
+        imports.modules,
+        imports.names,
         sorted(bare),
         guarded,
-        missing,
-        absent,
+        imports.missing,
+        imports.absent,
         any(word in text for text in texts for word in _SOURCE),
-        not bare and _brings(texts, top, modules),
+        not bare and _brings(texts, top, imports.modules),
         {name for node in nodes if isinstance(node, ast.Raise) and node.exc for name in loads([*ast.walk(node.exc)])},
         not used.isdisjoint(_LOOKING_UP),
     )
