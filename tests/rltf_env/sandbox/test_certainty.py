@@ -47,6 +47,15 @@ CONDITIONS = {
     "assertTrue of and": _in_unittest("self.assertTrue(f(1) == 1 and f(3) == 9)"),
     "a complaint": "if f(1) != 1 or not f(2) == 4:\n    raise AssertionError",
     "an end": "def test_f():\n    assert f(1) == 1\n    return True\ntest_f()",
+    "after a function that returns": "def test_f():\n    def two():\n        return 2\n    assert f(two()) == 4\ntest_f()",
+    "after a coroutine": (
+        "import asyncio\ndef test_f():\n    async def two():\n        return f(2)\n"
+        "    answer = asyncio.run(two())\n    assert answer == 4\ntest_f()"
+    ),
+    "after a generator": (
+        "def test_f():\n    def each(xs):\n        for x in xs:\n            yield f(x)\n"
+        "    assert [*each([2, 2])] == [4, 4]\ntest_f()"
+    ),
     "at last": "try:\n    assert f(1) == 1\nfinally:\n    print(end='')",
 }
 
@@ -75,6 +84,10 @@ DOUBTFUL = {
     "all that are chosen": "assert all(f(x) == 1 for x in (1, 2) if x == 1)",
     "all of the program's": "def g(): return []\nassert all(f(x) == 7 for x in g())",
     "a function that nobody calls": "def check():\n    assert f(9) == 3\nassert f(1) == 1",
+    "a return before it": ("def test_f():\n    if f(1) == 1:\n        return\n    assert f(2) == 5\ntest_f()"),
+    "a return before it, and one inside": (
+        "def test_f():\n    def two():\n        return 2\n    if f(1) == 1:\n        return\n    assert f(two()) == 5\ntest_f()"
+    ),
     "any": "assert any(f(x) == 4 for x in (1, 2))",
     "or": "assert f(1) == 1 or f(2) == 5",
     "one list by two names": "x = y = 3\nassert f(x) == 3 * y",
