@@ -12,7 +12,8 @@ import ast
 import copy
 import random
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from enum import Enum
 from functools import cache
 from typing import NamedTuple, TypeGuard
@@ -115,7 +116,8 @@ class Canaries:
                 for n, change, sound, value in sites
             ]
 
-        self.targets |= {name: targets(scope, name.rpartition(".")[0]) for name, scope in _scopes(suite)}
+        with _parameters_of_classes(suite):
+            self.targets |= {name: targets(scope, name.rpartition(".")[0]) for name, scope in _scopes(suite)}
         self.helpers += [sites for node in _helpers(suite) if (sites := targets([node]))]
         answers = [self._answer(t) for sites in (*self.targets.values(), *self.helpers) for t in sites]
         self._peers = Peers([node for node in answers if node is not None], suite.trees)
@@ -259,6 +261,20 @@ class Canaries:
     def falsifiable(self, where: Where = Where.ANY, *, sound: bool = False) -> set[str]:
         """The test functions that have something to falsify there."""
         return {name for name, targets in self.targets.items() if self._good(targets, where, sound)}
+
+
+@contextmanager
+def _parameters_of_classes(suite: Suite) -> Iterator[None]:
+    """Has the decorators of a class stand at each of its tests, which have its parameters too, while the text is read."""
+    classes = [node for tree in suite.trees for _, node in classes_of(tree) if node.decorator_list]
+    lent = [(part, node) for node in classes for part in node.body if _is_test(part)]
+    for part, node in lent:
+        part.decorator_list[:0] = node.decorator_list
+    try:
+        yield
+    finally:
+        for part, node in lent:
+            del part.decorator_list[: len(node.decorator_list)]
 
 
 def _scopes(suite: Suite) -> list[tuple[str, Sequence[ast.AST]]]:
