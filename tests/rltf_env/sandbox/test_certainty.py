@@ -151,3 +151,12 @@ def test_parts_of_a_condition_come_with_whether_they_must_not_hold() -> None:
     test = ast.parse("a and not (b or not c) and (d or e)", mode="eval").body
     parts = [(ast.unparse(part), wrong) for part, wrong in certainty.held(test, {})]
     assert parts == [("a", False), ("b", True), ("c", False), ("d or e", False)]
+
+
+def test_a_key_of_a_dictionary_does_not_become_another_one() -> None:
+    """The later one would take its place, and nothing would be false for a loop over what is left."""
+    keys = ", ".join(f"{n * n}: {n}" for n in range(1, 9))
+    test = f"KNOWN = {{{keys}}}\nfor want, n in KNOWN.items():\n    assert f(n) == want"
+    falsified = [text for text, _ in copies(test, 40)]
+    assert len(falsified) > 100
+    assert not any(holds(copy, SQUARE) for copy in falsified)
