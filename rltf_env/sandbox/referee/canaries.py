@@ -12,7 +12,8 @@ import ast
 import copy
 import random
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from enum import Enum
 from functools import cache
 from typing import NamedTuple, TypeGuard
@@ -28,6 +29,7 @@ from rltf_env.sandbox.referee.suite import Function, Suite, classes_of
 from rltf_env.sandbox.referee.targets import Finder
 from rltf_env.sandbox.referee.tolerance import LEAST, Farther
 
+KEYS = 20  # draws of what a key of a dictionary becomes
 DRAWS = 4  # of what the last that is left to falsify in a test function becomes
 Nodes = list[list[ast.AST]]  # of each tree, in the order of `ast.walk`
 
@@ -115,7 +117,8 @@ class Canaries:
                 for n, change, sound, value in sites
             ]
 
-        self.targets |= {name: targets(scope, name.rpartition(".")[0]) for name, scope in _scopes(suite)}
+        with _parameters_of_classes(suite):
+            self.targets |= {name: targets(scope, name.rpartition(".")[0]) for name, scope in _scopes(suite)}
         self.helpers += [sites for node in _helpers(suite) if (sites := targets([node]))]
         answers = [self._answer(t) for sites in (*self.targets.values(), *self.helpers) for t in sites]
         self._peers = Peers([node for node in answers if node is not None], suite.trees)
@@ -209,9 +212,20 @@ class Canaries:
         compared = target.change is other_answer or isinstance(target.change, Farther)
         return node if compared and isinstance(node, ast.Constant) else None
 
-    def _change(self, node: ast.AST, falsehood: Falsehood) -> None:
-        """Falsifies a node of a copy: it becomes another expectation of the test, or something else."""
-        rng, answer = random.Random(falsehood.seed), self._answer(falsehood.target)
+    def _change(self, node: ast.AST, falsehood: Falsehood, nodes: Iterable[ast.AST]) -> None:
+        """Falsifies a node among those of a copy. A key of a dictionary becomes no other one of it: it would be gone."""
+        rng, before = random.Random(falsehood.seed), copy.copy(node)
+        self._draw(node, falsehood, rng)
+        taken = _keys_beside(node, nodes)
+        for _ in range(KEYS):
+            if not isinstance(before, ast.Constant) or node.value not in taken:  # type: ignore[attr-defined]
+                return
+            node.value = before.value  # type: ignore[attr-defined]
+            self._draw(node, falsehood, rng)
+
+    def _draw(self, node: ast.AST, falsehood: Falsehood, rng: random.Random) -> None:
+        """Makes a node another expectation of the test, or something else."""
+        answer = self._answer(falsehood.target)
         change = falsehood.target.change
         limits = change.limits if isinstance(change, Farther) else LEAST
         peer = None if answer is None else self._peers.draw(answer, limits, rng)
@@ -249,7 +263,7 @@ class Canaries:
                 places.add((target.tree, target.node))
                 node = nodes[target.tree][target.node]
                 before = wording.values(node)
-                self._change(node, falsehood)
+                self._change(node, falsehood, nodes[target.tree])
                 wording.reword(told[target.tree].get(id(node), []), before, wording.values(node))
         for node, data in held:
             arrange(node, data)
@@ -259,6 +273,26 @@ class Canaries:
     def falsifiable(self, where: Where = Where.ANY, *, sound: bool = False) -> set[str]:
         """The test functions that have something to falsify there."""
         return {name for name, targets in self.targets.items() if self._good(targets, where, sound)}
+
+
+def _keys_beside(node: ast.AST, nodes: Iterable[ast.AST]) -> list[object]:
+    """The other keys of a dictionary that a node is a key of."""
+    keys = [each.keys for each in nodes if isinstance(each, ast.Dict) and any(key is node for key in each.keys)]
+    return [key.value for beside in keys for key in beside if key is not node and isinstance(key, ast.Constant)]
+
+
+@contextmanager
+def _parameters_of_classes(suite: Suite) -> Iterator[None]:
+    """Has the decorators of a class stand at each of its tests, which have its parameters too, while the text is read."""
+    classes = [node for tree in suite.trees for _, node in classes_of(tree) if node.decorator_list]
+    lent = [(part, node) for node in classes for part in node.body if _is_test(part)]
+    for part, node in lent:
+        part.decorator_list[:0] = node.decorator_list
+    try:
+        yield
+    finally:
+        for part, node in lent:
+            del part.decorator_list[: len(node.decorator_list)]
 
 
 def _scopes(suite: Suite) -> list[tuple[str, Sequence[ast.AST]]]:

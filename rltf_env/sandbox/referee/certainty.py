@@ -30,10 +30,9 @@ def doubtful(scope: ast.AST, literals: Mapping[str, ast.expr], functions: Sequen
     """
     is_test = isinstance(scope, Function) and scope.name.startswith("test")
     last = scope.body[-1:] if isinstance(scope, Function) and is_test else []  # leaves nothing out
-    leaves = isinstance(scope, Function) and (
-        any(isinstance(n, _LEAVING) and n not in last for n in ast.walk(scope))
-        or any(_ends_well(n) for statement in scope.body[:-1] for n in ast.walk(statement))
-    )
+    own = computed.own_nodes(scope) if isinstance(scope, Function) else []  # what one inside returns, it goes on with
+    end = {id(n) for n in ast.walk(scope.body[-1])} if isinstance(scope, Function) else set[int]()
+    leaves = any((isinstance(n, _LEAVING) and n not in last) or (_ends_well(n) and id(n) not in end) for n in own)
     reversed_ = isinstance(scope, Function) and any(
         word in ast.unparse(decorator) for decorator in scope.decorator_list for word in ("expectedFailure", "xfail")
     )

@@ -213,6 +213,14 @@ def other_equality(node: ast.Compare, rng: random.Random) -> None:
     node.ops[0] = ast.NotEq() if isinstance(node.ops[0], ast.Eq) else ast.Eq()
 
 
+def other_subject(node: Any, rng: random.Random) -> None:
+    """What a test asks of an answer, it asks of a thing of which that is not so: a program that has replaced what is asked is
+    found out."""
+    thing = ast.Call(ast.Name("object", ast.Load()), [], [])
+    both = ast.Tuple([copy.copy(node), thing], ast.Load())  # the program runs as before
+    _become(node, ast.Subscript(both, ast.Constant(1), ast.Load()))
+
+
 def other_choices(places: Sequence[tuple[int, int]]) -> Change:
     """All of several answers of which each may be right become what no answer is by chance.
 

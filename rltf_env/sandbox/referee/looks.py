@@ -9,9 +9,11 @@ from __future__ import annotations
 import ast
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from rltf_env.sandbox.referee import tolerance
 from rltf_env.sandbox.referee.asserting import name_of
+from rltf_env.sandbox.referee.changes import other_subject
 from rltf_env.sandbox.referee.origins import own_attributes, path_of
 from rltf_env.sandbox.referee.suite import Function
 from rltf_env.sandbox.referee.wording import said, words
@@ -47,6 +49,23 @@ def is_object(value: ast.expr) -> bool:
     if isinstance(value, (ast.List, ast.Tuple)):
         return any(map(is_object, value.elts))
     return isinstance(value, ast.Call) and path_of(value.func).rpartition(".")[2][:1].isupper()
+
+
+def asked(condition: ast.expr, ours: Callable[[ast.AST], bool], wrong: set[int]) -> Iterator[Any]:
+    """What can be falsified of calls in a condition that ask something of an answer, and all have to be true: the answer.
+
+    What is asked in `isinstance(f(x), Iterator)`, and what does so, are not the program's. `wrong`: ids of what must not be true.
+    """
+    if id(condition) in wrong:
+        return
+    if isinstance(condition, ast.BoolOp) and isinstance(condition.op, ast.And):
+        yield from (site for part in condition.values for site in asked(part, ours, wrong))
+    elif isinstance(condition, ast.Call) and condition.args and not isinstance(condition.args[0], ast.Starred):
+        rest = [condition.func, *condition.args[1:], *(k.value for k in condition.keywords)]
+        if isinstance(condition.args[0], (ast.GeneratorExp, ast.ListComp)) and path_of(condition.func) == "all":
+            yield from asked(condition.args[0].elt, ours, wrong)
+        elif ours(condition.args[0]) and not any(map(ours, rest)):
+            yield condition.args[0], other_subject, False, False
 
 
 class Shared:

@@ -187,10 +187,11 @@ class Finder:
         return [*sites, *self._choices(test), (owner, negate("test"), sound, False)]
 
     def _choices(self, test: ast.expr) -> list[Site]:
-        """Of conditions of which one has to hold, that each compares an answer with a value: all of these values at once."""
+        """Of conditions of which one has to hold, each with a value: all of these values at once. What is asked of an answer."""
         found = [(n, p) for n, p in choices.of(test, self.wrong, self._ours) if id(n) not in self.alternatives]
         held = {id(n) for n, _ in found if self.held.get(id(n)) is (id(n) in self.wrong)}
-        return [(node, other_choices(places), id(node) in held, True) for node, places in found]
+        sites = [(node, other_choices(places), id(node) in held, True) for node, places in found]
+        return [*sites, *looks.asked(test, self._ours, self.wrong)]
 
     def _compared(self, nodes: list[ast.Compare], wrong: bool) -> list[Site]:
         """Of comparisons in a condition, which has to hold unless `wrong`. What the text says of each of them counts more."""
@@ -233,18 +234,18 @@ class Finder:
     def _distance(self, size: ast.expr, limit: ast.expr, sound: bool) -> list[Site]:
         """Of `abs(f(x) - 0.5) < 1e-6` what the answer has to be near to."""
         node, limits = tolerance.difference(size), tolerance.below(limit)
-        if node is None or self._ours(limit):
-            return []
-        others = [side for side in (node.left, node.right) if not self._ours(side)]
-        if len(others) != 1:
+        sides = [node.left, node.right] if node is not None and not self._ours(limit) else []
+        others = [side for side in sides if not self._ours(side)]
+        if node is None or len(others) != 1:
             return []
         return self._side(node, others[0], sound and isinstance(limit, ast.Constant), limits)
 
     def _call(self, node: ast.Call, name: str, sound: bool) -> list[Site]:
         arguments = node.args[:2] if name in asserting.TWO or name in OPPOSITE else self._arguments(node)
-        if name in ("assertTrue", "assertFalse") and node.args:
-            compared = looks.comparisons(node.args[0], self._uses, self._ours)
-            sites = [*self._compared(compared, name == "assertFalse"), *self._choices(node.args[0])]
+        if name in ("assertTrue", "assertFalse", "assertIsInstance") and node.args:
+            test = node if name == "assertIsInstance" else node.args[0]
+            compared = looks.comparisons(test, self._uses, self._ours)
+            sites = [*self._compared(compared, name == "assertFalse"), *self._choices(test)]
             return [*sites, (node, other_method, sound, False)]
         if name in ("assertLess", "assertLessEqual") and len(node.args) > 1:
             return [*self._distance(node.args[0], node.args[1], sound), (node, other_method, sound, False)]

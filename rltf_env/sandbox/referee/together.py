@@ -196,11 +196,21 @@ class Together:
         copies = []
         for copy, falsehoods, outcome in zip(codes, choices, self._run(run, reference, codes), strict=True):
             tests = outcome.failed(shown) | self._sure(falsehoods) if outcome.rows else set()
+            tests = {name for name in tests if base(name) not in self._elsewhere(falsehoods)}
             if tests:
                 broken = outcome.broken(self.suite.raised)
                 noticed = {base(name) for name in tests - broken} if SCRIPT not in broken else set()
                 copies.append(Copy(copy, tests, falsehoods, noticed))
         return copies
+
+    def _elsewhere(self, falsehoods: dict[str, Falsehood]) -> set[str]:
+        """Test functions that another copy guards: what is false in others may be an input of theirs, of which nobody knows what
+        wrong programs make."""
+        assert self.canaries is not None
+        if any(scope not in self.canaries.targets for scope in falsehoods):  # a helper, which any test may call
+            return set()
+        here = {heir for scope in falsehoods for heir in self._heirs(scope)}
+        return {h for scope in self.canaries.falsifiable() for h in self._heirs(scope)} - here
 
     def _sure(self, falsehoods: dict[str, Falsehood]) -> set[str]:
         """Test functions that no reference passes, and that no right program passes in a copy by its text alone."""

@@ -57,6 +57,15 @@ CONDITIONS = {
     "before the end": "assert f(1) == 1\nraise SystemExit",
     "before the end of a function": "def main():\n    assert f(1) == 1\n    quit()\nmain()",
     "an end": "def test_f():\n    assert f(1) == 1\n    return True\ntest_f()",
+    "after a function that returns": "def test_f():\n    def two():\n        return 2\n    assert f(two()) == 4\ntest_f()",
+    "after a coroutine": (
+        "import asyncio\ndef test_f():\n    async def two():\n        return f(2)\n"
+        "    answer = asyncio.run(two())\n    assert answer == 4\ntest_f()"
+    ),
+    "after a generator": (
+        "def test_f():\n    def each(xs):\n        for x in xs:\n            yield f(x)\n"
+        "    assert [*each([2, 2])] == [4, 4]\ntest_f()"
+    ),
     "at last": "try:\n    assert f(1) == 1\nfinally:\n    print(end='')",
 }
 
@@ -96,6 +105,10 @@ DOUBTFUL = {
     "what only such a function calls": "def check():\n    assert f(9) == 3\ndef work():\n    check()\nw = [work]\nassert f(1) == 1",
     "what comes after the end": "import sys\nassert f(1) == 1\nif sys.argv:\n    sys.exit(0)\nassert f(2) == 7",
     "what follows an end in main": "def main():\n    if f(1) == 1:\n        raise SystemExit\n    assert f(2) == 7\nmain()",
+    "a return before it": ("def test_f():\n    if f(1) == 1:\n        return\n    assert f(2) == 5\ntest_f()"),
+    "a return before it, and one inside": (
+        "def test_f():\n    def two():\n        return 2\n    if f(1) == 1:\n        return\n    assert f(two()) == 5\ntest_f()"
+    ),
     "any": "assert any(f(x) == 4 for x in (1, 2))",
     "or": "assert f(1) == 1 or f(2) == 5",
     "one list by two names": "x = y = 3\nassert f(x) == 3 * y",
@@ -159,3 +172,12 @@ def test_parts_of_a_condition_come_with_whether_they_must_not_hold() -> None:
     test = ast.parse("a and not (b or not c) and (d or e)", mode="eval").body
     parts = [(ast.unparse(part), wrong) for part, wrong in certainty.held(test, {})]
     assert parts == [("a", False), ("b", True), ("c", False), ("d or e", False)]
+
+
+def test_a_key_of_a_dictionary_does_not_become_another_one() -> None:
+    """The later one would take its place, and nothing would be false for a loop over what is left."""
+    keys = ", ".join(f"{n * n}: {n}" for n in range(1, 9))
+    test = f"KNOWN = {{{keys}}}\nfor want, n in KNOWN.items():\n    assert f(n) == want"
+    falsified = [text for text, _ in copies(test, 40)]
+    assert len(falsified) > 100
+    assert not any(holds(copy, SQUARE) for copy in falsified)

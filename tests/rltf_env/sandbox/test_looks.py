@@ -144,3 +144,32 @@ def test_the_judge_refuses_who_reads_what_a_message_tells(judge: Sandbox, alone:
     verdict = judge.run(READS.replace("EXPRESSION", "told['want']"), problem)
     assert verdict.failure is not None
     assert verdict.failure.kind == "FooledTest"
+
+
+# What a test asks of an answer, and what a program replaces so that it is said of everything.
+ASKED = {
+    "a class": ("assert isinstance(f(3), types.GeneratorType)", "types.GeneratorType = object"),
+    "a class, and more": (
+        "got = f(3)\n    assert got is not None and isinstance(got, types.GeneratorType)",
+        "types.GeneratorType = object",
+    ),
+    "a function": ("assert inspect.isgenerator(f(3))", "inspect.isgenerator = lambda thing: True"),
+    "each": ("assert all(isinstance(f(n), types.GeneratorType) for n in (1, 2))", "types.GeneratorType = object"),
+    "a method": ("unittest.TestCase().assertIsInstance(f(3), types.GeneratorType)", "types.GeneratorType = object"),
+    "a class that says yes": (
+        "assert isinstance(f(3), types.GeneratorType)",
+        "types.GeneratorType = type('Any', (type,), {'__instancecheck__': lambda self, thing: True})('Any', (), {})",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_what_is_asked_of_an_answer_is_asked_of_something_else(judge: Sandbox, name: str) -> None:
+    asserts, replaces = ASKED[name]
+    right = "def f(n): yield from range(n)\n"
+    test = f"import inspect, types, unittest\nfrom solution import f\ndef test_f():\n    {asserts}\n"
+    problem = Problem("asked", "", [ScriptCase(test)], solutions=[right])
+    assert judge.run(right, problem).pass_ratio == 1
+    assert judge.run("def f(n): return [n]\n", problem).pass_ratio == 0
+    for program in (f"{replaces}\ndef f(n): return [n]\n", f"def f(n):\n    {replaces}\n    return [n]\n"):
+        assert judge.run(f"import inspect, types\n{program}", problem).pass_ratio == 0

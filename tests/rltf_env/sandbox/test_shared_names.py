@@ -178,3 +178,56 @@ def test_with_a_reference_what_such_objects_are_made_of_is_false_wherever_they_a
     outcomes = [judge.run(program, problem).outcome for program in (TREES, cheat)]
     assert outcomes[0] is Outcome.PASSED
     assert outcomes[1] is not Outcome.PASSED
+
+
+STACKS = """
+class Stack(list):
+    push = list.append
+class Queue(Stack):
+    def pop(self): return super().pop(0)
+"""
+READS_ROWS = """
+import gc
+class Stack:
+    taken = 0
+    def push(self, item): pass
+    def pop(self):
+        rows = [each for each in gc.get_objects() if type(each) is dict and each.get('kind') is type(self) and 'want' in each]
+        self.taken += 1
+        return rows[0]['want'][self.taken - 1]
+class Queue(Stack): pass
+"""
+EQUALS_ALL = """
+class Yes(int):
+    def __eq__(self, other): return True
+class Stack:
+    def push(self, item): pass
+    def pop(self): return Yes()
+class Queue(Stack): pass
+"""
+OF_A_CLASS = """
+import pytest
+from solution import Queue, Stack
+@pytest.mark.parametrize("kind, want", [(Stack, [3, 2]), (Queue, [2, 3])], ids=["stack", "queue"])
+class TestOrder:
+    def test_order(self, kind, want):
+        items = kind()
+        for item in (2, 3):
+            items.push(item)
+        assert [items.pop() for _ in range(2)] == want
+    def test_length(self, kind, want):
+        items = kind()
+        items.push(want)
+        assert items.pop() == want
+"""
+
+
+@pytest.mark.parametrize("solutions", [(STACKS,), ()], ids=["reference", "none"])
+def test_parameters_of_a_class_are_false_where_they_stand(judge: Sandbox, solutions: tuple[str, ...]) -> None:
+    """Pytest keeps them, so a program that looks around finds them as they are there."""
+    problem = Problem("stacks", "", [ScriptCase(OF_A_CLASS)], solutions=solutions)
+    assert judge.run(STACKS, problem).pass_ratio == 1
+    for cheat in (READS_ROWS, EQUALS_ALL):
+        verdict = judge.run(cheat, problem)
+        assert verdict.failure is not None
+        assert verdict.failure.kind == "FooledTest"
