@@ -65,7 +65,8 @@ class JudgeQueue:
         self.inside, self.handed = 0, 0  # programs of all requests; those that the judge holds
         self.tickets: deque[Ticket] = deque()
         self.waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
-        self.draining = False
+        self.open_tickets: dict[Ticket, None] = {}  # neither settled nor cancelled
+        self.draining = self.ended = False  # nobody is let in; nobody is waited for
         self.answered = time.monotonic()  # when the judge last gave a verdict
         self.counts: Counter[str] = Counter()  # verdicts by outcome, and failures of the judge
         self.seconds = 0.0  # from a program's arrival to its verdict, all together
@@ -109,12 +110,18 @@ class JudgeQueue:
 
     async def close(self) -> None:
         """Ends the judge; whoever waits is told."""
-        self.draining = True
-        for ticket in list(self.tickets):
-            self._settle(ticket, SandboxError("The service ended before this program was judged."))
-        self.tickets.clear()
+        self.give_up()
         for opened in self._own:
             await asyncio.to_thread(opened.close)
+
+    def give_up(self) -> int:
+        """Lets nobody wait any longer: requests get an error for what has no verdict yet. Returns how many programs that is."""
+        self.draining = self.ended = True
+        without = list(self.open_tickets)
+        for ticket in without:
+            self._settle(ticket, _ended())
+        self.tickets.clear()
+        return len(without)
 
     # -------------------------------------------------------------------------------------------------------- entrance
 
@@ -167,6 +174,10 @@ class JudgeQueue:
     def ask(self, ticket: Ticket, *, first: bool = False) -> Ticket:
         """Has a program judged; `first`: before all that wait."""
         ticket.since = time.monotonic()
+        self.open_tickets[ticket] = None
+        if self.ended:
+            self._settle(ticket, _ended())
+            return ticket
         (self.tickets.appendleft if first else self.tickets.append)(ticket)
         self._feed()
         return ticket
@@ -174,6 +185,7 @@ class JudgeQueue:
     def cancel(self, ticket: Ticket) -> None:
         """Nobody wants this verdict any more. What has begun is judged to its end."""
         ticket.over, ticket.program = True, ""
+        self.open_tickets.pop(ticket, None)
         if ticket.future is not None:
             ticket.future.cancel()
 
@@ -310,6 +322,7 @@ class JudgeQueue:
         if ticket.over:
             return
         ticket.over = True
+        self.open_tickets.pop(ticket, None)
         self._count(result, time.monotonic() - ticket.since)
         ticket.settle(result)
 
@@ -342,6 +355,10 @@ class JudgeQueue:
             await asyncio.sleep(0.01)
         self.cancel(ticket)
         return self.answered >= begin
+
+
+def _ended() -> SandboxError:
+    return SandboxError("The service ended before this program was judged.")
 
 
 def _as_exception(error: BaseException) -> Exception:
