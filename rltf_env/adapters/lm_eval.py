@@ -152,17 +152,27 @@ def _how(doc: Mapping[str, Any]) -> dict[str, Any]:
         raise UsageError(f"Expected a document made by {__name__}.documents, got {str(doc)[:60]!r}.") from error
 
 
-def pass_at_k(references: Sequence[str], predictions: Sequence[Sequence[str]], k: Sequence[int]) -> dict[str, float]:
-    """`pass@k` of one document for each k, NaN where fewer than k programs were judged; and `unjudged`, a share.
+def pass_at_k(
+    references: Sequence[str], predictions: Sequence[Sequence[str]], k: int | Sequence[int]
+) -> dict[str, float]:
+    """`pass@k` of one document for each k, NaN where fewer than k programs were judged; and `unjudged`, a share, NaN of none.
 
     Args:
         references: the problem's id, alone.
         predictions: its programs, which went through the filter `programs`.
+        k: one or several.
+
+    Raises:
+        UsageError: not one document, or programs that did not go through the filter.
     """
+    if not len(references) == len(predictions) == 1:
+        raise UsageError(
+            f"Expected the id and the programs of one document, got {len(references)} ids and programs of {len(predictions)}."
+        )
     (id,), (texts,) = references, predictions
     passed = [verdict for text in texts if (verdict := _passed(id, text)) is not None]
-    figures = {f"pass@{each}": estimate(len(passed), sum(passed), each) for each in k}
-    return {**figures, "unjudged": 1 - len(passed) / len(texts)}
+    figures = {f"pass@{each}": estimate(len(passed), sum(passed), each) for each in ([k] if isinstance(k, int) else k)}
+    return {**figures, "unjudged": 1 - len(passed) / len(texts) if texts else math.nan}
 
 
 def _passed(id: str, text: str) -> bool | None:
@@ -179,7 +189,8 @@ def _passed(id: str, text: str) -> bool | None:
 
 def estimate(n: int, correct: int, k: int) -> float:
     """1 - C(n - correct, k) / C(n, k), exactly, rounded once; NaN for n < k."""
-    return 1 - math.comb(n - correct, k) / math.comb(n, k) if n >= k else math.nan
+    every = math.comb(n, k)
+    return (every - math.comb(n - correct, k)) / every if n >= k else math.nan
 
 
 def mean(items: Sequence[float]) -> float:
