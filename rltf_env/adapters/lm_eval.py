@@ -42,7 +42,7 @@ def task(
     split: str | None = None,
     digest: str = "",
     samples: int = 1,
-    ks: Sequence[int] = (1,),
+    ks: int | Sequence[int] = (1,),
     prompt: str = "chat",
     generation: Mapping[str, Any] | None = None,
     judge_options: Mapping[str, Any] | None = None,
@@ -53,13 +53,14 @@ def task(
     Args:
         dataset, split, dataset_options: of `datasets.load`.
         digest: the first digits that the problems' digest must have; "" asks nothing.
-        samples: answers for each problem. ks: the k of each pass@k.
+        samples: answers for each problem. ks: the k of each pass@k, one or several.
         prompt: `chat`, a user message (with `--apply_chat_template`), or `text`, which a base model goes on with.
         generation: lm-eval's `generation_kwargs`: `until`, `max_gen_toks`, `temperature`, ...
         judge_options: of `UnitTestEnv`, such as `{"sandbox_options": {"case_seconds": 4.0}}`.
     """
     if prompt not in PROMPTS:
         raise UnknownName("kind of prompt", prompt, PROMPTS)
+    ks = (ks,) if isinstance(ks, int) else ks
     if samples < 1 or not ks or not all(1 <= k <= samples for k in ks):
         raise UsageError(f"Expected samples of at least 1 and 1 <= k <= samples, got {samples} and {tuple(ks)}.")
     where = {"dataset": dataset, "split": split, "digest": digest, "prompt": prompt}
