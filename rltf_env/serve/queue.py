@@ -72,6 +72,7 @@ class JudgeQueue:
         self.seconds = 0.0  # from a program's arrival to its verdict, all together
         self.times = [0] * (len(BOUNDS) + 1)
         self._printing: Sandbox | None = None
+        self._opening: asyncio.Task[Sandbox | None] | None = None  # of that one
         self._own: list[Sandbox] = []
         self._later = False  # whether `_feed` is to be called again
         self._finished: deque[tuple[Ticket, Future[Verdict]]] = deque()  # filled by the judge's threads
@@ -86,7 +87,7 @@ class JudgeQueue:
 
     async def open(self) -> None:
         """Starts the judge. Raises SandboxError if it does not start."""
-        self.loop, self._opening = asyncio.get_running_loop(), asyncio.Lock()
+        self.loop = asyncio.get_running_loop()
         self.judge = await asyncio.to_thread(self._opened, {})
         if isinstance(self.judge, PoolSandbox):
             self.most = max(min(AHEAD * len(self.judge.workers), self.judge.options.pending // 4), 1)
@@ -111,6 +112,8 @@ class JudgeQueue:
     async def close(self) -> None:
         """Ends the judge; whoever waits is told."""
         self.give_up()
+        if self._opening is not None:
+            await asyncio.wait([self._opening])
         for opened in self._own:
             await asyncio.to_thread(opened.close)
 
@@ -210,8 +213,7 @@ class JudgeQueue:
             SandboxError, InvalidProblem: the judge gave none.
         """
         if printed:
-            async with self._opening:
-                await self._open_printing()
+            await self._open_printing()
         place: asyncio.Future[Result] = self.loop.create_future()
 
         def settle(result: Result) -> None:
@@ -228,14 +230,22 @@ class JudgeQueue:
         return result
 
     async def _open_printing(self) -> None:
-        """A second judge, which keeps all that a program prints: for clients that compare for themselves."""
+        """A second judge, which keeps all that a program prints: for clients that compare for themselves.
+
+        It is opened once: who asked first may leave before that is done.
+        """
         if self._printing is not None:
             return
+        if self._opening is None or self._opening.done():  # it failed before
+            self._opening = asyncio.ensure_future(self._printing_judge())
+            self._opening.add_done_callback(lambda task: task.cancelled() or task.exception())  # all may have left
+        self._printing = await asyncio.shield(self._opening)
+
+    async def _printing_judge(self) -> Sandbox | None:
         if not isinstance(self.settings.sandbox, str) or not isinstance(self.judge, PoolSandbox):
-            self._printing = self.judge
-        else:
-            kept = int(self.settings.options.get("output_bytes", 16 << 20))
-            self._printing = await asyncio.to_thread(self._opened, {"kept_output": kept, "cache": 0})
+            return self.judge
+        kept = int(self.settings.options.get("output_bytes", 16 << 20))
+        return await asyncio.to_thread(self._opened, {"kept_output": kept, "cache": 0})
 
     def _feed(self) -> None:
         """Hands over what the judge has room for. It is never handed more than lets `submit` return at once."""
