@@ -21,11 +21,11 @@ import __future__ as features
 
 import ast
 import re
-import warnings
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from rltf_env.core import CaseResult, Facts, Verdict, line_starts
+from rltf_env.parsing import tree
 
 _END = r"(?:\r\n|\r|\n)"
 _REST = re.compile(rf"[ \t\f]*+(?:\#[^\r\n]*+)?{_END}")  # of a line on which nothing stands any more
@@ -165,9 +165,7 @@ def _blank(statement: str) -> str:
 def _first_line(prefix: str) -> int | None:
     """The line of the first statement that no future import may follow; None without one, or if this is no Python."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # such as invalid escape sequences in a docstring
-            body = ast.parse(prefix).body
+        body = tree(prefix).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     for index, node in enumerate(body):

@@ -5,6 +5,7 @@ Files, pipes and networks share this one codec.
     encode_problem, decode_problem     a problem, as a line of a JSON-lines file has it
     encode_case, decode_case           a case of it
     encode_value, decode_value         any plain Python value
+    spelled                            the same as Python has it, for people and for comparisons
     encode_program, decode_program     a program with its tokens
     encode_verdict, decode_verdict     all of a verdict, as the judge's own processes answer
     compact_verdict, expand_verdict    what a record keeps: no times, no outputs, each failure once
@@ -208,6 +209,20 @@ def encode_value(value: Any) -> Any:
     if kind is complex:
         return {"$complex": [value.real, value.imag]}
     raise UsageError(f"Expected plain data in a problem, got {kind.__name__}: JSON cannot hold it.")
+
+
+def spelled(value: Any) -> str:
+    """`repr(value)`, in which whole numbers that have too many digits for this interpreter are hexadecimal."""
+    try:
+        return repr(value)
+    except ValueError:
+        if isinstance(value, int):
+            return hex(value)
+        if isinstance(value, dict):
+            return "{" + ", ".join(f"{spelled(key)}: {spelled(item)}" for key, item in value.items()) + "}"
+        opening, closing = {list: "[]", tuple: "()", set: "{}", frozenset: ("frozenset({", "})")}[type(value)]
+        after = "," if type(value) is tuple and len(value) == 1 else ""
+        return opening + ", ".join(map(spelled, value)) + after + closing
 
 
 _BUILD: dict[str, Callable[[Any], Any]] = {

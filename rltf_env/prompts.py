@@ -19,6 +19,7 @@ from typing import Any
 from rltf_env._renamed import renamed
 from rltf_env.core import CallCase, Case, CaseResult, Outcome, Problem, ScriptCase, StdinCase, Tokenizer, Verdict
 from rltf_env.errors import UnknownName, UsageError
+from rltf_env.plain import spelled
 
 Style = str | Callable[[Problem], str]
 
@@ -112,8 +113,8 @@ def _examples_beside(problem: Problem) -> Sequence[str]:
 def _show(case: Case, entry_point: str | None) -> str:
     match case:
         case CallCase(args, expected, kwargs):
-            passed = ", ".join([*map(repr, args), *(f"{name}={value!r}" for name, value in kwargs.items())])
-            return f"{(entry_point or 'f').replace('Solution.', 'Solution().', 1)}({passed}) == {expected!r}"
+            passed = ", ".join([*map(spelled, args), *(f"{name}={spelled(value)}" for name, value in kwargs.items())])
+            return f"{(entry_point or 'f').replace('Solution.', 'Solution().', 1)}({passed}) == {spelled(expected)}"
         case ScriptCase(script):
             return script
         case StdinCase(stdin, stdout):

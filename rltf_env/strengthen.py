@@ -32,6 +32,7 @@ from rltf_env.command import guarded, leave, parser
 from rltf_env.core import CallCase, Outcome, Problem, Problems, Sandbox
 from rltf_env.datasets._mutants import mutants
 from rltf_env.errors import DataError, RLTFError, UsageError
+from rltf_env.plain import spelled
 from rltf_env.synthesis import coverage
 from rltf_env.synthesis._options import add_options
 from rltf_env.synthesis.inputs import Arguments, mutate
@@ -150,7 +151,7 @@ def _stronger(
     soon = coverage.hurried(judge, replace(problem, cases=tuple(cases), examples=(), held_out=()), problem.solutions)
     failures = coverage.kills(judge, soon, cases, [*problem.solutions, *passing])
     sound = [i for i, killed in enumerate(failures) if not any(number < references for number in killed)]
-    killed, sizes = [failures[i] for i in sound], [len(repr(cases[i].args)) for i in sound]
+    killed, sizes = [failures[i] for i in sound], [len(spelled(cases[i].args)) for i in sound]
     chosen = coverage.cover(killed, sizes, settings.budget)
     failed = {number for i in chosen for number in killed[i]}
     return replace(result, added=tuple(cases[sound[i]] for i in chosen), after=len(passing) - len(failed))
@@ -161,14 +162,14 @@ def _stronger(
 
 def changed(seeds: Sequence[Arguments], rng: np.random.Generator, settings: Settings) -> list[Arguments]:
     """Different inputs, each up to `steps` changes away from one of the seeds; none of the seeds."""
-    known, inputs = {repr(args) for args in seeds}, dict[str, Arguments]()
+    known, inputs = {spelled(args) for args in seeds}, dict[str, Arguments]()
     for _ in range(4 * settings.inputs):
         args = list(seeds[int(rng.integers(len(seeds)))])
         for _ in range(int(rng.integers(1, settings.steps + 1)) if args else 0):
             at = int(rng.integers(len(args)))
             args[at] = mutate(args[at], rng, [other[at] for other in seeds if len(other) == len(args)])
-        if repr(tuple(args)) not in known:
-            inputs.setdefault(repr(tuple(args)), tuple(args))
+        if spelled(tuple(args)) not in known:
+            inputs.setdefault(spelled(tuple(args)), tuple(args))
         if len(inputs) == settings.inputs:
             break
     return list(inputs.values())

@@ -3,7 +3,9 @@
     {"task_id": "HumanEval/0", "completion": "    return ..."}       HumanEval: what follows the prompt
     {"task_id": "HumanEval/0", "solution": "def has_close ..."}      EvalPlus: the whole program
     [["def has_close ...", ...], ...]                                bigcode: whole programs, problems in order
+    [{"question_id": "abc301_a", "code_list": ["n = ...", ...]}]     LiveCodeBench: whole programs of each problem
 
+An id is a problem's own, or what follows the name of its data set in it (`11` of `mbpp/11`); capitals may differ.
 How they were sampled is not in such a file; the record says so. A file that has more programs for each problem than a suite
 wants has all of them judged, and the record says how many. Where it has more for some problems only, it is refused, since
 leaving some out changes the figure: the solver's option `surplus=drop` judges the first ones, which the record then tells.
@@ -28,6 +30,7 @@ from rltf_env.joining import join
 from rltf_env.plain import strings
 
 FIELDS = ("completion", "solution")
+IDS = ("task_id", "question_id")
 Row = tuple[str, str]  # field, text
 
 
@@ -50,14 +53,20 @@ class Completions:
         if isinstance(value, list):
             self.ordered.append([("solution", text) for text in strings(value, where)])
             return
-        fields = [name for name in FIELDS if isinstance(value, dict) and isinstance(value.get(name), str)]
-        if not fields or not isinstance(value.get("task_id"), str):
+        row = value if isinstance(value, dict) else {}
+        id = next((str(row[name]) for name in IDS if type(row.get(name)) in (str, int)), None)
+        fields = [name for name in FIELDS if isinstance(row.get(name), str)]
+        if id is not None and "code_list" in row:
+            rows = [("solution", text) for text in strings(row["code_list"], f"{where}, code_list")]
+        elif id is not None and fields:  # EvalPlus writes both at times; the whole program is what it judges
+            rows = [(fields[-1], row[fields[-1]])]
+        else:
+            hint = " lm-eval's samples are a log: pass log:FILE." if "resps" in row else ""
             raise DataError(
-                f"{where}: expected an object with task_id and {' or '.join(FIELDS)}, or a list of programs, "
-                f"got {str(value)[:80]}."
+                f"{where}: expected an object with task_id and {' or '.join(FIELDS)}, or with question_id and code_list, "
+                f"or a list of programs, got {str(value)[:80]}.{hint}"
             )
-        field = fields[-1]  # EvalPlus writes both at times; the whole program is what it judges
-        self.by_id.setdefault(value["task_id"], []).append((field, value[field]))
+        self.by_id.setdefault(id, []).extend(rows)
 
     def describe(self) -> dict[str, Any]:
         """Plain data for the record: the kind, and the digest of the file."""
@@ -79,12 +88,10 @@ class Completions:
                     f"{self.where}: expected programs for at most {len(problems)} problems, got {len(self.ordered)}."
                 )
             self.by_id = {p.id: rows for p, rows in zip(problems, self.ordered, strict=False)}
-        spellings: dict[str, list[str]] = {}
-        for problem in problems:
-            spellings.setdefault(problem.id.lower(), []).append(problem.id)
+        whole, ends = _spellings(problems)
         written, self.by_id = self.by_id, {}
         for id, rows in written.items():
-            alike = spellings.get(id.lower(), [])  # capitals count where they tell problems apart
+            alike = whole.get(id.lower()) or ends.get(id.lower(), [])  # capitals count where they tell problems apart
             if id not in alike and len(alike) != 1:
                 raise UnknownName(f"task_id of {self.where}:", id, [problem.id for problem in problems])
             self.by_id.setdefault(id if id in alike else alike[0], []).extend(rows)
@@ -137,6 +144,17 @@ class Completions:
                 f"Expected {samples} programs for {problem.id!r} in {self.where}, got {len(rows)}. {remedy}"
             )
         return rows
+
+
+def _spellings(problems: Sequence[Problem]) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """The ids of problems by what they are in lower case, and by what of that follows the name of the data set."""
+    whole, ends = dict[str, list[str]](), dict[str, list[str]]()
+    for problem in problems:
+        id = problem.id.lower()
+        whole.setdefault(id, []).append(problem.id)
+        if end := id.partition("/")[2]:
+            ends.setdefault(end, []).append(problem.id)
+    return whole, ends
 
 
 def _number(count: int, noun: str) -> str:

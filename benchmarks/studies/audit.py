@@ -40,6 +40,7 @@ from rltf_env.core.seams import in_order
 from rltf_env.datasets._mutants import Mutant, mutants
 from rltf_env.datasets.audit import AHEAD
 from rltf_env.errors import InvalidProblem, MissingData, RLTFError, UnknownName, UsageError
+from rltf_env.plain import spelled
 from rltf_env.sandbox.battery import trials as battery
 
 DATASETS: dict[str, dict[str, Any]] = {
@@ -223,7 +224,7 @@ def job(name: str, problem: Problem, program: str, calls: dict[str, str]) -> dic
         if problem.id in calls:
             return {**told, "calls": calls[problem.id]}
         pairs = ([list(c.args) for c in cases], [c.expected for c in cases]) if only_calls else None  # type: ignore[union-attr]
-        return None if pairs is None else {**told, "calls": repr(pairs)}
+        return None if pairs is None else {**told, "calls": spelled(pairs)}
     if not only_calls:
         return None
     lines = ["\n".join(map(json.dumps, case.args)) for case in cases]  # type: ignore[union-attr]
@@ -241,7 +242,9 @@ def _test(problem: Problem) -> str | None:
     lines = []
     for case in problem.cases:
         if isinstance(case, CallCase):
-            lines.append(f"assert candidate(*{case.args!r}, **{dict(case.kwargs)!r}) == {case.expected!r}")
+            lines.append(
+                f"assert candidate(*{spelled(case.args)}, **{spelled(dict(case.kwargs))}) == {spelled(case.expected)}"
+            )
         elif isinstance(case, ScriptCase):
             lines += [case.setup, case.script]
         else:

@@ -8,9 +8,6 @@ The scorer runs beside no sandbox of Inspect: programs run in our judge. What it
 """
 
 # pyright: reportCallIssue=false, reportGeneralTypeIssues=false
-# (without inspect-ai, its name leads pyright to this file)
-
-# pyright: reportCallIssue=false, reportGeneralTypeIssues=false
 # (where Inspect is not installed, a type checker takes this file for it)
 from __future__ import annotations
 

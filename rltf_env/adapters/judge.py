@@ -78,15 +78,16 @@ _opened: dict[Key, tuple[UnitTestEnv, dict[str, Any]]] = {}
 _lock = threading.Lock()
 
 
-def opened(dataset: str | UnitTestEnv, **options: Any) -> UnitTestEnv:
+def opened(dataset: str | UnitTestEnv | None = None, **options: Any) -> UnitTestEnv:
     """The environment of these arguments, one a process. Its judge starts at the first program.
 
     Args:
-        dataset: the name of a dataset, or an environment, which is given back as it is.
+        dataset: the name of a dataset, or an environment, which is given back as it is. None is what a configuration
+            says that names none, and an error.
         options: of `UnitTestEnv`. Plain data are compared by value, all else by identity.
 
     Raises:
-        UsageError: options with an environment that has its own, or a judge that runs no programs.
+        UsageError: no dataset, options with an environment that has its own, or a judge that runs no programs.
         MissingData: the data are not there.
     """
     if isinstance(dataset, UnitTestEnv):
@@ -98,7 +99,8 @@ def opened(dataset: str | UnitTestEnv, **options: Any) -> UnitTestEnv:
             )
         return dataset
     if not isinstance(dataset, str):
-        raise UsageError(f"Expected the name of a dataset, or an environment, got {type(dataset).__name__}.")
+        came = "none" if dataset is None else type(dataset).__name__
+        raise UsageError(f'Expected the name of a dataset, such as dataset="mbpp", or an environment, got {came}.')
     options = {name: _plain(value) for name, value in options.items()}
     check_runs(options.get("sandbox", "auto"), USE)
     key = (os.getpid(), dataset, tuple(sorted((name, _mark(value)) for name, value in options.items())))

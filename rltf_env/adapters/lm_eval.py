@@ -42,7 +42,7 @@ def task(
     split: str | None = None,
     digest: str = "",
     samples: int = 1,
-    ks: Sequence[int] = (1,),
+    ks: int | Sequence[int] = (1,),
     prompt: str = "chat",
     generation: Mapping[str, Any] | None = None,
     judge_options: Mapping[str, Any] | None = None,
@@ -53,13 +53,14 @@ def task(
     Args:
         dataset, split, dataset_options: of `datasets.load`.
         digest: the first digits that the problems' digest must have; "" asks nothing.
-        samples: answers for each problem. ks: the k of each pass@k.
+        samples: answers for each problem. ks: the k of each pass@k, one or several.
         prompt: `chat`, a user message (with `--apply_chat_template`), or `text`, which a base model goes on with.
         generation: lm-eval's `generation_kwargs`: `until`, `max_gen_toks`, `temperature`, ...
         judge_options: of `UnitTestEnv`, such as `{"sandbox_options": {"case_seconds": 4.0}}`.
     """
     if prompt not in PROMPTS:
         raise UnknownName("kind of prompt", prompt, PROMPTS)
+    ks = (ks,) if isinstance(ks, int) else ks
     if samples < 1 or not ks or not all(1 <= k <= samples for k in ks):
         raise UsageError(f"Expected samples of at least 1 and 1 <= k <= samples, got {samples} and {tuple(ks)}.")
     where = {"dataset": dataset, "split": split, "digest": digest, "prompt": prompt}
@@ -152,17 +153,27 @@ def _how(doc: Mapping[str, Any]) -> dict[str, Any]:
         raise UsageError(f"Expected a document made by {__name__}.documents, got {str(doc)[:60]!r}.") from error
 
 
-def pass_at_k(references: Sequence[str], predictions: Sequence[Sequence[str]], k: Sequence[int]) -> dict[str, float]:
-    """`pass@k` of one document for each k, NaN where fewer than k programs were judged; and `unjudged`, a share.
+def pass_at_k(
+    references: Sequence[str], predictions: Sequence[Sequence[str]], k: int | Sequence[int]
+) -> dict[str, float]:
+    """`pass@k` of one document for each k, NaN where fewer than k programs were judged; and `unjudged`, a share, NaN of none.
 
     Args:
         references: the problem's id, alone.
         predictions: its programs, which went through the filter `programs`.
+        k: one or several.
+
+    Raises:
+        UsageError: not one document, or programs that did not go through the filter.
     """
+    if not len(references) == len(predictions) == 1:
+        raise UsageError(
+            f"Expected the id and the programs of one document, got {len(references)} ids and programs of {len(predictions)}."
+        )
     (id,), (texts,) = references, predictions
     passed = [verdict for text in texts if (verdict := _passed(id, text)) is not None]
-    figures = {f"pass@{each}": estimate(len(passed), sum(passed), each) for each in k}
-    return {**figures, "unjudged": 1 - len(passed) / len(texts)}
+    figures = {f"pass@{each}": estimate(len(passed), sum(passed), each) for each in ([k] if isinstance(k, int) else k)}
+    return {**figures, "unjudged": 1 - len(passed) / len(texts) if texts else math.nan}
 
 
 def _passed(id: str, text: str) -> bool | None:
@@ -179,7 +190,8 @@ def _passed(id: str, text: str) -> bool | None:
 
 def estimate(n: int, correct: int, k: int) -> float:
     """1 - C(n - correct, k) / C(n, k), exactly, rounded once; NaN for n < k."""
-    return 1 - math.comb(n - correct, k) / math.comb(n, k) if n >= k else math.nan
+    every = math.comb(n, k)
+    return (every - math.comb(n - correct, k)) / every if n >= k else math.nan
 
 
 def mean(items: Sequence[float]) -> float:

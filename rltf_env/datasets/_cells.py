@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import ast
-import warnings
 from typing import Any
 
+from rltf_env import parsing
 from rltf_env.datasets._files import parse
 from rltf_env.errors import DataError
 
@@ -57,9 +56,7 @@ def as_list(value: str) -> tuple[str, ...] | None:
         items = parse(value, "")
     except DataError:
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # such as invalid escape sequences
-                items = ast.literal_eval(value.strip())
+            items = parsing.literal(value)
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             return None
     fits = isinstance(items, list | tuple) and all(isinstance(item, str) for item in items)

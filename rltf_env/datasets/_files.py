@@ -10,12 +10,12 @@ import ast
 import gzip
 import json
 import os
-import warnings
 import zlib
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rltf_env import parsing
 from rltf_env.errors import DataError, MissingData, UnknownName
 from rltf_env.plain import as_object
 
@@ -121,8 +121,6 @@ def _parse_int(text: str) -> int:
 def parse_python(text: str, what: str) -> ast.Module:
     """The syntax tree of `text`, `what` it is, for the message. It is data: Python's advice on its style is not shown."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # such as invalid escape sequences in a pattern
-            return ast.parse(text.removeprefix("\ufeff"))  # the mark that some editors put in front
+        return parsing.tree(text.removeprefix("\ufeff"))  # the mark that some editors put in front
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise DataError(f"{what}: expected Python, got {error}.") from error

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rltf_env.datasets._files import parse_python
+from rltf_env.errors import DataError
 
 SWAPS: dict[type, type] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
@@ -36,10 +37,10 @@ def mutants(source: str, count: int, rng: np.random.Generator) -> list[Mutant]:
     """Up to `count` different mutants of a program, in the order in which `rng` draws them.
 
     Raises:
-        DataError: the program is no Python.
+        DataError: the program is no Python, or has a number that Python reads and does not write.
     """
     tree = parse_python(source, "a reference solution")
-    seen = {ast.unparse(tree)}
+    seen = {_text(tree)}
     sites = list(_sites(tree))
     result: list[Mutant] = []
     for i in rng.permutation(len(sites)).tolist():
@@ -49,11 +50,18 @@ def mutants(source: str, count: int, rng: np.random.Generator) -> list[Mutant]:
         copied = copy.deepcopy(tree)
         node = list(ast.walk(copied))[place]
         apply(node)
-        text = ast.unparse(ast.fix_missing_locations(copied)) + "\n"
+        text = _text(ast.fix_missing_locations(copied)) + "\n"
         if text.rstrip("\n") not in seen:
             seen.add(text.rstrip("\n"))
             result.append(Mutant(change, getattr(node, "lineno", 0), text))
     return result
+
+
+def _text(tree: ast.Module) -> str:
+    try:
+        return ast.unparse(tree)
+    except ValueError as error:  # hexadecimal, of more digits than a decimal number may have
+        raise DataError(f"a reference solution: expected numbers that Python can write, got {error}.") from error
 
 
 Site = tuple[int, str, Callable[[ast.AST], None]]  # the node's place in `ast.walk`, what is done to it, and how

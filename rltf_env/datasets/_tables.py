@@ -12,11 +12,9 @@ parts, `train-00000-of-00009.parquet`), in the data set's folder below the data 
 
 from __future__ import annotations
 
-import ast
 import logging
 import os
 import re
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,6 +22,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rltf_env import parsing
 from rltf_env.core import Case, Problem, Problems
 from rltf_env.datasets import hub
 from rltf_env.datasets._files import VARIABLE, Root, check_split, parse, read_rows, read_text
@@ -256,9 +255,7 @@ def literal(source: str, where: str) -> Any:
         return parse(source, where)
     except DataError as as_json:
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # such as invalid escape sequences
-                return ast.literal_eval(source.strip())
+            return parsing.literal(source)
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
             raise DataError(f"{where}: expected JSON or a Python literal, got neither ({error}).") from as_json
 

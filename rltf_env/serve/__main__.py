@@ -2,7 +2,7 @@
 
 Without options the service listens on loopback alone, and needs no token. Where other machines can reach it, a client
 needs the token, from the variable RLTF_JUDGE_TOKEN or a file. The first line of the output says where the service
-listens. After SIGTERM or Ctrl-C it answers what was asked, and ends.
+listens. After SIGTERM or Ctrl-C it answers what was asked, and ends; after a second Ctrl-C it does not wait for verdicts.
 """
 
 from __future__ import annotations

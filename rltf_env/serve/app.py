@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import signal
 import socket
 import threading
@@ -30,6 +31,8 @@ ROUTES = (
     "/list_ids", "/list_datasets", "/get_reward", "/reward", "/problems", "/about", "/health", "/metrics", "/docs",
     "/openapi.json",
 )  # fmt: skip
+GRACE = 0.5  # seconds that clients have to read that the service has ended
+LOG = logging.getLogger("rltf.serve")
 
 
 class Service:
@@ -80,10 +83,14 @@ class Service:
 
 
 class Server(uvicorn.Server):
-    """uvicorn, which tells the queue as soon as it is to end: from then on nobody is let in."""
+    """uvicorn, with an end that loses no words over what is lost.
+
+    From the first signal on nobody is let in. After `drain` seconds, or a second Ctrl-C, whoever waits is told that there
+    is no verdict; and who does not read that, or is still sending a request, is cut off. uvicorn's own way is to cancel
+    the requests, each with a traceback.
+    """
 
     def __init__(self, service: Service) -> None:
-        settings = service.settings
         self.service = service
         super().__init__(
             uvicorn.Config(
@@ -94,7 +101,6 @@ class Server(uvicorn.Server):
                 lifespan="on",
                 server_header=False,
                 timeout_keep_alive=60,
-                timeout_graceful_shutdown=max(1, round(settings.drain)),
                 h11_max_incomplete_event_size=64 << 10,
             )
         )
@@ -102,7 +108,30 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """A signal to end."""
         self.service.queue.draining = True
-        super().handle_exit(sig, frame)
+        if not self.should_exit:
+            super().handle_exit(sig, frame)
+        elif self.started and sig == signal.SIGINT:
+            self.service.queue.loop.call_soon_threadsafe(self._give_up)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Ends when all requests are answered."""
+        overdue = self.service.queue.loop.call_later(self.service.settings.drain, self._give_up)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            overdue.cancel()
+
+    def _give_up(self) -> None:
+        lost = self.service.queue.give_up()
+        if lost:
+            LOG.warning("ended before %d programs were judged", lost)
+        self.service.queue.loop.call_later(GRACE, self._cut_off)
+
+    def _cut_off(self) -> None:
+        """Closes what connections are left, as if the clients had gone; again, for those that a request is yet to answer."""
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        self.service.queue.loop.call_later(GRACE, self._cut_off)
 
 
 def listen(settings: Settings) -> socket.socket:

@@ -65,12 +65,14 @@ class JudgeQueue:
         self.inside, self.handed = 0, 0  # programs of all requests; those that the judge holds
         self.tickets: deque[Ticket] = deque()
         self.waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
-        self.draining = False
+        self.open_tickets: dict[Ticket, None] = {}  # neither settled nor cancelled
+        self.draining = self.ended = False  # nobody is let in; nobody is waited for
         self.answered = time.monotonic()  # when the judge last gave a verdict
         self.counts: Counter[str] = Counter()  # verdicts by outcome, and failures of the judge
         self.seconds = 0.0  # from a program's arrival to its verdict, all together
         self.times = [0] * (len(BOUNDS) + 1)
         self._printing: Sandbox | None = None
+        self._opening: asyncio.Task[Sandbox | None] | None = None  # of that one
         self._own: list[Sandbox] = []
         self._later = False  # whether `_feed` is to be called again
         self._finished: deque[tuple[Ticket, Future[Verdict]]] = deque()  # filled by the judge's threads
@@ -85,7 +87,7 @@ class JudgeQueue:
 
     async def open(self) -> None:
         """Starts the judge. Raises SandboxError if it does not start."""
-        self.loop, self._opening = asyncio.get_running_loop(), asyncio.Lock()
+        self.loop = asyncio.get_running_loop()
         self.judge = await asyncio.to_thread(self._opened, {})
         if isinstance(self.judge, PoolSandbox):
             self.most = max(min(AHEAD * len(self.judge.workers), self.judge.options.pending // 4), 1)
@@ -109,12 +111,20 @@ class JudgeQueue:
 
     async def close(self) -> None:
         """Ends the judge; whoever waits is told."""
-        self.draining = True
-        for ticket in list(self.tickets):
-            self._settle(ticket, SandboxError("The service ended before this program was judged."))
-        self.tickets.clear()
+        self.give_up()
+        if self._opening is not None:
+            await asyncio.wait([self._opening])
         for opened in self._own:
             await asyncio.to_thread(opened.close)
+
+    def give_up(self) -> int:
+        """Lets nobody wait any longer: requests get an error for what has no verdict yet. Returns how many programs that is."""
+        self.draining = self.ended = True
+        without = list(self.open_tickets)
+        for ticket in without:
+            self._settle(ticket, _ended())
+        self.tickets.clear()
+        return len(without)
 
     # -------------------------------------------------------------------------------------------------------- entrance
 
@@ -167,6 +177,10 @@ class JudgeQueue:
     def ask(self, ticket: Ticket, *, first: bool = False) -> Ticket:
         """Has a program judged; `first`: before all that wait."""
         ticket.since = time.monotonic()
+        self.open_tickets[ticket] = None
+        if self.ended:
+            self._settle(ticket, _ended())
+            return ticket
         (self.tickets.appendleft if first else self.tickets.append)(ticket)
         self._feed()
         return ticket
@@ -174,6 +188,7 @@ class JudgeQueue:
     def cancel(self, ticket: Ticket) -> None:
         """Nobody wants this verdict any more. What has begun is judged to its end."""
         ticket.over, ticket.program = True, ""
+        self.open_tickets.pop(ticket, None)
         if ticket.future is not None:
             ticket.future.cancel()
 
@@ -198,8 +213,7 @@ class JudgeQueue:
             SandboxError, InvalidProblem: the judge gave none.
         """
         if printed:
-            async with self._opening:
-                await self._open_printing()
+            await self._open_printing()
         place: asyncio.Future[Result] = self.loop.create_future()
 
         def settle(result: Result) -> None:
@@ -216,14 +230,22 @@ class JudgeQueue:
         return result
 
     async def _open_printing(self) -> None:
-        """A second judge, which keeps all that a program prints: for clients that compare for themselves."""
+        """A second judge, which keeps all that a program prints: for clients that compare for themselves.
+
+        It is opened once: who asked first may leave before that is done.
+        """
         if self._printing is not None:
             return
+        if self._opening is None or self._opening.done():  # it failed before
+            self._opening = asyncio.ensure_future(self._printing_judge())
+            self._opening.add_done_callback(lambda task: task.cancelled() or task.exception())  # all may have left
+        self._printing = await asyncio.shield(self._opening)
+
+    async def _printing_judge(self) -> Sandbox | None:
         if not isinstance(self.settings.sandbox, str) or not isinstance(self.judge, PoolSandbox):
-            self._printing = self.judge
-        else:
-            kept = int(self.settings.options.get("output_bytes", 16 << 20))
-            self._printing = await asyncio.to_thread(self._opened, {"kept_output": kept, "cache": 0})
+            return self.judge
+        kept = int(self.settings.options.get("output_bytes", 16 << 20))
+        return await asyncio.to_thread(self._opened, {"kept_output": kept, "cache": 0})
 
     def _feed(self) -> None:
         """Hands over what the judge has room for. It is never handed more than lets `submit` return at once."""
@@ -310,6 +332,7 @@ class JudgeQueue:
         if ticket.over:
             return
         ticket.over = True
+        self.open_tickets.pop(ticket, None)
         self._count(result, time.monotonic() - ticket.since)
         ticket.settle(result)
 
@@ -342,6 +365,10 @@ class JudgeQueue:
             await asyncio.sleep(0.01)
         self.cancel(ticket)
         return self.answered >= begin
+
+
+def _ended() -> SandboxError:
+    return SandboxError("The service ended before this program was judged.")
 
 
 def _as_exception(error: BaseException) -> Exception:

@@ -20,6 +20,7 @@ import numpy as np
 
 from rltf_env.datasets._files import parse_python
 from rltf_env.errors import DataError, UsageError
+from rltf_env.plain import spelled
 
 Arguments = tuple[Any, ...]
 WORDS = "aab bcdeioAZ 019_-.,"  # characters of texts; a few come often, so that texts have something in common
@@ -250,7 +251,7 @@ def draw_all(types: Sequence[Type], rng: np.random.Generator, count: int) -> lis
     """At most `count` different inputs for parameters of these types, edges first; fewer of types that have fewer values."""
     drawn: dict[str, Arguments] = {}
     for arguments in _endless(types, rng, 20 * count):
-        drawn.setdefault(repr(arguments), arguments)
+        drawn.setdefault(spelled(arguments), arguments)
         if len(drawn) == count:
             break
     return list(drawn.values())
@@ -288,7 +289,7 @@ def mutate(value: Any, rng: np.random.Generator, seeds: Sequence[Any] = ()) -> A
             others = [item for seed in seeds if type(seed) is type(value) for item in seed]
             return type(value)(_changed_items(list(value), rng, others, isinstance(value, list)))
         case set() | frozenset():
-            return type(value)(_changed_items(sorted(value, key=repr), rng, (), True))
+            return type(value)(_changed_items(sorted(value, key=spelled), rng, (), True))
         case dict():
             return _changed_entries(value, rng)
     return value

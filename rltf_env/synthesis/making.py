@@ -14,6 +14,7 @@ from rltf_env.core import CallCase, Problem, Problems, Sandbox, ScriptCase
 from rltf_env.datasets._files import parse_python
 from rltf_env.datasets._mutants import mutants
 from rltf_env.errors import DataError, UnknownName, UsageError
+from rltf_env.plain import spelled
 from rltf_env.synthesis import coverage
 from rltf_env.synthesis.inputs import Arguments, Type, draw_all, of_values, parse
 from rltf_env.synthesis.results import LARGEST, Answer, Call, ask, steady
@@ -231,8 +232,8 @@ def _tried(
 def _chosen(cases: Sequence[CallCase], killed: Sequence[set[int]], settings: Settings) -> list[int]:
     """The numbers of the tests: first those that fail mutants, then others by output, or the first drawn; no output is that of
     more than half."""
-    sizes = [len(repr(case.args)) for case in cases]
-    outputs = [repr(case.expected) for case in cases]
+    sizes = [len(spelled(case.args)) for case in cases]
+    outputs = [spelled(case.expected) for case in cases]
     if settings.choice == "drawn":
         chosen = list(range(len(cases))[: settings.tests])
     else:
@@ -247,7 +248,7 @@ def _chosen(cases: Sequence[CallCase], killed: Sequence[set[int]], settings: Set
 
 def _different(cases: Sequence[CallCase], taken: Sequence[int], count: int) -> list[int]:
     """The numbers of at most `count` more cases, each with an output that is rarest among those taken so far."""
-    outputs, more = [repr(case.expected) for case in cases], list[int]()
+    outputs, more = [spelled(case.expected) for case in cases], list[int]()
     while len(more) < min(count, len(cases) - len(taken)):
         seen = Counter(outputs[i] for i in (*taken, *more))
         free = (i for i in range(len(cases)) if i not in taken and i not in more)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from rltf_env.core import CallCase, Case, Problem, ScriptCase
 from rltf_env.datasets._files import parse_python
 from rltf_env.errors import UsageError
+from rltf_env.plain import spelled
 from rltf_env.synthesis.inputs import Arguments
 
 
@@ -19,7 +20,7 @@ def inputs_of(problem: Problem, name: str) -> list[Arguments]:
         DataError: an assertion is no Python.
     """
     cases = (*problem.cases, *problem.examples)
-    inputs = {repr(args): args for case in cases for args in _calls(case, name, f"a case of {problem.id}")}
+    inputs = {spelled(args): args for case in cases for args in _calls(case, name, f"a case of {problem.id}")}
     if not inputs:
         raise UsageError("its cases call nothing on plain data")
     return list(inputs.values())

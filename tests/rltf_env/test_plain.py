@@ -192,3 +192,13 @@ def test_values_that_are_nested_too_deeply_are_refused_by_name() -> None:
     for read in (plain.encode_problem, lambda problem: datasets.digest([problem])):
         with pytest.raises(UsageError, match="'deep': expected plain data, got some that are nested too deeply"):
             read(problem)
+
+
+@pytest.mark.parametrize(
+    "value", [3, "a", (1,), [(), {1: {2}}], {"a": b"x"}, {(1, 2): frozenset({3})}, [frozenset(), True, 1.5, None, 1j]]
+)
+def test_values_are_spelled_as_python_has_them_with_long_numbers_in_hexadecimal(value: Any) -> None:
+    assert plain.spelled(value) == repr(value)
+    large = 10**5000
+    text = plain.spelled([(-large,), value, {large: frozenset([large])}, {large}])
+    assert text == f"[({hex(-large)},), {value!r}, {{{hex(large)}: frozenset({{{hex(large)}}})}}, {{{hex(large)}}}]"

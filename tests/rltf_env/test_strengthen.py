@@ -49,6 +49,16 @@ def test_a_reference_that_is_nested_too_deeply_is_left_out(judge: Sandbox) -> No
     assert stronger(judge, replace(WEAK, solutions=[deep])).why == "its code is nested too deeply"
 
 
+def test_numbers_with_too_many_digits_for_the_interpreter_are_inputs_like_others(judge: Sandbox) -> None:
+    large = 10**5000
+    problem = Problem("large", "s", [CallCase((large,), 1)], "f", solutions=["def f(x):\n    return int(x > 7)\n"])
+    result = stronger(judge, problem, "def f(x):\n    return 1\n")
+    assert result.before > result.after
+    assert stronger(
+        judge, replace(problem, solutions=[f"def f(x):\n    return int(x > {hex(large)})\n"])
+    ).why.startswith("a reference solution: expected numbers that Python can write")
+
+
 def test_new_tests_are_held_out_or_cases_of_another_problem(judge: Sandbox) -> None:
     result = stronger(judge, WEAK, AT_LEAST)
     kept, changed = result.stronger(), result.stronger("cases")

@@ -29,7 +29,7 @@ REFEREE = ("rltf_env.sandbox.referee", "rltf_env.matching", FACTS, *CAGE)
 CURRICULA = ("rltf_env.curricula", "rltf_env.sources", "rltf_env.datasets._files")
 VOCABULARY = (
     "rltf_env._moved", "rltf_env._renamed", "rltf_env.core", "rltf_env.errors", "rltf_env.plain",
-    "rltf_env.plugins", FACTS,
+    "rltf_env.plugins", "rltf_env.parsing", FACTS,
 )  # fmt: skip
 MEASURED = ("benchmarks.core", "benchmarks.metrics", "benchmarks.suites", "rltf_env")
 WALLS = {  # the longest name that fits a module rules it
@@ -39,6 +39,7 @@ WALLS = {  # the longest name that fits a module rules it
     FACTS: May((FACTS,)),
     "rltf_env.plugins": May(("rltf_env.errors",)),
     "rltf_env.plain": May(("rltf_env.core", "rltf_env.errors"), ("numpy",)),
+    "rltf_env.parsing": May(()),
     "rltf_env._moved": May(()),
     "rltf_env._renamed": May(()),
     "rltf_env.datasets.hub": May((), (), ("huggingface_hub",)),
@@ -76,7 +77,7 @@ WALLS = {  # the longest name that fits a module rules it
     "rltf_env.serve.__init__": May(()),  # what says that these are not there must not need them
     "rltf_env.serve.__main__": May(("rltf_env",)),
     "rltf_env.serve.settings": May((*VOCABULARY, "rltf_env.sandbox")),
-    "rltf_env.joining": May(("rltf_env.core",), ("numpy",)),
+    "rltf_env.joining": May(("rltf_env.core", "rltf_env.parsing"), ("numpy",)),
     # The caller's process.
     "rltf_env.sandbox.pool": May((*VOCABULARY, "rltf_env.joining", "rltf_env.sandbox"), ("numpy",)),
     "rltf_env.sandbox.referee": May(REFEREE),  # knows the answers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dis
 import inspect
 import symtable
@@ -26,7 +27,7 @@ def of_module(*texts: str) -> tuple[frozenset[str], frozenset[str]]:
     for text, each, own in zip(texts, tables, bindings, strict=True):
         if any(_may_look_up_first(table, bound) for table in each):
             code = compile(text, "<test>", "exec", dont_inherit=True)
-            names.update(_looked_up_first(code, set(before), bound))
+            names.update(_looked_up_first(code, set(before), bound, _statements(text)))
         before |= own
     return frozenset(names), frozenset(bound)
 
@@ -47,16 +48,39 @@ def _within(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
         yield from _within(child)
 
 
-def _looked_up_first(code: types.CodeType, known: set[str], bound: set[str]) -> Iterator[str]:
+def _statements(text: str) -> dict[int, int]:
+    """The first line of the innermost statement, or `except`, that stands on each line."""
+    first: dict[int, int] = {}
+    for node in ast.walk(ast.parse(text)):  # what is inside comes after what is around it
+        if isinstance(node, ast.stmt | ast.ExceptHandler):
+            begin = min([node.lineno, *(each.lineno for each in getattr(node, "decorator_list", []))])
+            first.update(dict.fromkeys(range(begin, (node.end_lineno or begin) + 1), begin))
+    return first
+
+
+def _in_order(code: types.CodeType, statements: dict[int, int]) -> list[dis.Instruction]:
+    """The instructions in the order of their statements: from 3.12 on, a handler of errors stands behind all others."""
+    at, placed = 0, []
+    for instruction in dis.get_instructions(code):
+        line = instruction.positions and instruction.positions.lineno
+        at = statements.get(line, at) if line else at
+        placed.append((at, instruction))
+    return [instruction for _, instruction in sorted(placed, key=lambda each: each[0])]
+
+
+def _looked_up_first(
+    code: types.CodeType, known: set[str], bound: set[str], statements: dict[int, int]
+) -> Iterator[str]:
     """What the code of a module or a class looks up by name before the class or the module binds that.
 
     Args:
         code: of a module, or of a class.
         known: what the module has bound when this code begins. Grows as the module binds more.
         bound: what the module has bound in the end: a class in a function comes to be at an unknown time.
+        statements: of the text, by its lines.
     """
     own = known if code.co_name == "<module>" else set[str]()
-    for instruction in dis.get_instructions(code):
+    for instruction in _in_order(code, statements):
         name = instruction.argval
         if instruction.opname == "STORE_GLOBAL":
             known.add(name)
@@ -65,13 +89,15 @@ def _looked_up_first(code: types.CodeType, known: set[str], bound: set[str]) -> 
         elif instruction.opname == "LOAD_NAME" and name not in own and name not in known:
             yield name
         elif isinstance(name, types.CodeType):
-            yield from _looked_up_inside(name, known, bound)
+            yield from _looked_up_inside(name, known, bound, statements)
 
 
-def _looked_up_inside(code: types.CodeType, known: set[str], bound: set[str]) -> Iterator[str]:
+def _looked_up_inside(
+    code: types.CodeType, known: set[str], bound: set[str], statements: dict[int, int]
+) -> Iterator[str]:
     """The same of a class, or of the classes that stand in a function."""
     if not code.co_flags & inspect.CO_OPTIMIZED:
-        yield from _looked_up_first(code, known, bound)
+        yield from _looked_up_first(code, known, bound, statements)
     else:
         inner = [part for part in code.co_consts if isinstance(part, types.CodeType)]
-        yield from (name for part in inner for name in _looked_up_inside(part, set(bound), bound))
+        yield from (name for part in inner for name in _looked_up_inside(part, set(bound), bound, statements))

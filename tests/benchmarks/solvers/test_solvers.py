@@ -45,6 +45,10 @@ ROWS = [
 ]
 WHOLE = [[PREFIX + "    return 2 * x\n", PREFIX + "    return x\n"], ["f = lambda x: 2 * x", "f = abs"]]
 LINES = "\n".join(map(json.dumps, ROWS))
+CODE_LISTS = [
+    {"question_id": "0", "code_list": WHOLE[0]},
+    {"question_id": 11, "code_list": WHOLE[1], "output_list": []},
+]
 
 
 @pytest.mark.parametrize(
@@ -55,6 +59,8 @@ LINES = "\n".join(map(json.dumps, ROWS))
         ("rows.json", json.dumps(ROWS, indent=1)),
         ("bigcode.json", json.dumps(WHOLE)),
         ("bigcode.jsonl", "\n".join(map(json.dumps, WHOLE))),
+        ("lcb.json", json.dumps(CODE_LISTS)),
+        ("lcb.jsonl", "\n".join(map(json.dumps, CODE_LISTS))),
     ],
 )
 def test_every_format_of_completions_gives_the_same_programs(name: str, content: str, tmp_path: Path) -> None:
@@ -113,11 +119,26 @@ def test_capitals_tell_problems_apart_where_nothing_else_does(tmp_path: Path) ->
     assert texts(solver.write([small, large], 1, 0)) == [["2"], ["1"]]
 
 
+def test_the_end_of_an_id_names_a_problem_where_no_other_ends_so(tmp_path: Path) -> None:
+    alike = [Problem(id, "", CASE, "f") for id in ("a/1", "b/1", "b/c/2", "1b")]
+    solver = solvers.find(write(tmp_path / "a.jsonl", '{"question_id": "C/2", "code_list": [""]}'), SUITE, {})
+    assert solver.answered(alike) == [alike[2]]  # type: ignore[attr-defined]
+    solver = solvers.find(write(tmp_path / "a.jsonl", '{"question_id": 1, "code_list": [""]}'), SUITE, {})
+    with pytest.raises(UnknownName, match=r"Unknown task_id of a.jsonl: '1'"):
+        solver.answered(alike)  # type: ignore[attr-defined]
+    solver = solvers.find(write(tmp_path / "a.jsonl", '{"task_id": "", "solution": ""}'), SUITE, {})
+    with pytest.raises(UnknownName, match=r"Unknown task_id of a.jsonl: ''"):
+        solver.answered(alike)  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize(
     ("content", "error", "message"),
     [
         ('{"task_id": "HumanEval/0"}', DataError, "a.jsonl:1: expected an object with task_id and completion"),
         (LINES + "\n{", DataError, "a.jsonl:5: expected JSON"),
+        ('{"task_id": true, "solution": ""}', DataError, "a.jsonl:1: expected an object with task_id and completion"),
+        ('{"question_id": 1, "code_list": [1]}', DataError, "a.jsonl:1, code_list: expected a list of strings"),
+        ('{"doc": {"task_id": 1}, "resps": [["a"]]}', DataError, "lm-eval's samples are a log: pass log:FILE"),
         ("", DataError, "both or neither"),
         (LINES + "\n" + json.dumps(WHOLE[0]), DataError, "both or neither"),
     ],

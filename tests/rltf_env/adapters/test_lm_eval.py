@@ -30,10 +30,18 @@ def test_pass_at_k_is_over_the_answers_of_a_document(double: str, world: Any) ->
 
 
 @pytest.mark.parametrize(
-    ("n", "correct", "k", "value"), [(5, 0, 1, 0.0), (5, 2, 1, 0.4), (5, 2, 3, 0.9), (2, 1, 2, 1.0)]
+    ("n", "correct", "k", "value"), [(5, 0, 1, 0.0), (5, 2, 1, 0.4), (5, 2, 3, 0.9), (2, 1, 2, 1.0), (6, 2, 1, 1 / 3)]
 )
 def test_the_estimate_by_hand(n: int, correct: int, k: int, value: float) -> None:
-    assert adapter.estimate(n, correct, k) == pytest.approx(value)
+    assert adapter.estimate(n, correct, k) == value  # rounded once
+
+
+def test_a_document_without_samples_has_no_figure() -> None:
+    figures = adapter.pass_at_k(["double"], [[]], 1)
+    assert figures.keys() == {"pass@1", "unjudged"}
+    assert all(math.isnan(each) for each in figures.values())
+    with pytest.raises(UsageError, match="of one document, got 2 ids and programs of 1"):
+        adapter.pass_at_k(["double", "double"], [[]], [1])
 
 
 def test_a_failure_of_the_judge_is_no_wrong_answer(double: str, world: Any) -> None:

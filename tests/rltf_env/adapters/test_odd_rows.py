@@ -91,8 +91,11 @@ def test_a_program_is_text() -> None:
 
 
 def test_what_is_opened_has_a_name() -> None:
-    with pytest.raises(UsageError, match="Expected the name of a dataset, or an environment, got Problems"):
+    with pytest.raises(UsageError, match=r"Expected the name of a dataset, .* got Problems"):
         judge.opened(PROBLEMS)  # type: ignore[arg-type]
+    steps = skyrl.UnitTestSteps(None, {"reward_spec": {"ground_truth": ID}}, {"split": "train"})
+    with pytest.raises(UsageError, match=r"Expected the name of a dataset, .* got none"):
+        steps.step("p")
     with pytest.raises(UsageError, match="Expected at least 8 digits"):
         judge.check_digest(PROBLEMS, 12345678, "procedural")  # type: ignore[arg-type]
 

@@ -9,6 +9,7 @@ import pytest
 from rltf_env import sandbox
 from rltf_env.core import Problem, Sandbox, ScriptCase, Verdict
 from rltf_env.errors import InvalidProblem
+from rltf_env.sandbox.referee import scopes
 from rltf_env.sandbox.referee.dependence import may_depend
 from rltf_env.sandbox.referee.suite import read
 
@@ -62,3 +63,19 @@ def test_such_a_test_judges_programs_without_a_reference(judge: Sandbox, name: s
 def test_a_name_that_nothing_binds_is_the_test_s_own_fault(judge: Sandbox) -> None:
     with pytest.raises(InvalidProblem, match="fails whatever the program is"):
         _judged(judge, RAISES, "try:\n    f(-1)\nexcept ValueError as e:\n    pass\nassert 'neg' in str(e)")
+
+
+def test_what_a_handler_binds_is_no_name_of_the_program(judge: Sandbox) -> None:
+    script = "try:\n    f(-1)\nexcept ValueError as e:\n    text = str(e)\nassert text == 'negative'"
+    assert scopes.of_module(script) == (frozenset({"ValueError", "f", "str"}), frozenset({"e", "text"}))
+    failure = _judged(judge, SAME, script).failure
+    assert failure is not None
+    assert (failure.kind, failure.message) == (
+        "WrongAnswer",
+        "NameError: name 'text' is not defined (line 6 of the test)",
+    )
+
+
+def test_a_name_that_a_statement_looks_up_and_then_binds_is_looked_up_first() -> None:
+    assert "f" in scopes.of_module("f = cached(\n    f)")[0]
+    assert "f" in scopes.of_module("class A:\n    f = f")[0]

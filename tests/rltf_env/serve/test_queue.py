@@ -251,3 +251,40 @@ def test_a_judge_that_was_closed_is_no_fault_of_the_client_s(problem: Problem) -
             await queue.verdict("x", problem)
 
     with_queue(work, sandbox=judge)
+
+
+def test_once_nobody_is_waited_for_whoever_waits_and_whoever_comes_is_told(held: Any, problem: Problem) -> None:
+    async def work(queue: JudgeQueue) -> None:
+        waiting = [asyncio.ensure_future(queue.admitted("def f(x): ...", problem, 10)) for _ in range(3)]
+        while queue.inside < 2:
+            await asyncio.sleep(0.001)
+        assert queue.give_up() == 2  # the third has no room yet: its turn comes when those two have left
+        results = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [type(each) for each in results] == [SandboxError] * 3
+        assert (queue.inside, queue.give_up()) == (0, 0)
+
+    with_queue(work, sandbox=held, queue=2)
+
+
+def test_the_judge_that_keeps_what_is_printed_is_opened_once_whoever_leaves_meanwhile(problem: Problem) -> None:
+    async def work(queue: JudgeQueue) -> None:
+        opened, go_on = 0, threading.Event()
+
+        def slowly(more: dict[str, int]) -> Any:
+            nonlocal opened
+            opened += 1
+            go_on.wait(10)
+            return scripted.load(default=True)
+
+        queue._opened = slowly  # type: ignore[method-assign]
+        leaving = [asyncio.ensure_future(queue.verdict("def add(a, b): ...", problem, printed=True)) for _ in range(2)]
+        for task in leaving:
+            await asyncio.sleep(0.01)
+            task.cancel()
+        staying = asyncio.ensure_future(queue.verdict("def add(a, b): ...", problem, printed=True))
+        await asyncio.sleep(0.01)
+        go_on.set()
+        assert (await staying).outcome is Outcome.PASSED
+        assert opened == 1
+
+    with_queue(work, sandbox="auto", options={"workers": 1, "require": "none"})

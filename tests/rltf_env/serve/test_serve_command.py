@@ -108,3 +108,29 @@ def test_it_says_where_it_listens_and_ends_when_what_was_asked_is_answered(start
     opened.close()
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (0, "", "")
+
+
+@fastapi
+def test_a_second_ctrl_c_answers_with_errors_and_one_line_and_cuts_off_who_is_still_sending(started: Any) -> None:
+    process, line = started
+    place = line.split("http://")[1].split()[0]
+    headers = {"Authorization": "Bearer a token of some length", "Content-Type": "application/json"}
+    sending = http.client.HTTPConnection(place, timeout=60)
+    sending.request("POST", "/judge", b"{", {**headers, "Content-Length": "1000"})
+    waiting = http.client.HTTPConnection(place, timeout=60)
+    echo = {"id": "echo", "statement": "", "cases": [{"stdin": "", "stdout": str(n)} for n in range(400)]}
+    loop = "import time\ntime.sleep(0.4)"  # on each of the cases
+    waiting.request("POST", "/judge", json.dumps({"jobs": [{"program": loop, "problem": echo}] * 3}), headers)
+    reply = waiting.getresponse()
+    process.send_signal(signal.SIGINT)
+    reply.readline()  # a sign of life: the first signal waits
+    process.send_signal(signal.SIGINT)
+    lines = [json.loads(each) for each in reply.read().splitlines() if each.strip()]
+    assert [(each["n"], each["error"]) for each in lines] == [(n, "SandboxError") for n in range(3)]
+    with pytest.raises((ConnectionError, http.client.RemoteDisconnected)):
+        sending.getresponse()
+    sending.close()
+    waiting.close()
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (0, "")
+    assert err == "WARNING rltf.serve ended before 3 programs were judged\n"
