@@ -171,6 +171,12 @@ def _called_at_once(call: ast.Call) -> list[ast.expr]:
     return call.args[2 if "Regex" in ast.unparse(call.func) else 1 :]
 
 
+def idle(nodes: Iterable[ast.AST]) -> list[ast.AST]:
+    """Expectations of an error that nothing can raise: `pytest.raises(ValueError)` as a statement of its own."""
+    statements = [node.value for node in nodes if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)]
+    return [call for call in statements if _expects_error(call) and not _called_at_once(call)]
+
+
 _RAISES = ("raises", "assertRaises", "assertRaisesRegex", "assertRaisesRegexp")
 
 

@@ -109,6 +109,8 @@ DOUBTFUL = {
     "a return before it, and one inside": (
         "def test_f():\n    def two():\n        return 2\n    if f(1) == 1:\n        return\n    assert f(two()) == 5\ntest_f()"
     ),
+    "an error that nothing can raise": "import pytest\npytest.raises(ValueError, match='no')\nassert f(1) == 1",
+    "an error that nothing can raise, by a method": _in_unittest("self.assertRaises(ValueError)\nassert f(1) == 1"),
     "any": "assert any(f(x) == 4 for x in (1, 2))",
     "or": "assert f(1) == 1 or f(2) == 5",
     "one list by two names": "x = y = 3\nassert f(x) == 3 * y",
