@@ -102,9 +102,10 @@ class Together:
         pairs = [self._pair(run, reference, where) for where in PAIRS]
         self.pairs = [pair for pair in pairs if pair]
         self._note_unguarded()
-        for where in (Where.DIRECTIONS, Where.HELPERS):
-            self.extra += self._more(run, reference, where)
-            self._note_unguarded()
+        self.extra += self._more(run, reference, Where.DIRECTIONS, self.unguarded)
+        self._note_unguarded()
+        self.extra += self._more(run, reference, Where.HELPERS, self.unguarded | self._missed(run))
+        self._note_unguarded()
 
     def _rounds(self) -> list[list[Copy]]:
         """The copies of each round. The pair of the first falsifies values, if any does.
@@ -160,14 +161,24 @@ class Together:
             parts = [self.canaries.again(self._secret, where, part, names, useless) for part, names in pairs]
         return copies
 
-    def _more(self, run: Run, reference: str, where: Where) -> list[Copy]:
+    def _missed(self, run: Run) -> set[str]:
+        """Tests that a stand-in which is equal to everything passes, and no copy of them: a helper compares, they count."""
+        assert self.canaries is not None
+        copies = [copy for pair in self.pairs for copy in pair]
+        if not any(site.value for sites in self.canaries.helpers for site in sites):
+            return set()
+        test, *others = self._run(run, self._stand_in, [self._real, *(c.codes for c in copies)], STAND_IN_SECONDS)
+        found = {name for copy, other in zip(copies, others, strict=True) for name in copy.tests & other.passed()}
+        return set(map(base, test.passed())) - set(map(base, found))
+
+    def _more(self, run: Run, reference: str, where: Where, unguarded: set[str]) -> list[Copy]:
         """Two copies, or fewer, for tests that no pair guards: if a reference notices a value that is false, one has such a value.
 
         What is false may be of another type than what is compared, and the test ends before it compares anything. Such a copy
         tells a right program from one that is equal to everything no better than the test does: it is the last resort.
         """
         assert self.canaries is not None
-        wanted = self.unguarded & self._shown
+        wanted = unguarded & self._shown
         scopes = self.canaries.falsifiable(where) if where is Where.DIRECTIONS else wanted
         if not any(self._heirs(scope) & wanted for scope in scopes):
             return []
@@ -177,8 +188,8 @@ class Together:
         for number in range(2 * TRIES):
             choices = [self.canaries.choose(self._secret, where, most=1 if not number else 0.5) for _ in range(EXTRA)]
             found = self._failed(run, reference, [choice for choice in choices if choice])
-            copies += [copy for copy in found if {base(name) for name in copy.tests} & self.unguarded]
-            noticed = [copy for copy in copies if copy.noticed & self.unguarded]
+            copies += [copy for copy in found if {base(name) for name in copy.tests} & unguarded]
+            noticed = [copy for copy in copies if copy.noticed & unguarded]
             has_value = where is not Where.HELPERS or any(copy.worth >= top for copy in noticed)
             if (not number and not any(choices)) or (len(noticed) >= EXTRA and has_value):
                 break
