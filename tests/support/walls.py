@@ -107,7 +107,7 @@ MAY_RUN = {
     "rltf_env.sandbox.cage.together",  # the program and its test, in one process
     "rltf_env.sandbox.cage.modules",  # the program, where its test imports it anew
     "rltf_env.sandbox.referee.copies",  # compiles tests that run beside a program, and
-    "rltf_env.sandbox.referee.together",  # unpacks them
+    "rltf_env.sandbox.referee.caged",  # unpacks them
     "rltf_env.sandbox.referee.script",  # (compiled here)
     "rltf_env.sandbox.referee.scopes",  # compiles tests to read which names they look up; runs nothing
     "rltf_env.sandbox.referee.replay",  # its own assertions, in a process that never runs a line of the program

@@ -18,7 +18,7 @@ from enum import Enum
 from functools import cache
 from typing import NamedTuple, TypeGuard
 
-from rltf_env.sandbox.referee import looks, reach, wording
+from rltf_env.sandbox.referee import examples, looks, reach, wording
 from rltf_env.sandbox.referee.changes import Change, arrange, data_of, other_answer
 from rltf_env.sandbox.referee.helpers import Helpers, functions_of
 from rltf_env.sandbox.referee.origins import Origins
@@ -118,7 +118,13 @@ class Canaries:
             ]
 
         with _parameters_of_classes(suite):
-            self.targets |= {name: targets(scope, name.rpartition(".")[0]) for name, scope in _scopes(suite)}
+            scopes = _scopes(suite)
+            self.targets |= {name: targets(scope, name.rpartition(".")[0]) for name, scope in scopes}
+        within = {id(part): name for name, scope in scopes for node in scope for part in ast.walk(node)}
+        for node in examples.texts(suite.trees):  # of one test, or of any that looks for examples
+            some = [within[id(node)]] if id(node) in within else list(self.targets)
+            for name in some:
+                self.targets[name].append(Target(*index[id(node)], examples.other_example, False, True))
         self.helpers += [sites for node in _helpers(suite) if (sites := targets([node]))]
         answers = [self._answer(t) for sites in (*self.targets.values(), *self.helpers) for t in sites]
         self._peers = Peers([node for node in answers if node is not None], suite.trees)

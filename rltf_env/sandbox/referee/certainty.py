@@ -146,11 +146,19 @@ def _branches(node: ast.AST) -> list[ast.AST]:
     """The statements inside of one that need not be run, or in which an exception need not be heard of."""
     if isinstance(node, ast.If):
         return [*node.body, *node.orelse]
-    if isinstance(node, ast.Try) and node.handlers:
+    if isinstance(node, ast.Try) and not all(map(fails, node.handlers)):
         return [*node.body, *node.handlers, *node.orelse, *node.finalbody]
+    if isinstance(node, ast.Try):
+        return [*node.handlers]
     if isinstance(node, (ast.With, ast.AsyncWith)) and not all(map(_is_transparent, node.items)):
         return [*node.body]
     return []
+
+
+def fails(handler: ast.ExceptHandler) -> bool:
+    """True if the test fails wherever an error is caught here, so that what is tried has to succeed."""
+    last = handler.body[-1]
+    return (isinstance(last, ast.Raise) and last.exc is None) or complains(handler.body, True)
 
 
 def goes_round(iterable: ast.expr, literals: Mapping[str, ast.expr]) -> bool:
@@ -245,6 +253,7 @@ def _each(looked_at: ast.expr, literals: Mapping[str, ast.expr]) -> list[ast.exp
 
 _ENDING = frozenset(("exit", "quit", "_exit"))
 _FAILING = _ENDING | {"fail"}
+_REFUSED = {"assertTrue": False, "assertFalse": True}  # of a constant
 
 
 def complains(body: list[ast.stmt], of_program: bool) -> bool:
@@ -256,13 +265,16 @@ def complains(body: list[ast.stmt], of_program: bool) -> bool:
     if isinstance(last, ast.Assert):
         return isinstance(last.test, ast.Constant) and not last.test.value
     if isinstance(last, ast.Raise) and last.exc is not None:
-        kind = ast.unparse(last.exc.func if isinstance(last.exc, ast.Call) else last.exc).rpartition(".")[2]
-        return "Skip" not in kind and (of_program or kind in ("AssertionError", "failureException"))
+        kind = ast.unparse(last.exc.func if isinstance(last.exc, ast.Call) else last.exc)
+        named = kind.rpartition(".")[2] in ("AssertionError", "failureException")
+        return "skip" not in kind.lower() and (of_program or named)
     if isinstance(last, ast.Expr) and isinstance(last.value, ast.Call):
         call = last.value
         status = call.args[0] if call.args else None
         bad = isinstance(status, (ast.JoinedStr, ast.UnaryOp)) or (isinstance(status, ast.Constant) and status.value)
         name = ast.unparse(call.func).rpartition(".")[2]
+        if name in _REFUSED and isinstance(status, ast.Constant):
+            return bool(status.value) is _REFUSED[name]
         return name in _FAILING and (name == "fail" or bool(bad))
     return False
 

@@ -6,6 +6,8 @@ import ast
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from rltf_env.sandbox.referee import certainty
+
 _ENDING = (ast.Return, ast.Break, ast.Continue)
 _CHOOSING = (ast.BoolOp, ast.IfExp, ast.Call)
 
@@ -50,7 +52,7 @@ def alternatives(scope: Sequence[ast.AST], wrong: set[int], ours: Callable[[ast.
             inner += sides if all(isinstance(side, ast.Compare) for side in sides) else []
         elif isinstance(node, ast.AugAssign) and isinstance(node.op, ast.BitOr):
             inner += [n.value for n in nodes if ast.unparse(node.target) in _assigned(n)]  # type: ignore[attr-defined]
-        elif isinstance(node, ast.Try) and any(map(_asserts, node.handlers)):
+        elif isinstance(node, ast.Try) and any(_asserts(h) and not certainty.fails(h) for h in node.handlers):
             inner += node.body
     inner += [*_leaving(nodes), *_one_with_several(nodes, ours)]
     inner = [node for node in inner if id(node) not in sure]

@@ -48,7 +48,7 @@ def calls_itself(top: list[ast.stmt], functions: list[Function], classes: list[t
 
 
 def _calls_by_hand(top: list[ast.stmt], functions: list[Function], classes: list[tuple[ast.ClassDef, bool]]) -> bool:
-    """True if tests are called behind `if __name__ == "__main__":` as no runner could call them.
+    """True if tests are called as no runner could call them, as in `main()` or behind `if __name__ == "__main__":`.
 
     They are given what they test (`test_sort(quick_sort)`), have to raise (`test.assertRaises(TypeError, test.test_none)`), or
     their class does not listen for which test it is made.
@@ -57,16 +57,17 @@ def _calls_by_hand(top: list[ast.stmt], functions: list[Function], classes: list
     methods = [(node, method) for node, _ in classes for method in methods_of(node) if not node.decorator_list]
     needy = {test.name for test in [*functions, *(method for _, method in methods)] if _required(test) - {"self", *own}}
     deaf = {method.name for node, method in methods if any(map(_is_deaf, node.body))}
-    calls = [(name_of(n.func), [*n.args, *n.keywords]) for n in _behind_guard(top) if isinstance(n, ast.Call)]
+    calls = [(name_of(n.func), [*n.args, *n.keywords]) for n in _own_run(top) if isinstance(n, ast.Call)]
     raising = {name_of(part) for name, parts in calls if name.startswith("assert") for part in parts}
     given = {name for name, parts in calls if parts}
     return bool(given & needy or {name for name, _ in calls} & deaf or raising & {method.name for _, method in methods})
 
 
-def _behind_guard(top: list[ast.stmt]) -> list[ast.AST]:
-    """What is run behind `if __name__ == "__main__":`, with the functions of the script that it calls."""
-    functions = {node.name: node for node in top if isinstance(node, Function)}
-    waiting: list[ast.stmt] = [part for part in top if is_guard(part)]
+def _own_run(top: list[ast.stmt]) -> list[ast.AST]:
+    """What a script runs by itself, with its functions and methods that this calls."""
+    bodies = [top, *(node.body for node in top if isinstance(node, ast.ClassDef))]
+    functions = {node.name: node for body in bodies for node in body if isinstance(node, Function)}
+    waiting: list[ast.stmt] = [part for part in top if not isinstance(part, DEFINITIONS)]
     nodes: list[ast.AST] = []
     while waiting:
         more = list(ast.walk(waiting.pop()))

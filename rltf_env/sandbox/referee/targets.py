@@ -117,7 +117,7 @@ class Finder:
     def targets(self) -> list[Site]:
         """All of it, each once."""
         asserted = [(node, site) for node in self.nodes for site in self._of(node)] + self._counted()
-        if not any(site[3] for _, site in asserted):  # a comparison in a helper, perhaps: what the test hands to it
+        if not any(site[3] and self._ours(n) for n, site in asserted):  # a helper compares, perhaps: what it is handed
             calls = [n for n in self.nodes if isinstance(n, ast.Call) and id(n) not in self.alternatives]
             calls = [n for n in calls if not ast.unparse(n.func).startswith("super()")]  # a base class knows no answer
             arguments = (lambda n: self.helpers.beside(n, self._ours)) if asserted else self._arguments

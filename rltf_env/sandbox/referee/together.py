@@ -7,13 +7,13 @@ a program does to its process, it can only forge results, and forged results pas
 
 from __future__ import annotations
 
-import marshal
 import random
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
-from rltf_env.sandbox.referee import stand_ins
+from rltf_env.sandbox.referee import caged, stand_ins
+from rltf_env.sandbox.referee.caged import Run
 from rltf_env.sandbox.referee.canaries import Canaries, Falsehood, Where
 from rltf_env.sandbox.referee.copies import Copy, compiled, worth
 from rltf_env.sandbox.referee.dependence import may_depend
@@ -25,8 +25,6 @@ from rltf_env.sandbox.referee.outcomes import (
     fault_of,
     is_fault,
     is_impossible,
-    lost,
-    outcome_of,
     result_of,
 )
 from rltf_env.sandbox.referee.stand_ins import BOMB, NAMELESS, NULL, STAND_IN_SECONDS
@@ -38,8 +36,6 @@ EXTRA = 2  # copies of each other kind, for tests that no pair guards; a round h
 CONFIRMED = 3  # times, and tests, that a program which passed a copy is asked about again
 ROUNDS = 3  # a program that passes one is tried again: whoever guesses which run counts has to guess each time
 TRIES = 4  # of something else to falsify, where a reference notices nothing
-SEVERAL = 2  # cases that a cage is told of, so that none of the program runs in the process that it is asked in
-Run = Callable[[str, bytes, int, bool], tuple[Any, list[Any], Any]]  # see `judge.Runner`
 
 
 class Together:
@@ -102,9 +98,10 @@ class Together:
         pairs = [self._pair(run, reference, where) for where in PAIRS]
         self.pairs = [pair for pair in pairs if pair]
         self._note_unguarded()
-        for where in (Where.DIRECTIONS, Where.HELPERS):
-            self.extra += self._more(run, reference, where)
-            self._note_unguarded()
+        self.extra += self._more(run, reference, Where.DIRECTIONS, self.unguarded)
+        self._note_unguarded()
+        self.extra += self._more(run, reference, Where.HELPERS, self.unguarded | self._missed(run))
+        self._note_unguarded()
 
     def _rounds(self) -> list[list[Copy]]:
         """The copies of each round. The pair of the first falsifies values, if any does.
@@ -160,14 +157,24 @@ class Together:
             parts = [self.canaries.again(self._secret, where, part, names, useless) for part, names in pairs]
         return copies
 
-    def _more(self, run: Run, reference: str, where: Where) -> list[Copy]:
+    def _missed(self, run: Run) -> set[str]:
+        """Tests that a stand-in which is equal to everything passes, and no copy of them: a helper compares, they count."""
+        assert self.canaries is not None
+        copies = [copy for pair in self.pairs for copy in pair]
+        if not any(site.value for sites in self.canaries.helpers for site in sites):
+            return set()
+        test, *others = self._run(run, self._stand_in, [self._real, *(c.codes for c in copies)], STAND_IN_SECONDS)
+        found = {name for copy, other in zip(copies, others, strict=True) for name in copy.tests & other.passed()}
+        return set(map(base, test.passed())) - set(map(base, found))
+
+    def _more(self, run: Run, reference: str, where: Where, unguarded: set[str]) -> list[Copy]:
         """Two copies, or fewer, for tests that no pair guards: if a reference notices a value that is false, one has such a value.
 
         What is false may be of another type than what is compared, and the test ends before it compares anything. Such a copy
         tells a right program from one that is equal to everything no better than the test does: it is the last resort.
         """
         assert self.canaries is not None
-        wanted = self.unguarded & self._shown
+        wanted = unguarded & self._shown
         scopes = self.canaries.falsifiable(where) if where is Where.DIRECTIONS else wanted
         if not any(self._heirs(scope) & wanted for scope in scopes):
             return []
@@ -177,8 +184,8 @@ class Together:
         for number in range(2 * TRIES):
             choices = [self.canaries.choose(self._secret, where, most=1 if not number else 0.5) for _ in range(EXTRA)]
             found = self._failed(run, reference, [choice for choice in choices if choice])
-            copies += [copy for copy in found if {base(name) for name in copy.tests} & self.unguarded]
-            noticed = [copy for copy in copies if copy.noticed & self.unguarded]
+            copies += [copy for copy in found if {base(name) for name in copy.tests} & unguarded]
+            noticed = [copy for copy in copies if copy.noticed & unguarded]
             has_value = where is not Where.HELPERS or any(copy.worth >= top for copy in noticed)
             if (not number and not any(choices)) or (len(noticed) >= EXTRA and has_value):
                 break
@@ -401,47 +408,9 @@ class Together:
     def _outcomes(
         self, run: Run, source: str, copies: list[bytes], skip: Iterable[str] = (), seconds: float | None = None
     ) -> tuple[Any, list[Outcome], list[Any]]:
-        """Why a program has no code, what became of each run, and the lines (`trace.Traced`). Tests in `skip` are left out.
-
-        Each copy goes to the cage by itself. A process that had others in its memory could compare them: the test as it is
-        differs least from the rest.
-
-        `seconds`: that a test may take at most, if that is less than the judge's limit.
-        """
-        limit = min(seconds or self.options["case_seconds"], self.options["case_seconds"])
-        text = source if self.suite.reads_source else ""
-        outcomes: list[Outcome] = []
-        lines: list[Any] = []
-        for codes in copies:
-            job = {**self._job(codes, skip), "seconds": limit, "source": text}
-            syntax, reports, executed = run(source, marshal.dumps([("", job)]), SEVERAL, True)
-            if syntax is not None:
-                return syntax, [lost(failure("SyntaxError"))] * len(copies), []
-            outcomes += [
-                outcome_of(report, (*self.suite.bare, *self.suite.imported), self.options) for report in reports
-            ]
-            lines.append(executed)
-            if reports[0][0]["end"] in ("cpu", "wall"):
-                break
-        rest = lost(failure("Timeout", "over the limit of cpu time", None, "cpu"))
-        return None, outcomes + [rest] * (len(copies) - len(outcomes)), lines
-
-    def _job(self, codes: bytes, skip: Iterable[str]) -> dict[str, Any]:
-        suite = self.suite
-        return {
-            "codes": marshal.loads(codes),
-            "runner": suite.runner,
-            "names": suite.modules,
-            "wanted": [*suite.bare, *suite.imported],
-            "shared": not suite.modules and not suite.brings,
-            "loads": not suite.brings,
-            "seeded": bool(suite.bare),
-            "main": suite.guarded,
-            "tests": max(suite.runs, len(self.names or ()), self.tally.width),
-            "wall": self.options["wall_seconds"],
-            "most": self.options["program_seconds"],
-            "skip": sorted(skip),
-        }
+        """What became of copies that ran with a program, as `caged.outcomes` says."""
+        tests = max(self.suite.runs, len(self.names or ()), self.tally.width)
+        return caged.outcomes(run, source, copies, self.suite, self.options, tests=tests, skip=skip, seconds=seconds)
 
 
 def _fooled_by(name: str) -> list[Any]:

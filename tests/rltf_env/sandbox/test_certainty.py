@@ -66,6 +66,10 @@ CONDITIONS = {
         "def test_f():\n    def each(xs):\n        for x in xs:\n            yield f(x)\n"
         "    assert [*each([2, 2])] == [4, 4]\ntest_f()"
     ),
+    "tried": "try:\n    assert f(1) == 1\nexcept AssertionError:\n    assert False, 'wrong'",
+    "tried, and said again": "try:\n    assert f(1) == 1\nexcept Exception as e:\n    print(end='')\n    raise",
+    "tried in unittest": _in_unittest("try:\n    assert f(1) == 1\nexcept AssertionError:\n    self.assertTrue(False)"),
+    "after what is tried": "try:\n    x = f(1)\nexcept Exception as e:\n    raise AssertionError(e)\nelse:\n    assert x == 1",
     "at last": "try:\n    assert f(1) == 1\nfinally:\n    print(end='')",
 }
 
@@ -115,6 +119,8 @@ DOUBTFUL = {
     "or": "assert f(1) == 1 or f(2) == 5",
     "one list by two names": "x = y = 3\nassert f(x) == 3 * y",
     "a name in an input": "assert [f(z := 1)] == [z]",
+    "tried, and given up": "try:\n    assert f(1) == 2\nexcept KeyError:\n    raise\nexcept AssertionError:\n    pass",
+    "one of two": "try:\n    assert f(1) == 2\nexcept AssertionError:\n    assert f(1) == 1",
 }
 
 

@@ -66,6 +66,9 @@ RUNS = {
     "a result that exits": f"{RUN}sys.exit(not result.wasSuccessful())",
     "a method that is given what it tests": f"{GIVEN}{MAIN}main()",
     "a function that is given what it tests": f"def test_f(g):\n    assert g(2) == 4\n    assert g(3) == 9{MAIN}test_f(f)",
+    "without a guard": f"{GIVEN}main()",
+    "in a method": "class Tester:\n    def test_all(self, g):\n        assert g(2) == 4 and g(3) == 9\n"
+    "    def run(self):\n        self.test_all(f)\nTester().run()",
     "a class that any test is made of": f"{DEAF}{MAIN}TestF().test_all()",
     "a function": f"{RUN}def check(): assert result.wasSuccessful()\ncheck()",
 }
