@@ -32,9 +32,10 @@ class Copy(NamedTuple):
         return any(falsehood.target.value for falsehood in self.falsehoods.values())
 
     @property
-    def worth(self) -> int:
-        """That of what is worth most in it."""
-        return max((worth(falsehood.target) for falsehood in self.falsehoods.values()), default=0)
+    def worth(self) -> tuple[int, int]:
+        """That of what is worth most in it, and of what is worth least: who lies about values alone need not know the rest."""
+        each = [worth(falsehood.target) for falsehood in self.falsehoods.values()] or [0]
+        return max(each), min(each)
 
     def compares_own(self, name: str) -> bool:
         """True if what is false in a test is one of two values of the program's, of which its own classes say what is equal.

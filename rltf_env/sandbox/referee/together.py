@@ -186,10 +186,10 @@ class Together:
             found = self._failed(run, reference, [choice for choice in choices if choice])
             copies += [copy for copy in found if {base(name) for name in copy.tests} & unguarded]
             noticed = [copy for copy in copies if copy.noticed & unguarded]
-            has_value = where is not Where.HELPERS or any(copy.worth >= top for copy in noticed)
+            has_value = where is not Where.HELPERS or any(copy.worth >= (top, bool(top)) for copy in noticed)
             if (not number and not any(choices)) or (len(noticed) >= EXTRA and has_value):
                 break
-        best = sorted(noticed or copies, key=lambda copy: -copy.worth)
+        best = sorted(noticed or copies, key=lambda copy: copy.worth, reverse=True)
         return [best[0], best[-1]] if len(best) >= EXTRA else best
 
     def _heirs(self, scope: str) -> set[str]:
