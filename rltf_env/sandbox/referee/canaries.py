@@ -224,9 +224,9 @@ class Canaries:
         self._draw(node, falsehood, rng)
         taken = _keys_beside(node, nodes)
         for _ in range(KEYS):
-            if not isinstance(before, ast.Constant) or node.value not in taken:  # type: ignore[attr-defined]
+            if not (isinstance(before, ast.Constant) and isinstance(node, ast.Constant) and node.value in taken):
                 return
-            node.value = before.value  # type: ignore[attr-defined]
+            node.value = before.value
             self._draw(node, falsehood, rng)
 
     def _draw(self, node: ast.AST, falsehood: Falsehood, rng: random.Random) -> None:
