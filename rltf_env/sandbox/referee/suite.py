@@ -76,6 +76,64 @@ class Suite(NamedTuple):
         return {*self.bare, *self.imported, *map(top_of, self.modules)}
 
 
+class _Script:
+    """The syntax of a script, from which a suite is read.
+
+    Args:
+        texts: setup and script. Raises SyntaxError or ValueError if they are not Python.
+    """
+
+    def __init__(self, texts: list[str]) -> None:
+        self.texts = texts
+        self.trees = [ast.parse(text) for text in texts]
+        self.nodes = [node for tree in self.trees for node in ast.walk(tree)]
+        for node in self.nodes:
+            displays.simplify(node)
+        if any(map(_always, self.nodes)):
+            self.nodes = [node for tree in self.trees for node in ast.walk(_straightened(tree))]
+        self.used = {n.id for n in self.nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+        self.looks_up = not self.used.isdisjoint(_LOOKING_UP)
+        self.top = [statement for tree in self.trees for statement in tree.body]
+        self.guards = any(map(is_guard, self.top))
+        inner = made_tests.in_blocks([part for part in self.top if not is_guard(part)])
+        self.branches = [part for part in inner if not (isinstance(part, Function) and part.name in self.used)]
+        self.functions = _test_functions([*self.top, *self.branches])
+        self.classes = _test_classes([*self.trees, ast.Module(self.branches, [])])
+        itself = calls_itself(self.top, self.functions, self.classes)
+        self.runner = "plain" if itself else runner_of(self.top, self.functions, self.classes, self.nodes)
+
+    def bare(self, program_names: set[str]) -> set[str]:
+        """Names that it uses and nobody but the program can have bound."""
+        names = self.used & scopes.of_module(*self.texts)[0] - {"__name__", "__file__", "__doc__"}
+        names -= stars.brought(self.nodes) - program_names
+        names = {name for name in names if not hasattr(builtins, name) or name in program_names}
+        idle = uncalled(self.top, self.nodes) if self.runner == "plain" and not self.looks_up else []
+        unused = {id(part) for function in idle if not function.decorator_list for part in ast.walk(function)}
+        return (
+            names & {n.id for n in self.nodes if isinstance(n, ast.Name) and id(n) not in unused} if unused else names
+        )
+
+    def visible(self) -> list[str]:
+        """Names of the test functions that there are to see, without those that the text may skip."""
+        found = [f.name for f in self.functions if not _may_be_skipped(f) and f not in self.branches]
+        names = {id(node): name for tree in self.trees for name, node in classes_of(tree)}
+        seen = [node for node, _ in self.classes if not _may_be_skipped(node) and id(node) in names]
+        methods = [(names[id(node)], method) for node in seen for method in methods_of(node)]
+        return [*found, *(f"{name}.{method.name}" for name, method in methods if not _may_be_skipped(method))]
+
+    def runs(self) -> int:
+        """How often its test functions are run, as far as the text says."""
+        lists = _lists(self.top)
+        methods = [(node, method) for node, _ in self.classes for method in methods_of(node)]
+        total = sum(_times(function, lists) for function in self.functions)
+        return max(total + sum(_times(node, lists) * _times(method, lists) for node, method in methods), 1)
+
+    def raised(self) -> set[str]:
+        """Names of the exceptions that it raises itself."""
+        errors = [node.exc for node in self.nodes if isinstance(node, ast.Raise) and node.exc]
+        return {name for error in errors for name in loads([*ast.walk(error)])}
+
+
 def read(
     texts: list[str],
     entry_point: str,
@@ -92,54 +150,29 @@ def read(
         packages: third-party packages that a test may import.
         needed: modules that the reference solutions import, none of which is a program's own.
     """
-    trees = [ast.parse(text) for text in texts]
-    nodes = [node for tree in trees for node in ast.walk(tree)]
-    for node in nodes:
-        displays.simplify(node)
-    if any(map(_always, nodes)):
-        nodes = [node for tree in trees for node in ast.walk(_straightened(tree))]
-    importable = {*sys.stdlib_module_names, *packages} - stars.meant(nodes, {entry_point, *defined})
-    imports = program_imports(nodes, importable, {entry_point, *defined} - {""}, needed)
-    used = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
-    program_names = {entry_point, *defined}
-    bare = used & scopes.of_module(*texts)[0] - {"__name__", "__file__", "__doc__"}
-    bare -= stars.brought(nodes) - program_names
-    bare = {name for name in bare if not hasattr(builtins, name) or name in program_names}
-    top = [statement for tree in trees for statement in tree.body]
-    inner = made_tests.in_blocks([part for part in top if not is_guard(part)])
-    branches = ast.Module([part for part in inner if not (isinstance(part, Function) and part.name in used)], [])
-    functions, classes = _test_functions([*top, *branches.body]), _test_classes([*trees, branches])
-    runner = "plain" if calls_itself(top, functions, classes) else runner_of(top, functions, classes, nodes)
-    idle = uncalled(top, nodes) if runner == "plain" and not used & _LOOKING_UP else []
-    unused = {id(part) for function in idle if not function.decorator_list for part in ast.walk(function)}
-    if unused:
-        bare &= {node.id for node in nodes if isinstance(node, ast.Name) and id(node) not in unused}
-    visible = [f.name for f in functions if not _may_be_skipped(f) and f not in branches.body]
-    names = {id(node): name for tree in trees for name, node in classes_of(tree)}
-    seen = [node for node, _ in classes if not _may_be_skipped(node) and id(node) in names]
-    visible += [f"{names[id(node)]}.{m.name}" for node in seen for m in methods_of(node) if not _may_be_skipped(m)]
-    lists = _lists(top)
-    runs = sum(_times(f, lists) for f in functions)
-    runs += sum(_times(node, lists) * _times(method, lists) for node, _ in classes for method in methods_of(node))
-    guarded = any(map(is_guard, top)) and runner == "plain"
-    module_alone = "solution" not in program_names and is_module("solution", nodes)
-    for tree in trees:
-        _rewrite(tree, module_alone=module_alone, collected=runner != "plain")
+    script, program_names = _Script(texts), {entry_point, *defined} - {""}
+    importable = {*sys.stdlib_module_names, *packages} - stars.meant(script.nodes, program_names)
+    imports = program_imports(script.nodes, importable, program_names, needed)
+    bare, collected = script.bare(program_names), script.runner != "plain"
+    visible, runs = (script.visible(), script.runs()) if collected else ([], 1)
+    module_alone = "solution" not in program_names and is_module("solution", script.nodes)
+    for tree in script.trees:
+        _rewrite(tree, module_alone=module_alone, collected=collected)
     return Suite(
-        trees,
-        runner,
-        visible if runner != "plain" else [],
-        max(runs, 1) if runner != "plain" else 1,
+        script.trees,
+        script.runner,
+        visible,
+        runs,
         imports.modules,
         imports.names,
         sorted(bare),
-        guarded,
-        imports.missing,
-        imports.absent,
-        any(word in text for text in texts for word in _SOURCE),
-        not bare and _brings(texts, top, imports.modules),
-        {name for node in nodes if isinstance(node, ast.Raise) and node.exc for name in loads([*ast.walk(node.exc)])},
-        not used.isdisjoint(_LOOKING_UP),
+        guarded=script.guards and not collected,
+        missing=imports.missing,
+        absent=imports.absent,
+        reads_source=any(word in text for text in texts for word in _SOURCE),
+        brings=not bare and _brings(texts, script.top, imports.modules),
+        raised=script.raised(),
+        looks_up=script.looks_up,
     )
 
 
