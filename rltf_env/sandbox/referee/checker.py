@@ -18,6 +18,7 @@ from rltf_env.sandbox.cage.seeds import seed
 from rltf_env.sandbox.referee.deadline import Deadline, Leave, Stuck
 from rltf_env.sandbox.referee.execution import place_in_checker, words_of
 from rltf_env.sandbox.referee.failures import PASSED, WRONG_ANSWER, BadProblem, failure
+from rltf_env.sandbox.referee.recursion import as_at_start
 from rltf_env.sandbox.referee.suite import is_guard
 
 _MODULE = "<checker>"
@@ -52,7 +53,7 @@ class Checker:
         module = sys.modules[_MODULE] = types.ModuleType(_MODULE)  # where data classes look for their own
         seed()
         try:
-            with Deadline(seconds):
+            with Deadline(seconds), as_at_start():
                 exec(self._code, vars(module))
             if self._check is None:
                 _check_arguments(module.check)
@@ -71,7 +72,8 @@ class Checker:
         """
         why, detail = contrast(expected, answer), ""
         try:
-            said = self._check(args, expected, answer)
+            with as_at_start():
+                said = self._check(args, expected, answer)
             if said is True:
                 return PASSED, None
             if said:

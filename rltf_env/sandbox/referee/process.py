@@ -53,7 +53,7 @@ def main() -> None:
         runner, announce, layers, failed = None, None, [], str(error)
     from rltf_env.sandbox import messages
     from rltf_env.sandbox.cage import isolation
-    from rltf_env.sandbox.referee import workplace
+    from rltf_env.sandbox.referee import recursion, workplace
 
     if failed:
         write_frame(outbox, messages.encode(messages.NotReady(failed)))
@@ -65,6 +65,7 @@ def main() -> None:
             return
     write_frame(outbox, messages.encode(messages.Ready(isolation.level(layers), layers)))
     workplace.move_in(options["workplace"])
+    recursion.allow_reading()
     own = sys.stderr
     sys.stderr = (
         sys.stdout

@@ -28,6 +28,7 @@ from rltf_env.sandbox.referee.failures import raised
 from rltf_env.sandbox.referee.objects import Objects, is_object, path_to
 from rltf_env.sandbox.referee.operations import Operation, is_plain, is_simple, operation, overwrite
 from rltf_env.sandbox.referee.proxies import DEEPEST, Remote, Wildcard, contradiction, remote_error
+from rltf_env.sandbox.referee.recursion import as_at_start
 from rltf_env.sandbox.values import MESSAGE, Unrepresentable, decode, dump
 
 if TYPE_CHECKING:
@@ -275,8 +276,9 @@ class Replay(Objects):
                 HELD_BACK: (Interrupted, Stuck, Leave),
             }
             self._bind(namespace)
-            for code in self.codes:
-                exec(code, namespace)
+            with as_at_start():
+                for code in self.codes:
+                    exec(code, namespace)
         except Interrupted:
             pass
         except BaseException as error:
@@ -299,7 +301,8 @@ class Replay(Objects):
 
     def _bind(self, namespace: dict[str, Any]) -> None:
         if self.script.helpers:
-            exec(self.script.helpers, namespace)
+            with as_at_start():
+                exec(self.script.helpers, namespace)
         for name in self.script.names:
             value = self.perform("name", name)
             if name == self.script.entry_point and not isinstance(value, (Remote, Wildcard, type)):
