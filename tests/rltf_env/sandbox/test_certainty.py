@@ -108,6 +108,8 @@ DOUBTFUL = {
     "a list of tests that nobody runs": "def check():\n    assert f(9) == 3\nchecks = [check]\nassert f(1) == 1",
     "what only such a function calls": "def check():\n    assert f(9) == 3\ndef work():\n    check()\nw = [work]\nassert f(1) == 1",
     "what comes after the end": "import sys\nassert f(1) == 1\nif sys.argv:\n    sys.exit(0)\nassert f(2) == 7",
+    "what follows a function that ends": "import sys\ndef main():\n    assert f(1) == 1\n    sys.exit(0)\nmain()\nassert f(2) == 7",
+    "tried, and ended well": "try:\n    assert f(1) == 2\nexcept AssertionError:\n    raise SystemExit(0)",
     "what follows an end in main": "def main():\n    if f(1) == 1:\n        raise SystemExit\n    assert f(2) == 7\nmain()",
     "a return before it": ("def test_f():\n    if f(1) == 1:\n        return\n    assert f(2) == 5\ntest_f()"),
     "a return before it, and one inside": (
