@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from rltf_env.sandbox.referee import asserting, computed
 from rltf_env.sandbox.referee.origins import elements_of
+from rltf_env.sandbox.referee.runners import is_guard
 from rltf_env.sandbox.referee.suite import Function
 
 # What is in these need not be run, or not be heard of.
@@ -16,7 +17,8 @@ _DOUBTFUL = (
 )
 _TRUE = (ast.Is, ast.Eq)
 _WAITING = ("gather", "wait_for", "shield")
-_LEAVING = (ast.Return, ast.Break, ast.Continue, ast.Yield, ast.YieldFrom)
+_RETURNING = (ast.Return, ast.Yield, ast.YieldFrom)
+_LEAVING = (*_RETURNING, ast.Break, ast.Continue)
 _TRANSPARENT = frozenset(
     "subTest open patch object dict multiple catch_warnings TemporaryDirectory NamedTemporaryFile "
     "redirect_stdout redirect_stderr".split()
@@ -81,16 +83,24 @@ def unsure(scope: Sequence[ast.AST]) -> list[ast.AST]:
     """
     loud = {id(node) for node in heard([part for statement in scope for part in ast.walk(statement)])}
     inner = {n.name: n for statement in scope for n in ast.walk(statement) if isinstance(n, Function)}
-    left = {**inner, **{node.name: node for node in scope if isinstance(node, Function)}}
-    reached: list[ast.AST] = []
-    found: list[ast.AST] = [node for node in scope if not isinstance(node, Function)]
-    while found:
-        reached += [node for each in found for node in _at_once(each) if id(node) in loud]
-        found = [left.pop(name) for name in _run_by(reached, inner) & left.keys()]
-    idle = [node for node in scope if isinstance(node, Function) and left.get(node.name) is node]
+    known = {**inner, **{node.name: node for node in scope if isinstance(node, Function)}}
     own = [node for node in scope if not isinstance(node, Function)]
-    ends = [place for place, node in enumerate(own) if any(map(_ends_well, _at_once(node)))]
-    return [*idle, *(own[ends[0] + 1 :] if ends else [])]
+
+    def run_with(statements: list[ast.AST], parts: Callable[[ast.AST], Iterator[ast.AST]]) -> list[ast.AST]:
+        left, reached, found = dict(known), list[ast.AST](), statements
+        while found:
+            reached += [node for each in found for node in parts(each) if id(node) in loud]
+            found = [left.pop(name) for name in _run_by(reached, inner) & left.keys()]
+        return reached
+
+    run = set(map(id, run_with(own, _for_sure)))
+    idle: list[ast.AST] = [
+        node for node in scope if isinstance(node, Function) and known[node.name] is node and id(node) not in run
+    ]
+    if not any(_ends_well(node) for statement in scope for node in ast.walk(statement)):
+        return idle
+    ends = (place for place, node in enumerate(own) if any(map(_ends_well, run_with([node], _at_once))))
+    return [*idle, *own[next(ends, len(own)) + 1 :]]
 
 
 def _ends_well(node: ast.AST) -> bool:
@@ -109,6 +119,18 @@ def _at_once(node: ast.AST) -> Iterator[ast.AST]:
         own = isinstance(part, Function) and isinstance(node, ast.ClassDef) and part.name.startswith("__")
         if own or not isinstance(part, (Function, ast.Lambda)):
             yield from _at_once(part)
+
+
+def _for_sure(node: ast.AST) -> Iterator[ast.AST]:
+    """The same without what need not be run: branches, and what a function does where it may have returned."""
+    body = node.body if isinstance(node, Function) else []
+    leaving = [place for place, part in enumerate(body) if any(isinstance(n, _RETURNING) for n in _at_once(part))]
+    left_out: list[ast.AST] = [*body[leaving[0] + 1 :]] if leaving else []
+    for part in _at_once(node):
+        if isinstance(part, (ast.If, ast.While)) and not is_guard(part):
+            left_out += [*part.body, *part.orelse]
+    idle = {id(part) for each in left_out for part in ast.walk(each)}
+    yield from (part for part in _at_once(node) if id(part) not in idle)
 
 
 def _run_by(nodes: Sequence[ast.AST], functions: Mapping[str, Function]) -> set[str]:
@@ -267,7 +289,7 @@ def complains(body: list[ast.stmt], of_program: bool) -> bool:
     if isinstance(last, ast.Raise) and last.exc is not None:
         kind = ast.unparse(last.exc.func if isinstance(last.exc, ast.Call) else last.exc)
         named = kind.rpartition(".")[2] in ("AssertionError", "failureException")
-        return "skip" not in kind.lower() and (of_program or named)
+        return "skip" not in kind.lower() and not _ends_well(last) and (of_program or named)
     if isinstance(last, ast.Expr) and isinstance(last.value, ast.Call):
         call = last.value
         status = call.args[0] if call.args else None

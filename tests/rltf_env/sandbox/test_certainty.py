@@ -54,6 +54,7 @@ CONDITIONS = {
     "a coroutine": "import asyncio\nasync def one():\n    assert f(1) == 1\nasyncio.run(one())",
     "coroutines": "import asyncio\nasync def one():\n    assert f(1) == 1\nasync def two():\n    assert f(2) == 4\n"
     "async def main():\n    await asyncio.gather(one(), two())\nasyncio.run(main())",
+    "what the main guard calls": "def check():\n    assert f(1) == 1\nif __name__ == '__main__':\n    check()",
     "before the end": "assert f(1) == 1\nraise SystemExit",
     "before the end of a function": "def main():\n    assert f(1) == 1\n    quit()\nmain()",
     "an end": "def test_f():\n    assert f(1) == 1\n    return True\ntest_f()",
@@ -108,6 +109,11 @@ DOUBTFUL = {
     "a list of tests that nobody runs": "def check():\n    assert f(9) == 3\nchecks = [check]\nassert f(1) == 1",
     "what only such a function calls": "def check():\n    assert f(9) == 3\ndef work():\n    check()\nw = [work]\nassert f(1) == 1",
     "what comes after the end": "import sys\nassert f(1) == 1\nif sys.argv:\n    sys.exit(0)\nassert f(2) == 7",
+    "what follows a function that ends": "import sys\ndef main():\n    assert f(1) == 1\n    sys.exit(0)\nmain()\nassert f(2) == 7",
+    "tried, and ended well": "try:\n    assert f(1) == 2\nexcept AssertionError:\n    raise SystemExit(0)",
+    "what a branch calls": "import os\ndef deep():\n    assert f(2) == 7\nif os.environ.get('SLOW'):\n    deep()\nassert f(1) == 1",
+    "what is called after a return": "import os\ndef deep():\n    assert f(2) == 7\ndef main():\n    if 'SLOW' not in os.environ:\n"
+    "        return\n    deep()\nmain()\nassert f(1) == 1",
     "what follows an end in main": "def main():\n    if f(1) == 1:\n        raise SystemExit\n    assert f(2) == 7\nmain()",
     "a return before it": ("def test_f():\n    if f(1) == 1:\n        return\n    assert f(2) == 5\ntest_f()"),
     "a return before it, and one inside": (
