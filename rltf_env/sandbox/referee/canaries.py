@@ -12,13 +12,12 @@ import ast
 import copy
 import random
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from enum import Enum
 from functools import cache
 from typing import NamedTuple, TypeGuard
 
-from rltf_env.sandbox.referee import examples, looks, reach, wording
+from rltf_env.sandbox.referee import examples, looks, marks, reach, wording
 from rltf_env.sandbox.referee.changes import Change, arrange, data_of, other_answer
 from rltf_env.sandbox.referee.helpers import Helpers, functions_of
 from rltf_env.sandbox.referee.origins import Origins
@@ -91,16 +90,16 @@ class Canaries:
         origins, shared_names = Origins(suite.trees, suite.program_names.union(names)), looks.Shared(suite.trees)
 
         @cache
-        def around(owner: str) -> tuple[Origins, set[str]]:
+        def around(owner: str) -> tuple[Origins, tuple[set[str], set[str]]]:
             module = origins.of(owner)
-            single = shared_names.single(module.classes)
-            return module, {name for name in single if suite.modules or "." in name}  # else the program may use it, too
+            common = {name for name in module.values if not suite.modules and "." not in name}  # with the program
+            return module, ({n for n in shared_names.single(module.classes) if suite.modules or "." in n}, common)
 
         helpers = Helpers(functions_of(suite), origins.program_names)
 
         def targets(scope: Sequence[ast.AST], owner: str = "") -> list[Target]:
-            module, shared = around(owner)
-            finder = Finder(module, helpers, scope, shared)
+            module, names = around(owner)
+            finder = Finder(module, helpers, scope, names)
             sites = [site for site in finder.targets() if id(site[0]) in index]
             own = finder.own_equality
 
@@ -117,7 +116,7 @@ class Canaries:
                 for n, change, sound, value in sites
             ]
 
-        with _parameters_of_classes(suite):
+        with marks.lent(suite):
             scopes = _scopes(suite)
             self.targets |= {name: targets(scope, name.rpartition(".")[0]) for name, scope in scopes}
         within = {id(part): name for name, scope in scopes for node in scope for part in ast.walk(node)}
@@ -285,20 +284,6 @@ def _keys_beside(node: ast.AST, nodes: Iterable[ast.AST]) -> list[object]:
     """The other keys of a dictionary that a node is a key of."""
     keys = [each.keys for each in nodes if isinstance(each, ast.Dict) and any(key is node for key in each.keys)]
     return [key.value for beside in keys for key in beside if key is not node and isinstance(key, ast.Constant)]
-
-
-@contextmanager
-def _parameters_of_classes(suite: Suite) -> Iterator[None]:
-    """Has the decorators of a class stand at each of its tests, which have its parameters too, while the text is read."""
-    classes = [node for tree in suite.trees for _, node in classes_of(tree) if node.decorator_list]
-    lent = [(part, node) for node in classes for part in node.body if _is_test(part)]
-    for part, node in lent:
-        part.decorator_list[:0] = node.decorator_list
-    try:
-        yield
-    finally:
-        for part, node in lent:
-            del part.decorator_list[: len(node.decorator_list)]
 
 
 def _scopes(suite: Suite) -> list[tuple[str, Sequence[ast.AST]]]:

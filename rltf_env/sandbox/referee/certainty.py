@@ -195,6 +195,8 @@ def goes_round(iterable: ast.expr, literals: Mapping[str, ast.expr]) -> bool:
 def _number(node: ast.expr, literals: Mapping[str, ast.expr]) -> int | None:
     value = literals.get(node.id, node) if isinstance(node, ast.Name) else node
     sign = 1
+    if isinstance(value, ast.Call) and ast.unparse(value.func) == "len" and len(value.args) == 1:
+        return len(elements_of(value.args[0], literals)) or None
     if isinstance(value, ast.UnaryOp) and isinstance(value.op, ast.USub):
         value, sign = value.operand, -1
     return sign * value.value if isinstance(value, ast.Constant) and type(value.value) is int else None

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from rltf_env.sandbox.referee.origins import is_of_program, note_values
+from rltf_env.sandbox.referee.origins import Item, is_of_program, note_values
+from rltf_env.sandbox.referee.rows import Rows
 from rltf_env.sandbox.referee.suite import Function, Suite, classes_of
 
 _COMPARING = frozenset("approx isclose allclose array_equal".split())  # beside what is called assert...
@@ -61,10 +62,29 @@ class Helpers:
         function = self._functions.get(name)
         if function is None:
             return None
-        parameters = [part.arg for part in (*function.args.posonlyargs, *function.args.args)]
-        is_bound = isinstance(call.func, ast.Attribute) and parameters[:1] in (["self"], ["cls"])
-        pairs = [*zip(parameters[is_bound:], call.args, strict=False), *((k.arg, k.value) for k in call.keywords)]
-        return [value for parameter, value in pairs if parameter in self._expected[name]]
+        return [value for parameter, value in _handed(call, function) if parameter in self._expected[name]]
+
+    def held(self, calls: Sequence[ast.Call], rows: Rows) -> tuple[list[tuple[ast.Call, ast.expr]], set[int]]:
+        """Calls of helpers, each with something that it compares with an answer, where a test holds that; and the ids of inputs.
+
+        Args:
+            calls: of the program and of helpers.
+            rows: of the function that has them.
+        """
+        functions = [(call, self._functions.get(ast.unparse(call.func).rpartition(".")[2])) for call in calls]
+        direct = [arg for call, function in functions if function is None for arg in arguments_of(call)]
+        found = [(call, *self._inside(call, function, rows)) for call, function in functions if function is not None]
+        given = rows.ids(direct).union(*(ids for *_, ids in found))
+        return [(call, part) for call, parts, _ in found for part in parts if id(part) not in given], given
+
+    def _inside(self, call: ast.Call, function: Function, rows: Rows) -> tuple[list[ast.expr], set[int]]:
+        inner = rows.within(function, {name: rows.parts(value) for name, value in _handed(call, function)})
+        nodes, names = list(ast.walk(function)), {*self.program_names, *self.names}
+        note_values([function], defaultdict(list), names)
+        calls = [node for node in nodes if isinstance(node, ast.Call) and is_of_program(node.func, names)]
+        sides = [side for node in nodes for side in _sides(node) if not is_of_program(side, names)]
+        given = inner.ids(argument for each in calls for argument in arguments_of(each))
+        return [part for side in sides for part in inner.parts(side)], given
 
     def beside(self, call: ast.Call, ours: Callable[[ast.AST], bool]) -> list[ast.expr]:
         """What a function of the test's own is handed beside an answer: it may be what the answer is compared with.
@@ -75,6 +95,29 @@ class Helpers:
         values = [*call.args, *(keyword.value for keyword in call.keywords)]
         is_handed = any(function.name == name for function in self.all) and any(map(ours, values))
         return [value for value in values if not ours(value)] if is_handed else []
+
+
+def arguments_of(call: ast.Call) -> list[ast.expr]:
+    """All that a call hands over."""
+    return [*call.args, *(keyword.value for keyword in call.keywords)]
+
+
+def _handed(call: ast.Call, function: Function) -> Iterator[tuple[str, ast.expr]]:
+    """The parameters of a function, and what a call hands over for each; of a row, what stands at its place."""
+    parameters = [part.arg for part in (*function.args.posonlyargs, *function.args.args)]
+    del parameters[: isinstance(call.func, ast.Attribute) and parameters[:1] in (["self"], ["cls"])]
+    for number, value in enumerate(call.args):
+        if isinstance(value, ast.Starred):
+            rest = enumerate(parameters[number:])
+            yield from ((name, Item(value.value, place)) for place, name in rest)
+            break
+        yield from ((name, value) for name in parameters[number : number + 1])
+    for keyword in call.keywords:
+        if keyword.arg is not None:
+            yield keyword.arg, keyword.value
+            continue
+        for name in parameters:
+            yield name, ast.Subscript(keyword.value, ast.Constant(name), ast.Load())
 
 
 def _expected(function: Function, program_names: set[str]) -> set[str]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from rltf_env.sandbox.referee import tolerance
 from rltf_env.sandbox.referee.asserting import name_of
-from rltf_env.sandbox.referee.changes import other_subject
+from rltf_env.sandbox.referee.changes import other_constant, other_subject
 from rltf_env.sandbox.referee.origins import own_attributes, path_of
 from rltf_env.sandbox.referee.suite import Function
 from rltf_env.sandbox.referee.wording import said, words
@@ -30,9 +30,9 @@ def single_names(scope: Sequence[ast.AST]) -> set[str]:
     What they stand for is nothing but an expectation.
     """
     nodes = [part for node in scope for part in ast.walk(node)]
-    bound = _bindings(nodes)
+    bound = bindings(nodes)
     looks = Counter(_loads(nodes))
-    quiet = Counter(_loads(_quiet_in(nodes).values()))
+    quiet = Counter(_loads(quiet_in(nodes).values()))
     return {name for name, times in bound.items() if times == 1 and looks[name] and looks[name] in (1, quiet[name])}
 
 
@@ -77,12 +77,12 @@ class Shared:
 
     def __init__(self, trees: Sequence[ast.AST]) -> None:
         nodes = [part for tree in trees for part in ast.walk(tree)]
-        quiet = _quiet_in(nodes)
+        quiet = quiet_in(nodes)
         loads = [n for n in nodes if isinstance(n, (ast.Name, ast.Attribute)) and isinstance(n.ctx, ast.Load)]
         seen, open_to_all = set(map(name_of, loads)), {name_of(n) for n in loads if id(n) not in quiet}
         open_to_all |= {n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)}  # `getattr`
         self._quiet = seen - open_to_all  # names, and attributes of whatever
-        self._names = {name for name, times in _bindings(nodes).items() if times == 1}
+        self._names = {name for name, times in bindings(nodes).items() if times == 1}
 
     def single(self, classes: Sequence[ast.ClassDef]) -> set[str]:
         """As `single_names`, of what all tests only look at to compare; of attributes, those of these classes.
@@ -103,23 +103,26 @@ def single_parts(scope: Sequence[ast.AST]) -> set[str]:
     parts = [
         part for part in nodes if isinstance(part, (ast.Subscript, ast.Attribute)) and isinstance(part.value, ast.Name)
     ]
-    bound, looks = _bindings(nodes), Counter(_loads(nodes))
-    whole = looks - Counter(_loads(part.value for part in parts if _is_fixed(part)))
-    quiet = _quiet_in(nodes)
+    bound, looks = bindings(nodes), Counter(_loads(nodes))
+    whole = looks - Counter(_loads(part.value for part in parts if is_fixed(part)))
+    quiet = quiet_in(nodes)
     looked_at = {ast.unparse(part) for part in parts if id(part) not in quiet}
     alone = {ast.unparse(part) for part in parts if bound[path_of(part.value)] == 1 and not whole[path_of(part.value)]}
     return alone - looked_at
 
 
-def _is_fixed(part: ast.AST) -> bool:
-    return isinstance(part, ast.Attribute) or (isinstance(part, ast.Subscript) and isinstance(part.slice, ast.Constant))
+def is_fixed(part: ast.AST) -> bool:
+    """True for a part of a row at a place that is there to see: `case.want`, `case["want"]`, `case[-1]`."""
+    place = part.slice if isinstance(part, ast.Subscript) else None
+    place = place.operand if isinstance(place, ast.UnaryOp) else place
+    return isinstance(part, ast.Attribute) or isinstance(place, ast.Constant)
 
 
 def _loads(nodes: Iterable[ast.AST]) -> Iterator[str]:
     return (node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load))
 
 
-def _quiet_in(nodes: list[ast.AST]) -> dict[int, ast.AST]:
+def quiet_in(nodes: list[ast.AST]) -> dict[int, ast.AST]:
     """The parts of a test, by their ids, that only say something, or are only compared."""
     parts = [part for node in nodes for part in _quiet(node)]
     parts += [part for value in said(nodes) for part in ast.walk(value)]
@@ -147,6 +150,25 @@ def _compared(value: ast.AST) -> Iterator[ast.AST]:
         yield from _compared(part)
 
 
+def maps(call: ast.Call) -> bool:
+    """True for a call that has a function called for all that it is handed besides."""
+    return name_of(call.func) in ("map", "starmap") and len(call.args) > 1
+
+
+def inside(value: ast.expr) -> list[ast.expr]:
+    """What a value is made of: not what is called, but what is handed over, and whose method it is."""
+    parts = [part for part in ast.iter_child_nodes(value) if part is not getattr(value, "func", None)]
+    parts = [part.value if isinstance(part, ast.keyword) else part for part in parts]
+    inner = [part.iter if isinstance(part, ast.comprehension) else part for part in parts]
+    owner = [value.func.value] if isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute) else []
+    return [*(part for part in inner if isinstance(part, ast.expr)), *owner]
+
+
+def truths(sides: list[ast.expr], sound: bool) -> list[Any]:
+    """Of `f(x) is True` what it is to be. Whoever returns what stands there would not pass `f(x) is not True`, either."""
+    return [(side, other_constant, sound, True) for side in sides if ast.unparse(side) in ("True", "False")]
+
+
 def whole_of(argument: ast.expr) -> ast.expr:
     """What an argument hands over all of, or a piece of, as `*data[:2]` does; `row["input"]` is one thing of many."""
     if isinstance(argument, ast.NamedExpr):
@@ -172,7 +194,7 @@ def sources(inputs: Iterable[ast.expr], values: Mapping[str, Sequence[ast.expr]]
 def binders(scope: Sequence[ast.AST]) -> dict[str, ast.AST]:
     """What binds names of a test function that nothing else binds: loops, itself, and `x, y = pair`."""
     nodes = [part for node in scope for part in ast.walk(node)]
-    bound = _bindings(nodes)
+    bound = bindings(nodes)
     found: dict[str, ast.AST] = {}
     for node in nodes:
         if isinstance(node, ast.For) or (isinstance(node, ast.Assign) and isinstance(node.targets[-1], ast.Tuple)):
@@ -183,7 +205,7 @@ def binders(scope: Sequence[ast.AST]) -> dict[str, ast.AST]:
     return found
 
 
-def _bindings(nodes: Iterable[ast.AST]) -> Counter[str]:
+def bindings(nodes: Iterable[ast.AST]) -> Counter[str]:
     """How often each name is bound; one that is looked at where it is bound, twice."""
     bound: Counter[str] = Counter()
     for node in nodes:

@@ -7,6 +7,7 @@ import copy
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from rltf_env.sandbox.referee.suite import Function, classes_of
 
@@ -212,19 +213,40 @@ def assignments(node: ast.AST, known: Mapping[str, ast.expr] = {}) -> Iterator[t
 
 def _unpacked(target: ast.AST, value: ast.expr | None) -> Iterator[tuple[str, ast.expr | None]]:
     if isinstance(target, (ast.Tuple, ast.List)):
-        parts = value.elts if isinstance(value, (ast.Tuple, ast.List)) else []
-        for number, part in enumerate(target.elts):
-            whole = len(parts) == len(target.elts)
-            yield from _unpacked(part, parts[number] if whole else _part(value))
+        shown = isinstance(value, (ast.Tuple, ast.List)) and not any(isinstance(e, ast.Starred) for e in value.elts)
+        parts = value.elts if shown and isinstance(value, (ast.Tuple, ast.List)) else []
+        for part, place in _places(target.elts):
+            fits = isinstance(place, int) and -len(parts) <= place < len(parts)
+            inner = parts[place] if isinstance(place, int) and fits else _part(value, place)
+            yield from _unpacked(part.value if isinstance(part, ast.Starred) else part, inner)
     else:
         name = path_of(target)
         if name:
             yield name, value
 
 
-def _part(value: ast.expr | None) -> ast.expr | None:
-    """Something of a value, nobody can say what: marked as a starred expression."""
-    return value if value is None else ast.Starred(value, ast.Load())
+class Item(ast.Starred):
+    """What stands at a place of a value that need not be there to see."""
+
+    def __init__(self, value: ast.expr, place: int) -> None:
+        super().__init__(value, ast.Load())
+        self.place = place
+
+
+def _places(targets: Sequence[ast.expr]) -> Iterator[tuple[ast.expr, int | ast.Slice]]:
+    """Targets of an assignment to several, and where in a row they look."""
+    stars = [number for number, part in enumerate(targets) if isinstance(part, ast.Starred)]
+    for number, part in enumerate(targets):
+        behind = number + 1 - len(targets)
+        rest = ast.Slice(ast.Constant(number), ast.Constant(behind) if behind else None)
+        yield part, rest if number in stars else behind - 1 if stars and number > stars[0] else number
+
+
+def _part(value: ast.expr | None, place: int | ast.Slice | None = None) -> ast.expr | None:
+    """Something of a value, nobody can say what, or what stands at a place of it: marked as a starred expression."""
+    if value is None or isinstance(place, int):
+        return value and Item(value, place)  # type: ignore[arg-type]
+    return ast.Starred(ast.Subscript(value, place, ast.Load()) if place else value, ast.Load())
 
 
 def elements_of(iterable: ast.expr, known: Mapping[str, ast.expr] = {}) -> list[ast.expr]:
@@ -240,56 +262,98 @@ def elements_of(iterable: ast.expr, known: Mapping[str, ast.expr] = {}) -> list[
     if isinstance(iterable, ast.Call):
         name = ast.unparse(iterable.func)
         if name == "zip":
-            rows = zip(*(elements_of(a, known) for a in iterable.args), strict=False)
+            arguments = [a for each in iterable.args for a in _handed_over(each, known)]
+            rows = zip(*(elements_of(a, known) for a in arguments), strict=False)
             return [ast.Tuple(list(row), ast.Load()) for row in rows]
         if name == "enumerate" and iterable.args:
-            return [ast.Tuple([ast.Constant(0), e], ast.Load()) for e in elements_of(iterable.args[0], known)]
+            pairs = enumerate(elements_of(iterable.args[0], known))
+            return [ast.Tuple([ast.Constant(number), each], ast.Load()) for number, each in pairs]
         if name.endswith(".items") and isinstance(iterable.func, ast.Attribute):
             inner = known.get(path_of(iterable.func.value), iterable.func.value)
             if isinstance(inner, ast.Dict):
                 return [ast.Tuple([k, v], ast.Load()) for k, v in zip(inner.keys, inner.values, strict=True) if k]
-        if _is_set(iterable):
+        if is_set(iterable):
             return iterable.args
     return []
 
 
-def _is_set(row: ast.expr) -> bool:
+def _handed_over(argument: ast.expr, known: Mapping[str, ast.expr]) -> list[ast.expr]:
+    return elements_of(argument.value, known) if isinstance(argument, ast.Starred) else [argument]
+
+
+def is_set(row: ast.expr) -> bool:
     """True for `pytest.param(...)`; any other call, as `Case(2, 3)`, makes a parameter."""
     return isinstance(row, ast.Call) and ast.unparse(row.func) in ("pytest.param", "param")
 
 
 def _parameters(decorator: ast.expr, known: Mapping[str, ast.expr]) -> Iterator[tuple[str, ast.expr | None]]:
     """Names and values of `pytest.mark.parametrize`."""
-    if not (
-        isinstance(decorator, ast.Call)
-        and ast.unparse(decorator.func).endswith("parametrize")
-        and len(decorator.args) > 1
-    ):
+    entries = parameters_of(decorator)
+    if not entries:
         return
-    names = decorator.args[0]
-    entries = names.value.split(",") if isinstance(names, ast.Constant) and isinstance(names.value, str) else []
-    if isinstance(names, (ast.Tuple, ast.List)):
-        entries = [str(n.value) for n in names.elts if isinstance(n, ast.Constant)]
-    entries = [name.strip() for name in entries if name.strip()]
-    for row in elements_of(decorator.args[1], known):
-        parts = elements_of(row) if len(entries) > 1 or _is_set(row) else [row]
+    (values,) = _arguments(decorator, "argnames", "argvalues")[1:]
+    for row in elements_of(values, known) or [ast.Starred(values, ast.Load())]:
+        parts = elements_of(row) if len(entries) > 1 or is_set(row) else [row]
+        parts = parts or [Item(row, place) for place, _ in enumerate(entries)]
         if len(parts) == len(entries):
             yield from zip(entries, parts, strict=True)
+
+
+def parameters_of(mark: ast.expr) -> list[str]:
+    """The parameters that `pytest.mark.parametrize` gives a test; none of another mark."""
+    arguments = _arguments(mark, "argnames", "argvalues")
+    if len(arguments) < 2 or not ast.unparse(mark.func).endswith("parametrize"):  # type: ignore[attr-defined]
+        return []
+    names, entries = arguments[0], list[str]()
+    if isinstance(names, ast.Constant) and isinstance(names.value, str):
+        entries = names.value.split(",")
+    if isinstance(names, (ast.Tuple, ast.List)):
+        entries = [str(n.value) for n in names.elts if isinstance(n, ast.Constant)]
+    return [name.strip() for name in entries if name.strip()]
+
+
+def _arguments(call: ast.expr, *names: str) -> list[ast.expr]:
+    """What a call hands over by position, and then by these names."""
+    if not isinstance(call, ast.Call):
+        return []
+    by_name = {keyword.arg: keyword.value for keyword in call.keywords}
+    return [*call.args, *(by_name[name] for name in names[len(call.args) :] if name in by_name)][: len(names)]
+
+
+def request_of(function: Function) -> Iterator[tuple[str, list[ast.expr]]]:
+    """What a fixture that has parameters is asked for by."""
+    for decorator in function.decorator_list:
+        keywords = decorator.keywords if isinstance(decorator, ast.Call) else []
+        for keyword in [keyword for keyword in keywords if keyword.arg == "params"]:
+            yield "request.param", [ast.Starred(keyword.value, ast.Load())]
 
 
 def part_of(row: ast.expr, part: ast.AST) -> ast.expr | None:
     """What `part`, as `row["want"]`, `row[1]` or `row.want`, is of a row that is there to see; None where it does not show."""
     if isinstance(part, ast.Attribute) and isinstance(row, ast.Call):
         return next((keyword.value for keyword in row.keywords if keyword.arg == part.attr), None)
+    if not isinstance(part, ast.Subscript):
+        return None
     try:
-        key = ast.literal_eval(part.slice) if isinstance(part, ast.Subscript) else None
+        key = (
+            slice(*map(_end, (part.slice.lower, part.slice.upper)))
+            if isinstance(part.slice, ast.Slice)
+            else _end(part.slice)
+        )
     except ValueError:
         return None
     if isinstance(row, ast.Dict):
         pairs = zip(row.keys, row.values, strict=True)
         return next((v for k, v in pairs if isinstance(k, ast.Constant) and k.value == key), None)
-    is_place = isinstance(row, (ast.Tuple, ast.List)) and type(key) is int
-    return row.elts[key] if is_place and -len(row.elts) <= key < len(row.elts) else None  # type: ignore[attr-defined]
+    if not isinstance(row, (ast.Tuple, ast.List)):
+        return None
+    if isinstance(key, slice):
+        return ast.List(row.elts[key], ast.Load()) if part.slice.step is None else None  # type: ignore[attr-defined]
+    return row.elts[key] if type(key) is int and -len(row.elts) <= key < len(row.elts) else None
+
+
+def _end(node: ast.expr | None) -> Any:
+    return None if node is None else ast.literal_eval(node)
 
 
 def path_of(node: ast.AST) -> str:

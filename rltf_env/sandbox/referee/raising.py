@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from rltf_env.sandbox.referee import asserting, certainty
+from rltf_env.sandbox.referee.changes import other_equality
 
 Place = tuple[ast.AST, str, int]  # of a statement: what it is in, in which of its fields, and where there
 FORMS = (ast.With, ast.AsyncWith, ast.Expr, ast.Assign)  # statements, beside `try`, in which an error may be expected
@@ -223,3 +224,8 @@ def _nothing(node: ast.AST, place: Place | None, named: bool, name: str, sound: 
     if not named:
         return [(node, ExpectNothing(None, name), sound, False)]
     return [] if place is None else [(place[0], ExpectNothing(place[1:], name), sound, False)]
+
+
+def is_another(change: Callable[[Any, random.Random], None]) -> bool:
+    """True for a change that a node has beside others."""
+    return change is other_equality or isinstance(change, ExpectNothing)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from rltf_env.sandbox.referee import asserting, certainty, choices, computed, looks, raising, reach, tolerance
+from rltf_env.sandbox.referee import asserting, certainty, choices, computed, looks, raising, reach, rows, tolerance
 from rltf_env.sandbox.referee.changes import (
     OPPOSITE,
     Change,
@@ -35,7 +35,7 @@ from rltf_env.sandbox.referee.changes import (
     unlikely,
 )
 from rltf_env.sandbox.referee.helpers import Helpers
-from rltf_env.sandbox.referee.origins import Origins, is_of_program, note_values, part_of, path_of
+from rltf_env.sandbox.referee.origins import Origins, is_of_program, note_values, path_of
 
 Site = tuple[ast.AST, Change, bool, bool]  # a node, what to do to it, sound?, value?
 _ORDERS = (ast.Lt, ast.LtE, ast.Gt, ast.GtE)
@@ -48,11 +48,13 @@ class Finder:
         module: the names of the test's module.
         helpers: functions of the test's own.
         scope: the function, or the statements of a script that is itself the test.
-        shared: names outside of it that nobody looks at but to compare.
+        names: outside of it, those that nobody looks at but to compare; those that the program may bind as well.
     """
 
-    def __init__(self, module: Origins, helpers: Helpers, scope: Sequence[ast.AST], shared: set[str]) -> None:
-        self.scope, self.helpers = scope, helpers.within(scope)
+    def __init__(
+        self, module: Origins, helpers: Helpers, scope: Sequence[ast.AST], names: tuple[set[str], set[str]]
+    ) -> None:
+        (shared, common), self.helpers = names, helpers.within(scope)
         self.program_names = {*module.program_names, *self.helpers.names}
         self.values: dict[str, list[ast.expr]] = defaultdict(list)
         self.literals = module.literals_within(scope)
@@ -82,6 +84,11 @@ class Finder:
         self.inputs = set(map(path_of, map(looks.whole_of, arguments)))
         handed = {id(origin) for name in self.inputs for origin in self.values.get(name, ())}
         self.inputs |= {name for name, origins in self.values.items() if any(id(o) in handed for o in origins)}
+        bound = {name for name, times in looks.bindings(nodes).items() if times == 1} | (self.literals.keys() - common)
+        self.rows = rows.Rows(self.values, module.values, self.literals, bound, module.trees)
+        self.open = self.rows.looked_at(nodes)
+        called = [n for n in nodes if isinstance(n, ast.Call) and any(map(self._ours, map(looks.whole_of, n.args[:1])))]
+        self.beside, self.given = self.helpers.held(calls + [n for n in called if looks.maps(n)], self.rows)
         self.sources = self.inputs | looks.sources(arguments, self.values)
         self.binders = looks.binders(scope)
         self.statements = raising.places(nodes)
@@ -122,11 +129,15 @@ class Finder:
             calls = [n for n in calls if not ast.unparse(n.func).startswith("super()")]  # a base class knows no answer
             arguments = (lambda n: self.helpers.beside(n, self._ours)) if asserted else self._arguments
             asserted += [(n, site) for n in calls for arg in arguments(n) for site in self._values(arg, False)]
+            beside = [(n, part) for n, part in self.beside if self._shows(part)]
+            asserted += [(n, site) for n, part in beside for site in self._values(part, False, other_answer)]
         for node, site in asserted:
             self.places[id(site[0])].append(node)
         sites = [site for _, site in asserted]
         sites.sort(key=lambda site: not site[2])  # of equals the sound one counts, then the first
-        unique = {(id(site[0]), site[3], site[1] if _is_another(site[1]) else None): site for site in reversed(sites)}
+        unique = {
+            (id(site[0]), site[3], site[1] if raising.is_another(site[1]) else None): site for site in reversed(sites)
+        }
         twins = [(n, self.spared[c], False, v) for n, c, _, v in unique.values() if c in self.spared]
         return [*unique.values(), *twins]
 
@@ -210,7 +221,7 @@ class Finder:
         if all(isinstance(op, (ast.Is, ast.IsNot, *_ORDERS)) for op in node.ops):
             sites = [*self._orders(node, sound, wrong), (node, other_operator, sound and len(node.ops) == 1, False)]
             identical = len(sides) == 2 and isinstance(node.ops[0], ast.IsNot if wrong else ast.Is)
-            return [*_truths(sides, sound), *sites] if identical else sites
+            return [*looks.truths(sides, sound), *sites] if identical else sites
         if any(isinstance(op, _ORDERS) for op in node.ops):
             return [(node, other_operator, False, False)]
         sure = sound and all(isinstance(op, equal) for op in node.ops)
@@ -259,7 +270,7 @@ class Finder:
             sites = self._own([*sites, (node, unequal_to_all, sound, True)], node.args[:2])
         if name in OPPOSITE:
             sites.append((node, other_method, sound, False))
-        return [*_truths(arguments, sound), *sites] if name == "assertIs" else sites
+        return [*looks.truths(arguments, sound), *sites] if name == "assertIs" else sites
 
     def _expected(self, sides: list[ast.expr]) -> list[ast.expr]:
         """Of values that are compared those that do not come from the program; if all do, the second, as in `x == Point(1, 2)`.
@@ -314,7 +325,7 @@ class Finder:
         if self._shows(side) or self._ours(side):
             return self._values(side, sound, change)
         pure = self._is_pure(side) and not (self.kinds.makers(side) or self._parts(side))
-        sites = self._values(side, False, change) if pure else []
+        sites = [s for s in self._values(side, False, change) if id(s[0]) not in self.given] if pure else []
         if limits is None or limits.kind:
             sites += self._whole(side, sound and self._ours(owner), near=limits.kind if limits else "")
         return sites
@@ -328,13 +339,12 @@ class Finder:
         sites = [s for o in origins for s in self._whole(o, sure, near=near, depth=depth + 1)] if known else []
         if (known and sure) or not computed.can_change(value):
             return sites
+        sites += self._in_rows(value, sound)
+        if any(site[2] for site in sites):
+            return sites
         kind = near or self.kinds.of(value)
         if not known and (site := self._rebound(value, kind, sound)):
             return [site] if site[2] else [site, (value, self._by_kind(other_value, kind), sound, True)]
-        alone = sound and ast.unparse(value) in self.single_parts
-        sites += [s for part in self._parts(value) for s in self._values(part, alone, other_answer)]
-        if any(site[2] for site in sites):
-            return sites
         return self._made(value, kind, sound) or [*sites, (value, self._by_kind(other_value, kind), sound, True)]
 
     def _rebound(self, value: ast.expr, kind: str, sound: bool) -> Site | None:
@@ -356,12 +366,16 @@ class Finder:
         sites: list[Site] = [(each, self._by_kind(other_returns, kind), sure, True) for each in makers]
         return sites if sure or not sites else [*sites, (value, self._by_kind(other_value, kind), sound, True)]
 
+    def _in_rows(self, value: ast.expr, sound: bool) -> list[Site]:
+        """What is there to see where rows of cases, a fixture, or a function hold a value."""
+        parts = self._parts(value)
+        closed = {id(part) for part in parts} - self.open - self.rows.open
+        return [s for part in parts for s in self._values(part, sound and id(part) in closed, other_answer)]
+
     def _parts(self, value: ast.expr) -> list[ast.expr]:
-        """What is there to see where a value is a part of each row of cases, as `row["want"]` is; not if that is input, too."""
-        name = path_of(value.value) if isinstance(value, (ast.Subscript, ast.Attribute)) else ""
-        if name in self.inputs or ast.unparse(value) in self.handed:
-            return []
-        return [part for row in self.values.get(name, ()) if (part := part_of(row, value)) is not None]
+        """What a value may be in the text, if it is not there itself, and does not go to the program as well."""
+        parts = self.rows.parts(ast.Starred(value) if isinstance(value, (ast.ListComp, ast.GeneratorExp)) else value)
+        return [p for p in parts if p is not value and id(p) not in self.given and self._shows(p)]
 
     def _shows(self, value: ast.expr, depth: int = 0) -> bool:
         """True if a value is made of constants that are there to see, and stand for nothing else."""
@@ -413,13 +427,9 @@ class Finder:
             return [s for o in origins for s in self._values(o, alone and not self._ours(o), change, depth + 1)]
         minus = isinstance(getattr(value, "op", None), ast.USub)
         shown = minus or isinstance(value, _SHOWING) or computed.is_array(value)
-        parts = [part for part in ast.iter_child_nodes(value) if part is not getattr(value, "func", None)]
-        parts = [part.value if isinstance(part, ast.keyword) else part for part in parts]
-        exprs = [part for part in parts if isinstance(part, (ast.expr, ast.comprehension))]
-        exprs = [part.iter if isinstance(part, ast.comprehension) else part for part in exprs]
-        if isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute):
-            exprs.append(value.func.value)
-        sites = [s for e in exprs for s in self._values(e, sound and shown, change_in(value, e, change), depth)]
+        sites = [
+            s for e in looks.inside(value) for s in self._values(e, sound and shown, change_in(value, e, change), depth)
+        ]
         for site in sites if sound and isinstance(value, (ast.List, ast.Tuple)) else ():
             self.lists[id(site[0])].append(value)
         return sites
@@ -433,16 +443,6 @@ class Finder:
         if self._shows(call.args[0]):
             return self._values(call.args[0], sound and limits.known, change)
         return self._whole(call.args[0], sound and limits.known, near=limits.kind) if limits.kind else []
-
-
-def _is_another(change: Change) -> bool:
-    """True for a change that a node has beside others."""
-    return change is other_equality or isinstance(change, raising.ExpectNothing)
-
-
-def _truths(sides: list[ast.expr], sound: bool) -> list[Site]:
-    """Of `f(x) is True` what it is to be. Whoever returns what stands there would not pass `f(x) is not True`, either."""
-    return [(side, other_constant, sound, True) for side in sides if ast.unparse(side) in ("True", "False")]
 
 
 _KEEPING = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Return, ast.Expr)
