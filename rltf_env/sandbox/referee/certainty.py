@@ -6,6 +6,7 @@ import ast
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from rltf_env.sandbox.referee import asserting, computed
+from rltf_env.sandbox.referee.asserting import dotted, name_of
 from rltf_env.sandbox.referee.origins import elements_of
 from rltf_env.sandbox.referee.runners import is_guard
 from rltf_env.sandbox.referee.suite import Function
@@ -60,7 +61,7 @@ def _is_silenced(scope: ast.AST, functions: Sequence[Function]) -> bool:
 
 
 def _is_loud(handler: ast.ExceptHandler) -> bool:
-    calls = {ast.unparse(n.func).rpartition(".")[2] for n in ast.walk(handler) if isinstance(n, ast.Call)}
+    calls = {name_of(n.func) for n in ast.walk(handler) if isinstance(n, ast.Call)}
     return not calls.isdisjoint(_FAILING) or any(isinstance(node, ast.Raise) for node in ast.walk(handler))
 
 
@@ -68,7 +69,7 @@ def heard(nodes: Sequence[ast.AST]) -> list[ast.AST]:
     """Nodes without those in which an error is expected, or is kept from whoever runs the test."""
     expecting: list[ast.AST] = []
     for node in nodes:
-        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in asserting.RAISES:
+        if isinstance(node, ast.Call) and name_of(node.func) in asserting.RAISES:
             expecting += node.args
         elif not isinstance(node, ast.Try) or not any(map(_is_loud, node.handlers)):
             expecting += _branches(node) if not isinstance(node, ast.If) else []
@@ -185,7 +186,7 @@ def fails(handler: ast.ExceptHandler) -> bool:
 
 def goes_round(iterable: ast.expr, literals: Mapping[str, ast.expr]) -> bool:
     """True if a loop over this has a first round."""
-    if isinstance(iterable, ast.Call) and ast.unparse(iterable.func) == "range" and not iterable.keywords:
+    if isinstance(iterable, ast.Call) and dotted(iterable.func) == "range" and not iterable.keywords:
         ends = [_number(argument, literals) for argument in iterable.args]
         whole = [end for end in ends if end is not None]
         return 0 < len(whole) == len(ends) <= 3 and 0 not in whole[2:] and bool(range(*whole))
@@ -205,7 +206,7 @@ def _number(node: ast.expr, literals: Mapping[str, ast.expr]) -> int | None:
 def _is_transparent(item: ast.withitem) -> bool:
     """True for a context that lets exceptions through."""
     call = item.context_expr
-    return isinstance(call, ast.Call) and ast.unparse(call.func).rpartition(".")[2] in _TRANSPARENT
+    return isinstance(call, ast.Call) and name_of(call.func) in _TRANSPARENT
 
 
 # ----------------------------------------------------------------------------------------------------------- conditions
@@ -296,7 +297,7 @@ def complains(body: list[ast.stmt], of_program: bool) -> bool:
         call = last.value
         status = call.args[0] if call.args else None
         bad = isinstance(status, (ast.JoinedStr, ast.UnaryOp)) or (isinstance(status, ast.Constant) and status.value)
-        name = ast.unparse(call.func).rpartition(".")[2]
+        name = name_of(call.func)
         if name in _REFUSED and isinstance(status, ast.Constant):
             return bool(status.value) is _REFUSED[name]
         return name in _FAILING and (name == "fail" or bool(bad))

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
+from rltf_env.sandbox.referee.asserting import name_of
 from rltf_env.sandbox.referee.computed import changed, own_nodes
 
 Change = Callable[[Any, random.Random], None]  # makes a node say something else
@@ -349,7 +350,7 @@ def _place(node: ast.AST) -> dict[str, Any]:
 
 def other_method(node: ast.Call, rng: random.Random) -> None:
     """An assert method becomes its opposite."""
-    name = ast.unparse(node.func).rpartition(".")[2]
+    name = name_of(node.func)
     if isinstance(node.func, ast.Attribute):
         node.func.attr = OPPOSITE[name]
     else:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from rltf_env.sandbox.referee import certainty
+from rltf_env.sandbox.referee.asserting import dotted, name_of
 
 _ENDING = (ast.Return, ast.Break, ast.Continue)
 _CHOOSING = (ast.BoolOp, ast.IfExp, ast.Call)
@@ -17,7 +18,7 @@ def turned(nodes: Sequence[ast.AST], complaints: Sequence[ast.If]) -> set[int]:
     places: list[ast.AST] = [node.test for node in complaints]
     places += [node.operand for node in nodes if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not)]
     for node in nodes:
-        if isinstance(node, ast.Call) and node.args and ast.unparse(node.func).rpartition(".")[2] == "assertFalse":
+        if isinstance(node, ast.Call) and node.args and name_of(node.func) == "assertFalse":
             places.append(node.args[0])
     wrong: set[int] = set()
     for place in {id(place): place for place in places}.values():
@@ -42,7 +43,7 @@ def alternatives(scope: Sequence[ast.AST], wrong: set[int], ours: Callable[[ast.
     for node in nodes:
         if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.And if id(node) in wrong else ast.Or):
             inner += node.values
-        elif isinstance(node, ast.Call) and ast.unparse(node.func) == ("all" if id(node) in wrong else "any"):
+        elif isinstance(node, ast.Call) and dotted(node.func) == ("all" if id(node) in wrong else "any"):
             inner += node.args
         elif isinstance(node, (ast.If, ast.IfExp)):
             others: list[Any] = node.orelse if isinstance(node, ast.If) else [node.orelse]
@@ -69,7 +70,7 @@ def _assigned(node: ast.AST) -> list[str]:
 
 
 def _asserts(node: ast.AST) -> bool:
-    names = [ast.unparse(n.func).rpartition(".")[2] for n in ast.walk(node) if isinstance(n, ast.Call)]
+    names = [name_of(n.func) for n in ast.walk(node) if isinstance(n, ast.Call)]
     return any(isinstance(n, ast.Assert) for n in ast.walk(node)) or any(name.startswith("assert") for name in names)
 
 
@@ -101,7 +102,7 @@ def _closing(condition: ast.AST, wrong: bool) -> list[ast.Compare]:
         return _all_of([_closed(part, wrong) for part in (condition.body, condition.orelse)])
     if not isinstance(condition, ast.Call) or not condition.args:
         return []
-    if ast.unparse(condition.func) != ("all" if wrong else "any"):
+    if dotted(condition.func) != ("all" if wrong else "any"):
         return []
     looked_at = condition.args[0]
     return _closed(looked_at.elt, wrong) if isinstance(looked_at, (ast.GeneratorExp, ast.ListComp)) else []

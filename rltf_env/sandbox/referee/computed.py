@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeGuard
 
+from rltf_env.sandbox.referee.asserting import dotted, name_of
 from rltf_env.sandbox.referee.origins import path_of
 from rltf_env.sandbox.referee.suite import Function
 
@@ -57,7 +58,7 @@ class Kinds:
         if isinstance(function, Maker):
             yield function
         if depth and isinstance(function, (ast.Name, ast.Attribute)):
-            name = ast.unparse(function).rpartition(".")[2]
+            name = name_of(function)
             inner: list[ast.expr] = list(self._values.get(path_of(function), ()))
             yield from [self._functions[name]] if name in self._functions else []
         else:
@@ -98,7 +99,7 @@ class Kinds:
         return "number" if kinds <= {"int", "number", "bool"} else ""
 
     def _result(self, call: ast.Call, depth: int) -> str:
-        name = ast.unparse(call.func).rpartition(".")[2]
+        name = name_of(call.func)
         function = self._functions.get(name)
         if function is not None:
             returns = [n.value for n in ast.walk(function) if isinstance(n, ast.Return) and n.value is not None]
@@ -112,7 +113,7 @@ class Kinds:
 
 def is_array(value: ast.AST) -> TypeGuard[ast.Call]:
     """True for an array that is made of what is there to see."""
-    return isinstance(value, ast.Call) and len(value.args) == 1 and ast.unparse(value.func) in _MAKING
+    return isinstance(value, ast.Call) and len(value.args) == 1 and dotted(value.func) in _MAKING
 
 
 _MAKING = frozenset("np.array numpy.array np.asarray numpy.asarray".split())
@@ -142,7 +143,7 @@ def _only_returns(function: Function) -> bool:
 
 def can_change(side: ast.AST) -> bool:
     """True unless the side is something that equals more than itself, as the calls that mocks remember, or a NaN."""
-    names = {ast.unparse(part.func).rpartition(".")[2] for part in ast.walk(side) if isinstance(part, ast.Call)}
+    names = {name_of(part.func) for part in ast.walk(side) if isinstance(part, ast.Call)}
     names |= {part.id for part in ast.walk(side) if isinstance(part, ast.Name)}
     is_number = re.search(r"\bnan\b", ast.unparse(side), re.IGNORECASE) is None  # of a NaN nothing makes another one
     return names.isdisjoint(("call", "ANY", "mock", "approx")) and not isinstance(side, ast.Starred) and is_number

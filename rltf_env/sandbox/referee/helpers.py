@@ -10,6 +10,7 @@ import ast
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 
+from rltf_env.sandbox.referee.asserting import name_of
 from rltf_env.sandbox.referee.origins import Item, is_of_program, note_values
 from rltf_env.sandbox.referee.rows import Rows
 from rltf_env.sandbox.referee.suite import Function, Suite, classes_of
@@ -58,7 +59,7 @@ class Helpers:
 
     def expected(self, call: ast.Call) -> list[ast.expr] | None:
         """The arguments that a helper compares with what the program answers; None if this is no call of a helper."""
-        name = ast.unparse(call.func).rpartition(".")[2]
+        name = name_of(call.func)
         function = self._functions.get(name)
         if function is None:
             return None
@@ -71,7 +72,7 @@ class Helpers:
             calls: of the program and of helpers.
             rows: of the function that has them.
         """
-        functions = [(call, self._functions.get(ast.unparse(call.func).rpartition(".")[2])) for call in calls]
+        functions = [(call, self._functions.get(name_of(call.func))) for call in calls]
         direct = [arg for call, function in functions if function is None for arg in arguments_of(call)]
         found = [(call, *self._inside(call, function, rows)) for call, function in functions if function is not None]
         given = rows.ids(direct).union(*(ids for *_, ids in found))
@@ -91,7 +92,7 @@ class Helpers:
 
         `ours`: says what comes from the program.
         """
-        name = ast.unparse(call.func).rpartition(".")[2]
+        name = name_of(call.func)
         values = [*call.args, *(keyword.value for keyword in call.keywords)]
         is_handed = any(function.name == name for function in self.all) and any(map(ours, values))
         return [value for value in values if not ours(value)] if is_handed else []
@@ -141,7 +142,7 @@ def _sides(node: ast.AST) -> list[ast.expr]:
     if isinstance(node, ast.Compare):
         return [node.left, *node.comparators]
     if isinstance(node, ast.Call):
-        name = ast.unparse(node.func).rpartition(".")[2]
+        name = name_of(node.func)
         return node.args if name.startswith("assert") or name in _COMPARING else []
     return []
 

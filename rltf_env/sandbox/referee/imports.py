@@ -11,6 +11,7 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from rltf_env.sandbox.referee import stars
+from rltf_env.sandbox.referee.asserting import dotted
 from rltf_env.sandbox.referee.runners import DEFINITIONS, is_guard
 
 
@@ -120,7 +121,7 @@ def _fetched(nodes: list[ast.AST]) -> Iterator[str]:
     assigned = [n for n in nodes if isinstance(n, ast.Assign) and isinstance(n.value, ast.Constant)]
     constants = {target.id: n.value for n in assigned for target in n.targets if isinstance(target, ast.Name)}
     for call in nodes:
-        if isinstance(call, ast.Call) and call.args and ast.unparse(call.func) in _IMPORTERS:
+        if isinstance(call, ast.Call) and call.args and dotted(call.func) in _IMPORTERS:
             name = constants.get(getattr(call.args[0], "id", ""), call.args[0])
             if isinstance(name, ast.Constant) and isinstance(name.value, str):
                 yield name.value.lstrip(".")
@@ -180,7 +181,7 @@ def imports_of(node: ast.AST) -> Iterator[tuple[str, list[str]]]:
             yield node.module or "", [alias.name for alias in node.names]
     elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
         name = str(node.args[0].value)
-        if _plain(name) in _USUAL and ast.unparse(node.func) in _IMPORTERS:
+        if _plain(name) in _USUAL and dotted(node.func) in _IMPORTERS:
             yield name, []
 
 

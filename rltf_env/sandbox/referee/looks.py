@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rltf_env.sandbox.referee import tolerance
-from rltf_env.sandbox.referee.asserting import name_of
+from rltf_env.sandbox.referee.asserting import dotted, name_of
 from rltf_env.sandbox.referee.changes import other_constant, other_subject
 from rltf_env.sandbox.referee.origins import own_attributes, path_of
 from rltf_env.sandbox.referee.suite import Function
@@ -135,13 +135,13 @@ def _quiet(node: ast.AST) -> Iterator[ast.AST]:
         yield from ast.walk(part)
     if isinstance(node, ast.Assert):
         yield from _compared(node.test)
-    elif isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2].startswith("assert"):
+    elif isinstance(node, ast.Call) and name_of(node.func).startswith("assert"):
         yield from (part for argument in node.args for part in _compared(argument))
 
 
 def _compared(value: ast.AST) -> Iterator[ast.AST]:
     """The parts of a value that nobody but a pure function is handed."""
-    called = ast.unparse(value.func) if isinstance(value, ast.Call) else ""
+    called = dotted(value.func) if isinstance(value, ast.Call) else ""
     near = tolerance.is_approx(value) or called.rpartition(".")[2] in tolerance.NAMES
     if called and called not in _PURE and not near:
         return

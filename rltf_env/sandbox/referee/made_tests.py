@@ -10,6 +10,8 @@ import ast
 import re
 from collections.abc import Iterable, Iterator
 
+from rltf_env.sandbox.referee.asserting import dotted
+
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _SPACES = frozenset("globals() vars() locals() sys.modules[__name__].__dict__ vars(sys.modules[__name__])".split())
@@ -36,7 +38,7 @@ def in_script(top: list[ast.stmt], nodes: list[ast.AST]) -> bool:
 def of_pytest(nodes: Iterable[ast.AST]) -> bool:
     """True if classes that a script makes can only be pytest's: it calls `type` and knows no TestCase."""
     nodes = list(nodes)
-    calls = [node for node in nodes if isinstance(node, ast.Call) and ast.unparse(node.func) == "type"]
+    calls = [node for node in nodes if isinstance(node, ast.Call) and dotted(node.func) == "type"]
     classes = any(len(call.args) == 3 for call in calls) or any(
         text.startswith("Test") and _TEST.fullmatch(text) for text in _texts(nodes)
     )
@@ -96,13 +98,13 @@ def _assigns(statement: ast.stmt, makers: set[str], loaded: set[str]) -> bool:
         return False
     value = statement.value
     if isinstance(value, ast.Call):
-        return ast.unparse(value.func) in {*makers, "partial", "functools.partial"}
+        return dotted(value.func) in {*makers, "partial", "functools.partial"}
     return isinstance(value, ast.Lambda) and not value.args.args
 
 
 def _executes(node: ast.AST) -> bool:
     """True for `exec(text)`, which puts what the text defines into the script's namespace."""
-    if not isinstance(node, ast.Call) or ast.unparse(node.func) != "exec" or node.keywords:
+    if not isinstance(node, ast.Call) or dotted(node.func) != "exec" or node.keywords:
         return False
     return len(node.args) == 1 or (len(node.args) == 2 and ast.unparse(node.args[1]) == "globals()")
 
@@ -113,7 +115,7 @@ def _acts(top: list[ast.stmt]) -> bool:
     names = {statement.name for statement in top if isinstance(statement, Function)}
     called = [node.value for node in own if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)]
     asserts = any(isinstance(node, ast.Assert) for statement in own for node in ast.walk(statement))
-    return asserts or any(ast.unparse(call.func) in names for call in called)
+    return asserts or any(dotted(call.func) in names for call in called)
 
 
 def in_blocks(body: Iterable[ast.stmt]) -> list[ast.stmt]:

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from rltf_env.sandbox.referee.asserting import dotted, name_of
 from rltf_env.sandbox.referee.suite import Function, classes_of
 
 
@@ -116,7 +117,7 @@ def literals(places: Sequence[ast.AST], assigning: Sequence[ast.AST]) -> dict[st
 def family(trees: Iterable[ast.Module], owner: str) -> list[ast.ClassDef]:
     """The classes that tests of the class `owner` have attributes of: itself, its heirs, and the bases of both. All without one."""
     classes = [node for tree in trees for _, node in classes_of(tree)]
-    bases = {node.name: {ast.unparse(base).rpartition(".")[2] for base in node.bases} for node in classes}
+    bases = {node.name: {name_of(base) for base in node.bases} for node in classes}
     heirs = {owner.rpartition(".")[2]}
     for _ in classes:
         heirs |= {name for name, own in bases.items() if own & heirs}
@@ -260,7 +261,7 @@ def elements_of(iterable: ast.expr, known: Mapping[str, ast.expr] = {}) -> list[
     if isinstance(iterable, ast.Dict):
         return [key for key in iterable.keys if key]
     if isinstance(iterable, ast.Call):
-        name = ast.unparse(iterable.func)
+        name = dotted(iterable.func)
         if name == "zip":
             arguments = [a for each in iterable.args for a in _handed_over(each, known)]
             rows = zip(*(elements_of(a, known) for a in arguments), strict=False)
@@ -283,7 +284,7 @@ def _handed_over(argument: ast.expr, known: Mapping[str, ast.expr]) -> list[ast.
 
 def is_set(row: ast.expr) -> bool:
     """True for `pytest.param(...)`; any other call, as `Case(2, 3)`, makes a parameter."""
-    return isinstance(row, ast.Call) and ast.unparse(row.func) in ("pytest.param", "param")
+    return isinstance(row, ast.Call) and dotted(row.func) in ("pytest.param", "param")
 
 
 def _parameters(decorator: ast.expr, known: Mapping[str, ast.expr]) -> Iterator[tuple[str, ast.expr | None]]:
@@ -380,7 +381,7 @@ _FETCHING = frozenset("__import__ import_module run_path run_module spec_from_fi
 
 def _fetches_program(node: ast.AST) -> bool:
     """True for a call that imports or runs a module, and none of the standard library's."""
-    if not isinstance(node, ast.Call) or not node.args or ast.unparse(node.func).rpartition(".")[2] not in _FETCHING:
+    if not isinstance(node, ast.Call) or not node.args or name_of(node.func) not in _FETCHING:
         return False
     name = node.args[0].value if isinstance(node.args[0], ast.Constant) else None
     return not (isinstance(name, str) and name.partition(".")[0] in sys.stdlib_module_names)

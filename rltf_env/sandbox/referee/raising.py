@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from rltf_env.sandbox.referee import asserting, certainty
+from rltf_env.sandbox.referee.asserting import name_of
 from rltf_env.sandbox.referee.changes import other_equality
 
 Place = tuple[ast.AST, str, int]  # of a statement: what it is in, in which of its fields, and where there
@@ -164,12 +165,12 @@ def _expecting(node: Any) -> Any:
 
 def _expects_error(call: ast.AST) -> bool:
     """True for `raises(...)`, also where something is called at once."""
-    return isinstance(call, ast.Call) and ast.unparse(call.func).rpartition(".")[2] in _RAISES
+    return isinstance(call, ast.Call) and name_of(call.func) in _RAISES
 
 
 def _called_at_once(call: ast.Call) -> list[ast.expr]:
     """What is called, and its arguments, behind the class, and a pattern."""
-    return call.args[2 if "Regex" in ast.unparse(call.func) else 1 :]
+    return call.args[2 if "Regex" in name_of(call.func) else 1 :]
 
 
 def idle(nodes: Iterable[ast.AST]) -> list[ast.AST]:
@@ -213,7 +214,7 @@ def _what_is_there(statement: ast.Assert | ast.Expr) -> str | None:
     if isinstance(asked, ast.Compare) and len(asked.ops) == 1 and isinstance(asked.ops[0], ast.IsNot):
         asked = asked.left if ast.unparse(asked.comparators[0]) == "None" else None
     elif isinstance(asked, ast.Call) and asked.args:
-        asked = asked.args[0] if ast.unparse(asked.func).rpartition(".")[2] in _THERE else None
+        asked = asked.args[0] if name_of(asked.func) in _THERE else None
     return asked.id if isinstance(asked, ast.Name) else None
 
 

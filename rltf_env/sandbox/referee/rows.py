@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import TypeGuard
 
 from rltf_env.sandbox.referee import looks
+from rltf_env.sandbox.referee.asserting import name_of
 from rltf_env.sandbox.referee.origins import (
     Item,
     elements_of,
@@ -136,7 +137,7 @@ class Rows:
 
     def _results(self, call: ast.Call) -> list[ast.expr]:
         """What a call comes to: what it is handed, if that is only held in another way, or what a function of the test returns."""
-        name = ast.unparse(call.func).rpartition(".")[2]
+        name = name_of(call.func)
         if name in self._functions and name not in self._fields:
             return self._returned(self._functions[name])
         if isinstance(call.func, ast.Attribute) and name in _METHODS:
@@ -299,7 +300,7 @@ def _held(value: ast.expr | None) -> Iterator[ast.AST]:
     parts: list[ast.expr] = value.elts if isinstance(value, (ast.Tuple, ast.List)) else []
     if isinstance(value, ast.Starred):
         parts = [value.value]
-    if isinstance(value, ast.Call) and ast.unparse(value.func).rpartition(".")[2] in _SIZES:
+    if isinstance(value, ast.Call) and name_of(value.func) in _SIZES:
         parts = [*value.args, *([value.func, value.func.value] if isinstance(value.func, ast.Attribute) else [])]
     for part in parts:
         yield from _held(part)

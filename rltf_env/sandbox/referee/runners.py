@@ -6,7 +6,7 @@ import ast
 from collections.abc import Sequence
 
 from rltf_env.sandbox.referee import made_tests
-from rltf_env.sandbox.referee.asserting import name_of
+from rltf_env.sandbox.referee.asserting import dotted, name_of
 from rltf_env.sandbox.referee.made_tests import DEFINITIONS, Function
 
 _MODULE = frozenset(("setUpModule", "tearDownModule"))  # which pytest calls for functions, too
@@ -120,9 +120,9 @@ def _makes_cases(top: list[ast.stmt]) -> bool:
     called = {id(n.func) for value in values for n in ast.walk(value) if isinstance(n, ast.Call)}
     for value in values:
         parts = [part for part in ast.walk(value) if isinstance(part, (ast.Name, ast.Attribute))]
-        names = {ast.unparse(part) for part in parts if id(part) not in called}
-        calls = {ast.unparse(part) for part in parts if id(part) in called}
-        alias = ast.unparse(value) == "unittest.TestCase"
+        names = {dotted(part) for part in parts if id(part) not in called}
+        calls = {dotted(part) for part in parts if id(part) in called}
+        alias = dotted(value) == "unittest.TestCase"
         if calls & makers or (not alias and any(name.endswith("TestCase") and name not in own for name in names)):
             return True
     return False

@@ -12,6 +12,7 @@ from collections.abc import Container, Iterable, Iterator
 from typing import Any, NamedTuple, TypeGuard
 
 from rltf_env.sandbox.referee import displays, made_tests, scopes, stars
+from rltf_env.sandbox.referee.asserting import dotted, name_of
 from rltf_env.sandbox.referee.failures import BadProblem
 from rltf_env.sandbox.referee.imports import imports_of, is_module, loads, program_imports, top_of
 from rltf_env.sandbox.referee.runners import (
@@ -212,10 +213,10 @@ def _test_classes(trees: list[ast.Module]) -> list[tuple[ast.ClassDef, bool]]:
         alias for tree in trees for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names
     ]
     cases = {alias.asname or alias.name for alias in imports if alias.name.endswith("TestCase")}
-    cases |= {name for tree in trees for name, value in _lists(tree.body).items() if ast.unparse(value) == _CASE}
+    cases |= {name for tree in trees for name, value in _lists(tree.body).items() if dotted(value) == _CASE}
     tested: set[str] = set()  # classes with tests, their own or inherited
     for name, node in [pair for tree in trees for pair in classes_of(tree)]:
-        bases = {ast.unparse(base).rpartition(".")[2] for base in node.bases}
+        bases = {name_of(base) for base in node.bases}
         if methods_of(node) or bases & tested:
             tested.add(node.name)
         if any(base.endswith("TestCase") for base in bases) or bases & cases:
@@ -281,7 +282,7 @@ def _times(node: Function | ast.ClassDef, lists: dict[str, ast.expr]) -> int:
     """How many sets of parameters a test is run with."""
     times = 1
     for decorator in node.decorator_list:
-        if isinstance(decorator, ast.Call) and ast.unparse(decorator.func).endswith("parametrize"):
+        if isinstance(decorator, ast.Call) and name_of(decorator.func).endswith("parametrize"):
             rows = decorator.args[1] if len(decorator.args) > 1 else None
             rows = lists.get(rows.id, rows) if isinstance(rows, ast.Name) else rows
             times *= len(rows.elts) if isinstance(rows, (ast.List, ast.Tuple, ast.Set)) else _UNKNOWN
@@ -335,5 +336,5 @@ def _runs_tests(statement: ast.stmt) -> bool:
     """True for `unittest.main()` and its kin, and for `sys.exit(...)` after a run of the script's own: a runner collects it."""
     if not isinstance(statement, (ast.Expr, ast.Raise)):
         return False
-    names = [ast.unparse(node.func) for node in ast.walk(statement) if isinstance(node, ast.Call)]
+    names = [dotted(node.func) for node in ast.walk(statement) if isinstance(node, ast.Call)]
     return any(name in _RUNNERS for name in names) or any(name in _EXITS for name in names[:1])

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from rltf_env.sandbox.referee import asserting, certainty, choices, computed, looks, raising, reach, rows, tolerance
+from rltf_env.sandbox.referee.asserting import name_of
 from rltf_env.sandbox.referee.changes import (
     OPPOSITE,
     Change,
@@ -114,7 +115,7 @@ class Finder:
         elif isinstance(node, ast.If) and self._complains(node):
             yield from certainty.held(node.test, self.literals, id(node) in self.complaints)
         elif isinstance(node, ast.Call) and node.args:
-            name = ast.unparse(node.func).rpartition(".")[2]
+            name = name_of(node.func)
             if name in ("assertTrue", "assertFalse"):
                 yield from certainty.held(node.args[0], self.literals, name == "assertFalse")
 
@@ -179,7 +180,7 @@ class Finder:
         return self._called(node, sound) if isinstance(node, ast.Call) else []
 
     def _called(self, node: ast.Call, sound: bool) -> list[Site]:
-        name = ast.unparse(node.func).rpartition(".")[2]
+        name = name_of(node.func)
         if (name in asserting.RAISES or name.startswith("assertRaises")) and node.args:
             return raising.of_class(node, sound)
         if name in tolerance.NAMES:
@@ -360,8 +361,8 @@ class Finder:
     def _made(self, value: ast.expr, kind: str, sound: bool) -> list[Site]:
         """Of a value that a function of the test's own computes: what that returns, so that whoever calls it is told the same."""
         makers = [each for each in self.kinds.makers(value) if not any(map(self._uses, ast.walk(each)))]
-        name = ast.unparse(value.func).rpartition(".")[2] if isinstance(value, ast.Call) else ""
-        once = sum(ast.unparse(n.func).rpartition(".")[2] == name for n in self.nodes if isinstance(n, ast.Call)) == 1
+        name = name_of(value.func) if isinstance(value, ast.Call) else ""
+        once = sum(name_of(n.func) == name for n in self.nodes if isinstance(n, ast.Call)) == 1
         sure = sound and once and len(makers) == 1 and name not in self.sources and not self.kinds.is_called(name)
         sites: list[Site] = [(each, self._by_kind(other_returns, kind), sure, True) for each in makers]
         return sites if sure or not sites else [*sites, (value, self._by_kind(other_value, kind), sound, True)]

@@ -8,6 +8,7 @@ import random
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+from rltf_env.sandbox.referee.asserting import dotted, name_of
 from rltf_env.sandbox.referee.changes import Change, other_answer, other_constant, places_of
 
 NAMES = frozenset("allclose array_equal isclose".split())  # of functions that compare, beside what is called assert...
@@ -53,14 +54,14 @@ _PLACES = {"assertAlmostEqual": (2, "places"), "assertAlmostEquals": (2, "places
 
 def is_approx(node: ast.AST) -> bool:
     """True for `pytest.approx(...)`."""
-    return isinstance(node, ast.Call) and ast.unparse(node.func) in ("pytest.approx", "approx")
+    return isinstance(node, ast.Call) and dotted(node.func) in ("pytest.approx", "approx")
 
 
 def of(node: ast.AST) -> Tolerance | None:
     """How far off the sides of a call may be. None for what is exact, and for what is no such call."""
     if not isinstance(node, ast.Call):
         return None
-    name = ast.unparse(node.func).rpartition(".")[2]
+    name = name_of(node.func)
     if name not in _SHARE and name not in _MOST and name not in _PLACES:
         return None
     share, most, places = (_value(node, table.get(name)) for table in (_SHARE, _MOST, _PLACES))
@@ -93,11 +94,7 @@ def _value(call: ast.Call, where: Any) -> float | None:
 
 def difference(node: ast.AST) -> ast.BinOp | None:
     """The difference of which a value is the size: `x - y` of `abs(x - y)`."""
-    if (
-        not isinstance(node, ast.Call)
-        or not node.args
-        or ast.unparse(node.func).rpartition(".")[2] not in ("abs", "fabs")
-    ):
+    if not isinstance(node, ast.Call) or not node.args or name_of(node.func) not in ("abs", "fabs"):
         return None
     inner = node.args[0]
     return inner if isinstance(inner, ast.BinOp) and isinstance(inner.op, ast.Sub) else None

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from rltf_env.sandbox.referee.asserting import dotted, name_of
 from rltf_env.sandbox.referee.changes import OPPOSITE
 
 # What these ask about is their first argument
@@ -76,7 +77,7 @@ def _data(scope: ast.AST) -> set[int]:
     inner = [part for part in parts if isinstance(part, (ast.Lambda, ast.With, ast.AsyncWith))]
     calls = [part for each in (*made, *inner) for part in ast.walk(each) if isinstance(part, ast.Call)]
     docstrings = [each.body[0] for each in made if isinstance(each.body[0], ast.Expr)]
-    return set(map(id, docstrings)) | {id(call) for call in calls if ast.unparse(call.func) in _CAUGHT}
+    return set(map(id, docstrings)) | {id(call) for call in calls if dotted(call.func) in _CAUGHT}
 
 
 def said(nodes: list[ast.AST]) -> list[ast.expr]:
@@ -99,7 +100,7 @@ def words(node: ast.AST) -> list[ast.expr]:
 
 def _words(call: ast.Call) -> list[ast.expr]:
     """The arguments of a call that only say something."""
-    name = ast.unparse(call.func).rpartition(".")[2]
+    name = name_of(call.func)
     if name in _TELLING:
         return [*call.args, *(keyword.value for keyword in call.keywords)]
     named = ("msg", "err_msg") if name.startswith("assert") else ("id", "ids") if name in _NAMING else ()
