@@ -139,6 +139,11 @@ def _rows(path: str, split: str, **options: Any) -> Any:
     try:
         with _offline(library, bool(why)):
             splits = library.load_dataset(**options)
+    except (
+        library.exceptions.DatasetGenerationError
+    ) as error:  # a row that does not parse, files of unlike columns, ...
+        reason = " ".join(str(error.__cause__ or error).split())
+        raise DataError(f"{path}: expected files that the datasets library reads, got {reason}") from error
     except (OSError, ValueError, RuntimeError) as error:  # ConnectionError, DatasetNotFoundError, no data files, ...
         if local:
             raise DataError(f"{path}: expected files that the datasets library reads, got {error}") from error
