@@ -259,12 +259,12 @@ def check_writable(path: str | os.PathLike[str], *, folder: bool = False) -> Non
     Whoever works for hours asks this before, so that the result is not lost.
     """
     target = Path(path).expanduser()
-    if not folder and target.is_dir():
+    if not folder and os.path.isdir(target):  # Path.is_dir raises where a folder above may not be entered
         raise UsageError(explain(IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))))
     above = next((each for each in (target, *target.absolute().parents) if os.path.lexists(each)), Path.cwd())
     if not folder and above == target:
         above = target.absolute().parent  # a file that is there is replaced
-    if not above.is_dir():
+    if not os.path.isdir(above):
         raise UsageError(explain(NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(above))))
     if not os.access(above, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
         raise UsageError(explain(PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(target))))

@@ -8,6 +8,7 @@ import re
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from agents import functional, repairs
 from agents.core import Batch, Policy, TrainingSample, rngs
 from agents.learning.learner import Learner, OptimiserConfig
 from agents.learning.logits import Logits, token_logprobs
-from agents.options import build
+from agents.options import build, chosen
 from rltf_env import datasets, tokenizers
 from rltf_env.core import Problem, Source
 from rltf_env.env import UnitTestEnv
@@ -42,6 +43,10 @@ class Config:
     reduction: functional.Reduction = "token_mean"
     constant: float = 512.0  # with reduction="constant": tokens by which a reference's sum is divided
     optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(lr=2e-5))
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1 or not 0 < self.constant < inf:
+            raise UsageError(f"Expected agent.batch_size >= 1 and a finite constant > 0, got {chosen(self)}.")
 
 
 class Supervised:

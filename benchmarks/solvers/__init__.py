@@ -5,6 +5,7 @@
     package:NAME               policy.py       an installed package that carries weights
     http://host:port/v1        endpoint.py     a server that speaks OpenAI's protocol: vLLM, llama.cpp, Ollama
     programs.jsonl[.gz]        completions.py  a file of programs written elsewhere
+    ./programs                 completions.py  a folder of such, ID/0.py, ID/1.py, ...
     log:FILE                   logs.py         a log of Inspect AI or lm-evaluation-harness
     module:function            function.py     a function of yours
 
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.core import Solver
+from benchmarks.solvers.completions import programs_in
 from benchmarks.suites import Suite
 from rltf_env import answers
 from rltf_env._renamed import renamed
@@ -37,7 +39,7 @@ def kind(spec: str) -> str:
         return "endpoint"
     if spec.startswith("log:"):
         return "logs"
-    if spec.endswith(FILES):
+    if spec.endswith(FILES) or programs_in(Path(spec)):
         return "completions"
     if Path(spec).is_dir() or spec.startswith("package:") or ":" not in spec:
         return "policy"

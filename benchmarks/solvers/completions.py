@@ -1,11 +1,15 @@
-"""Answers from a file of programs written elsewhere, `.jsonl` or `.json`, with or without `.gz`:
+"""Answers from a file of programs written elsewhere, `.jsonl` or `.json`, with or without `.gz`, or from a folder of them:
 
     {"task_id": "HumanEval/0", "completion": "    return ..."}       HumanEval: what follows the prompt
     {"task_id": "HumanEval/0", "solution": "def has_close ..."}      EvalPlus: the whole program
+    HumanEval_0/0.py, HumanEval_0/1.py                               EvalPlus: the same as a folder
     [["def has_close ...", ...], ...]                                bigcode: whole programs, problems in order
     [{"question_id": "abc301_a", "code_list": ["n = ...", ...]}]     LiveCodeBench: whole programs of each problem
+    {"mbpp/11": ["def f ...", ...], "mbpp/12": "def g ..."}          whole programs by id
+    {"problem": "mbpp/11", "sample": 0, "text": "def f ...", ...}    samples.jsonl.gz of a record
 
-An id is a problem's own, or what follows the name of its data set in it (`11` of `mbpp/11`); capitals may differ.
+`completion` and `solution` may be lists as well. An id is a problem's own, with `_` for `/` if need be, or what follows
+the name of its data set in it (`11` of `mbpp/11`); capitals may differ.
 How they were sampled is not in such a file; the record says so. A file that has more programs for each problem than a suite
 wants has all of them judged, and the record says how many. Where it has more for some problems only, it is refused, since
 leaving some out changes the figure: the solver's option `surplus=drop` judges the first ones, which the record then tells.
@@ -16,6 +20,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import json
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,13 +29,15 @@ from typing import Any
 from benchmarks.core import Answer
 from benchmarks.suites import Suite
 from rltf_env.core import Problem
-from rltf_env.datasets._files import parse
+from rltf_env.datasets._files import parse, read_text
 from rltf_env.errors import DataError, MissingData, UnknownName, UsageError
 from rltf_env.joining import join
 from rltf_env.plain import strings
 
-FIELDS = ("completion", "solution")
-IDS = ("task_id", "question_id")
+FIELDS = ("completion", "solution", "code_list")
+IDS = ("task_id", "question_id", "id")
+SAMPLE = {"problem", "sample", "text"}  # what a record keeps of a program
+LAYOUTS = "an object with task_id and completion or solution, an object of programs by id, or a list of programs"
 Row = tuple[str, str]  # field, text
 
 
@@ -47,26 +54,34 @@ class Completions:
         for at, value in _values(_unzipped(content, where), where):
             self._take(value, at)
         if bool(self.by_id) == bool(self.ordered):
-            raise DataError(f"{where}: expected programs by task_id or lists of programs, got both or neither.")
+            both = "both" if self.ordered else "neither"
+            raise DataError(f"{where}: expected programs by task_id or lists of programs, got {both}.")
 
     def _take(self, value: Any, where: str) -> None:
         if isinstance(value, list):
             self.ordered.append([("solution", text) for text in strings(value, where)])
-            return
-        row = value if isinstance(value, dict) else {}
-        id = next((str(row[name]) for name in IDS if type(row.get(name)) in (str, int)), None)
-        fields = [name for name in FIELDS if isinstance(row.get(name), str)]
-        if id is not None and "code_list" in row:
-            rows = [("solution", text) for text in strings(row["code_list"], f"{where}, code_list")]
-        elif id is not None and fields:  # EvalPlus writes both at times; the whole program is what it judges
-            rows = [(fields[-1], row[fields[-1]])]
+        elif not isinstance(value, dict) or not value:
+            raise DataError(f"{where}: expected {LAYOUTS}, got {str(value)[:80]}.")
+        elif value.keys() >= SAMPLE:
+            self._take_row({"id": value["problem"], "solution": value["text"]}, where)
+        elif value.keys().isdisjoint((*IDS, *FIELDS, "resps")):
+            for id, programs in value.items():
+                self._add(id, "solution", programs, f"{where}, {id}")
         else:
+            self._take_row(value, where)
+
+    def _take_row(self, row: dict[str, Any], where: str) -> None:
+        id = next((str(row[name]) for name in IDS if type(row.get(name)) in (str, int)), None)
+        fields = [name for name in FIELDS if row.get(name) is not None]
+        if id is None or not fields:
             hint = " lm-eval's samples are a log: pass log:FILE." if "resps" in row else ""
-            raise DataError(
-                f"{where}: expected an object with task_id and {' or '.join(FIELDS)}, or with question_id and code_list, "
-                f"or a list of programs, got {str(value)[:80]}.{hint}"
-            )
-        self.by_id.setdefault(id, []).extend(rows)
+            raise DataError(f"{where}: expected {LAYOUTS}, got {str(row)[:80]}.{hint}")
+        field = fields[-1]  # EvalPlus writes two at times; the whole program is what it judges
+        self._add(id, field, row[field], f"{where}, {field}")
+
+    def _add(self, id: str, field: str, programs: Any, where: str) -> None:
+        texts = (programs,) if isinstance(programs, str) else strings(programs, where)
+        self.by_id.setdefault(id, []).extend((field, text) for text in texts)
 
     def describe(self) -> dict[str, Any]:
         """Plain data for the record: the kind, and the digest of the file."""
@@ -133,7 +148,7 @@ class Completions:
 
     def _write(self, problem: Problem, samples: int) -> list[Answer]:
         rows = self._rows(problem, samples)[:samples]
-        return [Answer(text if field == "solution" else join(problem.prefix, text).text) for field, text in rows]
+        return [Answer(join(problem.prefix, text).text if field == "completion" else text) for field, text in rows]
 
     def _rows(self, problem: Problem, samples: int) -> list[Row]:
         """All the programs for a problem, at least `samples`."""
@@ -147,13 +162,13 @@ class Completions:
 
 
 def _spellings(problems: Sequence[Problem]) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-    """The ids of problems by what they are in lower case, and by what of that follows the name of the data set."""
+    """The ids of problems by what they are in lower case, and by other spellings of that; see the module's head."""
     whole, ends = dict[str, list[str]](), dict[str, list[str]]()
     for problem in problems:
         id = problem.id.lower()
         whole.setdefault(id, []).append(problem.id)
-        if end := id.partition("/")[2]:
-            ends.setdefault(end, []).append(problem.id)
+        for other in {id.partition("/")[2], id.replace("/", "_")} - {"", id}:
+            ends.setdefault(other, []).append(problem.id)
     return whole, ends
 
 
@@ -163,14 +178,16 @@ def _number(count: int, noun: str) -> str:
 
 def _values(content: bytes, where: str) -> Iterator[tuple[str, Any]]:
     """The objects or lists of a file, each with its place."""
-    document = _document(content) if content.lstrip()[:1] == b"[" else None
-    if document is not None:
+    document = _document(content)
+    if isinstance(document, dict):
+        yield f"{where}:1", document
+    elif isinstance(document, list):
         rows = [document] if document and isinstance(document[0], str) else document  # one problem's programs alone
         yield from ((where, row) for row in rows)
-        return
-    for number, line in enumerate(content.splitlines(), 1):
-        if line.strip():
-            yield f"{where}:{number}", parse(line, f"{where}:{number}")
+    else:
+        for number, line in enumerate(content.splitlines(), 1):
+            if line.strip():
+                yield f"{where}:{number}", parse(line, f"{where}:{number}")
 
 
 def _document(content: bytes) -> Any:
@@ -190,6 +207,18 @@ def _unzipped(content: bytes, where: str) -> bytes:
         raise DataError(f"{where}: expected a gzip file, got {error}. Fetch the file again.") from error
 
 
+def programs_in(folder: Path) -> list[Path]:
+    """The programs of a folder in EvalPlus's layout, ID/NUMBER.py, those of a problem in the order of their numbers."""
+    files = [path for path in folder.glob("*/*.py") if path.stem.isdecimal() and path.is_file()]
+    return sorted(files, key=lambda path: (path.parent.name, int(path.stem)))
+
+
+def _rows_of(files: Sequence[Path]) -> bytes:
+    """The file that would hold the same programs."""
+    rows = ({"task_id": path.parent.name, "solution": read_text(path)} for path in files)
+    return "".join(json.dumps(row) + "\n" for row in rows).encode()
+
+
 SURPLUS = ("error", "drop")
 
 
@@ -202,6 +231,8 @@ def load(spec: str, suite: Suite, *, surplus: str = "error") -> Completions:
     if surplus not in SURPLUS:
         raise UnknownName("value of surplus", surplus, SURPLUS)
     path = Path(spec)
+    if files := programs_in(path):
+        return Completions(path.resolve().name, _rows_of(files), path.name, surplus)
     if not path.is_file():
         raise MissingData(f"Expected a file of completions, got {spec!r}, which is no file.")
     return Completions(path.name.partition(".")[0], path.read_bytes(), path.name, surplus)

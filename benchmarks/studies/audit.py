@@ -20,7 +20,7 @@ import json
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -33,7 +33,7 @@ from rich.table import Table
 
 from benchmarks import records, suites
 from benchmarks.speed.grading import TAME, Settings, grade, humaneval_jobs, installed, pays, with_answers
-from rltf_env import datasets, sandbox
+from rltf_env import datasets, plugins, sandbox
 from rltf_env.command import at_least, check_writable, guarded, leave, parser
 from rltf_env.core import CallCase, Outcome, Problem, Sandbox, ScriptCase, Verdict
 from rltf_env.core.seams import in_order
@@ -263,9 +263,11 @@ def _humaneval_calls() -> dict[str, str]:
 # -------------------------------------------------------------------------------------------------------------- output
 
 
-def audited(settings: Settings, name: str, limit: int | None, count: int, seed: int) -> tuple[list[Finding], Static]:
+def audited(
+    settings: Settings, name: str, options: Mapping[str, Any], limit: int | None, count: int, seed: int
+) -> tuple[list[Finding], Static]:
     """All graders' findings on a dataset, and those of the judge that runs nothing on what passes. Raises MissingData."""
-    works = work(datasets.load(name, **DATASETS.get(name, {}))[:limit], count, seed)
+    works = work(datasets.load(name, **{**DATASETS.get(name, {}), **options})[:limit], count, seed)
     if not works:
         raise UsageError(f"Expected problems with reference solutions in {name}, got none: mutants are made of those.")
     first, verdicts = ours(works, settings.workers)
@@ -338,6 +340,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help=f"which of: {', '.join(DATASETS)} (default: all that are there); "
         "or problems of your own: FILE.jsonl, ./FOLDER, hub:OWNER/NAME",
     )
+    made.add_argument("--split", help="without it, test (of apps: train), or the dataset's own default")
+    made.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="an option of the dataset")
     made.add_argument("--limit", type=at_least(1), help="only the first problems of each")
     made.add_argument("--mutants", type=at_least(0), default=5, help="of each problem's reference (default: 5)")
     made.add_argument("--seed", type=at_least(0), default=0, help="of the mutants (default: 0)")
@@ -360,13 +364,14 @@ def _run(asked: argparse.Namespace, words: Sequence[str]) -> int:
     for name in asked.dataset:
         if name not in DATASETS and not suites.is_own(name):
             raise UnknownName("dataset", name, DATASETS, hint=suites.OWN)
+    options = datasets.checked(plugins.options(asked.option)) | ({"split": asked.split} if asked.split else {})
     settings = Settings(asked.peers, asked.workers, installed=installed(asked.peers))
     if not asked.no_exploits:
         out["exploits"] = exploits(settings)
         console.print(exploit_table(out["exploits"]))
     for name in asked.dataset or DATASETS:
         try:
-            findings, alarms = audited(settings, name, asked.limit, asked.mutants, asked.seed)
+            findings, alarms = audited(settings, name, options, asked.limit, asked.mutants, asked.seed)
         except MissingData as error:
             if asked.dataset:
                 raise

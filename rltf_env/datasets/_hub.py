@@ -126,6 +126,7 @@ def _rows(path: str, split: str, **options: Any) -> Any:
     """The split as the library's `Dataset`."""
     try:
         import datasets as library
+        from datasets.exceptions import DatasetGenerationError
     except ImportError as error:
         raise UsageError(
             f"The dataset 'hub:{path}' needs the datasets library: pip install 'rltf[hub]'. Without it there are JSON-lines "
@@ -139,6 +140,9 @@ def _rows(path: str, split: str, **options: Any) -> Any:
     try:
         with _offline(library, bool(why)):
             splits = library.load_dataset(**options)
+    except DatasetGenerationError as error:  # a row that does not parse, files of unlike columns
+        reason = " ".join(str(error.__cause__ or error).split())
+        raise DataError(f"{path}: expected files that the datasets library reads, got {reason}") from error
     except (OSError, ValueError, RuntimeError) as error:  # ConnectionError, DatasetNotFoundError, no data files, ...
         if local:
             raise DataError(f"{path}: expected files that the datasets library reads, got {error}") from error

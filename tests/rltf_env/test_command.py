@@ -135,6 +135,9 @@ def test_where_nothing_can_be_written_is_said_before_the_work(closed: Path, tmp_
         check_writable(tmp_path / "file" / "page.html")
     with ordinary_user(), pytest.raises(UsageError, match="Permission denied"):
         check_writable(closed / "new" / "page.html")
+    closed.chmod(0o444)  # not even to be entered
+    with ordinary_user(), pytest.raises(UsageError, match="Permission denied"):
+        check_writable(closed / "new" / "page.html")
 
 
 def test_a_reader_that_has_gone_ends_a_command_quietly() -> None:

@@ -406,6 +406,18 @@ def test_files_that_the_library_cannot_read_are_named(tmp_path: Path) -> None:
         datasets.load(f"hub:{tmp_path / 'table'}", cache=tmp_path / "cache")
 
 
+UNLIKE = {"train.jsonl": '{"a": 1}', "test.jsonl": '{"b": [1]}'}
+
+
+@pytest.mark.parametrize("files", [{"train.jsonl": '{"a": 1'}, {"train.csv": 'a,b\n1,2\n"x'}, UNLIKE])
+def test_rows_that_the_library_cannot_read_are_named(files: dict[str, str], tmp_path: Path) -> None:
+    for name, text in files.items():
+        (tmp_path / name).write_text(text + "\n")
+    reason = "JSON parse error|EOF inside string|column names don't match"
+    with pytest.raises(DataError, match=rf"expected files that the datasets library reads, got [^\n]*({reason})"):
+        datasets.load(f"hub:{tmp_path}", cache=tmp_path / "cache")
+
+
 def test_an_environment_draws_from_a_table(tmp_path: Path) -> None:
     name = table(tmp_path, *ROWS)
     options = {"columns": MBPP, "cache": str(tmp_path / "cache"), "held_out": 0.5}

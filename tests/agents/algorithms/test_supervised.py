@@ -45,6 +45,12 @@ def test_references_are_summed_as_equation_7_has_it_where_that_is_asked_for(
     assert losses["constant"] == pytest.approx(losses["seq_sum"] / 4, rel=1e-4)
 
 
+@pytest.mark.parametrize("options", [{"batch_size": 0}, {"constant": 0.0}, {"constant": float("nan")}])
+def test_a_batch_of_nothing_is_refused_before_anything_is_learnt(options: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=r"Expected agent.batch_size >= 1 and a finite constant > 0, got"):
+        supervised.Config(**options)
+
+
 def test_supervised_contract() -> None:
     check_agent(lambda p, e, s: supervised.load(p, e, seed=s, batch_size=3, optimiser={"lr": 1e-3, "warmup": 2}))
 

@@ -49,6 +49,16 @@ CODE_LISTS = [
     {"question_id": "0", "code_list": WHOLE[0]},
     {"question_id": 11, "code_list": WHOLE[1], "output_list": []},
 ]
+BY_ID = {"HumanEval/0": WHOLE[0], "mbpp/11": WHOLE[1]}
+LISTS = [
+    {"task_id": "HumanEval/0", "completion": ["    return 2 * x\n", "    return x\n"]},
+    {"id": "mbpp_11", "solution": WHOLE[1]},
+]
+SAMPLES = [
+    {"problem": problem, "sample": k, "text": text, "outcomes": "1"}
+    for problem, programs in BY_ID.items()
+    for k, text in enumerate(programs)
+]
 
 
 @pytest.mark.parametrize(
@@ -61,6 +71,12 @@ CODE_LISTS = [
         ("bigcode.jsonl", "\n".join(map(json.dumps, WHOLE))),
         ("lcb.json", json.dumps(CODE_LISTS)),
         ("lcb.jsonl", "\n".join(map(json.dumps, CODE_LISTS))),
+        ("map.json", json.dumps(BY_ID)),
+        ("map.json.gz", json.dumps(BY_ID, indent=1)),
+        ("map.jsonl", "\n".join(json.dumps({id: programs}) for id, programs in BY_ID.items())),
+        ("texts.jsonl", "\n".join(json.dumps({id: text}) for id, programs in BY_ID.items() for text in programs)),
+        ("lists.jsonl", "\n".join(map(json.dumps, LISTS))),
+        ("samples.jsonl.gz", "\n".join(map(json.dumps, SAMPLES))),
     ],
 )
 def test_every_format_of_completions_gives_the_same_programs(name: str, content: str, tmp_path: Path) -> None:
@@ -68,6 +84,24 @@ def test_every_format_of_completions_gives_the_same_programs(name: str, content:
     assert solver.answered(PROBLEMS) == PROBLEMS  # type: ignore[attr-defined]
     assert texts(solver.write(PROBLEMS, 2, 0)) == WHOLE
     assert texts(solver.write(PROBLEMS, 1, 0)) == [[group[0]] for group in WHOLE]
+
+
+def test_a_folder_of_programs_is_read_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    wanted = [WHOLE[0] * 6, WHOLE[1] * 6]  # more than ten: 10 comes after 9
+    for problem, programs in zip(("HumanEval_0", "Mbpp_11"), wanted, strict=True):
+        (tmp_path / "samples_0.8" / problem).mkdir(parents=True)
+        for number, text in enumerate(programs):
+            write(tmp_path / "samples_0.8" / problem / f"{number}.py", text)
+    solver = solvers.find(str(tmp_path / "samples_0.8"), SUITE, {})
+    assert solver.answered(PROBLEMS) == PROBLEMS  # type: ignore[attr-defined]
+    assert texts(solver.write(PROBLEMS, 12, 0)) == wanted
+    assert solver.name == "samples_0.8"
+
+
+def test_a_policy_with_code_of_its_own_is_no_folder_of_programs(tmp_path: Path) -> None:
+    (tmp_path / "policy").mkdir()
+    write(tmp_path / "policy" / "modeling_own.py", "")
+    assert solvers.kind(str(tmp_path)) == "policy"
 
 
 def test_file_with_too_few_programs_says_how_many_there_are(tmp_path: Path) -> None:
@@ -139,8 +173,12 @@ def test_the_end_of_an_id_names_a_problem_where_no_other_ends_so(tmp_path: Path)
         ('{"task_id": true, "solution": ""}', DataError, "a.jsonl:1: expected an object with task_id and completion"),
         ('{"question_id": 1, "code_list": [1]}', DataError, "a.jsonl:1, code_list: expected a list of strings"),
         ('{"doc": {"task_id": 1}, "resps": [["a"]]}', DataError, "lm-eval's samples are a log: pass log:FILE"),
-        ("", DataError, "both or neither"),
-        (LINES + "\n" + json.dumps(WHOLE[0]), DataError, "both or neither"),
+        ('{"HumanEval/0": [["f"]]}', DataError, "a.jsonl:1, HumanEval/0: expected a list of strings"),
+        ('{"solution": "f = abs"}', DataError, "a.jsonl:1: expected an object with task_id"),
+        ('{"task_id": 11, "text": "Write a function.", "code": "f = abs"}', DataError, "expected an object with"),
+        ("{}", DataError, "a.jsonl:1: expected an object with task_id .* an object of programs by id"),
+        ("", DataError, "got neither"),
+        (LINES + "\n" + json.dumps(WHOLE[0]), DataError, "got both"),
     ],
 )
 def test_file_that_is_none_names_the_line(content: str, error: type, message: str, tmp_path: Path) -> None:

@@ -138,6 +138,18 @@ def test_problems_of_ones_own_are_audited(tmp_path: Path, capsys: pytest.Capture
     assert "Problems of your own are a file FILE.jsonl" in capsys.readouterr().err
 
 
+def test_a_split_and_options_of_the_dataset_are_audited(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    datasets.dump([WEAK], tmp_path / "test.jsonl")
+    row = {"task": "Double x.", "asserts": ["assert f(1) == 2"], "answer": "def f(x):\n    return 2 * x\n"}
+    (tmp_path / "train.jsonl").write_text(json.dumps(row) + "\n")
+    tame = ["--no-exploits", "--mutants", "1", "--workers", "1"]
+    assert audit.main([str(tmp_path), "--split", "test", *tame]) == 0
+    columns = 'columns={statement="task", tests="asserts", solutions="answer"}'
+    assert audit.main([f"hub:{tmp_path / 'train.jsonl'}", "--option", columns, *tame]) == 0
+    assert audit.main([str(tmp_path), "--split", "train", *tame]) == 2
+    capsys.readouterr()
+
+
 def test_problem_is_told_to_each_grader_in_its_own_words() -> None:
     script = Problem("s", "", [ScriptCase("def check(c):\n    assert c(2) == 4\n\ncheck(f)\n")], "f")
     asserts = Problem("m", "", [ScriptCase("assert f(2) == 4", "import math"), ScriptCase("assert f(0) == 0")], "f")

@@ -142,7 +142,8 @@ def test_nodes_that_are_lost_again_and_again_cost_a_program_no_try() -> None:
 
 def test_without_any_judge_all_that_waits_is_given_up_in_time() -> None:
     fake = FakeCluster("a")
-    with opened(fake, wait=0.3) as box:
+    with opened(fake) as box:
+        box.dispatcher.wait = 0.3  # from here on: the first judge of a process takes its imports as well
         futures = [box.submit(*job) for job in jobs(20, "wait")]
         until(lambda: Judge.held)
         fake.alive.clear()
@@ -152,7 +153,8 @@ def test_without_any_judge_all_that_waits_is_given_up_in_time() -> None:
 
 def test_a_program_is_not_given_up_for_the_time_before_it_came() -> None:
     fake = FakeCluster("a")
-    with opened(fake, wait=0.5) as box:
+    with opened(fake) as box:
+        box.dispatcher.wait = 0.5
         fake.alive.clear()
         fake.lose("a")
         until(lambda: not box.dispatcher.hosts)
