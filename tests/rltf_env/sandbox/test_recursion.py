@@ -12,13 +12,15 @@ from rltf_env.core import CallCase, Problem, Sandbox
 from rltf_env.errors import InvalidProblem
 
 RIGHT, WRONG = "def f(n):\n    return 2 * n\n", "def f(n):\n    return 3 * n\n"
-SUM = "+".join(["1"] * 1500)
-BRANCHES = "    if n == 0:\n        r = 0\n" + "".join(f"    elif n == {n}:\n        r = {2 * n}\n" for n in range(1, 400))
+SUM = "+".join(["1"] * 1100)
+BRANCHES = "    if n == 0:\n        r = 0\n" + "".join(
+    f"    elif n == {n}:\n        r = {2 * n}\n" for n in range(1, 250)
+)
 TESTS = {
-    "a sum": f"assert f(750) == {SUM}",
-    "a sum in a function": f"def test_sum():\n    assert f(750) == {SUM}\n",
+    "a sum": f"assert f(550) == {SUM}",
+    "a sum in a function": f"def test_sum():\n    assert f(550) == {SUM}\n",
     "branches": f"def expected(n):\n{BRANCHES}    return r\ndef test_branches():\n    assert f(5) == expected(5)\n",
-    "calls of calls": "text = 'a'" + ".replace('a', 'a')" * 400 + "\nassert f(2) == 4, text",
+    "calls of calls": "text = 'a'" + ".replace('a', 'a')" * 300 + "\nassert f(2) == 4, text",
 }
 
 
