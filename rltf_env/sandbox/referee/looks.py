@@ -180,6 +180,13 @@ def whole_of(argument: ast.expr) -> ast.expr:
     return argument
 
 
+def is_pure(value: ast.expr, values: Mapping[str, Sequence[ast.expr]], inputs: set[str]) -> bool:
+    """True if none of these names, of which inputs are made, has a part in a value."""
+    called = {id(part) for call in ast.walk(value) if isinstance(call, ast.Call) for part in ast.walk(call.func)}
+    parts = [part for part in ast.walk(value) if id(part) not in called and isinstance(part, (ast.Name, ast.Attribute))]
+    return sources(parts, values).isdisjoint(inputs)
+
+
 def sources(inputs: Iterable[ast.expr], values: Mapping[str, Sequence[ast.expr]]) -> set[str]:
     """The names that inputs are made of."""
     found: set[str] = set()

@@ -325,7 +325,7 @@ class Finder:
             return []
         if self._shows(side) or self._ours(side):
             return self._values(side, sound, change)
-        pure = self._is_pure(side) and not (self.kinds.makers(side) or self._parts(side))
+        pure = looks.is_pure(side, self.values, self.sources) and not (self.kinds.makers(side) or self._parts(side))
         sites = [s for s in self._values(side, False, change) if id(s[0]) not in self.given] if pure else []
         if limits is None or limits.kind:
             sites += self._whole(side, sound and self._ours(owner), near=limits.kind if limits else "")
@@ -399,14 +399,6 @@ class Finder:
     def _stands_for_itself(self, name: str) -> bool:
         """True if the function looks at a name once, and nobody else may."""
         return name in self.single or (name not in self.own and name.startswith("self."))
-
-    def _is_pure(self, value: ast.expr) -> bool:
-        """True if nothing that inputs are made of has a part in a value."""
-        called = {id(part) for call in ast.walk(value) if isinstance(call, ast.Call) for part in ast.walk(call.func)}
-        names = [
-            part for part in ast.walk(value) if id(part) not in called and isinstance(part, (ast.Name, ast.Attribute))
-        ]
-        return looks.sources(names, self.values).isdisjoint(self.sources)
 
     def _values(self, value: ast.expr, sound: bool, change: Change = other_constant, depth: int = 0) -> list[Site]:
         """Constants and empty containers that this value is made of, also by way of names.
