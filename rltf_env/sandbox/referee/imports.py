@@ -74,6 +74,8 @@ def _foreign(nodes: list[ast.AST], importable: set[str], defined: set[str]) -> l
 
 def _of_program(foreign: list[_Foreign], nodes: list[ast.AST], importable: set[str], defined: set[str]) -> set[str]:
     """The modules that stand for the program: by a usual name, or for what a reference defines; else the only one there is."""
+    if not foreign:
+        return set()
     inner = _submodules(nodes, defined)
     own = {each.module for each in foreign if not each.module or _plain(each.module) in _USUAL or each.module in inner}
     own |= {each.module for each in foreign if defined.intersection(each.names)}

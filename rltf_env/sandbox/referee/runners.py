@@ -57,6 +57,8 @@ def _calls_by_hand(top: list[ast.stmt], functions: list[Function], classes: list
     methods = [(node, method) for node, _ in classes for method in methods_of(node) if not node.decorator_list]
     needy = {test.name for test in [*functions, *(method for _, method in methods)] if _required(test) - {"self", *own}}
     deaf = {method.name for node, method in methods if any(map(_is_deaf, node.body))}
+    if not (needy or methods):
+        return False
     calls = [(name_of(n.func), [*n.args, *n.keywords]) for n in _own_run(top) if isinstance(n, ast.Call)]
     raising = {name_of(part) for name, parts in calls if name.startswith("assert") for part in parts}
     given = {name for name, parts in calls if parts}

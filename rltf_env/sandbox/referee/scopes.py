@@ -27,7 +27,7 @@ def of_module(*texts: str) -> tuple[frozenset[str], frozenset[str]]:
     for text, each, own in zip(texts, tables, bindings, strict=True):
         if any(_may_look_up_first(table, bound) for table in each):
             code = compile(text, "<test>", "exec", dont_inherit=True)
-            names.update(_looked_up_first(code, set(before), bound, _statements(text)))
+            names.update(_looked_up_first(code, set(before), bound, _statements(text) if "except" in text else {}))
         before |= own
     return frozenset(names), frozenset(bound)
 
