@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import ast
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from rltf_env.core import Outcome, Problem, Sandbox, StdinCase, Verdict
 from rltf_env.core.seams import in_order
@@ -26,6 +26,7 @@ from rltf_env.datasets._quarantine import Entry
 from rltf_env.errors import DataError, InvalidProblem, SandboxError, UsageError
 
 AHEAD = 256  # programs that the judge is given at a time
+T = TypeVar("T")
 
 
 class Finding(NamedTuple):
@@ -67,16 +68,23 @@ def findings(problems: Iterable[Problem], sandbox: Sandbox) -> Iterator[Finding]
     """
     if not getattr(sandbox, "runs_programs", True):
         raise UsageError(nothing_ran("a check of references"))
-    pending: deque[tuple[Problem, str, int | None]] = deque()  # handed to the judge, not answered yet
+    with closing(_verdicts(_jobs(problems), sandbox)) as verdicts:
+        for about, verdict in verdicts:
+            yield from _found(*about, verdict, sandbox)
+
+
+def _verdicts(jobs: Iterable[tuple[T, str, Problem]], sandbox: Sandbox) -> Generator[tuple[T, Future[Verdict]]]:
+    """What each job is about, with the verdict on its program, in order."""
+    pending: deque[T] = deque()  # handed to the judge, not answered yet
 
     def futures() -> Iterator[Future[Verdict]]:
-        for problem, what, number, source, version in _jobs(problems):
-            pending.append((problem, what, number))
-            yield sandbox.submit(source, version)
+        for about, source, problem in jobs:
+            pending.append(about)
+            yield sandbox.submit(source, problem)
 
     with closing(in_order(futures(), AHEAD)) as verdicts:
         for verdict in verdicts:
-            yield from _found(*pending.popleft(), verdict, sandbox)
+            yield pending.popleft(), verdict
 
 
 def _found(
@@ -103,12 +111,12 @@ def _judges(sandbox: Sandbox) -> bool:
     return True
 
 
-def _jobs(problems: Iterable[Problem]) -> Iterator[tuple[Problem, str, int | None, str, Problem]]:
-    """Problem, name of its cases, number of the reference, program, and the problem as it is judged."""
+def _jobs(problems: Iterable[Problem]) -> Iterator[tuple[tuple[Problem, str, int | None], str, Problem]]:
+    """Problem, name of its cases and number of the reference; the program, and the problem as it is judged."""
     for problem in problems:
         for number, solution in enumerate(problem.solutions) if problem.solutions else [(None, "")]:
             for what, version in _versions(problem):
-                yield problem, what, number, solution, version
+                yield (problem, what, number), solution, version
 
 
 def _versions(problem: Problem) -> Iterator[tuple[str, Problem]]:
@@ -157,21 +165,14 @@ def examine(problems: Iterable[Problem], sandbox: Sandbox) -> Iterator[Examined]
 
 def stubbed(problems: Iterable[Problem], sandbox: Sandbox) -> Iterator[tuple[Problem, bool]]:
     """Each problem that has a `stub`, in order, and whether that passes its cases. Raises SandboxError: the judge has failed."""
-    pending: deque[Problem] = deque()  # handed to the judge, not answered yet
-
-    def futures() -> Iterator[Future[Verdict]]:
-        for problem in problems:
-            if (program := stub(problem)) is not None:
-                pending.append(problem)
-                yield sandbox.submit(program, problem)
-
-    with closing(in_order(futures(), AHEAD)) as verdicts:
-        for verdict in verdicts:
+    jobs = ((problem, program, problem) for problem in problems if (program := stub(problem)) is not None)
+    with closing(_verdicts(jobs, sandbox)) as verdicts:
+        for problem, verdict in verdicts:
             try:
                 passed = verdict.result().outcome is Outcome.PASSED
             except InvalidProblem:  # on this program alone: the reference had a verdict
                 passed = False
-            yield pending.popleft(), passed
+            yield problem, passed
 
 
 def stub(problem: Problem) -> str | None:
@@ -182,8 +183,10 @@ def stub(problem: Problem) -> str | None:
     """
     if any(isinstance(case, StdinCase) for case in problem.cases):
         return ""
+    if not problem.solutions:
+        return None
     try:
-        tree = parse_python(problem.solutions[0], "a reference solution") if problem.solutions else ast.Module([], [])
+        tree = parse_python(problem.solutions[0], "a reference solution")
     except DataError:
         return None
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]

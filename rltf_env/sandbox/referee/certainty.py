@@ -108,7 +108,7 @@ def _ends_well(node: ast.AST) -> bool:
     """True for what ends a process as one that has done its work: `sys.exit()`, `raise SystemExit`."""
     if isinstance(node, ast.Raise):
         return node.exc is not None and ast.unparse(node.exc) in ("SystemExit", "SystemExit()", "SystemExit(0)")
-    if not isinstance(node, ast.Call) or asserting.name_of(node.func) not in _ENDING:
+    if not isinstance(node, ast.Call) or name_of(node.func) not in _ENDING:
         return False
     return not node.args or (isinstance(node.args[0], ast.Constant) and not node.args[0].value)
 
@@ -138,26 +138,24 @@ def _run_by(nodes: Sequence[ast.AST], functions: Mapping[str, Function]) -> set[
     """The names of functions that are called: as they are, or as the elements of what a loop goes over."""
     calls = [node for node in nodes if isinstance(node, ast.Call)]
     awaited = {id(part) for node in nodes for part in _awaited(node)}
-    called = {asserting.name_of(call.func) for call in calls if id(call) in awaited or not _is_async(call, functions)}
+    called = {name_of(call.func) for call in calls if id(call) in awaited or not _is_async(call, functions)}
     loops = [node for node in nodes if isinstance(node, ast.For) and called & _names(node.target)]
     lists = {name for loop in loops for name in _names(loop.iter)}
-    filled = [
-        n.value for n in nodes if isinstance(n, ast.Assign) and any(asserting.name_of(t) in lists for t in n.targets)
-    ]
+    filled = [n.value for n in nodes if isinstance(n, ast.Assign) and any(name_of(t) in lists for t in n.targets)]
     return called.union(lists, *map(_names, filled))
 
 
 def _is_async(call: ast.Call, functions: Mapping[str, Function]) -> bool:
-    return isinstance(functions.get(asserting.name_of(call.func)), ast.AsyncFunctionDef)
+    return isinstance(functions.get(name_of(call.func)), ast.AsyncFunctionDef)
 
 
 def _awaited(node: ast.AST) -> list[ast.expr]:
     """What an `await`, or what starts a loop of asyncio's, waits for; an exception comes to who waits."""
     if isinstance(node, ast.Await):
         inner = node.value if isinstance(node.value, ast.Call) else None
-        gathers = inner is not None and asserting.name_of(inner.func) in _WAITING and not inner.keywords
+        gathers = inner is not None and name_of(inner.func) in _WAITING and not inner.keywords
         return [node.value, *(inner.args if inner is not None and gathers else [])]
-    runs = isinstance(node, ast.Call) and asserting.name_of(node.func) in ("run", "run_until_complete")
+    runs = isinstance(node, ast.Call) and name_of(node.func) in ("run", "run_until_complete")
     return list(node.args) if isinstance(node, ast.Call) and runs else []
 
 
