@@ -95,14 +95,20 @@ def _tried(node: Any) -> list[ast.stmt]:
     """What is done where nothing is raised, without a complaint of that, and what is noted where an error is."""
     if isinstance(node, (ast.Expr, ast.Assign)):  # assertRaises(Error, f, x)
         call: Any = node.value
-        function, *args = _called_at_once(call)
-        return [ast.Expr(ast.Call(function, args, call.keywords))]
+        return [ast.Expr(ast.Call(*_split(_called_at_once(call)), call.keywords))]
     if not isinstance(node, ast.Try):
         return node.body
     names = _names_of_error(node)
     tried = node.body[:-1] if certainty.complains(node.body, False) else node.body
     rest = [] if certainty.complains(node.orelse, False) else node.orelse
     return [*tried, *rest, *_without(node.handlers[0].body, names), *node.finalbody]
+
+
+def _split(called: list[ast.expr]) -> tuple[ast.expr, list[ast.expr]]:
+    """A function, and what it is called with. Of `*args` the function may be the first."""
+    if isinstance(called[0], ast.Starred):
+        return ast.parse("lambda call, *args, **kwargs: call(*args, **kwargs)", mode="eval").body, called
+    return called[0], called[1:]
 
 
 def _names_of_error(node: Any) -> set[str]:
