@@ -42,7 +42,7 @@ def test_a_program_that_ends_in_a_copy_does_not_know_that_the_test_comes_next() 
     cage = Cage()
     together = Together(read(["assert f(1) == 2\nassert f(5) == 6"], "f", {"f"}, []), "f", [RIGHT], OPTIONS)
     together.prove(cage)
-    real = marshal.loads(together._real)
+    real = marshal.loads(together.evidence.real)
     seconds = []
     for _ in range(JUDGED):
         cage.codes = []

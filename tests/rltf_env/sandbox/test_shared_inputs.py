@@ -69,7 +69,8 @@ def test_a_copy_guards_those_tests_alone_of_which_something_is_false_there() -> 
     for _ in range(DRAWS):
         together = Together(read([TEST], "Ledger", {"Ledger"}, []), "Ledger", [REFERENCE], OPTIONS)
         together.prove(run)
-        copies = [copy for pair in together.pairs for copy in pair]
+        assert together.guards is not None
+        copies = [copy for pair in together.guards.pairs for copy in pair]
         assert all(copy.tests <= copy.falsehoods.keys() for copy in copies)
         guarded |= {name for copy in copies for name in copy.tests}
     assert guarded >= {"TestLedger.test_highest", "TestLedger.test_lowest"}

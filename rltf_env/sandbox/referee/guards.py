@@ -1,0 +1,202 @@
+"""The copies of a test that guard it: drawn once for a problem, and proven on a reference, if it has one."""
+
+from __future__ import annotations
+
+import random
+
+from rltf_env.sandbox.referee.caged import Run
+from rltf_env.sandbox.referee.canaries import Canaries, Falsehood, Where
+from rltf_env.sandbox.referee.copies import Copy, compiled, worth
+from rltf_env.sandbox.referee.evidence import Evidence
+from rltf_env.sandbox.referee.outcomes import SCRIPT
+from rltf_env.sandbox.referee.stand_ins import STAND_IN_SECONDS
+from rltf_env.sandbox.referee.tally import base, runs_of
+
+PAIRS = (Where.VALUES, Where.VALUES, Where.ANY)  # of copies that are kept; each is in a round, beside the test as it is
+EXTRA = 2  # copies of each other kind, for tests that no pair guards; a round has one
+ROUNDS = 3  # a program that passes one is tried again: whoever guesses which run counts has to guess each time
+TRIES = 4  # of something else to falsify, where a reference notices nothing
+
+
+class Guards:
+    """The copies that guard a test.
+
+    Args:
+        evidence: what is known of the test.
+    """
+
+    def __init__(self, evidence: Evidence) -> None:
+        self.evidence, self.suite = evidence, evidence.suite
+        self.canaries = Canaries(self.suite, {evidence.entry_point} - {""})
+        self.pairs: list[list[Copy]] = []  # together the two of a pair guard every test that they can
+        self.extra: list[Copy] = []  # guard tests that no pair does
+        self.unguarded: set[str] = set()  # tests of which no copy can be falsified
+        self._secret = random.SystemRandom()
+        self.canaries.keep_sound(scope for scope in self.canaries.targets if not evidence.heirs(scope) & evidence.shown)
+
+    def draw(self, run: Run, reference: str | None) -> None:
+        """Chooses them: copies that the reference fails; without one, those that no right program passes by their text."""
+        if reference is None:
+            self._draw_sound(run)
+            return
+        pairs = [self._pair(run, reference, where) for where in PAIRS]
+        self.pairs = [pair for pair in pairs if pair]
+        self._note_unguarded()
+        self.extra += self._more(run, reference, Where.DIRECTIONS, self.unguarded)
+        self._note_unguarded()
+        missed = self._missed(run)
+        if others := self._others(run, reference, missed):
+            self.extra += others
+            missed = self._missed(run)
+        self.extra += self._more(run, reference, Where.HELPERS, self.unguarded | missed)
+        self._note_unguarded()
+
+    def _draw_sound(self, run: Run) -> None:
+        guarded = self.canaries.falsifiable(sound=True)
+        choices = [self.canaries.split(self._secret, where, sound=True) for where in PAIRS] if guarded else []
+        self.pairs = [[self._sound(self._fitting(run, part)) for part in pair if part] for pair in choices]
+        tests = {base(name) for name in self.evidence.tally.names} | set(self.evidence.tally.loose)
+        self.unguarded = tests - {name for pair in self.pairs for copy in pair for name in copy.tests}
+
+    def rounds(self) -> list[list[Copy]]:
+        """The copies of each round. The pair of the first falsifies values, if any does.
+
+        Who says yes to all that is asked fails where the question is negated; who reads the answers in the test fails there,
+        too, and is found out where a value is false.
+        """
+        pairs = self._secret.sample(self.pairs, len(self.pairs))
+        pairs.sort(key=lambda pair: not any(copy.falsifies_value for copy in pair))
+        extra = [[copy] for copy in self._secret.sample(self.extra, len(self.extra))]
+        extra.sort(key=lambda copies: not copies[0].falsifies_value)
+        return [
+            [copy for some in (pairs, extra) if some for copy in some[number % len(some)]] for number in range(ROUNDS)
+        ]
+
+    def _fitting(self, run: Run, falsehoods: dict[str, Falsehood]) -> dict[str, Falsehood]:
+        """Others, where a change does not fit its value: such a copy ends before anything is compared, whatever the program is."""
+        for _ in range(TRIES):
+            (outcome,) = self.evidence.run(run, self.evidence.stand_in, [self.falsified(falsehoods)], STAND_IN_SECONDS)
+            broken = {base(name) for name in outcome.broken(self.suite.raised)} - self.evidence.broken
+            scopes = {s for s in falsehoods if runs_of(s, self.evidence.tally.names, self.suite) & broken}
+            if not scopes:
+                break
+            falsehoods = {**falsehoods, **self.canaries.choose(self._secret, Where.VALUES, sound=True, among=scopes)}
+        return falsehoods
+
+    def _sound(self, falsehoods: dict[str, Falsehood]) -> Copy:
+        """A copy that no right program passes by its text alone."""
+        tests = {heir for scope in falsehoods for heir in runs_of(scope, self.evidence.tally.names, self.suite)}
+        return Copy(self.falsified(falsehoods), tests - self.evidence.reversed, falsehoods)
+
+    def falsified(self, falsehoods: dict[str, Falsehood]) -> bytes:
+        """A copy of the test with these falsehoods, compiled."""
+        return compiled(self.canaries.falsified(falsehoods.values()))
+
+    def _pair(self, run: Run, reference: str, where: Where) -> list[Copy]:
+        """Two copies. Where a reference does not notice what is false, something else is tried."""
+        parts = self.canaries.split(self._secret, where)
+        copies: list[Copy] = []
+        for _ in range(TRIES):
+            copies = self._failed(run, reference, parts)
+            guarded = {name for copy in copies for name in copy.noticed}
+            failed = {base(name) for copy in copies for name in copy.tests}
+            dull = [{scope for scope in part if self._is_dull(scope, guarded)} for part in parts]
+            if not any(dull):
+                break
+            useless = {scope for part in dull for scope in part if not self.evidence.heirs(scope) & failed}
+            pairs = zip(parts, dull, strict=True)
+            parts = [self.canaries.again(self._secret, where, part, names, useless) for part, names in pairs]
+        return copies
+
+    def _is_dull(self, scope: str, guarded: set[str]) -> bool:
+        heirs = self.evidence.heirs(scope)
+        return bool(heirs & self.evidence.shown) and not heirs & guarded
+
+    def _missed(self, run: Run) -> set[str]:
+        """Tests that a stand-in passes which is equal to everything, and no copy of them: what is false there is counted, perhaps.
+
+        Nobody is asked where a value of the test is false by its text alone, unless it has helpers, which may do the comparing.
+        """
+        copies = [*self.extra, *(copy for pair in self.pairs for copy in pair)]
+        has_helpers = any(site.value for sites in self.canaries.helpers for site in sites)
+        sure = {scope for copy in copies for scope, each in copy.falsehoods.items() if worth(each.target) > 1}
+        asked = self.evidence.fooled - {
+            heir for scope in sure if not has_helpers for heir in self.evidence.heirs(scope)
+        }
+        return asked - self._passed(run, copies) if asked else set()
+
+    def _passed(self, run: Run, copies: list[Copy]) -> set[str]:
+        """The test functions of which the stand-in passes a copy."""
+        codes = [copy.codes for copy in copies]
+        outcomes = self.evidence.run(run, self.evidence.stand_in, codes, STAND_IN_SECONDS)
+        return {base(n) for copy, outcome in zip(copies, outcomes, strict=True) for n in copy.tests & outcome.passed()}
+
+    def _others(self, run: Run, reference: str, missed: set[str]) -> list[Copy]:
+        """Copies in which other values are false, of tests that the stand-in passes and no copy of them, until it does."""
+        found: list[Copy] = []
+        for _ in range(2 * TRIES):
+            scopes = {scope for scope in self.canaries.falsifiable() if self.evidence.heirs(scope) & missed}
+            if not scopes:
+                break
+            choices = [self.canaries.choose(self._secret, Where.VALUES, among=scopes) for _ in range(EXTRA)]
+            for copy in self._failed(run, reference, [choice for choice in choices if choice]):
+                passed = self._passed(run, [copy]) & missed
+                found += [copy] if passed else []
+                missed = missed - passed
+        return found
+
+    def _more(self, run: Run, reference: str, where: Where, unguarded: set[str]) -> list[Copy]:
+        """Two copies, or fewer, for tests that no pair guards: if a reference notices a value that is false, one has such a value.
+
+        What is false may be of another type than what is compared, and the test ends before it compares anything. Such a copy
+        tells a right program from one that is equal to everything no better than the test does: it is the last resort.
+        """
+        wanted = unguarded & self.evidence.shown
+        scopes = self.canaries.falsifiable(where) if where is Where.DIRECTIONS else wanted
+        if not any(self.evidence.heirs(scope) & wanted for scope in scopes):
+            return []
+        copies: list[Copy] = []
+        noticed: list[Copy] = []
+        top = max((worth(site) for sites in self.canaries.helpers for site in sites), default=0)
+        for number in range(2 * TRIES):
+            choices = [self.canaries.choose(self._secret, where, most=1 if not number else 0.5) for _ in range(EXTRA)]
+            found = self._failed(run, reference, [choice for choice in choices if choice])
+            copies += [copy for copy in found if {base(name) for name in copy.tests} & unguarded]
+            noticed = [copy for copy in copies if copy.noticed & unguarded]
+            has_value = where is not Where.HELPERS or any(copy.worth >= (top, bool(top)) for copy in noticed)
+            if (not number and not any(choices)) or (len(noticed) >= EXTRA and has_value):
+                break
+        best = sorted(noticed or copies, key=lambda copy: copy.worth, reverse=True)
+        return [best[0], best[-1]] if len(best) >= EXTRA else best
+
+    def _failed(self, run: Run, reference: str, choices: list[dict[str, Falsehood]]) -> list[Copy]:
+        """Of these copies those in which a reference fails tests that it passes, or no right program passes one of the others."""
+        shown = self.evidence.shown.intersection(self.evidence.names or ())
+        codes = [self.falsified(falsehoods) for falsehoods in choices]
+        copies = []
+        for copy, falsehoods, outcome in zip(codes, choices, self.evidence.run(run, reference, codes), strict=True):
+            tests = outcome.failed(shown) | self._sure(falsehoods) if outcome.rows else set()
+            tests = {name for name in tests if base(name) not in self._elsewhere(falsehoods)}
+            if tests:
+                broken = outcome.broken(self.suite.raised)
+                noticed = {base(name) for name in tests - broken} if SCRIPT not in broken else set()
+                copies.append(Copy(copy, tests, falsehoods, noticed))
+        return copies
+
+    def _elsewhere(self, falsehoods: dict[str, Falsehood]) -> set[str]:
+        """Test functions that another copy guards: what is false in others may be an input of theirs, of which nobody knows what
+        wrong programs make."""
+        if any(scope not in self.canaries.targets for scope in falsehoods):  # a helper, which any test may call
+            return set()
+        here = {heir for scope in falsehoods for heir in self.evidence.heirs(scope)}
+        return {h for scope in self.canaries.falsifiable() for h in self.evidence.heirs(scope)} - here
+
+    def _sure(self, falsehoods: dict[str, Falsehood]) -> set[str]:
+        """Test functions that no reference passes, and that no right program passes in a copy by its text alone."""
+        heirs = {h for scope, each in falsehoods.items() if each.target.sound for h in self.evidence.heirs(scope)}
+        return heirs & {base(name) for name in self.evidence.names or ()} - self.evidence.shown - self.evidence.reversed
+
+    def _note_unguarded(self) -> None:
+        copies = [*self.extra, *(copy for pair in self.pairs for copy in pair)]
+        guarded = {base(name) for copy in copies for name in copy.tests}
+        self.unguarded = {base(name) for name in self.evidence.names or ()} - guarded
