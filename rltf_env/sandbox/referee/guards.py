@@ -31,6 +31,9 @@ class Guards:
         self.pairs: list[list[Copy]] = []  # together the two of a pair guard every test that they can
         self.extra: list[Copy] = []  # guard tests that no pair does
         self.unguarded: set[str] = set()  # tests of which no copy can be falsified
+        self._blunt = set(
+            evidence.fooled
+        )  # test functions that who is equal to everything passes, and none of their copies
         self._secret = random.SystemRandom()
         self.canaries.keep_sound(scope for scope in self.canaries.targets if not evidence.heirs(scope) & evidence.shown)
 
@@ -44,11 +47,7 @@ class Guards:
         self._note_unguarded()
         self.extra += self._more(run, reference, Where.DIRECTIONS, self.unguarded)
         self._note_unguarded()
-        missed = self._missed(run)
-        if others := self._others(run, reference, missed):
-            self.extra += others
-            missed = self._missed(run)
-        self.extra += self._more(run, reference, Where.HELPERS, self.unguarded | missed)
+        self.extra += self._more(run, reference, Where.HELPERS, self.unguarded | self._blunt)
         self._note_unguarded()
 
     def _draw_sound(self, run: Run) -> None:
@@ -93,57 +92,48 @@ class Guards:
         return compiled(self.canaries.falsified(falsehoods.values()))
 
     def _pair(self, run: Run, reference: str, where: Where) -> list[Copy]:
-        """Two copies. Where a reference does not notice what is false, something else is tried."""
+        """Two copies. Where a reference does not notice what is false, or a stand-in does, too, something else is tried."""
         parts = self.canaries.split(self._secret, where)
         copies: list[Copy] = []
         for _ in range(TRIES):
             copies = self._failed(run, reference, parts)
-            guarded = {name for copy in copies for name in copy.noticed}
+            noticed = {name for copy in copies for name in copy.noticed}
             failed = {base(name) for copy in copies for name in copy.tests}
-            dull = [{scope for scope in part if self._is_dull(scope, guarded)} for part in parts]
+            blunt = self.evidence.fooled - self._sharp(run, copies)
+            dull = [{s for s, each in part.items() if self._is_dull(s, each, noticed, blunt)} for part in parts]
             if not any(dull):
                 break
-            useless = {scope for part in dull for scope in part if not self.evidence.heirs(scope) & failed}
+            useless = {scope for part in dull for scope in part if not self.evidence.heirs(scope) & failed - blunt}
             pairs = zip(parts, dull, strict=True)
             parts = [self.canaries.again(self._secret, where, part, names, useless) for part, names in pairs]
         return copies
 
-    def _is_dull(self, scope: str, guarded: set[str]) -> bool:
-        heirs = self.evidence.heirs(scope)
-        return bool(heirs & self.evidence.shown) and not heirs & guarded
+    def _is_dull(self, scope: str, falsehood: Falsehood, noticed: set[str], blunt: set[str]) -> bool:
+        """True if something else has to be false in a test function.
 
-    def _missed(self, run: Run) -> set[str]:
-        """Tests that a stand-in passes which is equal to everything, and no copy of them: what is false there is counted, perhaps.
-
-        Nobody is asked where a value of the test is false by its text alone, unless it has helpers, which may do the comparing.
+        `noticed`: functions in which a reference noticed it; `blunt`: in which who is equal to everything notices it, too.
         """
-        copies = [*self.extra, *(copy for pair in self.pairs for copy in pair)]
-        has_helpers = any(site.value for sites in self.canaries.helpers for site in sites)
-        sure = {scope for copy in copies for scope, each in copy.falsehoods.items() if worth(each.target) > 1}
-        asked = self.evidence.fooled - {
-            heir for scope in sure if not has_helpers for heir in self.evidence.heirs(scope)
-        }
-        return asked - self._passed(run, copies) if asked else set()
+        heirs, values = self.evidence.heirs(scope), [each for each in self.canaries.targets[scope] if each.value]
+        has_other = falsehood.target.value and len(values) > 1
+        return bool(heirs & self.evidence.shown) and (not heirs & noticed or (has_other and bool(heirs & blunt)))
+
+    def _sharp(self, run: Run, copies: list[Copy]) -> set[str]:
+        """The test functions in which something is false that only those notice who are not equal to everything.
+
+        The text says so, or a stand-in. What a test counts and asserts later (`assert points == 5`) is false to anybody.
+        """
+        sure = {scope for copy in copies for scope, each in copy.falsehoods.items() if each.target.direct}
+        sharp = {heir for scope in sure for heir in self.evidence.heirs(scope)}
+        asked = {base(name) for copy in copies for name in copy.tests} & self.evidence.fooled - sharp
+        sharp |= self._passed(run, copies) if asked else set()
+        self._blunt -= sharp
+        return sharp
 
     def _passed(self, run: Run, copies: list[Copy]) -> set[str]:
         """The test functions of which the stand-in passes a copy."""
         codes = [copy.codes for copy in copies]
         outcomes = self.evidence.run(run, self.evidence.stand_in, codes, STAND_IN_SECONDS)
         return {base(n) for copy, outcome in zip(copies, outcomes, strict=True) for n in copy.tests & outcome.passed()}
-
-    def _others(self, run: Run, reference: str, missed: set[str]) -> list[Copy]:
-        """Copies in which other values are false, of tests that the stand-in passes and no copy of them, until it does."""
-        found: list[Copy] = []
-        for _ in range(2 * TRIES):
-            scopes = {scope for scope in self.canaries.falsifiable() if self.evidence.heirs(scope) & missed}
-            if not scopes:
-                break
-            choices = [self.canaries.choose(self._secret, Where.VALUES, among=scopes) for _ in range(EXTRA)]
-            for copy in self._failed(run, reference, [choice for choice in choices if choice]):
-                passed = self._passed(run, [copy]) & missed
-                found += [copy] if passed else []
-                missed = missed - passed
-        return found
 
     def _more(self, run: Run, reference: str, where: Where, unguarded: set[str]) -> list[Copy]:
         """Two copies, or fewer, for tests that no pair guards: if a reference notices a value that is false, one has such a value.

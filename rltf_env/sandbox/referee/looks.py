@@ -14,7 +14,7 @@ from typing import Any
 from rltf_env.sandbox.referee import tolerance
 from rltf_env.sandbox.referee.asserting import dotted, name_of
 from rltf_env.sandbox.referee.changes import other_constant, other_subject
-from rltf_env.sandbox.referee.origins import own_attributes, path_of
+from rltf_env.sandbox.referee.origins import is_of_program, own_attributes, path_of
 from rltf_env.sandbox.referee.suite import Function
 from rltf_env.sandbox.referee.wording import said, words
 
@@ -49,6 +49,16 @@ def is_object(value: ast.expr) -> bool:
     if isinstance(value, (ast.List, ast.Tuple)):
         return any(map(is_object, value.elts))
     return isinstance(value, ast.Call) and path_of(value.func).rpartition(".")[2][:1].isupper()
+
+
+def is_direct(node: ast.AST, answers: set[str]) -> bool:
+    """True for what asserts something about an answer as it is: nothing is called there but the program.
+
+    `answers`: names of the program's, and of what it answered.
+    """
+    asserted = getattr(node, "test", node)
+    calls = [part for part in ast.walk(asserted) if isinstance(part, ast.Call) and part is not node]
+    return is_of_program(asserted, answers) and all(is_of_program(call.func, answers) for call in calls)
 
 
 def asked(condition: ast.expr, ours: Callable[[ast.AST], bool], wrong: set[int]) -> Iterator[Any]:

@@ -61,6 +61,8 @@ class Finder:
         self.literals = module.literals_within(scope)
         note_values(scope, self.values, self.program_names, self.literals)
         self.own = set(self.values)
+        self.answers = {*module.program_names}  # names of what the program answered as it is: no helper made it
+        note_values(scope, defaultdict(list), self.answers, self.literals)
         for name, values in module.values_within(scope).items():
             self.values.setdefault(name, values)
         self.single, self.single_parts = looks.single_names(scope) | shared, looks.single_parts(scope)
@@ -77,6 +79,7 @@ class Finder:
         self.lists: dict[int, list[ast.AST]] = defaultdict(list)  # that are expected, and hold a node; inner ones first
         self.branches = reach.branches(nodes, self._ours, self.literals)
         self.spared: dict[Change, Change] = {}  # of changes: others that may fit where they do not
+        self.direct: set[int] = set()  # values that are compared with what the program answered, as it is
         self.own_equality: set[int] = set()  # what is expected of an answer, and made by the program's own classes
         self.nodes, self.kinds = nodes, computed.Kinds(self.values, helpers.all)
         calls = [n for n in nodes if isinstance(n, ast.Call) and self._uses(n)]
@@ -134,6 +137,7 @@ class Finder:
             asserted += [(n, site) for n, part in beside for site in self._values(part, False, other_answer)]
         for node, site in asserted:
             self.places[id(site[0])].append(node)
+            self.direct |= {id(site[0])} if site[3] and looks.is_direct(node, self.answers) else set()
         sites = [site for _, site in asserted]
         sites.sort(key=lambda site: not site[2])  # of equals the sound one counts, then the first
         unique = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from typing import Any
 
 import plain_cage
 import pytest
@@ -12,11 +11,10 @@ from judged_suites import judged, share
 
 from rltf_env import sandbox
 from rltf_env.core import Sandbox
-from rltf_env.sandbox.referee.canaries import Target
-from rltf_env.sandbox.referee.changes import other_constant
 from rltf_env.sandbox.referee.suite import read
 from rltf_env.sandbox.referee.together import Together
 
+DRAWS = 40
 RIGHT = "def f(x):\n    return x * x\ndef g(s):\n    return s.upper()"
 WRONG = "def f(x):\n    return x * x if x < 3 else 0\ndef g(s):\n    return s.upper()"
 LIAR = """
@@ -107,22 +105,61 @@ def test_who_is_equal_to_everything_is_paid_for_no_count(judge: Sandbox, name: s
     assert {verdict.failure and verdict.failure.kind for verdict in liars} == {"FooledTest"}
 
 
-class Unlucky(random.SystemRandom):
-    """Draws the values last that an object which is equal to everything is equal to, and directions wherever it may."""
+COUNTED = {
+    "points of a grader": TESTS["points of a grader"],
+    "points in a dictionary": """
+scores = {}
+def grade(name, got, want, points):
+    scores[name] = points if got == want else 0
+grade("two", f(2), 4, 2)
+grade("three", f(3), 9, 3)
+grade("up", g("ab"), "AB", 5)
+assert sum(scores.values()) == 10
+""",
+    "names of what is good and bad": """
+class Checker:
+    def __init__(self):
+        self.good, self.bad = [], []
+    def equal(self, name, got, want):
+        (self.good if got == want else self.bad).append(name)
+    def counts(self):
+        return len(self.good), len(self.bad)
+checker = Checker()
+checker.equal("two", f(2), 4)
+checker.equal("three", f(3), 9)
+checker.equal("up", g("ab"), "AB")
+assert checker.counts() == (3, 0)
+""",
+    "records": """
+class Report:
+    def __init__(self):
+        self.rows = []
+    def add(self, name, got, want):
+        self.rows.append({"name": name, "good": got == want})
+report = Report()
+report.add("two", f(2), 4)
+report.add("three", f(3), 9)
+report.add("up", g("ab"), "AB")
+assert [row["name"] for row in report.rows if not row["good"]] == []
+assert len(report.rows) == 3
+""",
+}
 
-    def choice(self, seq: Any) -> Any:
-        return min(seq, key=lambda each: isinstance(each, Target) and each.change is other_constant)
 
-    def random(self) -> float:
-        return 0.9
-
-
-def test_whatever_is_drawn_something_shows_who_is_equal_to_everything(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(random, "SystemRandom", Unlucky)
-    suite = read([TESTS["points of a grader"]], "f", {"f", "g"}, [])
-    together = Together(suite, "f", [RIGHT], plain_cage.OPTIONS)
+def drawn(test: str, seed: int, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """The copies of a script that a program meets, where the secret is this number."""
+    monkeypatch.setattr(random, "SystemRandom", lambda: random.Random(seed))
+    together = Together(read([test], "f", {"f", "g"}, []), "f", [RIGHT], plain_cage.OPTIONS)
     together.prove(plain_cage.run)
     assert together.guards is not None
-    drawn = [copy.codes for copies in together.guards.rounds() for copy in copies]
-    assert any(plain_cage.passes(LIAR, codes) for codes in drawn)
-    assert not any(plain_cage.passes(RIGHT, codes) for codes in drawn)
+    return [copy.codes for copies in together.guards.rounds() for copy in copies]
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_whatever_is_drawn_something_shows_who_is_equal_to_everything(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is counted is as false to such a program as to any other: in 1 to 5 of 100 draws that was all."""
+    draws = [drawn(COUNTED[name], seed, monkeypatch) for seed in range(DRAWS)]
+    assert all(any(plain_cage.passes(LIAR, codes) for codes in copies) for copies in draws)
+    assert not any(plain_cage.passes(RIGHT, codes) for copies in draws for codes in copies)
