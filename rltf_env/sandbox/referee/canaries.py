@@ -17,8 +17,8 @@ from enum import Enum
 from functools import cache
 from typing import NamedTuple, TypeGuard
 
-from rltf_env.sandbox.referee import examples, looks, marks, reach, wording
-from rltf_env.sandbox.referee.changes import Change, arrange, data_of, other_answer
+from rltf_env.sandbox.referee import choices, examples, looks, marks, reach, wording
+from rltf_env.sandbox.referee.changes import Change, arrange, data_of, other_answer, other_left, other_relation
 from rltf_env.sandbox.referee.helpers import Helpers, functions_of
 from rltf_env.sandbox.referee.origins import Origins
 from rltf_env.sandbox.referee.peers import Peers
@@ -87,6 +87,7 @@ class Canaries:
         self._singles: set[str] = set()  # test functions that were alone in a copy
         self._uses: Counter[Target] = Counter()  # how often each was chosen
         self.helpers: list[list[Target]] = []  # of each function that tests call to have something asserted
+        self.comparisons: list[Target] = []  # of whatever is compared anywhere: nobody knows whether answers are
         self._nodes: Nodes = [list(ast.walk(tree)) for tree in suite.trees]
         index = {id(node): (i, k) for i, nodes in enumerate(self._nodes) for k, node in enumerate(nodes)}
         origins, shared_names = Origins(suite.trees, suite.program_names.union(names)), looks.Shared(suite.trees)
@@ -104,6 +105,10 @@ class Canaries:
             finder = Finder(module, helpers, scope, names)
             sites = [site for site in finder.targets() if id(site[0]) in index]
             own, direct = finder.own_equality, finder.direct
+            compared = [index[id(n)] for n in choices.equalities(finder.nodes, finder.alternatives) if id(n) in index]
+            self.comparisons += [
+                Target(*at, other, False, True) for at in compared for other in (other_left, other_relation)
+            ]
 
             def places(n: ast.AST) -> tuple[tuple[int, int], ...]:
                 places = finder.places[id(n)]

@@ -15,6 +15,7 @@ from rltf_env.sandbox.referee.tally import base, runs_of
 PAIRS = (Where.VALUES, Where.VALUES, Where.ANY)  # of copies that are kept; each is in a round, beside the test as it is
 EXTRA = 2  # copies of each other kind, for tests that no pair guards; a round has one
 ROUNDS = 3  # a program that passes one is tried again: whoever guesses which run counts has to guess each time
+COMPARED = 32  # sides of comparisons that are tried where nothing else shows who is equal to everything
 TRIES = 4  # of something else to falsify, where a reference notices nothing
 
 
@@ -48,6 +49,7 @@ class Guards:
         self.extra += self._more(run, reference, Where.DIRECTIONS, self.unguarded)
         self._note_unguarded()
         self.extra += self._more(run, reference, Where.HELPERS, self.unguarded | self._blunt)
+        self.extra += self._turned(run, reference)
         self._note_unguarded()
 
     def _draw_sound(self, run: Run) -> None:
@@ -158,6 +160,19 @@ class Guards:
                 break
         best = sorted(noticed or copies, key=lambda copy: copy.worth, reverse=True)
         return [best[0], best[-1]] if len(best) >= EXTRA else best
+
+    def _turned(self, run: Run, reference: str) -> list[Copy]:
+        """For tests of which no copy shows who is equal to everything: copies in which any comparison is false that does."""
+        found: list[Copy] = []
+        comparisons = self.canaries.comparisons if self._blunt & self.evidence.shown else []
+        for target in self._secret.sample(comparisons, min(len(comparisons), COMPARED)):
+            for copy in self._failed(run, reference, [{"comparison": Falsehood(target, self._secret.getrandbits(64))}]):
+                passed = self._passed(run, [copy]) & self._blunt
+                found += [copy] if passed else []
+                self._blunt -= passed
+            if not self._blunt:
+                break
+        return found
 
     def _failed(self, run: Run, reference: str, choices: list[dict[str, Falsehood]]) -> list[Copy]:
         """Of these copies those in which a reference fails tests that it passes, or no right program passes one of the others."""

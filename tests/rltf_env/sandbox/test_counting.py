@@ -143,6 +143,13 @@ report.add("up", g("ab"), "AB")
 assert [row["name"] for row in report.rows if not row["good"]] == []
 assert len(report.rows) == 3
 """,
+    "functions in rows": """
+ROWS = [(f, 2, 4), (f, 3, 9), (g, "ab", "AB")]
+def good(function, argument, want):
+    return function(argument) == want
+assert all(good(*row) for row in ROWS)
+assert sum(good(*row) for row in ROWS) == 3
+""",
 }
 
 
