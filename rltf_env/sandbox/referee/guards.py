@@ -43,6 +43,9 @@ class Guards:
         if reference is None:
             self._draw_sound(run)
             return
+        self.evidence.ask_typed(run, reference)
+        self._fooled = set().union(*self.evidence.fooled.values())
+        self._blunt = set(self._fooled)
         pairs = [self._pair(run, reference, where) for where in PAIRS]
         self.pairs = [pair for pair in pairs if pair]
         self._note_unguarded()
@@ -101,7 +104,7 @@ class Guards:
             copies = self._failed(run, reference, parts)
             noticed = {name for copy in copies for name in copy.noticed}
             failed = {base(name) for copy in copies for name in copy.tests}
-            blunt = self.evidence.fooled - self._sharp(run, copies)
+            blunt = self._fooled - self._sharp(run, copies)
             dull = [{s for s, each in part.items() if self._is_dull(s, each, noticed, blunt)} for part in parts]
             if not any(dull):
                 break
@@ -126,16 +129,20 @@ class Guards:
         """
         sure = {scope for copy in copies for scope, each in copy.falsehoods.items() if each.target.direct}
         sharp = {heir for scope in sure for heir in self.evidence.heirs(scope)}
-        asked = {base(name) for copy in copies for name in copy.tests} & self.evidence.fooled - sharp
+        asked = {base(name) for copy in copies for name in copy.tests} & self._fooled - sharp
         sharp |= self._passed(run, copies) if asked else set()
         self._blunt -= sharp
         return sharp
 
     def _passed(self, run: Run, copies: list[Copy]) -> set[str]:
-        """The test functions of which the stand-in passes a copy."""
-        codes = [copy.codes for copy in copies]
-        outcomes = self.evidence.run(run, self.evidence.stand_in, codes, STAND_IN_SECONDS)
-        return {base(n) for copy, outcome in zip(copies, outcomes, strict=True) for n in copy.tests & outcome.passed()}
+        """The test functions of which a stand-in passes a copy, as it does the test."""
+        codes, found = [copy.codes for copy in copies], set[str]()
+        tests = {base(name) for copy in copies for name in copy.tests}
+        for source, names in self.evidence.fooled.items():
+            outcomes = self.evidence.run(run, source, codes, STAND_IN_SECONDS) if names & tests else []
+            pairs = zip(copies, outcomes, strict=False)
+            found |= {base(name) for copy, outcome in pairs for name in copy.tests & outcome.passed()} & names
+        return found
 
     def _more(self, run: Run, reference: str, where: Where, unguarded: set[str]) -> list[Copy]:
         """Two copies, or fewer, for tests that no pair guards: if a reference notices a value that is false, one has such a value.
