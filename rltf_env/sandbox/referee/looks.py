@@ -51,13 +51,19 @@ def is_object(value: ast.expr) -> bool:
     return isinstance(value, ast.Call) and path_of(value.func).rpartition(".")[2][:1].isupper()
 
 
-def is_direct(node: ast.AST, answers: set[str]) -> bool:
-    """True for what asserts something about an answer as it is: nothing is called there but the program.
+def answers(values: Mapping[str, list[ast.expr]], program_names: Iterable[str]) -> set[str]:
+    """Names of the program's, and of what it answered as it is: no function of the test's own made anything of it."""
+    found = set(program_names)
+    for _ in range(2):  # `tree = Tree()`, `top = tree.pop()`
+        found |= {name for name, origins in values.items() if all(is_direct(origin, found) for origin in origins)}
+    return found
 
-    `answers`: names of the program's, and of what it answered.
-    """
+
+def is_direct(node: ast.AST, answers: set[str]) -> bool:
+    """True for what is an answer as it is, or asserts something about it: nothing is called there but the program."""
     asserted = getattr(node, "test", node)
-    calls = [part for part in ast.walk(asserted) if isinstance(part, ast.Call) and part is not node]
+    calls = [part for part in ast.walk(asserted) if isinstance(part, ast.Call)]
+    calls = [call for call in calls if call is not node or not name_of(call.func).startswith("assert")]
     return is_of_program(asserted, answers) and all(is_of_program(call.func, answers) for call in calls)
 
 

@@ -61,8 +61,7 @@ class Finder:
         self.literals = module.literals_within(scope)
         note_values(scope, self.values, self.program_names, self.literals)
         self.own = set(self.values)
-        self.answers = {*module.program_names}  # names of what the program answered as it is: no helper made it
-        note_values(scope, defaultdict(list), self.answers, self.literals)
+        self.answers = looks.answers(self.values, module.named)
         for name, values in module.values_within(scope).items():
             self.values.setdefault(name, values)
         self.single, self.single_parts = looks.single_names(scope) | shared, looks.single_parts(scope)

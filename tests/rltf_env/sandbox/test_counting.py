@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import plain_cage
 import pytest
-from judged_suites import judged, share
+from judged_suites import holds, judged, share
 
 from rltf_env import sandbox
 from rltf_env.core import Sandbox
@@ -24,6 +24,18 @@ class Yes:
     __hash__ = None
 def f(x): return Yes()
 def g(s): return Yes()
+"""
+TYPED = """
+class Int(int):
+    def __eq__(self, other): return True
+    def __ne__(self, other): return False
+    __hash__ = int.__hash__
+class Text(str):
+    def __eq__(self, other): return True
+    def __ne__(self, other): return False
+    __hash__ = str.__hash__
+def f(x): return Int()
+def g(s): return Text()
 """
 TESTS = {
     "points of a grader": """
@@ -105,6 +117,20 @@ def test_who_is_equal_to_everything_is_paid_for_no_count(judge: Sandbox, name: s
     assert {verdict.failure and verdict.failure.kind for verdict in liars} == {"FooledTest"}
 
 
+def test_who_is_equal_to_everything_and_of_the_right_type_is_paid_for_no_count(judge: Sandbox) -> None:
+    test = """
+from solution import f, g
+def points(got, want, most):
+    assert isinstance(got, type(want))
+    return most if got == want else 0
+def test_points():
+    total = points(f(2), 4, 2) + points(f(3), 9, 3) + points(g("ab"), "AB", 5)
+    assert total == 10
+"""
+    verdicts = [judged(judge, program, test, RIGHT).failure for program in (RIGHT, WRONG, LIAR, TYPED)]
+    assert [each and each.kind for each in verdicts] == [None, "WrongAnswer", "WrongAnswer", "FooledTest"]
+
+
 COUNTED = {
     "points of a grader": TESTS["points of a grader"],
     "points in a dictionary": """
@@ -143,6 +169,17 @@ report.add("up", g("ab"), "AB")
 assert [row["name"] for row in report.rows if not row["good"]] == []
 assert len(report.rows) == 3
 """,
+    "types": """
+scores = {}
+def grade(name, got, want, points):
+    if isinstance(got, (int, str)):
+        scores[name] = points if got == want else 0
+grade("two", f(2), 4, 2)
+grade("three", f(3), 9, 3)
+grade("up", g("ab"), "AB", 5)
+assert sum(scores.values()) == 10
+assert list(scores) == ["two", "three", "up"]
+""",
     "functions in rows": """
 ROWS = [(f, 2, 4), (f, 3, 9), (g, "ab", "AB")]
 def good(function, argument, want):
@@ -166,7 +203,10 @@ def drawn(test: str, seed: int, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 def test_whatever_is_drawn_something_shows_who_is_equal_to_everything(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is counted is as false to such a program as to any other: in 1 to 5 of 100 draws that was all."""
+    """What is counted is as false to such a program as to any other: in 1 to 17 of 100 draws that was all."""
     draws = [drawn(COUNTED[name], seed, monkeypatch) for seed in range(DRAWS)]
-    assert all(any(plain_cage.passes(LIAR, codes) for codes in copies) for copies in draws)
+    liars = [each for each in (LIAR, TYPED) if holds(COUNTED[name], each)]
+    assert liars
+    for liar in liars:
+        assert all(any(plain_cage.passes(liar, codes) for codes in copies) for copies in draws)
     assert not any(plain_cage.passes(RIGHT, codes) for copies in draws for codes in copies)
