@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 from rltf_env.sandbox.referee.caged import Run
 from rltf_env.sandbox.referee.canaries import Canaries, Falsehood, Where
@@ -13,7 +14,7 @@ from rltf_env.sandbox.referee.stand_ins import STAND_IN_SECONDS
 from rltf_env.sandbox.referee.tally import base, runs_of
 
 PAIRS = (Where.VALUES, Where.VALUES, Where.ANY)  # of copies that are kept; each is in a round, beside the test as it is
-EXTRA = 2  # copies of each other kind, for tests that no pair guards; a round has one
+EXTRA = 2  # copies of each other kind, for tests that no pair guards; the rounds share them
 ROUNDS = 3  # a program that passes one is tried again: whoever guesses which run counts has to guess each time
 COMPARED = 32  # sides of comparisons that are tried where nothing else shows who is equal to everything
 TRIES = 4  # of something else to falsify, where a reference notices nothing
@@ -32,9 +33,8 @@ class Guards:
         self.pairs: list[list[Copy]] = []  # together the two of a pair guard every test that they can
         self.extra: list[Copy] = []  # guard tests that no pair does
         self.unguarded: set[str] = set()  # tests of which no copy can be falsified
-        self._blunt = set(
-            evidence.fooled
-        )  # test functions that who is equal to everything passes, and none of their copies
+        self._fooled: set[str] = set()  # test functions that who is equal to everything passes
+        self._blunt: set[str] = set()  # those of them of which such a program passes no copy
         self._secret = random.SystemRandom()
         self.canaries.keep_sound(scope for scope in self.canaries.targets if not evidence.heirs(scope) & evidence.shown)
 
@@ -52,6 +52,7 @@ class Guards:
         self.extra += self._more(run, reference, Where.DIRECTIONS, self.unguarded)
         self._note_unguarded()
         self.extra += self._more(run, reference, Where.HELPERS, self.unguarded | self._blunt)
+        self._blunt -= self._sharp(run, self.extra)
         self.extra += self._turned(run, reference)
         self._note_unguarded()
 
@@ -70,10 +71,11 @@ class Guards:
         """
         pairs = self._secret.sample(self.pairs, len(self.pairs))
         pairs.sort(key=lambda pair: not any(copy.falsifies_value for copy in pair))
-        extra = [[copy] for copy in self._secret.sample(self.extra, len(self.extra))]
-        extra.sort(key=lambda copies: not copies[0].falsifies_value)
+        extra = self._secret.sample(self.extra, len(self.extra))
+        extra.sort(key=lambda copy: not copy.falsifies_value)
         return [
-            [copy for some in (pairs, extra) if some for copy in some[number % len(some)]] for number in range(ROUNDS)
+            [*(copy for pair in _share(pairs, number) for copy in pair), *_share(extra, number)]
+            for number in range(ROUNDS)
         ]
 
     def _fitting(self, run: Run, falsehoods: dict[str, Falsehood]) -> dict[str, Falsehood]:
@@ -104,7 +106,9 @@ class Guards:
             copies = self._failed(run, reference, parts)
             noticed = {name for copy in copies for name in copy.noticed}
             failed = {base(name) for copy in copies for name in copy.tests}
-            blunt = self._fooled - self._sharp(run, copies)
+            sharp = self._sharp(run, copies)
+            self._blunt -= sharp
+            blunt = self._fooled - sharp
             dull = [{s for s, each in part.items() if self._is_dull(s, each, noticed, blunt)} for part in parts]
             if not any(dull):
                 break
@@ -130,9 +134,7 @@ class Guards:
         sure = {scope for copy in copies for scope, each in copy.falsehoods.items() if each.target.direct}
         sharp = {heir for scope in sure for heir in self.evidence.heirs(scope)}
         asked = {base(name) for copy in copies for name in copy.tests} & self._fooled - sharp
-        sharp |= self._passed(run, copies) if asked else set()
-        self._blunt -= sharp
-        return sharp
+        return sharp | (self._passed(run, copies) if asked else set())
 
     def _passed(self, run: Run, copies: list[Copy]) -> set[str]:
         """The test functions of which a stand-in passes a copy, as it does the test."""
@@ -212,3 +214,8 @@ class Guards:
         copies = [*self.extra, *(copy for pair in self.pairs for copy in pair)]
         guarded = {base(name) for copy in copies for name in copy.tests}
         self.unguarded = {base(name) for name in self.evidence.names or ()} - guarded
+
+
+def _share(copies: list[Any], number: int) -> list[Any]:
+    """A round's share of copies, or of pairs: each is in one round at least. Of few it has one, and they take turns."""
+    return copies[number::ROUNDS] or copies[number % max(len(copies), 1) :][:1]
