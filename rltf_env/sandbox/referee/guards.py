@@ -79,11 +79,20 @@ class Guards:
         ]
 
     def _fitting(self, run: Run, falsehoods: dict[str, Falsehood]) -> dict[str, Falsehood]:
-        """Others, where a change does not fit its value: such a copy ends before anything is compared, whatever the program is."""
+        """Others, where a change does not fit its value: such a copy ends before anything is compared, whatever the program is.
+
+        And where a stand-in notices it that is equal to everything, as long as something else can be false.
+        """
+        names, stand_in = self.evidence.tally.names, self.evidence.stand_in
         for _ in range(TRIES):
-            (outcome,) = self.evidence.run(run, self.evidence.stand_in, [self.falsified(falsehoods)], STAND_IN_SECONDS)
+            (outcome,) = self.evidence.run(run, stand_in, [self.falsified(falsehoods)], STAND_IN_SECONDS)
             broken = {base(name) for name in outcome.broken(self.suite.raised)} - self.evidence.broken
-            scopes = {s for s in falsehoods if runs_of(s, self.evidence.tally.names, self.suite) & broken}
+            blunt = self.evidence.fooled[stand_in] - {base(name) for name in outcome.passed()}
+            scopes = {
+                scope
+                for scope, each in falsehoods.items()
+                if runs_of(scope, names, self.suite) & (broken | blunt if self._has_other(scope, each) else broken)
+            }
             if not scopes:
                 break
             falsehoods = {**falsehoods, **self.canaries.choose(self._secret, Where.VALUES, sound=True, among=scopes)}
@@ -122,9 +131,15 @@ class Guards:
 
         `noticed`: functions in which a reference noticed it; `blunt`: in which who is equal to everything notices it, too.
         """
-        heirs, values = self.evidence.heirs(scope), [each for each in self.canaries.targets[scope] if each.value]
-        has_other = falsehood.target.value and len(values) > 1
-        return bool(heirs & self.evidence.shown) and (not heirs & noticed or (has_other and bool(heirs & blunt)))
+        heirs = self.evidence.heirs(scope)
+        is_blunt = bool(heirs & blunt) and self._has_other(scope, falsehood)
+        return bool(heirs & self.evidence.shown) and (is_blunt or not heirs & noticed)
+
+    def _has_other(self, scope: str, falsehood: Falsehood) -> bool:
+        """True if a value is false in a test function, and another one could be."""
+        sound = not self.evidence.shown
+        values = [each for each in self.canaries.targets[scope] if each.value and (each.sound or not sound)]
+        return falsehood.target.value and len(values) > 1
 
     def _sharp(self, run: Run, copies: list[Copy]) -> set[str]:
         """The test functions in which something is false that only those notice who are not equal to everything.

@@ -190,10 +190,10 @@ assert sum(good(*row) for row in ROWS) == 3
 }
 
 
-def drawn(test: str, seed: int, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+def drawn(test: str, seed: int, monkeypatch: pytest.MonkeyPatch, *solutions: str) -> list[bytes]:
     """The copies of a script that a program meets, where the secret is this number."""
     monkeypatch.setattr(random, "SystemRandom", lambda: random.Random(seed))
-    together = Together(read([test], "f", {"f", "g"}, []), "f", [RIGHT], plain_cage.OPTIONS)
+    together = Together(read([test], "f", {"f", "g"}, []), "f", list(solutions), plain_cage.OPTIONS)
     together.prove(plain_cage.run)
     assert together.guards is not None
     return [copy.codes for copies in together.guards.rounds() for copy in copies]
@@ -204,9 +204,42 @@ def test_whatever_is_drawn_something_shows_who_is_equal_to_everything(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is counted is as false to such a program as to any other: in 1 to 17 of 100 draws that was all."""
-    draws = [drawn(COUNTED[name], seed, monkeypatch) for seed in range(DRAWS)]
+    draws = [drawn(COUNTED[name], seed, monkeypatch, RIGHT) for seed in range(DRAWS)]
     liars = [each for each in (LIAR, TYPED) if holds(COUNTED[name], each)]
     assert liars
     for liar in liars:
         assert all(any(plain_cage.passes(liar, codes) for codes in copies) for copies in draws)
+    assert not any(plain_cage.passes(RIGHT, codes) for copies in draws for codes in copies)
+
+
+ASIDE = {
+    "lengths": """
+answers = [f(2), f(3), f(5)]
+assert len(answers) == 3
+assert len(answers[1:]) == 2
+pairs = list(zip([2, 3, 5], answers))
+assert len(pairs[0]) == 2
+assert [x for x, _ in pairs] == [2, 3, 5]
+assert sum(x for x, _ in pairs) == 10
+assert answers[1] == 9
+""",
+    "the library": """
+import math
+assert math.gcd(4, 6) == 2
+assert math.factorial(3) == 6
+assert [max(2, 7), min(2, 7)] == [7, 2]
+assert sum([1, 2]) == 3
+assert abs(-4) == 4
+assert f(3) == 9
+""",
+}
+
+
+@pytest.mark.parametrize("name", ASIDE)
+def test_without_a_reference_what_is_asserted_of_other_things_is_not_all_that_is_drawn(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was in four of ten draws, and who is equal to everything was paid."""
+    draws = [drawn(ASIDE[name], seed, monkeypatch) for seed in range(DRAWS)]
+    assert all(any(plain_cage.passes(LIAR, codes) for codes in copies) for copies in draws)
     assert not any(plain_cage.passes(RIGHT, codes) for copies in draws for codes in copies)
