@@ -41,7 +41,7 @@ class Target(NamedTuple):
         sound: no right program passes the copy, which is plain from the text: no reference has to show it.
         value: it is a value that is compared; else the class of an exception, or an assertion's direction.
         own: both values that are compared are the program's, and so is what `==` makes of them.
-        direct: it is compared with an answer as that is. Who is equal to everything passes the copy, by its text alone.
+        direct: it is compared with an answer as that is, so that who is equal to everything passes the copy.
         places: what asserts something about it, if an answer may keep the test from coming there: trees and nodes, by number.
         lists: that hold it, in the same way.
     """
@@ -119,9 +119,7 @@ class Canaries:
                 return tuple(index[id(each)] for each in finder.lists[id(n)] if id(each) in index)
 
             return [
-                Target(
-                    *index[id(n)], change, sound, value, id(n) in own, sound and id(n) in direct, places(n), lists(n)
-                )
+                Target(*index[id(n)], change, sound, value, id(n) in own, id(n) in direct, places(n), lists(n))
                 for n, change, sound, value in sites
             ]
 

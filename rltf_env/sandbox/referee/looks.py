@@ -60,11 +60,12 @@ def answers(values: Mapping[str, list[ast.expr]], program_names: Iterable[str]) 
 
 
 def is_direct(node: ast.AST, answers: set[str]) -> bool:
-    """True for what is an answer as it is, or asserts something about it: nothing is called there but the program."""
+    """True for what is an answer as it is, or asserts something about it: nothing is made of it but by the program."""
     asserted = getattr(node, "test", node)
     calls = [part for part in ast.walk(asserted) if isinstance(part, ast.Call)]
     calls = [call for call in calls if call is not node or not name_of(call.func).startswith("assert")]
-    return is_of_program(asserted, answers) and all(is_of_program(call.func, answers) for call in calls)
+    made = [call for call in calls if not is_of_program(call.func, answers)]
+    return is_of_program(asserted, answers) and not any(is_of_program(call, answers) for call in made)
 
 
 def asked(condition: ast.expr, ours: Callable[[ast.AST], bool], wrong: set[int]) -> Iterator[Any]:
