@@ -294,13 +294,14 @@ class Finder:
         """Of `member in container`: each of the values that may be right; or the one that the program's container holds."""
         (member, container), name = sides, path_of(sides[1])
         known = [] if name in self.inputs or self._ours(container) else self.values.get(name) or [container]
-        literals = choices.shown(known)
+        literals, own = choices.shown(known), self._ours(container)
         if not literals and not self._ours(member):  # what is printed, for one
             sure = sound and isinstance(member, ast.Constant) and isinstance(member.value, str)
-            return self._values(member, sure, unlikely)
+            sites = self._values(member, sure, unlikely)
+            self.own_equality |= {id(site[0]) for site in sites} if own else set()
+            return sites
         if all(map(self._shows, literals)) and (literals == [container] or (literals and name in self.single)):
             return [(each, other_members, sound, True) for each in literals]
-        own = self._ours(container)
         self.own_equality |= {id(member)} if own else set()
         sites = [(member, equal_to_none, sound, True) if own else (container, other_container, sound, True)]
         return [*sites, *((each, other_members, False, True) for each in literals)]
