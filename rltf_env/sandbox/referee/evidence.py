@@ -36,9 +36,7 @@ class Evidence:
         self.tally = Tally([""], [])  # of the tests, where none has
         self.shown: set[str] = set()  # tests that a reference passes, and functions
         self.broken: set[str] = set()  # tests that end with an error of their own beside a stand-in
-        self.fooled: dict[
-            str, set[str]
-        ] = {}  # by stand-ins that are equal to everything: the test functions that they pass
+        self.fooled: dict[str, set[str]] = {}  # by stand-in that is equal to everything: test functions that it passes
         self.reversed: set[str] = set()  # tests that are passed by failing
         self.stand_in = NULL  # for any program, in this test
 
