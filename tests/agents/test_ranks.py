@@ -76,7 +76,7 @@ def test_a_killed_rank_ends_the_run_and_the_same_command_goes_on_with_one_rank(
     monkeypatch.setattr(checkpoint, "save", kill_after)
     with pytest.raises(RankError, match="the end of rank 1 with signal 9"):
         train.train(recipe("grpo", "many", *short, "scale.ranks=2"))
-    assert time.monotonic() - killed[0] < 10
+    assert time.monotonic() - killed[0] < 45, "before anybody gives up waiting"
     assert signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL
     assert not torch.distributed.is_initialized()
     train.train(recipe("grpo", "many", *short))

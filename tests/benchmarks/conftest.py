@@ -148,7 +148,7 @@ class Browser:
         found = self.call("POST", "element", {"using": "css selector", "value": selector})
         self.call("POST", f"element/{next(iter(found.values()))}/click", {})
 
-    def until(self, script: str, seconds: float = 10.0) -> Any:
+    def until(self, script: str, seconds: float = 60.0) -> Any:
         """The first true value of a script."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:

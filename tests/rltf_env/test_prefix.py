@@ -198,7 +198,7 @@ EDITS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from([problem.solutions[0] for problem in PROBLEMS]), EDITS)
 @example("def f(x):\n    return x\n", [(0, 0, "\n    ")])
 def test_an_edited_program_that_compiles_is_never_called_dead(text: str, edits: list[tuple[int, int, str]]) -> None:

@@ -98,7 +98,7 @@ def rank(verdict: Verdict) -> tuple[int, float]:
 
 
 @pytest.mark.parametrize(("name", "options"), STRICT + LOOSE)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(program=programs(), pair=st.tuples(verdicts(), verdicts()), baseline=st.none() | verdicts())
 def test_no_crash_beats_a_wrong_answer_and_no_wrong_answer_a_better_one(
     name: str, options: dict[str, Any], program: Program, pair: tuple[Verdict, Verdict], baseline: Verdict | None
@@ -114,7 +114,7 @@ def test_no_crash_beats_a_wrong_answer_and_no_wrong_answer_a_better_one(
     assert all(more >= less + margin for more, less in pairs), (better, worse)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(program=programs(), pair=st.tuples(verdicts(), verdicts()), baseline=st.none() | verdicts())
 def test_what_runs_beats_what_is_no_python(
     program: Program, pair: tuple[Verdict, Verdict], baseline: Verdict | None
@@ -127,7 +127,7 @@ def test_what_runs_beats_what_is_no_python(
         assert mean > less_mean
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(program=programs(), verdict=verdicts(), baseline=verdicts(), alpha=st.sampled_from(ALPHAS))
 def test_a_return_is_of_the_scale_of_the_outcome_however_long_the_program(
     program: Program, verdict: Verdict, baseline: Verdict, alpha: str
@@ -137,7 +137,7 @@ def test_a_return_is_of_the_scale_of_the_outcome_however_long_the_program(
     assert -2.6 - 1e-5 <= earned(reward, program, verdict, baseline)[0] <= 2.3 + 1e-5
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(program=programs(), verdict=verdicts(), baseline=verdicts())
 def test_a_baseline_is_the_same_number_for_every_program(program: Program, verdict: Verdict, baseline: Verdict) -> None:
     reward: Any = rewards.load("rltf")

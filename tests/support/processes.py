@@ -47,7 +47,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-def wait_until(happens: object, seconds: float = 20) -> bool:
+def wait_until(happens: object, seconds: float = 60) -> bool:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if happens():  # type: ignore[operator]

@@ -17,8 +17,8 @@ from enum import Enum
 from functools import cache
 from typing import NamedTuple, TypeGuard
 
-from rltf_env.sandbox.referee import examples, looks, marks, reach, wording
-from rltf_env.sandbox.referee.changes import Change, arrange, data_of, other_answer
+from rltf_env.sandbox.referee import choices, examples, looks, marks, reach, wording
+from rltf_env.sandbox.referee.changes import Change, arrange, data_of, other_answer, other_left, other_relation
 from rltf_env.sandbox.referee.helpers import Helpers, functions_of
 from rltf_env.sandbox.referee.origins import Origins
 from rltf_env.sandbox.referee.peers import Peers
@@ -41,6 +41,7 @@ class Target(NamedTuple):
         sound: no right program passes the copy, which is plain from the text: no reference has to show it.
         value: it is a value that is compared; else the class of an exception, or an assertion's direction.
         own: both values that are compared are the program's, and so is what `==` makes of them.
+        direct: it is compared with an answer as that is, so that who is equal to everything passes the copy.
         places: what asserts something about it, if an answer may keep the test from coming there: trees and nodes, by number.
         lists: that hold it, in the same way.
     """
@@ -51,6 +52,7 @@ class Target(NamedTuple):
     sound: bool
     value: bool
     own: bool = False
+    direct: bool = False
     places: tuple[tuple[int, int], ...] = ()
     lists: tuple[tuple[int, int], ...] = ()
 
@@ -85,6 +87,7 @@ class Canaries:
         self._singles: set[str] = set()  # test functions that were alone in a copy
         self._uses: Counter[Target] = Counter()  # how often each was chosen
         self.helpers: list[list[Target]] = []  # of each function that tests call to have something asserted
+        self.comparisons: list[Target] = []  # of whatever is compared anywhere: nobody knows whether answers are
         self._nodes: Nodes = [list(ast.walk(tree)) for tree in suite.trees]
         index = {id(node): (i, k) for i, nodes in enumerate(self._nodes) for k, node in enumerate(nodes)}
         origins, shared_names = Origins(suite.trees, suite.program_names.union(names)), looks.Shared(suite.trees)
@@ -101,7 +104,11 @@ class Canaries:
             module, names = around(owner)
             finder = Finder(module, helpers, scope, names)
             sites = [site for site in finder.targets() if id(site[0]) in index]
-            own = finder.own_equality
+            own, direct = finder.own_equality, finder.direct
+            compared = [index[id(n)] for n in choices.equalities(finder.nodes, finder.alternatives) if id(n) in index]
+            self.comparisons += [
+                Target(*at, other, False, True) for at in compared for other in (other_left, other_relation)
+            ]
 
             def places(n: ast.AST) -> tuple[tuple[int, int], ...]:
                 places = finder.places[id(n)]
@@ -112,7 +119,7 @@ class Canaries:
                 return tuple(index[id(each)] for each in finder.lists[id(n)] if id(each) in index)
 
             return [
-                Target(*index[id(n)], change, sound, value, id(n) in own, places(n), lists(n))
+                Target(*index[id(n)], change, sound, value, id(n) in own, id(n) in direct, places(n), lists(n))
                 for n, change, sound, value in sites
             ]
 

@@ -206,6 +206,11 @@ def other_relation(node: ast.Compare, rng: random.Random) -> None:
     node.comparators[0] = ast.copy_location(_strange(rng), node.comparators[0])
 
 
+def other_left(node: ast.Compare, rng: random.Random) -> None:
+    """The same of the other value."""
+    node.left = ast.copy_location(_strange(rng), node.left)
+
+
 def other_equality(node: ast.Compare, rng: random.Random) -> None:
     """`==` becomes `!=`, and the reverse: an object that says yes to both is found out.
 

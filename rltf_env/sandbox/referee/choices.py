@@ -60,6 +60,12 @@ def alternatives(scope: Sequence[ast.AST], wrong: set[int], ours: Callable[[ast.
     return {id(part) for node in inner for part in ast.walk(node)}
 
 
+def equalities(nodes: Sequence[ast.AST], alternatives: set[int]) -> list[ast.Compare]:
+    """Of these the comparisons of two values that have to be equal, or must not be, and are no alternatives."""
+    compared = [node for node in nodes if isinstance(node, ast.Compare) and id(node) not in alternatives]
+    return [node for node in compared if len(node.ops) == 1 and isinstance(node.ops[0], (ast.Eq, ast.NotEq))]
+
+
 def _names(node: ast.AST) -> list[ast.Name]:
     return [part for part in ast.walk(node) if isinstance(part, ast.Name)]
 

@@ -36,7 +36,7 @@ class Evidence:
         self.tally = Tally([""], [])  # of the tests, where none has
         self.shown: set[str] = set()  # tests that a reference passes, and functions
         self.broken: set[str] = set()  # tests that end with an error of their own beside a stand-in
-        self.fooled: set[str] = set()  # test functions that it passes, which is equal to everything
+        self.fooled: dict[str, set[str]] = {}  # by stand-in that is equal to everything: test functions that it passes
         self.reversed: set[str] = set()  # tests that are passed by failing
         self.stand_in = NULL  # for any program, in this test
 
@@ -48,7 +48,7 @@ class Evidence:
         self.stand_in = NULL + assignments
         (outcome,) = self.run(run, self.stand_in, [self.real], STAND_IN_SECONDS)
         self.broken = {base(name) for name in outcome.broken(self.suite.raised)}
-        self.fooled = {base(name) for name in outcome.passed()}
+        self.fooled = {self.stand_in: {base(name) for name in outcome.passed()}}
         self.reversed = outcome.reversed()
         rows = list(outcome.rows.values())
         nameless = all(NAMELESS in name.lower() for name in outcome.rows)
@@ -79,6 +79,15 @@ class Evidence:
             if best and outcome.fails_nothing():
                 break
         return best
+
+    def ask_typed(self, run: Run, reference: str) -> None:
+        """Asks a stand-in that answers with values of the reference's types about the tests that the other one fails."""
+        rest = {base(name) for name in self.names or ()} & self.shown - self.fooled[self.stand_in]
+        names = self.defined.intersection([*self.suite.bare, *self.suite.imported, self.entry_point])
+        if rest and names:
+            source = stand_ins.typed(reference, sorted(names))
+            (outcome,) = self.run(run, source, [self.real], STAND_IN_SECONDS)
+            self.fooled[source] = {base(name) for name in outcome.passed()} & rest
 
     def _refuse_impossible(self, run: Run, outcome: Outcome) -> None:
         """Raises BadProblem if a test wants what is not here, and no reference passes it for all that."""

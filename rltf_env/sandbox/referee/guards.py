@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 from rltf_env.sandbox.referee.caged import Run
 from rltf_env.sandbox.referee.canaries import Canaries, Falsehood, Where
@@ -13,8 +14,9 @@ from rltf_env.sandbox.referee.stand_ins import STAND_IN_SECONDS
 from rltf_env.sandbox.referee.tally import base, runs_of
 
 PAIRS = (Where.VALUES, Where.VALUES, Where.ANY)  # of copies that are kept; each is in a round, beside the test as it is
-EXTRA = 2  # copies of each other kind, for tests that no pair guards; a round has one
+EXTRA = 2  # copies of each other kind, for tests that no pair guards; the rounds share them
 ROUNDS = 3  # a program that passes one is tried again: whoever guesses which run counts has to guess each time
+COMPARED = 32  # sides of comparisons that are tried where nothing else shows who is equal to everything
 TRIES = 4  # of something else to falsify, where a reference notices nothing
 
 
@@ -31,6 +33,8 @@ class Guards:
         self.pairs: list[list[Copy]] = []  # together the two of a pair guard every test that they can
         self.extra: list[Copy] = []  # guard tests that no pair does
         self.unguarded: set[str] = set()  # tests of which no copy can be falsified
+        self._fooled: set[str] = set()  # test functions that who is equal to everything passes
+        self._blunt: set[str] = set()  # those of them of which such a program passes no copy
         self._secret = random.SystemRandom()
         self.canaries.keep_sound(scope for scope in self.canaries.targets if not evidence.heirs(scope) & evidence.shown)
 
@@ -39,16 +43,17 @@ class Guards:
         if reference is None:
             self._draw_sound(run)
             return
+        self.evidence.ask_typed(run, reference)
+        self._fooled = set().union(*self.evidence.fooled.values())
+        self._blunt = set(self._fooled)
         pairs = [self._pair(run, reference, where) for where in PAIRS]
         self.pairs = [pair for pair in pairs if pair]
         self._note_unguarded()
         self.extra += self._more(run, reference, Where.DIRECTIONS, self.unguarded)
         self._note_unguarded()
-        missed = self._missed(run)
-        if others := self._others(run, reference, missed):
-            self.extra += others
-            missed = self._missed(run)
-        self.extra += self._more(run, reference, Where.HELPERS, self.unguarded | missed)
+        self.extra += self._more(run, reference, Where.HELPERS, self.unguarded | self._blunt)
+        self._blunt -= self._sharp(run, self.extra)
+        self.extra += self._turned(run, reference)
         self._note_unguarded()
 
     def _draw_sound(self, run: Run) -> None:
@@ -66,18 +71,28 @@ class Guards:
         """
         pairs = self._secret.sample(self.pairs, len(self.pairs))
         pairs.sort(key=lambda pair: not any(copy.falsifies_value for copy in pair))
-        extra = [[copy] for copy in self._secret.sample(self.extra, len(self.extra))]
-        extra.sort(key=lambda copies: not copies[0].falsifies_value)
+        extra = self._secret.sample(self.extra, len(self.extra))
+        extra.sort(key=lambda copy: not copy.falsifies_value)
         return [
-            [copy for some in (pairs, extra) if some for copy in some[number % len(some)]] for number in range(ROUNDS)
+            [*(copy for pair in _share(pairs, number) for copy in pair), *_share(extra, number)]
+            for number in range(ROUNDS)
         ]
 
     def _fitting(self, run: Run, falsehoods: dict[str, Falsehood]) -> dict[str, Falsehood]:
-        """Others, where a change does not fit its value: such a copy ends before anything is compared, whatever the program is."""
+        """Others, where a change does not fit its value: such a copy ends before anything is compared, whatever the program is.
+
+        And where a stand-in notices it that is equal to everything, as long as something else can be false.
+        """
+        names, stand_in = self.evidence.tally.names, self.evidence.stand_in
         for _ in range(TRIES):
-            (outcome,) = self.evidence.run(run, self.evidence.stand_in, [self.falsified(falsehoods)], STAND_IN_SECONDS)
+            (outcome,) = self.evidence.run(run, stand_in, [self.falsified(falsehoods)], STAND_IN_SECONDS)
             broken = {base(name) for name in outcome.broken(self.suite.raised)} - self.evidence.broken
-            scopes = {s for s in falsehoods if runs_of(s, self.evidence.tally.names, self.suite) & broken}
+            blunt = self.evidence.fooled[stand_in] - {base(name) for name in outcome.passed()}
+            scopes = {
+                scope
+                for scope, each in falsehoods.items()
+                if runs_of(scope, names, self.suite) & (broken | blunt if self._has_other(scope, each) else broken)
+            }
             if not scopes:
                 break
             falsehoods = {**falsehoods, **self.canaries.choose(self._secret, Where.VALUES, sound=True, among=scopes)}
@@ -93,59 +108,58 @@ class Guards:
         return compiled(self.canaries.falsified(falsehoods.values()))
 
     def _pair(self, run: Run, reference: str, where: Where) -> list[Copy]:
-        """Two copies. Where a reference does not notice what is false, something else is tried."""
+        """Two copies. Where a reference does not notice what is false, or a stand-in does, too, something else is tried."""
         parts = self.canaries.split(self._secret, where)
         copies: list[Copy] = []
         for _ in range(TRIES):
             copies = self._failed(run, reference, parts)
-            guarded = {name for copy in copies for name in copy.noticed}
+            noticed = {name for copy in copies for name in copy.noticed}
             failed = {base(name) for copy in copies for name in copy.tests}
-            dull = [{scope for scope in part if self._is_dull(scope, guarded)} for part in parts]
+            sharp = self._sharp(run, copies)
+            self._blunt -= sharp
+            blunt = self._fooled - sharp
+            dull = [{s for s, each in part.items() if self._is_dull(s, each, noticed, blunt)} for part in parts]
             if not any(dull):
                 break
-            useless = {scope for part in dull for scope in part if not self.evidence.heirs(scope) & failed}
+            useless = {scope for part in dull for scope in part if not self.evidence.heirs(scope) & failed - blunt}
             pairs = zip(parts, dull, strict=True)
             parts = [self.canaries.again(self._secret, where, part, names, useless) for part, names in pairs]
         return copies
 
-    def _is_dull(self, scope: str, guarded: set[str]) -> bool:
-        heirs = self.evidence.heirs(scope)
-        return bool(heirs & self.evidence.shown) and not heirs & guarded
+    def _is_dull(self, scope: str, falsehood: Falsehood, noticed: set[str], blunt: set[str]) -> bool:
+        """True if something else has to be false in a test function.
 
-    def _missed(self, run: Run) -> set[str]:
-        """Tests that a stand-in passes which is equal to everything, and no copy of them: what is false there is counted, perhaps.
-
-        Nobody is asked where a value of the test is false by its text alone, unless it has helpers, which may do the comparing.
+        `noticed`: functions in which a reference noticed it; `blunt`: in which who is equal to everything notices it, too.
         """
-        copies = [*self.extra, *(copy for pair in self.pairs for copy in pair)]
-        has_helpers = any(site.value for sites in self.canaries.helpers for site in sites)
-        sure = {scope for copy in copies for scope, each in copy.falsehoods.items() if worth(each.target) > 1}
-        asked = self.evidence.fooled - {
-            heir for scope in sure if not has_helpers for heir in self.evidence.heirs(scope)
-        }
-        return asked - self._passed(run, copies, asked) if asked else set()
+        heirs = self.evidence.heirs(scope)
+        is_blunt = bool(heirs & blunt) and self._has_other(scope, falsehood)
+        return bool(heirs & self.evidence.shown) and (is_blunt or not heirs & noticed)
+
+    def _has_other(self, scope: str, falsehood: Falsehood) -> bool:
+        """True if a value is false in a test function, and another one could be."""
+        sound = not self.evidence.shown
+        values = [each for each in self.canaries.targets[scope] if each.value and (each.sound or not sound)]
+        return falsehood.target.value and len(values) > 1
+
+    def _sharp(self, run: Run, copies: list[Copy]) -> set[str]:
+        """The test functions in which something is false that only those notice who are not equal to everything.
+
+        The text says so, or a stand-in. What a test counts and asserts later (`assert points == 5`) is false to anybody.
+        """
+        sure = {scope for copy in copies for scope, each in copy.falsehoods.items() if each.target.direct}
+        sharp = {heir for scope in sure for heir in self.evidence.heirs(scope)}
+        asked = {base(name) for copy in copies for name in copy.tests} & self._fooled - sharp
+        return sharp | (self._passed(run, copies, asked) if asked else set())
 
     def _passed(self, run: Run, copies: list[Copy], asked: set[str]) -> set[str]:
-        """Of some test functions those of which the stand-in passes a copy. The others do not run: it may keep them going."""
-        codes, evidence = [copy.codes for copy in copies], self.evidence
-        others = [name for name in evidence.names or () if base(name) not in asked]
-        _, outcomes, _ = evidence.outcomes(run, evidence.stand_in, codes, others, STAND_IN_SECONDS)
-        passed = {n for copy, outcome in zip(copies, outcomes, strict=True) for n in copy.tests & outcome.passed()}
-        return asked & set(map(base, passed))
-
-    def _others(self, run: Run, reference: str, missed: set[str]) -> list[Copy]:
-        """Copies in which other values are false, of tests that the stand-in passes and no copy of them, until it does."""
-        found: list[Copy] = []
-        targets = {
-            scope: len(sites) for scope, sites in self.canaries.targets.items() if self.evidence.heirs(scope) & missed
-        }
-        for _ in range(min(2 * TRIES, max(targets.values(), default=0))):
-            scopes = {scope for scope in targets if self.evidence.heirs(scope) & missed}
-            choices = [self.canaries.choose(self._secret, Where.VALUES, among=scopes) for _ in range(EXTRA)]
-            for copy in self._failed(run, reference, [choice for choice in choices if choice]):
-                passed = self._passed(run, [copy], missed)
-                found += [copy] if passed else []
-                missed = missed - passed
+        """Of some test functions those of which a stand-in passes a copy. The others do not run: it may keep them going."""
+        codes, found, evidence = [copy.codes for copy in copies], set[str](), self.evidence
+        for source, names in evidence.fooled.items():
+            if wanted := names & asked:
+                others = [name for name in evidence.names or () if base(name) not in wanted]
+                _, outcomes, _ = evidence.outcomes(run, source, codes, others, STAND_IN_SECONDS)
+                pairs = zip(copies, outcomes, strict=True)
+                found |= {base(n) for copy, outcome in pairs for n in copy.tests & outcome.passed()} & wanted
         return found
 
     def _more(self, run: Run, reference: str, where: Where, unguarded: set[str]) -> list[Copy]:
@@ -171,6 +185,19 @@ class Guards:
                 break
         best = sorted(noticed or copies, key=lambda copy: copy.worth, reverse=True)
         return [best[0], best[-1]] if len(best) >= EXTRA else best
+
+    def _turned(self, run: Run, reference: str) -> list[Copy]:
+        """For tests of which no copy shows who is equal to everything: copies in which any comparison is false that does."""
+        found: list[Copy] = []
+        comparisons = self.canaries.comparisons if self._blunt & self.evidence.shown else []
+        for target in self._secret.sample(comparisons, min(len(comparisons), COMPARED)):
+            for copy in self._failed(run, reference, [{"comparison": Falsehood(target, self._secret.getrandbits(64))}]):
+                passed = self._passed(run, [copy], self._blunt)
+                found += [copy] if passed else []
+                self._blunt -= passed
+            if not self._blunt:
+                break
+        return found
 
     def _failed(self, run: Run, reference: str, choices: list[dict[str, Falsehood]]) -> list[Copy]:
         """Of these copies those in which a reference fails tests that it passes, or no right program passes one of the others."""
@@ -203,3 +230,8 @@ class Guards:
         copies = [*self.extra, *(copy for pair in self.pairs for copy in pair)]
         guarded = {base(name) for copy in copies for name in copy.tests}
         self.unguarded = {base(name) for name in self.evidence.names or ()} - guarded
+
+
+def _share(copies: list[Any], number: int) -> list[Any]:
+    """A round's share of copies, or of pairs: each is in one round at least. Of few it has one, and they take turns."""
+    return copies[number::ROUNDS] or copies[number % max(len(copies), 1) :][:1]

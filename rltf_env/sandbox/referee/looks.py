@@ -14,7 +14,7 @@ from typing import Any
 from rltf_env.sandbox.referee import tolerance
 from rltf_env.sandbox.referee.asserting import dotted, name_of
 from rltf_env.sandbox.referee.changes import other_constant, other_subject
-from rltf_env.sandbox.referee.origins import own_attributes, path_of
+from rltf_env.sandbox.referee.origins import is_of_program, own_attributes, path_of
 from rltf_env.sandbox.referee.suite import Function
 from rltf_env.sandbox.referee.wording import said, words
 
@@ -49,6 +49,23 @@ def is_object(value: ast.expr) -> bool:
     if isinstance(value, (ast.List, ast.Tuple)):
         return any(map(is_object, value.elts))
     return isinstance(value, ast.Call) and path_of(value.func).rpartition(".")[2][:1].isupper()
+
+
+def answers(values: Mapping[str, list[ast.expr]], program_names: Iterable[str]) -> set[str]:
+    """Names of the program's, and of what it answered as it is: no function of the test's own made anything of it."""
+    found = set(program_names)
+    for _ in range(2):  # `tree = Tree()`, `top = tree.pop()`
+        found |= {name for name, origins in values.items() if all(is_direct(origin, found) for origin in origins)}
+    return found
+
+
+def is_direct(node: ast.AST, answers: set[str]) -> bool:
+    """True for what is an answer as it is, or asserts something about it: nothing is made of it but by the program."""
+    asserted = getattr(node, "test", node)
+    calls = [part for part in ast.walk(asserted) if isinstance(part, ast.Call)]
+    calls = [call for call in calls if call is not node or not name_of(call.func).startswith("assert")]
+    made = [call for call in calls if not is_of_program(call.func, answers)]
+    return is_of_program(asserted, answers) and not any(is_of_program(call, answers) for call in made)
 
 
 def asked(condition: ast.expr, ours: Callable[[ast.AST], bool], wrong: set[int]) -> Iterator[Any]:

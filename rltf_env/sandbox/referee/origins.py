@@ -20,6 +20,9 @@ class Origins:
         trees: of the module.
         program_names: names that come from the program; more of them are added.
         owner: the class whose tests look at the names; empty for functions, which may look at any class.
+
+    Attributes:
+        named: names that come from the program by imports, parameters, or of themselves: what it answered is not among them.
     """
 
     def __init__(self, trees: list[ast.Module], program_names: set[str], owner: str = "") -> None:
@@ -27,14 +30,14 @@ class Origins:
         nodes = [node for tree in trees for node in ast.walk(tree)]
         self._note_imports(nodes)
         self._note_parameters(nodes)
-        self._named = frozenset(program_names)  # whatever class looks
+        self.named = frozenset(program_names)  # whatever class looks
         self._headings = [_heading(node) for node in nodes if isinstance(node, ast.ClassDef)]
         self._note_values(owner)
 
     def of(self, owner: str) -> Origins:
         """The same for the tests of another class."""
         other = copy.copy(self)
-        other.program_names = set(self._named)
+        other.program_names = set(self.named)
         other._note_values(owner)
         return other
 

@@ -61,6 +61,7 @@ class Finder:
         self.literals = module.literals_within(scope)
         note_values(scope, self.values, self.program_names, self.literals)
         self.own = set(self.values)
+        self.answers = looks.answers(self.values, module.named)
         for name, values in module.values_within(scope).items():
             self.values.setdefault(name, values)
         self.single, self.single_parts = looks.single_names(scope) | shared, looks.single_parts(scope)
@@ -77,6 +78,7 @@ class Finder:
         self.lists: dict[int, list[ast.AST]] = defaultdict(list)  # that are expected, and hold a node; inner ones first
         self.branches = reach.branches(nodes, self._ours, self.literals)
         self.spared: dict[Change, Change] = {}  # of changes: others that may fit where they do not
+        self.direct: set[int] = set()  # values that are compared with what the program answered, as it is
         self.own_equality: set[int] = set()  # what is expected of an answer, and made by the program's own classes
         self.nodes, self.kinds = nodes, computed.Kinds(self.values, helpers.all)
         calls = [n for n in nodes if isinstance(n, ast.Call) and self._uses(n)]
@@ -134,6 +136,7 @@ class Finder:
             asserted += [(n, site) for n, part in beside for site in self._values(part, False, other_answer)]
         for node, site in asserted:
             self.places[id(site[0])].append(node)
+            self.direct |= {id(site[0])} if site[3] and looks.is_direct(node, self.answers) else set()
         sites = [site for _, site in asserted]
         sites.sort(key=lambda site: not site[2])  # of equals the sound one counts, then the first
         unique = {
@@ -291,13 +294,14 @@ class Finder:
         """Of `member in container`: each of the values that may be right; or the one that the program's container holds."""
         (member, container), name = sides, path_of(sides[1])
         known = [] if name in self.inputs or self._ours(container) else self.values.get(name) or [container]
-        literals = choices.shown(known)
+        literals, own = choices.shown(known), self._ours(container)
         if not literals and not self._ours(member):  # what is printed, for one
             sure = sound and isinstance(member, ast.Constant) and isinstance(member.value, str)
-            return self._values(member, sure, unlikely)
+            sites = self._values(member, sure, unlikely)
+            self.own_equality |= {id(site[0]) for site in sites} if own else set()
+            return sites
         if all(map(self._shows, literals)) and (literals == [container] or (literals and name in self.single)):
             return [(each, other_members, sound, True) for each in literals]
-        own = self._ours(container)
         self.own_equality |= {id(member)} if own else set()
         sites = [(member, equal_to_none, sound, True) if own else (container, other_container, sound, True)]
         return [*sites, *((each, other_members, False, True) for each in literals)]

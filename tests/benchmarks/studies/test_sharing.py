@@ -27,5 +27,5 @@ def test_a_lock_is_waited_for_where_that_is_asked(tmp_path: Path) -> None:
         waiting = threading.Thread(target=wait)
         waiting.start()
         assert not got.wait(0.05)
-    waiting.join(5)
+    waiting.join(60)
     assert got.is_set()

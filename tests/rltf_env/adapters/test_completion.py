@@ -178,7 +178,7 @@ texts = st.lists(
 
 
 @given(kind=st.sampled_from(list(KINDS)), text=texts, problem=st.sampled_from([DOUBLE, GIVEN]), end=st.booleans())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_sums_are_preserved_for_any_answer(kind: str, text: str, problem: Problem, end: bool) -> None:
     ids = encoded(kind, text, end=end)
     completion = read(ids, built(kind), problem)
@@ -192,7 +192,7 @@ def test_sums_are_preserved_for_any_answer(kind: str, text: str, problem: Proble
 
 
 @given(kind=st.sampled_from(list(KINDS)), seed=st.integers(0, 10**9), length=st.integers(0, 40))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_sampled_ids_have_a_program_and_credit(kind: str, seed: int, length: int) -> None:
     """Ids as an untrained policy samples them: broken characters, special tokens, ends in the middle."""
     ids = np.random.default_rng(seed).integers(0, built(kind).vocab_size, length).tolist()
@@ -208,7 +208,7 @@ def test_any_sampled_ids_have_a_program_and_credit(kind: str, seed: int, length:
 
 
 @given(kind=st.sampled_from(list(KINDS)), name=st.sampled_from(list(ANSWERS)), seed=st.integers(0, 10**6))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_feedback_in_bytes_falls_on_the_ids_that_spell_the_same_characters(kind: str, name: str, seed: int) -> None:
     completion = read(encoded(kind, ANSWERS[name]), built(kind), DOUBLE)
     judged = env(None).program_of(DOUBLE, completion.program.text)

@@ -256,7 +256,7 @@ TEXTS = st.lists(PIECES, max_size=8).map("".join)
 
 
 @given(st.lists(TEXTS), st.none() | TEXTS, st.booleans(), st.booleans())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_the_look_at_large_tests_sees_what_reading_them_sees(
     texts: list[str], function: str | None, first: bool, named: bool
 ):

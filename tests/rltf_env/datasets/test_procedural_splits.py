@@ -154,7 +154,7 @@ def test_single_ops_outside_train_are_refused(split):
 # ---------------------------------------------------------------------------------------------------------- sameness
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from(SPLITS_AND_DEPTHS), st.integers(0, 10**18 - 1))
 def test_any_number_is_a_problem_of_its_split_and_the_same_again(where, number):
     split, depth = where

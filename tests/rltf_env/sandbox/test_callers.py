@@ -65,7 +65,7 @@ def test_a_caller_that_ends_in_any_way_leaves_nothing(backend: str, then: str, n
             below = descendants(caller.pid)
             caller.send_signal(number)
         assert caller.wait(20) != 0
-    assert wait_until(lambda: not any(map(alive, below)), 10), f"{[pid for pid in below if alive(pid)]} live on"
+    assert wait_until(lambda: not any(map(alive, below)), 30), f"{[pid for pid in below if alive(pid)]} live on"
 
 
 def test_threads_may_share_a_sandbox(judge: PoolSandbox) -> None:

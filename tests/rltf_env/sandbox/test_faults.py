@@ -121,7 +121,7 @@ def test_closing_leaves_no_process_descriptor_or_thread() -> None:
     assert len(below) >= 2 * len(workers)
     opened.close()
     assert all(future.cancelled() or isinstance(future.exception(), SandboxError) for future in stuck)
-    assert wait_until(lambda: not any(map(alive, below)), 5)
+    assert wait_until(lambda: not any(map(alive, below)))
     assert set(os.listdir("/proc/self/fd")) == before
     assert threading.active_count() == threads
 

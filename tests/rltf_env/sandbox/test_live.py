@@ -148,7 +148,7 @@ def test_limits_are_those_of_any_other_program(judge: PoolSandbox, what: str) ->
     assert kind(judge, RIGHT) is None
     began = time.monotonic()
     assert kind(judge, source) == expected
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 25, "it would sleep for thirty seconds"
     assert kind(judge, RIGHT) is None
 
 
@@ -212,7 +212,7 @@ def test_a_program_that_turns_on_its_pipes_harms_only_itself(judge: PoolSandbox,
     began = time.monotonic()
     verdict = judge.run(source, problem)
     assert verdict.outcome is not Outcome.PASSED
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 25, "it would sleep for thirty seconds"
     for _ in range(2):
         assert kind(judge, RIGHT, problem) is None, "what one left in the pipes is not the next one's"
 

@@ -44,6 +44,29 @@ def test_who_answers_with_more_keeps_the_tests_that_ask_for_less(judge: Sandbox)
     assert share(judged(judge, ANYTHING, test, right)) == (0, 3)
 
 
+def test_a_class_that_holds_anything_loses_the_tests_that_rely_on_it_and_no_other(judge: Sandbox) -> None:
+    """An honest mistake, as one is that finds too much equal: it lost all tests."""
+    right = "class Cart(dict):\n    def add(self, name, price):\n        self[name] = price\n"
+    lenient = f"{right}    def __contains__(self, name):\n        return True\n"
+    test = """
+from solution import Cart
+def test_one():
+    cart = Cart()
+    cart.add("pear", 4)
+    assert "pear" in cart
+def test_price():
+    cart = Cart()
+    cart.add("pear", 4)
+    assert cart["pear"] == 4
+def test_none():
+    assert "plum" not in Cart()
+"""
+    assert share(judged(judge, right, test, right)) == (3, 3)
+    assert {
+        share(judged(judge, f"{lenient}# {k}", test, *solutions)) for k in range(3) for solutions in ((), (right,))
+    } == {(1, 3)}
+
+
 def test_a_comparison_that_is_handed_to_the_program_is_input() -> None:
     test = "assert [] in f([0, 1], when=lambda x: x == 0)"
     texts = {text for text, _ in copies(test, 10, sound=False)}

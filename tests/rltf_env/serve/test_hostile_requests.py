@@ -113,7 +113,7 @@ def test_no_request_of_its_own_page_s_shape_breaks_the_service(client: str) -> N
     bodies = st.one_of([st.tuples(st.just(path), values(schema, page)) for path, schema in routes.items()])
     seen: set[int] = set()
 
-    @settings(max_examples=120, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=120, suppress_health_check=list(HealthCheck))
     @given(bodies)
     def fuzz(drawn: tuple[str, Any]) -> None:
         path, body = drawn
@@ -125,7 +125,7 @@ def test_no_request_of_its_own_page_s_shape_breaks_the_service(client: str) -> N
     assert {200, 422} <= seen
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(
     path=st.sampled_from(sorted(POSTS)),
     body=st.binary(max_size=50)

@@ -22,7 +22,7 @@ from rltf_env.core import Tokenizer, line_starts
 from rltf_env.errors import UsageError
 from rltf_env.tokenizers import Bytes, HuggingFace
 
-many = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+many = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def sampled(tokenizer: Tokenizer, seed: int, length: int) -> list[int]:

@@ -49,7 +49,7 @@ def test_shaping_by_hand(before: float, after: float, gamma: float, expected: fl
     assert shaping(before, after, gamma) == expected
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.sampled_from([*b"x=(1)\n' "]), max_size=30),
     st.sampled_from([1.0, 0.9, 0.5]),
