@@ -117,7 +117,7 @@ class Canaries:
             ]
 
         with marks.lent(suite):
-            scopes = _scopes(suite)
+            scopes = scopes_of(suite)
             self.targets |= {name: targets(scope, name.rpartition(".")[0]) for name, scope in scopes}
         within = {id(part): name for name, scope in scopes for node in scope for part in ast.walk(node)}
         for node in examples.texts(suite.trees):  # of one test, or of any that looks for examples
@@ -211,9 +211,13 @@ class Canaries:
             self.targets[name] = others or self.targets[name][: self._uses[target] < DRAWS]
         return {k: v for k, v in part.items() if k not in dull} | self.choose(rng, where, among=dull)
 
+    def node(self, target: Target) -> ast.AST:
+        """What a target is in the test."""
+        return self._nodes[target.tree][target.node]
+
     def _answer(self, target: Target) -> ast.Constant | None:
         """The constant that a target is, if an answer is to be equal to it, or near."""
-        node = self._nodes[target.tree][target.node]
+        node = self.node(target)
         compared = target.change is other_answer or isinstance(target.change, Farther)
         return node if compared and isinstance(node, ast.Constant) else None
 
@@ -286,7 +290,7 @@ def _keys_beside(node: ast.AST, nodes: Iterable[ast.AST]) -> list[object]:
     return [key.value for beside in keys for key in beside if key is not node and isinstance(key, ast.Constant)]
 
 
-def _scopes(suite: Suite) -> list[tuple[str, Sequence[ast.AST]]]:
+def scopes_of(suite: Suite) -> list[tuple[str, Sequence[ast.AST]]]:
     """The test functions by the names that their results have; of a script that is itself the test, all of it."""
     if suite.runner == "plain":
         statements = [node for tree in suite.trees for node in tree.body]

@@ -9,6 +9,7 @@ from rltf_env.sandbox.referee.canaries import Canaries, Falsehood, Where
 from rltf_env.sandbox.referee.copies import Copy, compiled, worth
 from rltf_env.sandbox.referee.evidence import Evidence
 from rltf_env.sandbox.referee.outcomes import SCRIPT
+from rltf_env.sandbox.referee.renaming import Renaming
 from rltf_env.sandbox.referee.stand_ins import STAND_IN_SECONDS
 from rltf_env.sandbox.referee.tally import base, runs_of
 
@@ -30,6 +31,7 @@ class Guards:
         self.canaries = Canaries(self.suite, {evidence.entry_point} - {""})
         self.pairs: list[list[Copy]] = []  # together the two of a pair guard every test that they can
         self.extra: list[Copy] = []  # guard tests that no pair does
+        self.renamed: list[Copy] = []  # guard tests that have what they expect from where nothing is read
         self.unguarded: set[str] = set()  # tests of which no copy can be falsified
         self._secret = random.SystemRandom()
         self.canaries.keep_sound(scope for scope in self.canaries.targets if not evidence.heirs(scope) & evidence.shown)
@@ -45,6 +47,7 @@ class Guards:
         self.extra += self._more(run, reference, Where.DIRECTIONS, self.unguarded)
         self._note_unguarded()
         self.extra += self._more(run, reference, Where.HELPERS, self.unguarded | self._missed(run))
+        self.renamed = Renaming(self.evidence, self.canaries, reference).copies(run)
         self._note_unguarded()
 
     def _draw_sound(self, run: Run) -> None:
@@ -64,9 +67,8 @@ class Guards:
         pairs.sort(key=lambda pair: not any(copy.falsifies_value for copy in pair))
         extra = [[copy] for copy in self._secret.sample(self.extra, len(self.extra))]
         extra.sort(key=lambda copies: not copies[0].falsifies_value)
-        return [
-            [copy for some in (pairs, extra) if some for copy in some[number % len(some)]] for number in range(ROUNDS)
-        ]
+        kinds = [pairs, extra, [[copy] for copy in self.renamed]]
+        return [[copy for some in kinds if some for copy in some[number % len(some)]] for number in range(ROUNDS)]
 
     def _fitting(self, run: Run, falsehoods: dict[str, Falsehood]) -> dict[str, Falsehood]:
         """Others, where a change does not fit its value: such a copy ends before anything is compared, whatever the program is."""
@@ -171,6 +173,6 @@ class Guards:
         return heirs & {base(name) for name in self.evidence.names or ()} - self.evidence.shown - self.evidence.reversed
 
     def _note_unguarded(self) -> None:
-        copies = [*self.extra, *(copy for pair in self.pairs for copy in pair)]
+        copies = [*self.extra, *self.renamed, *(copy for pair in self.pairs for copy in pair)]
         guarded = {base(name) for copy in copies for name in copy.tests}
         self.unguarded = {base(name) for name in self.evidence.names or ()} - guarded
