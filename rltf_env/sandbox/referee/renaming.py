@@ -13,9 +13,10 @@ import random
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
-from rltf_env.sandbox.referee import told
+from rltf_env.sandbox.referee import looks, told
 from rltf_env.sandbox.referee.asserting import name_of
 from rltf_env.sandbox.referee.caged import Run
 from rltf_env.sandbox.referee.canaries import Canaries, scopes_of
@@ -30,10 +31,11 @@ from rltf_env.sandbox.referee.suite import Function
 from rltf_env.sandbox.referee.tally import base
 
 KEPT = 3  # copies, one for each round
-TRIES = 10  # of words, where not all of them can be others at once
+TRIES = 12  # of one word
 _WORD = re.compile(told.WORD)
 _TRUTHS = {"True": "False", "False": "True", "true": "false", "false": "true"}
-_SHOWN = (ast.Constant, ast.List, ast.Tuple, ast.Set, ast.Dict)
+_BINDING = (ast.For, ast.AsyncFor, ast.Assign, ast.FunctionDef, ast.AsyncFunctionDef)
+_COMPUTED = (ast.Name, ast.Attribute, ast.Subscript, ast.Call, ast.BinOp, ast.ListComp, ast.DictComp, ast.SetComp)
 
 
 class Place(NamedTuple):
@@ -59,6 +61,11 @@ class Renaming:
         self._trees = evidence.suite.trees
         self._secret = random.SystemRandom()
         self._tests = set[str]()  # that such copies may guard
+        nodes = [node for tree in self._trees for node in ast.walk(tree)]
+        caught = {
+            name_of(n.optional_vars) for n in nodes if isinstance(n, ast.withitem) and n.optional_vars is not None
+        }
+        self._bound = looks.bindings(nodes).keys() - caught
 
     def copies(self, run: Run) -> list[Copy]:
         """Some of them; none where all that is expected was read."""
@@ -69,29 +76,27 @@ class Renaming:
         self._tests -= empty.passed()  # they look at what is in an answer, if anything is
         places = self._places(told.words_of(answers)) if self._tests else {}
         every = self._copy(run, places, places.values()) if places else None
-        if every is not None and every.tests >= self._tests:
-            return [every, *self._single(run, places, KEPT - 1)][:KEPT]
-        found = self._single(run, places, TRIES)
-        return sorted(found, key=lambda each: len(each.tests), reverse=True)[:KEPT]
+        if every is None:  # what was said otherwise has nothing to do with what is expected
+            return []
+        found = [every, *self._single(run, places, KEPT - 1 if every.tests >= self._tests else KEPT)]
+        return sorted([each for each in found if each.tests], key=lambda each: -len(each.tests))[:KEPT]
 
-    def _single(self, run: Run, places: dict[str, list[Place]], tries: int) -> list[Copy]:
-        """Copies with one word that is another, everywhere; or in one place, where it is an input as well."""
-        found: list[Copy] = []
-        for word in self._secret.sample([*places], min(tries, len(places))):
-            choices = [places[word], *([each] for each in places[word] if len(places[word]) > 1)]
-            copies = (self._copy(run, [word], [choice]) for choice in choices[:tries])
-            found += [each for each in [next((each for each in copies if each), None)] if each]
-            if len(found) == KEPT:
-                break
-        return found
+    def _single(self, run: Run, places: dict[str, list[Place]], most: int) -> list[Copy]:
+        """Copies with one word that is another, everywhere; else in one place, for a word may be an input as well."""
+        words = self._secret.sample([*places], len(places))
+        anywhere = [place for word in words for place in places[word] if len(places[word]) > 1]
+        choices = [places[word] for word in words]
+        choices += [[place] for place in self._secret.sample(anywhere, len(anywhere))]
+        copies = (self._copy(run, [choice[0].word], [choice]) for choice in choices[:TRIES])
+        return [*islice((each for each in copies if each is not None and each.tests), most)]
 
     def _unread(self) -> set[str]:
         """The tests, by their names, of which the text does not show all that is expected, and that want one answer."""
         evidence, suite = self._evidence, self._evidence.suite
         read: set[str] = set()
         for scope, targets in self._canaries.targets.items():
-            values = [self._canaries.node(target) for target in targets if target.value]
-            read |= evidence.heirs(scope) if values and all(isinstance(v, _SHOWN) for v in values) else set()
+            computed = [self._canaries.node(target) for target in targets if target.value and not target.own]
+            read |= evidence.heirs(scope) if targets and not any(map(self._is_elsewhere, computed)) else set()
         names = {name for name in evidence.names or () if base(name) not in read} & evidence.shown
         if not names:
             return names
@@ -103,6 +108,14 @@ class Renaming:
             return set()
         lax = {heir for name, scope in scopes if not is_exact(scope, program_names) for heir in evidence.heirs(name)}
         return {name for name in names if base(name) not in lax}
+
+    def _is_elsewhere(self, node: ast.AST) -> bool:
+        """True for what a loop, a call or `x, y = pair` binds, and for what names stand for: no expectation is there to see."""
+        if isinstance(node, _BINDING):
+            return True
+        called = {id(n.func) for n in ast.walk(node) if isinstance(n, ast.Call)}
+        names = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and id(n) not in called}
+        return isinstance(node, _COMPUTED) and not names.isdisjoint(self._bound)
 
     def _program_names(self) -> set[str]:
         """Names that come from the program, and functions of the test's own that answer what it does; not what makes others."""
@@ -126,7 +139,7 @@ class Renaming:
         return {word: each for word, each in found.items() if any((p.tree, p.node) not in read for p in each)}
 
     def _copy(self, run: Run, words: Iterable[str], places: Iterable[Sequence[Place]]) -> Copy | None:
-        """A copy with other words in these places, if only what is expected has changed by it."""
+        """A copy with other words in these places, and the tests in which only what is expected has changed; None if none has."""
         changed = self._other(words)
         try:
             codes = compiled(_renamed(self._trees, [place for each in places for place in each], changed))
@@ -134,9 +147,8 @@ class Renaming:
             return None
         (outcome,) = self._evidence.run(run, self._reference, [codes])
         tests = {name for name in outcome.failed(self._tests) if self._compared(outcome, name)}
-        if tests:
-            tests &= self._run(run, told.RENAMES, changed, codes)[0].passed()
-        return Copy(codes, tests, {}) if tests else None
+        passed = self._run(run, told.RENAMES, changed, codes)[0].passed() if tests else set[str]()
+        return Copy(codes, tests & passed, {}) if tests else None
 
     def _compared(self, outcome: Outcome, name: str) -> bool:
         """True if a test failed by what it compared."""
