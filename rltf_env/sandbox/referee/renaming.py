@@ -31,7 +31,7 @@ from rltf_env.sandbox.referee.suite import Function
 from rltf_env.sandbox.referee.tally import base
 
 KEPT = 3  # copies, one for each round
-TRIES = 12  # of one word
+TRIES, SECONDS = 10, 3.0  # of one word, and that these may take the reference
 _WORD = re.compile(told.WORD)
 _TRUTHS = {"True": "False", "False": "True", "true": "false", "false": "true"}
 _BINDING = (ast.For, ast.AsyncFor, ast.Assign, ast.FunctionDef, ast.AsyncFunctionDef)
@@ -78,17 +78,17 @@ class Renaming:
         every = self._copy(run, places, places.values()) if places else None
         if every is None:  # what was said otherwise has nothing to do with what is expected
             return []
-        found = [every, *self._single(run, places, KEPT - 1 if every.tests >= self._tests else KEPT)]
+        tries = min(TRIES, max(int(SECONDS / (2 * answers.report[0]["seconds"] + 0.01)), 2))
+        found = [every, *islice(self._single(run, places, tries), KEPT - 1 if every.tests >= self._tests else KEPT)]
         return sorted([each for each in found if each.tests], key=lambda each: -len(each.tests))[:KEPT]
 
-    def _single(self, run: Run, places: dict[str, list[Place]], most: int) -> list[Copy]:
-        """Copies with one word that is another, everywhere; else in one place, for a word may be an input as well."""
-        words = self._secret.sample([*places], len(places))
-        anywhere = [place for word in words for place in places[word] if len(places[word]) > 1]
-        choices = [places[word] for word in words]
-        choices += [[place] for place in self._secret.sample(anywhere, len(anywhere))]
-        copies = (self._copy(run, [choice[0].word], [choice]) for choice in choices[:TRIES])
-        return [*islice((each for each in copies if each is not None and each.tests), most)]
+    def _single(self, run: Run, places: dict[str, list[Place]], tries: int) -> Iterator[Copy]:
+        """Copies with one word that is another, everywhere, or in one place: it may be an input in others."""
+        choices = [*places.values(), *([place] for each in places.values() if len(each) > 1 for place in each)]
+        for choice in self._secret.sample(choices, min(tries, len(choices))):
+            found = self._copy(run, [choice[0].word], [choice])
+            if found is not None and found.tests:
+                yield found
 
     def _unread(self) -> set[str]:
         """The tests, by their names, of which the text does not show all that is expected, and that want one answer."""
@@ -162,12 +162,12 @@ class Renaming:
 
     def _other(self, words: Iterable[str]) -> dict[str, str]:
         """What becomes of words: half of the time others of them, for those are as likely answers."""
-        changed: dict[str, str] = {}
-        names = sorted(words)
+        names = sorted({*words} - _TRUTHS.keys())
+        changed = {each: _TRUTHS[each] for word in {*words} & _TRUTHS.keys() for each in (word, word.title())}
         for word in names:
-            peers = [each for each in names if each != word and _kind(each) == _kind(word)]
-            peer = peers and _kind(word) and self._secret.random() < 0.5
-            changed[word] = _TRUTHS.get(word) or (self._secret.choice(peers) if peer else _stranger(word, self._secret))
+            peers = [each for each in names if each != word and _kind(each) == _kind(word) != ""]
+            peer = peers and self._secret.random() < 0.5
+            changed[word] = self._secret.choice(peers) if peer else _stranger(word, self._secret)
         return changed
 
 
@@ -178,15 +178,15 @@ def _makes_functions(function: Function) -> bool:
 
 
 def _kind(word: str) -> str:
-    return "number" if word[0].isdigit() else "" if word in _TRUTHS else "word"
+    """Words that may take each other's place are of one kind; shares and the like may be too near to one another."""
+    return "number" if word.isdigit() else "word" if not word[0].isdigit() else ""
 
 
 def _stranger(word: str, rng: random.Random) -> str:
-    """Another word that is as long; a number with as many digits."""
-    while True:
-        found = str(other(word, rng))
-        if found != word and (len(found) < 2 or found[0] != "0" or not found[1].isdigit()):
-            return found
+    """Another word that is as long; another number with as many digits, and far off."""
+    if word[0].isdigit():
+        return rng.choice([digit for digit in "123456789" if digit != word[0]]) + word[1:]
+    return str(other(word, rng))
 
 
 def _text(value: Any) -> str:
