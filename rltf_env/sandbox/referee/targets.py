@@ -70,7 +70,7 @@ class Finder:
         self.wrong = choices.turned(nodes, ifs)  # where the truth would be wrong
         self.alternatives = choices.alternatives(scope, self.wrong, self._ours)
         self.doubtful = {id(n) for node in scope for n in certainty.doubtful(node, self.literals, helpers.all)}
-        unsure = [*raising.idle(nodes), *(certainty.unsure(scope) if len(scope) > 1 else ())]  # a runner calls a test
+        unsure = [*raising.idle(nodes), *certainty.unsure(scope, self.literals)]
         self.doubtful |= {id(part) for node in unsure for part in ast.walk(node)}
         self.held = {id(leaf): wrong for node in nodes for leaf, wrong in self._held(node)}
         self.places: dict[int, list[ast.AST]] = defaultdict(list)  # what asserts something about a node

@@ -49,6 +49,7 @@ CONDITIONS = {
     "a function that main calls": "def check():\n    assert f(1) == 1\ndef main():\n    check()\nif True:\n    main()",
     "functions in a loop": "def one():\n    assert f(1) == 1\nfor check in (one, lambda: None):\n    check()",
     "functions in a list": "def one():\n    assert f(1) == 1\nCHECKS = {'one': one}\nfor _, check in CHECKS.items():\n    check()",
+    "a function that a list calls": "def one():\n    assert f(1) == 1\n[one() for x in range(2)]",
     "a class that calls": "def one():\n    assert f(1) == 1\nclass All:\n    def __init__(self):\n        self.go()\n"
     "    def go(self):\n        one()\nAll()",
     "a coroutine": "import asyncio\nasync def one():\n    assert f(1) == 1\nasyncio.run(one())",
@@ -112,6 +113,24 @@ DOUBTFUL = {
     "what follows a function that ends": "import sys\ndef main():\n    assert f(1) == 1\n    sys.exit(0)\nmain()\nassert f(2) == 7",
     "tried, and ended well": "try:\n    assert f(1) == 2\nexcept AssertionError:\n    raise SystemExit(0)",
     "what a branch calls": "import os\ndef deep():\n    assert f(2) == 7\nif os.environ.get('SLOW'):\n    deep()\nassert f(1) == 1",
+    **{
+        f"what is called {name}": f"def deep():\n    assert f(2) == 7\n{text}\nassert f(1) == 1"
+        for name, text in {
+            "in a loop over nothing": "for x in range(f(0)):\n    deep()",
+            "in main, in such a loop": "def main():\n    for x in range(f(0)):\n        deep()\nmain()",
+            "in a loop that a condition leaves": "for x in (1, 2):\n    if f(x) == x * x: break\n    deep()",
+            "in a round that a condition leaves": "for x in (1, 2):\n    if f(x) == x * x: continue\n    deep()",
+            "after a loop that went on to its end": "for x in (1, 2):\n    if x == 2: break\nelse:\n    deep()",
+            "for elements of nothing": "[deep() for x in range(f(0))]",
+            "by a generator that nobody asks": "later = (deep() for x in (1, 2))",
+            "after an and": "f(0) and deep()",
+            "in an expression": "x = deep() if f(0) else 1",
+            "in a case": "match f(0):\n    case 1: deep()",
+        }.items()
+    },
+    "a loop that a condition leaves": "for x in (1, 2):\n    if f(x) == x * x: break\n    assert f(2) == 7\nassert f(1) == 1",
+    "a round that a condition leaves": "for x in (1, 2):\n    if f(x): continue\n    assert f(2) == 7\nassert f(1) == 1",
+    "after a loop to its end": "for x in (1, 2):\n    if x == 2: break\nelse:\n    assert f(2) == 7\nassert f(1) == 1",
     "what is called after a return": "import os\ndef deep():\n    assert f(2) == 7\ndef main():\n    if 'SLOW' not in os.environ:\n"
     "        return\n    deep()\nmain()\nassert f(1) == 1",
     "what follows an end in main": "def main():\n    if f(1) == 1:\n        raise SystemExit\n    assert f(2) == 7\nmain()",
