@@ -17,6 +17,7 @@ _DOUBTFUL = (
     *(ast.While, ast.TryStar, ast.Match, ast.IfExp, ast.Lambda, ast.ClassDef, ast.BoolOp),
     *(ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp),
 )
+_SAME, _VIEWS = ("list", "tuple", "set", "sorted", "reversed", "iter", "dict"), ("items", "keys", "values")
 _TRUE = (ast.Is, ast.Eq)
 _WAITING = ("gather", "wait_for", "shield")
 _RETURNING = (ast.Return, ast.Yield, ast.YieldFrom)
@@ -219,11 +220,23 @@ def fails(handler: ast.ExceptHandler) -> bool:
 
 def goes_round(iterable: ast.expr, literals: Mapping[str, ast.expr]) -> bool:
     """True if a loop over this has a first round."""
+    inner = _held_by(iterable)
+    if inner is not None:
+        return goes_round(inner, literals)
     if isinstance(iterable, ast.Call) and dotted(iterable.func) == "range" and not iterable.keywords:
         ends = [_number(argument, literals) for argument in iterable.args]
         whole = [end for end in ends if end is not None]
         return 0 < len(whole) == len(ends) <= 3 and 0 not in whole[2:] and bool(range(*whole))
     return bool(elements_of(iterable, literals))
+
+
+def _held_by(iterable: ast.expr) -> ast.expr | None:
+    """What there is something in if there is in this, if the text says so: of `sorted(rows)`, `table.values()`."""
+    if not isinstance(iterable, ast.Call) or iterable.keywords:
+        return None
+    if isinstance(iterable.func, ast.Attribute) and iterable.func.attr in _VIEWS and not iterable.args:
+        return iterable.func.value
+    return iterable.args[0] if dotted(iterable.func) in _SAME and len(iterable.args) == 1 else None
 
 
 def _number(node: ast.expr, literals: Mapping[str, ast.expr]) -> int | None:

@@ -155,6 +155,29 @@ def test_no_right_program_passes_a_copy_of_what_need_not_hold(name: str) -> None
     assert not any(holds(copy, SQUARE) for copy in _copies(DOUBTFUL[name]))
 
 
+NEAR = (
+    "near = 1e-6\n    assert abs(f(2) - 4) <= near",
+    "import math\n    near = 1e-6\n    assert math.isclose(f(2), 4, abs_tol=near)",
+    "import pytest\n    near = 1e-6\n    assert f(2) == pytest.approx(4, abs=near)",
+    "import unittest\n    near = 5\n    unittest.TestCase().assertLess(abs(f(2) - 4), near)",
+)
+FAR = ("NEAR = 1\nNEAR = 9\nassert abs(f(2) - 4) < NEAR", "import math\nassert math.isclose(*(f(2), 4), abs_tol=9)")
+
+
+@pytest.mark.parametrize("text", NEAR)
+def test_how_near_an_answer_has_to_be_may_have_a_name(text: str) -> None:
+    test = f"def check():\n    {text}\ncheck()"
+    falsified = [text for text, target in copies(test, DRAWS) if target.value]
+    assert falsified
+    assert holds(test, SQUARE)
+    assert not any(holds(copy, program) for copy in falsified for program in (SQUARE, "def f(x): return x * x + 1e-7"))
+
+
+@pytest.mark.parametrize("test", FAR)
+def test_a_name_that_stands_for_several_says_nothing_of_that(test: str) -> None:
+    assert not [text for text, target in copies(test, DRAWS) if target.value]
+
+
 ARRAYS = {
     "nothing is near nothing": ("assert np.allclose(f(1), [])", "def f(x): return np.zeros(0)"),
     "NaN is near NaN": ("np.testing.assert_allclose(f(1), np.nan)", "def f(x): return float('nan')"),

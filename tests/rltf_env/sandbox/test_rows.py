@@ -43,6 +43,14 @@ TAKEN = {
     "get": f"CASES = {DICTS}\n{LOOP}assert f(case.get('text')) == case.get('want')",
     "values": f"CASES = {DICTS}\n{LOOP}text, want = case.values()\n        {ASKS}",
     "a table": "CASES = {'quark': 548, 'zebra': 532}\ndef test():\n    for text in CASES:\n        assert f(text) == CASES[text]",
+    "values of a table": "CASES = {'a': ('quark', 548), 'b': ('zebra', 532)}\n"
+    f"def test():\n    for text, want in CASES.values(): {ASKS}",
+    "a list of items": f"CASES = {{'quark': 548, 'zebra': 532}}\ndef test():\n    for text, want in list(CASES.items()): {ASKS}",
+    "one name for both": f"CASES = {ROWS}\ndef test():\n    assert [f(c[0]) for c in CASES] == [c[1] for c in CASES]",
+    "rows of a fixture": f"import pytest\n@pytest.fixture\ndef cases(): return {ROWS}\n"
+    f"def test(cases):\n    for text, want in cases: {ASKS}",
+    "a table of a fixture": "import pytest\n@pytest.fixture()\ndef cases():\n    yield {'quark': 548, 'zebra': 532}\n"
+    f"def test(cases):\n    for text, want in cases.items(): {ASKS}",
     "named tuples": "from collections import namedtuple\nCase = namedtuple('Case', 'text want')\n"
     f"CASES = [Case('quark', 548), Case('zebra', 532)]\n{LOOP}assert f(case.text) == case.want",
     "data classes": "from dataclasses import dataclass\n@dataclass\nclass Case:\n    text: str\n    want: int\n"
@@ -81,6 +89,12 @@ OPEN = {
     "def test(want): assert f('zebra') == want",
     "twice": f"CASES = {ROWS}\ndef test():\n    case = CASES[0]\n    case = CASES[1]\n    text, want = case\n    {ASKS}",
     "a condition": f"CASES = {ROWS}\n{LOOP}if case[1] == 548: continue\n        text, want = case\n        {ASKS}",
+    "a list that a test changes": f"import pytest\n@pytest.fixture\ndef cases(): return {ROWS}\n"
+    f"def test(cases):\n    cases.clear()\n    for text, want in cases: {ASKS}\n    assert f('x') == 'x'",
+    "parameters by a fixture's name": f"import pytest\n@pytest.fixture\ndef cases(): return {ROWS}\n"
+    f"@pytest.mark.parametrize('cases', [[]])\ndef test(cases):\n    for text, want in cases: {ASKS}\n    assert f('x') == 'x'",
+    "one name for two": f"CASES = {ROWS}\nNONE = []\n"
+    "def test():\n    assert [f(c[0]) for c in NONE] == [c[1] for c in NONE if [c for c in CASES]]\n    assert f('x') == 'x'",
     "an input": f"CASES = {ROWS}\n{LOOP}assert f(*case) == case[1]",
     "some": f"CASES = {ROWS}\ndef test():\n    for text, want in [c for c in CASES if c[1] < 540]: {ASKS}",
 }
