@@ -17,6 +17,7 @@ _DOUBTFUL = (
     *(ast.While, ast.TryStar, ast.Match, ast.IfExp, ast.Lambda, ast.ClassDef, ast.BoolOp),
     *(ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp),
 )
+_CHOOSING = (*_DOUBTFUL, ast.If, ast.For, ast.AsyncFor, ast.FunctionDef, ast.AsyncFunctionDef)
 _SAME, _VIEWS = ("list", "tuple", "set", "sorted", "reversed", "iter", "dict"), ("items", "keys", "values")
 _TRUE = (ast.Is, ast.Eq)
 _WAITING = ("gather", "wait_for", "shield")
@@ -129,8 +130,10 @@ def _at_once(node: ast.AST) -> Iterator[ast.AST]:
 
 def _for_sure(node: ast.AST, literals: Mapping[str, ast.expr]) -> Iterator[ast.AST]:
     """The same without what need not be run: branches, rounds of loops, and what a function does where it may have returned."""
-    idle = {id(inner) for part in _at_once(node) for each in _left_out(part, literals) for inner in ast.walk(each)}
-    yield from (part for part in _at_once(node) if id(part) not in idle)
+    parts = [*_at_once(node)]
+    left_out = [each for part in parts if isinstance(part, _CHOOSING) for each in _left_out(part, literals)]
+    idle = {id(inner) for each in left_out for inner in ast.walk(each)}
+    yield from (part for part in parts if id(part) not in idle)
 
 
 def _left_out(node: ast.AST, literals: Mapping[str, ast.expr]) -> list[ast.AST]:
