@@ -110,6 +110,18 @@ def unsure(scope: Sequence[ast.AST], literals: Mapping[str, ast.expr] = {}) -> l
     return [*idle, *own[next(ends, len(own)) + 1 :]]
 
 
+def surely_called(test: Function, functions: Sequence[Function], literals: Mapping[str, ast.expr]) -> list[Function]:
+    """The functions of a test's own that it calls in any case, and whose errors are its own."""
+    named = {name_of(node.func) for node in ast.walk(test) if isinstance(node, ast.Call)}
+    known = [each for each in functions if sum(other.name == each.name for other in functions) == 1]
+    if named.isdisjoint(each.name for each in known) or any(
+        node is test for node in doubtful(test, literals, functions)
+    ):
+        return []
+    idle = set(map(id, unsure([*test.body, *known], literals)))
+    return [each for each in known if id(each) not in idle]
+
+
 def _ends_well(node: ast.AST) -> bool:
     """True for what ends a process as one that has done its work: `sys.exit()`, `raise SystemExit`."""
     if isinstance(node, ast.Raise):

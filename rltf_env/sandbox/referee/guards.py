@@ -51,6 +51,7 @@ class Guards:
         self._note_unguarded()
 
     def _draw_sound(self, run: Run) -> None:
+        self.canaries.lend()
         guarded = self.canaries.falsifiable(sound=True)
         choices = [self.canaries.split(self._secret, where, sound=True) for where in PAIRS] if guarded else []
         self.pairs = [[self._sound(self._fitting(run, part)) for part in pair if part] for pair in choices]

@@ -173,3 +173,39 @@ def test_right_programs_pass_beside_rows_that_are_used_for_more(judge: Sandbox, 
     program = right if name == "an input" else RIGHT + " if text != 'x' else 'x'"
     for solutions in ((), (program,)):
         assert judged(judge, program, script, *solutions).pass_ratio == 1
+
+
+CHECK = "def check(text, want): assert f(text) == want\n"
+CALLED = {
+    "a call": f"{CHECK}def test(): check('zebra', 532)",
+    "rows": f"CASES = {ROWS}\n{CHECK}{LOOP}check(*case)",
+    "a method": "import unittest\nclass T(unittest.TestCase):\n    def check(self, text, want): self.assertEqual(f(text), want)\n"
+    "    def test(self): self.check('zebra', 532)",
+}
+NOT_CALLED = {
+    "an error": f"import pytest\n{CHECK}def test():\n"
+    "    with pytest.raises(AssertionError): check('zebra', 5)\n    assert f('a') > 3",
+    "a branch": f"{CHECK}def test():\n    if f('a') == 3: check('zebra', 5)\n    assert f('a') > 3",
+    "a loop": f"{CHECK}def test():\n    for each in range(f('')): check('zebra', 5)\n    assert f('a') > 3",
+    "a handler": f"{CHECK}def test():\n    try: check('zebra', 5)\n    except AssertionError: pass\n    assert f('a') > 3",
+    "a return": "def check(text, want):\n    if want == 5: return\n    assert f(text) == want\n"
+    "def test():\n    check('zebra', 5)\n    assert f('a') > 3",
+    "another": "import unittest\nclass A(unittest.TestCase):\n    def check(self, text, want): self.assertEqual(f(text), want)\n"
+    "    def test(self): self.check('zebra', 532)\nclass B(A):\n    def check(self, text, want): pass",
+}
+
+
+@pytest.mark.parametrize("name", CALLED)
+def test_without_a_reference_what_a_helper_compares_is_false_where_it_is_called_for_sure(
+    judge: Sandbox, name: str
+) -> None:
+    verdict = judged(judge, RIGHT, HEAD + CALLED[name])
+    assert (verdict.pass_ratio, verdict.unguarded) == (1, 0)
+    failure = judged(judge, EQUALS, HEAD + CALLED[name]).failure
+    assert failure is not None
+    assert failure.kind == "FooledTest"
+
+
+@pytest.mark.parametrize("name", NOT_CALLED)
+def test_right_programs_pass_where_a_helper_need_not_be_called(judge: Sandbox, name: str) -> None:
+    assert judged(judge, RIGHT, HEAD + NOT_CALLED[name]).pass_ratio == 1
