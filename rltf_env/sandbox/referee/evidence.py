@@ -36,6 +36,7 @@ class Evidence:
         self.tally = Tally([""], [])  # of the tests, where none has
         self.shown: set[str] = set()  # tests that a reference passes, and functions
         self.broken: set[str] = set()  # tests that end with an error of their own beside a stand-in
+        self.fooled: set[str] = set()  # test functions that it passes, which is equal to everything
         self.reversed: set[str] = set()  # tests that are passed by failing
         self.stand_in = NULL  # for any program, in this test
 
@@ -47,6 +48,7 @@ class Evidence:
         self.stand_in = NULL + assignments
         (outcome,) = self.run(run, self.stand_in, [self.real], STAND_IN_SECONDS)
         self.broken = {base(name) for name in outcome.broken(self.suite.raised)}
+        self.fooled = {base(name) for name in outcome.passed()}
         self.reversed = outcome.reversed()
         rows = list(outcome.rows.values())
         nameless = all(NAMELESS in name.lower() for name in outcome.rows)

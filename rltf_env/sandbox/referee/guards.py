@@ -46,7 +46,11 @@ class Guards:
         self._note_unguarded()
         self.extra += self._more(run, reference, Where.DIRECTIONS, self.unguarded)
         self._note_unguarded()
-        self.extra += self._more(run, reference, Where.HELPERS, self.unguarded | self._missed(run))
+        missed = self._missed(run)
+        if others := self._others(run, reference, missed):
+            self.extra += others
+            missed = self._missed(run)
+        self.extra += self._more(run, reference, Where.HELPERS, self.unguarded | missed)
         self.renamed = Renaming(self.evidence, self.canaries, reference).copies(run)
         self._note_unguarded()
 
@@ -112,15 +116,40 @@ class Guards:
         return bool(heirs & self.evidence.shown) and not heirs & guarded
 
     def _missed(self, run: Run) -> set[str]:
-        """Tests that a stand-in which is equal to everything passes, and no copy of them: a helper compares, they count."""
-        copies = [copy for pair in self.pairs for copy in pair]
-        if not any(site.value for sites in self.canaries.helpers for site in sites):
-            return set()
-        test, *others = self.evidence.run(
-            run, self.evidence.stand_in, [self.evidence.real, *(c.codes for c in copies)], STAND_IN_SECONDS
-        )
-        found = {name for copy, other in zip(copies, others, strict=True) for name in copy.tests & other.passed()}
-        return set(map(base, test.passed())) - set(map(base, found))
+        """Tests that a stand-in passes which is equal to everything, and no copy of them: what is false there is counted, perhaps.
+
+        Nobody is asked where a value of the test is false by its text alone, unless it has helpers, which may do the comparing.
+        """
+        copies = [*self.extra, *(copy for pair in self.pairs for copy in pair)]
+        has_helpers = any(site.value for sites in self.canaries.helpers for site in sites)
+        sure = {scope for copy in copies for scope, each in copy.falsehoods.items() if worth(each.target) > 1}
+        asked = self.evidence.fooled - {
+            heir for scope in sure if not has_helpers for heir in self.evidence.heirs(scope)
+        }
+        return asked - self._passed(run, copies, asked) if asked else set()
+
+    def _passed(self, run: Run, copies: list[Copy], asked: set[str]) -> set[str]:
+        """Of some test functions those of which the stand-in passes a copy. The others do not run: it may keep them going."""
+        codes, evidence = [copy.codes for copy in copies], self.evidence
+        others = [name for name in evidence.names or () if base(name) not in asked]
+        _, outcomes, _ = evidence.outcomes(run, evidence.stand_in, codes, others, STAND_IN_SECONDS)
+        passed = {n for copy, outcome in zip(copies, outcomes, strict=True) for n in copy.tests & outcome.passed()}
+        return asked & set(map(base, passed))
+
+    def _others(self, run: Run, reference: str, missed: set[str]) -> list[Copy]:
+        """Copies in which other values are false, of tests that the stand-in passes and no copy of them, until it does."""
+        found: list[Copy] = []
+        targets = {
+            scope: len(sites) for scope, sites in self.canaries.targets.items() if self.evidence.heirs(scope) & missed
+        }
+        for _ in range(min(2 * TRIES, max(targets.values(), default=0))):
+            scopes = {scope for scope in targets if self.evidence.heirs(scope) & missed}
+            choices = [self.canaries.choose(self._secret, Where.VALUES, among=scopes) for _ in range(EXTRA)]
+            for copy in self._failed(run, reference, [choice for choice in choices if choice]):
+                passed = self._passed(run, [copy], missed)
+                found += [copy] if passed else []
+                missed = missed - passed
+        return found
 
     def _more(self, run: Run, reference: str, where: Where, unguarded: set[str]) -> list[Copy]:
         """Two copies, or fewer, for tests that no pair guards: if a reference notices a value that is false, one has such a value.

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
+from typing import Any
 
+import plain_cage
 import pytest
 from judged_suites import judged, share
 
 from rltf_env import sandbox
 from rltf_env.core import Sandbox
+from rltf_env.sandbox.referee.canaries import Target
+from rltf_env.sandbox.referee.changes import other_constant
+from rltf_env.sandbox.referee.suite import read
+from rltf_env.sandbox.referee.together import Together
 
 RIGHT = "def f(x):\n    return x * x\ndef g(s):\n    return s.upper()"
 WRONG = "def f(x):\n    return x * x if x < 3 else 0\ndef g(s):\n    return s.upper()"
@@ -98,3 +105,24 @@ def test_who_is_equal_to_everything_is_paid_for_no_count(judge: Sandbox, name: s
     assert share(judged(judge, WRONG, test, RIGHT)) == (0, 1)
     liars = [judged(judge, f"{LIAR}# {number}", test, RIGHT) for number in range(3)]
     assert {verdict.failure and verdict.failure.kind for verdict in liars} == {"FooledTest"}
+
+
+class Unlucky(random.SystemRandom):
+    """Draws the values last that an object which is equal to everything is equal to, and directions wherever it may."""
+
+    def choice(self, seq: Any) -> Any:
+        return min(seq, key=lambda each: isinstance(each, Target) and each.change is other_constant)
+
+    def random(self) -> float:
+        return 0.9
+
+
+def test_whatever_is_drawn_something_shows_who_is_equal_to_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(random, "SystemRandom", Unlucky)
+    suite = read([TESTS["points of a grader"]], "f", {"f", "g"}, [])
+    together = Together(suite, "f", [RIGHT], plain_cage.OPTIONS)
+    together.prove(plain_cage.run)
+    assert together.guards is not None
+    drawn = [copy.codes for copies in together.guards.rounds() for copy in copies]
+    assert any(plain_cage.passes(LIAR, codes) for codes in drawn)
+    assert not any(plain_cage.passes(RIGHT, codes) for codes in drawn)
