@@ -18,11 +18,13 @@ from functools import cache
 from typing import NamedTuple, TypeGuard
 
 from rltf_env.sandbox.referee import choices, examples, looks, marks, reach, wording
+from rltf_env.sandbox.referee.certainty import surely_called
 from rltf_env.sandbox.referee.changes import Change, arrange, data_of, other_answer, other_left, other_relation
 from rltf_env.sandbox.referee.helpers import Helpers, functions_of
 from rltf_env.sandbox.referee.origins import Origins
 from rltf_env.sandbox.referee.peers import Peers
 from rltf_env.sandbox.referee.raising import ExpectNothing
+from rltf_env.sandbox.referee.rows import is_fixture
 from rltf_env.sandbox.referee.runners import DEFINITIONS, methods_of
 from rltf_env.sandbox.referee.suite import Function, Suite, classes_of
 from rltf_env.sandbox.referee.targets import Finder
@@ -124,14 +126,19 @@ class Canaries:
             ]
 
         with marks.lent(suite):
-            scopes = _scopes(suite)
+            scopes = scopes_of(suite)
             self.targets |= {name: targets(scope, name.rpartition(".")[0]) for name, scope in scopes}
         within = {id(part): name for name, scope in scopes for node in scope for part in ast.walk(node)}
         for node in examples.texts(suite.trees):  # of one test, or of any that looks for examples
             some = [within[id(node)]] if id(node) in within else list(self.targets)
             for name in some:
                 self.targets[name].append(Target(*index[id(node)], examples.other_example, False, True))
-        self.helpers += [sites for node in _helpers(suite) if (sites := targets([node]))]
+        found = [(node, sites) for node in _helpers(suite) if (sites := targets([node]))]
+        self.helpers += [sites for _, sites in found]
+        self._lent = {id(node): [t for t in sites if t.sound and t.value] for node, sites in found}
+        self._tests = {name: scope[0] for name, scope in scopes if suite.collected and isinstance(scope[0], Function)}
+        self._module = lambda owner: around(owner)[0]
+        self._own = [node for node in functions_of(suite) if not is_fixture(node)]
         answers = [self._answer(t) for sites in (*self.targets.values(), *self.helpers) for t in sites]
         self._peers = Peers([node for node in answers if node is not None], suite.trees)
 
@@ -139,6 +146,14 @@ class Canaries:
         """In these test functions only that is falsified from now on of which the text says that no right program passes it."""
         for name in names:
             self.targets[name] = [target for target in self.targets[name] if target.sound]
+
+    def lend(self) -> None:
+        """Has test functions in which no value is false for sure share what is so in functions that they call in any case."""
+        for name, test in self._tests.items():
+            if not any(target.value and target.sound for target in self.targets[name]):
+                literals = self._module(name.rpartition(".")[0]).literals_within([test])
+                called = surely_called(test, self._own, literals)
+                self.targets[name] += [target for each in called for target in self._lent.get(id(each), ())]
 
     def choose(
         self,
@@ -218,9 +233,13 @@ class Canaries:
             self.targets[name] = others or self.targets[name][: self._uses[target] < DRAWS]
         return {k: v for k, v in part.items() if k not in dull} | self.choose(rng, where, among=dull)
 
+    def node(self, target: Target) -> ast.AST:
+        """What a target is in the test."""
+        return self._nodes[target.tree][target.node]
+
     def _answer(self, target: Target) -> ast.Constant | None:
         """The constant that a target is, if an answer is to be equal to it, or near."""
-        node = self._nodes[target.tree][target.node]
+        node = self.node(target)
         compared = target.change is other_answer or isinstance(target.change, Farther)
         return node if compared and isinstance(node, ast.Constant) else None
 
@@ -293,7 +312,7 @@ def _keys_beside(node: ast.AST, nodes: Iterable[ast.AST]) -> list[object]:
     return [key.value for beside in keys for key in beside if key is not node and isinstance(key, ast.Constant)]
 
 
-def _scopes(suite: Suite) -> list[tuple[str, Sequence[ast.AST]]]:
+def scopes_of(suite: Suite) -> list[tuple[str, Sequence[ast.AST]]]:
     """The test functions by the names that their results have; of a script that is itself the test, all of it."""
     if suite.runner == "plain":
         statements = [node for tree in suite.trees for node in tree.body]

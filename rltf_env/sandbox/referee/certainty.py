@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 from rltf_env.sandbox.referee import asserting, computed
 from rltf_env.sandbox.referee.asserting import dotted, name_of
@@ -16,6 +17,8 @@ _DOUBTFUL = (
     *(ast.While, ast.TryStar, ast.Match, ast.IfExp, ast.Lambda, ast.ClassDef, ast.BoolOp),
     *(ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp),
 )
+_CHOOSING = (*_DOUBTFUL, ast.If, ast.For, ast.AsyncFor, ast.FunctionDef, ast.AsyncFunctionDef)
+_SAME, _VIEWS = ("list", "tuple", "set", "sorted", "reversed", "iter", "dict"), ("items", "keys", "values")
 _TRUE = (ast.Is, ast.Eq)
 _WAITING = ("gather", "wait_for", "shield")
 _RETURNING = (ast.Return, ast.Yield, ast.YieldFrom)
@@ -43,11 +46,11 @@ def doubtful(scope: ast.AST, literals: Mapping[str, ast.expr], functions: Sequen
         yield from ast.walk(scope)
     for node in ast.walk(scope):
         inner = isinstance(node, Function) and node is not scope
-        idle = isinstance(node, (ast.For, ast.AsyncFor)) and not goes_round(node.iter, literals)
+        idle = isinstance(node, (ast.For, ast.AsyncFor)) and not _has_rounds(node, literals)
         if isinstance(node, _DOUBTFUL) or inner or idle:
             yield from ast.walk(node)
             continue
-        for part in _branches(node):
+        for part in [*_branches(node), *(node.orelse if isinstance(node, (ast.For, ast.AsyncFor)) else ())]:
             yield from ast.walk(part)
 
 
@@ -77,11 +80,14 @@ def heard(nodes: Sequence[ast.AST]) -> list[ast.AST]:
     return [node for node in nodes if id(node) not in quiet]
 
 
-def unsure(scope: Sequence[ast.AST]) -> list[ast.AST]:
+def unsure(scope: Sequence[ast.AST], literals: Mapping[str, ast.expr] = {}) -> list[ast.AST]:
     """What of a script need not be run, or heard of: some of its functions, and what comes after it may have ended well.
 
     What is called is run. What is handed over need not be, or what it raises is kept: `Thread(target=work)`, `create_task(work())`.
+    `literals`: names that stand for one literal.
     """
+    if len(scope) < 2:  # a runner calls a test
+        return []
     loud = {id(node) for node in heard([part for statement in scope for part in ast.walk(statement)])}
     inner = {n.name: n for statement in scope for n in ast.walk(statement) if isinstance(n, Function)}
     known = {**inner, **{node.name: node for node in scope if isinstance(node, Function)}}
@@ -94,7 +100,7 @@ def unsure(scope: Sequence[ast.AST]) -> list[ast.AST]:
             found = [left.pop(name) for name in _run_by(reached, inner) & left.keys()]
         return reached
 
-    run = set(map(id, run_with(own, _for_sure)))
+    run = set(map(id, run_with(own, partial(_for_sure, literals=literals))))
     idle: list[ast.AST] = [
         node for node in scope if isinstance(node, Function) and known[node.name] is node and id(node) not in run
     ]
@@ -102,6 +108,18 @@ def unsure(scope: Sequence[ast.AST]) -> list[ast.AST]:
         return idle
     ends = (place for place, node in enumerate(own) if any(map(_ends_well, run_with([node], _at_once))))
     return [*idle, *own[next(ends, len(own)) + 1 :]]
+
+
+def surely_called(test: Function, functions: Sequence[Function], literals: Mapping[str, ast.expr]) -> list[Function]:
+    """The functions of a test's own that it calls in any case, and whose errors are its own."""
+    named = {name_of(node.func) for node in ast.walk(test) if isinstance(node, ast.Call)}
+    known = [each for each in functions if sum(other.name == each.name for other in functions) == 1]
+    if named.isdisjoint(each.name for each in known) or any(
+        node is test for node in doubtful(test, literals, functions)
+    ):
+        return []
+    idle = set(map(id, unsure([*test.body, *known], literals)))
+    return [each for each in known if id(each) not in idle]
 
 
 def _ends_well(node: ast.AST) -> bool:
@@ -122,16 +140,49 @@ def _at_once(node: ast.AST) -> Iterator[ast.AST]:
             yield from _at_once(part)
 
 
-def _for_sure(node: ast.AST) -> Iterator[ast.AST]:
-    """The same without what need not be run: branches, and what a function does where it may have returned."""
-    body = node.body if isinstance(node, Function) else []
-    leaving = [place for place, part in enumerate(body) if any(isinstance(n, _RETURNING) for n in _at_once(part))]
-    left_out: list[ast.AST] = [*body[leaving[0] + 1 :]] if leaving else []
-    for part in _at_once(node):
-        if isinstance(part, (ast.If, ast.While)) and not is_guard(part):
-            left_out += [*part.body, *part.orelse]
-    idle = {id(part) for each in left_out for part in ast.walk(each)}
-    yield from (part for part in _at_once(node) if id(part) not in idle)
+def _for_sure(node: ast.AST, literals: Mapping[str, ast.expr]) -> Iterator[ast.AST]:
+    """The same without what need not be run: branches, rounds of loops, and what a function does where it may have returned."""
+    parts = [*_at_once(node)]
+    left_out = [each for part in parts if isinstance(part, _CHOOSING) for each in _left_out(part, literals)]
+    idle = {id(inner) for each in left_out for inner in ast.walk(each)}
+    yield from (part for part in parts if id(part) not in idle)
+
+
+def _left_out(node: ast.AST, literals: Mapping[str, ast.expr]) -> list[ast.AST]:
+    """What is in a node, and need not be run with it."""
+    if isinstance(node, Function):
+        leaving = [
+            place for place, part in enumerate(node.body) if any(isinstance(n, _RETURNING) for n in _at_once(part))
+        ]
+        return [*node.body[leaving[0] + 1 :]] if leaving else []
+    if isinstance(node, (ast.If, ast.IfExp)):
+        return [] if isinstance(node, ast.If) and is_guard(node) else _inside_of(node, "body", "orelse")
+    if isinstance(node, (ast.For, ast.AsyncFor, ast.While)):
+        sure = not isinstance(node, ast.While) and _has_rounds(node, literals)
+        return _inside_of(node, "orelse") if sure else _inside_of(node, "body", "orelse")
+    if isinstance(node, (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)):
+        return [] if _goes_through(node, literals) else [node]
+    if isinstance(node, ast.BoolOp):
+        return [*node.values[1:]]
+    return _inside_of(node, "cases") if isinstance(node, ast.Match) else []
+
+
+def _has_rounds(loop: ast.For | ast.AsyncFor, literals: Mapping[str, ast.expr]) -> bool:
+    """True if all that is in a loop is done at least once."""
+    ends = any(isinstance(part, (ast.Break, ast.Continue)) for part in ast.walk(loop))
+    return not ends and goes_round(loop.iter, literals)
+
+
+def _inside_of(node: ast.AST, *fields: str) -> list[ast.AST]:
+    found = [getattr(node, field) for field in fields]
+    return [part for each in found for part in (each if isinstance(each, list) else [each])]
+
+
+def _goes_through(node: ast.AST, literals: Mapping[str, ast.expr]) -> bool:
+    """True if a comprehension has a first round as soon as it stands there."""
+    loops: list[ast.comprehension] = getattr(node, "generators", [])
+    plain = len(loops) == 1 and not loops[0].ifs and not isinstance(node, ast.GeneratorExp)
+    return plain and goes_round(loops[0].iter, literals)
 
 
 def _run_by(nodes: Sequence[ast.AST], functions: Mapping[str, Function]) -> set[str]:
@@ -184,11 +235,23 @@ def fails(handler: ast.ExceptHandler) -> bool:
 
 def goes_round(iterable: ast.expr, literals: Mapping[str, ast.expr]) -> bool:
     """True if a loop over this has a first round."""
+    inner = _held_by(iterable)
+    if inner is not None:
+        return goes_round(inner, literals)
     if isinstance(iterable, ast.Call) and dotted(iterable.func) == "range" and not iterable.keywords:
         ends = [_number(argument, literals) for argument in iterable.args]
         whole = [end for end in ends if end is not None]
         return 0 < len(whole) == len(ends) <= 3 and 0 not in whole[2:] and bool(range(*whole))
     return bool(elements_of(iterable, literals))
+
+
+def _held_by(iterable: ast.expr) -> ast.expr | None:
+    """What there is something in if there is in this, if the text says so: of `sorted(rows)`, `table.values()`."""
+    if not isinstance(iterable, ast.Call) or iterable.keywords:
+        return None
+    if isinstance(iterable.func, ast.Attribute) and iterable.func.attr in _VIEWS and not iterable.args:
+        return iterable.func.value
+    return iterable.args[0] if dotted(iterable.func) in _SAME and len(iterable.args) == 1 else None
 
 
 def _number(node: ast.expr, literals: Mapping[str, ast.expr]) -> int | None:

@@ -8,7 +8,7 @@ from typing import Any
 from rltf_env.sandbox.referee import caged, stand_ins
 from rltf_env.sandbox.referee.caged import Run
 from rltf_env.sandbox.referee.copies import compiled
-from rltf_env.sandbox.referee.dependence import may_depend
+from rltf_env.sandbox.referee.dependence import ends_itself, may_depend
 from rltf_env.sandbox.referee.failures import BadProblem
 from rltf_env.sandbox.referee.imports import names_defined, statements_of
 from rltf_env.sandbox.referee.outcomes import Outcome, fault_of, is_fault, is_impossible
@@ -57,13 +57,20 @@ class Evidence:
                 "its tests are made of what a program has, and no reference solution shows which there are"
             )
         self._refuse_impossible(run, outcome)
-        faults = [row for row in rows if is_fault(row) and (self.solutions or not may_depend(row, self.suite))]
+        if outcome.ended and ends_itself(self.suite) and all(each.ended for each in self.references(run)):
+            raise BadProblem("its test ends its own process, whatever the program is")
+        faults = [row for row in rows if is_fault(row) and not self._may_depend(row)]
         if faults and len(faults) == len(rows) and self.reference(run) is None:
             raise BadProblem(f"its test fails whatever the program is: {fault_of(faults[0])}")
         self.tally = Tally.of(outcome.rows, self.suite, self.suite.program_names | ({self.entry_point} - {""}))
         (unused,) = self.run(run, BOMB + assignments, [self.real], STAND_IN_SECONDS)
         if outcome.passed_all() and unused.passed_all():  # one of them alone: a test that expects any error, or none
             raise BadProblem("its test passes whatever the program is: nothing of the program is used in it")
+
+    def _may_depend(self, row: dict[str, Any]) -> bool:
+        """True if the text leaves it open whose fault a test's error is. Of an end, a reference that fails says no more."""
+        is_end = (row.get("raised") or {}).get("kind") == "SystemExit"
+        return (is_end or not self.solutions) and may_depend(row, self.suite)
 
     def reference(self, run: Run) -> str | None:
         """The reference that passes the most tests, if any passes one; its tests are then those that every program has to pass."""

@@ -10,6 +10,7 @@ from rltf_env.sandbox.referee.canaries import Canaries, Falsehood, Where
 from rltf_env.sandbox.referee.copies import Copy, compiled, worth
 from rltf_env.sandbox.referee.evidence import Evidence
 from rltf_env.sandbox.referee.outcomes import SCRIPT
+from rltf_env.sandbox.referee.renaming import Renaming
 from rltf_env.sandbox.referee.stand_ins import STAND_IN_SECONDS
 from rltf_env.sandbox.referee.tally import base, runs_of
 
@@ -32,6 +33,7 @@ class Guards:
         self.canaries = Canaries(self.suite, {evidence.entry_point} - {""})
         self.pairs: list[list[Copy]] = []  # together the two of a pair guard every test that they can
         self.extra: list[Copy] = []  # guard tests that no pair does
+        self.renamed: list[Copy] = []  # guard tests that have what they expect from where nothing is read
         self.unguarded: set[str] = set()  # tests of which no copy can be falsified
         self._fooled: set[str] = set()  # test functions that who is equal to everything passes
         self._blunt: set[str] = set()  # those of them of which such a program passes no copy
@@ -54,9 +56,11 @@ class Guards:
         self.extra += self._more(run, reference, Where.HELPERS, self.unguarded | self._blunt)
         self._blunt -= self._sharp(run, self.extra)
         self.extra += self._turned(run, reference)
+        self.renamed = Renaming(self.evidence, self.canaries, reference).copies(run)
         self._note_unguarded()
 
     def _draw_sound(self, run: Run) -> None:
+        self.canaries.lend()
         guarded = self.canaries.falsifiable(sound=True)
         choices = [self.canaries.split(self._secret, where, sound=True) for where in PAIRS] if guarded else []
         self.pairs = [[self._sound(self._fitting(run, part)) for part in pair if part] for pair in choices]
@@ -74,7 +78,11 @@ class Guards:
         extra = self._secret.sample(self.extra, len(self.extra))
         extra.sort(key=lambda copy: not copy.falsifies_value)
         return [
-            [*(copy for pair in _share(pairs, number) for copy in pair), *_share(extra, number)]
+            [
+                *(copy for pair in _share(pairs, number) for copy in pair),
+                *_share(extra, number),
+                *_share(self.renamed, number),
+            ]
             for number in range(ROUNDS)
         ]
 
@@ -227,7 +235,7 @@ class Guards:
         return heirs & {base(name) for name in self.evidence.names or ()} - self.evidence.shown - self.evidence.reversed
 
     def _note_unguarded(self) -> None:
-        copies = [*self.extra, *(copy for pair in self.pairs for copy in pair)]
+        copies = [*self.extra, *self.renamed, *(copy for pair in self.pairs for copy in pair)]
         guarded = {base(name) for copy in copies for name in copy.tests}
         self.unguarded = {base(name) for name in self.evidence.names or ()} - guarded
 

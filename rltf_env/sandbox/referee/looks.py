@@ -242,6 +242,19 @@ def bindings(nodes: Iterable[ast.AST]) -> Counter[str]:
     return bound
 
 
+def settled(nodes: Sequence[ast.AST], values: Mapping[str, Sequence[ast.expr]]) -> set[str]:
+    """Names that are bound in one place, or by several loops to the same: `[f(x) for x, y in rows] == [y for x, y in rows]`."""
+    bound = bindings(nodes)
+    loops = [node for node in nodes if isinstance(node, (ast.For, ast.comprehension))]
+    looped = Counter(n.id for loop in loops for n in ast.walk(loop.target) if isinstance(n, ast.Name))
+    several = [name for name, times in bound.items() if 1 < times == looped[name]]
+    for name in several:
+        texts = [ast.unparse(value) for value in values.get(name, ())]
+        if texts != texts[: len(texts) // bound[name]] * bound[name]:
+            bound[name] = 0
+    return {name for name, times in bound.items() if times == 1 or (name in several and times)}
+
+
 def comparisons(test: ast.expr, uses: Callable[[ast.AST], bool], ours: Callable[[ast.AST], bool]) -> list[ast.Compare]:
     """Those in a condition. What compares nothing of the program's, and is handed to it, is input: `f(lambda x: x == 0)`.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import copy
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -31,6 +31,7 @@ class Origins:
         self._note_imports(nodes)
         self._note_parameters(nodes)
         self.named = frozenset(program_names)  # whatever class looks
+        self._fixtures = dict(_fixtures(nodes))
         self._headings = [_heading(node) for node in nodes if isinstance(node, ast.ClassDef)]
         self._note_values(owner)
 
@@ -81,10 +82,39 @@ class Origins:
         """Names that stand for one literal in a function: its own, and those of the module that it does not bind."""
         nodes = [node for part in scope for node in ast.walk(part)]
         bound = {node.id for node in nodes if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)}
-        bound |= {node.arg for node in nodes if isinstance(node, ast.arg)}
-        return {k: v for k, v in self._literals.items() if k not in bound} | literals(scope, nodes)
+        given = {node.arg for node in nodes if isinstance(node, ast.arg)}
+        bound |= given
+        marks = [
+            name
+            for node in scope
+            if isinstance(node, Function)
+            for d in node.decorator_list
+            for name in parameters_of(d)
+        ]
+        fixtures = [_assigned(name, value) for name, value in self._fixtures.items() if name in given - {*marks}]
+        return {k: v for k, v in self._literals.items() if k not in bound} | literals(scope, [*nodes, *fixtures])
 
 
+def _fixtures(nodes: Sequence[ast.AST]) -> Iterator[tuple[str, ast.expr]]:
+    """Fixtures that are made anew for each test, and do nothing but to return a literal."""
+    functions = [node for node in nodes if isinstance(node, Function)]
+    times = Counter(function.name for function in functions)
+    for function in functions:
+        own = [
+            part for part in function.body if not (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant))
+        ]
+        value = getattr(own[0], "value", None) if len(own) == 1 and isinstance(own[0], (ast.Return, ast.Expr)) else None
+        value = value.value if isinstance(value, ast.Yield) else value
+        names = [ast.unparse(decorator) for decorator in function.decorator_list]
+        if names in _FIXTURE and times[function.name] == 1 and isinstance(value, _LITERALS):
+            yield function.name, value
+
+
+def _assigned(name: str, value: ast.expr) -> ast.Assign:
+    return ast.Assign([ast.Name(name, ast.Store())], value)
+
+
+_FIXTURE = (["pytest.fixture"], ["fixture"], ["pytest.fixture()"], ["fixture()"])
 _LITERALS = (ast.List, ast.Tuple, ast.Set, ast.Dict, ast.Constant, ast.UnaryOp)
 
 

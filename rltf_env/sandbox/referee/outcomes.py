@@ -49,6 +49,11 @@ class Outcome(NamedTuple):
         """The same, with the results of the tests that began."""
         return self if self.rows else self._replace(rows=self.begun)
 
+    @property
+    def ended(self) -> bool:
+        """True if the process ended, not for a limit, before it left results."""
+        return not self.rows and self.error is not None and self.error[0] == "Exited" and self.loaded
+
     def passed(self) -> set[str]:
         """The tests that were passed; a function with parameters, too, if it was with all of them."""
         good = {name for name, row in self.rows.items() if row.get("status") == Status.PASSED}
@@ -150,7 +155,9 @@ def _kind(row: dict[str, Any]) -> Any:
 
 # ------------------------------------------------------------------------------------------------- faults of a test's
 
-_OWN_FAULTS = frozenset("NameError ImportError ModuleNotFoundError ZeroDivisionError UnboundLocalError".split())
+_OWN_FAULTS = frozenset(
+    "NameError ImportError ModuleNotFoundError ZeroDivisionError UnboundLocalError SystemExit".split()
+)
 
 
 def is_fault(row: dict[str, Any]) -> bool:

@@ -68,8 +68,8 @@ class Rows:
         for name, outer in self._module.items():
             if name not in parameters:
                 values.setdefault(name, [*outer])
-        inner, bound = copy.copy(self), looks.bindings(ast.walk(function))
-        inner._bound = {name for name, times in bound.items() if times == 1} | {*self._known, "request.param"}
+        inner = copy.copy(self)
+        inner._bound = looks.settled([*ast.walk(function)], values) | {*self._known, "request.param"}
         inner._found = {}
         inner._values = {**values, **given, **dict(request_of(function))}
         return inner

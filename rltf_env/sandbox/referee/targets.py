@@ -71,7 +71,7 @@ class Finder:
         self.wrong = choices.turned(nodes, ifs)  # where the truth would be wrong
         self.alternatives = choices.alternatives(scope, self.wrong, self._ours)
         self.doubtful = {id(n) for node in scope for n in certainty.doubtful(node, self.literals, helpers.all)}
-        unsure = [*raising.idle(nodes), *(certainty.unsure(scope) if len(scope) > 1 else ())]  # a runner calls a test
+        unsure = [*raising.idle(nodes), *certainty.unsure(scope, self.literals)]
         self.doubtful |= {id(part) for node in unsure for part in ast.walk(node)}
         self.held = {id(leaf): wrong for node in nodes for leaf, wrong in self._held(node)}
         self.places: dict[int, list[ast.AST]] = defaultdict(list)  # what asserts something about a node
@@ -87,7 +87,8 @@ class Finder:
         self.inputs = set(map(path_of, map(looks.whole_of, arguments)))
         handed = {id(origin) for name in self.inputs for origin in self.values.get(name, ())}
         self.inputs |= {name for name, origins in self.values.items() if any(id(o) in handed for o in origins)}
-        bound = {name for name, times in looks.bindings(nodes).items() if times == 1} | (self.literals.keys() - common)
+        self.fixed = {name: value for name, value in self.literals.items() if name not in common}
+        bound = looks.settled(nodes, self.values) | self.fixed.keys()
         self.rows = rows.Rows(self.values, module.values, self.literals, bound, module.trees)
         self.open = self.rows.looked_at(nodes)
         called = [n for n in nodes if isinstance(n, ast.Call) and any(map(self._ours, map(looks.whole_of, n.args[:1])))]
@@ -248,12 +249,12 @@ class Finder:
 
     def _distance(self, size: ast.expr, limit: ast.expr, sound: bool) -> list[Site]:
         """Of `abs(f(x) - 0.5) < 1e-6` what the answer has to be near to."""
-        node, limits = tolerance.difference(size), tolerance.below(limit)
+        node, limits = tolerance.difference(size), tolerance.below(limit, self.fixed)
         sides = [node.left, node.right] if node is not None and not self._ours(limit) else []
         others = [side for side in sides if not self._ours(side)]
         if node is None or len(others) != 1:
             return []
-        return self._side(node, others[0], sound and isinstance(limit, ast.Constant), limits)
+        return self._side(node, others[0], sound and limits.known, limits)
 
     def _call(self, node: ast.Call, name: str, sound: bool) -> list[Site]:
         arguments = node.args[:2] if name in asserting.TWO or name in OPPOSITE else self._arguments(node)
@@ -266,7 +267,7 @@ class Finder:
             return [*self._distance(node.args[0], node.args[1], sound), (node, other_method, sound, False)]
         if name == "assertIn" and len(arguments) == 2:
             return [*self._membership(arguments, sound), (node, other_method, sound, False)]
-        exact, limits = name in asserting.EQUAL or name in asserting.ARRAYS, tolerance.of(node)
+        exact, limits = name in asserting.EQUAL or name in asserting.ARRAYS, tolerance.of(node, self.fixed)
         sure = sound and (exact or (limits is not None and limits.known))
         compared = [] if name in asserting.ORDER else self._expected(arguments)
         sites = [t for a in compared for t in self._side(node, a, sure, self._limits(node, name))]
@@ -310,7 +311,7 @@ class Finder:
 
     def _limits(self, call: ast.Call, name: str) -> tolerance.Tolerance | None:
         """How far off the arguments of an assert method may be; None where they have to be equal as they are."""
-        return None if name in asserting.EQUAL else tolerance.of(call) or tolerance.USUAL
+        return None if name in asserting.EQUAL else tolerance.of(call, self.fixed) or tolerance.USUAL
 
     def _side(
         self, owner: ast.AST, side: ast.expr, sound: bool, limits: tolerance.Tolerance | None = None
@@ -433,7 +434,7 @@ class Finder:
 
     def _approximate(self, call: Any, sound: bool) -> list[Site]:
         """Of `approx(...)`: farther away than it allows for."""
-        limits = tolerance.of(call) or tolerance.USUAL
+        limits = tolerance.of(call, self.fixed) or tolerance.USUAL
         change = tolerance.far(limits)
         if change is None or not call.args:
             return []

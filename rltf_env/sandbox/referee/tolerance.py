@@ -5,11 +5,13 @@ from __future__ import annotations
 import ast
 import math
 import random
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any, NamedTuple
 
 from rltf_env.sandbox.referee.asserting import dotted, name_of
 from rltf_env.sandbox.referee.changes import Change, other_answer, other_constant, places_of
+from rltf_env.sandbox.referee.origins import path_of
 
 NAMES = frozenset("allclose array_equal isclose".split())  # of functions that compare, beside what is called assert...
 _LARGEST = 0.9  # of a share that may be off; beyond that nothing is false
@@ -57,14 +59,17 @@ def is_approx(node: ast.AST) -> bool:
     return isinstance(node, ast.Call) and dotted(node.func) in ("pytest.approx", "approx")
 
 
-def of(node: ast.AST) -> Tolerance | None:
-    """How far off the sides of a call may be. None for what is exact, and for what is no such call."""
+def of(node: ast.AST, known: Mapping[str, ast.expr] = {}) -> Tolerance | None:
+    """How far off the sides of a call may be. None for what is exact, and for what is no such call.
+
+    `known`: names that stand for one literal.
+    """
     if not isinstance(node, ast.Call):
         return None
     name = name_of(node.func)
     if name not in _SHARE and name not in _MOST and name not in _PLACES:
         return None
-    share, most, places = (_value(node, table.get(name)) for table in (_SHARE, _MOST, _PLACES))
+    share, most, places = (_value(node, table.get(name), known) for table in (_SHARE, _MOST, _PLACES))
     if any(value is not None and value != value for value in (share, most, places)):
         return _GUESS
     if places is not None:
@@ -72,16 +77,18 @@ def of(node: ast.AST) -> Tolerance | None:
     return Tolerance(max(USUAL.share, abs(share or 0.0)), max(USUAL.most, abs(most or 0.0)))
 
 
-def _value(call: ast.Call, where: Any) -> float | None:
+def _value(call: ast.Call, where: Any, literals: Mapping[str, ast.expr]) -> float | None:
     """An argument by its place or name: None if it is not there, NaN if the text does not say what it is."""
     if where is None:
         return None
     place, *names = where
     found = [k.value for k in call.keywords if k.arg in names or k.arg is None]
-    found += call.args[place : place + 1] if not any(isinstance(a, ast.Starred) for a in call.args) else call.args[:1]
+    if any(isinstance(argument, ast.Starred) for argument in call.args):
+        return math.nan
+    found += call.args[place : place + 1]
     if not found:
         return None
-    node = found[0]
+    node = literals.get(path_of(found[0]), found[0])
     known = isinstance(node, ast.Constant) and (node.value is None or type(node.value) in (int, float))
     if not known:
         try:
@@ -100,10 +107,10 @@ def difference(node: ast.AST) -> ast.BinOp | None:
     return inner if isinstance(inner, ast.BinOp) and isinstance(inner.op, ast.Sub) else None
 
 
-def below(limit: ast.expr) -> Tolerance:
-    """How far off an answer may be whose difference has to be below a limit."""
+def below(limit: ast.expr, known: Mapping[str, ast.expr] = {}) -> Tolerance:
+    """How far off an answer may be whose difference has to be below a limit. `known`: names that stand for one literal."""
     try:
-        value = ast.literal_eval(limit)
+        value = ast.literal_eval(known.get(path_of(limit), limit))
     except (ValueError, SyntaxError):
         return _GUESS
     return Tolerance(0.0, abs(float(value))) if type(value) in (int, float) else _GUESS

@@ -49,6 +49,7 @@ CONDITIONS = {
     "a function that main calls": "def check():\n    assert f(1) == 1\ndef main():\n    check()\nif True:\n    main()",
     "functions in a loop": "def one():\n    assert f(1) == 1\nfor check in (one, lambda: None):\n    check()",
     "functions in a list": "def one():\n    assert f(1) == 1\nCHECKS = {'one': one}\nfor _, check in CHECKS.items():\n    check()",
+    "a function that a list calls": "def one():\n    assert f(1) == 1\n[one() for x in range(2)]",
     "a class that calls": "def one():\n    assert f(1) == 1\nclass All:\n    def __init__(self):\n        self.go()\n"
     "    def go(self):\n        one()\nAll()",
     "a coroutine": "import asyncio\nasync def one():\n    assert f(1) == 1\nasyncio.run(one())",
@@ -112,6 +113,24 @@ DOUBTFUL = {
     "what follows a function that ends": "import sys\ndef main():\n    assert f(1) == 1\n    sys.exit(0)\nmain()\nassert f(2) == 7",
     "tried, and ended well": "try:\n    assert f(1) == 2\nexcept AssertionError:\n    raise SystemExit(0)",
     "what a branch calls": "import os\ndef deep():\n    assert f(2) == 7\nif os.environ.get('SLOW'):\n    deep()\nassert f(1) == 1",
+    **{
+        f"what is called {name}": f"def deep():\n    assert f(2) == 7\n{text}\nassert f(1) == 1"
+        for name, text in {
+            "in a loop over nothing": "for x in range(f(0)):\n    deep()",
+            "in main, in such a loop": "def main():\n    for x in range(f(0)):\n        deep()\nmain()",
+            "in a loop that a condition leaves": "for x in (1, 2):\n    if f(x) == x * x: break\n    deep()",
+            "in a round that a condition leaves": "for x in (1, 2):\n    if f(x) == x * x: continue\n    deep()",
+            "after a loop that went on to its end": "for x in (1, 2):\n    if x == 2: break\nelse:\n    deep()",
+            "for elements of nothing": "[deep() for x in range(f(0))]",
+            "by a generator that nobody asks": "later = (deep() for x in (1, 2))",
+            "after an and": "f(0) and deep()",
+            "in an expression": "x = deep() if f(0) else 1",
+            "in a case": "match f(0):\n    case 1: deep()",
+        }.items()
+    },
+    "a loop that a condition leaves": "for x in (1, 2):\n    if f(x) == x * x: break\n    assert f(2) == 7\nassert f(1) == 1",
+    "a round that a condition leaves": "for x in (1, 2):\n    if f(x): continue\n    assert f(2) == 7\nassert f(1) == 1",
+    "after a loop to its end": "for x in (1, 2):\n    if x == 2: break\nelse:\n    assert f(2) == 7\nassert f(1) == 1",
     "what is called after a return": "import os\ndef deep():\n    assert f(2) == 7\ndef main():\n    if 'SLOW' not in os.environ:\n"
     "        return\n    deep()\nmain()\nassert f(1) == 1",
     "what follows an end in main": "def main():\n    if f(1) == 1:\n        raise SystemExit\n    assert f(2) == 7\nmain()",
@@ -134,6 +153,29 @@ DOUBTFUL = {
 def test_no_right_program_passes_a_copy_of_what_need_not_hold(name: str) -> None:
     assert holds(DOUBTFUL[name], SQUARE)
     assert not any(holds(copy, SQUARE) for copy in _copies(DOUBTFUL[name]))
+
+
+NEAR = (
+    "near = 1e-6\n    assert abs(f(2) - 4) <= near",
+    "import math\n    near = 1e-6\n    assert math.isclose(f(2), 4, abs_tol=near)",
+    "import pytest\n    near = 1e-6\n    assert f(2) == pytest.approx(4, abs=near)",
+    "import unittest\n    near = 5\n    unittest.TestCase().assertLess(abs(f(2) - 4), near)",
+)
+FAR = ("NEAR = 1\nNEAR = 9\nassert abs(f(2) - 4) < NEAR", "import math\nassert math.isclose(*(f(2), 4), abs_tol=9)")
+
+
+@pytest.mark.parametrize("text", NEAR)
+def test_how_near_an_answer_has_to_be_may_have_a_name(text: str) -> None:
+    test = f"def check():\n    {text}\ncheck()"
+    falsified = [text for text, target in copies(test, DRAWS) if target.value]
+    assert falsified
+    assert holds(test, SQUARE)
+    assert not any(holds(copy, program) for copy in falsified for program in (SQUARE, "def f(x): return x * x + 1e-7"))
+
+
+@pytest.mark.parametrize("test", FAR)
+def test_a_name_that_stands_for_several_says_nothing_of_that(test: str) -> None:
+    assert not [text for text, target in copies(test, DRAWS) if target.value]
 
 
 ARRAYS = {

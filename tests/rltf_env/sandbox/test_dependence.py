@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from judged_suites import judged
 
 from rltf_env import sandbox
 from rltf_env.core import Problem, Sandbox, ScriptCase, Verdict
@@ -79,3 +80,36 @@ def test_what_a_handler_binds_is_no_name_of_the_program(judge: Sandbox) -> None:
 def test_a_name_that_a_statement_looks_up_and_then_binds_is_looked_up_first() -> None:
     assert "f" in scopes.of_module("f = cached(\n    f)")[0]
     assert "f" in scopes.of_module("class A:\n    f = f")[0]
+
+
+HEAD = "import os, sys, unittest, pytest\nfrom solution import f\n"
+ENDING = {
+    "in a test": "def test_one(): assert f(2) == 4\ndef test_two():\n    assert f(3) == 9\n    os._exit(0)",
+    "at the end of a script": "assert f(2) == 4\nos._exit(0)",
+    "a failure": "assert f(2) == 4\nsys.exit(1)",
+    "in a fixture": "@pytest.fixture\ndef two(): sys.exit(0)\ndef test_two(two): assert f(2) == 4",
+    "in setUp": "class T(unittest.TestCase):\n    def setUp(self): raise SystemExit\n    def test(self): self.assertEqual(f(2), 4)",
+}
+# They end as the program has it, though beside a stand-in they would be over.
+NOT_ENDING = {
+    "by a name": "bad = 0\nif f(2) != 4: bad += 1\nsys.exit(bad)",
+    "in a branch": "def test():\n    if f(2) != 4: os._exit(1)\n    assert f(3) == 9",
+    "after another": "if not f(2) != 4: sys.exit(0)\nsys.exit(1)",
+    "after a return": "def test():\n    if not f(2) != 4: return\n    os._exit(1)",
+    "in a helper": "def stop(): os._exit(1)\ndef test():\n    if f(2) != 4: stop()",
+    "expected": "def test():\n    with pytest.raises(SystemExit): sys.exit(1)\n    assert f(2) == 4",
+}
+SQUARE = "def f(x): return x * x"
+
+
+@pytest.mark.parametrize("solutions", [[SQUARE], []], ids=["reference", "none"])
+@pytest.mark.parametrize("name", ENDING)
+def test_a_test_that_ends_itself_is_nobody_else_s_fault(judge: Sandbox, name: str, solutions: list[str]) -> None:
+    with pytest.raises(InvalidProblem, match="whatever the program is"):
+        judged(judge, SQUARE, HEAD + ENDING[name], *solutions)
+
+
+@pytest.mark.parametrize("solutions", [[SQUARE], ["def f(x): return 0"], []], ids=["reference", "a wrong one", "none"])
+@pytest.mark.parametrize("name", NOT_ENDING)
+def test_one_that_ends_as_the_program_has_it_judges(judge: Sandbox, name: str, solutions: list[str]) -> None:
+    assert judged(judge, SQUARE, HEAD + NOT_ENDING[name], *solutions).pass_ratio == 1

@@ -43,6 +43,14 @@ TAKEN = {
     "get": f"CASES = {DICTS}\n{LOOP}assert f(case.get('text')) == case.get('want')",
     "values": f"CASES = {DICTS}\n{LOOP}text, want = case.values()\n        {ASKS}",
     "a table": "CASES = {'quark': 548, 'zebra': 532}\ndef test():\n    for text in CASES:\n        assert f(text) == CASES[text]",
+    "values of a table": "CASES = {'a': ('quark', 548), 'b': ('zebra', 532)}\n"
+    f"def test():\n    for text, want in CASES.values(): {ASKS}",
+    "a list of items": f"CASES = {{'quark': 548, 'zebra': 532}}\ndef test():\n    for text, want in list(CASES.items()): {ASKS}",
+    "one name for both": f"CASES = {ROWS}\ndef test():\n    assert [f(c[0]) for c in CASES] == [c[1] for c in CASES]",
+    "rows of a fixture": f"import pytest\n@pytest.fixture\ndef cases(): return {ROWS}\n"
+    f"def test(cases):\n    for text, want in cases: {ASKS}",
+    "a table of a fixture": "import pytest\n@pytest.fixture()\ndef cases():\n    yield {'quark': 548, 'zebra': 532}\n"
+    f"def test(cases):\n    for text, want in cases.items(): {ASKS}",
     "named tuples": "from collections import namedtuple\nCase = namedtuple('Case', 'text want')\n"
     f"CASES = [Case('quark', 548), Case('zebra', 532)]\n{LOOP}assert f(case.text) == case.want",
     "data classes": "from dataclasses import dataclass\n@dataclass\nclass Case:\n    text: str\n    want: int\n"
@@ -81,6 +89,12 @@ OPEN = {
     "def test(want): assert f('zebra') == want",
     "twice": f"CASES = {ROWS}\ndef test():\n    case = CASES[0]\n    case = CASES[1]\n    text, want = case\n    {ASKS}",
     "a condition": f"CASES = {ROWS}\n{LOOP}if case[1] == 548: continue\n        text, want = case\n        {ASKS}",
+    "a list that a test changes": f"import pytest\n@pytest.fixture\ndef cases(): return {ROWS}\n"
+    f"def test(cases):\n    cases.clear()\n    for text, want in cases: {ASKS}\n    assert f('x') == 'x'",
+    "parameters by a fixture's name": f"import pytest\n@pytest.fixture\ndef cases(): return {ROWS}\n"
+    f"@pytest.mark.parametrize('cases', [[]])\ndef test(cases):\n    for text, want in cases: {ASKS}\n    assert f('x') == 'x'",
+    "one name for two": f"CASES = {ROWS}\nNONE = []\n"
+    "def test():\n    assert [f(c[0]) for c in NONE] == [c[1] for c in NONE if [c for c in CASES]]\n    assert f('x') == 'x'",
     "an input": f"CASES = {ROWS}\n{LOOP}assert f(*case) == case[1]",
     "some": f"CASES = {ROWS}\ndef test():\n    for text, want in [c for c in CASES if c[1] < 540]: {ASKS}",
 }
@@ -159,3 +173,39 @@ def test_right_programs_pass_beside_rows_that_are_used_for_more(judge: Sandbox, 
     program = right if name == "an input" else RIGHT + " if text != 'x' else 'x'"
     for solutions in ((), (program,)):
         assert judged(judge, program, script, *solutions).pass_ratio == 1
+
+
+CHECK = "def check(text, want): assert f(text) == want\n"
+CALLED = {
+    "a call": f"{CHECK}def test(): check('zebra', 532)",
+    "rows": f"CASES = {ROWS}\n{CHECK}{LOOP}check(*case)",
+    "a method": "import unittest\nclass T(unittest.TestCase):\n    def check(self, text, want): self.assertEqual(f(text), want)\n"
+    "    def test(self): self.check('zebra', 532)",
+}
+NOT_CALLED = {
+    "an error": f"import pytest\n{CHECK}def test():\n"
+    "    with pytest.raises(AssertionError): check('zebra', 5)\n    assert f('a') > 3",
+    "a branch": f"{CHECK}def test():\n    if f('a') == 3: check('zebra', 5)\n    assert f('a') > 3",
+    "a loop": f"{CHECK}def test():\n    for each in range(f('')): check('zebra', 5)\n    assert f('a') > 3",
+    "a handler": f"{CHECK}def test():\n    try: check('zebra', 5)\n    except AssertionError: pass\n    assert f('a') > 3",
+    "a return": "def check(text, want):\n    if want == 5: return\n    assert f(text) == want\n"
+    "def test():\n    check('zebra', 5)\n    assert f('a') > 3",
+    "another": "import unittest\nclass A(unittest.TestCase):\n    def check(self, text, want): self.assertEqual(f(text), want)\n"
+    "    def test(self): self.check('zebra', 532)\nclass B(A):\n    def check(self, text, want): pass",
+}
+
+
+@pytest.mark.parametrize("name", CALLED)
+def test_without_a_reference_what_a_helper_compares_is_false_where_it_is_called_for_sure(
+    judge: Sandbox, name: str
+) -> None:
+    verdict = judged(judge, RIGHT, HEAD + CALLED[name])
+    assert (verdict.pass_ratio, verdict.unguarded) == (1, 0)
+    failure = judged(judge, EQUALS, HEAD + CALLED[name]).failure
+    assert failure is not None
+    assert failure.kind == "FooledTest"
+
+
+@pytest.mark.parametrize("name", NOT_CALLED)
+def test_right_programs_pass_where_a_helper_need_not_be_called(judge: Sandbox, name: str) -> None:
+    assert judged(judge, RIGHT, HEAD + NOT_CALLED[name]).pass_ratio == 1
