@@ -17,7 +17,7 @@ from enum import Enum
 from functools import cache
 from typing import NamedTuple, TypeGuard
 
-from rltf_env.sandbox.referee import choices, examples, looks, marks, reach, wording
+from rltf_env.sandbox.referee import choices, examples, looks, marks, outside, reach, wording
 from rltf_env.sandbox.referee.certainty import surely_called
 from rltf_env.sandbox.referee.changes import Change, arrange, data_of, other_answer, other_left, other_relation
 from rltf_env.sandbox.referee.helpers import Helpers, functions_of
@@ -95,10 +95,13 @@ class Canaries:
         origins, shared_names = Origins(suite.trees, suite.program_names.union(names)), looks.Shared(suite.trees)
 
         @cache
-        def around(owner: str) -> tuple[Origins, tuple[set[str], set[str]]]:
+        def around(owner: str) -> tuple[Origins, tuple[set[str], set[str], set[int]]]:
             module = origins.of(owner)
             common = {name for name in module.values if not suite.modules and "." not in name}  # with the program
-            return module, ({n for n in shared_names.single(module.classes) if suite.modules or "." in n}, common)
+            exposed = outside.exposed(module)
+            closed = [each for each in module.classes if each not in exposed]
+            single = {name for name in shared_names.single(closed) if suite.modules or "." in name}
+            return module, (single, common, outside.looked_at(module))
 
         helpers = Helpers(functions_of(suite), origins.program_names)
 

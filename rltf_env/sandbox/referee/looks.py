@@ -16,7 +16,7 @@ from rltf_env.sandbox.referee.asserting import dotted, name_of
 from rltf_env.sandbox.referee.changes import other_constant, other_subject
 from rltf_env.sandbox.referee.origins import is_of_program, own_attributes, path_of
 from rltf_env.sandbox.referee.suite import Function
-from rltf_env.sandbox.referee.wording import said, words
+from rltf_env.sandbox.referee.wording import caught, said, words
 
 # These leave what they are handed as it is.
 _PURE = frozenset(
@@ -141,7 +141,8 @@ def _loads(nodes: Iterable[ast.AST]) -> Iterator[str]:
 
 def quiet_in(nodes: list[ast.AST]) -> dict[int, ast.AST]:
     """The parts of a test, by their ids, that only say something, or are only compared."""
-    parts = [part for node in nodes for part in _quiet(node)]
+    heard = caught(nodes)
+    parts = [part for node in nodes if id(node) not in heard for part in _quiet(node)]
     parts += [part for value in said(nodes) for part in ast.walk(value)]
     return {id(part): part for part in parts}
 

@@ -225,7 +225,7 @@ class Rows:
     def _taken_apart(self, node: ast.AST) -> Iterator[ast.AST]:
         """The parts of a statement that give names what they stand for, and rows of which an expression looks at a known part."""
         if isinstance(node, (ast.Assign, ast.AnnAssign, ast.NamedExpr, ast.Return, ast.Yield, ast.YieldFrom)):
-            yield from _held(node.value)
+            yield from _held(node.value) if all(map(_names_own, getattr(node, "targets", ()))) else ()
         elif isinstance(node, (ast.For, ast.AsyncFor, ast.comprehension)):
             yield from _held(node.iter)
         elif isinstance(node, Function):
@@ -239,6 +239,14 @@ class Rows:
 
 
 _PATHS = (ast.Name, ast.Attribute, ast.Subscript)
+
+
+def _names_own(target: ast.expr) -> bool:
+    """True for a name of a test's own, or several: not for a place in what others look at, as `os.environ["HOME"]`."""
+    if isinstance(target, (ast.Tuple, ast.List)):
+        return all(map(_names_own, target.elts))
+    inner = target.value if isinstance(target, ast.Starred) else target
+    return isinstance(inner, ast.Name) or path_of(inner).partition(".")[0] in ("self", "cls")
 
 
 @lru_cache(maxsize=1)

@@ -49,13 +49,14 @@ class Finder:
         module: the names of the test's module.
         helpers: functions of the test's own.
         scope: the function, or the statements of a script that is itself the test.
-        names: outside of it, those that nobody looks at but to compare; those that the program may bind as well.
+        names: outside of it, those that nobody looks at but to compare; those that the program may bind as well; and the ids of
+            what is looked at there for more.
     """
 
     def __init__(
-        self, module: Origins, helpers: Helpers, scope: Sequence[ast.AST], names: tuple[set[str], set[str]]
+        self, module: Origins, helpers: Helpers, scope: Sequence[ast.AST], names: tuple[set[str], set[str], set[int]]
     ) -> None:
-        (shared, common), self.helpers = names, helpers.within(scope)
+        (shared, common, outside), self.helpers = names, helpers.within(scope)
         self.program_names = {*module.program_names, *self.helpers.names}
         self.values: dict[str, list[ast.expr]] = defaultdict(list)
         self.literals = module.literals_within(scope)
@@ -90,7 +91,7 @@ class Finder:
         self.fixed = {name: value for name, value in self.literals.items() if name not in common}
         bound = looks.settled(nodes, self.values) | self.fixed.keys()
         self.rows = rows.Rows(self.values, module.values, self.literals, bound, module.trees)
-        self.open = self.rows.looked_at(nodes)
+        self.open = self.rows.looked_at(nodes) | outside
         called = [n for n in nodes if isinstance(n, ast.Call) and any(map(self._ours, map(looks.whole_of, n.args[:1])))]
         self.beside, self.given = self.helpers.held(calls + [n for n in called if looks.maps(n)], self.rows)
         self.sources = self.inputs | looks.sources(arguments, self.values)

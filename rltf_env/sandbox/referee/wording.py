@@ -20,6 +20,7 @@ _ONE = frozenset("assertTrue assertFalse assertIsNone assertIsNotNone".split())
 _NAMING = frozenset(("parametrize", "param"))
 _MADE = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _CAUGHT = frozenset(("print", "AssertionError"))
+_AS_IT_IS = (ast.Name, ast.Attribute, ast.Subscript)
 _TELLING = frozenset(("fail", "AssertionError", "subTest", "print"))
 
 
@@ -54,7 +55,7 @@ def reword(places: list[ast.AST], before: list[Any], after: list[Any]) -> None:
     for node in [node for place in places for node in _told(place)]:
         if isinstance(node.value, str):
             node.value = pattern.sub(lambda match: str(pairs[match[0]]), node.value)
-        elif type(pairs.get(str(node.value))) is type(node.value):
+        elif str(node.value) in pairs and type(pairs[str(node.value)]) is type(node.value):
             node.value = pairs[str(node.value)]
 
 
@@ -80,9 +81,25 @@ def _data(scope: ast.AST) -> set[int]:
     return set(map(id, docstrings)) | {id(call) for call in calls if dotted(call.func) in _CAUGHT}
 
 
+def caught(nodes: list[ast.AST]) -> set[int]:
+    """The ids of calls that say something, and that the program may hear: in a `with`, and in functions that are no tests.
+
+    Or between `tee.start()` and `tee.stop()`: what is printed there is printed as it is, and by itself.
+    """
+    around = [n for n in nodes if isinstance(n, (ast.Lambda, ast.With, ast.AsyncWith)) or _is_helper(n)]
+    calls = [part for each in around for part in ast.walk(each) if isinstance(part, ast.Call)]
+    alone = [n for n in nodes if isinstance(n, ast.Call) and len(n.args) == 1 and isinstance(n.args[0], _AS_IT_IS)]
+    return {id(call) for call in [*calls, *alone] if dotted(call.func) in _CAUGHT}
+
+
+def _is_helper(node: ast.AST) -> bool:
+    return isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and not node.name.startswith("test")
+
+
 def said(nodes: list[ast.AST]) -> list[ast.expr]:
     """What names are given that only go into words, as `text = f"expected {want}"` where `text` is the message of an assertion."""
-    spoken = {id(part) for node in nodes for each in words(node) for part in ast.walk(each)}
+    heard = caught(nodes)
+    spoken = {id(part) for node in nodes if id(node) not in heard for each in words(node) for part in ast.walk(each)}
     loads = [node for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)]
     silent = {node.id for node in loads} - {node.id for node in loads if id(node) not in spoken}
     given = [node for node in nodes if isinstance(node, ast.Assign)]

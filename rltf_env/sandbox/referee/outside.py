@@ -1,0 +1,69 @@
+"""What a test looks at outside of its test functions: in helpers, fixtures, `setUp`, classes of its own, statements of the module.
+
+`setUp` may hand a constant to the program, and a callback may return one. Then the program meets it, and gives it back with good
+reason: what a test expects is no longer false there for every right program. Read from the syntax tree.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+
+from rltf_env.sandbox.referee.asserting import name_of
+from rltf_env.sandbox.referee.origins import Origins, own_attributes
+from rltf_env.sandbox.referee.rows import Rows, is_fixture
+from rltf_env.sandbox.referee.runners import DEFINITIONS
+from rltf_env.sandbox.referee.suite import Function, methods_of
+
+
+def looked_at(module: Origins) -> set[int]:
+    """The ids of what is looked at there for more than to compare it.
+
+    Args:
+        module: names of the module, as the tests of one class have them.
+    """
+    statements = [node for tree in module.trees for node in tree.body if not isinstance(node, DEFINITIONS)]
+    nodes = [part for node in statements for part in ast.walk(node)]
+    rows = Rows(module.values, module.values, module.literals_within(statements), module.values.keys(), module.trees)
+    handed = _handed(module.trees)
+    found = rows.looked_at(nodes)
+    for function, own in _functions(module):
+        inside = [*ast.walk(function)]
+        inner = rows.within(function)
+        found |= inner.looked_at(inside)
+        if not is_fixture(function) and (own or function.name in handed or function.decorator_list):
+            found |= inner.ids(n.value for n in inside if isinstance(n, (ast.Return, ast.Yield)) and n.value)
+    shown = [value for owner in exposed(module) for _, value in own_attributes(owner)]
+    return found | rows.ids(shown)
+
+
+def exposed(module: Origins) -> list[ast.ClassDef]:
+    """The test's own classes that the program may look into: they are handed over, or made of others."""
+    handed = _handed(module.trees)
+    return [owner for owner in _classes(module) if owner.bases or owner.name in handed]
+
+
+def _functions(module: Origins) -> Iterator[tuple[Function, bool]]:
+    """Functions that are no tests, and whether they are methods of the test's own objects."""
+    bodies = [(tree.body, False) for tree in module.trees]
+    bodies += [(owner.body, False) for owner in module.classes if methods_of(owner)]
+    bodies += [(owner.body, True) for owner in _classes(module)]
+    for body, own in bodies:
+        functions = [node for node in body if isinstance(node, Function)]
+        yield from ((node, own) for node in functions if own or not node.name.startswith("test"))
+
+
+def _classes(module: Origins) -> list[ast.ClassDef]:
+    """The test's own classes that have no tests, and give none of those that do their methods."""
+    classes = [node for tree in module.trees for node in tree.body if isinstance(node, ast.ClassDef)]
+    given = {name_of(base) for node in classes if methods_of(node) for base in node.bases}
+    return [node for node in classes if not methods_of(node) and node.name not in given]
+
+
+def _handed(trees: Sequence[ast.AST]) -> set[str]:
+    """Names of what is handed over somewhere, and not only called, or asked for one of its attributes."""
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    called = {id(node.func) for node in nodes if isinstance(node, ast.Call)}
+    asked = {id(node.value) for node in nodes if isinstance(node, ast.Attribute)}
+    loads = [node for node in nodes if isinstance(node, (ast.Name, ast.Attribute)) and isinstance(node.ctx, ast.Load)]
+    return {name_of(node) for node in loads if id(node) not in called | asked}
