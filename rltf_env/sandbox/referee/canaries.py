@@ -158,6 +158,12 @@ class Canaries:
                 called = surely_called(test, self._own, literals)
                 self.targets[name] += [target for each in called for target in self._lent.get(id(each), ())]
 
+    def forget(self, targets: Iterable[Target]) -> None:
+        """None of these is falsified from now on."""
+        gone = set(targets)
+        for sites in (*self.targets.values(), *self.helpers, self.comparisons):
+            sites[:] = [target for target in sites if target not in gone]
+
     def choose(
         self,
         rng: random.Random,

@@ -41,7 +41,17 @@ class Guards:
         self.canaries.keep_sound(scope for scope in self.canaries.targets if not evidence.heirs(scope) & evidence.shown)
 
     def draw(self, run: Run, reference: str | None) -> None:
-        """Chooses them: copies that the reference fails; without one, those that no right program passes by their text."""
+        """Chooses them: copies that the reference fails; without one, those that no right program passes by their text.
+
+        If one is not Python, what made it so is left out from now on, and all are drawn anew.
+        """
+        try:
+            self._draw(run, reference)
+        except SyntaxError:
+            self.pairs, self.extra, self.renamed = [], [], []
+            self.draw(run, reference)
+
+    def _draw(self, run: Run, reference: str | None) -> None:
         if reference is None:
             self._draw_sound(run)
             return
@@ -112,8 +122,22 @@ class Guards:
         return Copy(self.falsified(falsehoods), tests - self.evidence.reversed, falsehoods)
 
     def falsified(self, falsehoods: dict[str, Falsehood]) -> bytes:
-        """A copy of the test with these falsehoods, compiled."""
-        return compiled(self.canaries.falsified(falsehoods.values()))
+        """A copy of the test with these falsehoods, compiled.
+
+        Raises SyntaxError if it is not Python, and forgets what made it so.
+        """
+        try:
+            return compiled(self.canaries.falsified(falsehoods.values()))
+        except (SyntaxError, TypeError, ValueError) as error:
+            alone = [each for each in falsehoods.values() if len(falsehoods) > 1 and not self._is_python(each)]
+            self.canaries.forget([each.target for each in alone or falsehoods.values()])
+            raise SyntaxError(f"a copy of the test is not Python: {error}") from error
+
+    def _is_python(self, falsehood: Falsehood) -> bool:
+        try:
+            return bool(compiled(self.canaries.falsified([falsehood])))
+        except (SyntaxError, TypeError, ValueError):
+            return False
 
     def _pair(self, run: Run, reference: str, where: Where) -> list[Copy]:
         """Two copies. Where a reference does not notice what is false, or a stand-in does, too, something else is tried."""

@@ -37,7 +37,12 @@ def single_names(scope: Sequence[ast.AST]) -> set[str]:
 
 
 def made_for(sides: Sequence[ast.expr], single: set[str], nodes: Sequence[ast.AST]) -> list[ast.Call]:
-    """Of sides of a comparison that are such names, the calls that made what they stand for; those of classes, if any is."""
+    """Of sides of a comparison that are such names, the calls that made what they stand for; those of classes, if any is.
+
+    Whatever it is, it is equal to itself: of `u == u` there are none.
+    """
+    if len({*map(ast.unparse, sides)}) < len(sides):
+        return []
     pairs = [(node.targets, node.value) for node in nodes if isinstance(node, ast.Assign)]
     made = {path_of(targets[0]): value for targets, value in pairs if len(targets) == 1 and isinstance(value, ast.Call)}
     calls = [made[name] for name in map(path_of, sides) if name in single and name in made]

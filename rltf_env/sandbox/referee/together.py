@@ -141,15 +141,15 @@ class Together:
         if falsehood is None or falsehood.target.sound or not falsehood.target.places:
             return True
         demanding = [self.guards.canaries.demanding(falsehood.target, some, self._secret) for some in ([], [falsehood])]
-        try:
-            test, *copies = [compiled(trees) for trees in (demanding[0], *demanding[1:] * CONFIRMED)]
-        except SyntaxError:
-            return True
         choices = [
             self.guards.canaries.choose(self._secret, Where.VALUES, sound=True, among={base(name)})
             for _ in range(CONFIRMED)
         ]
-        copies += [self.guards.falsified(choice) for choice in choices if choice]
+        try:
+            test, *copies = [compiled(trees) for trees in (demanding[0], *demanding[1:] * CONFIRMED)]
+            copies += [self.guards.falsified(choice) for choice in choices if choice]
+        except SyntaxError:
+            return True
         outcomes = self.evidence.run(run, source, copies)
         if not all(outcome.lacks_name(name) for outcome in outcomes[:CONFIRMED]):
             return True

@@ -106,6 +106,13 @@ def test_two_that_are_exchanged_for_each_other_are_not_put_in_order_again() -> N
     assert ast.unparse(node) == "[2, 1]"
 
 
+@pytest.mark.parametrize("asserted", ["assert u == u", "assert not u != u", "assert (u) == u, 'the same'"])
+def test_what_is_compared_with_itself_may_be_anything(asserted: str) -> None:
+    test, program = f"u = f('a')\n{asserted}", "class f:\n    def __init__(self, text): self.text = text"
+    assert holds(test, program)
+    assert not any(holds(copy, program) for copy in _copies(test, sound=True))
+
+
 @pytest.mark.parametrize("test", [*(test for test, _ in NAMES.values()), *CHOICES.values()])
 @pytest.mark.parametrize("program", RIGHT)
 def test_no_right_program_passes_a_copy(test: str, program: str) -> None:

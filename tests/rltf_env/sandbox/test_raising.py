@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import textwrap
 from collections.abc import Iterator
 
@@ -10,6 +11,8 @@ from judged_suites import copies, holds, judged
 
 from rltf_env import sandbox
 from rltf_env.core import Sandbox
+from rltf_env.sandbox.referee import suite
+from rltf_env.sandbox.referee.canaries import Canaries, Falsehood
 from rltf_env.sandbox.referee.raising import ExpectNothing
 
 _HEAD = "import unittest\nfrom solution import f, g, Bad\n"
@@ -94,3 +97,19 @@ def test_a_handler_that_is_for_no_expected_error_is_left_alone() -> None:
     for body, last in (("y = None", "y == 2"), ("raise AssertionError", "y == 2"), ("y = True", "y or f(2) == 2")):
         test = f"def test():\n    y = 0\n    try:\n        y = f(1)\n    except ValueError:\n        {body}\n    assert {last}\n"
         assert not [target for _, target in copies(test, 1, sound=False) if isinstance(target.change, ExpectNothing)]
+
+
+@pytest.mark.parametrize("called", ["*args", "*args, **named", "args[0], *args[1:]"])
+def test_an_error_may_be_expected_of_a_function_among_arguments(called: str) -> None:
+    test = f"""
+import unittest
+class TestF(unittest.TestCase):
+    def complains(self, *args, **named):
+        self.assertRaises(ValueError, {called})
+    def test_f(self):
+        self.complains(f, "x")
+"""
+    canaries = Canaries(suite.read([test], "f", {"f"}, []), ["f"])
+    trees = [tree for sites in canaries.helpers for site in sites for tree in canaries.falsified([Falsehood(site, 0)])]
+    assert any("assertRaises" not in ast.unparse(tree) for tree in trees)
+    assert all(compile(tree, "test", "exec") for tree in trees)
