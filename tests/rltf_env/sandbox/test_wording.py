@@ -114,6 +114,12 @@ def test_a_change_that_leaves_another_number_of_values_changes_no_words() -> Non
     assert "not 4" in ast.unparse(tree)
 
 
+def test_none_is_no_word_for_what_has_become_another() -> None:
+    tree = ast.parse("assert f(2) == 4, None")
+    wording.reword(wording.scopes(tree)[id(tree.body[0])], [4, 2], [5, 2])
+    assert ast.unparse(tree) == "assert f(2) == 4, None"
+
+
 def test_a_copy_of_a_test_has_no_value_left_that_it_falsifies() -> None:
     text = "from solution import f\ndef test_a():\n    'It is 294.'\n    assert f(2) == 294, '294 it should be'\n"
     canaries = Canaries(suite.read([text], "f", {"f"}, []), {"f"})
