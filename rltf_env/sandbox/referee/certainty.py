@@ -273,6 +273,21 @@ def _is_transparent(item: ast.withitem) -> bool:
 # ----------------------------------------------------------------------------------------------------------- conditions
 
 
+def asserted(
+    node: ast.AST, literals: Mapping[str, ast.expr], complains: bool | None
+) -> Iterator[tuple[ast.expr, bool]]:
+    """What has to be true where a node asserts something, or, with True beside it, must not be.
+
+    `complains`: of an `if`, whether the test complains where its condition holds, or where it does not; None of another.
+    """
+    if isinstance(node, ast.Assert):
+        yield from held(node.test, literals)
+    elif isinstance(node, ast.If) and complains is not None:
+        yield from held(node.test, literals, complains)
+    elif isinstance(node, ast.Call) and node.args and name_of(node.func) in ("assertTrue", "assertFalse"):
+        yield from held(node.args[0], literals, name_of(node.func) == "assertFalse")
+
+
 def held(test: ast.expr, literals: Mapping[str, ast.expr], wrong: bool = False) -> Iterator[tuple[ast.expr, bool]]:
     """Of a condition that has to hold its parts that all have to; each with whether it is one that must not.
 

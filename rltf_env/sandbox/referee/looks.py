@@ -203,6 +203,14 @@ def whole_of(argument: ast.expr) -> ast.expr:
     return argument
 
 
+def inputs(arguments: Sequence[ast.expr], values: Mapping[str, Sequence[ast.expr]]) -> set[str]:
+    """The names of what the program is handed, of what is another name for it, and of what belongs to it (`x.foo` of `x`)."""
+    found = set(map(path_of, map(whole_of, arguments)))
+    handed = {id(origin) for name in found for origin in values.get(name, ())}
+    found |= {name for name, origins in values.items() if any(id(o) in handed for o in origins)}
+    return found | {name for name in values if name.partition(".")[0] in found - {"self", "cls"}}
+
+
 def is_pure(value: ast.expr, values: Mapping[str, Sequence[ast.expr]], inputs: set[str]) -> bool:
     """True if none of these names, of which inputs are made, has a part in a value."""
     called = {id(part) for call in ast.walk(value) if isinstance(call, ast.Call) for part in ast.walk(call.func)}

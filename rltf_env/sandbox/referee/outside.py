@@ -7,10 +7,10 @@ reason: what a test expects is no longer false there for every right program. Re
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from rltf_env.sandbox.referee.asserting import name_of
-from rltf_env.sandbox.referee.origins import Origins, own_attributes
+from rltf_env.sandbox.referee.origins import Origins, own_attributes, path_of
 from rltf_env.sandbox.referee.rows import Rows, is_fixture
 from rltf_env.sandbox.referee.runners import DEFINITIONS
 from rltf_env.sandbox.referee.suite import Function, methods_of
@@ -35,6 +35,26 @@ def looked_at(module: Origins) -> set[int]:
             found |= inner.ids(n.value for n in inside if isinstance(n, (ast.Return, ast.Yield)) and n.value)
     shown = [value for owner in exposed(module) for _, value in own_attributes(owner)]
     return found | rows.ids(shown)
+
+
+def handed_on(
+    nodes: Sequence[ast.AST], arguments: Sequence[ast.expr], ours: Callable[[ast.AST], bool], rows: Rows
+) -> set[int]:
+    """The ids of what a test hands to the program: what names stand for, and what functions answer that are handed over, too.
+
+    Args:
+        nodes: of the test.
+        arguments: what it hands over.
+        ours: says what comes from the program, which may decorate a function.
+        rows: where the test holds what its names stand for.
+    """
+    whole = [argument.value if isinstance(argument, ast.Starred) else argument for argument in arguments]
+    handed = {path_of(argument) for argument in whole}
+    functions = [node for node in nodes if isinstance(node, Function)]
+    functions = [each for each in functions if each.name in handed or any(map(ours, each.decorator_list))]
+    inside = [part for each in functions for part in ast.walk(each)]
+    answered = rows.ids(part.value for part in inside if isinstance(part, (ast.Return, ast.Yield)) and part.value)
+    return answered | rows.given(handed)
 
 
 def exposed(module: Origins) -> list[ast.ClassDef]:

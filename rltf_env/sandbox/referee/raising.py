@@ -162,6 +162,12 @@ def of(node: ast.AST, place: Place | None, bound: Iterable[str], sound: bool) ->
     return _nothing(node, place, bool(_names_of_error(node)), name, sound)
 
 
+def is_asked(node: Any, uses: Callable[[ast.AST], bool]) -> bool:
+    """True if what seems to expect an error is the program's: it may have a function `raises`."""
+    expecting = _expecting(node)
+    return expecting is not None and uses(getattr(expecting, "context_expr", expecting))
+
+
 def _expecting(node: Any) -> Any:
     """What of a statement expects an error: an item of a `with`, or a call that calls something at once; None if nothing does."""
     if isinstance(node, (ast.With, ast.AsyncWith)):

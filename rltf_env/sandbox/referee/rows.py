@@ -195,6 +195,13 @@ class Rows:
         loads = [n for n in nodes if isinstance(getattr(n, "ctx", None), ast.Load) and isinstance(n, _PATHS)]
         return self.ids(n for n in loads if id(n) not in quiet and id(n) not in taken)
 
+    def given(self, names: Iterable[str]) -> set[int]:
+        """The same of the containers that these names, and what belongs to them (`x.foo` of `x`), stand for."""
+        wanted = {*names} - {"self", "cls", ""}
+        known = [each for name, each in self._values.items() if name in wanted or name.partition(".")[0] in wanted]
+        values = [value for each in known for value in each]
+        return {id(part) for value in values if isinstance(value, _CONTAINERS) for part in ast.walk(value)}
+
     def ids(self, values: Iterable[ast.AST]) -> set[int]:
         """The ids of all that these values may be, or are made of."""
         found: set[int] = set()
@@ -239,6 +246,7 @@ class Rows:
 
 
 _PATHS = (ast.Name, ast.Attribute, ast.Subscript)
+_CONTAINERS = (ast.List, ast.Tuple, ast.Set, ast.Dict)
 
 
 def _names_own(target: ast.expr) -> bool:

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from rltf_env.sandbox.referee import asserting, certainty, choices, computed, looks, raising, reach, rows, tolerance
+from rltf_env.sandbox.referee import asserting, certainty, choices, computed, looks, outside, raising, reach, tolerance
 from rltf_env.sandbox.referee.asserting import name_of
 from rltf_env.sandbox.referee.changes import (
     OPPOSITE,
@@ -37,6 +37,7 @@ from rltf_env.sandbox.referee.changes import (
 )
 from rltf_env.sandbox.referee.helpers import Helpers
 from rltf_env.sandbox.referee.origins import Origins, is_of_program, note_values, path_of
+from rltf_env.sandbox.referee.rows import Rows
 
 Site = tuple[ast.AST, Change, bool, bool]  # a node, what to do to it, sound?, value?
 _ORDERS = (ast.Lt, ast.LtE, ast.Gt, ast.GtE)
@@ -49,14 +50,13 @@ class Finder:
         module: the names of the test's module.
         helpers: functions of the test's own.
         scope: the function, or the statements of a script that is itself the test.
-        names: outside of it, those that nobody looks at but to compare; those that the program may bind as well; and the ids of
-            what is looked at there for more.
+        names: outside of it, those only compared; those that the program may bind as well; ids of what is looked at for more.
     """
 
     def __init__(
         self, module: Origins, helpers: Helpers, scope: Sequence[ast.AST], names: tuple[set[str], set[str], set[int]]
     ) -> None:
-        (shared, common, outside), self.helpers = names, helpers.within(scope)
+        (shared, common, looked_at), self.helpers = names, helpers.within(scope)
         self.program_names = {*module.program_names, *self.helpers.names}
         self.values: dict[str, list[ast.expr]] = defaultdict(list)
         self.literals = module.literals_within(scope)
@@ -74,7 +74,13 @@ class Finder:
         self.doubtful = {id(n) for node in scope for n in certainty.doubtful(node, self.literals, helpers.all)}
         unsure = [*raising.idle(nodes), *certainty.unsure(scope, self.literals)]
         self.doubtful |= {id(part) for node in unsure for part in ast.walk(node)}
-        self.held = {id(leaf): wrong for node in nodes for leaf, wrong in self._held(node)}
+        asserted = [
+            pair
+            for n in nodes
+            if id(n) not in self.doubtful
+            for pair in certainty.asserted(n, self.literals, self._complains(n))
+        ]
+        self.held = {id(leaf): wrong for leaf, wrong in asserted}
         self.places: dict[int, list[ast.AST]] = defaultdict(list)  # what asserts something about a node
         self.lists: dict[int, list[ast.AST]] = defaultdict(list)  # that are expected, and hold a node; inner ones first
         self.branches = reach.branches(nodes, self._ours, self.literals)
@@ -85,13 +91,14 @@ class Finder:
         calls = [n for n in nodes if isinstance(n, ast.Call) and self._uses(n)]
         arguments = [arg for n in calls for arg in (*n.args, *(k.value for k in n.keywords))]
         self.handed = set(map(ast.unparse, arguments))
-        self.inputs = set(map(path_of, map(looks.whole_of, arguments)))
-        handed = {id(origin) for name in self.inputs for origin in self.values.get(name, ())}
-        self.inputs |= {name for name, origins in self.values.items() if any(id(o) in handed for o in origins)}
+        self.inputs = looks.inputs(arguments, self.values)
         self.fixed = {name: value for name, value in self.literals.items() if name not in common}
         bound = looks.settled(nodes, self.values) | self.fixed.keys()
-        self.rows = rows.Rows(self.values, module.values, self.literals, bound, module.trees)
-        self.open = self.rows.looked_at(nodes) | outside
+        self.rows = Rows(self.values, module.values, self.literals, bound, module.trees)
+        self.shared = looked_at | outside.handed_on(
+            nodes, arguments, self._ours, self.rows
+        )  # with the program, perhaps
+        self.open = self.rows.looked_at(nodes) | self.shared
         called = [n for n in nodes if isinstance(n, ast.Call) and any(map(self._ours, map(looks.whole_of, n.args[:1])))]
         self.beside, self.given = self.helpers.held(calls + [n for n in called if looks.maps(n)], self.rows)
         self.sources = self.inputs | looks.sources(arguments, self.values)
@@ -110,21 +117,13 @@ class Finder:
         expected = self.helpers.expected(call)
         return expected if expected is not None else [] if self._uses(call) else call.args
 
-    def _held(self, node: ast.AST) -> Iterator[tuple[ast.expr, bool]]:
-        """What has to be true where a node asserts something, or, with True beside it, must not be."""
-        if id(node) in self.doubtful:
-            return
-        if isinstance(node, ast.Assert):
-            yield from certainty.held(node.test, self.literals)
-        elif isinstance(node, ast.If) and self._complains(node):
-            yield from certainty.held(node.test, self.literals, id(node) in self.complaints)
-        elif isinstance(node, ast.Call) and node.args:
-            name = name_of(node.func)
-            if name in ("assertTrue", "assertFalse"):
-                yield from certainty.held(node.args[0], self.literals, name == "assertFalse")
-
-    def _complains(self, node: ast.If) -> bool:
-        return id(node) in self.complaints or certainty.complains(node.orelse, self._ours(node.test))
+    def _complains(self, node: ast.AST) -> bool | None:
+        """Whether an `if` complains where its condition holds, or where it does not; None of a node that complains of nothing."""
+        if not isinstance(node, ast.If):
+            return None
+        return id(node) in self.complaints or (
+            False if certainty.complains(node.orelse, self._ours(node.test)) else None
+        )
 
     def targets(self) -> list[Site]:
         """All of it, each once."""
@@ -175,9 +174,10 @@ class Finder:
             return []
         if isinstance(node, ast.Assert):
             return self._condition(node, node.test, sound)
-        if isinstance(node, ast.If) and self._complains(node):
+        if isinstance(node, ast.If) and self._complains(node) is not None:
             return self._condition(node, node.test, sound)
-        if isinstance(node, raising.FORMS) or (isinstance(node, ast.Try) and self._ours(node)):
+        expects = isinstance(node, raising.FORMS) and not raising.is_asked(node, self._uses)
+        if expects or (isinstance(node, ast.Try) and self._ours(node)):
             return raising.of(node, self.statements.get(id(node)), self.binders, sound)
         if isinstance(node, ast.Match):
             shown = self._ours(node.subject) and choices.shows_patterns(node)
@@ -186,7 +186,7 @@ class Finder:
 
     def _called(self, node: ast.Call, sound: bool) -> list[Site]:
         name = name_of(node.func)
-        if (name in asserting.RAISES or name.startswith("assertRaises")) and node.args:
+        if (name in asserting.RAISES or name.startswith("assertRaises")) and node.args and not self._uses(node):
             return raising.of_class(node, sound)
         if name in tolerance.NAMES:
             return self._call(node, name, self.held.get(id(node)) is False)
@@ -423,7 +423,8 @@ class Finder:
                 return []  # to another input the same answer may be as wrong, or as right
             alone = sound and name in self.single
             origins = [o for o in self.values.get(name, ()) if name not in self.program_names or looks.is_object(o)]
-            return [s for o in origins for s in self._values(o, alone and not self._ours(o), change, depth + 1)]
+            sure = {id(o): alone and id(o) not in self.shared and not self._ours(o) for o in origins}
+            return [s for o in origins for s in self._values(o, sure[id(o)], change, depth + 1)]
         minus = isinstance(getattr(value, "op", None), ast.USub)
         shown = minus or isinstance(value, _SHOWING) or computed.is_array(value)
         sites = [

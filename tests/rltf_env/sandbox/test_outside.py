@@ -34,6 +34,24 @@ def call(function): return function()
 def ask(): return input("name? ")
 def home(): return os.environ["PLACE"]
 def port(config): return config.port
+def raises(error, function):
+    try:
+        function()
+    except error:
+        return True
+    return False
+def twin(thing):
+    import copy, types
+    if isinstance(thing, types.FunctionType):
+        return types.FunctionType(thing.__code__, globals(), closure=thing.__closure__)
+    return copy.copy(thing)
+def noted(waits, log):
+    def decorate(function):
+        def call():
+            log.extend(waits)
+            return function()
+        return call
+    return decorate
 """
 LIAR = """
 class Yes:
@@ -153,6 +171,43 @@ def test_capture():
 """,
 }
 
+INSIDE = {
+    "a function called raises": """
+from solution import raises
+def test_raises():
+    assert raises(ZeroDivisionError, lambda: 1 / 0)
+    assert not raises(ZeroDivisionError, lambda: 1)
+""",
+    "an attribute": """
+from solution import twin
+class Thing: pass
+def test_twin():
+    x = Thing()
+    x.parts = [4, 5]
+    y = twin(x)
+    assert y.parts == x.parts
+""",
+    "a function": """
+from solution import twin
+def test_twin():
+    def one():
+        return 1
+    other = twin(one)
+    assert one() == other()
+""",
+    "what a decorator is handed": """
+from solution import noted
+def test_noted():
+    waits, log = [1, 2, 3], []
+    @noted(waits, log)
+    def two():
+        return 2
+    two()
+    for number, wait in enumerate(waits):
+        assert log[number] == wait
+""",
+}
+
 
 @pytest.fixture(scope="module")
 def judge() -> Iterator[Sandbox]:
@@ -166,3 +221,9 @@ def test_without_a_reference_a_right_program_may_give_back_what_it_is_given(judg
     liar = judged(judge, LIAR, TESTS[name]).failure
     assert liar is not None
     assert liar.kind == "FooledTest"
+
+
+@pytest.mark.parametrize("name", INSIDE)
+def test_so_it_may_what_the_test_s_own_function_hands_it(judge: Sandbox, name: str) -> None:
+    for number in range(8):
+        assert judged(judge, RIGHT, f"{INSIDE[name]}# {number}").failure is None
