@@ -35,8 +35,9 @@ from rltf_env.sandbox.referee.changes import (
     unequal_to_all,
     unlikely,
 )
-from rltf_env.sandbox.referee.helpers import Helpers
+from rltf_env.sandbox.referee.helpers import Helpers, arguments_of
 from rltf_env.sandbox.referee.origins import Origins, is_of_program, note_values, path_of
+from rltf_env.sandbox.referee.settings import set_by
 
 Site = tuple[ast.AST, Change, bool, bool]  # a node, what to do to it, sound?, value?
 _ORDERS = (ast.Lt, ast.LtE, ast.Gt, ast.GtE)
@@ -83,7 +84,7 @@ class Finder:
         self.own_equality: set[int] = set()  # what is expected of an answer, and made by the program's own classes
         self.nodes, self.kinds = nodes, computed.Kinds(self.values, helpers.all)
         calls = [n for n in nodes if isinstance(n, ast.Call) and self._uses(n)]
-        arguments = [arg for n in calls for arg in (*n.args, *(k.value for k in n.keywords))]
+        arguments = [arg for n in calls for arg in arguments_of(n)] + set_by(nodes, module.trees)
         self.handed = set(map(ast.unparse, arguments))
         self.inputs = set(map(path_of, map(looks.whole_of, arguments)))
         handed = {id(origin) for name in self.inputs for origin in self.values.get(name, ())}
