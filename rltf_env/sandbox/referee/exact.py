@@ -72,6 +72,8 @@ class _Reading:
             return not handed or self._is_handed_on(node)
         if isinstance(node, Function) and node.name in _EQUALITY:
             return False
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and self._ours(node.value):
+            return False  # an input that no call is handed
         return not self._ours(node) or not self._chooses(node)
 
     def _compared(self, node: ast.Compare, turned: bool) -> list[ast.expr]:

@@ -2,7 +2,7 @@
 
 What a test expects may be read from a text, handed on by a decorator of its own, or kept by what makes its tests. Then no reading
 of the tree says where it stands. But a reference answers it. Such a copy counts where the reference fails, and the same one with
-the other words in its answers passes: so nothing changed but what is expected (`told.py`).
+the other words in its answers passes, and is asked the same: so nothing changed but what is expected (`told.py`).
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from rltf_env.sandbox.referee.exact import is_exact
 from rltf_env.sandbox.referee.helpers import Helpers, functions_of
 from rltf_env.sandbox.referee.origins import Origins
 from rltf_env.sandbox.referee.outcomes import Outcome, Status
+from rltf_env.sandbox.referee.settings import set_by
 from rltf_env.sandbox.referee.suite import Function
 from rltf_env.sandbox.referee.tally import base
 
@@ -61,6 +62,7 @@ class Renaming:
         self._trees = evidence.suite.trees
         self._secret = random.SystemRandom()
         self._tests = set[str]()  # that such copies may guard
+        self._asked: list[Any] | None = None  # what they ask the reference
         nodes = [node for tree in self._trees for node in ast.walk(tree)]
         caught = {
             name_of(n.optional_vars) for n in nodes if isinstance(n, ast.withitem) and n.optional_vars is not None
@@ -75,11 +77,17 @@ class Renaming:
         answers, empty = (self._run(run, does)[0] for does in (told.TELLS, told.EMPTIES))
         self._tests -= empty.passed()  # they look at what is in an answer, if anything is
         places = self._places(told.words_of(answers)) if self._tests else {}
-        every = self._copy(run, places, places.values()) if places else None
-        if every is None:  # what was said otherwise has nothing to do with what is expected
+        self._asked = told.asked_of(answers)
+        if self._asked is None:
+            return []
+        inputs = told.words_asked(self._asked)
+        alone = {word: each for word, each in places.items() if word.lower() not in {*map(str.lower, inputs)}}
+        every = self._copy(run, alone, alone.values()) if alone else None
+        if alone and every is None:  # what was said otherwise has nothing to do with what is expected
             return []
         tries = min(TRIES, max(int(SECONDS / (2 * answers.report[0]["seconds"] + 0.01)), 2))
-        found = [every, *islice(self._single(run, places, tries), KEPT - 1 if every.tests >= self._tests else KEPT)]
+        most = KEPT - 1 if every is not None and every.tests >= self._tests else KEPT
+        found = [*([every] if every is not None else []), *islice(self._single(run, places, tries), most)]
         return sorted([each for each in found if each.tests], key=lambda each: -len(each.tests))[:KEPT]
 
     def _single(self, run: Run, places: dict[str, list[Place]], tries: int) -> Iterator[Copy]:
@@ -104,9 +112,14 @@ class Renaming:
         scopes = scopes_of(suite)
         inside = {id(node) for _, scope in scopes for node in scope}
         others = [node for tree in suite.trees for node in _outside(tree, inside)]
-        if not all(is_exact([node], program_names) for node in others):
+
+        def is_lax(scope: Sequence[ast.AST]) -> bool:
+            nodes = [node for each in scope for node in ast.walk(each)]
+            return bool(set_by(nodes, suite.trees)) or not is_exact(scope, program_names)
+
+        if any(is_lax([node]) for node in others):
             return set()
-        lax = {heir for name, scope in scopes if not is_exact(scope, program_names) for heir in evidence.heirs(name)}
+        lax = {heir for name, scope in scopes if is_lax(scope) for heir in evidence.heirs(name)}
         return {name for name in names if base(name) not in lax}
 
     def _is_elsewhere(self, node: ast.AST) -> bool:
@@ -147,8 +160,10 @@ class Renaming:
             return None
         (outcome,) = self._evidence.run(run, self._reference, [codes])
         tests = {name for name in outcome.failed(self._tests) if self._compared(outcome, name)}
-        passed = self._run(run, told.RENAMES, changed, codes)[0].passed() if tests else set[str]()
-        return Copy(codes, tests & passed, {}) if tests else None
+        if not tests:
+            return None
+        (other,) = self._run(run, told.RENAMES, changed, codes)
+        return Copy(codes, tests & other.passed(), {}) if told.asked_of(other) == self._asked else None
 
     def _compared(self, outcome: Outcome, name: str) -> bool:
         """True if a test failed by what it compared."""

@@ -9,7 +9,7 @@ one does so for every program, and a reference shows it.)
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 # Random numbers are none: they are the same in every run, and a reference shows what depends on them.
 _SETTERS = frozenset(
@@ -17,6 +17,7 @@ _SETTERS = frozenset(
     "decimal.localcontext os.chdir os.umask os.putenv os.unsetenv os.environ.update os.environ.pop os.environ.setdefault "
     "os.environ.clear locale.setlocale time.tzset importlib.reload".split()
 )
+PATCHING = ("monkeypatch", "mocker")  # fixtures
 _PATCH = "unittest.mock.patch"  # and all that begins so
 
 
@@ -25,6 +26,26 @@ def sets_for_all(nodes: Iterable[ast.AST]) -> bool:
     nodes = list(nodes)
     names = _imported(nodes)
     return any(_stores(node, names) or _calls(node, names) for node in nodes)
+
+
+def set_by(nodes: Sequence[ast.AST], trees: Iterable[ast.AST]) -> list[ast.expr]:
+    """What a test sets for the program to find: inputs that no call of the program's is handed.
+
+    Args:
+        nodes: of a test function.
+        trees: of the whole test.
+    """
+    imports = [n for tree in trees for n in ast.walk(tree) if isinstance(n, (ast.Import, ast.ImportFrom))]
+    names = _imported([*imports, *nodes])
+    calls = [n for n in nodes if isinstance(n, ast.Call) and (_calls(n, names) or _is_fixture(n))]
+    found = [part for call in calls for part in (*call.args, *(k.value for k in call.keywords))]
+    pairs = [(node.targets, node.value) for node in nodes if isinstance(node, ast.Assign)]
+    return found + [value for targets, value in pairs if any(_stores(target, names) for target in targets)]
+
+
+def _is_fixture(call: ast.Call) -> bool:
+    """True for a method of a fixture that patches."""
+    return ast.unparse(call.func).partition(".")[0] in PATCHING
 
 
 def _imported(nodes: list[ast.AST]) -> dict[str, str]:

@@ -35,9 +35,10 @@ from rltf_env.sandbox.referee.changes import (
     unequal_to_all,
     unlikely,
 )
-from rltf_env.sandbox.referee.helpers import Helpers
+from rltf_env.sandbox.referee.helpers import Helpers, arguments_of
 from rltf_env.sandbox.referee.origins import Origins, is_of_program, note_values, path_of
 from rltf_env.sandbox.referee.rows import Rows
+from rltf_env.sandbox.referee.settings import set_by
 
 Site = tuple[ast.AST, Change, bool, bool]  # a node, what to do to it, sound?, value?
 _ORDERS = (ast.Lt, ast.LtE, ast.Gt, ast.GtE)
@@ -89,15 +90,13 @@ class Finder:
         self.own_equality: set[int] = set()  # what is expected of an answer, and made by the program's own classes
         self.nodes, self.kinds = nodes, computed.Kinds(self.values, helpers.all)
         calls = [n for n in nodes if isinstance(n, ast.Call) and self._uses(n)]
-        arguments = [arg for n in calls for arg in (*n.args, *(k.value for k in n.keywords))]
+        arguments = [arg for n in calls for arg in arguments_of(n)] + set_by(nodes, module.trees)
         self.handed = set(map(ast.unparse, arguments))
         self.inputs = looks.inputs(arguments, self.values)
         self.fixed = {name: value for name, value in self.literals.items() if name not in common}
         bound = looks.settled(nodes, self.values) | self.fixed.keys()
         self.rows = Rows(self.values, module.values, self.literals, bound, module.trees)
-        self.shared = looked_at | outside.handed_on(
-            nodes, arguments, self._ours, self.rows
-        )  # with the program, perhaps
+        self.shared = looked_at | outside.handed_on(nodes, arguments, self._ours, self.rows)
         self.open = self.rows.looked_at(nodes) | self.shared
         called = [n for n in nodes if isinstance(n, ast.Call) and any(map(self._ours, map(looks.whole_of, n.args[:1])))]
         self.beside, self.given = self.helpers.held(calls + [n for n in called if looks.maps(n)], self.rows)

@@ -2,25 +2,28 @@
 
 A word of an answer is a run of letters and digits in its text, or a number. Which words a reference answers shows what a test
 expects, wherever the test has that from; and one that answers other words shows that nothing but this was changed in a copy.
+What it is asked stays the same there: of other inputs nobody knows what honest programs make.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from typing import Any
 
 from rltf_env.sandbox.referee.outcomes import Outcome
 from rltf_env.sandbox.values import FILENAME
 
 WORD = r"\d+(?:\.\d+)?|[^\W\d]\w*"
 TELLS, RENAMES, EMPTIES = "tells", "renames", "empties"  # what a reference does with what it answers
-_MARK = "\0answered"
-_MOST = 400  # answers that are told of
+_MARK, _ASKED = "\0answered", "\0asked"
+_MOST = 400  # answers that are told of, and questions
 _CODE = """
 def __answer__(space, name, does, words, most):
-    import functools, inspect, json, os, re, sys
-    out, left, plain = os.dup(1), [most], (str, int, float, bool)
+    import functools, inspect, json, os, re, sys, zlib
+    out, left, unheard, plain = os.dup(1), [most], [most], (str, int, float, bool)
     def other(value):
         kind = type(value)
         if kind in plain:
@@ -59,11 +62,27 @@ def __answer__(space, name, does, words, most):
             found = {word: 0 for part in parts(value) for word in re.findall(PATTERN, part[:2000])}
             os.write(out, (chr(10) + MARK + json.dumps([*found][:100]) + chr(10)).encode())
         return value
+    def hear(question):
+        unheard[0] -= 1
+        if unheard[0] < 0 or does == "empties":
+            return
+        try:
+            text = re.sub("<" + re.escape(space["__name__"]) + "[.][^<>]* at 0x[0-9a-fA-F]+>", "", " ".join(map(shown, question)))
+        except Exception:
+            text = " at 0x"
+        known = None if " at 0x" in text else [text[:500], zlib.crc32(text.encode())]
+        os.write(out, (chr(10) + ASKED + json.dumps(known) + chr(10)).encode())
+    def shown(value):
+        own = type(value).__module__ == space["__name__"] and hasattr(value, "__dict__")
+        return repr(vars(value) if own else value)
     def told(function):
         @functools.wraps(function)
         def call(*args, **kwargs):
+            own = sys._getframe(1).f_code.co_filename == name
+            if not own:
+                hear((*args, *kwargs.items()))
             value = function(*args, **kwargs)
-            return value if sys._getframe(1).f_code.co_filename == name else answer(value)
+            return value if own else answer(value)
         return call
     def method(thing):
         if isinstance(thing, (staticmethod, classmethod)):
@@ -71,7 +90,7 @@ def __answer__(space, name, does, words, most):
         if isinstance(thing, property):
             return property(told(thing.fget), thing.fset, thing.fdel)
         return told(thing) if inspect.isfunction(thing) else thing
-    dunders = ("__call__", "__getitem__", "__str__", "__repr__", "__len__", "__next__", "__iter__")
+    dunders = ("__init__", "__call__", "__getitem__", "__str__", "__repr__", "__len__", "__next__", "__iter__")
     for key, thing in [*space.items()]:
         if isinstance(thing, type) and thing.__module__ == space["__name__"]:
             for own, part in [*vars(thing).items()]:
@@ -97,18 +116,34 @@ def program(source: str, does: str, words: Mapping[str, str] = {}) -> str:
         words: of answers, and what is said instead.
     """
     known = {"NAME": FILENAME, "DOES": does, "WORDS": dict(words), "MOST": _MOST, "MARK": _MARK, "PATTERN": WORD}
+    known["ASKED"] = _ASKED
     code = re.sub(r"\b[A-Z]{4,}\b", lambda name: repr(known[name[0]]), _CODE)
     return f"{source}\n{code}"
 
 
 def words_of(outcome: Outcome) -> list[str]:
     """The words of what a reference told of, each once, in order."""
+    return [*dict.fromkeys(word for words in _lines(outcome, _MARK) for word in words)]
+
+
+def asked_of(outcome: Outcome) -> list[Any] | None:
+    """What a test asked a reference, in order: each a text, and a number that says whether all of it is the same.
+
+    None if that cannot be seen: what a stream, a function or an iterator has in store does not show.
+    """
+    questions = [*_lines(outcome, _ASKED)]
+    return None if None in questions else questions
+
+
+def words_asked(questions: Iterable[Any]) -> set[str]:
+    """The words of what a test asked a reference."""
+    return {word for text, _ in questions for word in re.findall(WORD, text)}
+
+
+def _lines(outcome: Outcome, mark: str) -> Iterator[Any]:
+    """What stands behind a mark in what was printed."""
     _, stdout, _ = outcome.report
-    lines = [line for line in stdout.decode("utf-8", "replace").split("\n") if line.startswith(_MARK)]
-    found: dict[str, None] = {}
-    for line in lines:
-        try:
-            found |= dict.fromkeys(json.loads(line[len(_MARK) :]))
-        except ValueError:
-            continue  # a test printed in between
-    return [*found]
+    for line in stdout.decode("utf-8", "replace").split("\n"):
+        if line.startswith(mark):
+            with suppress(ValueError):  # a test printed in between
+                yield json.loads(line[len(mark) :])

@@ -145,6 +145,7 @@ LAX = {
     "            case _: assert f(x) == w",
     "counted": "def test():\n    n = 0\n    for x, w, u in D: n += f(x) == w\n    assert n > 1",
     "errors": "def test():\n    bad = [x for x, w, u in D if f(x) not in (w, u)]\n    assert not bad",
+    "stored": "def test():\n    for x, w, u in D:\n        f.mode = x\n        assert f() == w",
     "del": "def test():\n    for x, w, u in D:\n        d = dict.fromkeys([w, u])\n        del d[f(x)]",
     "index": "def test():\n    for x, w, u in D:\n        [w, u].index(f(x))",
     "key error": "def test():\n    for x, w, u in D:\n        {w: 1, u: 1}[f(x)]",
@@ -241,3 +242,49 @@ def test_right_programs_pass_where_a_test_leaves_a_choice(judge: Sandbox, name: 
     script, reference, other = CHOICES[name]
     for program_ in (reference, other):
         assert judged(judge, program_, DATA + script, reference).pass_ratio == 1
+
+
+# Inputs that are answers as well; the reference answers another one for what it does not know, and a wrong program gives it back.
+READS = "def f(x):\n    x = %s\n    return x if x in ('info', 'debug') else 'info'"
+BACK = "def f(x): return %s"
+ECHOES = {
+    "lines": (
+        "for row in 'info info\\ndebug debug'.splitlines():\n        x, w = row.split()\n        ",
+        "x",
+        "x",
+        "'loud'",
+    ),
+    "a stream": ("for w in json.loads('[\"info\"]'):\n        ", "io.StringIO(w)", "x.read()", "io.StringIO('loud')"),
+    "a function": ("for w in json.loads('[\"info\"]'):\n        ", "lambda: w", "x()", "lambda: 'loud'"),
+    "an iterator": ("for w in json.loads('[\"info\"]'):\n        ", "iter([w])", "next(x)", "iter(['loud'])"),
+}
+
+
+PATCHED = {
+    "monkeypatch": "monkeypatch.setattr('builtins.input', lambda: w)",
+    "mock": "with mock.patch('builtins.input', lambda: w): ",
+    "stdin": "sys.stdin = io.StringIO(w)",
+}
+
+
+@pytest.mark.parametrize("name", PATCHED)
+def test_a_program_that_gives_back_what_a_test_patched_loses_no_more(judge: Sandbox, name: str) -> None:
+    line = PATCHED[name] + ("" if name == "mock" else "\n        ")
+    script = "import io, json, sys\nfrom unittest import mock\nfrom solution import f\n"
+    script += f"def test_known({'monkeypatch' * (name == 'monkeypatch')}):\n    for w in json.loads('[\"info\"]'):\n        {line}"
+    script += (
+        "assert f() == w\ndef test_other(monkeypatch):\n    monkeypatch.setattr('builtins.input', lambda: 'loud')\n"
+    )
+    script += "    assert f() == 'info'\n"
+    reference = (READS % "input()").replace("f(x)", "f()")
+    for draw in range(3):
+        assert share(judged(judge, "def f(): return input()", f"{script}# {draw}", reference)) == (1, 2)
+
+
+@pytest.mark.parametrize("name", ECHOES)
+def test_a_program_that_gives_its_input_back_loses_no_more_than_in_plain_python(judge: Sandbox, name: str) -> None:
+    loop, given, read, other = ECHOES[name]
+    script = f"import io, json\nfrom solution import f\ndef test_known():\n    {loop}assert f({given}) == w\n"
+    script += f"def test_other(): assert f({other}) == 'info'\n"
+    for draw in range(3):
+        assert share(judged(judge, BACK % read, f"{script}# {draw}", READS % read)) == (1, 2)
