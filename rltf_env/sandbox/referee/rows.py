@@ -146,7 +146,9 @@ class Rows:
         if name == "zip":
             return self._zipped(call)
         if len(call.args) == 1 and (is_set(call) or (name in _SAME and not elements_of(call, self._known))):
-            return self.parts(call.args[0]) or [call.args[0]]
+            parts = self.parts(call.args[0]) or [call.args[0]]
+            texts = [part for part in parts if isinstance(getattr(part, "value", None), str)]
+            return self._note(parts, bool(texts))  # of letters that are sorted another text may have the same
         return [call]
 
     def _zipped(self, call: ast.Call) -> list[ast.expr]:

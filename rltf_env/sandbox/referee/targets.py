@@ -375,8 +375,9 @@ class Finder:
     def _in_rows(self, value: ast.expr, sound: bool) -> list[Site]:
         """What is there to see where rows of cases, a fixture, or a function hold a value."""
         parts = self._parts(value)
-        closed = {id(part) for part in parts} - self.open - self.rows.open
-        return [s for part in parts for s in self._values(part, sound and id(part) in closed, other_answer)]
+        looked_at = self.open | self.rows.open
+        sure = [sound and looked_at.isdisjoint(map(id, ast.walk(part))) for part in parts]
+        return [s for part, each in zip(parts, sure, strict=True) for s in self._values(part, each, other_answer)]
 
     def _parts(self, value: ast.expr) -> list[ast.expr]:
         """What a value may be in the text, if it is not there itself, and does not go to the program as well."""

@@ -106,6 +106,13 @@ def test_two_that_are_exchanged_for_each_other_are_not_put_in_order_again() -> N
     assert ast.unparse(node) == "[2, 1]"
 
 
+@pytest.mark.parametrize("made", ["sorted", "set", "list"])
+def test_another_text_may_have_the_same_letters(made: str) -> None:
+    test = f"import string\nWANT = 'abc'\ndef test_f():\n    assert {made}(f(1)) == {made}(WANT)"
+    assert all("'abc'" in copy for copy in _copies(test, sound=True))
+    assert any("'abc'" not in copy for copy in _copies(test, sound=False))
+
+
 @pytest.mark.parametrize("asserted", ["assert u == u", "assert not u != u", "assert (u) == u, 'the same'"])
 def test_what_is_compared_with_itself_may_be_anything(asserted: str) -> None:
     test, program = f"u = f('a')\n{asserted}", "class f:\n    def __init__(self, text): self.text = text"

@@ -45,6 +45,9 @@ def twin(thing):
     if isinstance(thing, types.FunctionType):
         return types.FunctionType(thing.__code__, globals(), closure=thing.__closure__)
     return copy.copy(thing)
+def without(numbers, bad):
+    import itertools
+    return list(itertools.dropwhile(bad, numbers))
 def noted(waits, log):
     def decorate(function):
         def call():
@@ -194,6 +197,14 @@ def test_twin():
         return 1
     other = twin(one)
     assert one() == other()
+""",
+    "a slice": """
+import unittest
+from solution import without
+class TestWithout(unittest.TestCase):
+    def test_without(self):
+        numbers = [0, 1, 2, 3, 4, 5]
+        self.assertEqual(without(numbers, lambda x: x < 3), numbers[3:])
 """,
     "what a decorator is handed": """
 from solution import noted
