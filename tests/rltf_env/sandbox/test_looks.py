@@ -106,11 +106,11 @@ def test_two_that_are_exchanged_for_each_other_are_not_put_in_order_again() -> N
     assert ast.unparse(node) == "[2, 1]"
 
 
-@pytest.mark.parametrize("made", ["sorted", "set", "list"])
+@pytest.mark.parametrize("made", ["sorted", "set", "frozenset"])
 def test_another_text_may_have_the_same_letters(made: str) -> None:
-    test = f"import string\nWANT = 'abc'\ndef test_f():\n    assert {made}(f(1)) == {made}(WANT)"
-    assert all("'abc'" in copy for copy in _copies(test, sound=True))
-    assert any("'abc'" not in copy for copy in _copies(test, sound=False))
+    test, program = f"assert {made}(f(1)) == {made}('abc')", "def f(x): return 'abc'"
+    assert holds(test, program)
+    assert not any(holds(copy, program) for copy in _copies(test, sound=True))
 
 
 @pytest.mark.parametrize("asserted", ["assert u == u", "assert not u != u", "assert (u) == u, 'the same'"])
