@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 
 from rltf_env.sandbox.referee.asserting import name_of
 from rltf_env.sandbox.referee.origins import Origins, own_attributes, path_of
@@ -25,7 +26,7 @@ def looked_at(module: Origins) -> set[int]:
     statements = [node for tree in module.trees for node in tree.body if not isinstance(node, DEFINITIONS)]
     nodes = [part for node in statements for part in ast.walk(node)]
     rows = Rows(module.values, module.values, module.literals_within(statements), module.values.keys(), module.trees)
-    handed = _handed(module.trees)
+    handed = _handed(tuple(module.trees))
     found = rows.looked_at(nodes)
     for function, own in _functions(module):
         inside = [*ast.walk(function)]
@@ -59,7 +60,7 @@ def handed_on(
 
 def exposed(module: Origins) -> list[ast.ClassDef]:
     """The test's own classes that the program may look into: they are handed over, or made of others."""
-    handed = _handed(module.trees)
+    handed = _handed(tuple(module.trees))
     return [owner for owner in _classes(module) if owner.bases or owner.name in handed]
 
 
@@ -80,10 +81,11 @@ def _classes(module: Origins) -> list[ast.ClassDef]:
     return [node for node in classes if not methods_of(node) and node.name not in given]
 
 
-def _handed(trees: Sequence[ast.AST]) -> set[str]:
+@lru_cache(maxsize=1)
+def _handed(trees: tuple[ast.AST, ...]) -> set[str]:
     """Names of what is handed over somewhere, and not only called, or asked for one of its attributes."""
     nodes = [node for tree in trees for node in ast.walk(tree)]
-    called = {id(node.func) for node in nodes if isinstance(node, ast.Call)}
-    asked = {id(node.value) for node in nodes if isinstance(node, ast.Attribute)}
+    no_more = {id(node.func) for node in nodes if isinstance(node, ast.Call)}
+    no_more |= {id(node.value) for node in nodes if isinstance(node, ast.Attribute)}
     loads = [node for node in nodes if isinstance(node, (ast.Name, ast.Attribute)) and isinstance(node.ctx, ast.Load)]
-    return {name_of(node) for node in loads if id(node) not in called | asked}
+    return {name_of(node) for node in loads if id(node) not in no_more}

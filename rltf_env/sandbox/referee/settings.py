@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 # Random numbers are none: they are the same in every run, and a reference shows what depends on them.
 _SETTERS = frozenset(
@@ -35,12 +36,16 @@ def set_by(nodes: Sequence[ast.AST], trees: Iterable[ast.AST]) -> list[ast.expr]
         nodes: of a test function.
         trees: of the whole test.
     """
-    imports = [n for tree in trees for n in ast.walk(tree) if isinstance(n, (ast.Import, ast.ImportFrom))]
-    names = _imported([*imports, *nodes])
+    names = _imported([*_imports(tuple(trees)), *nodes])
     calls = [n for n in nodes if isinstance(n, ast.Call) and (_calls(n, names) or _is_fixture(n))]
     found = [part for call in calls for part in (*call.args, *(k.value for k in call.keywords))]
     pairs = [(node.targets, node.value) for node in nodes if isinstance(node, ast.Assign)]
     return found + [value for targets, value in pairs if any(_stores(target, names) for target in targets)]
+
+
+@lru_cache(maxsize=1)
+def _imports(trees: tuple[ast.AST, ...]) -> list[ast.AST]:
+    return [n for tree in trees for n in ast.walk(tree) if isinstance(n, (ast.Import, ast.ImportFrom))]
 
 
 def _is_fixture(call: ast.Call) -> bool:
