@@ -32,3 +32,8 @@ def dotted(node: ast.AST) -> str:
 def counts(owner: ast.AST) -> bool:
     """True for an assertion that only counts what the values which it compares are made of."""
     return "CountEqual" in name_of(getattr(owner, "func", owner))
+
+
+def arguments_of(call: ast.Call) -> list[ast.expr]:
+    """All that a call hands over."""
+    return [*call.args, *(keyword.value for keyword in call.keywords)]

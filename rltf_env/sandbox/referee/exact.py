@@ -11,8 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from rltf_env.sandbox.referee import asserting, certainty, computed, looks, tolerance, wording
-from rltf_env.sandbox.referee.asserting import name_of
-from rltf_env.sandbox.referee.helpers import arguments_of
+from rltf_env.sandbox.referee.asserting import arguments_of, name_of
 from rltf_env.sandbox.referee.origins import is_of_program, note_values
 from rltf_env.sandbox.referee.suite import Function
 

@@ -10,7 +10,7 @@ import ast
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 
-from rltf_env.sandbox.referee.asserting import name_of
+from rltf_env.sandbox.referee.asserting import arguments_of, name_of
 from rltf_env.sandbox.referee.origins import Item, is_of_program, note_values
 from rltf_env.sandbox.referee.rows import Rows
 from rltf_env.sandbox.referee.suite import Function, Suite, classes_of
@@ -93,14 +93,9 @@ class Helpers:
         `ours`: says what comes from the program.
         """
         name = name_of(call.func)
-        values = [*call.args, *(keyword.value for keyword in call.keywords)]
+        values = arguments_of(call)
         is_handed = any(function.name == name for function in self.all) and any(map(ours, values))
         return [value for value in values if not ours(value)] if is_handed else []
-
-
-def arguments_of(call: ast.Call) -> list[ast.expr]:
-    """All that a call hands over."""
-    return [*call.args, *(keyword.value for keyword in call.keywords)]
 
 
 def _handed(call: ast.Call, function: Function) -> Iterator[tuple[str, ast.expr]]:

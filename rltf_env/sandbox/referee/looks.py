@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rltf_env.sandbox.referee import tolerance
-from rltf_env.sandbox.referee.asserting import dotted, name_of
+from rltf_env.sandbox.referee.asserting import arguments_of, dotted, name_of
 from rltf_env.sandbox.referee.changes import other_constant, other_subject
 from rltf_env.sandbox.referee.origins import is_of_program, own_attributes, path_of
 from rltf_env.sandbox.referee.suite import Function
@@ -278,6 +278,6 @@ def comparisons(test: ast.expr, uses: Callable[[ast.AST], bool], ours: Callable[
         ours: says of a node whether the program has a part in it.
     """
     calls = [node for node in ast.walk(test) if isinstance(node, ast.Call) and uses(node)]
-    arguments = [arg for call in calls for arg in (*call.args, *(k.value for k in call.keywords))]
+    arguments = [arg for call in calls for arg in arguments_of(call)]
     handed = {id(part) for arg in arguments for part in ast.walk(arg)}
     return [n for n in ast.walk(test) if isinstance(n, ast.Compare) and (id(n) not in handed or ours(n))]

@@ -33,7 +33,7 @@ def looked_at(module: Origins) -> set[int]:
         inner = rows.within(function)
         found |= inner.looked_at(inside)
         if not is_fixture(function) and (own or function.name in handed or function.decorator_list):
-            found |= inner.ids(n.value for n in inside if isinstance(n, (ast.Return, ast.Yield)) and n.value)
+            found |= inner.ids(_answered(inside))
     shown = [value for owner in exposed(module) for _, value in own_attributes(owner)]
     return found | rows.ids(shown)
 
@@ -54,8 +54,12 @@ def handed_on(
     functions = [node for node in nodes if isinstance(node, Function)]
     functions = [each for each in functions if each.name in handed or any(map(ours, each.decorator_list))]
     inside = [part for each in functions for part in ast.walk(each)]
-    answered = rows.ids(part.value for part in inside if isinstance(part, (ast.Return, ast.Yield)) and part.value)
-    return answered | rows.given(handed)
+    return rows.ids(_answered(inside)) | rows.given(handed)
+
+
+def _answered(nodes: Sequence[ast.AST]) -> Iterator[ast.expr]:
+    """What functions give back, of which these are the nodes."""
+    return (node.value for node in nodes if isinstance(node, (ast.Return, ast.Yield)) and node.value)
 
 
 def exposed(module: Origins) -> list[ast.ClassDef]:

@@ -12,6 +12,8 @@ import ast
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
+from rltf_env.sandbox.referee.asserting import arguments_of
+
 # Random numbers are none: they are the same in every run, and a reference shows what depends on them.
 _SETTERS = frozenset(
     "sys.setrecursionlimit sys.set_int_max_str_digits threading.stack_size decimal.getcontext decimal.setcontext "
@@ -38,7 +40,7 @@ def set_by(nodes: Sequence[ast.AST], trees: Iterable[ast.AST]) -> list[ast.expr]
     """
     names = _imported([*_imports(tuple(trees)), *nodes])
     calls = [n for n in nodes if isinstance(n, ast.Call) and (_calls(n, names) or _is_fixture(n))]
-    found = [part for call in calls for part in (*call.args, *(k.value for k in call.keywords))]
+    found = [part for call in calls for part in arguments_of(call)]
     pairs = [(node.targets, node.value) for node in nodes if isinstance(node, ast.Assign)]
     return found + [value for targets, value in pairs if any(_stores(target, names) for target in targets)]
 

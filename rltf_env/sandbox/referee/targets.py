@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from rltf_env.sandbox.referee import asserting, certainty, choices, computed, looks, outside, raising, reach, tolerance
-from rltf_env.sandbox.referee.asserting import name_of
+from rltf_env.sandbox.referee.asserting import arguments_of, name_of
 from rltf_env.sandbox.referee.changes import (
     OPPOSITE,
     Change,
@@ -35,7 +35,7 @@ from rltf_env.sandbox.referee.changes import (
     unequal_to_all,
     unlikely,
 )
-from rltf_env.sandbox.referee.helpers import Helpers, arguments_of
+from rltf_env.sandbox.referee.helpers import Helpers
 from rltf_env.sandbox.referee.origins import Origins, is_of_program, note_values, path_of
 from rltf_env.sandbox.referee.rows import Rows
 from rltf_env.sandbox.referee.settings import set_by

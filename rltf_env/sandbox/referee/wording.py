@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from rltf_env.sandbox.referee.asserting import dotted, name_of
+from rltf_env.sandbox.referee.asserting import arguments_of, dotted, name_of
 from rltf_env.sandbox.referee.changes import OPPOSITE
 
 # What these ask about is their first argument
@@ -119,7 +119,7 @@ def _words(call: ast.Call) -> list[ast.expr]:
     """The arguments of a call that only say something."""
     name = name_of(call.func)
     if name in _TELLING:
-        return [*call.args, *(keyword.value for keyword in call.keywords)]
+        return arguments_of(call)
     named = ("msg", "err_msg") if name.startswith("assert") else ("id", "ids") if name in _NAMING else ()
     more = call.args[1 if name in _ONE else 2 :] if name in OPPOSITE else []
     texts = [arg for arg in more if not isinstance(arg, ast.Constant) or isinstance(arg.value, str)]  # no `places`
